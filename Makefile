@@ -1,0 +1,62 @@
+# Everything a fresh machine needs is Python 3.11 or newer, make and a package registry.
+PYTHON ?= python3
+VENV ?= .venv
+# make setup ACCELERATOR=tpu (or cuda) adds that chip's runtime.
+ACCELERATOR ?=
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--fork-strategy fewest --custom-compile-command "make lock" --upgrade
+LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check lock oracle goldens
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.python: # a virtual environment, and a clear word if the Python is too old
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "imagine-bot needs Python 3.11 or newer: make setup PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed$(ACCELERATOR): $(VENV)/.python $(LOCK) pyproject.toml
+	$(PIP) install --require-hashes -r $(LOCK)
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.installed$(ACCELERATOR) ## make .venv with .venv/bin/imagine
+
+setup-dev: $(VENV)/.installed-dev ## the same with the test and lint tools
+
+demo: setup ## the playground: a channel in your browser, the real bot behind it
+	$(VENV)/bin/imagine playground --demo
+
+test: setup-dev ## all tests
+	$(VENV)/bin/python -m pytest
+
+check: setup-dev ## lint, formatting, types, then all tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(MAKE) test
+
+lock: ## pin every dependency anew, for all supported Pythons (needs uv)
+	for extra in "" tpu cuda; do \
+		uv pip compile pyproject.toml $${extra:+--extra $$extra} $(LOCK_OPTIONS) \
+			--output-file requirements$${extra:+-$$extra}.lock || exit; \
+	done
+	uv pip compile pyproject.toml --group test --group check $(LOCK_OPTIONS) \
+		--constraint requirements.lock --output-file requirements-dev.lock
+
+oracle: .oracle/.installed ## a second environment with PyTorch diffusers, to make goldens
+
+.oracle/.installed: pyproject.toml
+	$(PYTHON) -m venv .oracle
+	.oracle/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.oracle/bin/python -m pip install --quiet --group oracle
+	@touch $@

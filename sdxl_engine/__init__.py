@@ -1,0 +1,51 @@
+"""Stable Diffusion XL in JAX: prompts in, images out.
+
+Importing this package imports neither jax nor flax; `SdxlPipeline` brings them when first touched.
+"""
+
+from typing import TYPE_CHECKING
+
+from sdxl_engine.errors import (
+    CheckpointError,
+    DrawError,
+    EngineClosedError,
+    EngineError,
+    EngineFullError,
+    EngineStartError,
+    InvalidRequestError,
+    JobCancelledError,
+)
+from sdxl_engine.request import GeneratedImage, ImageRequest, Progress, format_size, parse_size
+from sdxl_engine.thread import EngineJob, EngineThread, Pipeline
+
+if TYPE_CHECKING:
+    from sdxl_engine.pipeline import SdxlPipeline
+
+__all__ = [
+    "CheckpointError",
+    "DrawError",
+    "EngineClosedError",
+    "EngineError",
+    "EngineFullError",
+    "EngineJob",
+    "EngineStartError",
+    "EngineThread",
+    "GeneratedImage",
+    "ImageRequest",
+    "InvalidRequestError",
+    "JobCancelledError",
+    "Pipeline",
+    "Progress",
+    "SdxlPipeline",
+    "format_size",
+    "parse_size",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import the pipeline, and jax with it, only when somebody asks for it (PEP 562)."""
+    if name == "SdxlPipeline":
+        from sdxl_engine.pipeline import SdxlPipeline  # noqa: PLC0415 - late on purpose
+
+        return SdxlPipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,153 @@
+"""What goes into the engine and what comes out: plain frozen values, standard library only."""
+
+import math
+import unicodedata
+from dataclasses import dataclass
+
+from sdxl_engine.errors import InvalidRequestError
+
+MAX_PROMPT_CHARS = 1_000  # CLIP reads 75 tokens, about 300 to 400 characters of English
+MAX_INFERENCE_STEPS = 50
+MAX_GUIDANCE_SCALE = 20.0
+MAX_IMAGES = 10  # Discord takes ten attachments on one message
+MAX_SEED = 2**32 - 1
+MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
+SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
+
+# Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One request for images, valid by construction.
+
+    prompt               what to draw, 1..1,000 characters
+    negative_prompt      what to stay away from; None (no text at all) and "" (the encoded empty
+                         text) condition the model differently and draw different images
+    seed                 0..2**32 - 1; image k draws its noise from `fold_in(seed, k)`
+    num_inference_steps  1..50
+    guidance_scale       0..20; up to 1 means no guidance
+    width_px, height_px  64..2048, multiples of 8
+    num_images           1..10
+
+    Raises InvalidRequestError.
+    """
+
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int = 0
+    num_inference_steps: int = 20
+    guidance_scale: float = 5.0
+    width_px: int = 1024
+    height_px: int = 1024
+    num_images: int = 4
+
+    def __post_init__(self) -> None:
+        _check_text("prompt", self.prompt)
+        if not any(_is_visible(char) for char in self.prompt):
+            raise InvalidRequestError("The prompt is empty. Say what the picture should show.")
+        if self.negative_prompt is not None:
+            _check_text("negative prompt", self.negative_prompt)
+        _check_whole("seed", self.seed, 0, MAX_SEED)
+        _check_whole("number of steps", self.num_inference_steps, 1, MAX_INFERENCE_STEPS)
+        _check_whole("number of images", self.num_images, 1, MAX_IMAGES)
+        _check_side("width", self.width_px)
+        _check_side("height", self.height_px)
+        guidance = self.guidance_scale
+        if isinstance(guidance, bool) or not isinstance(guidance, int | float):
+            raise InvalidRequestError(f"The guidance must be a number, not {guidance!r}.")
+        if not (math.isfinite(guidance) and 0 <= guidance <= MAX_GUIDANCE_SCALE):
+            raise InvalidRequestError(
+                f"The guidance must lie between 0 and {MAX_GUIDANCE_SCALE:g}, not {guidance:g}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImage:
+    """One finished image.
+
+    index  its place in the request, from 0
+    seed   the request's seed (the image's own noise is `fold_in(seed, index)`)
+    rgb    width_px * height_px * 3 bytes, rows from the top, uint8
+    """
+
+    index: int
+    seed: int
+    width_px: int
+    height_px: int
+    rgb: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a request stands. The last one, and only it, carries the images.
+
+    step    denoising steps done, 0..num_inference_steps
+    images  empty until the request is finished
+    """
+
+    step: int
+    num_inference_steps: int
+    images: tuple[GeneratedImage, ...] = ()
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height in pixels of a text such as "1024x768"; raises InvalidRequestError."""
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isascii() and height.isascii()):
+        raise _bad_size(text)
+    if not (width.isdigit() and height.isdigit() and len(width) <= 4 and len(height) <= 4):
+        raise _bad_size(text)
+    size_px = int(width), int(height)
+    _check_side("width", size_px[0])
+    _check_side("height", size_px[1])
+    return size_px
+
+
+def format_size(width_px: int, height_px: int) -> str:
+    """The inverse of `parse_size`."""
+    return f"{width_px}x{height_px}"
+
+
+def _bad_size(text: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{text[:40]!r} is not a size. Write width x height, such as 1024x1024."
+    )
+
+
+def _is_visible(char: str) -> bool:
+    # Separators (Z*), controls and formats (C*) and lone combining marks (M*) show nothing.
+    return unicodedata.category(char)[0] not in "ZCM"
+
+
+def _check_text(name: str, text: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidRequestError(f"The {name} must be text, not {type(text).__name__}.")
+    if len(text) > MAX_PROMPT_CHARS:
+        raise InvalidRequestError(
+            f"The {name} is {len(text):,} characters long; the limit is {MAX_PROMPT_CHARS:,}. "
+            "Shorten it."
+        )
+    for place, char in enumerate(text):
+        control = unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\r\t"
+        if control or char in _BIDI_CONTROLS:
+            raise InvalidRequestError(
+                f"The {name} holds an invisible control character (U+{ord(char):04X}) at place "
+                f"{place + 1}. Delete it, or type the text anew."
+            )
+
+
+def _check_whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequestError(f"The {name} must be a whole number, not {value!r}.")
+    if not low <= value <= high:
+        raise InvalidRequestError(f"The {name} must lie between {low} and {high}, not {value}.")
+
+
+def _check_side(name: str, value_px: int) -> None:
+    _check_whole(f"{name} in pixels", value_px, MIN_SIDE_PX, MAX_SIDE_PX)
+    if value_px % SIDE_MULTIPLE_PX:
+        raise InvalidRequestError(
+            f"The {name} must be a multiple of {SIDE_MULTIPLE_PX} pixels, not {value_px}."
+        )
