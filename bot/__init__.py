@@ -1,0 +1,1 @@
+"""The Discord bot: people, rules, messages and jobs. Never imports jax."""

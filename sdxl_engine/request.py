@@ -1,6 +1,7 @@
 """What goes into the engine and what comes out: plain frozen values, standard library only."""
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ MAX_SEED = 2**32 - 1
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
 
+_SIZE = re.compile(r"([0-9]{1,4})[xX]([0-9]{1,4})")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -94,12 +96,12 @@ class Progress:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Width and height in pixels of a text such as "1024x768"; raises InvalidRequestError."""
-    width, separator, height = text.lower().partition("x")
-    if not (separator and width.isascii() and height.isascii()):
-        raise _bad_size(text)
-    if not (width.isdigit() and height.isdigit() and len(width) <= 4 and len(height) <= 4):
-        raise _bad_size(text)
-    size_px = int(width), int(height)
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidRequestError(
+            f"{text[:40]!r} is not a size. Write width x height, such as 1024x1024."
+        )
+    size_px = int(match[1]), int(match[2])
     _check_side("width", size_px[0])
     _check_side("height", size_px[1])
     return size_px
@@ -108,12 +110,6 @@ def parse_size(text: str) -> tuple[int, int]:
 def format_size(width_px: int, height_px: int) -> str:
     """The inverse of `parse_size`."""
     return f"{width_px}x{height_px}"
-
-
-def _bad_size(text: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{text[:40]!r} is not a size. Write width x height, such as 1024x1024."
-    )
 
 
 def _is_visible(char: str) -> bool:

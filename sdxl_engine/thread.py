@@ -72,7 +72,7 @@ class EngineJob:
             self.future.set_result(self._draw(pipeline))
         except EngineError as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 - a job that raises fails alone, whatever it raises
+        except Exception as error:
             log.exception("drawing failed: %s", type(error).__name__)
             failure = DrawError("Drawing failed on the device. Try again; the log has the cause.")
             failure.__cause__ = error
