@@ -1,0 +1,108 @@
+"""The two CLIP text encoders (Radford et al. 2021): ViT-L, and OpenCLIP bigG with projection."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from sdxl_engine.models.config import TextEncoderConfig
+from sdxl_engine.models.layers import Embed, LayerNorm, Linear, attention
+
+_LEGACY_EOS = 2  # see TextEncoderConfig.eos_token_id
+
+
+class TextEncoding(NamedTuple):
+    """What one encoder says about a batch of prompts.
+
+    penultimate  (batch, tokens, hidden) the states before the last layer: SDXL's conditioning
+    last         (batch, tokens, hidden) after the last layer and the final norm
+    pooled       (batch, projection or hidden) `last` at the end token, projected if there is one
+    """
+
+    penultimate: jax.Array
+    last: jax.Array
+    pooled: jax.Array
+
+
+class ClipAttention(nnx.Module):
+    """Causal self-attention with biases."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        width = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.q_proj = Linear(width, width)
+        self.k_proj = Linear(width, width)
+        self.v_proj = Linear(width, width)
+        self.out_proj = Linear(width, width)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        mixed = attention(
+            self.q_proj(x), self.k_proj(x), self.v_proj(x), heads=self.heads, causal=True
+        )
+        return self.out_proj(mixed)
+
+
+class ClipMlp(nnx.Module):
+    """Two linears with the checkpoint's own GELU between them."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        self.quick = config.hidden_act == "quick_gelu"
+        self.fc1 = Linear(config.hidden_size, config.intermediate_size)
+        self.fc2 = Linear(config.intermediate_size, config.hidden_size)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        hidden = self.fc1(x)
+        if self.quick:
+            hidden = hidden * jax.nn.sigmoid(1.702 * hidden)  # OpenAI's approximation
+        else:
+            hidden = jax.nn.gelu(hidden, approximate=False)
+        return self.fc2(hidden)
+
+
+class ClipLayer(nnx.Module):
+    """One pre-norm transformer layer."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        self.layer_norm1 = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.self_attn = ClipAttention(config)
+        self.layer_norm2 = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = ClipMlp(config)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x + self.self_attn(self.layer_norm1(x))
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class TextEncoder(nnx.Module):
+    """A CLIP text encoder."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        width = config.hidden_size
+        self.eos_token_id = config.eos_token_id
+        self.token_embedding = Embed(config.vocab_size, width)
+        self.position_embedding = Embed(config.max_position_embeddings, width)
+        self.layers = nnx.List([ClipLayer(config) for _ in range(config.num_hidden_layers)])
+        self.final_layer_norm = LayerNorm(width, eps=config.layer_norm_eps)
+        self.text_projection = (
+            Linear(width, config.projection_dim, use_bias=False) if config.projection_dim else None
+        )
+
+    def __call__(self, token_ids: jax.Array) -> TextEncoding:
+        """Encode token_ids i32[batch, tokens <= max_position_embeddings]."""
+        positions = jnp.arange(token_ids.shape[1])[None, :]
+        hidden = self.token_embedding(token_ids) + self.position_embedding(positions)
+        penultimate = hidden
+        for layer in self.layers:
+            penultimate, hidden = hidden, layer(hidden)
+        last = self.final_layer_norm(hidden)
+        pooled = jnp.take_along_axis(last, self._end(token_ids)[:, None, None], axis=1)[:, 0]
+        if self.text_projection is not None:
+            pooled = self.text_projection(pooled)
+        return TextEncoding(penultimate, last, pooled)
+
+    def _end(self, token_ids: jax.Array) -> jax.Array:
+        """The place of each row's end token, i32[batch]."""
+        if self.eos_token_id == _LEGACY_EOS:
+            return jnp.argmax(token_ids, axis=-1)
+        return jnp.argmax(token_ids == self.eos_token_id, axis=-1)

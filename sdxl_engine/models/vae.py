@@ -1,0 +1,172 @@
+"""The image autoencoder (Kingma and Welling 2013; Rombach et al. 2022): pixels <-> latents."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from sdxl_engine.models.config import VaeConfig
+from sdxl_engine.models.layers import Conv, GroupNorm, Linear, ResnetBlock, Upsample, attention
+
+_EPS = 1e-6  # every norm of the VAE; the UNet's resnets have 1e-5
+
+
+def _resnet(config: VaeConfig, in_channels: int, out_channels: int) -> ResnetBlock:
+    return ResnetBlock(
+        in_channels,
+        out_channels,
+        temb_channels=None,
+        groups=config.norm_num_groups,
+        eps=_EPS,
+    )
+
+
+class VaeAttention(nnx.Module):
+    """Self-attention over all pixels of the coarsest level, one head."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        self.group_norm = GroupNorm(groups, channels, eps=_EPS)
+        self.to_q = Linear(channels, channels)
+        self.to_k = Linear(channels, channels)
+        self.to_v = Linear(channels, channels)
+        self.to_out = Linear(channels, channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        batch, height, width, channels = x.shape
+        tokens = self.group_norm(x).reshape(batch, height * width, channels)
+        mixed = attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), heads=1)
+        return x + self.to_out(mixed).reshape(x.shape)
+
+
+class MidBlock(nnx.Module):
+    """Resnet, attention, resnet at the coarsest level."""
+
+    def __init__(self, config: VaeConfig, channels: int) -> None:
+        self.resnets = nnx.List([_resnet(config, channels, channels) for _ in range(2)])
+        self.attentions = nnx.List([VaeAttention(channels, config.norm_num_groups)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.resnets[1](self.attentions[0](self.resnets[0](x)))
+
+
+class Downsample(nnx.Module):
+    """Half the size; padded below and to the right only, as the original was trained."""
+
+    def __init__(self, channels: int) -> None:
+        self.conv = Conv(channels, channels, stride=2, padding=(0, 1))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.conv(x)
+
+
+class DownBlock(nnx.Module):
+    """One level of the encoder."""
+
+    def __init__(
+        self, config: VaeConfig, in_channels: int, out_channels: int, *, last: bool
+    ) -> None:
+        self.resnets = nnx.List(
+            [
+                _resnet(config, in_channels if layer == 0 else out_channels, out_channels)
+                for layer in range(config.layers_per_block)
+            ]
+        )
+        self.downsamplers = nnx.List([] if last else [Downsample(out_channels)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in (*self.resnets, *self.downsamplers):
+            x = layer(x)
+        return x
+
+
+class UpBlock(nnx.Module):
+    """One level of the decoder; it has a resnet more than the encoder's."""
+
+    def __init__(
+        self, config: VaeConfig, in_channels: int, out_channels: int, *, last: bool
+    ) -> None:
+        self.resnets = nnx.List(
+            [
+                _resnet(config, in_channels if layer == 0 else out_channels, out_channels)
+                for layer in range(config.layers_per_block + 1)
+            ]
+        )
+        self.upsamplers = nnx.List([] if last else [Upsample(out_channels)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in (*self.resnets, *self.upsamplers):
+            x = layer(x)
+        return x
+
+
+class Encoder(nnx.Module):
+    """Pixels to the moments of the latents' Gaussian."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        channels = config.block_out_channels
+        self.conv_in = Conv(config.in_channels, channels[0])
+        self.down_blocks = nnx.List(
+            [
+                DownBlock(config, before, out, last=level == len(channels) - 1)
+                for level, (before, out) in enumerate(pairwise((channels[0], *channels)))
+            ]
+        )
+        self.mid_block = MidBlock(config, channels[-1])
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
+        self.conv_out = Conv(channels[-1], 2 * config.latent_channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = self.conv_in(x)
+        for block in self.down_blocks:
+            x = block(x)
+        return self.conv_out(nnx.silu(self.conv_norm_out(self.mid_block(x))))
+
+
+class Decoder(nnx.Module):
+    """Latents to pixels."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        channels = config.block_out_channels[::-1]
+        self.conv_in = Conv(config.latent_channels, channels[0])
+        self.mid_block = MidBlock(config, channels[0])
+        self.up_blocks = nnx.List(
+            [
+                UpBlock(config, before, out, last=level == len(channels) - 1)
+                for level, (before, out) in enumerate(pairwise((channels[0], *channels)))
+            ]
+        )
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
+        self.conv_out = Conv(channels[-1], config.out_channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = self.mid_block(self.conv_in(x))
+        for block in self.up_blocks:
+            x = block(x)
+        return self.conv_out(nnx.silu(self.conv_norm_out(x)))
+
+
+class Autoencoder(nnx.Module):
+    """diffusers' AutoencoderKL. Overflows in float16; fine in bfloat16 and float32."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        self.scaling_factor = config.scaling_factor
+        latent = config.latent_channels
+        self.encoder = Encoder(config)
+        self.quant_conv = Conv(2 * latent, 2 * latent, 1)
+        self.post_quant_conv = Conv(latent, latent, 1)
+        self.decoder = Decoder(config)
+
+    def encode(self, pixels: jax.Array) -> jax.Array:
+        """The most likely latents of a picture.
+
+        pixels   (batch, height, width, 3) in -1..1
+        Returns  (batch, height / f, width / f, latent channels), scaled for the UNet
+        """
+        moments = self.quant_conv(self.encoder(pixels))
+        mean, _log_variance = jnp.split(moments, 2, axis=-1)
+        return mean * self.scaling_factor
+
+    def decode(self, latents: jax.Array) -> jax.Array:
+        """The picture of latents as the UNet knows them; the inverse of `encode`, not clipped."""
+        return self.decoder(self.post_quant_conv(latents / self.scaling_factor))
