@@ -12,7 +12,7 @@ Param = nnx.Param[jax.Array]
 
 def param(*shape: int) -> Param:
     """A parameter that is a shape yet: the checkpoint gives it its values and its dtype."""
-    abstract = jax.ShapeDtypeStruct(shape, jnp.float32)  # type: ignore[no-untyped-call] # jax's own
+    abstract = jax.ShapeDtypeStruct(shape, jnp.float32)
     return nnx.Param(cast("jax.Array", abstract))
 
 

@@ -1,0 +1,376 @@
+"""Model folders in diffusers format: where they are, what they hold, and how it becomes arrays.
+
+The only file that knows checkpoint names. It is strict (every tensor missing, unexpected, set twice
+or misshapen is named in one error), reads safetensors only, and streams: one tensor at a time goes
+from the file to the device, so the host holds little more than the weights themselves.
+"""
+
+import json
+import math
+import os
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import jax
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from flax import nnx
+
+from sdxl_engine.errors import CheckpointError
+
+EMBEDDED_MODEL: Final = "doodle"
+WEIGHT_STEMS: Final = {
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+}
+_SMALL_FILES: Final = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    *(f"{part}/config.json" for part in WEIGHT_STEMS),
+    "tokenizer*/*.json",
+    "tokenizer*/*.txt",
+)
+_PICKLES: Final = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
+_DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+}
+_MAX_HEADER_BYTES: Final = 100 * 2**20  # the format's own limit
+_NAMED: Final = 8  # offenders named a kind in one error: enough to see the pattern
+
+Array = npt.NDArray[Any]
+
+
+# Where a model is
+
+
+def find_model(model: str, *, revision: str | None = None, half: bool = False) -> Path:
+    """The local folder of a model.
+
+    model     "doodle", a folder, or a Hugging Face repository such as "owner/name"
+    revision  branch, tag or commit of the repository
+    half      prefer the fp16 files where the repository has both: half the download
+
+    A repository's needed files are fetched into Hugging Face's own cache, with a progress bar,
+    resuming what was cut off; `HF_HUB_OFFLINE=1` uses the cache alone.
+    Raises CheckpointError.
+    """
+    if model == EMBEDDED_MODEL:
+        return Path(str(resources.files("sdxl_engine") / EMBEDDED_MODEL))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        return _fetch(model, revision, half=half)
+    raise CheckpointError(
+        f"There is no model {model!r}: give a folder, a Hugging Face repository as owner/name, "
+        f"or {EMBEDDED_MODEL!r} for the embedded one."
+    )
+
+
+def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
+    # Late: only a model that is fetched needs a client.
+    from httpx2 import TransportError  # noqa: PLC0415 - what huggingface_hub lets through
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415
+    from huggingface_hub import errors as hub  # noqa: PLC0415
+
+    try:
+        try:
+            names = HfApi().list_repo_files(repository, revision=revision)
+        except (hub.OfflineModeIsEnabled, TransportError):
+            return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        wanted = [name for part in WEIGHT_STEMS for name in weight_files(names, part, half=half)]
+        patterns = [*_SMALL_FILES, *wanted]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except hub.GatedRepoError as error:
+        raise CheckpointError(
+            f"{repository} asks for its licence to be accepted first: do that on its page, then "
+            "log in with `hf auth login`."
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        raise CheckpointError(f"{repository} has no revision {revision!r}.") from error
+    except hub.RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is no repository {repository} on Hugging Face, or it is private. Check its "
+            "name; for a private one log in with `hf auth login`."
+        ) from error
+    except hub.LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"{repository} is not in the local cache and Hugging Face cannot be reached. Connect "
+            "once to fetch it, or give a folder."
+        ) from error
+    except (hub.HfHubHTTPError, TransportError, OSError) as error:
+        raise CheckpointError(f"{repository} could not be fetched: {error}. Try again.") from error
+
+
+def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
+    """The weight files of one part among the names of a folder or repository.
+
+    half  prefer files of the fp16 variant, else the plain ones; either serves where one is missing
+
+    A sharded part is named by its index file first, then its shards.
+    Raises CheckpointError if there are none, or only pickles.
+    """
+    own = sorted(name for name in names if name.startswith(f"{part}/"))
+    stem = re.escape(WEIGHT_STEMS[part])
+    for variant in ("fp16", "") if half else ("", "fp16"):
+        dot = re.escape(f".{variant}") if variant else ""
+        index = re.compile(rf"{part}/{stem}\.safetensors\.index{dot}\.json")
+        shard = re.compile(rf"{part}/{stem}{dot}-\d{{5}}-of-\d{{5}}\.safetensors")
+        whole = re.compile(rf"{part}/{stem}{dot}\.safetensors")
+        if found := [name for name in own if whole.fullmatch(name)]:
+            return found
+        if found := [name for name in own if index.fullmatch(name)]:
+            return found + [name for name in own if shard.fullmatch(name)]
+    if pickles := [name for name in own if name.endswith(_PICKLES)]:
+        raise CheckpointError(
+            f"{part}/ holds only pickled weights ({pickles[0]}), which can run code when they are "
+            "opened. This engine reads safetensors only: convert the model, or choose another."
+        )
+    raise CheckpointError(
+        f"{part}/ holds no {WEIGHT_STEMS[part]}.safetensors. Fetch the model again, or point to a "
+        "folder in diffusers format."
+    )
+
+
+def part_files(folder: Path, part: str, *, half: bool) -> list[Path]:
+    """The safetensors files of one part of a model folder, shards checked against their index."""
+    present = [f"{part}/{path.name}" for path in (folder / part).glob("*")]
+    chosen = [folder / name for name in weight_files(present, part, half=half)]
+    if chosen[0].suffix != ".json":
+        return chosen
+    index, *shards = chosen
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not an index of shards: {error!r}.") from error
+    if missing := sorted(named - {shard.name for shard in shards}):
+        raise CheckpointError(
+            f"{part}/ lacks {_list(missing)}, named by {index.name}. Fetch the model again."
+        )
+    return [shard for shard in shards if shard.name in named]
+
+
+# What a file holds
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where one tensor lies: `offset` and `size` in bytes from the start of the file."""
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+    def read(self) -> Array:
+        """Its values; plain reads, since a memory map would count the file as our memory."""
+        array = np.empty(self.shape, _DTYPES[self.dtype])
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            if file.readinto(array.reshape(-1).view(np.uint8).data) != self.size:
+                raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
+        return array
+
+
+def read_header(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a safetensors file, by name; raises CheckpointError for a damaged one."""
+    try:
+        with path.open("rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            prefix = file.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else total  # noqa: PLR2004 - u64
+            if not length <= min(total - 8, _MAX_HEADER_BYTES):
+                raise CheckpointError(
+                    f"{path} is truncated or not a safetensors file. Fetch the model again."
+                )
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        tensors = {name: _stored(path, 8 + length, entry) for name, entry in header.items()}
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header. Fetch the model again.") from error
+    end = max((tensor.offset + tensor.size for tensor in tensors.values()), default=8 + length)
+    if end != total:
+        raise CheckpointError(
+            f"{path} is {total:,} bytes long where its header says {end:,}: it is truncated or "
+            "damaged. Fetch the model again."
+        )
+    return tensors
+
+
+def _stored(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:
+    first, last = entry["data_offsets"]
+    shape = tuple(int(side) for side in entry["shape"])
+    dtype = str(entry["dtype"])
+    if dtype in _DTYPES and last - first != math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize:
+        raise ValueError("a tensor's size is not that of its shape")
+    return StoredTensor(path, dtype, shape, start + int(first), int(last - first))
+
+
+# What a part is made of
+
+
+# Puts one tensor, already in its final dtype and layout, where it will be used.
+Place = Callable[[Array], jax.Array]
+Renames = Mapping[str, tuple[tuple[str, Any], ...]]  # re.sub's pattern and replacement
+# Where the engine's modules are called otherwise than the checkpoint's: (ours, theirs).
+_RENAMES: Final[Renames] = {
+    "unet": (
+        (r"\.to_out\.", ".to_out.0."),
+        (r"\.ff\.proj_in\.", ".ff.net.0.proj."),
+        (r"\.ff\.proj_out\.", ".ff.net.2."),
+    ),
+    "vae": ((r"\.to_out\.", ".to_out.0."),),
+    "text_encoder": (
+        (r"^(token|position)_embedding\.", r"text_model.embeddings.\1_embedding."),
+        (r"^layers\.", "text_model.encoder.layers."),
+        (r"^final_layer_norm\.", "text_model.final_layer_norm."),
+    ),
+}
+# What older files call a tensor: (theirs, today's name).
+_OLD_NAMES: Final[Renames] = {
+    "vae": (
+        (r"\.(query|key|value)\.", lambda match: f".to_{match[1][0]}."),
+        (r"\.proj_attn\.", ".to_out.0."),
+    ),
+    # transformers 5 writes the encoder without its wrapper's name.
+    "text_encoder": ((r"^(embeddings|encoder|final_layer_norm)\.", r"text_model.\1."),),
+}
+# Buffers, not weights: older transformers stored 0, 1, 2, ... with the model.
+_IGNORED: Final = re.compile(r"(^|\.)position_ids$")
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTensor:
+    """One parameter of a network as its checkpoint holds it.
+
+    path   where the network holds it
+    name   what the checkpoint calls it
+    shape  as the checkpoint holds it, PyTorch's layout
+    """
+
+    path: tuple[Any, ...]
+    name: str
+    shape: tuple[int, ...]
+
+    def to_engine(self, array: Array) -> Array:
+        """PyTorch's layout to ours: (out, in) to (in, out), OIHW to HWIO."""
+        if self.path[-1] != "kernel":
+            return array
+        return array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0)  # noqa: PLR2004 - a matrix
+
+
+def expected_tensors(part: str, network: nnx.Module) -> list[ExpectedTensor]:
+    """Every parameter of a network, under the name and in the shape of its checkpoint."""
+    expected = []
+    for path, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
+        kind = "bias" if path[-1] == "bias" else "weight"
+        name = _rename(".".join([*map(str, path[:-1]), kind]), _RENAMES[_family(part)])
+        shape = tuple(leaf.shape)
+        if path[-1] == "kernel":
+            # The inverse of `to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
+            shape = shape[::-1] if len(shape) == 2 else tuple(shape[axis] for axis in (3, 2, 0, 1))  # noqa: PLR2004 - a matrix
+        expected.append(ExpectedTensor(tuple(path), name, shape))
+    return expected
+
+
+def load_part(
+    folder: Path,
+    part: str,
+    network: nnx.Module,
+    *,
+    dtype: npt.DTypeLike,
+    place: Place,
+    on_bytes: Callable[[int], None] | None = None,
+) -> nnx.State[Any, Any]:
+    """Read the weights of one part into the state of its network.
+
+    part      "unet", "vae", "text_encoder" or "text_encoder_2"
+    network   built from the part's JSON; only its shapes are used
+    dtype     what every weight is cast to; below float32 the smaller fp16 files are preferred
+    place     puts one array on the device
+    on_bytes  told the size in the file of each tensor read
+
+    Raises CheckpointError.
+    """
+    half = np.dtype(dtype).itemsize < np.dtype(np.float32).itemsize
+    stored = _collect(part, part_files(folder, part, half=half))
+    expected = expected_tensors(part, network)
+    _check(folder / part, expected, stored)
+    flat = []
+    for tensor in expected:
+        source = stored[tensor.name][0]
+        array = np.ascontiguousarray(tensor.to_engine(source.read()), dtype=dtype)
+        flat.append((tensor.path, nnx.Param(place(array))))
+        if on_bytes is not None:
+            on_bytes(source.size)
+    return nnx.from_flat_state(flat)
+
+
+def _family(part: str) -> str:
+    return part.removesuffix("_2")
+
+
+def _rename(name: str, renames: Iterable[tuple[str, Any]]) -> str:
+    for pattern, replacement in renames:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _collect(part: str, files: Iterable[Path]) -> dict[str, list[StoredTensor]]:
+    """All tensors of the files under today's names; a list longer than one was set twice."""
+    stored: dict[str, list[StoredTensor]] = {}
+    for path in files:
+        for name, tensor in read_header(path).items():
+            if not _IGNORED.search(name):
+                today = _rename(name, _OLD_NAMES.get(_family(part), ()))
+                stored.setdefault(today, []).append(tensor)
+    return stored
+
+
+def _check(
+    folder: Path, expected: list[ExpectedTensor], stored: Mapping[str, list[StoredTensor]]
+) -> None:
+    names = {tensor.name for tensor in expected}
+    wrong = dict(_misfits(expected, stored))
+    problems = {
+        "missing": sorted(names - set(stored)),
+        "unexpected": sorted(set(stored) - names),
+        "set twice": sorted(name for name, found in stored.items() if len(found) > 1),
+        "misshapen": [f"{name} {what}" for name, what in sorted(wrong.items())],
+    }
+    found = [f"{kind}: {_list(which)}" for kind, which in problems.items() if which]
+    if found:
+        raise CheckpointError(
+            f"The weights in {folder} are not those that its config.json describes. "
+            + "; ".join(found)
+            + ". Fetch the model again; do not mix files of two models."
+        )
+
+
+def _misfits(
+    expected: list[ExpectedTensor], stored: Mapping[str, list[StoredTensor]]
+) -> Iterator[tuple[str, str]]:
+    for tensor in expected:
+        for found in stored.get(tensor.name, []):
+            if found.shape != tensor.shape:
+                yield tensor.name, f"{list(found.shape)} instead of {list(tensor.shape)}"
+            elif found.dtype not in _DTYPES:
+                yield tensor.name, f"of type {found.dtype} instead of {', '.join(_DTYPES)}"
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

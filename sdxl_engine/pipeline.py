@@ -1,0 +1,311 @@
+"""The Stable Diffusion XL pipeline: a request in, images out."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax.sharding import Mesh
+
+from sdxl_engine import samplers
+from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model, load_part, part_files
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.programs import (
+    IMAGES,
+    Compiler,
+    Conditioning,
+    Executable,
+    Networks,
+    Sample,
+    SizePrograms,
+    Weights,
+)
+from sdxl_engine.request import GeneratedImage, ImageRequest, Progress, format_size
+from sdxl_engine.tokenizer import PromptTokenizer
+
+_SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
+_DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class SdxlPipeline:
+    """A model on its devices, with the programs that draw.
+
+    Made by `load`. Belongs to one thread; only `check` may be called from others.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        config: SdxlConfig,
+        tokenizer: PromptTokenizer,
+        weights: Weights,
+        compiler: Compiler,
+    ) -> None:
+        self.model_name = model_name
+        self._config = config
+        self._tokenizer = tokenizer
+        self._weights = weights
+        self._compiler = compiler
+        self._encode: Executable | None = None
+        self._programs: dict[tuple[int, int], SizePrograms] = {}
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        devices: Sequence[jax.Device] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Put a model's weights on the devices.
+
+        model        "doodle" (embedded), a folder in diffusers format, or "owner/name"
+        revision     branch, tag or commit of a Hugging Face repository
+        dtype        "float32", "bfloat16", or "auto": bfloat16 on TPU and GPU, float32 on a CPU
+                     (whose bfloat16 is slower)
+        devices      all local ones by default
+        on_progress  told (bytes read, bytes in all)
+
+        Raises CheckpointError.
+        """
+        mesh = Mesh(np.array(devices or jax.local_devices()), (IMAGES,))
+        weights_dtype = _weights_dtype(dtype, mesh.devices.flat[0].platform)
+        folder = find_model(model, revision=revision, half=weights_dtype.itemsize < 4)  # noqa: PLR2004 - bytes of a float32
+        config = SdxlConfig.load(folder)
+        tokenizer = PromptTokenizer(folder, config.text_encoder.max_position_embeddings)
+        networks = Networks.build(config)
+        weights = _load_weights(folder, networks, weights_dtype, mesh, on_progress)
+        return cls(model, config, tokenizer, weights, Compiler(config, networks, weights, mesh))
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """Width and height in pixels that the model was trained for."""
+        return self._config.native_size
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The warm sizes, (width_px, height_px), in the order in which they were warmed."""
+        return tuple(self._programs)
+
+    @property
+    def device(self) -> str:
+        """What draws, such as "4 x TPU v5 lite"."""
+        devices = self._compiler.by_image.mesh.devices
+        return f"{devices.size} x {devices.flat[0].device_kind}"
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, num_images: int = 4) -> float:
+        """Compile everything that requests of these sizes need; nothing is compiled afterwards.
+
+        sizes       (width_px, height_px); the model's own if there are none
+        num_images  the most images of one request
+
+        Returns the seconds it took. Raises InvalidRequestError for a size the model cannot draw.
+        """
+        sizes = sizes or (self.native_size,)
+        for size in sizes:
+            self._check_drawable(*size)
+        begin = time.perf_counter()
+        self._encode = self._compiler.encode()
+        for width_px, height_px in sizes:
+            self._programs[width_px, height_px] = self._compiler.size(
+                width_px, height_px, num_images
+            )
+        return time.perf_counter() - begin
+
+    def check(self, request: ImageRequest) -> None:
+        """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
+        self._tokenize(request)
+        self._programs_for(request)
+
+    def generate(
+        self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
+    ) -> Iterator[Progress]:
+        """Draw a request: progress about ten times, the last with the images.
+
+        latents  noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
+                 variance
+
+        Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
+        """
+        steps = self.denoise(request, latents=latents)
+        return self._generate(request, steps)
+
+    def denoise(
+        self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
+    ) -> Iterator[tuple[int, jax.Array]]:
+        """The sampling loop alone: (steps done, latents) from 0 to the last step.
+
+        The latents f32[n, h, w, 4] lie on the devices, image k of the request at place k, and are
+        gone with the next step. Arguments and errors as `generate`.
+        """
+        token_ids = self._tokenize(request)
+        programs = self._programs_for(request)
+        if latents is not None:
+            self._check_latents(request, latents)
+        return self._denoise(request, programs, token_ids, latents)
+
+    def decode(self, request: ImageRequest, latents: jax.Array) -> Pixels:
+        """Pixels of the request's images, u8[num_images, height_px, width_px, 3]."""
+        programs = self._programs_for(request)
+        pixels: Pixels = np.asarray(programs.decode(self._weights.vae, latents))
+        return pixels[: request.num_images]
+
+    def _generate(
+        self, request: ImageRequest, steps: Iterator[tuple[int, jax.Array]]
+    ) -> Iterator[Progress]:
+        total = request.num_inference_steps
+        for step, latents in steps:  # noqa: B007 - the last latents are decoded below
+            yield Progress(step, total)
+        images = tuple(
+            GeneratedImage(
+                index, request.seed, request.width_px, request.height_px, pixels.tobytes()
+            )
+            for index, pixels in enumerate(self.decode(request, latents))
+        )
+        yield Progress(total, total, images)
+
+    def _denoise(
+        self,
+        request: ImageRequest,
+        programs: SizePrograms,
+        token_ids: npt.NDArray[np.int32],
+        noise: npt.NDArray[np.float32] | None,
+    ) -> Iterator[tuple[int, jax.Array]]:
+        schedule = samplers.euler(self._config.scheduler, request.num_inference_steps)
+        conditioning = self._condition(request, token_ids)
+        height, width = request.height_px, request.width_px
+        everywhere, by_image = self._compiler.replicated, self._compiler.by_image
+        seed = jax.device_put(np.uint32(request.seed), everywhere)
+        indices = jax.device_put(np.arange(programs.num_images, dtype=np.int32), by_image)
+        time_ids = np.array([height, width, 0, 0, height, width], np.float32)
+        table = jax.device_put(schedule.table, everywhere)
+        # diffusers draws without guidance up to 1, which is guidance of exactly 1.
+        guidance = np.float32(max(request.guidance_scale, 1.0))
+        if noise is None:
+            sample: Sample = programs.start(seed, indices, schedule.initial_sigma)
+        else:
+            padded = np.zeros((programs.num_images, *noise.shape[1:]), np.float32)
+            padded[: len(noise)] = noise * schedule.initial_sigma
+            latents = jax.device_put(padded, by_image)
+            sample = Sample(latents, jax.device_put(np.zeros_like(padded), by_image))
+        total = request.num_inference_steps
+        segment = max(1, total // _SEGMENTS)
+        yield 0, sample.latents
+        for first in range(0, total, segment):
+            last = min(first + segment, total)
+            sample = programs.denoise(
+                self._weights.unet,
+                sample,
+                seed,
+                indices,
+                conditioning,
+                time_ids,
+                table,
+                np.int32(first),
+                np.int32(last),
+                guidance,
+            )
+            yield last, jax.block_until_ready(sample.latents)
+
+    def _condition(self, request: ImageRequest, token_ids: npt.NDArray[np.int32]) -> Conditioning:
+        if self._encode is None:
+            raise RuntimeError("warm_up has not been called")
+        zero = request.negative_prompt is None and self._config.zero_empty_negative
+        conditioning: Conditioning = self._encode(
+            self._weights.text_encoder,
+            self._weights.text_encoder_2,
+            token_ids,
+            np.float32(not zero),
+        )
+        return conditioning
+
+    def _tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
+        """Token ids, i32[2 prompts, 2 encoders, tokens], the negative prompt first."""
+        negative = self._tokenizer(request.negative_prompt or "")
+        return np.stack([negative, self._tokenizer(request.prompt)])
+
+    def _programs_for(self, request: ImageRequest) -> SizePrograms:
+        programs = self._programs.get((request.width_px, request.height_px))
+        if programs is None:
+            warm = ", ".join(format_size(*size) for size in self.sizes)
+            raise InvalidRequestError(
+                f"The size {format_size(request.width_px, request.height_px)} is not ready here. "
+                f"Choose one of: {warm}."
+            )
+        if request.num_images > programs.num_images:
+            raise InvalidRequestError(
+                f"{request.num_images} images at once are more than the {programs.num_images} "
+                "this engine is ready for. Ask for fewer."
+            )
+        return programs
+
+    def _check_drawable(self, width_px: int, height_px: int) -> None:
+        multiple = self._config.size_multiple_px
+        if width_px % multiple or height_px % multiple:
+            raise InvalidRequestError(
+                f"{self.model_name} draws sizes that are multiples of {multiple} pixels, not "
+                f"{format_size(width_px, height_px)}. Its own size is "
+                f"{format_size(*self.native_size)}."
+            )
+
+    def _check_latents(self, request: ImageRequest, latents: npt.NDArray[np.float32]) -> None:
+        factor = self._config.vae.scale_factor
+        channels = self._config.unet.in_channels
+        side = (request.height_px // factor, request.width_px // factor)
+        wanted = (request.num_images, *side, channels)
+        if latents.shape != wanted:
+            raise InvalidRequestError(f"The latents must be {wanted}, not {latents.shape}.")
+
+
+def _weights_dtype(dtype: str, platform: str) -> np.dtype[Any]:
+    if dtype == "auto":
+        dtype = "float32" if platform == "cpu" else "bfloat16"
+    if dtype not in _DTYPES:
+        choices = ", ".join(["auto", *_DTYPES])
+        raise InvalidRequestError(f"There is no dtype {dtype!r} here; choose one of {choices}.")
+    chosen: np.dtype[Any] = np.dtype(_DTYPES[dtype])
+    return chosen
+
+
+def _load_weights(
+    folder: Path,
+    networks: Networks,
+    dtype: np.dtype[Any],
+    mesh: Mesh,
+    on_progress: Callable[[int, int], None] | None,
+) -> Weights:
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    half = dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
+    total = sum(
+        path.stat().st_size for part in WEIGHT_STEMS for path in part_files(folder, part, half=half)
+    )
+    done = 0
+
+    def on_bytes(size: int) -> None:
+        nonlocal done
+        done += size
+        if on_progress is not None:
+            on_progress(done, total)
+
+    return Weights(
+        **{
+            part: load_part(
+                folder,
+                part,
+                getattr(networks, part),
+                dtype=dtype,
+                place=lambda array: jax.device_put(array, everywhere),
+                on_bytes=on_bytes,
+            )
+            for part in WEIGHT_STEMS
+        }
+    )

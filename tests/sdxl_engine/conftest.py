@@ -1,0 +1,65 @@
+"""The engine's tests run on eight simulated CPU devices and with jax at its strictest."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+import pytest
+from safetensors.numpy import load_file
+
+from sdxl_engine import SdxlPipeline
+from sdxl_engine.models.config import SdxlConfig
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One tiny model, and what PyTorch makes of it."""
+
+    folder: Path
+    config: SdxlConfig
+    facts: dict[str, Any]
+    arrays: dict[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def nhwc(self, name: str) -> Array:
+        """A feature map in our layout; the goldens keep PyTorch's."""
+        return self.arrays[name].transpose(0, 2, 3, 1)
+
+
+@pytest.fixture(scope="session", params=["tiny_a", "tiny_b"])
+def golden(request: pytest.FixtureRequest) -> Golden:
+    folder = GOLDENS / request.param
+    facts = json.loads((folder / "goldens.json").read_text(encoding="utf-8"))
+    return Golden(folder, SdxlConfig.load(folder), facts, load_file(folder / "goldens.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def pipeline(golden: Golden) -> SdxlPipeline:
+    """The tiny model, warm for its golden size and two images on one device."""
+    pipeline = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:1])
+    run = golden.facts["run"]
+    pipeline.warm_up([(run["width_px"], run["height_px"])], num_images=2)
+    return pipeline
+
+
+def assert_within(actual: Any, oracle: Array, tolerance: float) -> None:
+    """The largest difference, relative to the oracle's largest value."""
+    actual = np.asarray(actual)
+    assert actual.shape == oracle.shape
+    difference = np.abs(actual - oracle).max() / np.abs(oracle).max()
+    assert difference <= tolerance, f"differs by {difference:.2e} of the largest value"

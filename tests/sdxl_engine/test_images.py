@@ -1,0 +1,54 @@
+import io
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sdxl_engine import GeneratedImage, ImageRequest
+from sdxl_engine.images import describe, encode_png, encode_within
+
+NOISE = random.Random(0).randbytes(64 * 48 * 3)
+IMAGE = GeneratedImage(index=0, seed=1, width_px=64, height_px=48, rgb=NOISE)
+
+
+def test_describe_is_the_form_that_other_tools_read():
+    request = ImageRequest("a cat", "dogs", 7, 30, 6.5, 1024, 768)
+    assert describe(request, model="doodle") == (
+        "a cat\nNegative prompt: dogs\n"
+        "Steps: 30, Sampler: Euler, CFG scale: 6.5, Seed: 7, Size: 1024x768, Model: doodle"
+    )
+    assert "Negative" not in describe(ImageRequest("a cat"), model="doodle")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))
+def test_png_keeps_pixels_and_parameters(parameters: str):
+    with Image.open(io.BytesIO(encode_png(IMAGE, parameters))) as picture:
+        assert picture.tobytes() == NOISE
+        assert picture.text["parameters"] == parameters
+
+
+def test_png_when_it_fits_else_webp():
+    png = encode_within(IMAGE, "a cat", 10**6)
+    assert png.extension == "png"
+    webp = encode_within(IMAGE, "a cät 🐈", len(png.data) - 1)
+    assert webp.extension == "webp"
+    assert len(webp.data) < len(png.data)
+    with Image.open(io.BytesIO(webp.data)) as picture:
+        assert picture.size == (64, 48)
+        comment = picture.getexif().get_ifd(0x8769)[0x9286]
+    assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be") == "a cät 🐈"
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 10_000))
+def test_the_smallest_is_given_when_nothing_fits(limit_bytes: int):
+    encoded = encode_within(IMAGE, "a cat", limit_bytes)
+    smallest = encode_within(IMAGE, "a cat", 1)
+    assert len(encoded.data) <= limit_bytes or encoded == smallest
+
+
+def test_pixels_must_match_the_size():
+    with pytest.raises(ValueError, match="not enough image data"):
+        encode_png(GeneratedImage(0, 1, 64, 64, b"short"), "")

@@ -1,0 +1,87 @@
+import math
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdxl_engine import ImageRequest, InvalidRequestError, format_size, parse_size
+
+
+def refusal(**changes: object) -> str:
+    with pytest.raises(InvalidRequestError) as caught:
+        ImageRequest(**{"prompt": "a cat", **changes})
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    return sentence
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\u200b\u200d", "\u3000", "\u0301"])
+def test_a_prompt_that_shows_nothing(prompt: str):
+    assert "prompt is empty. Say what" in refusal(prompt=prompt)
+
+
+def test_a_prompt_of_four_thousand_characters():
+    assert "4,000 characters long; the limit is 1,000. Shorten it." in refusal(prompt="a" * 4000)
+    assert "negative prompt is 1,001 characters" in refusal(negative_prompt="a" * 1001)
+    assert ImageRequest("a" * 1000).prompt
+
+
+@pytest.mark.parametrize("char", ["\x00", "\x1b", "\x7f", "\x85", "\u202e", "\u2066", "\ud800"])
+def test_control_characters_are_named(char: str):
+    sentence = refusal(prompt=f"a cat{char}")
+    assert f"U+{ord(char):04X}" in sentence
+    assert "at place 6" in sentence
+
+
+@pytest.mark.parametrize("prompt", ["🐬", "👩‍👩‍👧", "قطة حمراء", "חתול", "a\nb", "é", "\u200bcat"])
+def test_emoji_and_every_script_are_welcome(prompt: str):
+    assert ImageRequest(prompt).prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("guidance_scale", math.nan),
+        ("guidance_scale", math.inf),
+        ("guidance_scale", -0.1),
+        ("guidance_scale", 20.1),
+        ("guidance_scale", "5"),
+        ("guidance_scale", True),
+        ("num_inference_steps", 0),
+        ("num_inference_steps", 51),
+        ("num_inference_steps", 20.0),
+        ("num_inference_steps", True),
+        ("num_images", 0),
+        ("num_images", 11),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("width_px", 63),
+        ("width_px", 1020),
+        ("height_px", 2056),
+        ("prompt", None),
+        ("negative_prompt", 3),
+    ],
+)
+def test_what_is_out_of_range_is_refused(field: str, value: object):
+    refusal(**{field: value})
+
+
+@given(
+    st.integers(8, 256).map(lambda side: side * 8), st.integers(8, 256).map(lambda side: side * 8)
+)
+def test_sizes_survive_a_round_trip(width_px: int, height_px: int):
+    assert parse_size(format_size(width_px, height_px)) == (width_px, height_px)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_size_or_an_error(text: str):
+    with suppress(InvalidRequestError):
+        width_px, height_px = parse_size(text)
+        assert ImageRequest("a cat", width_px=width_px, height_px=height_px)
+
+
+@given(st.text())
+def test_any_prompt_is_kept_as_it_is_or_refused(prompt: str):
+    with suppress(InvalidRequestError):
+        assert ImageRequest(prompt).prompt == prompt

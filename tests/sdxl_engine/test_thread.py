@@ -1,0 +1,239 @@
+"""The engine thread, with pipelines that the test opens step by step."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from sdxl_engine import (
+    DrawError,
+    EngineClosedError,
+    EngineFullError,
+    EngineStartError,
+    EngineThread,
+    GeneratedImage,
+    ImageRequest,
+    InvalidRequestError,
+    JobCancelledError,
+    Progress,
+)
+
+WAIT_S = 20  # far above what any of this takes: a hang fails the test, a slow machine does not
+
+
+class GatedPipeline:
+    """Draws one-pixel images; each step waits until the test opens it."""
+
+    def __init__(self, *, gated: bool = False) -> None:
+        self.sizes = ((1024, 1024),)
+        self.gate = threading.Semaphore(0) if gated else None
+        self.stepping = threading.Semaphore(0)  # one permit a step that began
+        self.drawn: list[str] = []
+        self.closed: list[str] = []
+
+    def check(self, request: ImageRequest) -> None:
+        if request.prompt == "refused":
+            raise InvalidRequestError("No.")
+
+    def generate(self, request: ImageRequest) -> Iterator[Progress]:
+        try:
+            for step in range(3):
+                self.stepping.release()
+                if self.gate is not None:
+                    assert self.gate.acquire(timeout=WAIT_S)
+                if request.prompt == "broken":
+                    raise ValueError("the device said no")
+                yield Progress(step, 3)
+            self.drawn.append(request.prompt)
+            yield Progress(3, 3, (GeneratedImage(0, request.seed, 1, 1, b"rgb"),))
+        finally:
+            self.closed.append(request.prompt)
+
+
+def test_jobs_are_drawn_in_order_on_the_engine_thread():
+    pipeline = GatedPipeline()
+    threads = set()
+    engine = EngineThread(lambda: pipeline)
+    engine.start()
+    engine.ready.result(WAIT_S)
+    reports: list[Progress] = []
+
+    def listen(progress: Progress) -> None:
+        threads.add(threading.current_thread().name)
+        reports.append(progress)
+
+    jobs = [
+        engine.submit(ImageRequest(f"job {number}", seed=number), listen) for number in range(5)
+    ]
+    for number, job in enumerate(jobs):
+        assert job.future.result(WAIT_S)[0].seed == number
+    assert engine.close()
+    assert pipeline.drawn == [f"job {number}" for number in range(5)]
+    assert threads == {"engine"}
+    assert [report.step for report in reports[:4]] == [0, 1, 2, 3]
+
+
+def test_jobs_may_be_handed_in_while_loading():
+    loaded = threading.Event()
+
+    def load() -> GatedPipeline:
+        assert loaded.wait(WAIT_S)
+        return GatedPipeline()
+
+    engine = EngineThread(load)
+    engine.start()
+    job = engine.submit(ImageRequest("early"))
+    refused = engine.submit(ImageRequest("early too"))
+    refused.cancel()
+    assert not job.future.done()
+    loaded.set()
+    assert job.future.result(WAIT_S)
+    with pytest.raises(JobCancelledError):
+        refused.future.result(WAIT_S)
+    engine.close()
+
+
+def test_a_failed_start_reaches_every_waiter():
+    failing = threading.Event()
+
+    def load() -> GatedPipeline:
+        assert failing.wait(WAIT_S)
+        raise MemoryError("16 GB")
+
+    engine = EngineThread(load)
+    engine.start()
+    jobs = [engine.submit(ImageRequest("early")) for _ in range(3)]
+    failing.set()
+    for future in [engine.ready, *(job.future for job in jobs)]:
+        with pytest.raises(EngineStartError, match="could not start: 16 GB"):
+            future.result(WAIT_S)
+    with pytest.raises(EngineStartError):
+        engine.submit(ImageRequest("late"))
+    assert engine.close()
+
+
+def test_a_job_that_raises_fails_alone():
+    engine = EngineThread(GatedPipeline)
+    engine.start()
+    broken = engine.submit(ImageRequest("broken"))
+    fine = engine.submit(ImageRequest("fine"))
+    with pytest.raises(DrawError) as caught:
+        broken.future.result(WAIT_S)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert fine.future.result(WAIT_S)
+    engine.close()
+
+
+def test_a_refused_request_never_enters():
+    engine = EngineThread(GatedPipeline)
+    engine.start()
+    engine.ready.result(WAIT_S)
+    with pytest.raises(InvalidRequestError):
+        engine.submit(ImageRequest("refused"))
+    engine.close()
+
+
+def test_a_listener_that_raises_costs_nobody_their_images():
+    def listen(progress: Progress) -> None:
+        raise RuntimeError("broken listener")
+
+    engine = EngineThread(GatedPipeline)
+    engine.start()
+    assert engine.submit(ImageRequest("a cat"), listen).future.result(WAIT_S)
+    engine.close()
+
+
+class TestGated:
+    @pytest.fixture
+    def pipeline(self) -> GatedPipeline:
+        return GatedPipeline(gated=True)
+
+    @pytest.fixture
+    def engine(self, pipeline: GatedPipeline) -> Iterator[EngineThread]:
+        engine = EngineThread(lambda: pipeline, max_pending=2)
+        engine.start()
+        engine.ready.result(WAIT_S)
+        yield engine
+        assert pipeline.gate is not None
+        pipeline.gate.release(100)
+        assert engine.close(timeout_s=WAIT_S)
+
+    def begin(self, engine: EngineThread, pipeline: GatedPipeline, prompt: str):
+        job = engine.submit(ImageRequest(prompt))
+        assert pipeline.stepping.acquire(timeout=WAIT_S)
+        return job
+
+    def test_a_full_engine_is_a_named_error(self, engine: EngineThread, pipeline: GatedPipeline):
+        self.begin(engine, pipeline, "running")
+        for _ in range(2):
+            engine.submit(ImageRequest("waiting"))
+        with pytest.raises(EngineFullError, match="2 waiting jobs"):
+            engine.submit(ImageRequest("one too many"))
+
+    def test_cancel_a_running_job(self, engine: EngineThread, pipeline: GatedPipeline):
+        job = self.begin(engine, pipeline, "running")
+        following = engine.submit(ImageRequest("following"))
+        job.cancel()
+        assert pipeline.gate is not None
+        pipeline.gate.release(100)
+        with pytest.raises(JobCancelledError):
+            job.future.result(WAIT_S)
+        assert following.future.result(WAIT_S)
+        assert pipeline.drawn == ["following"]
+        assert pipeline.closed == ["running", "following"]
+
+    def test_cancel_a_waiting_job(self, engine: EngineThread, pipeline: GatedPipeline):
+        running = self.begin(engine, pipeline, "running")
+        waiting = engine.submit(ImageRequest("waiting"))
+        waiting.cancel()
+        with pytest.raises(JobCancelledError):
+            waiting.future.result(0)
+        assert pipeline.gate is not None
+        pipeline.gate.release(100)
+        assert running.future.result(WAIT_S)
+        assert pipeline.drawn == ["running"]
+
+    def test_a_future_cancelled_by_its_awaiter_is_skipped(
+        self, engine: EngineThread, pipeline: GatedPipeline
+    ):
+        running = self.begin(engine, pipeline, "running")
+        waiting = engine.submit(ImageRequest("waiting"))
+        assert waiting.future.cancel()
+        assert pipeline.gate is not None
+        pipeline.gate.release(100)
+        assert running.future.result(WAIT_S)
+        assert pipeline.drawn == ["running"]
+
+    def test_close_finishes_what_runs_and_hands_back_what_waits(
+        self, engine: EngineThread, pipeline: GatedPipeline
+    ):
+        running = self.begin(engine, pipeline, "running")
+        waiting = engine.submit(ImageRequest("waiting"))
+        assert not engine.close(timeout_s=0)
+        with pytest.raises(EngineClosedError):
+            engine.submit(ImageRequest("late"))
+        assert pipeline.gate is not None
+        pipeline.gate.release(100)
+        assert engine.close(timeout_s=WAIT_S)
+        assert running.future.result(0)
+        with pytest.raises(EngineClosedError, match="Ask again"):
+            waiting.future.result(0)
+
+    def test_close_may_cancel_what_runs(self, engine: EngineThread, pipeline: GatedPipeline):
+        running = self.begin(engine, pipeline, "running")
+        assert not engine.close(cancel_running=True, timeout_s=0)
+        assert pipeline.gate is not None
+        pipeline.gate.release(100)
+        with pytest.raises(JobCancelledError):
+            running.future.result(WAIT_S)
+
+
+def test_close_before_start():
+    engine = EngineThread(GatedPipeline)
+    job = engine.submit(ImageRequest("never"))
+    assert engine.close()
+    waiters: list[Future] = [engine.ready, job.future]
+    for future in waiters:
+        with pytest.raises(EngineClosedError):
+            future.result(0)
