@@ -1,5 +1,6 @@
 """A prompt to the token ids of both text encoders."""
 
+import os
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +52,8 @@ class PromptTokenizer:
 
 
 def _load(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    # It advises to install PyTorch; tokenizers do without.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     # Late: the import takes a quarter of a second, and a folder's JSON is checked before it.
     from transformers import CLIPTokenizer  # noqa: PLC0415
 
