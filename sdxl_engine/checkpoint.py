@@ -67,9 +67,9 @@ def find_model(model: str, *, revision: str | None = None, half: bool = False) -
     if model == EMBEDDED_MODEL:
         return Path(str(resources.files("sdxl_engine") / EMBEDDED_MODEL))
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model and folder.is_dir():
         return folder
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return _fetch(model, revision, half=half)
     raise CheckpointError(
         f"There is no model {model!r}: give a folder, a Hugging Face repository as owner/name, "
@@ -87,7 +87,7 @@ def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
         try:
             names = HfApi().list_repo_files(repository, revision=revision)
         except (hub.OfflineModeIsEnabled, TransportError):
-            return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+            return _cached(repository, revision)
         wanted = [name for part in WEIGHT_STEMS for name in weight_files(names, part, half=half)]
         patterns = [*_SMALL_FILES, *wanted]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
@@ -103,13 +103,22 @@ def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
             f"There is no repository {repository} on Hugging Face, or it is private. Check its "
             "name; for a private one log in with `hf auth login`."
         ) from error
-    except hub.LocalEntryNotFoundError as error:
+    except (hub.HfHubHTTPError, hub.HFValidationError, TransportError, OSError) as error:
+        raise CheckpointError(f"{repository} could not be fetched: {error}. Try again.") from error
+
+
+def _cached(repository: str, revision: str | None) -> Path:
+    """What an earlier fetch left; whether its weights are whole is found when they are read."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - as above
+
+    # Not snapshot_download: to it a cache is incomplete without the files that we never fetch.
+    index = try_to_load_from_cache(repository, "model_index.json", revision=revision)
+    if not isinstance(index, str):
         raise CheckpointError(
             f"{repository} is not in the local cache and Hugging Face cannot be reached. Connect "
             "once to fetch it, or give a folder."
-        ) from error
-    except (hub.HfHubHTTPError, TransportError, OSError) as error:
-        raise CheckpointError(f"{repository} could not be fetched: {error}. Try again.") from error
+        )
+    return Path(index).parent
 
 
 def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:

@@ -273,7 +273,7 @@ class SdxlConfig:
         """Read the JSON of a model folder in diffusers format; raises CheckpointError."""
 
         def read(name: str) -> tuple[str, Json]:
-            return name, _read_json(folder, name)
+            return name, read_json(folder, name)
 
         index = _Reader(*read("model_index.json"))
         config = cls(
@@ -302,7 +302,8 @@ class SdxlConfig:
             )
 
 
-def _read_json(folder: Path, name: str) -> Json:
+def read_json(folder: Path, name: str) -> Json:
+    """One JSON object of a model folder; raises CheckpointError."""
     path = folder / name
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
