@@ -118,6 +118,8 @@ class EngineThread:
 
     def __init__(self, start_pipeline: Callable[[], Pipeline], *, max_pending: int = 8) -> None:
         self.ready: Future[Pipeline] = Future()
+        # A running future cannot be cancelled: one waiter that gives up must not spoil it for all.
+        self.ready.set_running_or_notify_cancel()
         self._start_pipeline = start_pipeline
         self._jobs: queue.Queue[EngineJob] = queue.Queue(maxsize=max_pending)
         self._lock = threading.Lock()  # orders submit against close

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from sdxl_engine.checkpoint import (
     read_header,
     weight_files,
 )
-from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.models.config import SdxlConfig, VaeConfig
 from sdxl_engine.models.vae import Autoencoder
 from tests.sdxl_engine.conftest import GOLDENS
 from tests.sdxl_engine.hub import LoopbackHub
@@ -183,6 +184,26 @@ def test_any_float_file_becomes_the_dtype_asked_for(folder: Path, dtype: type):
         assert kernel.dtype == wanted
         stored = reference["decoder.conv_in.weight"].astype(dtype).astype(wanted)
         np.testing.assert_array_equal(kernel, stored.transpose(2, 3, 1, 0))
+
+
+def test_loading_holds_one_tensor_at_a_time(tmp_path: Path):
+    """What the host needs beside the weights on the device is a few of the largest tensors."""
+    config = VaeConfig(3, 3, 4, (64, 64, 64, 64), 2, 32, 1.0)
+    network = Autoencoder(config)
+    weights = {
+        tensor.name: np.ones(tensor.shape, np.float32)
+        for tensor in expected_tensors("vae", network)
+    }
+    (tmp_path / "vae").mkdir()
+    save_file(weights, tmp_path / VAE)
+    total = sum(array.nbytes for array in weights.values())
+    del weights
+    nothing = jnp.zeros(())
+    tracemalloc.start()
+    load_part(tmp_path, "vae", network, dtype=np.float32, place=lambda array: nothing)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.3 * total
 
 
 def test_old_names_of_the_vae_are_read(folder: Path):

@@ -94,6 +94,15 @@ def test_jobs_may_be_handed_in_while_loading():
     engine.close()
 
 
+def test_a_waiter_that_gives_up_spoils_nothing():
+    engine = EngineThread(GatedPipeline)
+    assert not engine.ready.cancel()
+    engine.start()
+    assert engine.ready.result(WAIT_S).sizes
+    assert engine.submit(ImageRequest("a cat")).future.result(WAIT_S)
+    engine.close()
+
+
 def test_a_failed_start_reaches_every_waiter():
     failing = threading.Event()
 
