@@ -45,7 +45,7 @@ check: setup-dev ## lint, formatting, types, then all tests
 	$(VENV)/bin/mypy
 	$(MAKE) test
 
-lock: ## pin every dependency anew, for all supported Pythons (needs uv)
+lock: ## pin every dependency anew (needs uv)
 	for extra in "" tpu cuda; do \
 		uv pip compile pyproject.toml $${extra:+--extra $$extra} $(LOCK_OPTIONS) \
 			--output-file requirements$${extra:+-$$extra}.lock || exit; \
@@ -53,10 +53,13 @@ lock: ## pin every dependency anew, for all supported Pythons (needs uv)
 	uv pip compile pyproject.toml --group test --group check $(LOCK_OPTIONS) \
 		--constraint requirements.lock --output-file requirements-dev.lock
 
-oracle: .oracle/.installed ## a second environment with PyTorch diffusers, to make goldens
+oracle: .oracle/.installed ## a second environment, with PyTorch diffusers
 
 .oracle/.installed: pyproject.toml
 	$(PYTHON) -m venv .oracle
 	.oracle/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.oracle/bin/python -m pip install --quiet --group oracle
 	@touch $@
+
+goldens: oracle ## make tests/goldens anew from PyTorch diffusers
+	.oracle/bin/python tests/oracle/make_goldens.py

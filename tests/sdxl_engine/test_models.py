@@ -42,6 +42,17 @@ def test_text_encoder(golden: Golden, part: str):
     assert_within(encoding.pooled, golden[f"{part}.pooled"], TOLERANCE)
 
 
+@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
+def test_text_encoder_with_ids_above_the_end_token(golden: Golden, part: str):
+    """Where tokens were added after the end token, the largest id is not the end."""
+    if f"{part}_added.token_ids" not in golden.arrays:
+        assert golden.config.text_encoder.eos_token_id == 2  # the relic, which has no such ids
+        return
+    encoder = load(golden, part, TextEncoder(getattr(golden.config, part)))
+    encoding = jax.jit(encoder)(jnp.asarray(golden[f"{part}_added.token_ids"]))
+    assert_within(encoding.pooled, golden[f"{part}_added.pooled"], TOLERANCE)
+
+
 @pytest.mark.parametrize("case", ["unet", "unet_fraction"])
 def test_unet(golden: Golden, unet: UNet, case: str):
     output = jax.jit(unet)(
