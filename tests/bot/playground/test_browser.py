@@ -11,12 +11,12 @@ def _nothing_installed(monkeypatch, tmp_path):
 
 
 def test_a_missing_browser_skips(monkeypatch):
-    monkeypatch.delenv("IMAGINE_REQUIRE_BROWSER", raising=False)
+    monkeypatch.delenv("REQUIRE_BROWSER", raising=False)
     with pytest.raises(pytest.skip.Exception, match="no chromium"):
         chromium_path()
 
 
 def test_a_missing_browser_fails_where_it_is_required(monkeypatch):
-    monkeypatch.setenv("IMAGINE_REQUIRE_BROWSER", "1")
+    monkeypatch.setenv("REQUIRE_BROWSER", "1")
     with pytest.raises(pytest.fail.Exception, match="no chromium"):
         chromium_path()

@@ -1,0 +1,331 @@
+// The page: one person looking at one channel, kept up to date by a stream of events.
+import { Composer } from "./composer.js";
+import { day, element, fillAvatar, icon, nameOf } from "./dom.js";
+import { Lightbox } from "./lightbox.js";
+import { MessageView, unansweredRow } from "./message.js";
+import { offered } from "./options.js";
+
+const RETRY_MS = 500;
+const NEAR_END_PX = 80;
+const GROUP_MS = 7 * 60_000;
+
+const part = (id) => document.getElementById(id);
+
+let world = null; // what the stream's first event said; null until then
+let stream = null;
+let retry = 0;
+const views = new Map(); // message id -> MessageView
+const unanswered = new Map(); // interaction id -> list item
+const pressed = new Map(); // interaction id -> id of the message whose button was pressed
+const dismissed = new Set(); // ids of messages this person put away
+const names = new Map(); // ids of people and channels -> names
+const lightbox = new Lightbox();
+const composer = new Composer({
+  use: (name, options) => send("slash", { name, options }),
+  say: (content) => send("say", { content }),
+});
+
+// ---- the stream ----
+
+/** Look at a channel as a person; both fall back to the world's first. */
+function look(as, channel) {
+  clearTimeout(retry);
+  stream?.close();
+  const wanted = new URLSearchParams(Object.entries({ as, channel }).filter(([, id]) => id));
+  stream = new EventSource(`/page/api/events?${wanted}`);
+  stream.addEventListener("state", ({ data }) => begin(JSON.parse(data)));
+  stream.addEventListener("bot", ({ data }) => showBot(JSON.parse(data)));
+  stream.addEventListener("message", ({ data }) => showMessage(JSON.parse(data)));
+  stream.addEventListener("gone", ({ data }) => removeMessage(JSON.parse(data).id));
+  stream.addEventListener("sent", ({ data }) => showSent(JSON.parse(data)));
+  stream.addEventListener("failed", ({ data }) => showFailed(JSON.parse(data)));
+  stream.addEventListener("error", () => {
+    part("lost").hidden = false;
+    showPresence(false, "Reconnecting…");
+    // The browser tries again by itself unless it has given the stream up.
+    if (stream.readyState !== EventSource.CLOSED) return;
+    clearTimeout(retry);
+    retry = setTimeout(() => (world ? look(world.me.id, world.channel.id) : look()), RETRY_MS);
+  });
+}
+
+/** Everything anew: at the start, on another channel or person, and after a lost connection. */
+function begin(state) {
+  world = state;
+  part("lost").hidden = true;
+  names.clear();
+  for (const person of world.people) names.set(person.id, nameOf(person));
+  for (const channel of world.channels) names.set(channel.id, channel.name);
+  const here = new URLSearchParams({ as: world.me.id, channel: world.channel.id });
+  history.replaceState(null, "", `?${here}`);
+  document.title = `#${world.channel.name} · ${world.guild.name}`;
+  showRail();
+  part("channel-name").textContent = world.channel.name;
+  part("welcome-channel").textContent = world.channel.name;
+  part("topic").textContent = world.channel.topic ?? "";
+  views.clear();
+  unanswered.clear();
+  part("messages").replaceChildren();
+  for (const message of world.messages) showMessage(message, { quiet: true });
+  showBot(world);
+  showEmptiness();
+  toEnd();
+  document.body.dataset.ready = "true";
+}
+
+function showBot({ online, commands }) {
+  Object.assign(world, { online, commands });
+  showPresence(online, `${nameOf(world.bot)} is ${online ? "online" : "offline"}`);
+  composer.offer(offered(commands, world), world.channel.name);
+  showEmptiness();
+}
+
+function showPresence(online, text) {
+  part("bot-status").dataset.online = String(online);
+  part("bot-status").lastElementChild.textContent = text;
+}
+
+// ---- messages ----
+
+const actions = {
+  names,
+  enlarge: (images, index) => lightbox.open(images, index),
+  press: async (message, customId) => {
+    const { id, refusal = "" } = await post("press", {
+      message_id: message.id,
+      custom_id: customId,
+    });
+    if (id) pressed.set(id, message.id);
+    return refusal;
+  },
+  dismiss: (message) => {
+    dismissed.add(message.id);
+    removeMessage(message.id);
+  },
+};
+
+function showMessage(message, { quiet = false } = {}) {
+  if (dismissed.has(message.id)) return;
+  const sticky = sticking;
+  const known = views.get(message.id);
+  const view = known ?? new MessageView(actions);
+  const before = known?.message.attachments.length ?? 0;
+  view.update(message);
+  if (!known) {
+    views.set(message.id, view);
+    const sent = unanswered.get(message.interaction_metadata?.id);
+    unanswered.delete(message.interaction_metadata?.id);
+    if (sent) sent.replaceWith(view.node);
+    else append(view.node, new Date(message.timestamp));
+    group();
+  }
+  showEmptiness();
+  if (quiet) return;
+  follow(sticky);
+  const author = nameOf(message.author);
+  const images = message.attachments.length;
+  const text = view.body.querySelector(".content, .thinking")?.textContent;
+  if (images > before) announce(`${author} posted ${images} ${images === 1 ? "image" : "images"}.`);
+  else if (!known) announce(`${author}: ${text ?? "a message"}`);
+}
+
+function append(node, date) {
+  const list = part("messages");
+  const heading = day(date);
+  if (list.dataset.day !== heading || !list.childElementCount) {
+    list.append(element("li", { class: "day", role: "separator", "aria-label": heading }, heading));
+    list.dataset.day = heading;
+  }
+  list.append(node);
+}
+
+/** A person's next message within a few minutes goes on without a new head. */
+function group() {
+  let before = null;
+  for (const node of part("messages").children) {
+    const message = views.get(node.dataset.id)?.message;
+    const plain = message && !message.interaction_metadata;
+    const goesOn =
+      plain &&
+      before?.author.id === message.author.id &&
+      new Date(message.timestamp) - new Date(before.timestamp) < GROUP_MS;
+    node.classList.toggle("goes-on", Boolean(goesOn));
+    before = plain ? message : null;
+  }
+}
+
+function removeMessage(id) {
+  const view = views.get(id);
+  if (!view) return;
+  if (view.node.contains(document.activeElement)) composer.focus();
+  view.node.remove();
+  views.delete(id);
+  group();
+  showEmptiness();
+}
+
+const COMMAND = 2; // an interaction's type; the other kind is a press
+
+function showSent(interaction) {
+  if (interaction.type === COMMAND && !answerTo(interaction)) showUnanswered(interaction, false);
+}
+
+function showFailed(interaction) {
+  const view = views.get(pressed.get(interaction.id));
+  if (interaction.type === COMMAND) showUnanswered(interaction, true);
+  else view?.fail();
+}
+
+function answerTo({ id }) {
+  return [...views.values()].some(({ message }) => message.interaction_metadata?.id === id);
+}
+
+/** A command that was sent, or that the bot never answered. */
+function showUnanswered({ id, name }, failed) {
+  const sticky = sticking;
+  const row = unansweredRow(world.me, name, world.bot, failed, () => {
+    row.remove();
+    unanswered.delete(id);
+    composer.focus();
+    showEmptiness();
+  });
+  const known = unanswered.get(id);
+  if (known) known.replaceWith(row);
+  else append(row, new Date());
+  unanswered.set(id, row);
+  showEmptiness();
+  follow(sticky);
+}
+
+function showEmptiness() {
+  const empty = views.size === 0 && unanswered.size === 0;
+  if (empty) part("messages").replaceChildren(); // a day alone says nothing
+  part("examples").hidden = !(empty && exampleCommand());
+  part("welcome-text").replaceChildren(
+    ...(world.commands.length || world.online
+      ? ["Type ", element("kbd", {}, "/"), " to see what the bot can do."]
+      : ["The bot is not here yet. Its commands appear as soon as it is."]),
+  );
+}
+
+function announce(text) {
+  part("announce").textContent = text;
+}
+
+// ---- scrolling: the end stays in sight unless somebody reads further up ----
+
+const scroll = part("scroll");
+let sticking = true;
+
+function toEnd() {
+  scroll.scrollTop = scroll.scrollHeight;
+  sticking = true;
+  part("newer").hidden = true;
+}
+
+function follow(sticky) {
+  if (sticky) toEnd();
+  else part("newer").hidden = false;
+}
+
+scroll.addEventListener("scroll", () => {
+  sticking = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_END_PX;
+  if (sticking) part("newer").hidden = true;
+});
+const resized = new ResizeObserver(() => sticking && toEnd());
+resized.observe(scroll);
+resized.observe(part("messages"));
+part("newer").addEventListener("click", toEnd);
+
+// ---- the rail ----
+
+function showRail() {
+  fillAvatar(part("server-avatar"), world.guild.name);
+  part("server-name").textContent = world.guild.name;
+  part("channels").replaceChildren(
+    ...world.channels.map((channel) => {
+      const open = () => {
+        openRail(false);
+        look(world.me.id, channel.id);
+      };
+      const current = channel.id === world.channel.id ? "page" : null;
+      const name = element("span", {}, channel.name);
+      const button = element("button", { type: "button", "aria-current": current, onclick: open });
+      button.append(icon("hash"), name);
+      return element("li", {}, button);
+    }),
+  );
+  const people = world.people.filter((person) => !person.bot);
+  part("me").replaceChildren(
+    ...people.map((person) => element("option", { value: person.id }, nameOf(person))),
+  );
+  part("me").value = world.me.id;
+  part("me-name").textContent = nameOf(world.me);
+  fillAvatar(part("me-avatar"), nameOf(world.me));
+}
+
+function openRail(open) {
+  part("rail").classList.toggle("shown", open);
+  part("show-rail").setAttribute("aria-expanded", String(open));
+  if (open) part("channels").querySelector("[aria-current]")?.focus();
+}
+
+part("me").addEventListener("change", () => look(part("me").value, world.channel.id));
+part("show-rail").addEventListener("click", () => openRail(true));
+part("scrim").addEventListener("click", () => openRail(false));
+part("rail").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !part("rail").classList.contains("shown")) return;
+  openRail(false);
+  part("show-rail").focus();
+});
+
+// ---- sending ----
+
+/** Post something done by this person; its { id }, or the sentence of a { refusal }. */
+async function post(what, body) {
+  const request = { as: world.me.id, channel: world.channel.id, ...body };
+  try {
+    const response = await fetch(`/page/api/${what}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(request),
+    });
+    return await response.json();
+  } catch {
+    return { refusal: "The playground did not answer. Try again once the connection is back." };
+  }
+}
+
+async function send(what, body) {
+  const { refusal = "" } = await post(what, body);
+  if (!refusal) toEnd();
+  return refusal;
+}
+
+/** The command behind the example prompts: the one whose first required option is a prompt. */
+function exampleCommand() {
+  return offered(world.commands, world).find(
+    ({ options }) => options.find(({ required }) => required)?.name === "prompt",
+  );
+}
+
+for (const example of part("examples").querySelectorAll("button")) {
+  example.addEventListener("click", () =>
+    composer.start(exampleCommand(), { prompt: example.textContent }),
+  );
+}
+
+// Whoever types while nothing has the focus means the composer.
+document.addEventListener("keydown", (event) => {
+  const idle = document.activeElement === document.body || document.activeElement === scroll;
+  const character =
+    event.key.length === 1 &&
+    event.key !== " " &&
+    !event.ctrlKey &&
+    !event.metaKey &&
+    !event.altKey;
+  if (idle && character && !part("lightbox").open) composer.focus();
+});
+
+const asked = new URLSearchParams(location.search);
+look(asked.get("as"), asked.get("channel"));

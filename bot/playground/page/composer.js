@@ -1,0 +1,316 @@
+// The composer: plain text until a command is chosen, then one field for each of its options.
+import { element, icon } from "./dom.js";
+import { Menu } from "./menu.js";
+import { check } from "./options.js";
+
+const MAX_MESSAGE_CHARS = 2000;
+
+const part = (id) => document.getElementById(id);
+
+export class Composer {
+  #actions;
+  #menu = new Menu(part("menu"));
+  #text = part("text");
+  #commands = [];
+  #command = null;
+  #fields = []; // of the chosen command: { option, node, input }
+  #last = null; // what was sent last, for ArrowUp
+  #busy = false;
+
+  /**
+   * actions.use(command name, values), actions.say(text)
+   *     promises of the sentence of a refusal, or ""
+   */
+  constructor(actions) {
+    this.#actions = actions;
+    part("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    part("composer").addEventListener("keydown", (event) => this.#key(event));
+    part("fields").addEventListener("click", (event) => {
+      if (event.target === event.currentTarget) (this.#fields.at(-1)?.input ?? this.#text).focus();
+    });
+    this.#text.addEventListener("input", () => this.#typed());
+    this.#text.addEventListener("blur", () => this.#menu.close());
+    this.#leave();
+  }
+
+  /** What can be used here. Keeps what is being typed, unless its command went away. */
+  offer(commands, channel) {
+    this.#commands = commands;
+    this.#text.placeholder = `Message #${channel} or type /`;
+    if (this.#command) {
+      const again = commands.find((command) => command.name === this.#command.name);
+      if (!again) this.#leave();
+      else if (JSON.stringify(again) !== JSON.stringify(this.#command)) {
+        this.start(again, this.#texts());
+      }
+    } else if (this.#text === document.activeElement) this.#typed();
+  }
+
+  focus() {
+    (this.#fields[0]?.input ?? this.#text).focus();
+  }
+
+  /** Choose a command; `texts` fills its options by name. */
+  start(command, texts = {}) {
+    this.#leave();
+    this.#command = command;
+    this.#text.hidden = true;
+    this.#text.after(element("span", { class: "command-name" }, `/${command.name}`));
+    for (const option of command.options) {
+      if (option.required || option.name in texts) this.#add(option, texts[option.name]);
+    }
+    this.#refresh();
+    if (this.#fields.length) this.#fields[0].input.focus();
+    else part("send").focus();
+  }
+
+  /** Back to plain, empty text. */
+  #leave() {
+    this.#menu.close();
+    this.#say("");
+    this.#command = null;
+    for (const field of this.#fields) field.node.remove();
+    this.#fields = [];
+    part("fields").querySelector(".command-name")?.remove();
+    this.#text.hidden = false;
+    this.#text.value = "";
+    this.#refresh();
+  }
+
+  #typed() {
+    this.#say("");
+    this.#refresh();
+    if (!this.#text.value.startsWith("/")) return this.#menu.close();
+    const typed = this.#text.value.slice(1).toLowerCase();
+    // A blank after a whole name, of one word or of several, takes the command.
+    const whole = this.#commands.find((command) => typed.startsWith(`${command.name} `));
+    if (whole) return this.#begin(whole, this.#text.value.slice(whole.name.length + 2).trim());
+    const items = this.#commands
+      .filter((command) => command.name.startsWith(typed))
+      .map((command) => ({
+        label: `/${command.name}`,
+        detail: command.description,
+        value: command,
+      }));
+    const empty = this.#commands.length
+      ? `There is no command /${typed}. Delete it back to / to see them all.`
+      : "No commands yet. They appear here once the bot has registered them.";
+    this.#menu.open(this.#text, items, { empty, choose: (item) => this.#begin(item.value, "") });
+  }
+
+  /** Start a command that was typed: what follows its name is its first option. */
+  #begin(command, rest) {
+    const [first] = command.options;
+    const value =
+      first && rest.startsWith(`${first.name}:`) ? rest.slice(first.name.length + 1).trim() : rest;
+    this.start(command, first && value ? { [first.name]: value } : {});
+    this.#fields[0]?.input.setSelectionRange(value.length, value.length); // go on at its end
+  }
+
+  #add(option, text = "") {
+    const long = option.kind === "text" && !option.choices;
+    const name = element("span", { "aria-hidden": "true" }, option.name);
+    const input = element("textarea", {
+      rows: 1,
+      enterkeyhint: "send",
+      inputmode: { whole: "numeric", number: "decimal" }[option.kind],
+      spellcheck: long ? "true" : "false",
+      "aria-label": option.name,
+      "aria-describedby": "hint problem",
+      "aria-required": option.required ? "true" : "false",
+      ...(option.choices && {
+        role: "combobox",
+        "aria-autocomplete": "list",
+        "aria-expanded": "false",
+        "aria-controls": "menu",
+      }),
+    });
+    input.value = text;
+    const node = element("div", { class: long ? "option long" : "option" }, name, input);
+    const field = { option, node, input };
+    if (!option.required) {
+      const remove = () => this.#remove(field);
+      node.append(
+        element(
+          "button",
+          {
+            type: "button",
+            tabindex: "-1",
+            "aria-label": `Remove ${option.name}`,
+            onclick: remove,
+          },
+          icon("close"),
+        ),
+      );
+    }
+    node.addEventListener("mousedown", (event) => {
+      if (event.target === name || event.target === node) {
+        event.preventDefault();
+        input.focus();
+      }
+    });
+    input.addEventListener("input", () => {
+      // An option is one line; pasted line breaks become blanks.
+      if (input.value.includes("\n")) input.value = input.value.replace(/\s*\n\s*/g, " ");
+      this.#say("");
+      this.#refresh();
+      this.#suggest(field);
+    });
+    input.addEventListener("focus", () => {
+      this.#refresh();
+      this.#suggest(field);
+    });
+    input.addEventListener("blur", () => this.#menu.close());
+    this.#fields.push(field);
+    part("fields").append(node);
+    return field;
+  }
+
+  #remove(field) {
+    const at = this.#fields.indexOf(field);
+    this.#fields.splice(at, 1);
+    const next = this.#fields[at - 1] ?? this.#fields[0];
+    if (next) next.input.focus();
+    field.node.remove();
+    this.#say("");
+    this.#refresh();
+  }
+
+  #suggest({ option, input }) {
+    if (!option.choices) return this.#menu.close();
+    const typed = input.value.trim().toLowerCase();
+    const items = option.choices.map((choice) => ({ label: choice.name, value: choice.name }));
+    const same = items.findIndex((item) => item.label.toLowerCase() === typed);
+    const shown =
+      same >= 0 ? items : items.filter((item) => item.label.toLowerCase().includes(typed));
+    const choose = (item) => {
+      input.value = item.value;
+      this.#say("");
+      this.#refresh();
+    };
+    this.#menu.open(input, shown, {
+      active: same >= 0 ? same : typed ? 0 : -1,
+      empty: "No choice matches. Delete what you typed to see them all.",
+      choose,
+    });
+  }
+
+  #key(event) {
+    if (event.isComposing) return;
+    if (this.#menu.handleKey(event)) return;
+    const field = this.#fields.find(({ input }) => input === event.target);
+    const typing = field || event.target === this.#text;
+    if (event.key === "Enter" && typing) {
+      event.preventDefault();
+      this.#submit();
+    } else if (event.key === "Escape" && this.#command) {
+      this.#leave();
+      this.#text.focus();
+    } else if (event.key === "Backspace" && field && !field.input.value) {
+      event.preventDefault();
+      if (!field.option.required) this.#remove(field);
+      else if (!this.#fields.some(({ input }) => input.value)) {
+        this.#leave();
+        this.#text.value = "/";
+        this.#text.focus();
+        this.#typed();
+      }
+    } else if (
+      event.key === "ArrowUp" &&
+      event.target === this.#text &&
+      !this.#text.value &&
+      this.#last
+    ) {
+      event.preventDefault();
+      const command = this.#commands.find(({ name }) => name === this.#last.name);
+      if (command) this.start(command, this.#last.texts);
+    }
+  }
+
+  async #submit() {
+    if (this.#busy) return;
+    if (!this.#command) return this.#submitText();
+    const values = {};
+    for (const field of this.#fields) {
+      const { value, problem } = check(field.option, field.input.value);
+      if (problem) return this.#say(problem, field);
+      if (value !== undefined) values[field.option.name] = value;
+    }
+    const sent = { name: this.#command.name, texts: this.#texts() };
+    if (!(await this.#accepted(this.#actions.use(sent.name, values)))) return;
+    this.#last = sent;
+    this.#leave();
+    this.#text.focus();
+  }
+
+  async #submitText() {
+    const text = this.#text.value.trim();
+    if (text.startsWith("/")) {
+      return this.#say(`There is no command ${text.split(" ")[0]}. Type / to see them all.`);
+    }
+    if ([...text].length > MAX_MESSAGE_CHARS) {
+      return this.#say(`A message has at most ${MAX_MESSAGE_CHARS} characters. Shorten it.`);
+    }
+    if (text && (await this.#accepted(this.#actions.say(text)))) this.#leave();
+  }
+
+  /** Whether what was sent was taken; the sentence of a refusal is shown. */
+  async #accepted(sending) {
+    this.#busy = true;
+    const refusal = await sending;
+    this.#busy = false;
+    this.#say(refusal);
+    return !refusal;
+  }
+
+  #texts() {
+    return Object.fromEntries(this.#fields.map(({ option, input }) => [option.name, input.value]));
+  }
+
+  /** Show a sentence under the composer, and mark the field it is about. */
+  #say(sentence, wrong = null) {
+    part("problem").textContent = sentence;
+    for (const field of this.#fields) {
+      field.node.classList.toggle("wrong", field === wrong);
+      field.input.setAttribute("aria-invalid", String(field === wrong));
+    }
+    wrong?.input.focus();
+  }
+
+  /** Hint, counter, and the options that can still be added. */
+  #refresh() {
+    const field =
+      this.#fields.find(({ input }) => input === document.activeElement) ?? this.#fields[0];
+    const [name, description, counter] = part("hint").children;
+    part("hint").hidden = !field;
+    if (field) {
+      const length = [...field.input.value].length;
+      name.textContent = field.option.name;
+      description.textContent = field.option.description;
+      counter.textContent =
+        field.option.maxLength && length ? `${length} / ${field.option.maxLength}` : "";
+    }
+    const left =
+      this.#command?.options.filter(
+        (option) => !this.#fields.some((shown) => shown.option === option),
+      ) ?? [];
+    part("more").hidden = !left.length;
+    part("more").replaceChildren(
+      ...left.map((option) => {
+        const add = () => {
+          this.#add(option).input.focus();
+          this.#refresh();
+        };
+        return element(
+          "button",
+          { type: "button", title: option.description, onclick: add },
+          `+ ${option.name}`,
+        );
+      }),
+    );
+    part("send").disabled = !this.#command && !this.#text.value.trim();
+  }
+}

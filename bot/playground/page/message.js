@@ -1,0 +1,237 @@
+// One message as a list item that follows its edits: only the parts that changed are drawn anew.
+import { avatar, dots, element, icon, nameOf, time } from "./dom.js";
+import { markdown } from "./markdown.js";
+
+const EPHEMERAL = 1 << 6;
+const LOADING = 1 << 7;
+const BUTTON = 2;
+const LINK = 5;
+const STYLES = { 1: "primary", 4: "danger" };
+
+/** The address on this page's own origin, under whichever of its names the page was opened. */
+export function path(url) {
+  const { pathname, search } = new URL(url, location.href);
+  return pathname + search;
+}
+
+export class MessageView {
+  #actions;
+  #parts = new Map();
+
+  /**
+   * actions.names            Map of ids to names, for mentions
+   * actions.enlarge(images, index)
+   * actions.press(message, customId)  a promise of the sentence of a refusal, or ""
+   * actions.dismiss(message)
+   */
+  constructor(actions) {
+    this.#actions = actions;
+    this.node = element("li", { class: "message", tabindex: "-1" });
+    this.body = element("div", { class: "body" });
+  }
+
+  update(message) {
+    this.message = message;
+    const used = message.interaction_metadata ?? null;
+    this.node.dataset.id = message.id;
+    this.node.classList.toggle("private", Boolean(message.flags & EPHEMERAL));
+    if (!this.body.isConnected && !this.node.childElementCount) {
+      if (used) this.node.append(usedLine(used, message.interaction));
+      this.node.append(avatar(nameOf(message.author)), this.body);
+    }
+    const images = message.attachments.filter((file) => file.content_type?.startsWith("image/"));
+    const files = message.attachments.filter((file) => !images.includes(file));
+    const thinking = Boolean(message.flags & LOADING);
+    const edited = message.edited_timestamp && !used;
+    this.#part("head", [nameOf(message.author), Boolean(edited)], () => [head(message, edited)]);
+    this.#part("text", [message.content, thinking], () =>
+      thinking ? [thought(message)] : this.#text(message),
+    );
+    this.#part(
+      "images",
+      images.map((file) => file.id),
+      () => (images.length ? [this.#grid(images)] : []),
+    );
+    this.#part(
+      "files",
+      files.map((file) => file.id),
+      () => files.map(fileLink),
+    );
+    this.#part("buttons", [message.components], () => this.#rows(message));
+    this.#say("");
+    this.#part("note", [message.flags & EPHEMERAL], () =>
+      message.flags & EPHEMERAL ? [this.#note(message)] : [],
+    );
+  }
+
+  /** Replace the named part if what it is made of changed; the focus stays where it was. */
+  #part(name, key, build) {
+    const wanted = JSON.stringify(key);
+    const part = this.#parts.get(name) ?? {
+      node: element("div", { class: `part-${name}` }),
+      key: null,
+    };
+    if (part.key === wanted) return;
+    const focused = part.node.contains(document.activeElement)
+      ? document.activeElement.dataset.id
+      : null;
+    part.node.replaceChildren(...build());
+    part.key = wanted;
+    if (!this.#parts.has(name)) {
+      this.#parts.set(name, part);
+      this.body.append(part.node);
+    }
+    if (focused === null) return;
+    const again = [...part.node.querySelectorAll("[data-id]")].find(
+      (node) => node.dataset.id === focused,
+    );
+    (again ?? this.node).focus();
+  }
+
+  /** A press was not answered. */
+  fail() {
+    this.#say("The application did not respond");
+  }
+
+  #say(sentence) {
+    this.#part("problem", [sentence], () => (sentence ? [problem(sentence)] : []));
+  }
+
+  #text(message) {
+    if (!message.content) return [];
+    return [
+      element("div", { class: "content" }, ...markdown(message.content, this.#actions.names)),
+    ];
+  }
+
+  #grid(images) {
+    const grid = element("div", {
+      class: images.length > 4 ? "images many" : "images",
+      dataset: { count: images.length },
+    });
+    for (const [index, file] of images.entries()) {
+      const alt = file.description || file.filename;
+      const image = element("img", {
+        alt,
+        width: file.width,
+        height: file.height,
+        loading: "lazy",
+        decoding: "async",
+      });
+      image.addEventListener("load", () => (image.dataset.loaded = ""));
+      image.addEventListener("error", () => (image.dataset.loaded = "")); // shows the alt text
+      image.src = path(file.url);
+      const enlarge = () => this.#actions.enlarge(images, index);
+      grid.append(
+        element("button", { type: "button", onclick: enlarge, dataset: { id: file.id } }, image),
+      );
+    }
+    return grid;
+  }
+
+  #rows(message) {
+    const rows = (message.components ?? []).map((row) =>
+      (row.components ?? []).filter((item) => item.type === BUTTON),
+    );
+    return rows
+      .filter((row) => row.length)
+      .map((row) =>
+        element("div", { class: "buttons" }, ...row.map((item) => this.#button(message, item))),
+      );
+  }
+
+  #button(message, item) {
+    const label = [item.emoji?.name, item.label].filter(Boolean).join(" ");
+    if (item.style === LINK) {
+      return element("a", { href: item.url, target: "_blank", rel: "noopener noreferrer" }, label);
+    }
+    const press = async () => {
+      if (button.ariaDisabled) return;
+      button.ariaDisabled = "true"; // a truly disabled one would lose the focus
+      this.#say("");
+      this.#say(await this.#actions.press(message, item.custom_id));
+      button.ariaDisabled = null;
+    };
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: STYLES[item.style],
+        disabled: item.disabled,
+        onclick: press,
+        dataset: { id: item.custom_id },
+      },
+      label,
+    );
+    return button;
+  }
+
+  #note(message) {
+    const dismiss = element(
+      "button",
+      { type: "button", onclick: () => this.#actions.dismiss(message) },
+      "Dismiss message",
+    );
+    return element("p", { class: "private-note" }, icon("eye"), "Only you can see this ·", dismiss);
+  }
+}
+
+/** The last row after a command: sent and not yet answered, or never answered. */
+export function unansweredRow(user, command, bot, failed, dismiss) {
+  const line = failed
+    ? problem("The application did not respond")
+    : element("p", { class: "thinking" }, dots(), "Sending command…");
+  const body = element(
+    "div",
+    { class: "body" },
+    head({ author: bot, timestamp: new Date().toISOString() }),
+    line,
+  );
+  if (failed) {
+    const button = element("button", { type: "button", onclick: dismiss }, "Dismiss message");
+    body.append(
+      element("p", { class: "private-note" }, icon("eye"), "Only you can see this ·", button),
+    );
+  }
+  return element(
+    "li",
+    { class: failed ? "message private" : "message" },
+    usedLine({ user }, { name: command }),
+    avatar(nameOf(bot)),
+    body,
+  );
+}
+
+function problem(sentence) {
+  return element("p", { class: "failed", role: "alert" }, icon("warn"), sentence);
+}
+
+function usedLine(used, interaction) {
+  const name = nameOf(used.user);
+  const what = interaction?.name
+    ? [" used ", element("span", { class: "command" }, `/${interaction.name}`)]
+    : [" pressed a button"];
+  return element(
+    "div",
+    { class: "used" },
+    avatar(name),
+    element("span", {}, element("b", {}, name), ...what),
+  );
+}
+
+function head(message, edited = false) {
+  const line = element("div", { class: "head" }, element("b", {}, nameOf(message.author)));
+  if (message.author.bot) line.append(element("span", { class: "tag" }, "BOT"));
+  line.append(time(new Date(message.timestamp)));
+  if (edited) line.append(element("span", { class: "edited" }, "(edited)"));
+  return line;
+}
+
+function thought(message) {
+  return element("p", { class: "thinking" }, dots(), `${nameOf(message.author)} is thinking…`);
+}
+
+function fileLink(file) {
+  const link = element("a", { href: path(file.url), download: file.filename }, file.filename);
+  return element("div", { class: "files" }, link);
+}
