@@ -37,7 +37,7 @@ Pixels = npt.NDArray[np.uint8]
 class SdxlPipeline:
     """A model on its devices, with the programs that draw.
 
-    Made by `load`. Belongs to one thread; only `check` may be called from others.
+    Made by `load`. Belongs to one thread; only `check` and `tokenize` may be called from others.
     """
 
     def __init__(
@@ -123,8 +123,16 @@ class SdxlPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
-        self._tokenize(request)
+        self.tokenize(request)
         self._programs_for(request)
+
+    def tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
+        """Token ids, i32[2 prompts, 2 encoders, tokens], the negative prompt first.
+
+        Raises InvalidRequestError for a prompt with more tokens than the model reads.
+        """
+        negative = self._tokenizer(request.negative_prompt or "")
+        return np.stack([negative, self._tokenizer(request.prompt)])
 
     def generate(
         self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
@@ -147,7 +155,7 @@ class SdxlPipeline:
         The latents f32[n, h, w, 4] lie on the devices, image k of the request at place k, and are
         gone with the next step. Arguments and errors as `generate`.
         """
-        token_ids = self._tokenize(request)
+        token_ids = self.tokenize(request)
         programs = self._programs_for(request)
         if latents is not None:
             self._check_latents(request, latents)
@@ -227,11 +235,6 @@ class SdxlPipeline:
             np.float32(not zero),
         )
         return conditioning
-
-    def _tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
-        """Token ids, i32[2 prompts, 2 encoders, tokens], the negative prompt first."""
-        negative = self._tokenizer(request.negative_prompt or "")
-        return np.stack([negative, self._tokenizer(request.prompt)])
 
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
         programs = self._programs.get((request.width_px, request.height_px))
