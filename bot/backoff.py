@@ -1,0 +1,62 @@
+"""Trying again: how long to wait, and for how long it makes sense."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential delays with jitter, so that many who fail together do not return together.
+
+    first_s   the first delay lies between half of this and this
+    limit_s   no delay is longer
+    attempts  how many times to try in all; None is for ever
+    """
+
+    first_s: float = 1.0
+    limit_s: float = 60.0
+    attempts: int | None = None
+
+    def delays_s(self) -> Iterator[float]:
+        """The delays between the attempts, one fewer than there are attempts."""
+        longest_s = self.first_s
+        tried = 1
+        while self.attempts is None or tried < self.attempts:
+            yield longest_s * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
+            longest_s = min(2 * longest_s, self.limit_s)
+            tried += 1
+
+
+async def persist(
+    action: Callable[[], Awaitable[T]],
+    what: str,
+    *,
+    is_passing: Callable[[Exception], bool],
+    backoff: Backoff,
+    sleep: Sleep = asyncio.sleep,
+) -> T:
+    """Do it until it succeeds, fails for good, or has failed `backoff.attempts` times.
+
+    what        what is tried, for the log
+    is_passing  whether the same may succeed later
+
+    Returns what `action` returns; raises its last error.
+    """
+    for delay_s in backoff.delays_s():
+        try:
+            return await action()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            log.warning("%s failed (%r), next try in %.1f s", what, error, delay_s)
+        await sleep(delay_s)
+    return await action()

@@ -1,0 +1,135 @@
+"""The words of a card: the one message that says where a job stands and becomes its pictures.
+
+Pure functions of a job and its state. Whatever people typed stands in a code block, where Discord
+reads neither mentions nor markup, and a card is never longer than a message may be.
+"""
+
+from typing import Final
+
+from bot.jobs import Drawing, Job, Stage, Uploading, Waiting
+from sdxl_engine import ImageRequest, format_size
+
+MAX_MESSAGE_UNITS: Final = 2_000
+MAX_ALT_TEXT_UNITS: Final = 1_024
+FAILURE_MARK: Final = "⚠️"
+_BAR_CELLS: Final = 20
+_MAX_SENTENCE_UNITS: Final = 600
+_ZERO_WIDTH_SPACE: Final = "\u200b"
+_HARMLESS_BACKTICK: Final = "\u02cb"  # looks the same, ends no code block
+
+
+def progress_card(job: Job, stage: Stage) -> str:
+    """The card of a job that is not over yet."""
+    return _card(job, _status(stage))
+
+
+def finished_card(job: Job) -> str:
+    """The text above the pictures."""
+    return _card(job, "")
+
+
+def failed_card(job: Job, sentence: str) -> str:
+    """The card of a job that ended without pictures; `sentence` says why and what to do."""
+    return _card(job, failure_text(sentence))
+
+
+def handed_back_card(job: Job) -> str:
+    """The card of a job that a stopping bot did not finish: the command to ask for it again."""
+    head = f"{FAILURE_MARK} The bot is restarting and has not drawn this. Ask again in a minute:"
+    command = ask_again(job)
+    return f"{head}\n{_code(command, MAX_MESSAGE_UNITS - _units(head) - 1)}"
+
+
+def failure_text(sentence: str) -> str:
+    """A sentence as the bot says it where there is no job: marked, and without mentions."""
+    harmless = sentence.replace("`", _HARMLESS_BACKTICK).replace("@", "@" + _ZERO_WIDTH_SPACE)
+    return f"{FAILURE_MARK} {cut(harmless, _MAX_SENTENCE_UNITS)}"
+
+
+def ask_again(job: Job) -> str:
+    """The command that draws the same pictures."""
+    request = job.request
+    parts = [f"/imagine prompt:{request.prompt}"]
+    if request.negative_prompt:
+        parts.append(f"negative_prompt:{request.negative_prompt}")
+    parts.append(f"seed:{request.seed}")
+    parts.append(f"steps:{request.num_inference_steps}")
+    parts.append(f"guidance:{request.guidance_scale:g}")
+    if job.size_known:
+        parts.append(f"size:{format_size(request.width_px, request.height_px)}")
+    return " ".join(parts)
+
+
+def alt_text(request: ImageRequest, index: int) -> str:
+    """What a screen reader says of picture `index` (from 0)."""
+    end = f" (picture {index + 1} of {request.num_images})"
+    return cut(_one_line(request.prompt), MAX_ALT_TEXT_UNITS - _units(end)) + end
+
+
+def cut(text: str, max_units: int) -> str:
+    """The text, or its beginning and "…", in at most `max_units` UTF-16 code units.
+
+    Discord's clients count UTF-16 code units, its API characters; the former are never fewer.
+    """
+    if _units(text) <= max_units:
+        return text
+    kept: list[str] = []
+    left = max_units - 1
+    for char in text:
+        left -= _units(char)
+        if left < 0:
+            break
+        kept.append(char)
+    return "".join(kept).rstrip() + "…"
+
+
+def _card(job: Job, status: str) -> str:
+    request = job.request
+    settings = [
+        f"Seed {request.seed}",
+        f"{request.num_inference_steps} steps",
+        f"guidance {request.guidance_scale:g}",
+    ]
+    if job.size_known:
+        settings.append(format_size(request.width_px, request.height_px))
+    settings.append(f"job {job.id}")
+    foot = " · ".join(settings)
+    label = "Stay away from:"
+    # The newlines between at most five parts.
+    room = MAX_MESSAGE_UNITS - _units(status) - _units(foot) - _units(label) - 5
+    parts = [status, _code(request.prompt, room)]
+    if request.negative_prompt is not None:
+        # What one of the two does not need, the other may have.
+        left = room - _units(_code(request.negative_prompt))
+        prompt = _code(request.prompt, max(room // 2, left))
+        parts = [status, prompt, label, _code(request.negative_prompt, room - _units(prompt))]
+    return "\n".join(part for part in [*parts, foot] if part)
+
+
+def _status(stage: Stage) -> str:
+    match stage:
+        case Waiting(place, warming_up=True):
+            return f"⏳ The engine is warming up. Number {place} in the queue."
+        case Waiting(place):
+            return f"⏳ Number {place} in the queue."
+        case Drawing(step, steps):
+            done = _BAR_CELLS * step // steps
+            bar = "█" * done + "░" * (_BAR_CELLS - done)
+            return f"🎨 `{bar}` step {step} of {steps}"
+        case Uploading():
+            return "📤 Drawn. Uploading the pictures."
+
+
+def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
+    fence = "```"
+    inside = _one_line(text).replace("`", _HARMLESS_BACKTICK) or "(empty)"
+    return f"{fence}\n{cut(inside, max_units - 2 * len(fence) - 2)}\n{fence}"
+
+
+def _one_line(text: str) -> str:
+    # A thousand line breaks would make the card as tall as the channel.
+    return " ".join(text.split())
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2

@@ -1,0 +1,83 @@
+"""Edits of one card: paced, only the latest, the last one surely."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from bot.backoff import Backoff, Sleep, persist
+from bot.discord_app.message import EDIT_ERRORS, Attachment, Message, is_passing
+
+log = logging.getLogger(__name__)
+
+_LAST_EDIT: Final = Backoff(attempts=5)
+
+
+class CardEditor:
+    """Keeps one message up to date without an edit for every step.
+
+    message  what is edited
+    pace     entered before every edit that is not the last; lets one through every so often
+    """
+
+    def __init__(
+        self,
+        message: Message,
+        pace: AbstractAsyncContextManager[object],
+        *,
+        backoff: Backoff = _LAST_EDIT,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._message = message
+        self._pace = pace
+        self._backoff = backoff
+        self._sleep = sleep
+        self._wanted = ""
+        self._changed = asyncio.Event()
+        self._editing = asyncio.Lock()  # a later edit must not overtake an earlier one
+        self._finished = False
+        self._task = asyncio.create_task(self._keep_up(), name="card")
+
+    def show(self, text: str) -> None:
+        """Want this text on the card; the next one takes its place if it comes first."""
+        if text != self._wanted:
+            self._wanted = text
+            self._changed.set()
+
+    async def finish(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
+        """Show this, now, whatever else was wanted; nothing is shown after it but another finish.
+
+        Raises discord.HTTPException or the connection's error if several attempts fail.
+        """
+        self._finished = True
+        async with self._editing:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            await persist(
+                lambda: self._message.edit(text, attachments),
+                "the last edit of a card",
+                is_passing=is_passing,
+                backoff=self._backoff,
+                sleep=self._sleep,
+            )
+
+    async def _keep_up(self) -> None:
+        while True:
+            await self._changed.wait()
+            async with self._pace, self._editing:
+                if self._finished:
+                    return
+                self._changed.clear()
+                await self._edit(self._wanted)
+
+    async def _edit(self, text: str) -> None:
+        try:
+            await self._message.edit(text)
+        except EDIT_ERRORS as error:
+            if not is_passing(error):
+                # Deleted, say. The pictures will be tried all the same.
+                log.warning("the card cannot be edited: %r", error)
+                return
+            log.info("an edit of the card failed, it is tried again: %r", error)
+            self._changed.set()

@@ -1,0 +1,120 @@
+"""/imagine: its options, and the way from an interaction to a job."""
+
+import logging
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from discord import app_commands
+from discord.app_commands import Choice, Range
+
+from bot.config import EngineConfig
+from bot.discord_app.desk import CardDesk
+from bot.discord_app.message import Interaction, acknowledge
+from bot.jobs import Job, new_job_id
+from bot.log import in_job
+from sdxl_engine import ImageRequest, format_size, parse_size
+from sdxl_engine.request import (
+    MAX_GUIDANCE_SCALE,
+    MAX_INFERENCE_STEPS,
+    MAX_PROMPT_CHARS,
+    MAX_SEED,
+)
+
+log = logging.getLogger(__name__)
+
+JOB_ID = "job_id"  # the key in interaction.extras, for the error handler
+
+Prompt = Range[str, 1, MAX_PROMPT_CHARS]
+NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
+Seed = Range[int, 0, MAX_SEED]
+Steps = Range[int, 1, MAX_INFERENCE_STEPS]
+Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
+
+
+class Admits(Protocol):
+    """Who takes jobs in; the dispatcher."""
+
+    def admit(self, job: Job) -> None:
+        """Take the job in or raise why not."""
+
+
+class ImagineCommand:
+    """Turns /imagine interactions into jobs.
+
+    defaults    what an option is when it is left out
+    desk        gets a card for each job
+    dispatcher  gets the jobs
+    """
+
+    def __init__(self, defaults: EngineConfig, desk: CardDesk, dispatcher: Admits) -> None:
+        self._defaults = defaults
+        self._desk = desk
+        self._dispatcher = dispatcher
+
+    def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
+        """The command as Discord shall offer it; with no sizes known, `size` is free text."""
+
+        @app_commands.command(name="imagine", description="Draw pictures of what you describe")
+        @app_commands.describe(
+            prompt="What the pictures should show",
+            negative_prompt="What they should stay away from",
+            seed="The same seed draws the same pictures; left out, a random one",
+            steps=f"More steps take longer; left out, {self._defaults.default_steps}",
+            guidance="How closely to follow the prompt; left out, "
+            f"{self._defaults.default_guidance:g}",
+            size="Width x height in pixels; left out, the model's own",
+        )
+        @app_commands.choices(
+            size=[Choice(name=format_size(*size), value=format_size(*size)) for size in sizes]
+        )
+        async def imagine(
+            interaction: Interaction,
+            *,
+            prompt: Prompt,
+            negative_prompt: NegativePrompt | None = None,
+            seed: Seed | None = None,
+            steps: Steps | None = None,
+            guidance: Guidance | None = None,
+            size: str | None = None,
+        ) -> None:
+            job_id = new_job_id()
+            interaction.extras[JOB_ID] = job_id
+            with in_job(job_id):
+                answer = await acknowledge(interaction)
+                if answer is None:
+                    return
+                self._desk.open(job_id, answer)
+                width_px, height_px = parse_size(size) if size is not None else (1024, 1024)
+                request = ImageRequest(
+                    prompt=prompt,
+                    negative_prompt=negative_prompt,
+                    seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
+                    num_inference_steps=self._defaults.default_steps if steps is None else steps,
+                    guidance_scale=(
+                        self._defaults.default_guidance if guidance is None else float(guidance)
+                    ),
+                    width_px=width_px,
+                    height_px=height_px,
+                    num_images=self._defaults.images_per_request,
+                )
+                self._dispatcher.admit(
+                    _job(job_id, interaction, request, size_known=size is not None)
+                )
+                log.info("taken")
+
+        return imagine
+
+
+def _job(job_id: str, interaction: Interaction, request: ImageRequest, *, size_known: bool) -> Job:
+    return Job(
+        id=job_id,
+        request=request,
+        size_known=size_known,
+        user_id=interaction.user.id,
+        channel_id=interaction.channel_id,
+        guild_id=interaction.guild_id,
+        attachment_limit_bytes=interaction.filesize_limit,
+        created_at=datetime.now(UTC),
+    )

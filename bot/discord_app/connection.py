@@ -1,0 +1,92 @@
+"""The connection to Discord: kept up until it is closed or Discord says no for good."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import discord
+
+from bot.backoff import Backoff, Sleep
+from bot.config import TOKEN_VARIABLE, Secret
+from bot.discord_app.client import ImagineClient
+from bot.discord_app.sync import Size
+from bot.errors import LoginError
+
+log = logging.getLogger(__name__)
+
+_BACKOFF: Final = Backoff()
+_OFFER_BACKOFF: Final = Backoff(attempts=5)
+_WRONG_TOKEN_CLOSE: Final = 4004
+
+
+class DiscordConnection:
+    """Logs in, stays connected, and tries again while nothing has ever worked.
+
+    make_client  a fresh client for each attempt: discord.py's cannot be used twice. Once one has
+                 been online it mends its own connection.
+    """
+
+    def __init__(
+        self,
+        make_client: Callable[[], ImagineClient],
+        token: Secret,
+        *,
+        backoff: Backoff = _BACKOFF,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._make_client = make_client
+        self._token = token
+        self._backoff = backoff
+        self._sleep = sleep
+        self._client = make_client()
+        self._sizes: tuple[Size, ...] = ()
+
+    async def run(self) -> None:
+        """Stay connected until `close`; raises LoginError when Discord refuses for good."""
+        for delay_s in self._backoff.delays_s():
+            client = self._client
+            try:
+                return await client.start(self._token.reveal())
+            except (
+                discord.LoginFailure,
+                discord.PrivilegedIntentsRequired,
+                discord.ConnectionClosed,
+            ) as error:
+                raise _final(error) from error
+            except Exception as error:
+                # A first connection that fails reaches us as anything, an AttributeError of
+                # discord.py's own included; after that discord.py reconnects by itself.
+                if client.was_online:
+                    raise
+                cause = error.__context__ if isinstance(error, AttributeError) else None
+                log.warning(
+                    "Discord cannot be reached (%r), next try in %.1f s", cause or error, delay_s
+                )
+            await client.close()
+            await self._sleep(delay_s)
+            self._client = self._make_client()
+            if self._sizes:
+                await self._client.offer(self._sizes, backoff=_OFFER_BACKOFF)
+        return None
+
+    async def offer(self, sizes: tuple[Size, ...]) -> None:
+        """Offer these sizes in /imagine."""
+        self._sizes = sizes
+        await self._client.offer(sizes, backoff=_OFFER_BACKOFF, sleep=self._sleep)
+
+    async def close(self) -> None:
+        """Go offline; `run` returns."""
+        await self._client.close()
+
+
+def _final(error: Exception) -> LoginError:
+    wrong_token = isinstance(error, discord.LoginFailure) or (
+        isinstance(error, discord.ConnectionClosed) and error.code == _WRONG_TOKEN_CLOSE
+    )
+    if wrong_token:
+        return LoginError(
+            f"Discord does not accept the bot's token. Copy it anew from the developer portal "
+            f"into {TOKEN_VARIABLE}."
+        )
+    return LoginError(f"Discord refuses this bot: {error}. See the developer portal.")

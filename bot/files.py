@@ -1,0 +1,42 @@
+"""Files that are either the old one or the new one, never half of it."""
+
+import os
+from pathlib import Path
+
+from bot.errors import OutputError
+
+
+def output_folder(folder: Path) -> Path:
+    """Make the folder that pictures are asked for in; raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}). Choose another with --out."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {folder} cannot be written to. Choose another with --out.")
+    return folder
+
+
+def write_picture(path: Path, data: bytes) -> None:
+    """Write a picture; raises OutputError, and an older one there is as it was."""
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}). Make room, or choose another folder "
+            "with --out."
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, making its folder; raises OSError, and `path` is as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,105 @@
+"""`imagine playground`: the loopback Discord and the real bot in one event loop."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.config import Config, Secret
+from bot.discord_app.sync import CommandRecord
+from bot.errors import PlaygroundError
+from bot.playground.errors import PortTakenError
+from bot.playground.loopback import LoopbackDiscord
+from bot.playground.once import imagine_once
+from bot.playground.page import add_page
+from bot.service import Service
+from sdxl_engine import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What to do in the playground.
+
+    options  of one /imagine to be asked right away; None: nobody asks
+    folder   gets its pictures
+    stay     go on afterwards, until somebody stops it
+    """
+
+    options: Mapping[str, object] | None
+    folder: Path
+    stay: bool
+
+
+async def run_playground(
+    config: Config,
+    visit: Visit,
+    start_pipeline: Callable[[], Pipeline],
+    stop: asyncio.Event,
+) -> None:
+    """Run the playground as the visit says, or until `stop` is set.
+
+    Raises BotError, EngineError.
+    """
+    loopback = LoopbackDiscord()
+    add_page(loopback)
+    try:
+        await loopback.start(port=config.playground.port)
+    except PortTakenError as error:
+        raise PlaygroundError(
+            f"The port {config.playground.port} is taken or not allowed. Choose another with "
+            "--port, or --port 0 for any free one."
+        ) from error
+    here = replace(
+        config.discord,
+        api_url=loopback.api_url,
+        gateway_url=loopback.gateway_url,
+        guild_ids=(),
+    )
+    service = Service(
+        replace(config, discord=here), Secret(loopback.token), start_pipeline, CommandRecord(None)
+    )
+    over = asyncio.Event()
+    serving = asyncio.create_task(service.run(over), name="service")
+    visiting = asyncio.create_task(_visit(loopback, visit, stop), name="visit")
+    try:
+        await asyncio.wait([serving, visiting], return_when=asyncio.FIRST_COMPLETED)
+        if visiting.done():
+            visiting.result()
+    finally:
+        over.set()
+        visiting.cancel()
+        await asyncio.gather(serving, visiting, return_exceptions=True)
+        await loopback.close()
+    serving.result()
+
+
+async def _visit(loopback: LoopbackDiscord, visit: Visit, stop: asyncio.Event) -> None:
+    _say(f"The playground is at {loopback.base_url}/")
+    if visit.options is not None:
+        asking = asyncio.create_task(
+            imagine_once(loopback, visit.options, visit.folder, on_card=_whisper)
+        )
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([asking, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise PlaygroundError("It was stopped before the pictures were there. Ask again.")
+            for path in asking.result():
+                _say(str(path))
+        finally:
+            for task in (asking, stopping):
+                task.cancel()
+            await asyncio.gather(asking, stopping, return_exceptions=True)
+    if visit.stay and not stop.is_set():
+        _say("Open the address in a browser and type /imagine. Ctrl-C ends it.")
+        await stop.wait()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _whisper(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,109 @@
+"""A loopback Discord, and the whole bot in front of it with a fake pipeline."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from asyncio_throttle.throttler import Throttler
+
+from bot.config import Config, DiscordConfig, EngineConfig, JobsConfig, Secret
+from bot.discord_app.sync import CommandRecord
+from bot.playground.loopback import LoopbackDiscord
+from bot.playground.timers import ManualClock
+from bot.service import Service
+from sdxl_engine import Pipeline
+from tests.fakes import FakePipeline
+
+SIZES = ((64, 64), (128, 64))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The loopback's clock; it stands still until a test moves it."""
+    return ManualClock()
+
+
+@pytest.fixture
+def file_limit_bytes() -> int:
+    """What one file may have; a test parametrizes it."""
+    return 10 * 2**20
+
+
+@pytest.fixture
+async def loopback(clock: ManualClock, file_limit_bytes: int) -> AsyncIterator[LoopbackDiscord]:
+    # So that a bot is not sent away for lack of heartbeats when a test moves the clock.
+    server = LoopbackDiscord(
+        clock=clock,
+        rate_limits=False,
+        attachment_size_limit_bytes=file_limit_bytes,
+        heartbeat_interval_s=10_000,
+    )
+    await server.start()
+    yield server
+    await server.close()
+
+
+class Bot:
+    """A running bot.
+
+    task   what `Service.run` returns or raises
+    stop   ends it
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(service.run(self.stop))
+
+
+RunBot = Callable[..., AbstractAsyncContextManager[Bot]]
+
+
+@pytest.fixture
+def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
+    """Start the bot against the loopback, and stop it at the end of the block."""
+
+    @asynccontextmanager
+    async def start(
+        start_pipeline: Callable[[], Pipeline] = lambda: FakePipeline(SIZES),
+        *,
+        config: Config | None = None,
+        online: bool = True,
+        token: str | None = None,
+    ) -> AsyncIterator[Bot]:
+        config = config or make_config()
+        config = replace(
+            config,
+            discord=replace(
+                config.discord, api_url=loopback.api_url, gateway_url=loopback.gateway_url
+            ),
+        )
+        bot = Bot(
+            Service(
+                config,
+                Secret(token or loopback.token),
+                start_pipeline,
+                CommandRecord(tmp_path / "commands.json"),
+                pace=lambda: Throttler(1000, retry_interval=0.001),
+            )
+        )
+        try:
+            if online:
+                await loopback.wait_ready()
+            yield bot
+        finally:
+            bot.stop.set()
+            await asyncio.gather(bot.task, return_exceptions=True)
+
+    return start
+
+
+def make_config(*, max_queued: int = 8, grace_s: float = 30.0) -> Config:
+    return Config(
+        engine=EngineConfig(sizes=SIZES, default_steps=4),
+        discord=DiscordConfig(),
+        jobs=JobsConfig(max_queued=max_queued, shutdown_grace_s=grace_s),
+    )

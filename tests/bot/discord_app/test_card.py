@@ -1,0 +1,145 @@
+"""The words of a card: within Discord's limits whatever people typed, and never their markup."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.discord_app import card
+from bot.jobs import Drawing, Job, Stage, Uploading, Waiting
+from sdxl_engine import ImageRequest, InvalidRequestError
+
+
+def make_job(
+    prompt: str = "a circle", negative_prompt: str | None = None, *, size_known: bool = True
+) -> Job:
+    return Job(
+        id="abcdefgh",
+        request=ImageRequest(prompt, negative_prompt, seed=7, num_inference_steps=20),
+        size_known=size_known,
+        user_id=1,
+        channel_id=2,
+        guild_id=3,
+        attachment_limit_bytes=2**20,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def valid(text: str) -> bool:
+    try:
+        ImageRequest(text)
+    except InvalidRequestError:
+        return False
+    return True
+
+
+nasty = st.text(
+    st.one_of(
+        st.sampled_from("`@<>\\*_~|\n\t "),
+        st.sampled_from("🎨e\u0301漢"),
+        st.characters(codec="utf-8"),
+    ),
+    min_size=1,
+    max_size=60,
+)
+prompts = st.builds(lambda text, times: (text * times)[:1000], nasty, st.integers(1, 60)).filter(
+    valid
+)
+stages: st.SearchStrategy[Stage] = st.one_of(
+    st.builds(Waiting, st.integers(1, 1000), st.booleans()),
+    st.builds(Drawing, st.integers(0, 50), st.just(50)),
+    st.just(Uploading()),
+)
+
+
+def cards(job: Job, stage: Stage, sentence: str) -> list[str]:
+    return [
+        card.progress_card(job, stage),
+        card.finished_card(job),
+        card.failed_card(job, sentence),
+        card.handed_back_card(job),
+    ]
+
+
+@given(prompts, st.none() | prompts, stages, st.text(max_size=3000), st.booleans())
+def test_no_card_is_longer_than_a_message_and_no_typed_markup_leaves_its_block(
+    prompt: str, negative: str | None, stage: Stage, sentence: str, size_known: bool
+) -> None:
+    sentence = sentence.encode("utf-8", "ignore").decode()
+    for text in cards(make_job(prompt, negative, size_known=size_known), stage, sentence):
+        assert units(text) <= 2_000
+        # Every backtick is ours: fences on lines of their own, and the bar's two.
+        blocks = text.split("\n```\n")
+        assert text.count("`") == 3 * (text.count("```")) + 2 * text.startswith("🎨")
+        assert text.count("```") % 2 == 0
+        assert len(blocks) >= 1
+        # Outside the blocks stand our own words only: no mention of anybody.
+        outside = "".join(text.split("```")[::2])
+        assert outside.count("@") == outside.count("@\u200b")
+
+
+@given(prompts, st.integers(0, 3))
+def test_alt_text_fits(prompt: str, index: int) -> None:
+    text = card.alt_text(ImageRequest(prompt), index)
+    assert units(text) <= 1_024
+    assert text.endswith(f"(picture {index + 1} of 4)")
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=50), st.integers(1, 60))
+def test_cut_keeps_the_beginning(text: str, limit: int) -> None:
+    short = card.cut(text, limit)
+    assert units(short) <= limit
+    assert short == text if units(text) <= limit else text.startswith(short[:-1])
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        (Waiting(3, warming_up=False), "⏳ Number 3 in the queue."),
+        (Waiting(1, warming_up=True), "⏳ The engine is warming up. Number 1 in the queue."),
+        (Drawing(8, 20), "🎨 `████████░░░░░░░░░░░░` step 8 of 20"),
+        (Drawing(20, 20), "🎨 `████████████████████` step 20 of 20"),
+        (Uploading(), "📤 Drawn. Uploading the pictures."),
+    ],
+)
+def test_the_first_line_says_where_the_job_stands(stage: Stage, line: str) -> None:
+    assert card.progress_card(make_job(), stage).splitlines()[0] == line
+
+
+def test_the_finished_card_shows_all_settings() -> None:
+    job = make_job("a `red` circle", "blue")
+    assert card.finished_card(job) == (
+        "```\na ˋredˋ circle\n```\nStay away from:\n```\nblue\n```\n"  # noqa: RUF001 - the harmless one
+        "Seed 7 · 20 steps · guidance 5 · 1024x1024 · job abcdefgh"
+    )
+
+
+def test_a_size_nobody_knows_yet_is_not_shown() -> None:
+    job = make_job(size_known=False)
+    assert "1024" not in card.progress_card(job, Waiting(1, warming_up=True))
+    assert "1024" not in card.handed_back_card(job)
+
+
+def test_no_negative_prompt_and_an_empty_one_differ() -> None:
+    assert "Stay away" not in card.finished_card(make_job())
+    assert "Stay away from:\n```\n(empty)\n```" in card.finished_card(make_job("a", ""))
+
+
+def test_two_long_prompts_share_the_room() -> None:
+    text = card.finished_card(make_job("p" * 1000, "n" * 1000))
+    assert text.count("p") > 850
+    assert text.count("n") > 850
+    assert "p" * 1000 in card.finished_card(make_job("p" * 1000, "short"))
+
+
+def test_handing_back_gives_the_command() -> None:
+    text = card.handed_back_card(make_job("a circle", "blue"))
+    assert (
+        "/imagine prompt:a circle negative_prompt:blue seed:7 steps:20 guidance:5 size:1024x1024"
+    ) in text
+    assert "restarting" in text
