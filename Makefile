@@ -25,7 +25,7 @@ $(VENV)/.installed$(ACCELERATOR): $(VENV)/.python $(LOCK) pyproject.toml
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed$(ACCELERATOR) requirements-dev.lock
 	$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
@@ -46,8 +46,10 @@ check: setup-dev ## lint, formatting, types, then all tests
 	$(MAKE) test
 
 lock: ## pin every dependency anew (needs uv)
+	# The chips' locks follow the plain one, so that both can stand in one environment.
 	for extra in "" tpu cuda; do \
 		uv pip compile pyproject.toml $${extra:+--extra $$extra} $(LOCK_OPTIONS) \
+			$${extra:+--constraint requirements.lock} \
 			--output-file requirements$${extra:+-$$extra}.lock || exit; \
 	done
 	uv pip compile pyproject.toml --group test --group check $(LOCK_OPTIONS) \

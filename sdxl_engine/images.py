@@ -1,7 +1,7 @@
 """Finished pixels to file bytes, with the settings inside the file. No jax here.
 
-PNG carries the settings as text under `parameters`, WebP and JPEG as the Exif UserComment: the two
-places where other tools for Stable Diffusion look for them.
+PNG carries the settings as text under `parameters`, WebP as the Exif UserComment: the two places
+where other tools for Stable Diffusion look for them.
 """
 
 import io
@@ -32,15 +32,20 @@ class EncodedImage:
 
 def describe(request: ImageRequest, *, model: str) -> str:
     """The settings in the three-line form that other tools write and read back."""
-    lines = [request.prompt]
+    lines = [_one_line(request.prompt)]
     if request.negative_prompt:
-        lines.append(f"Negative prompt: {request.negative_prompt}")
+        lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}")
     lines.append(
         f"Steps: {request.num_inference_steps}, Sampler: Euler, "
         f"CFG scale: {request.guidance_scale:g}, Seed: {request.seed}, "
         f"Size: {format_size(request.width_px, request.height_px)}, Model: {model}"
     )
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    # A line break in a prompt could pose as the settings that follow it.
+    return " ".join(text.split())
 
 
 def encode_png(image: GeneratedImage, parameters: str) -> bytes:

@@ -13,13 +13,12 @@ from jax.sharding import Mesh
 
 from sdxl_engine import samplers
 from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model, load_part, part_files
-from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.errors import DrawError, InvalidRequestError
 from sdxl_engine.models.config import SdxlConfig
 from sdxl_engine.programs import (
     IMAGES,
     Compiler,
     Conditioning,
-    Executable,
     Networks,
     Sample,
     SizePrograms,
@@ -53,7 +52,6 @@ class SdxlPipeline:
         self._tokenizer = tokenizer
         self._weights = weights
         self._compiler = compiler
-        self._encode: Executable | None = None
         self._programs: dict[tuple[int, int], SizePrograms] = {}
 
     @classmethod
@@ -110,15 +108,13 @@ class SdxlPipeline:
 
         Returns the seconds it took. Raises InvalidRequestError for a size the model cannot draw.
         """
-        sizes = sizes or (self.native_size,)
-        for size in sizes:
-            self._check_drawable(*size)
+        distinct = dict.fromkeys(sizes or (self.native_size,))
+        for size in distinct:
+            self._check_drawable(*size, num_images)
         begin = time.perf_counter()
-        self._encode = self._compiler.encode()
-        for width_px, height_px in sizes:
-            self._programs[width_px, height_px] = self._compiler.size(
-                width_px, height_px, num_images
-            )
+        encode = self._compiler.encode()
+        for size in distinct:
+            self._programs[size] = self._compiler.size(*size, num_images, encode)
         return time.perf_counter() - begin
 
     def check(self, request: ImageRequest) -> None:
@@ -137,7 +133,7 @@ class SdxlPipeline:
     def generate(
         self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
     ) -> Iterator[Progress]:
-        """Draw a request: progress about ten times, the last with the images.
+        """Draw a request: progress up to ten times on the way, the last with the images.
 
         latents  noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
                  variance
@@ -162,10 +158,19 @@ class SdxlPipeline:
         return self._denoise(request, programs, token_ids, latents)
 
     def decode(self, request: ImageRequest, latents: jax.Array) -> Pixels:
-        """Pixels of the request's images, u8[num_images, height_px, width_px, 3]."""
+        """Pixels of the request's images, u8[num_images, height_px, width_px, 3].
+
+        Raises DrawError for numbers that are no picture: they would turn black without a word.
+        """
         programs = self._programs_for(request)
-        pixels: Pixels = np.asarray(programs.decode(self._weights.vae, latents))
-        return pixels[: request.num_images]
+        pixels, finite = programs.decode(self._weights.vae, latents)
+        if not np.asarray(finite)[: request.num_images].all():
+            raise DrawError(
+                "The model computed numbers that are no picture. Try again with another seed; if "
+                "that does not help, its files are damaged: fetch it again."
+            )
+        chosen: Pixels = np.asarray(pixels)[: request.num_images]
+        return chosen
 
     def _generate(
         self, request: ImageRequest, steps: Iterator[tuple[int, jax.Array]]
@@ -189,7 +194,13 @@ class SdxlPipeline:
         noise: npt.NDArray[np.float32] | None,
     ) -> Iterator[tuple[int, jax.Array]]:
         schedule = samplers.euler(self._config.scheduler, request.num_inference_steps)
-        conditioning = self._condition(request, token_ids)
+        zero_negative = request.negative_prompt is None and self._config.zero_empty_negative
+        conditioning: Conditioning = programs.encode(
+            self._weights.text_encoder,
+            self._weights.text_encoder_2,
+            token_ids,
+            np.bool_(not zero_negative),
+        )
         height, width = request.height_px, request.width_px
         everywhere, by_image = self._compiler.replicated, self._compiler.by_image
         seed = jax.device_put(np.uint32(request.seed), everywhere)
@@ -206,7 +217,7 @@ class SdxlPipeline:
             latents = jax.device_put(padded, by_image)
             sample = Sample(latents, jax.device_put(np.zeros_like(padded), by_image))
         total = request.num_inference_steps
-        segment = max(1, total // _SEGMENTS)
+        segment = -(-total // _SEGMENTS)
         yield 0, sample.latents
         for first in range(0, total, segment):
             last = min(first + segment, total)
@@ -224,19 +235,9 @@ class SdxlPipeline:
             )
             yield last, jax.block_until_ready(sample.latents)
 
-    def _condition(self, request: ImageRequest, token_ids: npt.NDArray[np.int32]) -> Conditioning:
-        if self._encode is None:
-            raise RuntimeError("warm_up has not been called")
-        zero = request.negative_prompt is None and self._config.zero_empty_negative
-        conditioning: Conditioning = self._encode(
-            self._weights.text_encoder,
-            self._weights.text_encoder_2,
-            token_ids,
-            np.float32(not zero),
-        )
-        return conditioning
-
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
+        if not self._programs:
+            raise InvalidRequestError("No size is compiled yet: warm_up comes first.")
         programs = self._programs.get((request.width_px, request.height_px))
         if programs is None:
             warm = ", ".join(format_size(*size) for size in self.sizes)
@@ -251,7 +252,8 @@ class SdxlPipeline:
             )
         return programs
 
-    def _check_drawable(self, width_px: int, height_px: int) -> None:
+    def _check_drawable(self, width_px: int, height_px: int, num_images: int) -> None:
+        ImageRequest("any", width_px=width_px, height_px=height_px, num_images=num_images)
         multiple = self._config.size_multiple_px
         if width_px % multiple or height_px % multiple:
             raise InvalidRequestError(
@@ -299,7 +301,7 @@ def _load_weights(
         if on_progress is not None:
             on_progress(done, total)
 
-    return Weights(
+    weights = Weights(
         **{
             part: load_part(
                 folder,
@@ -312,3 +314,6 @@ def _load_weights(
             for part in WEIGHT_STEMS
         }
     )
+    if on_progress is not None:
+        on_progress(total, total)  # the files hold more than tensors: their headers
+    return weights

@@ -86,14 +86,16 @@ class SizePrograms:
     """The executables of one image size and number of images.
 
     num_images  how many are drawn at once: the number asked for, rounded up to fill the devices
+    encode      that of `Compiler.encode`, the same for every size
     start       (seed u32[], image_indices i32[n], initial_sigma f32[]) -> Sample
     denoise     (unet weights, Sample, seed, image_indices, Conditioning, time_ids f32[6],
                  table f32[MAX_INFERENCE_STEPS, COLUMNS], first i32[], last i32[],
                  guidance_scale f32[]) -> Sample after the rows first..last-1; the old one is gone
-    decode      (vae weights, latents) -> u8[n, height, width, 3]
+    decode      (vae weights, latents) -> (u8[n, height, width, 3], bool[n] whether it is finite)
     """
 
     num_images: int
+    encode: Executable
     start: Executable
     denoise: Executable
     decode: Executable
@@ -124,7 +126,7 @@ class Compiler:
         """Compile the text encoders for one request's two prompts.
 
         (text_encoder weights, text_encoder_2 weights, token_ids i32[2 prompts, 2 encoders, tokens],
-        keep_negative f32[], 0 to zero the negative prompt's conditioning) -> Conditioning
+        keep_negative bool[], False zeroes the negative prompt's conditioning) -> Conditioning
         """
         tokens = self._config.text_encoder.max_position_embeddings
         return self._compile(
@@ -132,12 +134,14 @@ class Compiler:
             self._weights.text_encoder,
             self._weights.text_encoder_2,
             self._shape((_PROMPTS, len(TOKENIZER_FOLDERS), tokens), jnp.int32),
-            self._shape((), jnp.float32),
+            self._shape((), jnp.bool_),
             in_specs=(P(), P(), P(), P()),
             out_specs=P(),
         )
 
-    def size(self, width_px: int, height_px: int, num_images: int) -> SizePrograms:
+    def size(
+        self, width_px: int, height_px: int, num_images: int, encode: Executable
+    ) -> SizePrograms:
         """Compile what depends on the image size."""
         devices = self._mesh.size
         count = -(-num_images // devices) * devices
@@ -185,7 +189,7 @@ class Compiler:
             in_specs=(P(), P(IMAGES)),
             out_specs=P(IMAGES),
         )
-        return SizePrograms(count, start, denoise, decode)
+        return SizePrograms(count, encode, start, denoise, decode)
 
     def _shape(
         self,
@@ -204,7 +208,11 @@ class Compiler:
         donate: tuple[int, ...] = (),
     ) -> Executable:
         spread = jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs)
-        compiled: Executable = jax.jit(spread, donate_argnums=donate).lower(*arguments).compile()
+        # Weights in float32 are asked for to be exact; by default a TPU would multiply them in
+        # bfloat16 and a GPU in TF32. Narrower weights are not touched by this.
+        with jax.default_matmul_precision("highest"):
+            lowered = jax.jit(spread, donate_argnums=donate).lower(*arguments)
+        compiled: Executable = lowered.compile()
         return compiled
 
 
@@ -223,8 +231,10 @@ def _encode(
     first = nnx.merge(text_encoder, weights)(token_ids[:, 0])
     second = nnx.merge(text_encoder_2, weights_2)(token_ids[:, 1])
     prompt_embeds = jnp.concatenate([first.penultimate, second.penultimate], axis=-1)
-    keep = jnp.stack([keep_negative, jnp.ones_like(keep_negative)]).astype(prompt_embeds.dtype)
-    return Conditioning(prompt_embeds * keep[:, None, None], second.pooled * keep[:, None])
+    keep = jnp.stack([keep_negative, jnp.ones_like(keep_negative)])
+    return Conditioning(
+        jnp.where(keep[:, None, None], prompt_embeds, 0), jnp.where(keep[:, None], second.pooled, 0)
+    )
 
 
 def _start(
@@ -290,14 +300,15 @@ def _denoise(
 
 def _decode(
     vae_definition: nnx.GraphDef[Autoencoder], vae_weights: State, latents: jax.Array
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     vae = nnx.merge(vae_definition, vae_weights)
     dtype = jax.tree.leaves(vae_weights)[0].dtype
 
-    def one(latents: jax.Array) -> jax.Array:
+    def one(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         pixels = vae.decode(latents[None].astype(dtype))[0].astype(jnp.float32)
-        return jnp.round(jnp.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(jnp.uint8)
+        levels = jnp.round(jnp.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(jnp.uint8)
+        return levels, jnp.isfinite(pixels).all()
 
     # One after the other: at full resolution an image's activations take gigabytes.
-    pixels: jax.Array = jax.lax.map(one, latents)
-    return pixels
+    decoded: tuple[jax.Array, jax.Array] = jax.lax.map(one, latents)
+    return decoded

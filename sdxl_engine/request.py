@@ -1,6 +1,5 @@
 """What goes into the engine and what comes out: plain frozen values, standard library only."""
 
-import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ MAX_SEED = 2**32 - 1
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
 
+_UNPRINTABLE = 10**18
 _SIZE = re.compile(r"([0-9]{1,4})[xX]([0-9]{1,4})")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -59,9 +59,10 @@ class ImageRequest:
         guidance = self.guidance_scale
         if isinstance(guidance, bool) or not isinstance(guidance, int | float):
             raise InvalidRequestError(f"The guidance must be a number, not {guidance!r}.")
-        if not (math.isfinite(guidance) and 0 <= guidance <= MAX_GUIDANCE_SCALE):
+        if not 0 <= guidance <= MAX_GUIDANCE_SCALE:  # NaN is not, either
             raise InvalidRequestError(
-                f"The guidance must lie between 0 and {MAX_GUIDANCE_SCALE:g}, not {guidance:g}."
+                f"The guidance must lie between 0 and {MAX_GUIDANCE_SCALE:g}, "
+                f"not {_said(guidance)}."
             )
 
 
@@ -138,7 +139,16 @@ def _check_whole(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidRequestError(f"The {name} must be a whole number, not {value!r}.")
     if not low <= value <= high:
-        raise InvalidRequestError(f"The {name} must lie between {low} and {high}, not {value}.")
+        raise InvalidRequestError(
+            f"The {name} must lie between {low} and {high}, not {_said(value)}."
+        )
+
+
+def _said(number: float) -> str:
+    """A number as a sentence can hold it: Python refuses to print whole ones of 5,000 digits."""
+    if isinstance(number, int) and abs(number) >= _UNPRINTABLE:
+        return "a number with far too many digits"
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _check_side(name: str, value_px: int) -> None:

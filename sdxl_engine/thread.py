@@ -5,8 +5,8 @@ it with `asyncio.wrap_future` and comes back to its loop with `call_soon_threads
 """
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
@@ -33,7 +33,7 @@ class Pipeline(Protocol):
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """The warm sizes as (width_px, height_px), the model's own first."""
+        """The warm sizes as (width_px, height_px); the first is drawn when none is asked for."""
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""
@@ -49,34 +49,39 @@ class EngineJob:
     future   its images, or the EngineError that ended it
     """
 
-    def __init__(self, request: ImageRequest, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self,
+        request: ImageRequest,
+        on_progress: OnProgress | None,
+        withdraw: Callable[["EngineJob"], bool],
+    ) -> None:
         self.request = request
         self.future: Future[Images] = Future()
         self._on_progress = on_progress
+        self._withdraw = withdraw
         self._cancelled = threading.Event()
-        self._lock = threading.Lock()  # orders cancel against the start of the drawing
 
     def cancel(self) -> None:
         """Stop the job: a waiting one at once, a running one at its next progress."""
-        with self._lock:
-            self._cancelled.set()
-            if not self.future.running():
-                self._fail(JobCancelledError("The job was cancelled."))
+        self._cancelled.set()
+        if self._withdraw(self):
+            self._fail(JobCancelledError("The job was cancelled."))
 
     def _run(self, pipeline: Pipeline) -> None:
-        with self._lock:
-            # set_running_or_notify_cancel is False for a future that somebody cancelled directly.
-            if self._cancelled.is_set() or not self.future.set_running_or_notify_cancel():
-                return
+        # False for a future that somebody cancelled directly.
+        if not self.future.set_running_or_notify_cancel():
+            return
         try:
-            self.future.set_result(self._draw(pipeline))
+            images = self._draw(pipeline)
         except EngineError as error:
             self._fail(error)
-        except Exception as error:
+        except BaseException as error:  # a job fails alone, even on SystemExit
             log.exception("drawing failed: %s", type(error).__name__)
             failure = DrawError("Drawing failed on the device. Try again; the log has the cause.")
             failure.__cause__ = error
             self._fail(failure)
+        else:
+            self.future.set_result(images)
 
     def _draw(self, pipeline: Pipeline) -> Images:
         images: Images = ()
@@ -99,7 +104,7 @@ class EngineJob:
             log.exception("a progress listener failed")
 
     def _fail(self, error: EngineError) -> None:
-        with suppress(InvalidStateError):  # settled by the other thread a moment ago
+        with suppress(InvalidStateError):  # its awaiter cancelled the future itself
             self.future.set_exception(error)
 
 
@@ -111,26 +116,42 @@ class EngineThread:
     """Owns a pipeline on a thread of its own.
 
     start_pipeline  makes the warm pipeline; runs on the engine thread
-    max_pending     how many jobs may wait behind the running one
+    max_pending     how many jobs may wait behind the running one, at least 1
 
-    `ready` is settled once: with the pipeline, or with the EngineStartError that every waiter gets.
+    `ready` is settled once: with the pipeline, or with the error that every waiter gets.
     """
 
     def __init__(self, start_pipeline: Callable[[], Pipeline], *, max_pending: int = 8) -> None:
+        if max_pending < 1:
+            raise ValueError("max_pending must be at least 1")
         self.ready: Future[Pipeline] = Future()
         # A running future cannot be cancelled: one waiter that gives up must not spoil it for all.
         self.ready.set_running_or_notify_cancel()
         self._start_pipeline = start_pipeline
-        self._jobs: queue.Queue[EngineJob] = queue.Queue(maxsize=max_pending)
-        self._lock = threading.Lock()  # orders submit against close
+        self._max_pending = max_pending
+        self._changed = threading.Condition()  # guards the next four
+        self._waiting: deque[EngineJob] = deque()
         self._running: EngineJob | None = None
-        self._closing = threading.Event()
-        self._wake = threading.Semaphore(0)  # one permit a submitted job, one for close
+        self._closing = False
+        self._started = False
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still runs.
+
+        A process that ends in the ordinary way while it does is aborted by the runtime: leave with
+        `os._exit` if `close` could not end it.
+        """
+        return self._thread.is_alive()
+
     def start(self) -> None:
-        """Start loading. Returns at once; wait on `ready`."""
-        self._thread.start()
+        """Start loading; returns at once, wait on `ready`. Raises EngineClosedError."""
+        with self._changed:
+            if self._closing:
+                raise EngineClosedError("The engine was closed before it started.")
+            self._started = True
+            self._thread.start()
 
     def submit(self, request: ImageRequest, on_progress: OnProgress | None = None) -> EngineJob:
         """Hand a request over; returns at once.
@@ -140,80 +161,97 @@ class EngineThread:
         Raises InvalidRequestError, EngineFullError, EngineClosedError, EngineStartError.
         """
         if self.ready.done():
-            self.ready.result().check(request)  # a failed start is raised here
-        job = EngineJob(request, on_progress)
-        with self._lock:
-            if self._closing.is_set():
+            failure = self.ready.exception()
+            if failure is not None:
+                # A new one each time: raising the same object again would grow its traceback.
+                raise type(failure)(str(failure)) from failure
+            self.ready.result().check(request)
+        job = EngineJob(request, on_progress, self._withdraw)
+        with self._changed:
+            if self._closing:
                 raise EngineClosedError("The engine is stopping. Ask again in a minute.")
-            try:
-                self._jobs.put_nowait(job)
-            except queue.Full:
+            if len(self._waiting) == self._max_pending:
                 raise EngineFullError(
-                    f"The engine already holds {self._jobs.maxsize} waiting jobs. "
+                    f"The engine already holds {self._max_pending} waiting jobs. "
                     "Ask again in a minute."
-                ) from None
-        self._wake.release()
+                )
+            self._waiting.append(job)
+            self._changed.notify_all()
         return job
 
     def close(self, *, cancel_running: bool = False, timeout_s: float | None = None) -> bool:
-        """Stop: waiting jobs end with EngineClosedError, the running one finishes or is cancelled.
+        """Stop: waiting jobs end now with EngineClosedError, the running one finishes.
 
-        Returns whether the thread ended within `timeout_s` (None waits for as long as it takes).
-        A thread that hangs in a device call is a daemon: it ends with the process.
+        cancel_running  end the running one at its next progress instead
+        timeout_s       wait at most so long for it; None for as long as it takes
+
+        Returns whether the thread has ended; if not, see `is_alive`.
         """
-        with self._lock:
-            self._closing.set()
+        with self._changed:
+            self._closing = True
             running = self._running
+            started = self._started
+            self._changed.notify_all()
+        stopped = EngineClosedError("The engine stopped before it drew this. Ask again.")
+        self._fail_waiting(stopped)
+        self._settle(error=stopped)
         if cancel_running and running is not None:
             running.cancel()
-        self._wake.release()
-        if self._thread.ident is None:
-            self._settle_unstarted()
-            return True
-        self._thread.join(timeout_s)
+        if started:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _main(self) -> None:
         try:
             pipeline = self._start_pipeline()
-        except BaseException as error:  # noqa: BLE001 - whatever stops the start, waiters must hear of it
+        except BaseException as error:  # noqa: BLE001 - whatever stops the start, waiters must hear
             self._fail_start(error)
             return
-        self.ready.set_result(pipeline)
-        while True:
-            self._wake.acquire()
-            with self._lock:
-                job = None if self._closing.is_set() else self._jobs.get_nowait()
-                self._running = job
-            if job is None:
-                break
+        self._settle(pipeline)
+        while (job := self._next()) is not None:
             job._run(pipeline)  # noqa: SLF001 - the two classes are one unit
-            with self._lock:
+            with self._changed:
                 self._running = None
-        self._drop_waiting(EngineClosedError("The engine stopped before it drew this. Ask again."))
+            del job  # its images belong to whoever asked for them
+
+    def _next(self) -> EngineJob | None:
+        """The next job, as soon as there is one; None once the engine is closing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._waiting)
+            self._running = None if self._closing else self._waiting.popleft()
+            return self._running
+
+    def _withdraw(self, job: EngineJob) -> bool:
+        """Take a job out of the line; returns whether it was there."""
+        with self._changed:
+            if job not in self._waiting:
+                return False
+            self._waiting.remove(job)
+            return True
 
     def _fail_start(self, error: BaseException) -> None:
-        if isinstance(error, EngineError):
-            failure = EngineStartError(str(error))
-        else:
-            failure = EngineStartError(f"The engine could not start: {error}")
+        # Our own errors say all there is; anything else needs its trace.
+        trace = None if isinstance(error, EngineError) else error
+        log.error("the engine could not start: %s", error, exc_info=trace)
+        said = (
+            str(error) if isinstance(error, EngineError) else f"The engine could not start: {error}"
+        )
+        failure = EngineStartError(said)
         failure.__cause__ = error
-        log.error("the engine could not start", exc_info=error)
-        with self._lock:
-            self._closing.set()
-        self.ready.set_exception(failure)
-        self._drop_waiting(failure)
+        self._settle(error=failure)
+        with self._changed:
+            self._closing = True
+        self._fail_waiting(failure)
 
-    def _settle_unstarted(self) -> None:
-        failure = EngineClosedError("The engine was closed before it started.")
-        with suppress(InvalidStateError):
-            self.ready.set_exception(failure)
-        self._drop_waiting(failure)
+    def _settle(self, pipeline: Pipeline | None = None, error: EngineError | None = None) -> None:
+        with suppress(InvalidStateError):  # settled before: `close` came while it was loading
+            if pipeline is not None:
+                self.ready.set_result(pipeline)
+            else:
+                self.ready.set_exception(error)
 
-    def _drop_waiting(self, error: EngineError) -> None:
-        while True:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return
+    def _fail_waiting(self, error: EngineError) -> None:
+        with self._changed:
+            jobs, self._waiting = self._waiting, deque()
+        for job in jobs:
             job._fail(error)  # noqa: SLF001 - the two classes are one unit

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from sdxl_engine import ImageRequest, InvalidRequestError, SdxlPipeline
+from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeline
 from tests.sdxl_engine.conftest import Golden, assert_within
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
@@ -137,8 +137,34 @@ def test_refusals_come_before_the_first_step(golden: Golden, pipeline: SdxlPipel
     assert "Shorten it: it would stop reading" in refusal(negative_prompt="a red circle " * 70)
     with pytest.raises(InvalidRequestError, match="The latents must be"):
         pipeline.generate(golden_request(golden, "none"), latents=np.zeros((2, 1, 1, 4), "f4"))
-    with pytest.raises(InvalidRequestError, match="multiples of"):
-        pipeline.warm_up([(72, 64)])
+
+
+@pytest.mark.parametrize("size", [(72, 64), (32, 32), (0, 0), (-64, 64), (4096, 64)])
+def test_a_size_that_cannot_be_drawn_is_not_warmed(pipeline: SdxlPipeline, size: tuple[int, int]):
+    warm = pipeline.sizes
+    with pytest.raises(InvalidRequestError):
+        pipeline.warm_up([*warm, size])
+    with pytest.raises(InvalidRequestError):
+        pipeline.warm_up(warm, num_images=0)
+    assert pipeline.sizes == warm
+
+
+def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: SdxlPipeline):
+    request = golden_request(golden, "none")
+    noise = golden.nhwc("run.noise").copy()
+    noise[1, 0, 0, 0] = np.nan
+    with pytest.raises(DrawError, match="no picture"):
+        list(pipeline.generate(request, latents=noise))
+    # Only the images that were asked for count.
+    *_, (_, latents) = pipeline.denoise(golden_request(golden, "none", num_images=1))
+    assert len(pipeline.decode(golden_request(golden, "none", num_images=1), latents)) == 1
+
+
+def test_nothing_is_warm_before_warm_up(golden: Golden):
+    cold = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:1])
+    assert cold.sizes == ()
+    with pytest.raises(InvalidRequestError, match="warm_up comes first"):
+        cold.check(golden_request(golden, "none"))
 
 
 def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline):

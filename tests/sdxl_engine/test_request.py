@@ -44,6 +44,9 @@ def test_emoji_and_every_script_are_welcome(prompt: str):
     [
         ("guidance_scale", math.nan),
         ("guidance_scale", math.inf),
+        pytest.param("guidance_scale", 10**400, id="guidance-400-digits"),
+        pytest.param("seed", 10**5_000, id="seed-5000-digits"),
+        pytest.param("num_images", -(10**5_000), id="images-5000-digits"),
         ("guidance_scale", -0.1),
         ("guidance_scale", 20.1),
         ("guidance_scale", "5"),

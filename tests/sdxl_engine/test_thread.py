@@ -1,6 +1,8 @@
 """The engine thread, with pipelines that the test opens step by step."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -203,6 +205,23 @@ class TestGated:
         assert running.future.result(WAIT_S)
         assert pipeline.drawn == ["running"]
 
+    def test_a_cancelled_job_gives_up_its_place(
+        self, engine: EngineThread, pipeline: GatedPipeline
+    ):
+        self.begin(engine, pipeline, "running")
+        for _ in range(5):
+            for job in [engine.submit(ImageRequest("waiting")) for _ in range(2)]:
+                job.cancel()
+
+    def test_cancel_may_be_called_from_its_own_callback(
+        self, engine: EngineThread, pipeline: GatedPipeline
+    ):
+        self.begin(engine, pipeline, "running")
+        job = engine.submit(ImageRequest("waiting"))
+        job.future.add_done_callback(lambda _: job.cancel())
+        job.cancel()
+        assert job.future.done()
+
     def test_a_future_cancelled_by_its_awaiter_is_skipped(
         self, engine: EngineThread, pipeline: GatedPipeline
     ):
@@ -220,14 +239,16 @@ class TestGated:
         running = self.begin(engine, pipeline, "running")
         waiting = engine.submit(ImageRequest("waiting"))
         assert not engine.close(timeout_s=0)
+        assert engine.is_alive
+        with pytest.raises(EngineClosedError, match="Ask again"):
+            waiting.future.result(0)
         with pytest.raises(EngineClosedError):
             engine.submit(ImageRequest("late"))
         assert pipeline.gate is not None
         pipeline.gate.release(100)
         assert engine.close(timeout_s=WAIT_S)
         assert running.future.result(0)
-        with pytest.raises(EngineClosedError, match="Ask again"):
-            waiting.future.result(0)
+        assert not engine.is_alive
 
     def test_close_may_cancel_what_runs(self, engine: EngineThread, pipeline: GatedPipeline):
         running = self.begin(engine, pipeline, "running")
@@ -246,3 +267,65 @@ def test_close_before_start():
     for future in waiters:
         with pytest.raises(EngineClosedError):
             future.result(0)
+    with pytest.raises(EngineClosedError):
+        engine.start()
+    with pytest.raises(EngineClosedError):
+        engine.submit(ImageRequest("late"))
+
+
+def test_close_while_loading_settles_everybody():
+    loading, loaded = threading.Event(), threading.Event()
+
+    def load() -> GatedPipeline:
+        loading.set()
+        assert loaded.wait(WAIT_S)
+        return GatedPipeline()
+
+    engine = EngineThread(load)
+    engine.start()
+    job = engine.submit(ImageRequest("early"))
+    assert loading.wait(WAIT_S)
+    assert not engine.close(timeout_s=0)
+    waiters: list[Future] = [engine.ready, job.future]
+    for future in waiters:
+        with pytest.raises(EngineClosedError):
+            future.result(0)
+    loaded.set()
+    assert engine.close(timeout_s=WAIT_S)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
+def test_no_exception_of_a_job_ends_the_thread(error: type[BaseException]):
+    class Raising(GatedPipeline):
+        def generate(self, request: ImageRequest) -> Iterator[Progress]:
+            if request.prompt == "broken":
+                raise error
+            yield from super().generate(request)
+
+    engine = EngineThread(Raising)
+    engine.start()
+    broken = engine.submit(ImageRequest("broken"))
+    fine = engine.submit(ImageRequest("fine"))
+    with pytest.raises(DrawError):
+        broken.future.result(WAIT_S)
+    assert fine.future.result(WAIT_S)
+    engine.close()
+
+
+def test_finished_images_belong_to_whoever_asked():
+    engine = EngineThread(GatedPipeline)
+    engine.start()
+    job = engine.submit(ImageRequest("a cat"))
+    assert job.future.result(WAIT_S)
+    kept = weakref.ref(job)
+    # The thread is past the job once it has drawn the next one.
+    assert engine.submit(ImageRequest("another")).future.result(WAIT_S)
+    del job
+    gc.collect()
+    assert kept() is None
+    engine.close()
+
+
+def test_nobody_waits_behind_an_engine_without_places():
+    with pytest.raises(ValueError, match="at least 1"):
+        EngineThread(GatedPipeline, max_pending=0)
