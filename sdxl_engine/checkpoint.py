@@ -5,11 +5,7 @@ or misshapen is named in one error), reads safetensors only, and streams: one te
 from the file to the device, so the host holds little more than the weights themselves.
 """
 
-import json
-import math
-import os
 import re
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -17,12 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import jax
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from flax import nnx
 
 from sdxl_engine.errors import CheckpointError
+from sdxl_engine.models.config import (
+    MODEL_INDEX,
+    SCHEDULER_CONFIG,
+    SdxlConfig,
+    read_index,
+)
+from sdxl_engine.models.json_reader import parse_json
+from sdxl_engine.safetensors_file import DTYPES, Array, StoredTensor, read_header
 
 EMBEDDED_MODEL: Final = "doodle"
 WEIGHT_STEMS: Final = {
@@ -31,23 +34,14 @@ WEIGHT_STEMS: Final = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
-_SMALL_FILES: Final = (
-    "model_index.json",
-    "scheduler/scheduler_config.json",
+_JSON_FILES: Final = (
+    MODEL_INDEX,
+    SCHEDULER_CONFIG,
     *(f"{part}/config.json" for part in WEIGHT_STEMS),
-    "tokenizer*/*.json",
-    "tokenizer*/*.txt",
 )
+_SMALL_FILES: Final = (*_JSON_FILES, "tokenizer*/*.json", "tokenizer*/*.txt")
 _PICKLES: Final = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
-_DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-}
-_MAX_HEADER_BYTES: Final = 100 * 2**20  # the format's own limit
 _NAMED: Final = 8  # offenders named a kind in one error: enough to see the pattern
-
-Array = npt.NDArray[Any]
 
 
 # Where a model is
@@ -66,14 +60,21 @@ def find_model(model: str, *, revision: str | None = None, half: bool = False) -
     """
     if model == EMBEDDED_MODEL:
         return Path(str(resources.files("sdxl_engine") / EMBEDDED_MODEL))
-    folder = Path(model).expanduser()
-    if model and folder.is_dir():
-        return folder
+    try:
+        folder = Path(model).expanduser()
+        if model and folder.is_dir():
+            return folder
+    except (OSError, RuntimeError):  # a name that is too long, a home of nobody
+        raise _nowhere(model) from None
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return _fetch(model, revision, half=half)
-    raise CheckpointError(
-        f"There is no model {model!r}: give a folder, a Hugging Face repository as owner/name, "
-        f"or {EMBEDDED_MODEL!r} for the embedded one."
+    raise _nowhere(model)
+
+
+def _nowhere(model: str) -> CheckpointError:
+    return CheckpointError(
+        f"There is no model {model!r:.100}: give a folder, a Hugging Face repository as "
+        f"owner/name, or {EMBEDDED_MODEL!r} for the embedded one."
     )
 
 
@@ -83,14 +84,18 @@ def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
     from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415
     from huggingface_hub import errors as hub  # noqa: PLC0415
 
+    def fetch(patterns: Iterable[str]) -> Path:
+        folder = snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
+        return Path(folder)
+
     try:
         try:
             names = HfApi().list_repo_files(repository, revision=revision)
         except (hub.OfflineModeIsEnabled, TransportError):
             return _cached(repository, revision)
+        _check_repository(repository, names, fetch)
         wanted = [name for part in WEIGHT_STEMS for name in weight_files(names, part, half=half)]
-        patterns = [*_SMALL_FILES, *wanted]
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        return fetch([*_SMALL_FILES, *wanted])
     except hub.GatedRepoError as error:
         raise CheckpointError(
             f"{repository} asks for its licence to be accepted first: do that on its page, then "
@@ -103,8 +108,26 @@ def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
             f"There is no repository {repository} on Hugging Face, or it is private. Check its "
             "name; for a private one log in with `hf auth login`."
         ) from error
-    except (hub.HfHubHTTPError, hub.HFValidationError, TransportError, OSError) as error:
+    except hub.HFValidationError:
+        raise _nowhere(repository) from None
+    except (hub.HfHubHTTPError, TransportError, OSError) as error:
         raise CheckpointError(f"{repository} could not be fetched: {error}. Try again.") from error
+
+
+def _check_repository(
+    repository: str, names: Iterable[str], fetch: Callable[[Iterable[str]], Path]
+) -> None:
+    """Refuse a model that cannot be drawn before its gigabytes are fetched, not afterwards."""
+    missing = sorted(set(_JSON_FILES).difference(names))
+    if MODEL_INDEX not in missing:
+        # A model of another kind should hear that, rather than which of our files it lacks.
+        read_index(fetch([MODEL_INDEX]))
+    if missing:
+        raise CheckpointError(
+            f"{repository} is not a whole model in diffusers format: it has no {_list(missing)}. "
+            "Choose another, or convert it."
+        )
+    SdxlConfig.load(fetch(_SMALL_FILES))
 
 
 def _cached(repository: str, revision: str | None) -> Path:
@@ -159,73 +182,17 @@ def part_files(folder: Path, part: str, *, half: bool) -> list[Path]:
         return chosen
     index, *shards = chosen
     try:
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not an index of shards: {error!r}.") from error
-    if missing := sorted(named - {shard.name for shard in shards}):
+        weight_map = parse_json(index.read_bytes()).get("weight_map")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{index} cannot be read as JSON: {error}.") from error
+    named = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not named or not all(isinstance(name, str) for name in named):
+        raise CheckpointError(f"{index} names no shards in its weight_map. Fetch the model again.")
+    if missing := sorted(set(named) - {shard.name for shard in shards}):
         raise CheckpointError(
             f"{part}/ lacks {_list(missing)}, named by {index.name}. Fetch the model again."
         )
     return [shard for shard in shards if shard.name in named]
-
-
-# What a file holds
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """Where one tensor lies: `offset` and `size` in bytes from the start of the file."""
-
-    path: Path
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    size: int
-
-    def read(self) -> Array:
-        """Its values; plain reads, since a memory map would count the file as our memory."""
-        array = np.empty(self.shape, _DTYPES[self.dtype])
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            if file.readinto(array.reshape(-1).view(np.uint8).data) != self.size:
-                raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
-        return array
-
-
-def read_header(path: Path) -> dict[str, StoredTensor]:
-    """The tensors of a safetensors file, by name; raises CheckpointError for a damaged one."""
-    try:
-        with path.open("rb") as file:
-            total = os.fstat(file.fileno()).st_size
-            prefix = file.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else total  # noqa: PLR2004 - u64
-            if not length <= min(total - 8, _MAX_HEADER_BYTES):
-                raise CheckpointError(
-                    f"{path} is truncated or not a safetensors file. Fetch the model again."
-                )
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        tensors = {name: _stored(path, 8 + length, entry) for name, entry in header.items()}
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} has a damaged header. Fetch the model again.") from error
-    end = max((tensor.offset + tensor.size for tensor in tensors.values()), default=8 + length)
-    if end != total:
-        raise CheckpointError(
-            f"{path} is {total:,} bytes long where its header says {end:,}: it is truncated or "
-            "damaged. Fetch the model again."
-        )
-    return tensors
-
-
-def _stored(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:
-    first, last = entry["data_offsets"]
-    shape = tuple(int(side) for side in entry["shape"])
-    dtype = str(entry["dtype"])
-    if dtype in _DTYPES and last - first != math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize:
-        raise ValueError("a tensor's size is not that of its shape")
-    return StoredTensor(path, dtype, shape, start + int(first), int(last - first))
 
 
 # What a part is made of
@@ -376,8 +343,8 @@ def _misfits(
         for found in stored.get(tensor.name, []):
             if found.shape != tensor.shape:
                 yield tensor.name, f"{list(found.shape)} instead of {list(tensor.shape)}"
-            elif found.dtype not in _DTYPES:
-                yield tensor.name, f"of type {found.dtype} instead of {', '.join(_DTYPES)}"
+            elif found.dtype not in DTYPES:
+                yield tensor.name, f"of type {found.dtype} instead of {', '.join(DTYPES)}"
 
 
 def _list(names: list[str]) -> str:

@@ -79,7 +79,7 @@ class SdxlPipeline:
         weights_dtype = _weights_dtype(dtype, mesh.devices.flat[0].platform)
         folder = find_model(model, revision=revision, half=weights_dtype.itemsize < 4)  # noqa: PLR2004 - bytes of a float32
         config = SdxlConfig.load(folder)
-        tokenizer = PromptTokenizer(folder, config.text_encoder.max_position_embeddings)
+        tokenizer = PromptTokenizer(folder, config)
         networks = Networks.build(config)
         weights = _load_weights(folder, networks, weights_dtype, mesh, on_progress)
         return cls(model, config, tokenizer, weights, Compiler(config, networks, weights, mesh))

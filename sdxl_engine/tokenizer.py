@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.models.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
 
@@ -18,15 +19,20 @@ TokenIds = npt.NDArray[np.int32]
 class PromptTokenizer:
     """Both tokenizers of a checkpoint, with its own vocabularies, merges and padding.
 
-    folder      the model folder
-    max_tokens  the length that every prompt is padded to, its start and end token included
+    folder  the model folder
+    config  its JSON: every prompt is padded to the length that its encoders read, and every token
+            has a row in their tables
 
     Raises CheckpointError.
     """
 
-    def __init__(self, folder: Path, max_tokens: int) -> None:
-        self.max_tokens = max_tokens
-        self._tokenizers = [_load(folder, name) for name in TOKENIZER_FOLDERS]
+    def __init__(self, folder: Path, config: SdxlConfig) -> None:
+        self.max_tokens = config.text_encoder.max_position_embeddings
+        encoders = (config.text_encoder, config.text_encoder_2)
+        self._tokenizers = [
+            _load(folder / name, encoder)
+            for name, encoder in zip(TOKENIZER_FOLDERS, encoders, strict=True)
+        ]
         # A fast tokenizer refuses to be used by two threads at once ("Already borrowed").
         self._lock = threading.Lock()
 
@@ -39,10 +45,12 @@ class PromptTokenizer:
             return np.stack([self._encode(tokenizer, prompt) for tokenizer in self._tokenizers])
 
     def _encode(self, tokenizer: Any, prompt: str) -> TokenIds:  # noqa: ANN401 - transformers is untyped
-        ids = tokenizer(prompt, truncation=False)["input_ids"]
+        ids = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
         if len(ids) > self.max_tokens:
             # One place is the start token, one the end token.
-            read = tokenizer.decode(ids[1 : self.max_tokens - 1])
+            read = tokenizer.decode(
+                ids[1 : self.max_tokens - 1], clean_up_tokenization_spaces=False
+            )
             raise InvalidRequestError(
                 f"The text is {len(ids) - 2} tokens long; this model reads {self.max_tokens - 2}. "
                 f"Shorten it: it would stop reading after “…{read[-40:].strip()}”."
@@ -51,23 +59,36 @@ class PromptTokenizer:
         return np.array(ids + padding, np.int32)
 
 
-def _load(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is untyped
+def _load(folder: Path, encoder: TextEncoderConfig) -> Any:  # noqa: ANN401 - transformers is untyped
     # It advises to install PyTorch; tokenizers do without.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     # Late: the import takes a quarter of a second, and a folder's JSON is checked before it.
     from transformers import CLIPTokenizer  # noqa: PLC0415
 
-    if not (folder / name).is_dir():
+    if not folder.is_dir():
         raise CheckpointError(
-            f"{name}/ is missing in {folder}. Fetch the model again, or point to a folder in "
-            "diffusers format."
+            f"{folder.name}/ is missing in {folder.parent}. Fetch the model again, or point to a "
+            "folder in diffusers format."
         )
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / name, local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"The tokenizer in {folder / name} cannot be read: {error}. Fetch the model again."
+            f"The tokenizer in {folder} cannot be read: {error}. Fetch the model again."
         ) from error
     if tokenizer.pad_token_id is None:
-        raise CheckpointError(f"The tokenizer in {folder / name} has no padding token.")
+        raise CheckpointError(f"The tokenizer in {folder} has no padding token.")
+    # A token without a row is no error later on: it is NaN, and the picture black.
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    if tokens > encoder.vocab_size:
+        raise CheckpointError(
+            f"The tokenizer in {folder} knows {tokens:,} tokens, but its text encoder's vocab_size "
+            f"is {encoder.vocab_size:,}. The folder mixes two models."
+        )
+    # The encoder's summary of a prompt is read at its end token.
+    if encoder.eos_token_id not in (LEGACY_EOS, tokenizer.eos_token_id):
+        raise CheckpointError(
+            f"The tokenizer in {folder} ends a text with token {tokenizer.eos_token_id}, but its "
+            f"text encoder's eos_token_id is {encoder.eos_token_id}. The folder mixes two models."
+        )
     return tokenizer

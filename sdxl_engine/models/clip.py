@@ -6,10 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from sdxl_engine.models.config import TextEncoderConfig
+from sdxl_engine.models.config import LEGACY_EOS, TextEncoderConfig
 from sdxl_engine.models.layers import Embed, LayerNorm, Linear, attention
-
-_LEGACY_EOS = 2  # see TextEncoderConfig.eos_token_id
 
 
 class TextEncoding(NamedTuple):
@@ -103,6 +101,6 @@ class TextEncoder(nnx.Module):
 
     def _end(self, token_ids: jax.Array) -> jax.Array:
         """The place of each row's end token, i32[batch]."""
-        if self.eos_token_id == _LEGACY_EOS:
+        if self.eos_token_id == LEGACY_EOS:
             return jnp.argmax(token_ids, axis=-1)
         return jnp.argmax(token_ids == self.eos_token_id, axis=-1)

@@ -5,14 +5,26 @@ not written here is refused, by name: a picture drawn with the wrong activation 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Final, NamedTuple, Self
 
 from sdxl_engine.errors import CheckpointError
+from sdxl_engine.models.json_reader import Json, JsonReader, read_json
 
-Json = Mapping[str, Any]  # what json.loads gives: the values are checked one by one below
+LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
+MODEL_INDEX: Final = "model_index.json"
+SCHEDULER_CONFIG: Final = "scheduler/scheduler_config.json"
+
+_PIPELINE: Final = "StableDiffusionXLPipeline"
+_OTHER_PIPELINES: Final = {
+    "StableDiffusionPipeline": " (Stable Diffusion 1 or 2)",
+    "StableDiffusionXLImg2ImgPipeline": " (the refiner)",
+    "StableDiffusionXLInpaintPipeline": " (inpainting)",
+}
+# What the noisiest training step must leave of the picture: below it, noise levels overflow.
+_LEAST_SIGNAL: Final = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +49,12 @@ class TextEncoderConfig:
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
         """Read `text_encoder*/config.json`; raises CheckpointError naming `source` and the key."""
-        reader = _Reader(source, data)
+        reader = JsonReader(source, data)
         architecture = reader.one_of(
             "architectures", ["CLIPTextModel"], ["CLIPTextModelWithProjection"]
         )
         projected = architecture == ["CLIPTextModelWithProjection"]
-        return cls(
+        config = cls(
             vocab_size=reader.whole("vocab_size"),
             hidden_size=reader.whole("hidden_size"),
             intermediate_size=reader.whole("intermediate_size"),
@@ -51,9 +63,16 @@ class TextEncoderConfig:
             max_position_embeddings=reader.whole("max_position_embeddings"),
             hidden_act=reader.one_of("hidden_act", "quick_gelu", "gelu"),
             layer_norm_eps=reader.real("layer_norm_eps", 1e-5),
-            eos_token_id=reader.whole("eos_token_id"),
+            eos_token_id=reader.whole("eos_token_id", 49_407, least=0),
             projection_dim=reader.whole("projection_dim") if projected else None,
         )
+        if config.hidden_size % config.num_attention_heads:
+            raise reader.error(
+                "num_attention_heads", f"a divisor of hidden_size, {config.hidden_size}"
+            )
+        if config.eos_token_id >= config.vocab_size:
+            raise reader.error("eos_token_id", f"below vocab_size, {config.vocab_size}")
+        return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +109,9 @@ class UNetConfig:
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
         """Read `unet/config.json`; raises CheckpointError naming `source` and the key."""
-        reader = _Reader(source, data)
+        reader = JsonReader(source, data)
         reader.only(
+            _class_name="UNet2DConditionModel",
             act_fn="silu",
             addition_embed_type="text_time",
             attention_type="default",
@@ -103,7 +123,6 @@ class UNetConfig:
             cross_attention_norm=None,
             downsample_padding=1,
             dual_cross_attention=False,
-            dropout=0.0,
             encoder_hid_dim=None,
             encoder_hid_dim_type=None,
             flip_sin_to_cos=True,
@@ -122,11 +141,10 @@ class UNetConfig:
             time_embedding_dim=None,
             time_embedding_type="positional",
             timestep_post_act=None,
-            upcast_attention=(None, False),
         )
         # Absent means False in diffusers, and then 1x1 convolutions stand where SDXL has linears.
         if not reader.flag("use_linear_projection", default=False):
-            raise reader.error("use_linear_projection", False, "true")
+            raise reader.error("use_linear_projection", "true")
         channels = reader.wholes("block_out_channels")
         blocks = len(channels)
         down = reader.kinds(
@@ -135,7 +153,7 @@ class UNetConfig:
         up = reader.kinds(
             "up_block_types", {"UpBlock2D": False, "CrossAttnUpBlock2D": True}, blocks
         )
-        return cls(
+        config = cls(
             sample_size=reader.whole("sample_size"),
             in_channels=reader.whole("in_channels"),
             out_channels=reader.whole("out_channels"),
@@ -154,6 +172,19 @@ class UNetConfig:
             norm_num_groups=reader.whole("norm_num_groups"),
             norm_eps=reader.real("norm_eps", 1e-5),
         )
+        reader.check_groups(config.norm_num_groups, channels)
+        heads = config.num_attention_heads
+        if any(width % count for width, count in zip(channels, heads, strict=True)):
+            raise reader.error(
+                "attention_head_dim", f"divisors of block_out_channels, {list(channels)}"
+            )
+        for key, dim in (
+            ("block_out_channels", channels[0]),
+            ("addition_time_embed_dim", config.addition_time_embed_dim),
+        ):
+            if dim % 2:
+                raise reader.error(key, "even: half of the time embedding is sines, half cosines")
+        return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +211,15 @@ class VaeConfig:
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
         """Read `vae/config.json`; raises CheckpointError naming `source` and the key."""
-        reader = _Reader(source, data)
+        reader = JsonReader(source, data)
         reader.only(
+            _class_name="AutoencoderKL",
             act_fn="silu",
+            in_channels=3,
             latents_mean=None,
             latents_std=None,
             mid_block_add_attention=True,
+            out_channels=3,
             shift_factor=None,
             use_post_quant_conv=True,
             use_quant_conv=True,
@@ -193,20 +227,54 @@ class VaeConfig:
         channels = reader.wholes("block_out_channels")
         reader.kinds("down_block_types", {"DownEncoderBlock2D": False}, len(channels))
         reader.kinds("up_block_types", {"UpDecoderBlock2D": False}, len(channels))
-        return cls(
-            in_channels=reader.whole("in_channels"),
-            out_channels=reader.whole("out_channels"),
+        config = cls(
+            in_channels=reader.whole("in_channels", 3),
+            out_channels=reader.whole("out_channels", 3),
             latent_channels=reader.whole("latent_channels"),
             block_out_channels=channels,
             layers_per_block=reader.whole("layers_per_block"),
             norm_num_groups=reader.whole("norm_num_groups"),
             scaling_factor=reader.real("scaling_factor", 0.18215),  # diffusers' default, not SDXL's
         )
+        reader.check_groups(config.norm_num_groups, channels)
+        return config
+
+
+class _SchedulerDefaults(NamedTuple):
+    """What diffusers takes for a key that a scheduler's JSON leaves out."""
+
+    beta_start: float
+    beta_end: float
+    beta_schedule: str
+    timestep_spacing: str
+
+
+# The diffusers schedulers that share one noise schedule: variance preserving, discrete, by betas.
+_SCHEDULERS: Final[Mapping[str, _SchedulerDefaults]] = {
+    f"{name}Scheduler": defaults
+    for defaults, names in {
+        _SchedulerDefaults(0.0001, 0.02, "linear", "linspace"): (
+            "EulerDiscrete EulerAncestralDiscrete DPMSolverMultistep DPMSolverSinglestep "
+            "DEISMultistep UniPCMultistep LMSDiscrete SASolver"
+        ),
+        _SchedulerDefaults(0.0001, 0.02, "linear", "leading"): (
+            "DDIM DDIMParallel DDPM DDPMParallel PNDM"
+        ),
+        _SchedulerDefaults(0.00085, 0.012, "linear", "linspace"): (
+            "DPMSolverSDE HeunDiscrete KDPM2Discrete KDPM2AncestralDiscrete"
+        ),
+        _SchedulerDefaults(0.00085, 0.012, "scaled_linear", "leading"): "LCM TCD",
+    }.items()
+    for name in names.split()
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig:
     """The noise schedule that the model was trained with (any diffusers scheduler of its kind).
+
+    Which sampler the file names, and how that would place its noise levels (Karras and the like),
+    is the sampler's choice and not the model's: this engine goes its own way through the schedule.
 
     prediction_type  "epsilon" or "v_prediction"
     timestep_spacing "leading", "trailing" or "linspace"
@@ -223,24 +291,52 @@ class SchedulerConfig:
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
         """Read `scheduler/scheduler_config.json`; raises CheckpointError."""
-        reader = _Reader(source, data)
+        reader = JsonReader(source, data)
+        defaults = _scheduler_defaults(source, data.get("_class_name", "EulerDiscreteScheduler"))
         reader.only(
             final_sigmas_type="zero",
+            interpolation_type="linear",
             rescale_betas_zero_snr=False,
+            timestep_type="discrete",
             trained_betas=None,
-            use_beta_sigmas=(None, False),
-            use_exponential_sigmas=(None, False),
-            use_karras_sigmas=(None, False),
+            use_flow_sigmas=(None, False),
+            use_lu_lambdas=(None, False),
         )
-        return cls(
-            num_train_timesteps=reader.whole("num_train_timesteps"),
-            beta_start=reader.real("beta_start"),
-            beta_end=reader.real("beta_end"),
-            beta_schedule=reader.one_of("beta_schedule", "scaled_linear", "linear"),
-            prediction_type=reader.one_of("prediction_type", "epsilon", "v_prediction"),
-            timestep_spacing=reader.one_of("timestep_spacing", "leading", "trailing", "linspace"),
-            steps_offset=reader.whole("steps_offset", 0),
+        config = cls(
+            num_train_timesteps=reader.whole("num_train_timesteps", 1000),
+            beta_start=reader.real("beta_start", defaults.beta_start),
+            beta_end=reader.real("beta_end", defaults.beta_end),
+            beta_schedule=reader.one_of(
+                "beta_schedule", "scaled_linear", "linear", default=defaults.beta_schedule
+            ),
+            prediction_type=reader.one_of(
+                "prediction_type", "epsilon", "v_prediction", default="epsilon"
+            ),
+            timestep_spacing=reader.one_of(
+                "timestep_spacing",
+                "leading",
+                "trailing",
+                "linspace",
+                default=defaults.timestep_spacing,
+            ),
+            steps_offset=reader.whole("steps_offset", 0, least=0),
         )
+        steps = config.num_train_timesteps
+        for key, beta in (("beta_start", config.beta_start), ("beta_end", config.beta_end)):
+            if max(0.0, 1.0 - beta) ** steps < _LEAST_SIGNAL:
+                raise reader.error(key, f"small enough to leave a picture after {steps} steps")
+        if config.steps_offset >= steps:
+            raise reader.error("steps_offset", f"below num_train_timesteps, {steps}")
+        return config
+
+
+def _scheduler_defaults(source: str, name: object) -> _SchedulerDefaults:
+    if not isinstance(name, str) or name not in _SCHEDULERS:
+        raise CheckpointError(
+            f"{source}: the scheduler is {json.dumps(name)}, whose noise schedule this engine does "
+            "not know. Choose a model trained with that of EulerDiscreteScheduler."
+        )
+    return _SCHEDULERS[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,106 +371,61 @@ class SdxlConfig:
         def read(name: str) -> tuple[str, Json]:
             return name, read_json(folder, name)
 
-        index = _Reader(*read("model_index.json"))
+        index = JsonReader(MODEL_INDEX, read_index(folder))
         config = cls(
             text_encoder=TextEncoderConfig.from_json(*read("text_encoder/config.json")),
             text_encoder_2=TextEncoderConfig.from_json(*read("text_encoder_2/config.json")),
             unet=UNetConfig.from_json(*read("unet/config.json")),
             vae=VaeConfig.from_json(*read("vae/config.json")),
-            scheduler=SchedulerConfig.from_json(*read("scheduler/scheduler_config.json")),
+            scheduler=SchedulerConfig.from_json(*read(SCHEDULER_CONFIG)),
             zero_empty_negative=index.flag("force_zeros_for_empty_prompt", default=True),
         )
-        config._check_widths()
+        config._check_fit()
         return config
 
-    def _check_widths(self) -> None:
-        text_dim = self.text_encoder.hidden_size + self.text_encoder_2.hidden_size
-        if self.unet.cross_attention_dim != text_dim:
+    def _check_fit(self) -> None:
+        unet, first, second = self.unet, self.text_encoder, self.text_encoder_2
+        if unet.in_channels > unet.out_channels:
             raise CheckpointError(
-                f"unet/config.json: cross_attention_dim is {self.unet.cross_attention_dim}, but "
-                f"the two text encoders together are {text_dim} wide. The folder mixes two models."
+                f"unet/config.json: in_channels is {unet.in_channels}, more than the "
+                f"{unet.out_channels} it draws: it was trained for inpainting or editing. "
+                "This engine draws from text alone; choose another model."
             )
-        if self.unet.pooled_dim != self.text_encoder_2.projection_dim:
+        text_dim, latent = first.hidden_size + second.hidden_size, self.vae.latent_channels
+        for name, value, other, wanted in (
+            ("cross_attention_dim", unet.cross_attention_dim, "both text encoders'", text_dim),
+            ("pooled text width", unet.pooled_dim, "text_encoder_2's", second.projection_dim),
+            ("in_channels", unet.in_channels, "the VAE's latent_channels", latent),
+            ("out_channels", unet.out_channels, "the VAE's latent_channels", latent),
+        ):
+            if value != wanted:
+                raise CheckpointError(
+                    f"unet/config.json: {name} is {value}, but {other} is {wanted}. "
+                    "The folder mixes two models."
+                )
+        if first.max_position_embeddings != second.max_position_embeddings:
             raise CheckpointError(
-                f"unet/config.json: expects a pooled text embedding {self.unet.pooled_dim} wide, "
-                f"but text_encoder_2 gives {self.text_encoder_2.projection_dim}. "
+                f"text_encoder reads {first.max_position_embeddings} tokens "
+                f"(max_position_embeddings), text_encoder_2 {second.max_position_embeddings}. "
                 "The folder mixes two models."
             )
 
 
-def read_json(folder: Path, name: str) -> Json:
-    """One JSON object of a model folder; raises CheckpointError."""
-    path = folder / name
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def read_index(folder: Path) -> Json:
+    """`model_index.json` of a model this engine draws; raises CheckpointError for any other."""
+    index = read_json(folder, MODEL_INDEX)
+    pipeline = index.get("_class_name")
+    if pipeline != _PIPELINE:
+        kind = "of no named kind"
+        if isinstance(pipeline, str):
+            kind = f"a {pipeline}{_OTHER_PIPELINES.get(pipeline, '')}"
         raise CheckpointError(
-            f"{name} is missing in {folder}. Fetch the model again, or point to a folder in "
-            "diffusers format."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} is not a JSON object.")
-    return data
-
-
-class _Reader:
-    """Typed access to one JSON object, with errors that name the file and the key."""
-
-    def __init__(self, source: str, data: Json) -> None:
-        self._source = source
-        self._data = data
-
-    def error(self, key: str, value: object, wanted: str) -> CheckpointError:
-        return CheckpointError(
-            f"{self._source}: {key} is {json.dumps(value, default=str)}; "
-            f"this engine draws only models where it is {wanted}."
+            f"{MODEL_INDEX}: the model is {kind}; this engine draws with {_PIPELINE} models. "
+            "Choose one of those."
         )
-
-    def only(self, **supported: object) -> None:
-        """Refuse any key whose value is not the one (or among the tuple of those) written here."""
-        for key, value in supported.items():
-            allowed = value if isinstance(value, tuple) else (value,)
-            if key in self._data and self._data[key] not in allowed:
-                raise self.error(key, self._data[key], json.dumps(allowed[-1]))
-
-    def one_of(self, key: str, *allowed: Any) -> Any:  # noqa: ANN401 - returns one of `allowed`
-        value = self._data.get(key)
-        if value not in allowed:
-            raise self.error(key, value, " or ".join(json.dumps(choice) for choice in allowed))
-        return value
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        value = self._data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self.error(key, value, "a whole number")
-        return value
-
-    def real(self, key: str, default: float | None = None) -> float:
-        value = self._data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(key, value, "a number")
-        return float(value)
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        value = self._data.get(key, default)
-        if not isinstance(value, bool):
-            raise self.error(key, value, "true or false")
-        return value
-
-    def wholes(self, key: str, length: int | None = None) -> tuple[int, ...]:
-        """A list of whole numbers; one number stands for `length` equal ones."""
-        value = self._data.get(key, 1 if key == "transformer_layers_per_block" else None)
-        if isinstance(value, int) and not isinstance(value, bool) and length is not None:
-            return (value,) * length
-        ok = isinstance(value, Sequence) and all(type(item) is int and item > 0 for item in value)
-        if not ok or not value or (length is not None and len(value) != length):
-            raise self.error(key, value, f"a list of {length or 'some'} whole numbers")
-        return tuple(value)
-
-    def kinds(self, key: str, known: Mapping[str, bool], length: int) -> tuple[bool, ...]:
-        value = self._data.get(key)
-        if not isinstance(value, list) or len(value) != length or not set(value) <= set(known):
-            raise self.error(key, value, f"{length} of {', '.join(known)}")
-        return tuple(known[kind] for kind in value)
+    JsonReader(MODEL_INDEX, index).only(requires_aesthetics_score=(None, False))
+    # The scheduler's own file says it again; here it is read before anything large is fetched.
+    scheduler = index.get("scheduler")
+    if isinstance(scheduler, list) and scheduler:
+        _scheduler_defaults(MODEL_INDEX, scheduler[-1])
+    return index

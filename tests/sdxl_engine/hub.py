@@ -15,6 +15,8 @@ COMMIT = "c0ffee" + "0" * 34
 class LoopbackHub:
     """Serves `folder` as the repository "studio/tiny", revisions "main" and "v1".
 
+    "studio/gated" lists the same files and hands out none: its licence was not accepted.
+
     downloads   (path, first byte) of each body that was sent
     cut_short   names whose first download breaks off in the middle
     """
@@ -70,9 +72,9 @@ class LoopbackHub:
 
     def _answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
         path = unquote(urlsplit(request.path).path)
-        if match := re.fullmatch(r"/api/models/studio/tiny/(tree|revision)/(.+)", path):
+        if match := re.fullmatch(r"/api/models/studio/(?:tiny|gated)/(tree|revision)/(.+)", path):
             if match[2] not in {"main", "v1", COMMIT}:
-                self._refuse(request, "RevisionNotFound")
+                self._refuse(request, 404, "RevisionNotFound")
             elif match[1] == "tree":
                 self._send_json(request, self.entries())
             else:
@@ -80,8 +82,10 @@ class LoopbackHub:
                 self._send_json(request, {"id": "studio/tiny", "sha": COMMIT, "siblings": siblings})
         elif match := re.fullmatch(rf"/studio/tiny/resolve/(?:main|v1|{COMMIT})/(.+)", path):
             self._send_file(request, match[1], body=body)
+        elif path.startswith("/studio/gated/resolve/"):
+            self._refuse(request, 403, "GatedRepo")
         else:
-            self._refuse(request, "RepoNotFound")
+            self._refuse(request, 404, "RepoNotFound")
 
     def _send_json(self, request: BaseHTTPRequestHandler, value: object) -> None:
         data = json.dumps(value).encode()
@@ -91,8 +95,8 @@ class LoopbackHub:
         request.end_headers()
         request.wfile.write(data)
 
-    def _refuse(self, request: BaseHTTPRequestHandler, code: str) -> None:
-        request.send_response(404)
+    def _refuse(self, request: BaseHTTPRequestHandler, status: int, code: str) -> None:
+        request.send_response(status)
         request.send_header("X-Error-Code", code)
         request.send_header("Content-Length", "0")
         request.end_headers()

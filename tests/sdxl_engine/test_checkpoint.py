@@ -21,11 +21,12 @@ from sdxl_engine.checkpoint import (
     find_model,
     load_part,
     part_files,
-    read_header,
     weight_files,
 )
 from sdxl_engine.models.config import SdxlConfig, VaeConfig
+from sdxl_engine.models.unet import UNet
 from sdxl_engine.models.vae import Autoencoder
+from sdxl_engine.safetensors_file import read_header
 from tests.sdxl_engine.conftest import GOLDENS
 from tests.sdxl_engine.hub import LoopbackHub
 
@@ -82,23 +83,6 @@ def test_a_truncated_file_is_named(folder: Path, kept: int):
     assert VAE in load_error(folder)
 
 
-@pytest.mark.parametrize(
-    "header", [b"not json", b"[1, 2]", b'{"a": 1}', b'{"a": {"dtype": "F32"}}']
-)
-def test_a_damaged_header_is_named(tmp_path: Path, header: bytes):
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(CheckpointError, match="damaged header"):
-        read_header(path)
-
-
-def test_a_header_that_claims_the_whole_disk(tmp_path: Path):
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
-        read_header(path)
-
-
 def test_every_wrong_tensor_is_named_in_one_error(folder: Path):
     def damage(weights: dict[str, np.ndarray]) -> None:
         del weights["decoder.conv_in.bias"]
@@ -137,38 +121,25 @@ def test_pickles_are_refused(folder: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "value", "said"),
+    "model",
     [
-        ("unet/config.json", "act_fn", "gelu", 'act_fn is "gelu"'),
-        ("unet/config.json", "addition_embed_type", "image", "text_time"),
-        ("unet/config.json", "use_linear_projection", False, "use_linear_projection"),
-        ("unet/config.json", "block_out_channels", "wide", "whole numbers"),
-        ("unet/config.json", "cross_attention_dim", 8, "mixes two models"),
-        ("unet/config.json", "down_block_types", ["DownBlock2D"], "3 of DownBlock2D"),
-        ("text_encoder/config.json", "hidden_act", "relu", "quick_gelu"),
-        ("text_encoder/config.json", "vocab_size", "many", "a whole number"),
-        ("vae/config.json", "shift_factor", 0.1, "shift_factor"),
-        ("scheduler/scheduler_config.json", "prediction_type", "sample", "epsilon"),
-        ("model_index.json", "force_zeros_for_empty_prompt", "yes", "true or false"),
+        "no/such/folder",
+        "nothing here",
+        "",
+        "../x",
+        "../x/y",
+        "~nosuchuser/x",
+        "a" * 5_000,
+        "owner/" + "a" * 120,
+        "owner/" + "a" * 5_000,
+        "owner/a..b",
+        "nul\0/x",
     ],
 )
-def test_what_is_not_written_here_is_refused(
-    folder: Path, name: str, key: str, value: object, said: str
-):
-    path = folder / name
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    assert said in load_error(folder)
-
-
-def test_json_that_is_none(folder: Path):
-    (folder / "vae/config.json").write_text("{")
-    assert "vae/config.json cannot be read as JSON" in load_error(folder)
-
-
-@pytest.mark.parametrize("model", ["no/such/folder", "nothing here", "", "../x", "../x/y"])
 def test_a_model_that_is_nowhere(model: str):
-    with pytest.raises(CheckpointError, match="There is no model"):
+    with pytest.raises(CheckpointError, match="There is no model") as caught:
         find_model(model)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
@@ -243,6 +214,64 @@ def test_shards_are_those_of_the_index(folder: Path):
     assert stray not in files
 
 
+def shard(folder: Path, variant: str) -> Path:
+    """Spread the UNet over two shards, named as diffusers names those of a variant."""
+    unet = folder / "unet"
+    weights: dict[str, np.ndarray] = {}
+    for path in sorted(unet.glob("*.safetensors")):
+        weights |= load_file(path)
+        path.unlink()
+    index = unet / f"diffusion_pytorch_model.safetensors.index.{variant}.json"
+    (unet / "diffusion_pytorch_model.safetensors.index.json").unlink()
+    names = sorted(weights)
+    weight_map = {}
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        name = f"diffusion_pytorch_model.{variant}-0000{number}-of-00002.safetensors"
+        save_file({key: weights[key] for key in part}, unet / name)
+        weight_map |= dict.fromkeys(part, name)
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return index
+
+
+def test_shards_of_the_fp16_variant(folder: Path):
+    shard(folder, "fp16")
+    for half in (False, True):
+        files = part_files(folder, "unet", half=half)
+        assert [path.name for path in files] == [
+            f"diffusion_pytorch_model.fp16-0000{number}-of-00002.safetensors" for number in (1, 2)
+        ]
+    network = UNet(SdxlConfig.load(folder).unet)
+    state = load_part(folder, "unet", network, dtype=np.float32, place=jnp.asarray)
+    assert len(nnx.to_flat_state(state)) == len(expected_tensors("unet", network))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"weight_map": {}}',
+        '{"weight_map": []}',
+        '{"weight_map": {"a": 5}}',
+        '{"weight_map": {"a": ["x"]}}',
+        '{"weight_map": {"a": "x", "a": "y"}}',
+        '{"weight_map": ' + "[" * 200_000,
+    ],
+)
+def test_an_index_that_is_none(folder: Path, text: str):
+    index = folder / "unet/diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(text)
+    with pytest.raises(CheckpointError, match=index.name):
+        part_files(folder, "unet", half=False)
+
+
+def test_a_shard_outside_of_the_folder_is_missing(folder: Path):
+    index = folder / "unet/diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "../vae/model.safetensors"}}))
+    with pytest.raises(CheckpointError, match=r"lacks \.\./vae/model\.safetensors"):
+        part_files(folder, "unet", half=False)
+
+
 def run_find_model(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads its environment when it is imported."""
     return subprocess.run(  # noqa: S603 - our own interpreter
@@ -280,7 +309,57 @@ def test_a_repository_is_fetched_once_and_then_kept(folder: Path, tmp_path: Path
         assert len(hub.downloads) == count
         unknown = run_find_model("find_model('studio/tiny', revision='v9')", **environment)
         assert "has no revision 'v9'" in unknown.stderr
+        gated = run_find_model("find_model('studio/gated')", **environment)
+        assert "studio/gated asks for its licence to be accepted first" in gated.stderr
         nobody = run_find_model("find_model('studio/none')", **environment)
         assert "There is no repository studio/none" in nobody.stderr
     never = run_find_model("find_model('studio/new')", **environment, HF_HUB_OFFLINE="1")
     assert "not in the local cache" in never.stderr
+
+
+def refiner(folder: Path) -> None:
+    for part in ("text_encoder", "tokenizer"):
+        shutil.rmtree(folder / part)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_class_name"] = "StableDiffusionXLImg2ImgPipeline"
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def without_encoder(folder: Path) -> None:
+    shutil.rmtree(folder / "text_encoder")
+
+
+def weights_alone(folder: Path) -> None:
+    """As ByteDance/SDXL-Lightning is: a UNet for another model."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    (folder / "sdxl_lightning_4step_unet.safetensors").write_bytes(b"")
+
+
+def inpainting(folder: Path) -> None:
+    path = folder / "unet/config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (refiner, "a StableDiffusionXLImg2ImgPipeline (the refiner)"),
+        (without_encoder, "studio/tiny is not a whole model in diffusers format: it has no text_"),
+        (weights_alone, "it has no model_index.json"),
+        (inpainting, "trained for inpainting"),
+    ],
+)
+def test_a_repository_of_another_kind_is_refused_before_its_weights_are_fetched(
+    folder: Path, tmp_path: Path, change: Callable[[Path], None], said: str
+):
+    change(folder)
+    with LoopbackHub(folder) as hub:
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+        refused = run_find_model("find_model('studio/tiny')", **environment)
+        assert said in refused.stderr
+        assert "CheckpointError" in refused.stderr
+        assert not [name for name, _ in hub.downloads if name.endswith(".safetensors")]

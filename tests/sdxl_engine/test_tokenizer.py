@@ -1,4 +1,7 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from tests.sdxl_engine.conftest import Golden
 
 @pytest.fixture(scope="module")
 def tokenizer(golden: Golden) -> PromptTokenizer:
-    return PromptTokenizer(golden.folder, golden.config.text_encoder.max_position_embeddings)
+    return PromptTokenizer(golden.folder, golden.config)
 
 
 def test_ids_are_those_of_transformers(golden: Golden, tokenizer: PromptTokenizer):
@@ -48,6 +51,34 @@ def test_many_threads_may_ask(tokenizer: PromptTokenizer):
         np.testing.assert_array_equal(ids, tokenizer(prompt))
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_a_missing_folder_is_named(golden: Golden, tmp_path: Path):
     with pytest.raises(CheckpointError, match="tokenizer/ is missing"):
-        PromptTokenizer(tmp_path, 77)
+        PromptTokenizer(tmp_path, golden.config)
+
+
+def test_a_damaged_tokenizer_is_named(golden: Golden, tmp_path: Path):
+    folder = Path(shutil.copytree(golden.folder, tmp_path / "model"))
+    for path in (folder / "tokenizer_2").iterdir():
+        path.write_text("{")
+    with pytest.raises(CheckpointError, match=r"tokenizer_2 cannot be read.*Fetch"):
+        PromptTokenizer(folder, golden.config)
+
+
+@pytest.mark.parametrize(("row", "encoder"), [(0, "text_encoder"), (1, "text_encoder_2")])
+def test_every_token_has_a_row_in_its_encoder(
+    golden: Golden, tokenizer: PromptTokenizer, row: int, encoder: str
+):
+    """jax fills a row that is not there with NaN, and the picture is black."""
+    largest = int(tokenizer("")[row].max())
+    network = replace(getattr(golden.config, encoder), vocab_size=largest)
+    with pytest.raises(CheckpointError, match=rf"tokens, but .* vocab_size is {largest}"):
+        PromptTokenizer(golden.folder, replace(golden.config, **{encoder: network}))
+
+
+@pytest.mark.parametrize("encoder", ["text_encoder", "text_encoder_2"])
+def test_a_text_ends_where_its_encoder_looks(golden: Golden, encoder: str):
+    network = replace(getattr(golden.config, encoder), eos_token_id=7)
+    with pytest.raises(CheckpointError, match="eos_token_id is 7"):
+        PromptTokenizer(golden.folder, replace(golden.config, **{encoder: network}))
+    legacy = replace(network, eos_token_id=2)
+    PromptTokenizer(golden.folder, replace(golden.config, **{encoder: legacy}))
