@@ -80,7 +80,9 @@ def spaced_timesteps(config: SchedulerConfig, num_inference_steps: int) -> F64:
     if config.timestep_spacing == "linspace":
         return np.linspace(0, total - 1, steps)[::-1]
     if config.timestep_spacing == "trailing":
-        return np.round(np.arange(total, 0, -total / steps)) - 1.0
+        # Cut: where total / steps is rounded down, arange takes one step too many. Its values stay:
+        # where a timestep falls half-way between two whole ones, its rounding is diffusers' own.
+        return np.round(np.arange(total, 0, -total / steps)[:steps]) - 1.0
     return np.arange(steps, dtype=np.float64)[::-1] * (total // steps) + config.steps_offset
 
 

@@ -1,11 +1,11 @@
-"""Make the goldens: two tiny SDXL models and what PyTorch diffusers makes of them.
+"""Make the goldens: two tiny SDXL models, Euler schedules, what PyTorch diffusers makes of them.
 
     make oracle
     .oracle/bin/python tests/oracle/make_goldens.py
 
-writes tests/goldens/tiny_a and tiny_b anew; tests/goldens/README.md tells what the arrays are.
-Goldens that prove nothing are refused: every array is finite and hardly off in float32, the images
-are lively, each kind of negative prompt draws another one, and each mistake in traps.py shows.
+writes tests/goldens/tiny_a, tiny_b and euler.* anew; tests/goldens/README.md tells what the arrays
+are. Models that prove nothing are refused: every array is finite and hardly off in float32, the
+images are lively, each kind of negative prompt draws another one, each mistake in traps.py shows.
 """
 
 import json
@@ -13,7 +13,8 @@ import shutil
 from typing import Any, Final
 
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+from diffusers import StableDiffusionXLPipeline
+from euler import write_euler
 from record import (
     BATCH,
     Arrays,
@@ -25,12 +26,11 @@ from record import (
     vae_arrays,
 )
 from safetensors.torch import save_file
-from tiny_models import SCHEDULER, TINY_A, TINY_B, Tiny, build, load, save
+from tiny_models import TINY_A, TINY_B, Tiny, build, load, save
 from traps import TRAPS
 
 NUM_STEPS: Final = 20
 GUIDANCE_SCALE: Final = 5.0
-EULER_STEPS: Final = (1, 5, 20, 50)
 
 PROMPTS: Final = (
     "a red circle on a blue background",
@@ -50,7 +50,6 @@ def goldens(tiny: Tiny, pipeline: StableDiffusionXLPipeline) -> Arrays:
     return {
         **forwards(tiny, pipeline),
         **_conditioning(pipeline),
-        **_euler(),
         **_runs(tiny, pipeline),
     }
 
@@ -62,12 +61,10 @@ def forwards(tiny: Tiny, pipeline: StableDiffusionXLPipeline) -> Arrays:
     unet = pipeline.unet
     inputs = unet_inputs(unet, tiny.max_length, draw)
     arrays = _text(pipeline) | inputs
-    for case, size, timestep in (
-        ("unet", tiny.unet_size, 951.0),
-        ("unet_fraction", tiny.unet_size, 333.25),
-        ("unet_odd", tiny.odd_size, 1.0),
-    ):
-        arrays |= unet_arrays(case, unet, inputs, size=size, timestep=timestep, draw=draw)
+    for case, timestep, inside in (("unet", 951.0, True), ("unet_fraction", 333.25, False)):
+        arrays |= unet_arrays(
+            case, unet, inputs, size=tiny.unet_size, timestep=timestep, draw=draw, inside=inside
+        )
     return arrays | vae_arrays(pipeline.vae, (tiny.height_px, tiny.width_px), draw)
 
 
@@ -112,17 +109,6 @@ def _conditioning(pipeline: StableDiffusionXLPipeline) -> Arrays:
         arrays["conditioning.pooled_prompt_embeds"] = pooled
         arrays[f"conditioning.{case}.negative_prompt_embeds"] = negative_embeds[:1]
         arrays[f"conditioning.{case}.negative_pooled_prompt_embeds"] = negative_pooled[:1]
-    return arrays
-
-
-def _euler() -> Arrays:
-    arrays: Arrays = {}
-    for num_steps in EULER_STEPS:
-        scheduler = EulerDiscreteScheduler(**SCHEDULER)
-        scheduler.set_timesteps(num_steps)
-        arrays[f"euler.{num_steps}.sigmas"] = scheduler.sigmas
-        arrays[f"euler.{num_steps}.timesteps"] = scheduler.timesteps
-        arrays[f"euler.{num_steps}.init_noise_sigma"] = torch.as_tensor(scheduler.init_noise_sigma)
     return arrays
 
 
@@ -242,11 +228,12 @@ def write(tiny: Tiny) -> None:
 
 
 def main() -> None:
-    """Write both models."""
+    """Write everything."""
     torch.set_num_threads(1)  # one order of summation, however many cores there are
     torch.use_deterministic_algorithms(mode=True)
     for tiny in (TINY_A, TINY_B):
         write(tiny)
+    write_euler()
     check_traps((TINY_A, TINY_B))
 
 

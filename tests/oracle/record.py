@@ -13,8 +13,7 @@ Arrays = dict[str, torch.Tensor]
 
 BATCH: Final = 2
 _INSIDE_UNET: Final = re.compile(
-    r"(time_embedding|add_embedding|conv_in|conv_norm_out"
-    r"|(down_blocks\.\d|mid_block|up_blocks\.\d)(\.(resnets|attentions)\.0)?)"
+    r"time_embedding|add_embedding|conv_in|down_blocks\.\d|mid_block|up_blocks\.\d"
 )
 _INSIDE_VAE: Final = re.compile(r"encoder\.mid_block|decoder\.(conv_in|mid_block)")
 
@@ -67,14 +66,16 @@ def unet_arrays(
     size: tuple[int, int],
     timestep: float,
     draw: torch.Generator,
+    inside: bool = True,
 ) -> Arrays:
-    """What the UNet makes of random latents, with what it held inside on the way.
+    """What the UNet makes of random latents.
 
     inputs  of `unet_inputs`
     size    height and width of the latents
+    inside  keep also what its blocks return on the way
     """
     sample = _noise(unet, draw, BATCH, unet.config.in_channels, *size)
-    with _watch(unet, _INSIDE_UNET) as inside:
+    with _watch(unet, _INSIDE_UNET) as kept:
         output = unet(
             sample,
             torch.tensor(timestep),
@@ -88,7 +89,7 @@ def unet_arrays(
         f"{name}.sample": sample,
         f"{name}.timestep": torch.tensor(timestep),
         f"{name}.output": output,
-        **{f"{name}.inside.{module}": tensor for module, tensor in inside.items()},
+        **{f"{name}.inside.{module}": tensor for module, tensor in kept.items() if inside},
     }
 
 
@@ -99,16 +100,15 @@ def vae_arrays(vae: AutoencoderKL, size_px: tuple[int, int], draw: torch.Generat
     image = torch.rand(1, 3, *size_px, generator=draw).to(vae.dtype) * 2 - 1
     sides = (side // factor for side in size_px)
     latents = 4 * _noise(vae, draw, 1, vae.config.latent_channels, *sides)
-    with _watch(vae, _INSIDE_VAE) as inside:
-        moments = vae.encode(image).latent_dist
+    with _watch(vae, _INSIDE_VAE) as kept:
+        mean = vae.encode(image).latent_dist.mode()
         decoded = vae.decode(latents).sample
     return {
         "vae.image": image,
-        "vae.moments": moments.parameters,
-        "vae.mean": moments.mode(),
+        "vae.mean": mean,
         "vae.latents": latents,
         "vae.decoded": decoded,
-        **{f"vae.inside.{module}": tensor for module, tensor in inside.items()},
+        **{f"vae.inside.{module}": tensor for module, tensor in kept.items()},
     }
 
 

@@ -56,8 +56,7 @@ class Tiny:
 
     seed                 of its weights and inputs
     height_px, width_px  of the drawn images
-    unet_size            height and width of the latents of the single UNet forward
-    odd_size             the same for the forward whose sizes halve to odd numbers
+    unet_size            height and width of the latents of the single UNet forwards
     as_published         saved as Stability AI published SDXL: tokenizers as vocab.json and
                          merges.txt, encoder names with "text_model.", position_ids in the file,
                          the old end token id 2; else as the newest libraries save
@@ -73,7 +72,6 @@ class Tiny:
     height_px: int
     width_px: int
     unet_size: tuple[int, int]
-    odd_size: tuple[int, int]
     words: tuple[str, str]
     max_length: int
     as_published: bool
@@ -96,7 +94,6 @@ TINY_A: Final = Tiny(
     height_px=64,
     width_px=64,
     unet_size=(8, 8),
-    odd_size=(7, 5),
     words=(WORDS_A, WORDS_A),
     max_length=77,
     as_published=True,
@@ -145,7 +142,6 @@ TINY_B: Final = Tiny(
     height_px=64,
     width_px=96,
     unet_size=(8, 12),
-    odd_size=(9, 7),
     words=(WORDS_A, WORDS_B),
     max_length=16,
     as_published=False,

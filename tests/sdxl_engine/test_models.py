@@ -9,10 +9,11 @@ from flax import nnx
 from sdxl_engine.checkpoint import load_part
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.models.layers import attention, sinusoidal_embedding
 from sdxl_engine.models.unet import UNet
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs import Networks
-from tests.sdxl_engine.conftest import GOLDENS, Golden, assert_within
+from tests.sdxl_engine.conftest import GOLDENS, Array, Golden, assert_within
 
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides
 
@@ -32,25 +33,26 @@ def vae(golden: Golden) -> Autoencoder:
     return load(golden, "vae", Autoencoder(golden.config.vae))
 
 
+def check_text_encoder(golden: Golden, part: str, token_ids: Array, case: str) -> None:
+    encoder = load(golden, part, TextEncoder(getattr(golden.config, part)))
+    encoding = jax.jit(encoder)(jnp.asarray(token_ids))
+    assert_within(encoding.penultimate, golden[f"{case}.penultimate"], TOLERANCE)
+    assert_within(encoding.last, golden[f"{case}.last_hidden_state"], TOLERANCE)
+    assert_within(encoding.pooled, golden[f"{case}.pooled"], TOLERANCE)
+
+
 @pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
 def test_text_encoder(golden: Golden, part: str):
-    encoder = load(golden, part, TextEncoder(getattr(golden.config, part)))
-    ids = golden["tokenizer.token_ids" if part == "text_encoder" else "tokenizer_2.token_ids"]
-    encoding = jax.jit(encoder)(jnp.asarray(ids))
-    assert_within(encoding.penultimate, golden[f"{part}.penultimate"], TOLERANCE)
-    assert_within(encoding.last, golden[f"{part}.last_hidden_state"], TOLERANCE)
-    assert_within(encoding.pooled, golden[f"{part}.pooled"], TOLERANCE)
+    tokenizer = part.replace("text_encoder", "tokenizer")
+    check_text_encoder(golden, part, golden[f"{tokenizer}.token_ids"], part)
 
 
+# tiny_a has the old end token id, 2, and no such ids.
+@pytest.mark.parametrize("golden", ["tiny_b"], indirect=True)
 @pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
 def test_text_encoder_with_ids_above_the_end_token(golden: Golden, part: str):
     """Where tokens were added after the end token, the largest id is not the end."""
-    if f"{part}_added.token_ids" not in golden.arrays:
-        assert golden.config.text_encoder.eos_token_id == 2  # the relic, which has no such ids
-        return
-    encoder = load(golden, part, TextEncoder(getattr(golden.config, part)))
-    encoding = jax.jit(encoder)(jnp.asarray(golden[f"{part}_added.token_ids"]))
-    assert_within(encoding.pooled, golden[f"{part}_added.pooled"], TOLERANCE)
+    check_text_encoder(golden, part, golden[f"{part}_added.token_ids"], f"{part}_added")
 
 
 @pytest.mark.parametrize("case", ["unet", "unet_fraction"])
@@ -98,6 +100,19 @@ def test_vae_decode(golden: Golden, vae: Autoencoder):
     assert_within(pixels, golden.nhwc("vae.decoded"), TOLERANCE)
 
 
+def test_vae_blocks(golden: Golden, vae: Autoencoder):
+    """Each half on the oracle's own inputs, so that a failure names the half."""
+    x = vae.encoder.conv_in(jnp.asarray(golden.nhwc("vae.image")))
+    for block in vae.encoder.down_blocks:
+        x = block(x)
+    assert_within(vae.encoder.mid_block(x), golden.nhwc("vae.inside.encoder.mid_block"), TOLERANCE)
+    latents = vae.post_quant_conv(jnp.asarray(golden.nhwc("vae.latents")))
+    expected = golden.nhwc("vae.inside.decoder.conv_in")
+    assert_within(vae.decoder.conv_in(latents), expected, TOLERANCE)
+    mixed = vae.decoder.mid_block(jnp.asarray(expected))
+    assert_within(mixed, golden.nhwc("vae.inside.decoder.mid_block"), TOLERANCE)
+
+
 def test_full_size_parameter_counts():
     networks = Networks.build(SdxlConfig.load(GOLDENS / "sdxl_base"))
 
@@ -110,7 +125,11 @@ def test_full_size_parameter_counts():
     assert count(networks.vae.decoder) == 49_490_179
 
 
-def test_bfloat16_follows_float32(golden: Golden):
+# Measured: 0.0217 and 0.0129 of the deviation.
+@pytest.mark.parametrize(
+    ("golden", "bound"), [("tiny_a", 0.025), ("tiny_b", 0.016)], indirect=["golden"]
+)
+def test_bfloat16_follows_float32(golden: Golden, bound: float):
     """The policy on TPU and GPU: the same picture of the noise to within bfloat16's 8 bits."""
     definition = nnx.graphdef(UNet(golden.config.unet))
     outputs = []
@@ -129,4 +148,43 @@ def test_bfloat16_follows_float32(golden: Golden):
         assert output.dtype == dtype
         outputs.append(np.asarray(output, np.float32))
     wide, narrow = outputs
-    assert np.sqrt(np.mean((wide - narrow) ** 2)) <= 0.05 * np.sqrt(np.mean(wide**2))
+    assert np.sqrt(np.mean((wide - narrow) ** 2)) <= bound * np.sqrt(np.mean(wide**2))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_scores_are_float32(causal: bool):
+    """Scores near 256, where bfloat16 knows even numbers only, that differ by about 1."""
+    draw = np.random.default_rng(0)
+    query, key, value = draw.standard_normal((3, 2, 32, 2 * 16))
+    # The first feature of each head says the same of every key: a softmax does not see it.
+    query[..., ::16], key[..., ::16] = 16, 64
+    narrow = [jnp.asarray(x, jnp.bfloat16) for x in (query, key, value)]
+    wide = [x.astype(jnp.float32) for x in narrow]
+    mixed = attention(*narrow, heads=2, causal=causal)
+    assert mixed.dtype == jnp.bfloat16
+    expected = np.asarray(attention(*wide, heads=2, causal=causal))
+    # The weights and the result are rounded to 8 bits each; rounded scores are off by a half.
+    assert_within(mixed.astype(jnp.float32), expected, 2**-7)
+
+
+def test_attention_is_the_formula():
+    draw = np.random.default_rng(1)
+    query = draw.standard_normal((2, 5, 3 * 4))
+    key, value = draw.standard_normal((2, 2, 7, 3 * 4))
+    mixed = attention(*(jnp.asarray(x, jnp.float32) for x in (query, key, value)), heads=3)
+    for head in (slice(0, 4), slice(4, 8), slice(8, 12)):
+        weights = np.exp(query[..., head] @ key[..., head].swapaxes(1, 2) / 2)
+        weights /= weights.sum(axis=-1, keepdims=True)
+        assert_within(mixed[..., head], weights @ value[..., head], 1e-5)
+
+
+@pytest.mark.parametrize("dim", [6, 256, 320])
+def test_sinusoidal_embedding_of_large_positions(dim: int):
+    """Against float64: a timestep off by 1 or a size off by 1 pixel shows at every frequency."""
+    positions = np.array([0, 1, 333.25, 951, 999, 1371, 2048, 4095])
+    angles = positions[:, None] / 10_000 ** (np.arange(dim // 2) / (dim // 2))
+    expected = np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)
+    embedding = sinusoidal_embedding(jnp.asarray(positions, jnp.float32), dim)
+    assert embedding.dtype == jnp.float32
+    # An angle in float32 is off by a few of its last bits, which are 2^-23 of it.
+    assert (np.abs(embedding - expected) <= 2**-22 * positions[:, None] + 1e-7).all()
