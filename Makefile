@@ -34,6 +34,7 @@ setup: $(VENV)/.installed$(ACCELERATOR) ## make .venv with .venv/bin/imagine
 setup-dev: $(VENV)/.installed-dev ## the same with the test and lint tools
 
 demo: setup ## the playground: a channel in your browser, the real bot behind it
+	@echo "The embedded model's weights are still random: expect colourful noise. README.md tells more."
 	$(VENV)/bin/imagine playground --demo
 
 test: setup-dev ## all tests

@@ -21,6 +21,7 @@ from bot.discord_app.sync import CommandRecord
 from bot.doctor import Examination, examine
 from bot.draw import Drawing, OnBytes, draw
 from bot.errors import BotError, ConfigError, LoginError, OutputError
+from bot.files import output_folder
 from bot.playground.run import Visit, run_playground
 from bot.service import Service
 from sdxl_engine import (
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 OK: Final = 0
 FAILED: Final = 1
 WRONG_INPUT: Final = 2  # as argparse: asking the same again cannot help
-INTERRUPTED: Final = 130
 
 _WRONG_INPUT_ERRORS: Final = (ConfigError, InvalidRequestError, LoginError, OutputError)
 _ENGINE_THREAD: Final = "engine"  # as EngineThread names it
@@ -53,7 +53,7 @@ OnStop = Callable[[asyncio.Event], Coroutine[None, None, None]]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 done, 1 it failed, 2 what was asked or configured cannot be done, 130 interrupted.
+    0 done, 1 it failed, 2 what was asked or configured cannot be done.
     """
     code = _run(argv)
     if argv is None and any(thread.name == _ENGINE_THREAD for thread in threading.enumerate()):
@@ -73,8 +73,6 @@ def _run(argv: Sequence[str] | None) -> int:
         log.debug("the trace", exc_info=True)
         _complain(str(error))
         return WRONG_INPUT if isinstance(error, _WRONG_INPUT_ERRORS) else FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -102,8 +100,13 @@ def _playground(args: argparse.Namespace) -> int:
     logs.set_up(config.log)
     prompt = args.once if args.once is not None else _DEMO_PROMPT if args.demo else None
     if prompt is not None:
-        # The wrong options are found before anything is loaded.
+        # What is wrong with the options is found before anything is loaded.
         request = _request(args, config.engine, prompt, config.engine.images_per_request)
+        output_folder(args.out)
+    elif {args.negative, args.seed, args.steps, args.guidance} != {None}:
+        raise InvalidRequestError(
+            "Those options say what to ask for, and nobody asks: add --once PROMPT or --demo."
+        )
     port = args.port
     if port is None:
         port = 0 if args.once is not None else config.playground.port
@@ -114,6 +117,7 @@ def _playground(args: argparse.Namespace) -> int:
         options=None if prompt is None else _options(args, request),
         folder=args.out,
         stay=args.once is None and (not args.demo or sys.stdout.isatty()),
+        show_address=args.once is None,
     )
     return _run_until_stopped(
         lambda stop: run_playground(config, visit, lambda: _start_pipeline(config.engine), stop)
@@ -127,7 +131,7 @@ def _draw(args: argparse.Namespace) -> int:
     if args.model is not None:
         engine = replace(engine, model=args.model, revision="")
     count = engine.images_per_request if args.count is None else args.count
-    request = _request(args, engine, args.prompt, count)
+    request = _request(args, engine, " ".join(args.prompt), count)
     draw(Drawing(request, args.size is not None, args.out, args.json), engine, _load_pipeline)
     return OK
 
@@ -252,7 +256,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_request_options(playground)
 
     drawing = add("draw", _draw, "Draw without a bot.")
-    drawing.add_argument("prompt", metavar="PROMPT", help="what the pictures should show")
+    drawing.add_argument(
+        "prompt", nargs="+", metavar="PROMPT", help="what the pictures should show"
+    )
     drawing.add_argument("--model", help="doodle, a folder, or a Hugging Face repo id")
     drawing.add_argument("--count", type=int, metavar="N", help="how many pictures, 1 to 10")
     drawing.add_argument("--json", action="store_true", help="print one JSON object")
@@ -283,7 +289,7 @@ def _add_request_options(parser: _Parser) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65_535:  # noqa: PLR2004 - the ports there are
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return port

@@ -1,12 +1,13 @@
 """`imagine draw`: one request straight to the engine, pictures into a folder, no bot."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from bot.config import EngineConfig
 from bot.files import output_folder, write_picture
@@ -58,7 +59,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
-    say = sys.stderr if drawing.as_json else sys.stdout
+    say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
     request = drawing.request
 
@@ -70,12 +71,12 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
         width_px, height_px = pipeline.native_size
         request = replace(request, width_px=width_px, height_px=height_px)
 
+    sys.stderr.write(f"Compiling for {pipeline.device}\n")
     pipeline.tokenize(request)  # a prompt that is too long is said before minutes of compiling
     compile_s = pipeline.warm_up(
         [(request.width_px, request.height_px)], num_images=request.num_images
     )
-    say.write(f"Compiled in {compile_s:.2f} s\n")
-    say.flush()
+    say(f"Compiled in {compile_s:.2f} s")
 
     begin_s = time.perf_counter()
     images: tuple[GeneratedImage, ...] = ()
@@ -84,7 +85,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
             bar.show(progress.step, progress.num_inference_steps)
             images = progress.images
     inference_s = time.perf_counter() - begin_s
-    say.write(f"Inference in {inference_s:.2f} s\n")
+    say(f"Inference in {inference_s:.2f} s")
 
     begin_s = time.perf_counter()
     parameters = describe(request, model=engine.model_name)
@@ -95,7 +96,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
         paths.append(path)
     encode_s = time.perf_counter() - begin_s
 
-    say.write(f"Seed {request.seed}\n")
+    say(f"Seed {request.seed}")
     if drawing.as_json:
         result = {
             "images": [
@@ -111,7 +112,25 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
             },
             "device": pipeline.device,
         }
-        sys.stdout.write(json.dumps(result) + "\n")
+        _Voice(sys.stdout)(json.dumps(result))
     else:
         for path in paths:
-            say.write(f"{path}\n")
+            say(str(path))
+
+
+class _Voice:
+    """Says lines to whoever reads them; one who has heard enough costs nobody their pictures."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._heard = True
+
+    def __call__(self, line: str) -> None:
+        if self._heard:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except BrokenPipeError:
+                self._heard = False
+                # Python flushes once more at the end; there must be something that takes it.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

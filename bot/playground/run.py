@@ -9,6 +9,7 @@ from pathlib import Path
 from bot.config import Config, Secret
 from bot.discord_app.sync import CommandRecord
 from bot.errors import PlaygroundError
+from bot.jobs import wait_for
 from bot.playground.errors import PortTakenError
 from bot.playground.loopback import LoopbackDiscord
 from bot.playground.once import imagine_once
@@ -24,11 +25,13 @@ class Visit:
     options  of one /imagine to be asked right away; None: nobody asks
     folder   gets its pictures
     stay     go on afterwards, until somebody stops it
+    show_address  of the page, once it is there
     """
 
     options: Mapping[str, object] | None
     folder: Path
     stay: bool
+    show_address: bool
 
 
 async def run_playground(
@@ -48,7 +51,7 @@ async def run_playground(
     except PortTakenError as error:
         raise PlaygroundError(
             f"The port {config.playground.port} is taken or not allowed. Choose another with "
-            "--port, or --port 0 for any free one."
+            "--port, or set IMAGINE_PLAYGROUND__PORT=0 for any free one."
         ) from error
     here = replace(
         config.discord,
@@ -61,7 +64,7 @@ async def run_playground(
     )
     over = asyncio.Event()
     serving = asyncio.create_task(service.run(over), name="service")
-    visiting = asyncio.create_task(_visit(loopback, visit, stop), name="visit")
+    visiting = asyncio.create_task(_visit(loopback, service, visit, stop), name="visit")
     try:
         await asyncio.wait([serving, visiting], return_when=asyncio.FIRST_COMPLETED)
         if visiting.done():
@@ -74,9 +77,13 @@ async def run_playground(
     serving.result()
 
 
-async def _visit(loopback: LoopbackDiscord, visit: Visit, stop: asyncio.Event) -> None:
-    _say(f"The playground is at {loopback.base_url}/")
+async def _visit(
+    loopback: LoopbackDiscord, service: Service, visit: Visit, stop: asyncio.Event
+) -> None:
+    if visit.show_address:
+        _say(f"The playground is at {loopback.base_url}/")
     if visit.options is not None:
+        _whisper(f"Seed {visit.options['seed']}")
         asking = asyncio.create_task(
             imagine_once(loopback, visit.options, visit.folder, on_card=_whisper)
         )
@@ -91,9 +98,15 @@ async def _visit(loopback: LoopbackDiscord, visit: Visit, stop: asyncio.Event) -
             for task in (asking, stopping):
                 task.cancel()
             await asyncio.gather(asking, stopping, return_exceptions=True)
-    if visit.stay and not stop.is_set():
-        _say("Open the address in a browser and type /imagine. Ctrl-C ends it.")
-        await stop.wait()
+    if visit.stay:
+        warm = asyncio.create_task(wait_for(service.engine.ready))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([warm, stopping], return_when=asyncio.FIRST_COMPLETED)
+        warm.cancel()
+        if not stop.is_set():
+            # Said last, where a person looks.
+            _say(f"Open {loopback.base_url}/ in a browser and type /imagine. Ctrl-C ends it.")
+        await stopping
 
 
 def _say(text: str) -> None:
