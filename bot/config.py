@@ -21,6 +21,7 @@ from sdxl_engine.request import MAX_GUIDANCE_SCALE, MAX_IMAGES, MAX_INFERENCE_ST
 DEFAULT_PATH: Final = Path("config.toml")
 TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105 - the name of the variable, not a token
 PREFIX: Final = "IMAGINE_"
+_CLOSE: Final = 0.75  # how alike two words must be (difflib) for one to be a slip of the other
 _MAX_CHOICES = 25  # Discord's limit for the choices of one option
 
 
@@ -68,9 +69,9 @@ def _text(*, empty: bool = False) -> _Kind:
 
 def _one_of(*words: str) -> _Kind:
     def read(value: object) -> object:
-        if value not in words:
+        if not isinstance(value, str) or value.lower() not in words:
             raise ValueError
-        return value
+        return value.lower()
 
     return _Kind("one of " + ", ".join(f'"{word}"' for word in words), read)
 
@@ -287,7 +288,7 @@ def _read_file(path: Path, values: dict[str, dict[str, object]]) -> None:
 
 def _parse_file(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"There is no configuration file {path}. Check the path behind --config."
@@ -302,7 +303,9 @@ def _parse_file(path: Path) -> dict[str, object]:
             f"The configuration file {path} is not UTF-8 text. Save it as UTF-8."
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}. Correct that line.") from error
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}. Correct it; a section or key may stand there once."
+        ) from error
 
 
 def _read_environment(environ: Mapping[str, str], values: dict[str, dict[str, object]]) -> None:
@@ -314,6 +317,10 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, dict[str, ob
     for name, text in environ.items():
         if not name.startswith(PREFIX):
             continue
+        if name not in names and "TOKEN" in name:
+            raise ConfigError(
+                f"The environment variable {name} sets nothing: unset it and set {TOKEN_VARIABLE}."
+            )
         if name not in names:
             raise ConfigError(
                 f"The environment variable {name} sets nothing: there is no such key."
@@ -344,7 +351,7 @@ def _kind(section: str, key: str) -> _Kind:
 
 
 def _did_you_mean(word: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(word, known, n=1)
+    close = get_close_matches(word, known, n=1, cutoff=_CLOSE)
     return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
 
 

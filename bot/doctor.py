@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import aiohttp
 
 from bot.config import TOKEN_VARIABLE, Config, format_sizes, load_config
+from bot.discord_app.connection import reach_failure
 from bot.errors import ConfigError
 from sdxl_engine import format_size
 
@@ -179,9 +180,10 @@ def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _storage(folder: Path) -> Finding:
+    # Where it will be made; a check leaves nothing behind.
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         return Finding(
@@ -223,8 +225,8 @@ def _port(port: int) -> Finding:
     except OSError as error:
         return Finding(
             "warn",
-            f"The playground's port {port} is not free ({error.strerror}).",
-            "Set [playground] port to another, or to 0 for any.",
+            f"The playground's port {port} cannot be used ({os.strerror(error.errno or 0)}).",
+            "Stop what uses it, or set [playground] port to another, or to 0 for any.",
         )
     return Finding("ok", f"The playground's port {port} is free.")
 
@@ -241,7 +243,7 @@ async def _discord(api_url: str, environ: Mapping[str, str]) -> Finding:
         ):
             status = response.status
     except (aiohttp.ClientError, OSError) as error:
-        what = f"Discord cannot be reached ({type(error).__name__})."
+        what = f"Discord cannot be reached ({reach_failure(error)})."
         return Finding("FAIL", what, "Check the network and [discord] api_url.")
     if status == 401:  # noqa: PLR2004 - Unauthorized
         return Finding("FAIL", "Discord does not accept the token.", "Copy it anew.")

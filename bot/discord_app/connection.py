@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import aiohttp
 import discord
 
 from bot.backoff import Backoff, Sleep
@@ -61,7 +62,9 @@ class DiscordConnection:
                     raise
                 cause = error.__context__ if isinstance(error, AttributeError) else None
                 log.warning(
-                    "Discord cannot be reached (%r), next try in %.1f s", cause or error, delay_s
+                    "Discord cannot be reached (%s); next try in %.1f s",
+                    reach_failure(cause or error),
+                    delay_s,
                 )
             await client.close()
             await self._sleep(delay_s)
@@ -78,6 +81,13 @@ class DiscordConnection:
     async def close(self) -> None:
         """Go offline; `run` returns."""
         await self._client.close()
+
+
+def reach_failure(error: BaseException) -> str:
+    """Why a connection failed, in words: aiohttp's own hold its whole connection key."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{error.host}: {error.os_error.strerror or error.os_error}"
+    return str(error) or type(error).__name__
 
 
 def _final(error: Exception) -> LoginError:

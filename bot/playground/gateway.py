@@ -35,6 +35,9 @@ MAX_REPLAY_EVENTS: Final = 1_000
 MAX_PAYLOADS, PAYLOADS_WINDOW_S = 120, 60.0
 RESUME_WINDOW_S: Final = 180.0  # how long a session waits for its bot to come back
 MISSED_HEARTBEAT_FACTOR: Final = 1.5
+# discord.py notes when it sent a heartbeat after it has sent it. An answer that comes sooner, as
+# only one from the same machine can, looks to it like one that took a whole interval.
+ACK_DELAY_S: Final = 0.02
 
 
 @dataclass(slots=True, eq=False)
@@ -58,12 +61,14 @@ class _Connection:
     """One socket and what the gateway knows of it.
 
     heartbeat    runs when the bot has been quiet for too long
+    acknowledging  the answer to its last heartbeat, on its way
     received_at  when its last payloads came in
     """
 
     socket: Socket
     session: Session | None = None
     heartbeat: Timer | None = None
+    acknowledging: asyncio.TimerHandle | None = None
     received_at: deque[float] = field(default_factory=deque)
 
 
@@ -179,6 +184,8 @@ class Gateway:
         self._connections.discard(connection)
         if connection.heartbeat is not None:
             connection.heartbeat.cancel()
+        if connection.acknowledging is not None:
+            connection.acknowledging.cancel()
         connection.socket.writer.cancel()
         await asyncio.gather(connection.socket.writer, return_exceptions=True)
         session = connection.session
@@ -241,7 +248,11 @@ class Gateway:
             self._apply(fault, connection.socket, connection.session)
         elif op == HEARTBEAT:
             self._expect_heartbeat(connection)
-            connection.socket.post({"op": HEARTBEAT_ACK, "d": None, "s": None, "t": None})
+            connection.acknowledging = asyncio.get_running_loop().call_later(
+                ACK_DELAY_S,
+                connection.socket.post,
+                {"op": HEARTBEAT_ACK, "d": None, "s": None, "t": None},
+            )
         elif op in {IDENTIFY, RESUME}:
             if connection.session is not None:
                 raise CloseSocket(ALREADY_AUTHENTICATED, "Already authenticated.")

@@ -100,6 +100,7 @@ def test_argparse_refuses_the_rest(argv: list[str]) -> None:
 
 def test_doctor_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
+    assert not list(Path().iterdir())  # a check leaves nothing behind
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] is True
     assert any("Model doodle" in finding["what"] for finding in report["findings"])

@@ -121,7 +121,7 @@ def test_an_empty_variable_empties_a_list(tmp_path: Path) -> None:
     [
         ("IMAGINE_ENGINE__MODL", "x", "Did you mean IMAGINE_ENGINE__MODEL"),
         ("IMAGINE_MODEL", "x", "there is no such key"),
-        ("IMAGINE_DISCORD__TOKEN", "x", "there is no such key"),
+        ("IMAGINE_DISCORD__TOKEN", "x", "set DISCORD_TOKEN"),
         ("IMAGINE_JOBS__MAX_QUEUED", "many", "whole number from 1 to 1000, not 'many'"),
         ("IMAGINE_JOBS__SHUTDOWN_GRACE_S", "nan", "number from 0 to 600, not nan"),
         ("IMAGINE_DISCORD__GUILD_IDS", "1,x", "server ids"),
@@ -163,3 +163,30 @@ def test_the_token_comes_from_its_variable_and_does_not_show_itself() -> None:
     assert not Secret("")
     with pytest.raises(ConfigError, match="DISCORD_TOKEN"):
         discord_token({"DISCORD_TOKEN": ""})
+
+
+def test_a_token_in_a_variable_of_ours_is_sent_to_the_right_one() -> None:
+    with pytest.raises(ConfigError, match="unset it and set DISCORD_TOKEN") as caught:
+        load_config(None, {"IMAGINE_DISCORD__TOKEN": "secret"})
+    assert "GATEWAY" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_far_guess_is_not_made() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {"IMAGINE_HOME": "x"})
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_a_byte_order_mark_and_capitals_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'\xef\xbb\xbf[log]\nlevel = "INFO"\n')
+    assert load_config(path, {}).log.level == "info"
+    assert load_config(path, {"IMAGINE_LOG__LEVEL": "Debug"}).log.level == "debug"
+
+
+def test_a_section_that_stands_twice(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[log]\n[log]\n")
+    with pytest.raises(ConfigError, match="may stand there once"):
+        load_config(path, {})
