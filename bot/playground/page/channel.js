@@ -329,3 +329,5 @@ document.addEventListener("keydown", (event) => {
 
 const asked = new URLSearchParams(location.search);
 look(asked.get("as"), asked.get("channel"));
+// Ready to type and to paste; but on a phone the focus would bring up the keyboard unasked.
+if (matchMedia("(hover: hover)").matches) composer.focus();

@@ -1,7 +1,7 @@
 // The composer: plain text until a command is chosen, then one field for each of its options.
 import { element, icon } from "./dom.js";
 import { Menu } from "./menu.js";
-import { check } from "./options.js";
+import { check, named } from "./options.js";
 
 const MAX_MESSAGE_CHARS = 2000;
 
@@ -101,13 +101,11 @@ export class Composer {
     this.#menu.open(this.#text, items, { empty, choose: (item) => this.#begin(item.value, "") });
   }
 
-  /** Start a command that was typed: what follows its name is its first option. */
+  /** Start a command that was typed or pasted, with the options that follow its name. */
   #begin(command, rest) {
-    const [first] = command.options;
-    const value =
-      first && rest.startsWith(`${first.name}:`) ? rest.slice(first.name.length + 1).trim() : rest;
-    this.start(command, first && value ? { [first.name]: value } : {});
-    this.#fields[0]?.input.setSelectionRange(value.length, value.length); // go on at its end
+    this.start(command, named(command.options, rest));
+    const input = this.#fields[0]?.input;
+    input?.setSelectionRange(input.value.length, input.value.length); // go on at its end
   }
 
   #add(option, text = "") {

@@ -57,7 +57,7 @@ export function check(option, typed) {
   const { name, choices, kind } = option;
   const text = typed.trim();
   if (!text)
-    return option.required ? { problem: `“${name}” is empty. ${ended(option.description)}` } : {};
+    return option.required ? { problem: `“${name}” is empty. Fill it in: ${ended(option.description)}` } : {};
   if (choices) {
     const chosen = choices.find((choice) => choice.name.toLowerCase() === text.toLowerCase());
     if (chosen) return { value: chosen.value };
@@ -66,6 +66,23 @@ export function check(option, typed) {
     };
   }
   return kind === "text" ? checkText(option, text) : checkNumber(option, text);
+}
+
+/**
+ * The texts of the options in what follows a command's name. "a cat seed:7" gives the first option
+ * and the seed: so a whole command can be pasted, such as the bot hands back when it stops.
+ */
+export function named(options, text) {
+  if (!options.length) return {};
+  const names = options.map(({ name }) => name).join("|");
+  const marks = [...text.matchAll(new RegExp(`(?:^|\\s)(${names}):`, "gu"))];
+  const pieces = marks.map((mark, at) => [
+    mark[1],
+    text.slice(mark.index + mark[0].length, marks[at + 1]?.index),
+  ]);
+  const head = [options[0].name, text.slice(0, marks[0]?.index)];
+  const filled = [head, ...pieces].map(([name, value]) => [name, value.trim()]);
+  return Object.fromEntries(filled.filter(([, value]) => value));
 }
 
 function checkText({ name, minLength = 0, maxLength = 6000 }, text) {
@@ -83,10 +100,10 @@ function checkText({ name, minLength = 0, maxLength = 6000 }, text) {
 function checkNumber({ name, kind, min, max }, text) {
   const whole = kind === "whole";
   const value = (whole ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)$/).test(text) ? Number(text) : NaN;
-  const example = min ?? 1;
   if (Number.isNaN(value)) {
+    const range = min !== undefined && max !== undefined ? ` from ${min} to ${max}` : "";
     return {
-      problem: `“${name}” must be a ${whole ? "whole number" : "number"}, such as ${example}, not “${text.slice(0, 40)}”.`,
+      problem: `“${name}” must be a ${whole ? "whole number" : "number"}${range}, not “${text.slice(0, 40)}”.`,
     };
   }
   const low = min ?? -Number.MAX_SAFE_INTEGER;

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     ("option", "typed", "sentence"),
     [
         ("steps", "99", "“steps” must lie between 1 and 50, not 99."),
-        ("steps", "1.5", "“steps” must be a whole number, such as 1, not “1.5”."),
-        ("guidance", "NaN", "“guidance” must be a number, such as 0, not “NaN”."),
+        ("steps", "1.5", "“steps” must be a whole number from 1 to 50, not “1.5”."),
+        ("guidance", "NaN", "“guidance” must be a number from 0 to 20, not “NaN”."),
         ("guidance", "-0.1", "“guidance” must lie between 0 and 20, not -0.1."),
         ("size", "9x9", "“size” must be one of 64x64, 96x64, 64x96."),
     ],
@@ -103,6 +103,22 @@ async def test_pasted_lines_become_one(page):
     await page.locator("#text").fill("/imagine ")
     await page.get_by_label("prompt", exact=True).fill("a fox\n  in snow\r\n")
     await expect(page.get_by_label("prompt", exact=True)).to_have_value("a fox in snow ")
+
+
+async def test_a_whole_command_can_be_pasted(page):
+    command = "/imagine prompt:a fox: red seed:7 steps:3 size:96x64"
+    await page.locator("#text").fill(command)
+    for name, value in {
+        "prompt": "a fox: red",
+        "seed": "7",
+        "steps": "3",
+        "size": "96x64",
+    }.items():
+        await expect(page.get_by_label(name, exact=True)).to_have_value(value)
+
+
+async def test_the_composer_is_ready_to_type_and_paste(page):
+    await expect(page.locator("#text")).to_be_focused()
 
 
 async def test_subcommands_and_people_are_offered(page, channel):
