@@ -136,6 +136,7 @@ async def test_subcommands_and_people_are_offered(page, channel):
     await page.keyboard.type("-3")
     await page.keyboard.press("Enter")
     await expect(page.locator(".content")).to_have_text("nothing of ben, limit -3")
+    await expect(page.locator("#text")).to_be_focused()  # the answer can overtake the acceptance
     await page.keyboard.type("/queue show ")
     await page.keyboard.press("Escape")
     await page.keyboard.type("/queue show")
