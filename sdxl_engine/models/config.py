@@ -82,7 +82,8 @@ class UNetConfig:
     sample_size            the latents' side that the model was trained for
     num_attention_heads    a block, from the outside in
     transformer_layers     transformer blocks in each attention of a block, from the outside in
-    down_attention         whether a down block has attention; the up blocks mirror it
+    down_attention         whether a block on the way down has attention, from the outside in
+    up_attention           the same on the way up, from the inside out
     pooled_dim             width of the pooled text embedding that goes into the time embedding
     """
 
