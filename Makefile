@@ -9,7 +9,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lock oracle goldens
+.PHONY: help setup setup-dev demo test check lock oracle goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,7 +34,6 @@ setup: $(VENV)/.installed$(ACCELERATOR) ## make .venv with .venv/bin/imagine
 setup-dev: $(VENV)/.installed-dev ## the same with the test and lint tools
 
 demo: setup ## the playground: a channel in your browser, the real bot behind it
-	@echo "The embedded model's weights are still random: expect colourful noise. README.md tells more."
 	$(VENV)/bin/imagine playground --demo
 
 test: setup-dev ## all tests
@@ -66,3 +65,9 @@ oracle: .oracle/.installed ## a second environment, with PyTorch diffusers
 
 goldens: oracle ## make tests/goldens anew from PyTorch diffusers
 	.oracle/bin/python tests/oracle/make_goldens.py
+	.oracle/bin/python tests/oracle/doodle.py
+
+doodle: oracle setup ## train the embedded model anew (two hours on two cores; goes on after a stop)
+	.oracle/bin/python training/train.py .training
+	.oracle/bin/python tests/oracle/doodle.py
+	$(VENV)/bin/python training/contact_sheet.py

@@ -19,10 +19,17 @@ _LOG_VARIANCE: Final = -12.0  # as good as certain: the latents are a function o
 _FRESH_SEED: Final = 10**9  # far from every seed that was trained on
 
 
-def train_autoencoder(model: Path, run: Path, album: Album, *, steps: int) -> None:
-    """Train for so many steps in all, and write the weights into the model folder."""
+def train_autoencoder(
+    model: Path, run: Path, album: Album, *, steps: int, start: Path | None = None
+) -> None:
+    """Train for so many steps in all, and write the weights into the model folder.
+
+    Arguments as for the denoiser.
+    """
     torch.manual_seed(2)
     vae = AutoencoderKL.from_config(AutoencoderKL.load_config(model / "vae"))
+    if start is not None:
+        vae.load_state_dict(AutoencoderKL.from_pretrained(start / "vae").state_dict())
     learner = Learner({"vae": vae}, run / "autoencoder", steps=steps, learning_rate=_LEARNING_RATE)
 
     def loss_of(step: int) -> dict[str, Tensor]:

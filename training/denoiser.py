@@ -62,15 +62,27 @@ class TextEncoders(nn.Module):
         return embeds, second.text_embeds
 
 
-def train_denoiser(model: Path, run: Path, album: Album, *, steps: int) -> None:
+def train_denoiser(
+    model: Path, run: Path, album: Album, *, steps: int, start: Path | None = None
+) -> None:
     """Train for so many steps in all, and write the three networks' weights into the model folder.
 
     model  holds the configuration and the tokenizers
     run    holds the checkpoints
+    start  a trained model folder of the same shape to begin from, instead of chance
     """
     torch.manual_seed(1)
     encoders = TextEncoders(model)
     unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model / "unet"))
+    networks = {
+        "text_encoder": encoders.text_encoder,
+        "text_encoder_2": encoders.text_encoder_2,
+        "unet": unet,
+    }
+    if start is not None:
+        for name, network in networks.items():
+            trained = type(network).from_pretrained(start / name)
+            network.load_state_dict(trained.state_dict())
     # PyTorch's fused attention is slow backwards on a CPU: a quarter of the whole step.
     unet.set_attn_processor(AttnProcessor())
     schedule = DDPMScheduler.from_pretrained(model / "scheduler")
@@ -112,11 +124,7 @@ def train_denoiser(model: Path, run: Path, album: Album, *, steps: int) -> None:
         return {"loss": (error * (1 + _EMPHASIS * shown)).mean()}
 
     learner.train(loss_of)
-    for name, network in {
-        "text_encoder": encoders.text_encoder,
-        "text_encoder_2": encoders.text_encoder_2,
-        "unet": unet,
-    }.items():
+    for name, network in networks.items():
         network.half().save_pretrained(model / name)
 
 

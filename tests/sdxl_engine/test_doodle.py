@@ -1,0 +1,77 @@
+"""The embedded model: it is small, it knows its words, and PyTorch draws the same with it."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from adherence import draw
+from captions import caption, vocabulary
+from safetensors.numpy import load_file
+from world import random_scene
+
+from sdxl_engine import ImageRequest, SdxlPipeline
+from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model
+from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.tokenizer import PromptTokenizer
+from tests.sdxl_engine.conftest import GOLDENS
+
+pytestmark = pytest.mark.timeout(600)  # it draws hundreds of pictures
+LARGEST_BYTES = 20_000_000
+REQUESTS = json.loads((GOLDENS / "doodle" / "goldens.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def doodle() -> SdxlPipeline:
+    pipeline = SdxlPipeline.load("doodle", devices=jax.devices()[:1])
+    pipeline.warm_up([(128, 128)])
+    return pipeline
+
+
+def small(prompt: str, **settings: object) -> ImageRequest:
+    return ImageRequest(prompt, **{"width_px": 128, "height_px": 128, **settings})
+
+
+def test_it_is_small_and_half_precision() -> None:
+    folder = find_model("doodle")
+    assert sum(path.stat().st_size for path in folder.rglob("*")) <= LARGEST_BYTES
+    for part, stem in WEIGHT_STEMS.items():
+        weights = load_file(Path(folder) / part / f"{stem}.safetensors")
+        assert {array.dtype for array in weights.values()} == {np.dtype(np.float16)}
+
+
+def test_its_tokenizers_know_every_word_of_every_caption() -> None:
+    folder = find_model("doodle")
+    tokenize = PromptTokenizer(folder, SdxlConfig.load(folder))
+    known = set(vocabulary())
+    padding_id = tokenize("")[0, -1]
+    for seed in range(300):
+        rng = random.Random(seed)
+        words = re.findall(r"[a-z]+|[^a-z ]", caption(random_scene(rng), rng))
+        said = " ".join(word for word in words if word in known)
+        ids = tokenize(said)[0]
+        assert (ids != padding_id).sum() == len(said.split()) + 1, said  # and the start token
+
+
+@pytest.mark.parametrize("place", range(len(REQUESTS)))
+def test_pytorch_draws_the_same(doodle: SdxlPipeline, place: int) -> None:
+    arrays = load_file(GOLDENS / "doodle" / "goldens.safetensors")
+    request = ImageRequest(**REQUESTS[place])
+    *_, last = doodle.generate(request, latents=arrays[f"{place}.latents"])
+    drawn = np.frombuffer(last.images[0].rgb, np.uint8).reshape(128, 128, 3)
+    oracle = arrays[f"{place}.pixels"][0]
+    assert oracle.std() > 10  # a picture, not a plain
+    assert np.abs(drawn.astype(int) - oracle).max() <= 3
+
+
+def test_the_words_decide_and_the_seed_decides(doodle: SdxlPipeline) -> None:
+    request = small("a yellow fish at sea", seed=3)
+    first, again = draw(doodle, request), draw(doodle, request)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
+    other_seed = draw(doodle, small("a yellow fish at sea", seed=4))[0]
+    other_words = draw(doodle, small("a black house at sea", seed=3))[0]
+    for other in (*first[1:], other_seed, other_words):
+        assert np.abs(first[0].astype(int) - other).mean() > 2
