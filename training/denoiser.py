@@ -1,7 +1,7 @@
 """Trains the UNet and both text encoders together, on captions of the small world.
 
 The arithmetic is that of SDXL's training (Podell et al. 2023) with velocity as the target (Salimans
-and Ho 2022): uniform timesteps, plain mean squared error.
+and Ho 2022); timesteps and errors are weighted towards the outlines of things.
 """
 
 import random
