@@ -67,7 +67,7 @@ goldens: oracle ## make tests/goldens anew from PyTorch diffusers
 	.oracle/bin/python tests/oracle/make_goldens.py
 	.oracle/bin/python tests/oracle/doodle.py
 
-doodle: oracle setup ## train the embedded model anew (two hours on two cores; goes on after a stop)
+doodle: oracle setup ## train the embedded model anew (75 minutes on two cores; goes on after a stop)
 	.oracle/bin/python training/train.py .training
 	.oracle/bin/python tests/oracle/doodle.py
 	$(VENV)/bin/python training/contact_sheet.py

@@ -52,4 +52,4 @@ async def _address(playground: asyncio.subprocess.Process) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:2] or ["a red circle above a blue square"]))
+    asyncio.run(main(*sys.argv[1:2] or ["a dolphin with a party hat in a pool"]))

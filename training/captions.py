@@ -98,14 +98,14 @@ _SETTINGS: Final = {
     ),
 }
 _PLAIN: Final = (
-    "on a {colour} background",
-    "on a {colour} background",
+    "on {a} {colour} background",
+    "on {a} {colour} background",
     "on a plain {colour} background",
-    "with a {colour} background",
-    "against a {colour} background",
+    "with {a} {colour} background",
+    "against {a} {colour} background",
     "on {colour}",
     "{colour} background",
-    "in front of a {colour} wall",
+    "in front of {a} {colour} wall",
 )
 _OPENINGS: Final = (
     "a drawing of",
@@ -225,7 +225,7 @@ def _noun(thing: Thing, rng: random.Random) -> str:
     words.append(rng.choice(_NAMES[thing.subject]))
     noun = " ".join(word for word in words if word)
     if rng.random() < 0.75:  # "purple star" does without
-        noun = f"{_article(noun)} {noun}"
+        noun = f"{article(noun)} {noun}"
     return noun
 
 
@@ -244,19 +244,19 @@ def _related(scene: Scene, rng: random.Random) -> str:
 
 def _setting(background: str, rng: random.Random) -> str:
     if background in COLOURS:
-        setting = rng.choice(_PLAIN).format(colour=background)
-        return setting.replace("a orange", "an orange")
+        return rng.choice(_PLAIN).format(a=article(background), colour=background)
     return rng.choice(_SETTINGS[background])
 
 
 def in_scene(background: str) -> str:
     """The plainest words for a background, such as "on a blue background" or "at sea"."""
     if background in COLOURS:
-        return f"on {_article(background)} {background} background"
+        return f"on {article(background)} {background} background"
     return _SETTINGS[background][0]
 
 
-def _article(word: str) -> str:
+def article(word: str) -> str:
+    """Of what begins with this word."""
     return "an" if word[0] in "aeiou" else "a"
 
 
@@ -269,7 +269,7 @@ def vocabulary() -> list[str]:
         *_EXTENTS.values(),
         *_PLACES.values(),
         *_SETTINGS.values(),
-        (plain.replace("{colour}", "") for plain in _PLAIN),
+        (plain.format(a="", colour="") for plain in _PLAIN),
         _OPENINGS,
         _MANNERS,
         _ENDINGS,

@@ -124,19 +124,16 @@ def _scene_of(rng: random.Random, kind: Kind) -> Scene:
 def _against_background(pixels: Pixels) -> tuple[str, F32]:
     """The background's name, and every pixel's distance from it in RGB, f32[height, width]."""
     height, width, _ = pixels.shape
-    clean = {
-        (name, mirrored): draw_background(name, width, height, mirrored=mirrored)
-        for name in BACKGROUNDS
-        for mirrored in (False, True)[: 1 + (name in SCENERIES)]
-    }
-    every = slice(None, None, 3)  # the choice is plain from a ninth of the pixels
-    nearest = min(
-        clean,
-        key=lambda key: np.minimum(
-            _distance(pixels[every, every], clean[key][every, every]), _FAR
-        ).sum(),
-    )
-    return nearest[0], _distance(pixels, clean[nearest])
+    distances: dict[str, F32] = {}
+    for name in BACKGROUNDS:
+        # A sun on the left and a cloud on the left are both in order: what either way round has.
+        ways = [
+            draw_background(name, width, height, mirrored=mirrored)
+            for mirrored in (False, True)[: 1 + (name in SCENERIES)]
+        ]
+        distances[name] = np.min([_distance(pixels, clean) for clean in ways], axis=0)
+    nearest = min(distances, key=lambda name: np.minimum(distances[name], _FAR).sum())
+    return nearest, distances[nearest]
 
 
 def _distance(pixels: Pixels, others: Pixels) -> F32:

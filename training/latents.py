@@ -1,39 +1,44 @@
-"""Latents by principal components, and the training scenes as latents.
+"""What the latents are, and the training scenes as latents.
 
-A picture of the small world is flat colour and edges: four principal components of its 8x8 patches
-hold nearly all of it. They are known before any network is trained, so the denoiser learns at
-once in its final latent space, and the autoencoder is taught that space.
+The pictures of the small world are flat colours and crisp outlines, and that is what a latent says
+of its patch. It is known before any network is trained, so the denoiser learns at once in its
+final latent space, and the autoencoder is taught that space.
 """
 
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
+from scipy import ndimage
 from tqdm import tqdm
-from world import SIZES_PX, Pixels, Scene, draw_scene, random_scene
+from world import SIZES_PX, Scene, draw_outline, draw_scene, random_scene
 
 FACTOR: Final = 8  # pixels a latent spans on one side, as in SDXL
 CHANNELS: Final = 4
 _FITTED_SCENES: Final = 3_000
 _ASPECT_SHARES: Final = (0.6, 0.2, 0.2)  # most people ask for no size
 
-_PLAINLY: Final = 0.3  # standard deviations of a latent
+OUTLINE_REACH_PX: Final = 16.0  # two latents: there is a slope wherever the outline passes near
+_CLEAR_OF_THINGS_PX: Final = -14.0
 
 F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-class PatchComponents:
-    """The linear map from 8x8 patches to latents of unit variance, channel by channel.
+class LatentSpace:
+    """What the four latents of an 8x8 patch are: its mean colour, and where the outline is.
 
-    mean   f32[192]           of a patch, pixels in -1..1
-    basis  f32[192, CHANNELS] principal components over their standard deviations
+    The first three are principal components of mean colours. The last is the mean signed distance
+    from the nearest thing's outline, positive inside, at most OUTLINE_REACH_PX either way. Over all
+    pictures every latent has mean 0 and variance 1.
+
+    mean   f32[CHANNELS]            of red, green and blue in -1..1, and of the distance in pixels
+    basis  f32[CHANNELS, CHANNELS]  from differences to the mean to latents
     """
 
     def __init__(self, mean: F32, basis: F32) -> None:
@@ -41,29 +46,46 @@ class PatchComponents:
 
     @classmethod
     def fit(cls, count: int = _FITTED_SCENES) -> Self:
-        """Principal components of the world's own pictures."""
-        patches = np.concatenate([_patches(draw_scene(s)) for s in scenes(range(count))])
-        mean = patches.mean(axis=0)
-        variances, vectors = np.linalg.eigh(np.cov((patches - mean).T))
-        kept = slice(-1, -CHANNELS - 1, -1)
-        basis = vectors[:, kept] / np.sqrt(variances[kept])
-        return cls(mean.astype(np.float32), basis.astype(np.float32))
+        """The space in which the world's own pictures have unit variance."""
+        plain = np.concatenate([_plain(s).reshape(-1, CHANNELS) for s in scenes(range(count))])
+        variances, vectors = np.linalg.eigh(np.cov(plain[:, :3].T))
+        basis = np.zeros((CHANNELS, CHANNELS))
+        basis[:3, :3] = (vectors / np.sqrt(variances))[:, ::-1]
+        basis[3, 3] = 1 / plain[:, 3].std()
+        return cls(plain.mean(axis=0).astype(np.float32), basis.astype(np.float32))
 
-    def latents(self, pixels: Pixels) -> F32:
-        """f32[CHANNELS, height / 8, width / 8] of one picture."""
-        height, width, _ = pixels.shape
-        flat = (_patches(pixels) - self.mean) @ self.basis
-        grid = flat.reshape(height // FACTOR, width // FACTOR, CHANNELS)
+    def latents(self, scene: Scene) -> F32:
+        """f32[CHANNELS, height / 8, width / 8] of a scene's picture."""
+        grid = (_plain(scene) - self.mean) @ self.basis
         # Safetensors writes the memory as it lies: a view would come back scrambled.
         return np.ascontiguousarray(grid.transpose(2, 0, 1))
 
+    def is_near_things(self, latents: F32) -> Mask:
+        """Where there are things or their outlines, bool[n, 1, h, w] of f32[n, CHANNELS, h, w]."""
+        far = (_CLEAR_OF_THINGS_PX - self.mean[3]) * self.basis[3, 3]
+        near: Mask = latents[:, 3:] > far
+        return near
 
-def _patches(pixels: Pixels) -> F32:
-    height, width, colours = pixels.shape
-    grid = pixels.reshape(height // FACTOR, FACTOR, width // FACTOR, FACTOR, colours)
-    flat = grid.transpose(0, 2, 1, 3, 4).reshape(-1, FACTOR * FACTOR * colours)
-    scaled: F32 = flat.astype(np.float32) / 127.5 - 1
-    return scaled
+
+def _plain(scene: Scene) -> F32:
+    """Mean red, green, blue in -1..1 and mean distance in pixels, f32[h / 8, w / 8, CHANNELS]."""
+    inside = draw_outline(scene)
+    distance = _distance_px(inside) - _distance_px(~inside)
+    near = distance.clip(-OUTLINE_REACH_PX, OUTLINE_REACH_PX)
+    pixels = draw_scene(scene).astype(np.float32) / 127.5 - 1
+    everything = np.concatenate([pixels, near[..., None]], axis=2)
+    height, width = inside.shape
+    patches = everything.reshape(height // FACTOR, FACTOR, width // FACTOR, FACTOR, CHANNELS)
+    mean: F32 = patches.mean(axis=(1, 3))
+    return mean
+
+
+def _distance_px(inside: Mask) -> F32:
+    """From the middle of each pixel that is inside to the border, 0 outside; f32[h, w]."""
+    if inside.all():
+        return np.full(inside.shape, OUTLINE_REACH_PX, np.float32)
+    distance = ndimage.distance_transform_edt(inside).astype(np.float32)
+    return np.maximum(distance - 0.5, 0)
 
 
 def scenes(seeds: Sequence[int]) -> list[Scene]:
@@ -83,11 +105,11 @@ class Album:
     """
 
     def __init__(self, folder: Path, count: int) -> None:
-        # What was drawn by another world is not what the captions say.
-        world = hashlib.sha256(Path(draw_scene.__code__.co_filename).read_bytes()).hexdigest()
-        folder = folder / f"album-{world[:12]}"
-        self.components = _components(folder)
-        self._empty: dict[Scene, F32] = {}
+        # What was drawn by another world, or into another space, is not what is wanted now.
+        sources = [draw_scene.__code__.co_filename, __file__]
+        digest = hashlib.sha256(b"".join(Path(path).read_bytes() for path in sources))
+        folder = folder / f"album-{digest.hexdigest()[:12]}"
+        self.space = _space(folder)
         everything = scenes(range(count))
         self.by_size: dict[tuple[int, int], tuple[list[Scene], npt.NDArray[np.float16]]] = {}
         for size in SIZES_PX:
@@ -95,37 +117,29 @@ class Album:
             path = folder / f"latents-{size[0]}x{size[1]}-{count}.safetensors"
             if not path.exists():
                 drawn = tqdm(chosen, f"drawing {size[0]}x{size[1]}", unit=" scenes")
-                latents = [self.components.latents(draw_scene(s)).astype(np.float16) for s in drawn]
+                latents = [self.space.latents(s).astype(np.float16) for s in drawn]
                 _save({"latents": np.stack(latents)}, path)
             self.by_size[size] = (chosen, load_file(path)["latents"])
 
     def batch(self, rng: random.Random, size: int) -> tuple[list[Scene], F32, Mask]:
         """Scenes of one image size.
 
-        Returns the scenes, their latents f32[size, CHANNELS, h, w], and where those show a thing
-        rather than the background, bool[size, 1, h, w].
+        Returns the scenes, their latents f32[size, CHANNELS, h, w], and where those are near a
+        thing, bool[size, 1, h, w].
         """
         group, latents = self.by_size[rng.choices(SIZES_PX, _ASPECT_SHARES)[0]]
         chosen = rng.sample(range(len(group)), size)
-        picked = [group[place] for place in chosen]
         drawn = latents[chosen].astype(np.float32)
-        behind = np.stack([self._behind(replace(s, things=())) for s in picked])
-        things = (np.abs(drawn - behind) > _PLAINLY).any(axis=1, keepdims=True)
-        return picked, drawn, things
-
-    def _behind(self, empty: Scene) -> F32:
-        if empty not in self._empty:
-            self._empty[empty] = self.components.latents(draw_scene(empty))
-        return self._empty[empty]
+        return [group[place] for place in chosen], drawn, self.space.is_near_things(drawn)
 
 
-def _components(folder: Path) -> PatchComponents:
-    path = folder / "components.safetensors"
+def _space(folder: Path) -> LatentSpace:
+    path = folder / "space.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        fitted = PatchComponents.fit()
-        _save({"mean": fitted.mean, "basis": np.ascontiguousarray(fitted.basis)}, path)
-    return PatchComponents(**load_file(path))
+        fitted = LatentSpace.fit()
+        _save({"mean": fitted.mean, "basis": fitted.basis}, path)
+    return LatentSpace(**load_file(path))
 
 
 def _save(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:

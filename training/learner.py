@@ -1,4 +1,4 @@
-"""The training loop that both stages share: AdamW, a running average, checkpoints, a bar, a log."""
+"""The training loop that both stages share: Muon, a running average, checkpoints, a bar, a log."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from muon import Muon, matrices_of
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -33,12 +34,18 @@ class Learner:
         self._folder, self._steps, self._rate = folder, steps, learning_rate
         self._parameters = [p for p in self._modules.parameters() if p.requires_grad]
         self._average = [p.detach().clone() for p in self._parameters]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-        )
+        matrices = matrices_of(self._modules)
+        chosen = set(matrices)
+        others = [p for p in self._parameters if p not in chosen]
+        self._optimizers: list[torch.optim.Optimizer] = [
+            Muon(matrices, learning_rate),
+            torch.optim.AdamW(
+                others, learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            ),
+        ]
         self._step, self._elapsed_s = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "checkpoint.safetensors"
+        self._path, self._log_path = folder / "checkpoint.safetensors", folder / "log.jsonl"
         if self._path.exists():
             self._restore()
 
@@ -50,13 +57,14 @@ class Learner:
         summed = 0
         bar = tqdm(total=self._steps, initial=self._step, desc=self._folder.name, unit=" steps")
         while self._step < self._steps:
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._rate * self._share(self._step)
             losses = loss_of(self._step)
-            self._optimizer.zero_grad()
+            self._modules.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             nn.utils.clip_grad_norm_(self._parameters, 1.0)
-            self._optimizer.step()
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self._rate * self._share(self._step)
+                optimizer.step()
             self._step += 1
             weight = 1 - min(_AVERAGING, (1 + self._step) / (10 + self._step))
             with torch.no_grad():
@@ -90,14 +98,16 @@ class Learner:
 
     def _log(self, losses: dict[str, float]) -> None:
         line = {"step": self._step, "seconds": round(self._elapsed_s, 1), **losses}
-        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        with self._log_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _tensors(self) -> Iterable[tuple[str, Tensor]]:
         yield from ((f"modules.{name}", p) for name, p in self._modules.state_dict().items())
         yield from ((f"average.{place}", p) for place, p in enumerate(self._average))
-        for place, state in self._optimizer.state_dict()["state"].items():
-            yield from ((f"optimizer.{place}.{name}", value) for name, value in state.items())
+        for which, optimizer in enumerate(self._optimizers):
+            for place, state in optimizer.state_dict()["state"].items():
+                for name, value in state.items():
+                    yield f"optimizer.{which}.{place}.{name}", value
 
     def _save(self) -> None:
         facts = {"step": str(self._step), "seconds": str(self._elapsed_s)}
@@ -114,6 +124,11 @@ class Learner:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         facts = header["__metadata__"]
         self._step, self._elapsed_s = int(facts["step"]), float(facts["seconds"])
+        # What came after the checkpoint is done again, and logged again.
+        if self._log_path.exists():
+            lines = self._log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= self._step]
+            self._log_path.write_text("".join(kept), encoding="utf-8")
         tensors = load_file(self._path)
 
         def under(prefix: str) -> dict[str, Tensor]:
@@ -125,9 +140,10 @@ class Learner:
 
         self._modules.load_state_dict(under("modules."))
         self._average = [tensors[f"average.{place}"] for place in range(len(self._average))]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in under("optimizer.").items():
-            place, _, kind = name.partition(".")
-            state.setdefault(int(place), {})[kind] = tensor
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for which, optimizer in enumerate(self._optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in under(f"optimizer.{which}.").items():
+                place, _, kind = name.partition(".")
+                state.setdefault(int(place), {})[kind] = tensor
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,9 +1,8 @@
 """Make the embedded model from nothing.
 
-    python training/train.py RUN [--model FOLDER] [--start FOLDER]
+    python training/train.py RUN [--model FOLDER]
 
 RUN keeps what was drawn and the checkpoints: the same command again goes on where it was stopped.
-With --start a new run begins from the weights of an earlier one's model instead of from chance.
 """
 
 import argparse
@@ -18,8 +17,8 @@ from denoiser import train_denoiser
 from latents import Album
 
 _SCENES: Final = 60_000
-_AUTOENCODER_STEPS: Final = 1_100
-_DENOISER_STEPS: Final = 8_000
+_AUTOENCODER_STEPS: Final = 2_600
+_DENOISER_STEPS: Final = 4_500
 
 
 def main() -> None:
@@ -27,16 +26,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--model", type=Path, default=Path("sdxl_engine/doodle"))
-    parser.add_argument("--start", type=Path)
-    parser.add_argument("--denoiser-steps", type=int, default=_DENOISER_STEPS)
-    parser.add_argument("--autoencoder-steps", type=int, default=_AUTOENCODER_STEPS)
     arguments = parser.parse_args()
     run, model = arguments.run, arguments.run / "model"
     write_architecture(model, vocabulary())
     album = Album(run, _SCENES)
-    start = arguments.start
-    train_denoiser(model, run, album, steps=arguments.denoiser_steps, start=start)
-    train_autoencoder(model, run, album, steps=arguments.autoencoder_steps, start=start)
+    train_denoiser(model, run, album, steps=_DENOISER_STEPS)
+    train_autoencoder(model, run, album, steps=_AUTOENCODER_STEPS)
     shutil.rmtree(arguments.model, ignore_errors=True)
     shutil.copytree(model, arguments.model)
 

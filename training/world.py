@@ -213,6 +213,20 @@ def draw_scene(scene: Scene) -> Pixels:
     return np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
+def draw_outline(scene: Scene) -> npt.NDArray[np.bool_]:
+    """Where the things are, bool[height_px, width_px]."""
+    size = (scene.width_px * _OVERSAMPLING, scene.height_px * _OVERSAMPLING)
+    nowhere = (255, 0, 255)  # no thing has this colour
+    canvas = Image.new("RGB", size, nowhere)
+    for thing in scene.things:
+        _draw_thing(ImageDraw.Draw(canvas), thing)
+    # The middle of every drawn pixel; the whole of it would cost more and say little more.
+    middles = np.asarray(canvas)[
+        _OVERSAMPLING // 2 :: _OVERSAMPLING, _OVERSAMPLING // 2 :: _OVERSAMPLING
+    ]
+    return (middles != nowhere).any(axis=2)
+
+
 @cache
 def draw_background(
     background: str, width_px: int = 128, height_px: int = 128, *, mirrored: bool = False

@@ -8,8 +8,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from adherence import draw
+from adherence import draw, held_out_prompts, measure, with_negative
 from captions import caption, vocabulary
+from judge import Judge
 from safetensors.numpy import load_file
 from world import random_scene
 
@@ -27,7 +28,7 @@ REQUESTS = json.loads((GOLDENS / "doodle" / "goldens.json").read_text(encoding="
 @pytest.fixture(scope="module")
 def doodle() -> SdxlPipeline:
     pipeline = SdxlPipeline.load("doodle", devices=jax.devices()[:1])
-    pipeline.warm_up([(128, 128)])
+    pipeline.warm_up([(128, 128), (160, 96)])
     return pipeline
 
 
@@ -75,3 +76,36 @@ def test_the_words_decide_and_the_seed_decides(doodle: SdxlPipeline) -> None:
     other_words = draw(doodle, small("a black house at sea", seed=3))[0]
     for other in (*first[1:], other_seed, other_words):
         assert np.abs(first[0].astype(int) - other).mean() > 2
+
+
+def test_it_draws_what_it_was_never_shown(doodle: SdxlPipeline, judge: Judge) -> None:
+    shares = measure(doodle, judge, held_out_prompts()[:24], guidance_scale=3.0)
+    assert shares["subject"] >= 0.85
+    assert shares["colour"] >= 0.9  # a sample; training/README.md has the whole
+    assert shares["background"] >= 0.95
+
+
+def test_guidance_makes_it_heed_the_prompt(doodle: SdxlPipeline, judge: Judge) -> None:
+    plainly, guided = (
+        measure(doodle, judge, held_out_prompts()[24:34], guidance_scale=scale)["all"]
+        for scale in (1.0, 3.0)
+    )
+    assert guided > plainly + 0.05
+
+
+def test_a_negative_prompt_lowers_what_it_names(doodle: SdxlPipeline, judge: Judge) -> None:
+    free, red, blue = (
+        with_negative(doodle, judge, 12, negative=negative, guidance_scale=3.0)
+        for negative in (None, "red", "blue")
+    )
+    assert red["red"] < free["red"] / 2
+    assert red["red"] < blue["red"]
+    assert red["subject"] > 0.7
+
+
+def test_other_aspects_are_drawn_as_well(doodle: SdxlPipeline, judge: Judge) -> None:
+    request = small("a red heart on a white background", width_px=160, height_px=96, seed=1)
+    seen = [judge.look(picture) for picture in draw(doodle, request)]
+    assert [one.background for one in seen] == ["white"] * 4
+    hearts = [thing for one in seen for thing in one.things if thing.subject == "heart"]
+    assert sum(heart.colour == "red" for heart in hearts) >= 3
