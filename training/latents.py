@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from tqdm import tqdm
-from world import SIZES_PX, Scene, draw_outline, draw_scene, random_scene
+from world import SIZES_PX, Scene, draw_mask, draw_scene, random_scene
 
 FACTOR: Final = 8  # pixels a latent spans on one side, as in SDXL
 CHANNELS: Final = 4
@@ -69,7 +69,7 @@ class LatentSpace:
 
 def _plain(scene: Scene) -> F32:
     """Mean red, green, blue in -1..1 and mean distance in pixels, f32[h / 8, w / 8, CHANNELS]."""
-    inside = draw_outline(scene)
+    inside = draw_mask(scene)
     distance = _distance_px(inside) - _distance_px(~inside)
     near = distance.clip(-OUTLINE_REACH_PX, OUTLINE_REACH_PX)
     pixels = draw_scene(scene).astype(np.float32) / 127.5 - 1

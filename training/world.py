@@ -213,7 +213,7 @@ def draw_scene(scene: Scene) -> Pixels:
     return np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
-def draw_outline(scene: Scene) -> npt.NDArray[np.bool_]:
+def draw_mask(scene: Scene) -> npt.NDArray[np.bool_]:
     """Where the things are, bool[height_px, width_px]."""
     size = (scene.width_px * _OVERSAMPLING, scene.height_px * _OVERSAMPLING)
     nowhere = (255, 0, 255)  # no thing has this colour
@@ -221,9 +221,8 @@ def draw_outline(scene: Scene) -> npt.NDArray[np.bool_]:
     for thing in scene.things:
         _draw_thing(ImageDraw.Draw(canvas), thing)
     # The middle of every drawn pixel; the whole of it would cost more and say little more.
-    middles = np.asarray(canvas)[
-        _OVERSAMPLING // 2 :: _OVERSAMPLING, _OVERSAMPLING // 2 :: _OVERSAMPLING
-    ]
+    every_middle = slice(_OVERSAMPLING // 2, None, _OVERSAMPLING)
+    middles = np.asarray(canvas)[every_middle, every_middle]
     return (middles != nowhere).any(axis=2)
 
 
