@@ -31,7 +31,6 @@ _TONES: Final = {
     "red": ("red", "red", "red", "crimson", "scarlet"),
     "purple": ("purple", "purple", "violet"),
     "pink": ("pink", "pink", "rosy"),
-    "black": ("black",),
 }
 _EXTENTS: Final = {
     "small": ("small", "little", "tiny"),
@@ -140,7 +139,7 @@ _HATS: Final = (
     "that wears a party hat",
     "wearing a hat",
 )
-_UNKNOWN: Final = (
+UNKNOWN: Final = (
     *("dog", "bird", "sun", "cloud", "car", "rocket", "two", "three", "very", "really", "zebra"),
     *("cathedral", "wizard", "quick", "jumping", "fantasy", "4k", "masterpiece", "robot", "logo"),
 )
@@ -185,7 +184,7 @@ def caption(scene: Scene, rng: random.Random) -> str:
         said = f"{said}, {rng.choice(_ENDINGS)}"
     if rng.random() < 0.06:  # some use words that mean nothing here; those must do no harm
         words = said.split()
-        words.insert(rng.randrange(len(words) + 1), rng.choice(_UNKNOWN))
+        words.insert(rng.randrange(len(words) + 1), rng.choice(UNKNOWN))
         said = " ".join(words)
     return said
 
@@ -261,7 +260,7 @@ def article(word: str) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every word that a caption can hold, and some that people will try beside them."""
+    """Every word that a caption means something by, and some that people will try beside them."""
     phrases = chain(
         *_NAMES.values(),
         COLOURS,

@@ -12,7 +12,7 @@ import torch
 from captions import caption
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from latents import Album
+from latents import FACTOR, Album
 from learner import Learner
 from torch import Tensor, nn
 from transformers import (
@@ -24,9 +24,9 @@ from transformers import (
 
 BATCH: Final = 32
 _LEARNING_RATE: Final = 2e-3
-_FIRST_TIMESTEP: Final = 950  # of 20 steps with leading spacing, and of more
+_FIRST_TIMESTEP: Final = 950  # of 20 steps with leading spacing; with fewer it is lower
 _PLACED: Final = 600  # below it the place of a thing is plain
-_EMPHASIS: Final = 2.0
+_EMPHASIS: Final = 2.0  # how much more than the background what is near a thing counts
 _EMPTY_SHARE: Final = 0.06  # of captions that are left out: as the encoded empty text,
 _ZERO_SHARE: Final = 0.06  # and as zeros, which is what no negative prompt means
 
@@ -94,17 +94,17 @@ def train_denoiser(model: Path, run: Path, album: Album, *, steps: int) -> None:
     def loss_of(step: int) -> dict[str, Tensor]:
         rng = random.Random(step)  # a run that goes on sees what it would have seen
         generator = torch.Generator().manual_seed(step)
-        scenes, drawn, things = album.batch(rng, BATCH)
+        scenes, drawn, near_things = album.batch(rng, BATCH)
         texts = ["" if rng.random() < _EMPTY_SHARE else caption(scene, rng) for scene in scenes]
         latents = torch.from_numpy(drawn)
         noise = torch.randn(latents.shape, generator=generator)
-        timesteps = _timesteps(generator)
+        timesteps = _timesteps(generator, schedule.config.num_train_timesteps)
         noisy = schedule.add_noise(latents, noise, timesteps)
         target = schedule.get_velocity(latents, noise, timesteps)
         # Sampling starts here, from noise alone: what shines through of the picture at this
         # schedule's end (Lin et al. 2023) must not be what the background is told from.
         noisy = torch.where(timesteps[:, None, None, None] < _FIRST_TIMESTEP, noisy, noise)
-        height, width = (side * 8 for side in latents.shape[2:])
+        height, width = (side * FACTOR for side in latents.shape[2:])
         time_ids = torch.tensor([[height, width, 0, 0, height, width]]).expand(BATCH, 6)
         with torch.autocast("cpu", torch.bfloat16):
             embeds, pooled = encoders(texts)
@@ -118,7 +118,7 @@ def train_denoiser(model: Path, run: Path, album: Album, *, steps: int) -> None:
         error = (output.float() - target).square()
         # Most of a picture is background, which is learnt first. Once the noise no longer hides
         # where a thing is, its outline counts for more.
-        shown = torch.from_numpy(things) & (timesteps < _PLACED)[:, None, None, None]
+        shown = torch.from_numpy(near_things) & (timesteps < _PLACED)[:, None, None, None]
         return {"loss": (error * (1 + _EMPHASIS * shown)).mean()}
 
     learner.train(loss_of)
@@ -126,9 +126,10 @@ def train_denoiser(model: Path, run: Path, album: Album, *, steps: int) -> None:
         network.half().save_pretrained(model / name)
 
 
-def _timesteps(generator: torch.Generator) -> Tensor:
+def _timesteps(generator: torch.Generator, count: int) -> Tensor:
     """Half of them uniform, half around the middle, where outlines are decided (i64[BATCH])."""
     uniform = torch.rand(BATCH, generator=generator)
+    # Logit-normal as in Esser et al. 2024, a little towards less noise.
     middle = torch.sigmoid(torch.randn(BATCH, generator=generator) - 0.1)
     chosen = torch.rand(BATCH, generator=generator) < 0.5
-    return (torch.where(chosen, uniform, middle) * 1000).long().clamp(max=999)
+    return (torch.where(chosen, uniform, middle) * count).long().clamp(max=count - 1)

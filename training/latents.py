@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+import world
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from tqdm import tqdm
@@ -24,7 +25,7 @@ _FITTED_SCENES: Final = 3_000
 _ASPECT_SHARES: Final = (0.6, 0.2, 0.2)  # most people ask for no size
 
 OUTLINE_REACH_PX: Final = 16.0  # two latents: there is a slope wherever the outline passes near
-_CLEAR_OF_THINGS_PX: Final = -14.0
+_CLEAR_OF_THINGS_PX: Final = -14.0  # further from any outline the distance says nothing more
 
 F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -58,7 +59,8 @@ class LatentSpace:
         """f32[CHANNELS, height / 8, width / 8] of a scene's picture."""
         grid = (_plain(scene) - self.mean) @ self.basis
         # Safetensors writes the memory as it lies: a view would come back scrambled.
-        return np.ascontiguousarray(grid.transpose(2, 0, 1))
+        latents: F32 = np.ascontiguousarray(grid.transpose(2, 0, 1))
+        return latents
 
     def is_near_things(self, latents: F32) -> Mask:
         """Where there are things or their outlines, bool[n, 1, h, w] of f32[n, CHANNELS, h, w]."""
@@ -106,7 +108,7 @@ class Album:
 
     def __init__(self, folder: Path, count: int) -> None:
         # What was drawn by another world, or into another space, is not what is wanted now.
-        sources = [draw_scene.__code__.co_filename, __file__]
+        sources = [world.__file__, __file__]
         digest = hashlib.sha256(b"".join(Path(path).read_bytes() for path in sources))
         folder = folder / f"album-{digest.hexdigest()[:12]}"
         self.space = _space(folder)

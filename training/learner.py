@@ -9,6 +9,7 @@ from typing import Final
 
 import torch
 from muon import Muon, matrices_of
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -44,6 +45,7 @@ class Learner:
             ),
         ]
         self._step, self._elapsed_s = 0, 0.0
+        self._sums: dict[str, float] = {}  # of the losses since the last line of the log
         folder.mkdir(parents=True, exist_ok=True)
         self._path, self._log_path = folder / "checkpoint.safetensors", folder / "log.jsonl"
         if self._path.exists():
@@ -53,8 +55,6 @@ class Learner:
         """Minimise the sum of `loss_of(step)`, then leave the averages in the modules."""
         begin = saved = time.monotonic()
         earlier_s = self._elapsed_s
-        sums: dict[str, float] = {}
-        summed = 0
         bar = tqdm(total=self._steps, initial=self._step, desc=self._folder.name, unit=" steps")
         while self._step < self._steps:
             losses = loss_of(self._step)
@@ -71,14 +71,13 @@ class Learner:
                 torch._foreach_lerp_(self._average, self._parameters, weight)
             bar.update()
             for name, loss in losses.items():
-                sums[name] = sums.get(name, 0.0) + loss.item()
-            summed += 1
+                self._sums[name] = self._sums.get(name, 0.0) + loss.item()
             self._elapsed_s = earlier_s + time.monotonic() - begin
             if self._step % _LOGGED_STEPS == 0:
-                means = {name: total / summed for name, total in sums.items()}
+                means = {name: total / _LOGGED_STEPS for name, total in self._sums.items()}
                 self._log(means)
                 bar.set_postfix(means)
-                sums, summed = {}, 0
+                self._sums = {}
             if time.monotonic() - saved > _CHECKPOINT_S:
                 self._save()
                 saved = time.monotonic()
@@ -110,7 +109,11 @@ class Learner:
                     yield f"optimizer.{which}.{place}.{name}", value
 
     def _save(self) -> None:
-        facts = {"step": str(self._step), "seconds": str(self._elapsed_s)}
+        facts = {
+            "step": str(self._step),
+            "seconds": str(self._elapsed_s),
+            "sums": json.dumps(self._sums),
+        }
         # A stop while writing leaves the last checkpoint whole.
         partial = self._path.with_suffix(".partial")
         save_file(
@@ -119,15 +122,16 @@ class Learner:
         partial.replace(self._path)
 
     def _restore(self) -> None:
-        # The facts stand in the file's header, which `load_file` does not give.
-        with self._path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        facts = header["__metadata__"]
+        with safe_open(self._path, "pt") as file:
+            facts = file.metadata()
         self._step, self._elapsed_s = int(facts["step"]), float(facts["seconds"])
-        # What came after the checkpoint is done again, and logged again.
+        self._sums = json.loads(facts["sums"])
+        # What came after the checkpoint is done again, and logged again; a stop may have cut the
+        # last line short.
         if self._log_path.exists():
             lines = self._log_path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= self._step]
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = [line for line in whole if json.loads(line)["step"] <= self._step]
             self._log_path.write_text("".join(kept), encoding="utf-8")
         tensors = load_file(self._path)
 

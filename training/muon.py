@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def matrices_of(modules: nn.Module) -> list[nn.Parameter]:
-    """The weights that are for Muon: between layers, neither the first nor the last ones."""
+    """The weights that are for Muon: all but embeddings and the outermost convolutions."""
     outermost = ("embedding.weight", "conv_in.weight", "conv_out.weight")
     return [
         parameter

@@ -2,13 +2,32 @@
 
 import numpy as np
 import pytest
-from judge import UNKNOWN, Judge, accuracy
+from judge import UNKNOWN, Asked, Judge, accuracy, found
 from world import Scene, Thing, draw_background, draw_scene
 
 
 def test_it_is_right_about_true_drawings(judge: Judge) -> None:
     shares = accuracy(judge, 240)
     assert min(shares.values()) >= 0.97, shares
+
+
+def test_it_says_in_what_a_picture_is_wrong(judge: Judge) -> None:
+    things = (Thing("star", "yellow", 34.0, 60.0, 50.0), Thing("house", "red", 94.0, 66.0, 46.0))
+    seen = judge.look(draw_scene(Scene("blue", things)))
+    star, house = ("star", "yellow", False), ("house", "red", False)
+    left_of, right_of = (-1, 0), (1, 0)
+    assert found(Asked("blue", (star, house), left_of), seen)["all"]
+    reversed_order = found(Asked("blue", (star, house), right_of), seen)
+    assert (reversed_order["order"], reversed_order["all"]) == (False, False)
+    assert reversed_order["subject"]
+    swapped = found(Asked("blue", (("star", "red", False), ("house", "yellow", False))), seen)
+    assert swapped["subject"]
+    assert swapped["colour"]
+    assert not swapped["all"]  # each is there, on the wrong thing
+    lonely = found(Asked("blue", (star,)), seen)
+    assert not lonely["subject"]
+    assert "order" not in found(Asked("blue", (star, ("cat", "red", False)), left_of), seen)
+    assert not found(Asked("sea", (star, house)), seen)["background"]
 
 
 def test_it_sees_past_small_errors_of_colour(judge: Judge) -> None:

@@ -62,10 +62,10 @@ async def test_what_discord_refuses_is_shown_and_the_command_stays(browser, chan
 
 
 async def test_an_empty_channel_offers_examples(page):
-    example = page.locator("#examples").get_by_text("a red circle above a blue square")
+    example = page.locator("#examples").get_by_text("a red heart on a yellow background")
     await example.click()
     prompt = page.get_by_label("prompt", exact=True)
-    await expect(prompt).to_have_value("a red circle above a blue square")
+    await expect(prompt).to_have_value("a red heart on a yellow background")
     await expect(prompt).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator(".message")).to_have_count(1)
