@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 # make setup ACCELERATOR=tpu (or cuda) adds that chip's runtime.
 ACCELERATOR ?=
+# What make tpu-check compiles for: a TPU generation and its shape.
+TOPOLOGY ?= v5e:2x2
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--fork-strategy fewest --custom-compile-command "make lock" --upgrade
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lock oracle goldens doodle
+.PHONY: help setup setup-dev demo test check tpu-check lock oracle goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +47,10 @@ check: setup-dev ## lint, formatting, types, then all tests
 	$(VENV)/bin/mypy
 	$(MAKE) test
 
+tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost (minutes)
+	@$(MAKE) --no-print-directory setup ACCELERATOR=tpu VENV=.venv-tpu
+	.venv-tpu/bin/imagine doctor --tpu $(TOPOLOGY)
+
 lock: ## pin every dependency anew (needs uv)
 	# The chips' locks follow the plain one, so that both can stand in one environment.
 	for extra in "" tpu cuda; do \
@@ -70,4 +76,5 @@ goldens: oracle ## make tests/goldens anew from PyTorch diffusers
 doodle: oracle setup ## train the embedded model anew (75 minutes on two cores; goes on after a stop)
 	.oracle/bin/python training/train.py .training
 	.oracle/bin/python tests/oracle/doodle.py
+	$(VENV)/bin/python training/preview_colours.py
 	$(VENV)/bin/python training/contact_sheet.py

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bot import log as logs
-from bot.config import TOKEN_VARIABLE, EngineConfig, discord_token, load_config
+from bot.config import (
+    TOKEN_VARIABLE,
+    Config,
+    EngineConfig,
+    StorageConfig,
+    discord_token,
+    load_config,
+)
 from bot.discord_app.sync import CommandRecord
 from bot.doctor import Examination, examine
 from bot.draw import Drawing, OnBytes, draw
@@ -31,7 +39,7 @@ from sdxl_engine import (
     format_size,
     parse_size,
 )
-from sdxl_engine.request import MAX_SEED
+from sdxl_engine.request import DEFAULT_SAMPLER, MAX_SEED, SAMPLERS, SPACINGS
 
 if TYPE_CHECKING:
     from sdxl_engine import SdxlPipeline
@@ -91,7 +99,7 @@ def _serve(args: argparse.Namespace) -> int:
     token = discord_token(os.environ)
     logs.set_up(config.log, secret=token)
     record = CommandRecord(config.storage.folder / "commands.json")
-    service = Service(config, token, lambda: _start_pipeline(config.engine), record)
+    service = Service(config, token, lambda: _start_pipeline(config), record)
     return _run_until_stopped(service.run)
 
 
@@ -103,7 +111,7 @@ def _playground(args: argparse.Namespace) -> int:
         # What is wrong with the options is found before anything is loaded.
         request = _request(args, config.engine, prompt, config.engine.images_per_request)
         output_folder(args.out)
-    elif {args.negative, args.seed, args.steps, args.guidance} != {None}:
+    elif any(value is not None for value in _asked_for(args)):
         raise InvalidRequestError(
             "Those options say what to ask for, and nobody asks: add --once PROMPT or --demo."
         )
@@ -120,7 +128,7 @@ def _playground(args: argparse.Namespace) -> int:
         show_address=args.once is None,
     )
     return _run_until_stopped(
-        lambda stop: run_playground(config, visit, lambda: _start_pipeline(config.engine), stop)
+        lambda stop: run_playground(config, visit, lambda: _start_pipeline(config), stop)
     )
 
 
@@ -132,11 +140,21 @@ def _draw(args: argparse.Namespace) -> int:
         engine = replace(engine, model=args.model, revision="")
     count = engine.images_per_request if args.count is None else args.count
     request = _request(args, engine, " ".join(args.prompt), count)
-    draw(Drawing(request, args.size is not None, args.out, args.json), engine, _load_pipeline)
+    draw(
+        Drawing(request, args.size is not None, args.out, args.json),
+        engine,
+        lambda engine, on_bytes: _load_pipeline(engine, config.storage, on_bytes),
+    )
     return OK
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    if args.tpu is not None:
+        # In a process of its own: it takes jax with other settings than any drawing does.
+        command = [sys.executable, "-m", "sdxl_engine.forecast", args.tpu]
+        command += [] if args.size is None else ["--size", args.size]
+        command += ["--json"] if args.json else []
+        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
     examination = Examination(
         config_path=args.config, environ=os.environ, online=args.online, as_json=args.json
     )
@@ -156,7 +174,13 @@ def _request(
         width_px=width_px,
         height_px=height_px,
         num_images=count,
+        sampler=args.sampler or DEFAULT_SAMPLER,
+        spacing=args.spacing,
     )
+
+
+def _asked_for(args: argparse.Namespace) -> tuple[object, ...]:
+    return args.negative, args.seed, args.steps, args.guidance, args.sampler, args.spacing
 
 
 def _options(args: argparse.Namespace, request: ImageRequest) -> dict[str, object]:
@@ -166,21 +190,29 @@ def _options(args: argparse.Namespace, request: ImageRequest) -> dict[str, objec
         "seed": request.seed,
         "steps": request.num_inference_steps,
         "guidance": request.guidance_scale,
+        "sampler": args.sampler,
+        "spacing": args.spacing,
         "size": format_size(request.width_px, request.height_px) if args.size else None,
     }
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _load_pipeline(engine: EngineConfig, on_bytes: OnBytes) -> "SdxlPipeline":
-    from sdxl_engine import SdxlPipeline  # noqa: PLC0415 - brings jax; only where one is loaded
+def _load_pipeline(
+    engine: EngineConfig, storage: StorageConfig, on_bytes: OnBytes
+) -> "SdxlPipeline":
+    # Both bring jax: only where a pipeline is loaded.
+    from sdxl_engine import SdxlPipeline  # noqa: PLC0415
+    from sdxl_engine.program_cache import use_program_cache  # noqa: PLC0415
 
+    use_program_cache(storage.folder / "programs")
     return SdxlPipeline.load(
         engine.model, revision=engine.revision or None, dtype=engine.dtype, on_progress=on_bytes
     )
 
 
-def _start_pipeline(engine: EngineConfig) -> "SdxlPipeline":
+def _start_pipeline(config: Config) -> "SdxlPipeline":
     """Load and compile, telling the log how far it is; runs on the engine thread."""
+    engine = config.engine
     next_line_s = time.monotonic() + _SECONDS_PER_LINE
 
     def on_bytes(done: int, total: int) -> None:
@@ -190,7 +222,7 @@ def _start_pipeline(engine: EngineConfig) -> "SdxlPipeline":
             log.info("loading %s: %d %%", engine.model_name, 100 * done // max(total, 1))
 
     log.info("loading %s", engine.model_name)
-    pipeline = _load_pipeline(engine, on_bytes)
+    pipeline = _load_pipeline(engine, config.storage, on_bytes)
     log.info("compiling for %s", pipeline.device)
     seconds = pipeline.warm_up(engine.sizes, num_images=engine.images_per_request)
     log.info("Compiled in %.2f s", seconds)
@@ -266,6 +298,12 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = add("doctor", _doctor, "Say what is right and wrong with this machine.")
     doctor.add_argument("--online", action="store_true", help="ask Discord as well")
+    doctor.add_argument(
+        "--tpu",
+        metavar="TOPOLOGY",
+        help="instead, compile SDXL for TPUs that are not here, such as v5e:2x2 (minutes)",
+    )
+    doctor.add_argument("--size", metavar="WxH", help="of the images, for --tpu; default 1024x1024")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -278,6 +316,10 @@ def _add_request_options(parser: _Parser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="default: a random one, printed")
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps, 1 to 50")
     parser.add_argument("--guidance", type=float, metavar="X", help="0 to 20; up to 1 means none")
+    parser.add_argument("--sampler", choices=list(SAMPLERS), help="default: euler")
+    parser.add_argument(
+        "--spacing", choices=list(SPACINGS), help="of noise levels; default: the model's own"
+    )
     parser.add_argument("--size", metavar="WxH", help="in pixels; default: the model's own")
     parser.add_argument(
         "--out",

@@ -25,6 +25,7 @@ from sdxl_engine.models.config import (
     read_index,
 )
 from sdxl_engine.models.json_reader import parse_json
+from sdxl_engine.models.layers import doubling_kernel
 from sdxl_engine.safetensors_file import DTYPES, Array, StoredTensor, read_header
 
 EMBEDDED_MODEL: Final = "doodle"
@@ -59,7 +60,7 @@ def find_model(model: str, *, revision: str | None = None, half: bool = False) -
     Raises CheckpointError.
     """
     if model == EMBEDDED_MODEL:
-        return Path(str(resources.files("sdxl_engine") / EMBEDDED_MODEL))
+        return _own_folder(EMBEDDED_MODEL)
     try:
         folder = Path(model).expanduser()
         if model and folder.is_dir():
@@ -69,6 +70,15 @@ def find_model(model: str, *, revision: str | None = None, half: bool = False) -
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return _fetch(model, revision, half=half)
     raise _nowhere(model)
+
+
+def sdxl_base() -> Path:
+    """The JSON files of SDXL base 1.0 as published: its shapes, without weights and tokenizers."""
+    return _own_folder("sdxl_base")
+
+
+def _own_folder(name: str) -> Path:
+    return Path(str(resources.files("sdxl_engine") / name))
 
 
 def _nowhere(model: str) -> CheckpointError:
@@ -215,6 +225,17 @@ _RENAMES: Final[Renames] = {
         (r"^final_layer_norm\.", "text_model.final_layer_norm."),
     ),
 }
+# The key that stands for the number of a layer where equal layers are stacked (models/layers.py).
+STACKED: Final = "each"
+# Linears that the engine multiplies at once: ours, and theirs in the order of its columns.
+FUSED: Final[Mapping[str, tuple[str, ...]]] = {
+    "to_qkv": ("to_q", "to_k", "to_v"),
+    "to_kv": ("to_k", "to_v"),
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+}
+# Parameters in a layout of our own; the second is made from a 3x3 kernel.
+_DOUBLING: Final = "doubling_kernel"
+_KERNELS: Final = ("kernel", _DOUBLING)
 # What older files call a tensor: (theirs, today's name).
 _OLD_NAMES: Final[Renames] = {
     "vae": (
@@ -230,36 +251,81 @@ _IGNORED: Final = re.compile(r"(^|\.)position_ids$")
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTensor:
-    """One parameter of a network as its checkpoint holds it.
+    """One tensor as a checkpoint holds it.
 
-    path   where the network holds it
     name   what the checkpoint calls it
-    shape  as the checkpoint holds it, PyTorch's layout
+    shape  in PyTorch's layout
     """
 
-    path: tuple[Any, ...]
     name: str
     shape: tuple[int, ...]
 
-    def to_engine(self, array: Array) -> Array:
+
+@dataclass(frozen=True, slots=True)
+class ExpectedParameter:
+    """One parameter of a network, and what a checkpoint keeps of it.
+
+    path    where the network holds it
+    shape   as the network holds it
+    pieces  [layer][part]: a parameter of stacked layers has all of theirs along its first axis, one
+            of a fused linear has those of its parts along its last
+    """
+
+    path: tuple[Any, ...]
+    shape: tuple[int, ...]
+    pieces: tuple[tuple[ExpectedTensor, ...], ...]
+
+    def __iter__(self) -> Iterator[ExpectedTensor]:
+        return (tensor for parts in self.pieces for tensor in parts)
+
+    def assemble(self, read: Callable[[str], Array], dtype: npt.DTypeLike) -> Array:
+        """The parameter from its tensors, of which one at a time is held."""
+        whole = np.empty(self.shape, dtype)
+        layers = whole if STACKED in self.path else whole[None]
+        for layer, parts in zip(layers, self.pieces, strict=True):
+            slots = np.split(layer, len(parts), axis=-1)
+            for slot, tensor in zip(slots, parts, strict=True):
+                slot[...] = self._to_engine(read(tensor.name))
+        return whole
+
+    def _to_engine(self, array: Array) -> Array:
         """PyTorch's layout to ours: (out, in) to (in, out), OIHW to HWIO."""
-        if self.path[-1] != "kernel":
+        if self.path[-1] not in _KERNELS:
             return array
-        return array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0)  # noqa: PLR2004 - a matrix
+        kernel = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0)  # noqa: PLR2004 - a matrix
+        return doubling_kernel(kernel) if self.path[-1] == _DOUBLING else kernel
 
 
-def expected_tensors(part: str, network: nnx.Module) -> list[ExpectedTensor]:
-    """Every parameter of a network, under the name and in the shape of its checkpoint."""
+def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParameter]:
+    """Every parameter of a network, under the names and in the shapes of its checkpoint."""
     expected = []
-    for path, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
-        kind = "bias" if path[-1] == "bias" else "weight"
-        name = _rename(".".join([*map(str, path[:-1]), kind]), _RENAMES[_family(part)])
+    for keys, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
+        path = tuple(map(str, keys))
         shape = tuple(leaf.shape)
-        if path[-1] == "kernel":
-            # The inverse of `to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
-            shape = shape[::-1] if len(shape) == 2 else tuple(shape[axis] for axis in (3, 2, 0, 1))  # noqa: PLR2004 - a matrix
-        expected.append(ExpectedTensor(tuple(path), name, shape))
+        layers = shape[0] if STACKED in path else 1
+        own = shape[1:] if STACKED in path else shape
+        names = FUSED.get(path[-2], (path[-2],))
+        own = (*own[:-1], own[-1] // len(names))
+        if path[-1] == _DOUBLING:
+            own = (3, 3, *own[3:])
+        if path[-1] in _KERNELS:
+            # The inverse of `_to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
+            own = own[::-1] if len(own) == 2 else tuple(own[axis] for axis in (3, 2, 0, 1))  # noqa: PLR2004 - a matrix
+        pieces = tuple(
+            tuple(
+                ExpectedTensor(_tensor_name(part, (*path[:-2], name, path[-1]), layer), own)
+                for name in names
+            )
+            for layer in range(layers)
+        )
+        expected.append(ExpectedParameter(tuple(keys), shape, pieces))
     return expected
+
+
+def _tensor_name(part: str, path: tuple[str, ...], layer: int) -> str:
+    kind = "bias" if path[-1] == "bias" else "weight"
+    own = [str(layer) if key == STACKED else key for key in path[:-1]]
+    return _rename(".".join([*own, kind]), _RENAMES[_family(part)])
 
 
 def load_part(
@@ -283,16 +349,21 @@ def load_part(
     """
     half = np.dtype(dtype).itemsize < np.dtype(np.float32).itemsize
     stored = _collect(part, part_files(folder, part, half=half))
-    expected = expected_tensors(part, network)
-    _check(folder / part, expected, stored)
-    flat = []
-    for tensor in expected:
-        source = stored[tensor.name][0]
-        array = np.ascontiguousarray(tensor.to_engine(source.read()), dtype=dtype)
-        flat.append((tensor.path, nnx.Param(place(array))))
+    expected = expected_parameters(part, network)
+    _check(folder / part, [tensor for parameter in expected for tensor in parameter], stored)
+
+    def read(name: str) -> Array:
+        source = stored[name][0]
         if on_bytes is not None:
             on_bytes(source.size)
-    return nnx.from_flat_state(flat)
+        return source.read()
+
+    return nnx.from_flat_state(
+        [
+            (parameter.path, nnx.Param(place(parameter.assemble(read, dtype))))
+            for parameter in expected
+        ]
+    )
 
 
 def _family(part: str) -> str:

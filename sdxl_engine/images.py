@@ -11,7 +11,7 @@ from typing import Final
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sdxl_engine.request import GeneratedImage, ImageRequest, format_size
+from sdxl_engine.request import SAMPLERS, SPACINGS, GeneratedImage, ImageRequest, format_size
 
 # zlib level 1: on 1024 x 1024 pictures a third of the time of level 6 for some 5 % more bytes.
 _PNG_COMPRESS_LEVEL: Final = 1
@@ -35,8 +35,9 @@ def describe(request: ImageRequest, *, model: str) -> str:
     lines = [_one_line(request.prompt)]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}")
+    spacing = f"Schedule type: {SPACINGS[request.spacing]}, " if request.spacing else ""
     lines.append(
-        f"Steps: {request.num_inference_steps}, Sampler: Euler, "
+        f"Steps: {request.num_inference_steps}, Sampler: {SAMPLERS[request.sampler]}, {spacing}"
         f"CFG scale: {request.guidance_scale:g}, Seed: {request.seed}, "
         f"Size: {format_size(request.width_px, request.height_px)}, Model: {model}"
     )

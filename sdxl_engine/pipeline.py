@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -9,20 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax.sharding import Mesh
 
 from sdxl_engine import samplers
 from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model, load_part, part_files
 from sdxl_engine.errors import DrawError, InvalidRequestError
 from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.models.layers import Target
+from sdxl_engine.preview import preview_factors
 from sdxl_engine.programs import (
-    IMAGES,
     Compiler,
-    Conditioning,
+    Guidance,
     Networks,
     Sample,
     SizePrograms,
     Weights,
+    replicated,
 )
 from sdxl_engine.request import GeneratedImage, ImageRequest, Progress, format_size
 from sdxl_engine.tokenizer import PromptTokenizer
@@ -46,12 +48,14 @@ class SdxlPipeline:
         tokenizer: PromptTokenizer,
         weights: Weights,
         compiler: Compiler,
+        factors: npt.NDArray[np.float32],
     ) -> None:
         self.model_name = model_name
         self._config = config
         self._tokenizer = tokenizer
         self._weights = weights
         self._compiler = compiler
+        self._factors = factors
         self._programs: dict[tuple[int, int], SizePrograms] = {}
 
     @classmethod
@@ -75,14 +79,17 @@ class SdxlPipeline:
 
         Raises CheckpointError.
         """
-        mesh = Mesh(np.array(devices or jax.local_devices()), (IMAGES,))
-        weights_dtype = _weights_dtype(dtype, mesh.devices.flat[0].platform)
+        devices = tuple(devices or jax.local_devices())
+        weights_dtype = _weights_dtype(dtype, devices[0].platform)
         folder = find_model(model, revision=revision, half=weights_dtype.itemsize < 4)  # noqa: PLR2004 - bytes of a float32
         config = SdxlConfig.load(folder)
         tokenizer = PromptTokenizer(folder, config)
-        networks = Networks.build(config)
-        weights = _load_weights(folder, networks, weights_dtype, mesh, on_progress)
-        return cls(model, config, tokenizer, weights, Compiler(config, networks, weights, mesh))
+        networks = Networks.build(config, Target.of(devices[0].platform))
+        everywhere = replicated(devices)
+        weights = _load_weights(folder, networks, weights_dtype, everywhere, on_progress)
+        compiler = Compiler(config, networks, weights, devices)
+        factors = preview_factors(folder, config.vae.latent_channels)
+        return cls(model, config, tokenizer, weights, compiler, factors)
 
     @property
     def native_size(self) -> tuple[int, int]:
@@ -97,8 +104,8 @@ class SdxlPipeline:
     @property
     def device(self) -> str:
         """What draws, such as "4 x TPU v5 lite"."""
-        devices = self._compiler.by_image.mesh.devices
-        return f"{devices.size} x {devices.flat[0].device_kind}"
+        devices = self._compiler.devices
+        return f"{len(devices)} x {devices[0].device_kind}"
 
     def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, num_images: int = 4) -> float:
         """Compile everything that requests of these sizes need; nothing is compiled afterwards.
@@ -112,9 +119,9 @@ class SdxlPipeline:
         for size in distinct:
             self._check_drawable(*size, num_images)
         begin = time.perf_counter()
-        encode = self._compiler.encode()
+        encode = self._compiler.encode().compile()
         for size in distinct:
-            self._programs[size] = self._compiler.size(*size, num_images, encode)
+            self._programs[size] = self._compiler.compile_size(*size, num_images, encode)
         return time.perf_counter() - begin
 
     def check(self, request: ImageRequest) -> None:
@@ -131,25 +138,30 @@ class SdxlPipeline:
         return np.stack([negative, self._tokenizer(request.prompt)])
 
     def generate(
-        self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
+        self,
+        request: ImageRequest,
+        *,
+        latents: npt.NDArray[np.float32] | None = None,
+        previews: bool = False,
     ) -> Iterator[Progress]:
-        """Draw a request: progress up to ten times on the way, the last with the images.
+        """Draw a request: progress some ten times on the way, the last with the images.
 
-        latents  noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
-                 variance
+        latents   noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
+                  variance
+        previews  whether progress carries small pictures of what is becoming
 
         Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
         """
         steps = self.denoise(request, latents=latents)
-        return self._generate(request, steps)
+        return self._generate(request, steps, previews=previews)
 
     def denoise(
         self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
-    ) -> Iterator[tuple[int, jax.Array]]:
-        """The sampling loop alone: (steps done, latents) from 0 to the last step.
+    ) -> Iterator[tuple[int, Sample]]:
+        """The sampling loop alone: (steps done, sample) up to the last step.
 
-        The latents f32[n, h, w, 4] lie on the devices, image k of the request at place k, and are
-        gone with the next step. Arguments and errors as `generate`.
+        The sample lies on the devices, image k of the request at place k, and is gone with the
+        next step. Arguments and errors as `generate`.
         """
         token_ids = self.tokenize(request)
         programs = self._programs_for(request)
@@ -172,19 +184,21 @@ class SdxlPipeline:
         chosen: Pixels = np.asarray(pixels)[: request.num_images]
         return chosen
 
+    def preview(self, request: ImageRequest, denoised: jax.Array) -> tuple[GeneratedImage, ...]:
+        """Small pictures, a pixel a latent, of an estimate of the images f32[n, h, w, 4]."""
+        pixels = np.asarray(self._programs_for(request).preview(self._factors, denoised))
+        return _images(request, pixels[: request.num_images])
+
     def _generate(
-        self, request: ImageRequest, steps: Iterator[tuple[int, jax.Array]]
+        self, request: ImageRequest, steps: Iterator[tuple[int, Sample]], *, previews: bool
     ) -> Iterator[Progress]:
         total = request.num_inference_steps
-        for step, latents in steps:  # noqa: B007 - the last latents are decoded below
-            yield Progress(step, total)
-        images = tuple(
-            GeneratedImage(
-                index, request.seed, request.width_px, request.height_px, pixels.tobytes()
+        yield Progress(0, total)
+        for step, sample in steps:
+            yield Progress(
+                step, total, previews=self.preview(request, sample.denoised) if previews else ()
             )
-            for index, pixels in enumerate(self.decode(request, latents))
-        )
-        yield Progress(total, total, images)
+        yield Progress(total, total, _images(request, self.decode(request, sample.latents)))
 
     def _denoise(
         self,
@@ -192,48 +206,58 @@ class SdxlPipeline:
         programs: SizePrograms,
         token_ids: npt.NDArray[np.int32],
         noise: npt.NDArray[np.float32] | None,
-    ) -> Iterator[tuple[int, jax.Array]]:
-        schedule = samplers.euler(self._config.scheduler, request.num_inference_steps)
+    ) -> Iterator[tuple[int, Sample]]:
+        schedule = samplers.make_schedule(
+            self._config.scheduler, request.sampler, request.spacing, request.num_inference_steps
+        )
         zero_negative = request.negative_prompt is None and self._config.zero_empty_negative
-        conditioning: Conditioning = programs.encode(
-            self._weights.text_encoder,
-            self._weights.text_encoder_2,
+        height, width = request.height_px, request.width_px
+        weights = self._weights
+        conditioning = programs.encode(
+            weights.text_encoder,
+            weights.text_encoder_2,
+            weights.unet,
             token_ids,
             np.bool_(not zero_negative),
+            np.array([height, width, 0, 0, height, width], np.float32),
         )
-        height, width = request.height_px, request.width_px
-        everywhere, by_image = self._compiler.replicated, self._compiler.by_image
+        everywhere = self._compiler.replicated
         seed = jax.device_put(np.uint32(request.seed), everywhere)
-        indices = jax.device_put(np.arange(programs.num_images, dtype=np.int32), by_image)
-        time_ids = np.array([height, width, 0, 0, height, width], np.float32)
         table = jax.device_put(schedule.table, everywhere)
-        # diffusers draws without guidance up to 1, which is guidance of exactly 1.
-        guidance = np.float32(max(request.guidance_scale, 1.0))
-        if noise is None:
-            sample: Sample = programs.start(seed, indices, schedule.initial_sigma)
-        else:
-            padded = np.zeros((programs.num_images, *noise.shape[1:]), np.float32)
-            padded[: len(noise)] = noise * schedule.initial_sigma
-            latents = jax.device_put(padded, by_image)
-            sample = Sample(latents, jax.device_put(np.zeros_like(padded), by_image))
-        total = request.num_inference_steps
-        segment = -(-total // _SEGMENTS)
-        yield 0, sample.latents
-        for first in range(0, total, segment):
-            last = min(first + segment, total)
-            sample = programs.denoise(
-                self._weights.unet,
+        guidance = Guidance(
+            *(
+                jax.device_put(np.float32(number), everywhere)
+                for number in (request.guidance_scale, request.guidance_rescale)
+            )
+        )
+        indices = np.arange(programs.num_images, dtype=np.int32)
+        factor = self._config.vae.scale_factor
+        shape = (height // factor, width // factor, self._config.unet.in_channels)
+        empty = np.zeros((programs.num_images, *shape), np.float32)
+        latents, sigma = empty, schedule.initial_sigma
+        if noise is not None:
+            latents, sigma = empty.copy(), np.float32(0)
+            latents[: len(noise)] = noise * schedule.initial_sigma
+        indices, latents, empty = (
+            jax.device_put(array, programs.by_image) for array in (indices, latents, empty)
+        )
+        sample = Sample(latents, empty)
+        for first, last, guided in _segments(request):
+            denoise = programs.guided if guided else programs.unguided
+            sample = denoise(
+                weights.unet,
                 sample,
+                sigma,
                 seed,
                 indices,
                 conditioning,
-                time_ids,
                 table,
                 np.int32(first),
                 np.int32(last),
                 guidance,
             )
-            yield last, jax.block_until_ready(sample.latents)
+            sigma = np.float32(0)
+            yield last, jax.block_until_ready(sample)
 
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
         if not self._programs:
@@ -271,6 +295,26 @@ class SdxlPipeline:
             raise InvalidRequestError(f"The latents must be {wanted}, not {latents.shape}.")
 
 
+def _segments(request: ImageRequest) -> Iterator[tuple[int, int, bool]]:
+    """(first step, last step + 1, whether they are guided) of the calls that draw a request."""
+    total = request.num_inference_steps
+    # diffusers draws without guidance up to 1, which is guidance of exactly 1.
+    guides = request.guidance_scale > 1
+    start, stop = (round(share * total) if guides else 0 for share in request.guidance_interval)
+    longest = -(-total // _SEGMENTS)
+    ends = sorted({*range(longest, total, longest), start, stop, total} - {0})
+    for first, last in pairwise((0, *ends)):
+        yield first, last, start <= first < stop
+
+
+def _images(request: ImageRequest, pixels: Pixels) -> tuple[GeneratedImage, ...]:
+    height_px, width_px = pixels.shape[1:3]
+    return tuple(
+        GeneratedImage(index, request.seed, width_px, height_px, image.tobytes())
+        for index, image in enumerate(pixels)
+    )
+
+
 def _weights_dtype(dtype: str, platform: str) -> np.dtype[Any]:
     if dtype == "auto":
         dtype = "float32" if platform == "cpu" else "bfloat16"
@@ -285,10 +329,9 @@ def _load_weights(
     folder: Path,
     networks: Networks,
     dtype: np.dtype[Any],
-    mesh: Mesh,
+    everywhere: jax.sharding.NamedSharding,
     on_progress: Callable[[int, int], None] | None,
 ) -> Weights:
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     half = dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
     total = sum(
         path.stat().st_size for part in WEIGHT_STEMS for path in part_files(folder, part, half=half)

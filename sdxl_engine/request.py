@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from sdxl_engine.errors import InvalidRequestError
 
@@ -14,8 +16,29 @@ MAX_SEED = 2**32 - 1
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
 
+# The names under which people know the samplers; their tables are made in samplers.py.
+SAMPLERS: Final = {
+    "euler": "Euler",
+    "euler_ancestral": "Euler a",
+    "ddim": "DDIM",
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "lcm": "LCM",
+    "tcd": "TCD",
+}
+SPACINGS: Final = {
+    "leading": "Leading",
+    "trailing": "Trailing",
+    "linspace": "Linspace",
+    "karras": "Karras",
+    "ays": "Align Your Steps",
+}
+DEFAULT_SAMPLER: Final = "euler"
+# These follow the steps that their models were distilled on, and no other spacing.
+OWN_SPACING_SAMPLERS: Final = frozenset({"lcm", "tcd"})
+
 _UNPRINTABLE = 10**18
-_SIZE = re.compile(r"([0-9]{1,4})[xX]([0-9]{1,4})")
+_SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -32,6 +55,11 @@ class ImageRequest:
     guidance_scale       0..20; up to 1 means no guidance
     width_px, height_px  64..2048, multiples of 8
     num_images           1..10
+    sampler              one of SAMPLERS
+    spacing              how noise levels are placed, one of SPACINGS; None is the model's own way
+    guidance_rescale     0..1, how far guided contrast is brought back (Lin et al. 2023, sec. 3.4)
+    guidance_interval    the part of the steps that is guided, two numbers 0..1 from the first step
+                         to the last (Kynkaanniemi et al. 2024); guidance costs twice the time
 
     Raises InvalidRequestError.
     """
@@ -44,6 +72,10 @@ class ImageRequest:
     width_px: int = 1024
     height_px: int = 1024
     num_images: int = 4
+    sampler: str = DEFAULT_SAMPLER
+    spacing: str | None = None
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)
@@ -56,14 +88,24 @@ class ImageRequest:
         _check_whole("number of images", self.num_images, 1, MAX_IMAGES)
         _check_side("width", self.width_px)
         _check_side("height", self.height_px)
-        guidance = self.guidance_scale
-        if isinstance(guidance, bool) or not isinstance(guidance, int | float):
-            raise InvalidRequestError(f"The guidance must be a number, not {guidance!r}.")
-        if not 0 <= guidance <= MAX_GUIDANCE_SCALE:  # NaN is not, either
+        _check_number("guidance", self.guidance_scale, MAX_GUIDANCE_SCALE)
+        _check_number("guidance rescale", self.guidance_rescale, 1.0)
+        start, stop = self.guidance_interval
+        _check_number("start of the guidance interval", start, 1.0)
+        _check_number("end of the guidance interval", stop, 1.0)
+        if start > stop:
             raise InvalidRequestError(
-                f"The guidance must lie between 0 and {MAX_GUIDANCE_SCALE:g}, "
-                f"not {_said(guidance)}."
+                f"The guidance interval ends at {stop:g}, before it starts at {start:g}. "
+                "Exchange the two."
             )
+        _check_name("sampler", self.sampler, SAMPLERS)
+        if self.spacing is not None:
+            _check_name("spacing", self.spacing, SPACINGS)
+            if self.sampler in OWN_SPACING_SAMPLERS:
+                raise InvalidRequestError(
+                    f"{SAMPLERS[self.sampler]} places its steps itself. Leave the spacing out, or "
+                    "choose another sampler."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +128,15 @@ class GeneratedImage:
 class Progress:
     """Where a request stands. The last one, and only it, carries the images.
 
-    step    denoising steps done, 0..num_inference_steps
-    images  empty until the request is finished
+    step      denoising steps done, 0..num_inference_steps
+    images    empty until the request is finished
+    previews  what the images are becoming, an eighth as large; empty unless asked for
     """
 
     step: int
     num_inference_steps: int
     images: tuple[GeneratedImage, ...] = ()
+    previews: tuple[GeneratedImage, ...] = ()
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -141,6 +185,22 @@ def _check_whole(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InvalidRequestError(
             f"The {name} must lie between {low} and {high}, not {_said(value)}."
+        )
+
+
+def _check_number(name: str, value: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequestError(f"The {name} must be a number, not {value!r}.")
+    if not 0 <= value <= high:  # NaN is not, either
+        raise InvalidRequestError(
+            f"The {name} must lie between 0 and {high:g}, not {_said(value)}."
+        )
+
+
+def _check_name(name: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise InvalidRequestError(
+            f"There is no {name} {value!r:.60}. Choose one of: {', '.join(known)}."
         )
 
 

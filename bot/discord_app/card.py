@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.jobs import Drawing, Job, Stage, Uploading, Waiting
 from sdxl_engine import ImageRequest, format_size
+from sdxl_engine.request import DEFAULT_SAMPLER, SAMPLERS, SPACINGS
 
 MAX_MESSAGE_UNITS: Final = 2_000
 MAX_ALT_TEXT_UNITS: Final = 1_024
@@ -57,6 +58,10 @@ def ask_again(job: Job) -> str:
     parts.append(f"guidance:{request.guidance_scale:g}")
     if job.size_known:
         parts.append(f"size:{format_size(request.width_px, request.height_px)}")
+    if request.sampler != DEFAULT_SAMPLER:
+        parts.append(f"sampler:{SAMPLERS[request.sampler]}")
+    if request.spacing is not None:
+        parts.append(f"spacing:{SPACINGS[request.spacing]}")
     return " ".join(parts)
 
 
@@ -92,6 +97,9 @@ def _card(job: Job, status: str) -> str:
     ]
     if job.size_known:
         settings.append(format_size(request.width_px, request.height_px))
+    if request.sampler != DEFAULT_SAMPLER or request.spacing is not None:
+        way = [SAMPLERS[request.sampler], SPACINGS.get(request.spacing or "", "")]
+        settings.append(" ".join(filter(None, way)))
     settings.append(f"job {job.id}")
     foot = " · ".join(settings)
     label = "Stay away from:"

@@ -16,10 +16,13 @@ from bot.jobs import Job, new_job_id
 from bot.log import in_job
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
+    DEFAULT_SAMPLER,
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
     MAX_PROMPT_CHARS,
     MAX_SEED,
+    SAMPLERS,
+    SPACINGS,
 )
 
 log = logging.getLogger(__name__)
@@ -65,9 +68,13 @@ class ImagineCommand:
             guidance="How closely to follow the prompt; left out, "
             f"{self._defaults.default_guidance:g}",
             size="Width x height in pixels; left out, the model's own",
+            sampler="The way from noise to the picture; left out, Euler",
+            spacing="How its steps are placed; left out, the model's own way",
         )
         @app_commands.choices(
-            size=[Choice(name=format_size(*size), value=format_size(*size)) for size in sizes]
+            sampler=[Choice(name=title, value=name) for name, title in SAMPLERS.items()],
+            spacing=[Choice(name=title, value=name) for name, title in SPACINGS.items()],
+            size=[Choice(name=format_size(*size), value=format_size(*size)) for size in sizes],
         )
         async def imagine(
             interaction: Interaction,
@@ -78,6 +85,8 @@ class ImagineCommand:
             steps: Steps | None = None,
             guidance: Guidance | None = None,
             size: str | None = None,
+            sampler: str = DEFAULT_SAMPLER,
+            spacing: str | None = None,
         ) -> None:
             job_id = new_job_id()
             interaction.extras[JOB_ID] = job_id
@@ -98,6 +107,8 @@ class ImagineCommand:
                     width_px=width_px,
                     height_px=height_px,
                     num_images=self._defaults.images_per_request,
+                    sampler=sampler,
+                    spacing=spacing,
                 )
                 self._dispatcher.admit(
                     _job(job_id, interaction, request, size_known=size is not None)

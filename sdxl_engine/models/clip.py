@@ -6,8 +6,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sdxl_engine.models.attention import attention
 from sdxl_engine.models.config import LEGACY_EOS, TextEncoderConfig
-from sdxl_engine.models.layers import Embed, LayerNorm, Linear, attention
+from sdxl_engine.models.layers import (
+    PLAIN,
+    Embed,
+    LayerNorm,
+    Linear,
+    Target,
+    make_layers,
+    run_layers,
+)
 
 
 class TextEncoding(NamedTuple):
@@ -29,16 +38,12 @@ class ClipAttention(nnx.Module):
     def __init__(self, config: TextEncoderConfig) -> None:
         width = config.hidden_size
         self.heads = config.num_attention_heads
-        self.q_proj = Linear(width, width)
-        self.k_proj = Linear(width, width)
-        self.v_proj = Linear(width, width)
+        self.qkv_proj = Linear(width, 3 * width)
         self.out_proj = Linear(width, width)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        mixed = attention(
-            self.q_proj(x), self.k_proj(x), self.v_proj(x), heads=self.heads, causal=True
-        )
-        return self.out_proj(mixed)
+        query, key, value = jnp.split(self.qkv_proj(x), 3, axis=-1)
+        return self.out_proj(attention(query, key, value, heads=self.heads, causal=True))
 
 
 class ClipMlp(nnx.Module):
@@ -75,12 +80,12 @@ class ClipLayer(nnx.Module):
 class TextEncoder(nnx.Module):
     """A CLIP text encoder."""
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    def __init__(self, config: TextEncoderConfig, target: Target = PLAIN) -> None:
         width = config.hidden_size
         self.eos_token_id = config.eos_token_id
         self.token_embedding = Embed(config.vocab_size, width)
         self.position_embedding = Embed(config.max_position_embeddings, width)
-        self.layers = nnx.List([ClipLayer(config) for _ in range(config.num_hidden_layers)])
+        self.layers = make_layers(lambda: ClipLayer(config), config.num_hidden_layers, target)
         self.final_layer_norm = LayerNorm(width, eps=config.layer_norm_eps)
         self.text_projection = (
             Linear(width, config.projection_dim, use_bias=False) if config.projection_dim else None
@@ -90,9 +95,9 @@ class TextEncoder(nnx.Module):
         """Encode token_ids i32[batch, tokens <= max_position_embeddings]."""
         positions = jnp.arange(token_ids.shape[1])[None, :]
         hidden = self.token_embedding(token_ids) + self.position_embedding(positions)
-        penultimate = hidden
-        for layer in self.layers:
-            penultimate, hidden = hidden, layer(hidden)
+        penultimate, hidden = run_layers(
+            self.layers, lambda layer, states, _: (states[1], layer(states[1])), (hidden, hidden)
+        )
         last = self.final_layer_norm(hidden)
         pooled = jnp.take_along_axis(last, self._end(token_ids)[:, None, None], axis=1)[:, 0]
         if self.text_projection is not None:

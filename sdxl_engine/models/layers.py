@@ -1,13 +1,46 @@
 """The pieces that more than one of the networks is made of."""
 
 import math
-from typing import cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 from flax import nnx
 
+from sdxl_engine.models.attention import Kernel
+
 Param = nnx.Param[jax.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What differs in a network from one kind of device to the next; never what it computes.
+
+    attention  how the UNet attends
+    stacked    whether equal layers are one loop over weights that lie in one array: compiles in a
+               fraction of the time. A CPU would copy the weights out of the array in each round
+    one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
+               TPU, and a convolution over more than one is laid out badly there. Elsewhere reading
+               the weights once for all of them is what counts
+    """
+
+    attention: Kernel = "xla"
+    stacked: bool = False
+    one_by_one: bool = False
+
+    @classmethod
+    def of(cls, platform: str) -> Self:
+        """The one for a device's `platform`: "tpu", "gpu" or "cpu"."""
+        if platform == "tpu":
+            return cls("pallas", stacked=True, one_by_one=True)
+        return cls("cudnn" if platform == "gpu" else "xla")
+
+
+PLAIN: Final = Target()
 
 
 def param(*shape: int) -> Param:
@@ -72,7 +105,9 @@ class Embed(nnx.Module):
 class GroupNorm(nnx.Module):
     """Group normalisation over NHWC or (batch, token, feature) (Wu and He 2018).
 
-    Statistics in float32: a bfloat16 mean over a million numbers has no right digits.
+    Statistics in float32: a bfloat16 mean over a million numbers has no right digits. Both in one
+    pass, the variance as the mean square less the squared mean: a TPU sums them up while the
+    convolution before writes its output.
     """
 
     def __init__(self, num_groups: int, channels: int, *, eps: float) -> None:
@@ -87,7 +122,8 @@ class GroupNorm(nnx.Module):
             batch, -1, self.num_groups, channels // self.num_groups
         )
         mean = grouped.mean(axis=(1, 3), keepdims=True)
-        variance = jnp.square(grouped - mean).mean(axis=(1, 3), keepdims=True)
+        square = jnp.square(grouped).mean(axis=(1, 3), keepdims=True)
+        variance = jnp.maximum(square - jnp.square(mean), 0)  # rounding may leave less than nothing
         normed = ((grouped - mean) * jax.lax.rsqrt(variance + self.eps)).reshape(x.shape)
         return _scale_shift(normed, self.scale, self.bias, x.dtype)
 
@@ -153,49 +189,102 @@ class ResnetBlock(nnx.Module):
 
 
 class Upsample(nnx.Module):
-    """Twice the size by repeating pixels, then a convolution."""
+    """Twice the size by repeating pixels, then a 3x3 convolution."""
 
     def __init__(self, channels: int) -> None:
-        self.conv = Conv(channels, channels)
+        self.conv = DoublingConv(channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.conv(x)
+
+
+class DoublingConv(nnx.Module):
+    """The two of `Upsample` in one, under the checkpoint's name for the convolution.
+
+    Of three rows that an output row would see, two are the same pixels; so each row of the input
+    makes its upper and its lower output row by two rows of a kernel, with a third of the
+    multiplications saved. The same trick across would save another third and cost more in
+    rearranging than that. Not one transposed convolution: a TPU multiplies its zeros.
+
+    doubling_kernel  (2, 2, 3, in, out), for the upper and the lower row; see `doubling_kernel`
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.doubling_kernel = param(2, 2, 3, channels, channels)
+        self.bias = param(channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, height, width, channels = x.shape
-        doubled = jnp.broadcast_to(
-            x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels)
-        )
-        return self.conv(doubled.reshape(batch, 2 * height, 2 * width, channels))
+        wide = jnp.repeat(x, 2, axis=2)
+        rows = [
+            jax.lax.conv_general_dilated(
+                wide,
+                self.doubling_kernel[...][lower],
+                window_strides=(1, 1),
+                padding=((1 - lower, lower), (1, 1)),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+            for lower in (0, 1)
+        ]
+        y = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels)
+        return y + _along_last(self.bias, y.ndim)
 
 
-def attention(
-    query: jax.Array, key: jax.Array, value: jax.Array, *, heads: int, causal: bool = False
-) -> jax.Array:
-    """Scaled dot-product attention (Vaswani et al. 2017, section 3.2).
+def doubling_kernel(kernel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The kernels f32[2, 2, 3, in, out] of `DoublingConv` from a 3x3 one [3, 3, in, out].
 
-    query       (batch, tokens, heads * dim)
-    key, value  (batch, key tokens, heads * dim)
-    causal      token i sees tokens 0..i only
-    Returns     (batch, tokens, heads * dim) in the query's dtype
-
-    Heads are folded into the batch: the TPU compiler makes a kernel of its own of that form.
-    Scores and softmax in float32: bfloat16 keeps 8 bits of a sum over thousands of tokens.
+    Summed in float32 whatever the file holds, so that nothing is rounded twice.
     """
-    batch, tokens, width = query.shape
-    dim = width // heads
-    query, key, value = (_fold_heads(x, heads) for x in (query, key, value))
-    scores = jnp.einsum("btd,bsd->bts", query, key, preferred_element_type=jnp.float32)
-    scores = scores * (1.0 / math.sqrt(dim))
-    if causal:
-        seen = jnp.tril(jnp.ones((1, tokens, tokens), dtype=bool))
-        scores = jnp.where(seen, scores, -jnp.inf)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    mixed = jnp.einsum("bts,bsd->btd", weights, value)
-    return mixed.reshape(batch, heads, tokens, dim).swapaxes(1, 2).reshape(batch, tokens, width)
+    above, middle, below = kernel.astype(np.float32)
+    return np.array([[above, middle + below], [above + middle, below]])
 
 
-def _fold_heads(x: jax.Array, heads: int) -> jax.Array:
-    batch, tokens, width = x.shape
-    split = x.reshape(batch, tokens, heads, width // heads).swapaxes(1, 2)
-    return split.reshape(batch * heads, tokens, width // heads)
+class Stacked(nnx.Module):
+    """Equal layers as one: each of its parameters holds theirs along a first axis."""
+
+    def __init__(self, layer: nnx.Module, count: int) -> None:
+        definition, state = nnx.split(layer)
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), state
+        )
+        self.each = nnx.merge(definition, shapes)
+
+
+Layers = nnx.List[Any] | Stacked
+
+
+def make_layers(make: Callable[[], nnx.Module], count: int, target: Target) -> Layers:
+    """`count` equal layers, kept as the target wants them."""
+    if target.stacked and count > 1:
+        return Stacked(make(), count)
+    return nnx.List([make() for _ in range(count)])
+
+
+Carry = TypeVar("Carry")
+
+
+def run_layers(
+    layers: Layers,
+    step: Callable[[Any, Carry, Any], Carry],
+    carry: Carry,
+    inputs: Any = None,  # noqa: ANN401 - any pytree
+) -> Carry:
+    """Call `step(layer, carry, input)` for each layer in turn and return the last carry.
+
+    inputs  a pytree of arrays with one entry for each layer along their first axis
+    """
+    if isinstance(layers, Stacked):
+        definition, state = nnx.split(layers.each)
+
+        def body(carry: Carry, given: tuple[Any, Any]) -> tuple[Carry, None]:
+            weights, own = given
+            return step(nnx.merge(definition, weights), carry, own), None
+
+        final, _ = jax.lax.scan(body, carry, (state, inputs))
+        return final
+    for place, layer in enumerate(layers):
+        carry = step(layer, carry, jax.tree.map(lambda array, place=place: array[place], inputs))
+    return carry
 
 
 def sinusoidal_embedding(positions: jax.Array, dim: int) -> jax.Array:

@@ -1,21 +1,30 @@
 """The denoiser of Stable Diffusion XL (Podell et al. 2023): a UNet with cross-attention to text."""
 
+from typing import NamedTuple, cast
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sdxl_engine.models.attention import cross_attention, self_attention
 from sdxl_engine.models.config import UNetConfig
 from sdxl_engine.models.layers import (
+    PLAIN,
     Conv,
     GroupNorm,
     LayerNorm,
     Linear,
     ResnetBlock,
+    Stacked,
+    Target,
     Upsample,
-    attention,
+    make_layers,
+    run_layers,
     sinusoidal_embedding,
 )
 
+# For each attention of a block, (transformer blocks, prompts, tokens, 2 * dim).
+BlockText = list[jax.Array]
 # Six numbers: the original height and width, the crop's top and left, the target height and width.
 TIME_IDS = 6
 
@@ -31,22 +40,32 @@ class TimestepEmbedding(nnx.Module):
         return self.linear_2(nnx.silu(self.linear_1(x)))
 
 
-class Attention(nnx.Module):
-    """Attention of tokens to themselves or to the text.
+class SelfAttention(nnx.Module):
+    """Attention of tokens to themselves."""
 
-    context_dim  width of what is attended to
-    """
-
-    def __init__(self, dim: int, context_dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, target: Target) -> None:
         self.heads = heads
-        self.to_q = Linear(dim, dim, use_bias=False)
-        self.to_k = Linear(context_dim, dim, use_bias=False)
-        self.to_v = Linear(context_dim, dim, use_bias=False)
+        self.kernel = target.attention
+        self.to_qkv = Linear(dim, 3 * dim, use_bias=False)
         self.to_out = Linear(dim, dim)
 
-    def __call__(self, x: jax.Array, context: jax.Array) -> jax.Array:
-        query, key, value = self.to_q(x), self.to_k(context), self.to_v(context)
-        return self.to_out(attention(query, key, value, heads=self.heads))
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.to_out(self_attention(self.to_qkv(x), heads=self.heads, kernel=self.kernel))
+
+
+class CrossAttention(nnx.Module):
+    """Attention of tokens to the text, whose keys and values are the same in every step."""
+
+    def __init__(self, dim: int, context_dim: int, heads: int, target: Target) -> None:
+        self.heads = heads
+        self.kernel = target.attention
+        self.to_q = Linear(dim, dim, use_bias=False)
+        self.to_kv = Linear(context_dim, 2 * dim, use_bias=False)
+        self.to_out = Linear(dim, dim)
+
+    def __call__(self, x: jax.Array, key_value: jax.Array) -> jax.Array:
+        query = self.to_q(x)
+        return self.to_out(cross_attention(query, key_value, heads=self.heads, kernel=self.kernel))
 
 
 class FeedForward(nnx.Module):
@@ -64,38 +83,53 @@ class FeedForward(nnx.Module):
 class TransformerBlock(nnx.Module):
     """Self-attention, attention to the text, feed-forward; each with a norm before, added after."""
 
-    def __init__(self, dim: int, context_dim: int, heads: int) -> None:
+    def __init__(self, dim: int, context_dim: int, heads: int, target: Target) -> None:
         self.norm1 = LayerNorm(dim)
-        self.attn1 = Attention(dim, dim, heads)
+        self.attn1 = SelfAttention(dim, heads, target)
         self.norm2 = LayerNorm(dim)
-        self.attn2 = Attention(dim, context_dim, heads)
+        self.attn2 = CrossAttention(dim, context_dim, heads, target)
         self.norm3 = LayerNorm(dim)
         self.ff = FeedForward(dim)
 
-    def __call__(self, x: jax.Array, context: jax.Array) -> jax.Array:
-        normed = self.norm1(x)
-        x = x + self.attn1(normed, normed)
-        x = x + self.attn2(self.norm2(x), context)
+    def __call__(self, x: jax.Array, key_value: jax.Array) -> jax.Array:
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), key_value)
         return x + self.ff(self.norm3(x))
 
 
 class SpatialTransformer(nnx.Module):
     """Transformer blocks over the pixels of a feature map (diffusers' Transformer2DModel)."""
 
-    def __init__(self, dim: int, context_dim: int, heads: int, layers: int, groups: int) -> None:
+    def __init__(self, config: UNetConfig, level: int, target: Target) -> None:
+        dim, heads = config.block_out_channels[level], config.num_attention_heads[level]
         # 1e-6 here, 1e-5 in the resnets: so it was trained.
-        self.norm = GroupNorm(groups, dim, eps=1e-6)
+        self.norm = GroupNorm(config.norm_num_groups, dim, eps=1e-6)
         self.proj_in = Linear(dim, dim)
-        self.transformer_blocks = nnx.List(
-            [TransformerBlock(dim, context_dim, heads) for _ in range(layers)]
+        self.transformer_blocks = make_layers(
+            lambda: TransformerBlock(dim, config.cross_attention_dim, heads, target),
+            config.transformer_layers[level],
+            target,
         )
         self.proj_out = Linear(dim, dim)
 
-    def __call__(self, x: jax.Array, context: jax.Array) -> jax.Array:
+    def keys_values(self, encoder_hidden_states: jax.Array) -> jax.Array:
+        """What the text says to each block, (blocks, prompts, tokens, 2 * dim)."""
+        blocks = self.transformer_blocks
+        if isinstance(blocks, Stacked):
+            each = cast("TransformerBlock", blocks.each)
+            kernels = each.attn2.to_kv.kernel[...]
+            return jnp.einsum("btc,lcd->lbtd", encoder_hidden_states, kernels)
+        return jnp.stack([block.attn2.to_kv(encoder_hidden_states) for block in blocks])
+
+    def __call__(self, x: jax.Array, keys_values: jax.Array) -> jax.Array:
         batch, height, width, channels = x.shape
         tokens = self.proj_in(self.norm(x).reshape(batch, height * width, channels))
-        for block in self.transformer_blocks:
-            tokens = block(tokens, context)
+        tokens = run_layers(
+            self.transformer_blocks,
+            lambda block, tokens, key_value: block(tokens, key_value),
+            tokens,
+            keys_values,
+        )
         return x + self.proj_out(tokens).reshape(x.shape)
 
 
@@ -123,20 +157,10 @@ def _resnet(config: UNetConfig, in_channels: int, out_channels: int) -> ResnetBl
     )
 
 
-def _transformer(config: UNetConfig, level: int) -> SpatialTransformer:
-    return SpatialTransformer(
-        config.block_out_channels[level],
-        config.cross_attention_dim,
-        config.num_attention_heads[level],
-        config.transformer_layers[level],
-        config.norm_num_groups,
-    )
-
-
 class DownBlock(nnx.Module):
     """One level on the way down; hands every layer's output on to the way up."""
 
-    def __init__(self, config: UNetConfig, level: int) -> None:
+    def __init__(self, config: UNetConfig, level: int, target: Target) -> None:
         channels = config.block_out_channels
         out = channels[level]
         layers = range(config.layers_per_block)
@@ -145,18 +169,20 @@ class DownBlock(nnx.Module):
             [_resnet(config, out if layer else before, out) for layer in layers]
         )
         self.attentions = nnx.List(
-            [_transformer(config, level) for _ in layers] if config.down_attention[level] else []
+            [SpatialTransformer(config, level, target) for _ in layers]
+            if config.down_attention[level]
+            else []
         )
         last = level == len(channels) - 1
         self.downsamplers = nnx.List([] if last else [Downsample(out)])
 
-    def __call__(self, x: jax.Array, temb: jax.Array, context: jax.Array) -> list[jax.Array]:
+    def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> list[jax.Array]:
         """The outputs of the layers, the block's own last."""
         outputs = []
         for layer, resnet in enumerate(self.resnets):
             x = resnet(x, temb)
             if self.attentions:
-                x = self.attentions[layer](x, context)
+                x = self.attentions[layer](x, text[layer])
             outputs.append(x)
         for downsampler in self.downsamplers:
             x = downsampler(x)
@@ -167,14 +193,14 @@ class DownBlock(nnx.Module):
 class MidBlock(nnx.Module):
     """Resnet, attention, resnet at the coarsest level."""
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, target: Target) -> None:
         level = len(config.block_out_channels) - 1
         channels = config.block_out_channels[level]
         self.resnets = nnx.List([_resnet(config, channels, channels) for _ in range(2)])
-        self.attentions = nnx.List([_transformer(config, level)])
+        self.attentions = nnx.List([SpatialTransformer(config, level, target)])
 
-    def __call__(self, x: jax.Array, temb: jax.Array, context: jax.Array) -> jax.Array:
-        x = self.attentions[0](self.resnets[0](x, temb), context)
+    def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> jax.Array:
+        x = self.attentions[0](self.resnets[0](x, temb), text[0])
         return self.resnets[1](x, temb)
 
 
@@ -184,7 +210,7 @@ class UpBlock(nnx.Module):
     level  the level of the way down that it mirrors
     """
 
-    def __init__(self, config: UNetConfig, level: int) -> None:
+    def __init__(self, config: UNetConfig, level: int, target: Target) -> None:
         channels = config.block_out_channels
         out, below = channels[level], channels[min(level + 1, len(channels) - 1)]
         count = config.layers_per_block + 1
@@ -198,27 +224,43 @@ class UpBlock(nnx.Module):
         )
         position = len(channels) - 1 - level
         self.attentions = nnx.List(
-            [_transformer(config, level) for _ in skips] if config.up_attention[position] else []
+            [SpatialTransformer(config, level, target) for _ in skips]
+            if config.up_attention[position]
+            else []
         )
         self.upsamplers = nnx.List([Upsample(out)] if level else [])
 
     def __call__(
-        self, x: jax.Array, skips: list[jax.Array], temb: jax.Array, context: jax.Array
+        self, x: jax.Array, skips: list[jax.Array], temb: jax.Array, text: BlockText
     ) -> jax.Array:
         """Takes its layers' skips off the end of `skips`."""
         for layer, resnet in enumerate(self.resnets):
             x = resnet(jnp.concatenate([x, skips.pop()], axis=-1), temb)
             if self.attentions:
-                x = self.attentions[layer](x, context)
+                x = self.attentions[layer](x, text[layer])
         for upsampler in self.upsamplers:
             x = upsampler(x)
         return x
 
 
+class UNetConditioning(NamedTuple):
+    """Everything about a request that is the same in every step, of one prompt or more.
+
+    added     (prompts, temb channels) what prompt and sizes add to the time embedding
+    down, up  what the text says to the attentions of each block, in the order of the way
+    mid       the same of the middle
+    """
+
+    added: jax.Array
+    down: list[BlockText]
+    mid: BlockText
+    up: list[BlockText]
+
+
 class UNet(nnx.Module):
     """diffusers' UNet2DConditionModel as SDXL configures it."""
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, target: Target = PLAIN) -> None:
         channels = config.block_out_channels
         temb_channels = _temb_channels(config)
         self.time_dim = channels[0]
@@ -229,44 +271,56 @@ class UNet(nnx.Module):
             config.projection_class_embeddings_input_dim, temb_channels
         )
         levels = range(len(channels))
-        self.down_blocks = nnx.List([DownBlock(config, level) for level in levels])
-        self.mid_block = MidBlock(config)
-        self.up_blocks = nnx.List([UpBlock(config, level) for level in reversed(levels)])
+        self.down_blocks = nnx.List([DownBlock(config, level, target) for level in levels])
+        self.mid_block = MidBlock(config, target)
+        self.up_blocks = nnx.List([UpBlock(config, level, target) for level in reversed(levels)])
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[0], eps=config.norm_eps)
         self.conv_out = Conv(channels[0], config.out_channels)
 
-    def __call__(
+    def condition(
         self,
-        sample: jax.Array,
-        timestep: jax.Array,
         encoder_hidden_states: jax.Array,
         pooled_prompt_embeds: jax.Array,
         time_ids: jax.Array,
+    ) -> UNetConditioning:
+        """What the steps need of the prompts, computed once.
+
+        encoder_hidden_states  (prompts, tokens, cross_attention_dim)
+        pooled_prompt_embeds   (prompts, pooled_dim)
+        time_ids               f32[prompts, 6] pixels; float32 because bfloat16 rounds odd sizes
+        """
+        prompts, dtype = pooled_prompt_embeds.shape[0], pooled_prompt_embeds.dtype
+        sizes = sinusoidal_embedding(time_ids.reshape(-1), self.size_dim).reshape(prompts, -1)
+        added = jnp.concatenate([pooled_prompt_embeds, sizes.astype(dtype)], axis=-1)
+
+        def texts(attentions: nnx.List[SpatialTransformer]) -> BlockText:
+            return [attention.keys_values(encoder_hidden_states) for attention in attentions]
+
+        return UNetConditioning(
+            self.add_embedding(added),
+            [texts(block.attentions) for block in self.down_blocks],
+            texts(self.mid_block.attentions),
+            [texts(block.attentions) for block in self.up_blocks],
+        )
+
+    def __call__(
+        self, sample: jax.Array, timestep: jax.Array, conditioning: UNetConditioning
     ) -> jax.Array:
         """Predict the noise (or v) in `sample`.
 
-        sample                 (batch, height, width, in_channels)
-        timestep               f32[] in 0..999, the same for the whole batch
-        encoder_hidden_states  (batch, tokens, cross_attention_dim)
-        pooled_prompt_embeds   (batch, pooled_dim)
-        time_ids               f32[batch, 6] pixels; float32 because bfloat16 rounds odd sizes
-        Returns                (batch, height, width, out_channels) in the sample's dtype
+        sample        (batch, height, width, in_channels)
+        timestep      f32[] in 0..999, the same for the whole batch
+        conditioning  of `condition`; the first batch / prompts samples have its first prompt
+        Returns       (batch, height, width, out_channels) in the sample's dtype
         """
-        temb = self._embed_time(sample, timestep, pooled_prompt_embeds, time_ids)
+        time = sinusoidal_embedding(timestep[None], self.time_dim).astype(sample.dtype)
+        images = sample.shape[0] // conditioning.added.shape[0]
+        temb = self.time_embedding(time) + jnp.repeat(conditioning.added, images, axis=0)
         x = self.conv_in(sample)
         skips = [x]
-        for down_block in self.down_blocks:
-            skips += down_block(skips[-1], temb, encoder_hidden_states)
-        x = self.mid_block(skips[-1], temb, encoder_hidden_states)
-        for up_block in self.up_blocks:
-            x = up_block(x, skips, temb, encoder_hidden_states)
+        for down_block, text in zip(self.down_blocks, conditioning.down, strict=True):
+            skips += down_block(skips[-1], temb, text)
+        x = self.mid_block(skips[-1], temb, conditioning.mid)
+        for up_block, text in zip(self.up_blocks, conditioning.up, strict=True):
+            x = up_block(x, skips, temb, text)
         return self.conv_out(nnx.silu(self.conv_norm_out(x)))
-
-    def _embed_time(
-        self, sample: jax.Array, timestep: jax.Array, pooled: jax.Array, time_ids: jax.Array
-    ) -> jax.Array:
-        batch, dtype = sample.shape[0], sample.dtype
-        time = sinusoidal_embedding(timestep[None], self.time_dim).astype(dtype)
-        sizes = sinusoidal_embedding(time_ids.reshape(-1), self.size_dim).reshape(batch, -1)
-        added = jnp.concatenate([pooled, sizes.astype(dtype)], axis=-1)
-        return self.time_embedding(time) + self.add_embedding(added)

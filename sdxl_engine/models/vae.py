@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sdxl_engine.models.attention import self_attention
 from sdxl_engine.models.config import VaeConfig
-from sdxl_engine.models.layers import Conv, GroupNorm, Linear, ResnetBlock, Upsample, attention
+from sdxl_engine.models.layers import Conv, GroupNorm, Linear, ResnetBlock, Upsample
 
 _EPS = 1e-6  # every norm of the VAE; the UNet's resnets have 1e-5
 
@@ -27,15 +28,13 @@ class VaeAttention(nnx.Module):
 
     def __init__(self, channels: int, groups: int) -> None:
         self.group_norm = GroupNorm(groups, channels, eps=_EPS)
-        self.to_q = Linear(channels, channels)
-        self.to_k = Linear(channels, channels)
-        self.to_v = Linear(channels, channels)
+        self.to_qkv = Linear(channels, 3 * channels)
         self.to_out = Linear(channels, channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, height, width, channels = x.shape
         tokens = self.group_norm(x).reshape(batch, height * width, channels)
-        mixed = attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), heads=1)
+        mixed = self_attention(self.to_qkv(tokens), heads=1)
         return x + self.to_out(mixed).reshape(x.shape)
 
 

@@ -295,3 +295,8 @@ async def start(*argv: str, environ: dict[str, str] | None = None) -> asyncio.su
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+def test_a_tpu_that_nobody_knows_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--tpu", "v99:2x2"]) == 2
+    assert "imagine: There is no TPU 'v99:2x2'." in capfd.readouterr().err

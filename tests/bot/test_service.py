@@ -260,7 +260,11 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
         await loopback.wait_commands()
         (command,) = loopback.commands()
     options = {option["name"]: option for option in command["options"]}
-    assert list(options) == ["prompt", "negative_prompt", "seed", "steps", "guidance", "size"]
+    assert list(options) == [
+        *("prompt", "negative_prompt", "seed", "steps", "guidance", "size"),
+        *("sampler", "spacing"),
+    ]
+    assert {"name": "DPM++ 2M", "value": "dpmpp_2m"} in options["sampler"]["choices"]
     assert [choice["value"] for choice in options["size"]["choices"]] == ["64x64", "128x64"]
 
 

@@ -6,7 +6,7 @@
 `count` checks the numbers of parameters against the published ones. `write` makes FOLDER a
 checkpoint in diffusers format, float32, in shards of 2 GB: the UNet (10.3 GB on disk, some 11 GB of
 memory), and with --all also both text encoders, the VAE and small tokenizers, so that the whole
-pipeline can be loaded (14 GB). The JSON files come from tests/goldens/sdxl_base.
+pipeline can be loaded (14 GB). The JSON files come from sdxl_engine/sdxl_base.
 
 FOLDER/oracle.safetensors holds one forward pass, in PyTorch's layouts, all float32 unless said:
 
@@ -37,7 +37,7 @@ from tiny_models import GOLDENS, WORDS_A, enliven, write_tokenizers
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-CONFIGS: Final = GOLDENS / "sdxl_base"
+CONFIGS: Final = GOLDENS.parents[1] / "sdxl_engine" / "sdxl_base"
 SEED: Final = 7
 NUM_TOKENS: Final = 77
 LATENT_SIZE: Final = (32, 32)

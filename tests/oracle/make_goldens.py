@@ -1,11 +1,12 @@
-"""Make the goldens: two tiny SDXL models, Euler schedules, what PyTorch diffusers makes of them.
+"""Make the goldens: two tiny SDXL models, samplers' ways, what PyTorch diffusers makes of them.
 
     make oracle
     .oracle/bin/python tests/oracle/make_goldens.py
 
-writes tests/goldens/tiny_a, tiny_b and euler.* anew; tests/goldens/README.md tells what the arrays
-are. Models that prove nothing are refused: every array is finite and hardly off in float32, the
-images are lively, each kind of negative prompt draws another one, each mistake in traps.py shows.
+writes tests/goldens/tiny_a, tiny_b and samplers.safetensors anew; tests/goldens/README.md tells
+what the arrays are. Models that prove nothing are refused: every array is finite and hardly off in
+float32, the images are lively, each kind of negative prompt draws another one, each mistake in
+traps.py shows.
 """
 
 import json
@@ -14,7 +15,6 @@ from typing import Any, Final
 
 import torch
 from diffusers import StableDiffusionXLPipeline
-from euler import write_euler
 from record import (
     BATCH,
     Arrays,
@@ -26,6 +26,7 @@ from record import (
     vae_arrays,
 )
 from safetensors.torch import save_file
+from samplers import write_samplers
 from tiny_models import TINY_A, TINY_B, Tiny, build, load, save
 from traps import TRAPS
 
@@ -233,7 +234,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(mode=True)
     for tiny in (TINY_A, TINY_B):
         write(tiny)
-    write_euler()
+    write_samplers()
     check_traps((TINY_A, TINY_B))
 
 

@@ -1,95 +1,121 @@
-"""What diffusers' Euler scheduler makes of other settings than the tiny models have."""
+"""The ways diffusers' schedulers take, with a model that says the same whatever it is shown."""
 
-import json
+import sys
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final
 
 import torch
-from diffusers import EulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    TCDScheduler,
+)
+from diffusers.schedulers import AysSchedules
 from record import Arrays, save_copies
 from safetensors.torch import save_file
 from tiny_models import GOLDENS, SCHEDULER
 
-SPACINGS: Final = ("leading", "trailing", "linspace")
-BETAS: Final[dict[str, dict[str, Any]]] = {
-    "scaled_linear": {},  # SDXL's own
-    "linear": {"beta_schedule": "linear", "beta_start": 0.0015, "beta_end": 0.0195},
-}
+EVEN: Final = ("leading", "trailing", "linspace")
 PREDICTION_TYPES: Final = ("epsilon", "v_prediction")
+LINEAR_BETAS: Final = {"beta_schedule": "linear", "beta_start": 0.0015, "beta_end": 0.0195}
 # 48: trailing timesteps fall half-way between whole ones, and diffusers' rounding errors decide.
-NUM_STEPS: Final = (1, 5, 20, 48, 49, 50)
-PATH_STEPS: Final = 20
-PATH_WIDTH: Final = 4
+NUM_STEPS: Final = (1, 2, 5, 20, 48, 49, 50)
+# diffusers' DDIM steps to t - 1000 // steps, whatever its next timestep is; where the two are not
+# the same it goes on from another noise level than it stepped to, which nobody should copy.
+DDIM_STEPS: Final = {"leading": NUM_STEPS, "trailing": (1, 2, 5, 20, 50)}
+AYS_STEPS: Final = 10
+MAX_STEPS: Final = max(NUM_STEPS)
+WIDTH: Final = 4
+
+SAMPLERS: Final[dict[str, tuple[type, dict[str, Any]]]] = {
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler_ancestral": (EulerAncestralDiscreteScheduler, {}),
+    "ddim": (DDIMScheduler, {"clip_sample": False}),
+    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
+    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "lcm": (LCMScheduler, {}),
+    "tcd": (TCDScheduler, {}),
+}
 
 
-def write_euler() -> None:
-    """Write `euler.safetensors` and, to tell the settings of each case, `euler.json`."""
-    schedules = {
-        f"{spacing}.{betas}.{num_steps}": {
-            "scheduler": {**SCHEDULER, **BETAS[betas], "timestep_spacing": spacing},
-            "num_inference_steps": num_steps,
-        }
-        for spacing, betas, num_steps in product(SPACINGS, BETAS, NUM_STEPS)
-    }
-    paths = {
-        f"{prediction_type}.{spacing}": {
-            "scheduler": {
-                **SCHEDULER,
-                "timestep_spacing": spacing,
-                "prediction_type": prediction_type,
-            },
-            "num_inference_steps": PATH_STEPS,
-        }
-        for prediction_type, spacing in product(PREDICTION_TYPES, SPACINGS)
-    }
+def write_samplers() -> None:
+    """Write `samplers.safetensors`; the name of each case says its settings."""
     draw = torch.Generator().manual_seed(0)
-    noise = torch.randn(PATH_WIDTH, generator=draw)
-    outputs = torch.randn(PATH_STEPS, PATH_WIDTH, generator=draw)
-    arrays = {"path.noise": noise, "path.outputs": outputs}
-    for name, case in schedules.items():
-        arrays |= _schedule(f"schedule.{name}", **case)
-    for name, case in paths.items():
-        arrays |= _path(f"path.{name}", noise, outputs, **case)
-    save_file(save_copies(arrays), GOLDENS / "euler.safetensors")
-    text = json.dumps({"schedules": schedules, "paths": paths}, indent=2)
-    (GOLDENS / "euler.json").write_text(text + "\n", encoding="utf-8")
+    noises = torch.randn(MAX_STEPS + 1, WIDTH, generator=draw)
+    outputs = torch.randn(MAX_STEPS, WIDTH, generator=draw)
+    arrays = {"noises": noises, "outputs": outputs}
+    for case in _cases():
+        name = ".".join(map(str, case.values()))
+        arrays |= _follow(name, noises, outputs, **case)
+    save_file(save_copies(arrays), GOLDENS / "samplers.safetensors")
 
 
-def _ready(settings: dict[str, Any], num_inference_steps: int) -> EulerDiscreteScheduler:
-    scheduler = EulerDiscreteScheduler(**settings)
-    scheduler.set_timesteps(num_inference_steps)
-    return scheduler
+def _cases() -> Iterator[dict[str, Any]]:
+    for prediction_type, betas, (sampler, spacing, num_steps) in product(
+        PREDICTION_TYPES, ("scaled_linear", "linear"), _ways()
+    ):
+        if betas == "scaled_linear" or (sampler, prediction_type) == ("euler", "epsilon"):
+            yield {
+                "sampler": sampler,
+                "spacing": spacing,
+                "num_inference_steps": num_steps,
+                "prediction_type": prediction_type,
+                "beta_schedule": betas,
+            }
 
 
-def _schedule(name: str, *, scheduler: dict[str, Any], num_inference_steps: int) -> Arrays:
-    ready = _ready(scheduler, num_inference_steps)
-    return {
-        f"{name}.sigmas": ready.sigmas,
-        f"{name}.timesteps": ready.timesteps,
-        f"{name}.init_noise_sigma": torch.as_tensor(ready.init_noise_sigma),
-    }
+def _ways() -> Iterator[tuple[str, str | None, int]]:
+    for sampler in ("euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde"):
+        yield from product([sampler], EVEN, NUM_STEPS)
+    for sampler in ("euler", "dpmpp_2m", "dpmpp_2m_sde"):
+        # One level cannot be spread; diffusers divides by zero there.
+        yield from product([sampler], ["karras"], NUM_STEPS[1:])
+    for spacing, counts in DDIM_STEPS.items():
+        yield from product(["ddim"], [spacing], counts)
+    yield from product(["lcm", "tcd"], [None], NUM_STEPS)
+    yield "euler", "ays", AYS_STEPS
 
 
-def _path(
+def _follow(
     name: str,
-    noise: torch.Tensor,
+    noises: torch.Tensor,
     outputs: torch.Tensor,
     *,
-    scheduler: dict[str, Any],
+    sampler: str,
+    spacing: str | None,
     num_inference_steps: int,
+    prediction_type: str,
+    beta_schedule: str,
 ) -> Arrays:
-    """A whole way through the noise, with a model that says the same whatever it is shown."""
-    ready = _ready(scheduler, num_inference_steps)
-    x = noise * ready.init_noise_sigma
-    inputs, estimates, samples = [], [], []
-    for timestep, output in zip(ready.timesteps, outputs, strict=True):
-        inputs.append(ready.scale_model_input(x, timestep))
-        step = ready.step(output, timestep, x)
-        estimates.append(step.pred_original_sample)
-        x = step.prev_sample
-        samples.append(x)
+    """What the model is told and shown at each step, and the sample at the end."""
+    kind, settings = SAMPLERS[sampler]
+    settings = {**SCHEDULER, "prediction_type": prediction_type, **settings}
+    if spacing in EVEN:
+        settings["timestep_spacing"] = spacing
+    elif spacing is not None:
+        settings["timestep_spacing"] = "linspace"  # of their own three the one that spans all
+    if spacing == "karras":
+        settings["use_karras_sigmas"] = True
+    if beta_schedule == "linear":
+        settings |= LINEAR_BETAS
+    scheduler = kind(**settings)
+    if spacing == "ays":
+        scheduler.set_timesteps(sigmas=AysSchedules["StableDiffusionXLSigmas"])
+    else:
+        scheduler.set_timesteps(num_inference_steps)
+    x = noises[0] * scheduler.init_noise_sigma
+    inputs = []
+    for step, timestep in enumerate(scheduler.timesteps):
+        inputs.append(scheduler.scale_model_input(x, timestep))
+        # Every scheduler draws its noise by this one function.
+        sys.modules[kind.__module__].randn_tensor = lambda *_, step=step, **__: noises[step + 1]
+        x = scheduler.step(outputs[step], timestep, x).prev_sample
     return {
+        f"{name}.timesteps": scheduler.timesteps.float(),
         f"{name}.inputs": torch.stack(inputs),
-        f"{name}.denoised": torch.stack(estimates),
-        f"{name}.samples": torch.stack(samples),
+        f"{name}.sample": x,
     }

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from sdxl_engine import CheckpointError, SdxlPipeline
 from sdxl_engine.checkpoint import (
-    expected_tensors,
+    expected_parameters,
     find_model,
     load_part,
     part_files,
@@ -163,7 +163,8 @@ def test_loading_holds_one_tensor_at_a_time(tmp_path: Path):
     network = Autoencoder(config)
     weights = {
         tensor.name: np.ones(tensor.shape, np.float32)
-        for tensor in expected_tensors("vae", network)
+        for parameter in expected_parameters("vae", network)
+        for tensor in parameter
     }
     (tmp_path / "vae").mkdir()
     save_file(weights, tmp_path / VAE)
@@ -191,7 +192,7 @@ def test_old_names_of_the_vae_are_read(folder: Path):
     assert any(".query." in name for name in read_header(folder / VAE))
     network = Autoencoder(SdxlConfig.load(folder).vae)
     state = load_part(folder, "vae", network, dtype=np.float32, place=jnp.asarray)
-    assert len(nnx.to_flat_state(state)) == len(expected_tensors("vae", network))
+    assert len(nnx.to_flat_state(state)) == len(expected_parameters("vae", network))
 
 
 def test_half_files_are_preferred_when_half_is_asked_for():
@@ -242,7 +243,7 @@ def test_shards_of_the_fp16_variant(folder: Path):
         ]
     network = UNet(SdxlConfig.load(folder).unet)
     state = load_part(folder, "unet", network, dtype=np.float32, place=jnp.asarray)
-    assert len(nnx.to_flat_state(state)) == len(expected_tensors("unet", network))
+    assert len(nnx.to_flat_state(state)) == len(expected_parameters("unet", network))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdxl_engine import CheckpointError, samplers
+from sdxl_engine.checkpoint import sdxl_base
 from sdxl_engine.models.config import (
     SchedulerConfig,
     SdxlConfig,
@@ -20,7 +21,7 @@ from sdxl_engine.models.config import (
     VaeConfig,
 )
 from sdxl_engine.models.json_reader import parse_json
-from sdxl_engine.request import MAX_INFERENCE_STEPS
+from sdxl_engine.request import MAX_INFERENCE_STEPS, SAMPLERS
 from tests.sdxl_engine.conftest import GOLDENS
 
 INDEX = "model_index.json"
@@ -47,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 def published(name: str) -> dict[str, Any]:
     """A file of stabilityai/stable-diffusion-xl-base-1.0."""
-    data: dict[str, Any] = json.loads((GOLDENS / "sdxl_base" / name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads((sdxl_base() / name).read_text(encoding="utf-8"))
     return data
 
 
@@ -250,7 +251,7 @@ def test_sdxl_turbo_is_drawn_on_its_schedule():
     assert config == SchedulerConfig(
         1000, 0.00085, 0.012, "scaled_linear", "epsilon", "trailing", 1
     )
-    assert list(samplers.spaced_timesteps(config, 1)) == [999]
+    assert list(samplers.spaced_timesteps(config, config.timestep_spacing, 1)) == [999]
 
 
 def test_a_samplers_choices_are_not_the_models():
@@ -374,10 +375,11 @@ betas = st.floats(-12.5, -1).map(lambda exponent: 10**exponent)
     st.sampled_from(["linear", "scaled_linear"]),
     st.sampled_from(["leading", "trailing", "linspace"]),
     st.sampled_from(["epsilon", "v_prediction"]),
+    st.sampled_from(sorted(SAMPLERS)),
     st.integers(1, MAX_INFERENCE_STEPS),
 )
 def test_a_schedule_that_loads_has_finite_coefficients(
-    start: float, end: float, curve: str, spacing: str, prediction: str, steps: int
+    start: float, end: float, curve: str, spacing: str, prediction: str, sampler: str, steps: int
 ):
     data = {
         "beta_start": start,
@@ -390,6 +392,6 @@ def test_a_schedule_that_loads_has_finite_coefficients(
         config = SchedulerConfig.from_json(SCHEDULER, data)
     except CheckpointError:
         return
-    schedule = samplers.euler(config, steps)
+    schedule = samplers.make_schedule(config, sampler, None, steps)
     assert np.isfinite(schedule.table).all()
     assert np.isfinite(schedule.initial_sigma)

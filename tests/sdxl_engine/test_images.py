@@ -19,6 +19,8 @@ def test_describe_is_the_form_that_other_tools_read():
         "a cat\nNegative prompt: dogs\n"
         "Steps: 30, Sampler: Euler, CFG scale: 6.5, Seed: 7, Size: 1024x768, Model: doodle"
     )
+    karras = ImageRequest("a cat", sampler="dpmpp_2m", spacing="karras")
+    assert "Sampler: DPM++ 2M, Schedule type: Karras, CFG" in describe(karras, model="doodle")
     forged = describe(ImageRequest("a cat\nSteps: 1, Seed: 99"), model="doodle")
     assert [line.split(":")[0] for line in forged.splitlines()] == ["a cat Steps", "Steps"]
     assert "Negative" not in describe(ImageRequest("a cat"), model="doodle")

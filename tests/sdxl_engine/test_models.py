@@ -1,19 +1,23 @@
 """Each network against PyTorch diffusers and transformers, layer by layer."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.experimental.pallas import tpu as pltpu
 
-from sdxl_engine.checkpoint import load_part
+from sdxl_engine.checkpoint import expected_parameters, load_part, sdxl_base
+from sdxl_engine.models.attention import attention, cross_attention, self_attention
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.config import SdxlConfig
-from sdxl_engine.models.layers import attention, sinusoidal_embedding
-from sdxl_engine.models.unet import UNet
+from sdxl_engine.models.layers import PLAIN, Target, sinusoidal_embedding
+from sdxl_engine.models.unet import UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs import Networks
-from tests.sdxl_engine.conftest import GOLDENS, Array, Golden, assert_within
+from tests.sdxl_engine.conftest import Array, Golden, assert_within
 
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides
 
@@ -23,9 +27,25 @@ def load(golden: Golden, part: str, network: nnx.Module) -> nnx.Module:
     return nnx.merge(nnx.graphdef(network), state)
 
 
+STACKED = Target(stacked=True)  # as on a TPU: equal layers are one loop
+
+
+@pytest.fixture(scope="module", params=[PLAIN, STACKED], ids=["apart", "stacked"])
+def target(request: pytest.FixtureRequest) -> Target:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def unet(golden: Golden) -> UNet:
-    return load(golden, "unet", UNet(golden.config.unet))
+def unet(golden: Golden, target: Target) -> UNet:
+    return load(golden, "unet", UNet(golden.config.unet, target))
+
+
+def condition(golden: Golden, unet: UNet) -> UNetConditioning:
+    return unet.condition(
+        jnp.asarray(golden["unet.encoder_hidden_states"]),
+        jnp.asarray(golden["unet.text_embeds"]),
+        jnp.asarray(golden["unet.time_ids"]),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +53,10 @@ def vae(golden: Golden) -> Autoencoder:
     return load(golden, "vae", Autoencoder(golden.config.vae))
 
 
-def check_text_encoder(golden: Golden, part: str, token_ids: Array, case: str) -> None:
-    encoder = load(golden, part, TextEncoder(getattr(golden.config, part)))
+def check_text_encoder(
+    golden: Golden, part: str, token_ids: Array, case: str, target: Target
+) -> None:
+    encoder = load(golden, part, TextEncoder(getattr(golden.config, part), target))
     encoding = jax.jit(encoder)(jnp.asarray(token_ids))
     assert_within(encoding.penultimate, golden[f"{case}.penultimate"], TOLERANCE)
     assert_within(encoding.last, golden[f"{case}.last_hidden_state"], TOLERANCE)
@@ -42,9 +64,9 @@ def check_text_encoder(golden: Golden, part: str, token_ids: Array, case: str) -
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
-def test_text_encoder(golden: Golden, part: str):
+def test_text_encoder(golden: Golden, part: str, target: Target):
     tokenizer = part.replace("text_encoder", "tokenizer")
-    check_text_encoder(golden, part, golden[f"{tokenizer}.token_ids"], part)
+    check_text_encoder(golden, part, golden[f"{tokenizer}.token_ids"], part, target)
 
 
 # tiny_a has the old end token id, 2, and no such ids.
@@ -52,7 +74,8 @@ def test_text_encoder(golden: Golden, part: str):
 @pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
 def test_text_encoder_with_ids_above_the_end_token(golden: Golden, part: str):
     """Where tokens were added after the end token, the largest id is not the end."""
-    check_text_encoder(golden, part, golden[f"{part}_added.token_ids"], f"{part}_added")
+    token_ids = golden[f"{part}_added.token_ids"]
+    check_text_encoder(golden, part, token_ids, f"{part}_added", PLAIN)
 
 
 @pytest.mark.parametrize("case", ["unet", "unet_fraction"])
@@ -60,9 +83,7 @@ def test_unet(golden: Golden, unet: UNet, case: str):
     output = jax.jit(unet)(
         jnp.asarray(golden.nhwc(f"{case}.sample")),
         jnp.asarray(golden[f"{case}.timestep"]),
-        jnp.asarray(golden["unet.encoder_hidden_states"]),
-        jnp.asarray(golden["unet.text_embeds"]),
-        jnp.asarray(golden["unet.time_ids"]),
+        condition(golden, unet),
     )
     assert_within(output, golden.nhwc(f"{case}.output"), TOLERANCE)
 
@@ -70,21 +91,21 @@ def test_unet(golden: Golden, unet: UNet, case: str):
 def test_unet_blocks(golden: Golden, unet: UNet):
     """Each block on the oracle's own inputs, so that a failure names the block."""
     temb = jnp.asarray(golden["unet.inside.time_embedding"] + golden["unet.inside.add_embedding"])
-    context = jnp.asarray(golden["unet.encoder_hidden_states"])
+    text = condition(golden, unet)
     x = jnp.asarray(golden.nhwc("unet.inside.conv_in"))
     assert_within(unet.conv_in(jnp.asarray(golden.nhwc("unet.sample"))), np.asarray(x), TOLERANCE)
     skips = [x]
     for level, block in enumerate(unet.down_blocks):
-        skips += block(x, temb, context)
+        skips += block(x, temb, text.down[level])
         expected = golden.nhwc(f"unet.inside.down_blocks.{level}")
         assert_within(skips[-1], expected, TOLERANCE)
         x = jnp.asarray(expected)
     expected = golden.nhwc("unet.inside.mid_block")
-    assert_within(unet.mid_block(x, temb, context), expected, TOLERANCE)
+    assert_within(unet.mid_block(x, temb, text.mid), expected, TOLERANCE)
     for position, block in enumerate(unet.up_blocks):
         x = jnp.asarray(expected)
         expected = golden.nhwc(f"unet.inside.up_blocks.{position}")
-        assert_within(block(x, skips, temb, context), expected, TOLERANCE)
+        assert_within(block(x, skips, temb, text.up[position]), expected, TOLERANCE)
 
 
 def test_vae_encode(golden: Golden, vae: Autoencoder):
@@ -113,16 +134,22 @@ def test_vae_blocks(golden: Golden, vae: Autoencoder):
     assert_within(mixed, golden.nhwc("vae.inside.decoder.mid_block"), TOLERANCE)
 
 
-def test_full_size_parameter_counts():
-    networks = Networks.build(SdxlConfig.load(GOLDENS / "sdxl_base"))
+def test_full_size_parameter_counts(target: Target):
+    """As the checkpoint counts them: the engine sums some up in advance."""
+    networks = Networks.build(SdxlConfig.load(sdxl_base()), target)
 
-    def count(network: nnx.Module) -> int:
-        return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, nnx.Param)))
+    def count(part: str, prefix: str = "") -> int:
+        return sum(
+            math.prod(tensor.shape)
+            for parameter in expected_parameters(part, getattr(networks, part))
+            for tensor in parameter
+            if tensor.name.startswith(prefix)
+        )
 
-    assert count(networks.unet) == 2_567_463_684
-    assert count(networks.text_encoder) == 123_060_480
-    assert count(networks.text_encoder_2) == 694_659_840
-    assert count(networks.vae.decoder) == 49_490_179
+    assert count("unet") == 2_567_463_684
+    assert count("text_encoder") == 123_060_480
+    assert count("text_encoder_2") == 694_659_840
+    assert count("vae", "decoder.") == 49_490_179
 
 
 # Measured: 0.0217 and 0.0129 of the deviation.
@@ -137,7 +164,12 @@ def test_bfloat16_follows_float32(golden: Golden, bound: float):
         state = load_part(
             golden.folder, "unet", UNet(golden.config.unet), dtype=dtype, place=jnp.asarray
         )
-        output = jax.jit(lambda state, *inputs: nnx.merge(definition, state)(*inputs))(
+
+        def forward(state, sample, timestep, *inputs):
+            unet = nnx.merge(definition, state)
+            return unet(sample, timestep, unet.condition(*inputs))
+
+        output = jax.jit(forward)(
             state,
             jnp.asarray(golden.nhwc("unet.sample"), dtype),
             jnp.asarray(golden["unet.timestep"]),
@@ -176,6 +208,31 @@ def test_attention_is_the_formula():
         weights = np.exp(query[..., head] @ key[..., head].swapaxes(1, 2) / 2)
         weights /= weights.sum(axis=-1, keepdims=True)
         assert_within(mixed[..., head], weights @ value[..., head], 1e-5)
+
+
+# Two heads in 128 columns as in SDXL, one, and four; tokens that fill no block.
+@pytest.mark.parametrize(("heads", "dim"), [(4, 64), (2, 128), (8, 32)])
+@pytest.mark.parametrize("tokens", [300, 16])
+def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int):
+    draw = np.random.default_rng(2)
+    qkv = jnp.asarray(draw.standard_normal((2, tokens, 3 * heads * dim)), jnp.float32)
+    key_value = jnp.asarray(draw.standard_normal((2, 77, 2 * heads * dim)), jnp.float32)
+    query = qkv[..., : heads * dim]
+    for attend, given in ((self_attention, (qkv,)), (cross_attention, (query, key_value))):
+        expected = attend(*given, heads=heads)
+        with pltpu.force_tpu_interpret_mode():
+            mixed = attend(*given, heads=heads, kernel="pallas")
+        assert_within(mixed, np.asarray(expected), 5e-6)
+
+
+def test_attention_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
+    draw = np.random.default_rng(3)
+    qkv = jnp.asarray(draw.standard_normal((2, 36, 3 * 8)), jnp.float32)
+    whole = self_attention(qkv, heads=2)
+    monkeypatch.setattr("sdxl_engine.models.attention._MAX_SCORES_BYTES", 4_000)
+    jaxpr = str(jax.make_jaxpr(lambda qkv: self_attention(qkv, heads=2))(qkv))
+    assert "scan" in jaxpr
+    assert_within(self_attention(qkv, heads=2), np.asarray(whole), 1e-6)
 
 
 @pytest.mark.parametrize("dim", [6, 256, 320])

@@ -1,5 +1,6 @@
 """The whole pipeline: against diffusers' own, over devices, and without a compile after warm-up."""
 
+import random
 from collections.abc import Iterator
 
 import jax
@@ -7,7 +8,16 @@ import numpy as np
 import pytest
 
 from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeline
-from tests.sdxl_engine.conftest import Golden, assert_within
+from sdxl_engine.pipeline import _segments
+from sdxl_engine.preview import preview_factors
+from sdxl_engine.request import (
+    MAX_INFERENCE_STEPS,
+    MAX_SEED,
+    OWN_SPACING_SAMPLERS,
+    SAMPLERS,
+    SPACINGS,
+)
+from tests.sdxl_engine.conftest import Array, Golden, assert_within
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
 
@@ -41,13 +51,13 @@ def golden_request(golden: Golden, case: str, **changes: object) -> ImageRequest
 def test_twenty_steps(golden: Golden, pipeline: SdxlPipeline, case: str):
     guidance = {"guidance_scale": 1.0} if case == "unguided" else {}
     request = golden_request(golden, case, **guidance)
-    for step, latents in pipeline.denoise(request, latents=golden.nhwc("run.noise")):
-        if case == "none" and step:
+    for step, sample in pipeline.denoise(request, latents=golden.nhwc("run.noise")):
+        if case == "none":
             expected = golden["run.none.steps"][step - 1].transpose(0, 2, 3, 1)
-            assert_within(latents, expected, 1e-3)
+            assert_within(sample.latents, expected, 1e-3)
     assert step == request.num_inference_steps
-    assert_within(latents, golden.nhwc(f"run.{case}.latents"), 1e-3)
-    pixels = pipeline.decode(request, latents)
+    assert_within(sample.latents, golden.nhwc(f"run.{case}.latents"), 1e-3)
+    pixels = pipeline.decode(request, sample.latents)
     oracle = np.round(golden[f"run.{case}.images"] * 255)
     assert np.abs(pixels - oracle).max() <= 1
 
@@ -55,8 +65,8 @@ def test_twenty_steps(golden: Golden, pipeline: SdxlPipeline, case: str):
 def test_no_negative_prompt_is_not_the_empty_one(golden: Golden, pipeline: SdxlPipeline):
     finals = []
     for case in ("none", "empty"):
-        *_, (_, latents) = pipeline.denoise(golden_request(golden, case))
-        finals.append(np.asarray(latents))
+        *_, (_, sample) = pipeline.denoise(golden_request(golden, case))
+        finals.append(np.asarray(sample.latents))
     assert np.abs(finals[0] - finals[1]).max() > 1e-2
 
 
@@ -71,27 +81,103 @@ def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: Sdx
     assert images[0].rgb != images[1].rgb
 
 
+# One model suffices: it is a matter of shapes and dtypes.
+@pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+@pytest.mark.timeout(300)
 def test_nothing_compiles_after_warm_up(
     golden: Golden, pipeline: SdxlPipeline, compiles: CompileCounter
 ):
     # The listener hears a compile when there is one.
     jax.jit(lambda x: x * 3)(np.float32(golden.config.unet.sample_size))
     assert compiles.count == 1
-    negatives = [None, "", "red", "green square"]
-    for index in range(20):
+    draw = random.Random(0)
+    seen = set()
+    for _ in range(200):
+        sampler = draw.choice(sorted(SAMPLERS))
+        own = sampler in OWN_SPACING_SAMPLERS
         request = golden_request(
             golden,
             "none",
-            prompt="big " * (index % 4) + f"circle {index}",
-            negative_prompt=negatives[index % len(negatives)],
-            seed=index * 214_748_363,
-            guidance_scale=[0, 1, 1.5, 5, 7.5, 20][index % 6],
-            num_inference_steps=1 + index,
-            num_images=1 + index % 2,
+            prompt=" ".join(draw.choices(["big", "red", "circle", "star"], k=draw.randint(1, 4))),
+            negative_prompt=draw.choice([None, "", "red", "green square"]),
+            seed=draw.randint(0, MAX_SEED),
+            guidance_scale=draw.choice([0, 1, 1.5, 5, 7.5, 20, draw.uniform(0, 20)]),
+            guidance_rescale=draw.choice([0, 0, 0.7, 1]),
+            guidance_interval=draw.choice([(0, 1), (0.2, 0.8), (0, 0), (0.5, 0.55)]),
+            sampler=sampler,
+            spacing=None if own else draw.choice([None, *SPACINGS]),
+            # Each order of magnitude alike: many steps tell no more than few and take longer.
+            num_inference_steps=round(MAX_INFERENCE_STEPS ** draw.random()),
+            num_images=draw.randint(1, 2),
         )
-        *_, last = pipeline.generate(request)
+        *_, last = pipeline.generate(request, previews=draw.random() < 0.5)
         assert len(last.images) == request.num_images
+        seen.add((sampler, request.spacing))
+    assert {sampler for sampler, _ in seen} == set(SAMPLERS)
+    assert {spacing for _, spacing in seen} == {None, *SPACINGS}
     assert compiles.count == 1
+
+
+def test_guidance_within_an_interval(golden: Golden, pipeline: SdxlPipeline):
+    """Inside it the guided steps, outside those without: each end is what one of the two draws."""
+
+    def draw(**changes: object) -> Array:
+        request = golden_request(golden, "real", num_inference_steps=10, **changes)
+        *_, (step, sample) = pipeline.denoise(request)
+        assert step == 10
+        return np.asarray(sample.latents)
+
+    guided, unguided = draw(), draw(guidance_scale=1.0)
+    assert np.array_equal(draw(guidance_interval=(0.3, 0.3)), unguided)
+    assert np.array_equal(draw(guidance_interval=(0.0, 1.0)), guided)
+    partly = draw(guidance_interval=(0.2, 0.6))
+    assert not np.array_equal(partly, guided)
+    assert not np.array_equal(partly, unguided)
+    # Guidance of exactly 1 takes the other program and comes to the same.
+    assert_within(draw(guidance_scale=1.0 + 1e-7), unguided, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("guides", "total", "interval", "expected"),
+    [
+        (5.0, 4, (0.0, 1.0), [(0, 1, True), (1, 2, True), (2, 3, True), (3, 4, True)]),
+        (1.0, 2, (0.0, 1.0), [(0, 1, False), (1, 2, False)]),
+        (5.0, 1, (0.0, 1.0), [(0, 1, True)]),
+        (5.0, 3, (0.4, 1.0), [(0, 1, False), (1, 2, True), (2, 3, True)]),
+        (5.0, 40, (0.26, 0.3), [(8, 10, False), (10, 12, True), (12, 16, False)]),
+    ],
+)
+def test_segments_break_where_guidance_begins_and_ends(
+    guides: float, total: int, interval: tuple[float, float], expected: list[tuple[int, int, bool]]
+):
+    request = ImageRequest(
+        "any", guidance_scale=guides, num_inference_steps=total, guidance_interval=interval
+    )
+    segments = list(_segments(request))
+    assert [first for first, _, _ in segments] == [0, *(last for _, last, _ in segments[:-1])]
+    assert segments[-1][1] == total
+    assert set(expected) <= set(segments)
+
+
+def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline):
+    request = golden_request(golden, "none")
+    *early, last = pipeline.generate(request, previews=True)
+    assert early[0].previews == ()
+    factor = golden.config.vae.scale_factor
+    for progress in early[1:]:
+        assert len(progress.previews) == request.num_images
+        for preview in progress.previews:
+            assert preview.width_px == request.width_px // factor
+            assert len(preview.rgb) == preview.width_px * preview.height_px * 3
+    # The last estimate is the image: its preview is the linear map of the final latents.
+    *_, (_, sample) = pipeline.denoise(request)
+    factors = preview_factors(golden.folder, 4)
+    colours = np.asarray(sample.latents) @ factors[:4] + factors[4]
+    levels = np.round((colours.clip(-1, 1) / 2 + 0.5) * 255).astype(np.uint8)
+    for shown, expected in zip(early[-1].previews, levels, strict=True):
+        drawn = np.frombuffer(shown.rgb, np.uint8).reshape(expected.shape)
+        assert np.abs(drawn.astype(int) - expected).max() <= 1
+    assert last.previews == ()
 
 
 def test_image_k_is_the_same_alone_and_in_company(golden: Golden, pipeline: SdxlPipeline):
@@ -109,18 +195,28 @@ def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline):
     assert len(drawn) == 2 * len(seeds)
 
 
-# One model suffices: four compilations each is what this costs.
+# One model suffices: three compilations each is what this costs.
 @pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+@pytest.mark.timeout(300)
 def test_the_number_of_devices_changes_nothing(golden: Golden):
     pictures = {}
-    for devices in (1, 2, 4, 8):
+    for devices in (1, 4, 8):  # the last has two for each image, one a half of guidance
         pipeline = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:devices])
         size = golden.facts["run"]["width_px"], golden.facts["run"]["height_px"]
         pipeline.warm_up([size], num_images=4)
-        request = golden_request(golden, "real", seed=11, num_images=4, num_inference_steps=6)
+        request = golden_request(
+            golden,
+            "real",
+            seed=11,
+            num_images=4,
+            num_inference_steps=6,
+            sampler="euler_ancestral",
+            guidance_rescale=0.5,
+            guidance_interval=(0.0, 0.7),
+        )
         *_, last = pipeline.generate(request)
         pictures[devices] = np.array([list(image.rgb) for image in last.images])
-    for devices in (2, 4, 8):
+    for devices in (4, 8):
         # Other batch sizes sum in another order: the last of 8 bits may differ, nothing more.
         assert np.abs(pictures[devices] - pictures[1]).max() <= 1
 
@@ -156,8 +252,8 @@ def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: Sdxl
     with pytest.raises(DrawError, match="no picture"):
         list(pipeline.generate(request, latents=noise))
     # Only the images that were asked for count.
-    *_, (_, latents) = pipeline.denoise(golden_request(golden, "none", num_images=1))
-    assert len(pipeline.decode(golden_request(golden, "none", num_images=1), latents)) == 1
+    *_, (_, sample) = pipeline.denoise(golden_request(golden, "none", num_images=1))
+    assert len(pipeline.decode(golden_request(golden, "none", num_images=1), sample.latents)) == 1
 
 
 def test_nothing_is_warm_before_warm_up(golden: Golden):

@@ -51,6 +51,12 @@ def test_emoji_and_every_script_are_welcome(prompt: str):
         ("guidance_scale", 20.1),
         ("guidance_scale", "5"),
         ("guidance_scale", True),
+        ("guidance_rescale", 1.01),
+        ("guidance_interval", (0.5, 1.5)),
+        ("guidance_interval", (0.6, 0.4)),
+        ("sampler", "heun"),
+        ("sampler", "x" * 1000),
+        ("spacing", "beta"),
         ("num_inference_steps", 0),
         ("num_inference_steps", 51),
         ("num_inference_steps", 20.0),
@@ -88,3 +94,9 @@ def test_any_text_is_a_size_or_an_error(text: str):
 def test_any_prompt_is_kept_as_it_is_or_refused(prompt: str):
     with suppress(InvalidRequestError):
         assert ImageRequest(prompt).prompt == prompt
+
+
+@pytest.mark.parametrize("sampler", ["lcm", "tcd"])
+def test_a_distilled_sampler_has_its_own_spacing(sampler: str):
+    assert ImageRequest("a cat", sampler=sampler).spacing is None
+    assert "Leave the spacing out" in refusal(sampler=sampler, spacing="karras")

@@ -1,0 +1,91 @@
+"""Compiled programs on disk, so that a second start compiles nothing.
+
+jax keeps them, each under a hash of everything that it was made from: the program with its shapes
+and shardings, the compiler's version and flags, the kind and number of devices. What is ours here:
+a compiled program is code, so the folder must be the owner's alone; programs for one processor are
+not tried on another; and a damaged file is thrown away, where jax would pass over it and compile,
+but never write it again.
+"""
+
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import stat
+import zlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import jax
+
+log = logging.getLogger(__name__)
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
+_CPU_FACTS: Final = Path("/proc/cpuinfo")
+
+
+def use_program_cache(folder: Path) -> bool:
+    """Keep compiled programs in `folder` from now on, for the whole process.
+
+    Makes the folder, readable by its owner alone. Returns False, with a word in the log, where it
+    cannot be made or is open to others: then everything is compiled at each start, as before.
+    """
+    own = folder / _machine()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(stat.S_IRWXU)
+        # The folders of other versions will not be read again.
+        for other in folder.iterdir():
+            if other != own and other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other, ignore_errors=True)
+        own.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+        if fault := _fault(folder) or _fault(own):
+            log.warning("compiled programs are not kept: %s", fault)
+            return False
+        for path in own.iterdir():
+            if not _is_whole(path):
+                log.info("a damaged program is compiled again: %s", path.name)
+                path.unlink()
+    except OSError as error:
+        log.warning("compiled programs are not kept: %s: %s", folder, error.strerror)
+        return False
+    jax.config.update("jax_compilation_cache_dir", str(own))
+    # Everything, however quick: a program that is left out is compiled at each start.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return True
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether jax can read a file that it wrote: zlib's data ends with a checksum."""
+    data = path.read_bytes()
+    if data.startswith(_ZSTANDARD):  # only where somebody installed zstandard, which checks itself
+        return True
+    try:
+        zlib.decompress(data)
+    except zlib.error:
+        return False
+    return True
+
+
+def _fault(folder: Path) -> str:
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode):
+        return f"{folder} is not a folder"
+    if facts.st_uid != os.getuid():
+        return f"{folder} belongs to somebody else"
+    if stat.S_IMODE(facts.st_mode) & _OTHERS:
+        return f"{folder} is open to others"
+    return ""
+
+
+def _machine() -> str:
+    """Names what compiled programs depend on beside what jax looks at: a CPU's instructions."""
+    facts = [platform.machine(), version("jax"), version("jaxlib")]
+    if _CPU_FACTS.exists():
+        lines = _CPU_FACTS.read_text(encoding="utf-8", errors="replace").splitlines()
+        facts += sorted({line for line in lines if line.startswith(("flags", "model name"))})
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
