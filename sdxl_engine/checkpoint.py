@@ -226,9 +226,9 @@ _RENAMES: Final[Renames] = {
     ),
 }
 # The key that stands for the number of a layer where equal layers are stacked (models/layers.py).
-STACKED: Final = "each"
+_STACKED: Final = "each"
 # Linears that the engine multiplies at once: ours, and theirs in the order of its columns.
-FUSED: Final[Mapping[str, tuple[str, ...]]] = {
+_FUSED: Final[Mapping[str, tuple[str, ...]]] = {
     "to_qkv": ("to_q", "to_k", "to_v"),
     "to_kv": ("to_k", "to_v"),
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
@@ -281,7 +281,7 @@ class ExpectedParameter:
     def assemble(self, read: Callable[[str], Array], dtype: npt.DTypeLike) -> Array:
         """The parameter from its tensors, of which one at a time is held."""
         whole = np.empty(self.shape, dtype)
-        layers = whole if STACKED in self.path else whole[None]
+        layers = whole if _STACKED in self.path else whole[None]
         for layer, parts in zip(layers, self.pieces, strict=True):
             slots = np.split(layer, len(parts), axis=-1)
             for slot, tensor in zip(slots, parts, strict=True):
@@ -302,9 +302,9 @@ def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParamete
     for keys, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
         path = tuple(map(str, keys))
         shape = tuple(leaf.shape)
-        layers = shape[0] if STACKED in path else 1
-        own = shape[1:] if STACKED in path else shape
-        names = FUSED.get(path[-2], (path[-2],))
+        layers = shape[0] if _STACKED in path else 1
+        own = shape[1:] if _STACKED in path else shape
+        names = _FUSED.get(path[-2], (path[-2],))
         own = (*own[:-1], own[-1] // len(names))
         if path[-1] == _DOUBLING:
             own = (3, 3, *own[3:])
@@ -324,7 +324,7 @@ def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParamete
 
 def _tensor_name(part: str, path: tuple[str, ...], layer: int) -> str:
     kind = "bias" if path[-1] == "bias" else "weight"
-    own = [str(layer) if key == STACKED else key for key in path[:-1]]
+    own = [str(layer) if key == _STACKED else key for key in path[:-1]]
     return _rename(".".join([*own, kind]), _RENAMES[_family(part)])
 
 

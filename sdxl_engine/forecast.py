@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,7 +122,10 @@ class Forecaster:
         self._size_px, self._num_images = size_px, num_images
         everywhere = replicated(self.devices)
         weights = Weights(
-            *(_abstract(nnx.state(network), everywhere) for network in self._networks[:4])
+            *(
+                _abstract(nnx.state(getattr(self._networks, part)), everywhere)
+                for part in Weights._fields
+            )
         )
         self._compiler = Compiler(self._config, self._networks, weights, self.devices)
         self._mesh = make_mesh(self.devices, num_images)
@@ -130,7 +134,6 @@ class Forecaster:
         """Program after program, each as soon as it is compiled; minutes each."""
         programs = {"encode": self._compiler.encode()}
         programs |= self._compiler.size(*self._size_px, self._num_images)
-        rounds: dict[str, float] = {}
         for name, program in programs.items():
             begin_s = time.perf_counter()
             try:
@@ -143,8 +146,7 @@ class Forecaster:
             if name == "encode":
                 forecast = replace(forecast, seconds=forecast.seconds + self._text_rounds_s())
             if name in {"guided", "unguided"}:
-                rounds["unet"] = rounds.get("unet") or self._unet_rounds_s()
-                seconds = (forecast.seconds + rounds["unet"]) * self._passes(name)
+                seconds = (forecast.seconds + self._unet_rounds_s) * self._passes(name)
                 forecast = replace(forecast, seconds=seconds)
             yield replace(forecast, compile_s=compile_s)
 
@@ -186,6 +188,7 @@ class Forecaster:
             floor_s=cost.flops / self.chip.flops_per_s,
         )
 
+    @cached_property
     def _unet_rounds_s(self) -> float:
         """The rounds that the compiler does not count in one pass through the UNet."""
         config, unet = self._config.unet, self._networks.unet

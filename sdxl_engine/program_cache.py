@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shutil
 import stat
 import zlib
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
+_MACHINE: Final = r"[0-9a-f]{16}"  # the names that `_machine` gives
 _CPU_FACTS: Final = Path("/proc/cpuinfo")
 
 
@@ -35,16 +37,16 @@ def use_program_cache(folder: Path) -> bool:
     """
     own = folder / _machine()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(stat.S_IRWXU)
+        # Nothing is changed in a folder before it is known to be ours.
+        for place in (folder, own):
+            place.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+            if fault := _fault(place):
+                log.warning("compiled programs are not kept: %s", fault)
+                return False
         # The folders of other versions will not be read again.
         for other in folder.iterdir():
-            if other != own and other.is_dir() and not other.is_symlink():
+            if other != own and re.fullmatch(_MACHINE, other.name) and not other.is_symlink():
                 shutil.rmtree(other, ignore_errors=True)
-        own.mkdir(mode=stat.S_IRWXU, exist_ok=True)
-        if fault := _fault(folder) or _fault(own):
-            log.warning("compiled programs are not kept: %s", fault)
-            return False
         for path in own.iterdir():
             if not _is_whole(path):
                 log.info("a damaged program is compiled again: %s", path.name)

@@ -25,7 +25,7 @@ _FITTED_SCENES: Final = 3_000
 _ASPECT_SHARES: Final = (0.6, 0.2, 0.2)  # most people ask for no size
 
 OUTLINE_REACH_PX: Final = 16.0  # two latents: there is a slope wherever the outline passes near
-_CLEAR_OF_THINGS_PX: Final = -14.0  # further from any outline the distance says nothing more
+_CLEAR_OF_THINGS_PX: Final = -14.0  # a little before OUTLINE_REACH_PX cuts the distance off
 
 F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -117,7 +117,7 @@ def visible_colours(background: str) -> list[str]:
 def is_held_out(subject: str, colour: str, background: str) -> bool:
     """Whether this combination is kept from training, to test with: a fixed one in eight.
 
-    Of those that can be seen it is one in eight or nine, of circles and dolphins one in sixteen.
+    Of those that can be seen it is one in seven or eight, of circles and dolphins one in sixteen.
     Every subject in every colour, every subject before every background and every colour before
     every background are trained; the three together, for these, never are.
     """

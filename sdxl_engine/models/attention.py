@@ -23,8 +23,8 @@ _LANES: Final = 128
 # Queries a kernel step takes. Its float32 scores with 4,096 keys are 4 MiB: with the keys and
 # values themselves it stays in the 16 MiB that the compiler grants on every TPU.
 _QUERY_BLOCK: Final = 256
-_MAX_KEYS: Final = 4608
-_CUDNN_MAX_DIM: Final = 128
+_MAX_KEYS: Final = 4096  # none of SDXL's own sizes has more
+_CUDNN_MAX_DIM: Final = 128  # of a head; beyond it cuDNN has no kernel for every GPU
 
 
 def self_attention(qkv: jax.Array, *, heads: int, kernel: Kernel = "xla") -> jax.Array:
@@ -69,7 +69,8 @@ def attention(
 ) -> jax.Array:
     """As `cross_attention`, of keys and values that are apart.
 
-    causal  token i sees tokens 0..i only
+    key, value  (batch, key tokens, heads * dim)
+    causal      token i sees tokens 0..i only
     """
     batch, tokens, width = query.shape
     dim = width // heads
@@ -124,9 +125,8 @@ def _cudnn_takes(query: jax.Array, dim: int) -> bool:
 
 
 def _kernel_takes(width: int, heads: int, key_tokens: int) -> bool:
-    dim = width // heads
-    whole = dim % _LANES == 0 or _LANES % dim == 0
-    return whole and width % max(dim, _LANES) == 0 and dim <= _LANES and key_tokens <= _MAX_KEYS
+    whole_heads = _LANES % (width // heads) == 0
+    return whole_heads and width % _LANES == 0 and key_tokens <= _MAX_KEYS
 
 
 def _pallas_attention(

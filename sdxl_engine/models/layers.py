@@ -24,8 +24,8 @@ class Target:
     stacked    whether equal layers are one loop over weights that lie in one array: compiles in a
                fraction of the time. A CPU would copy the weights out of the array in each round
     one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
-               TPU, and a convolution over more than one is laid out badly there. Elsewhere reading
-               the weights once for all of them is what counts
+               TPU, and a convolution over more than one is laid out badly there. Elsewhere they go
+               as one batch, which reads the weights once
     """
 
     attention: Kernel = "xla"

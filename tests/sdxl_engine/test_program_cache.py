@@ -59,10 +59,13 @@ def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: 
 
 
 def test_what_other_versions_left_is_removed(tmp_path: Path):
-    (tmp_path / "0123456789abcdef").mkdir()
-    (tmp_path / "0123456789abcdef" / "jit_f-cache").write_bytes(b"old")
-    start(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [_machine()]
+    folder = tmp_path / "programs"
+    folder.mkdir(mode=0o700)
+    (folder / "0123456789abcdef").mkdir()
+    (folder / "0123456789abcdef" / "jit_f-cache").write_bytes(b"old")
+    (folder / "somebody's").mkdir()
+    start(folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([_machine(), "somebody's"])
 
 
 @pytest.mark.parametrize("planted", ["link", "file"])
@@ -71,7 +74,7 @@ def test_a_folder_that_is_not_ours_is_not_trusted(
 ):
     """It returns before it touches jax, so this process stays as it is."""
     folder, elsewhere = tmp_path / "programs", tmp_path / "elsewhere"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     elsewhere.mkdir()
     own = folder / _machine()
     if planted == "link":
@@ -80,6 +83,26 @@ def test_a_folder_that_is_not_ours_is_not_trusted(
         own.write_bytes(b"")
     assert not use_program_cache(folder)
     assert "compiled programs are not kept" in caplog.text
+
+
+def test_a_link_is_not_followed_and_nothing_behind_it_is_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "programs").symlink_to(elsewhere)
+    assert not use_program_cache(tmp_path / "programs")
+    assert "is not a folder" in caplog.text
+    assert [path.name for path in elsewhere.iterdir()] == ["0123456789abcdef"]
+
+
+def test_a_folder_that_is_open_to_others_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs").chmod(0o777)
+    assert not use_program_cache(tmp_path / "programs")
+    assert "is open to others" in caplog.text
 
 
 def test_no_folder_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture):
