@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from latents import Album, LatentSpace
 from learner import Learner
+from precision import mixed_precision
 from torch import Tensor
 from world import SIZES_PX, draw_scene, random_scene
 
@@ -35,7 +36,7 @@ def train_autoencoder(model: Path, run: Path, album: Album, *, steps: int) -> No
         # The denoiser's latents are never exact: draw crisply from what is nearly right.
         error = torch.rand((BATCH, 1, 1, 1), generator=generator) * _ERROR
         inexact = latents + error * torch.randn(latents.shape, generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             posterior = vae.encode(pixels).latent_dist
             drawn = vae.decode(inexact).sample
         off = drawn.float() - pixels

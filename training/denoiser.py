@@ -14,6 +14,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from latents import FACTOR, Album
 from learner import Learner
+from precision import mixed_precision
 from torch import Tensor, nn
 from transformers import (
     CLIPTextConfig,
@@ -106,7 +107,7 @@ def train_denoiser(model: Path, run: Path, album: Album, *, steps: int) -> None:
         noisy = torch.where(timesteps[:, None, None, None] < _FIRST_TIMESTEP, noisy, noise)
         height, width = (side * FACTOR for side in latents.shape[2:])
         time_ids = torch.tensor([[height, width, 0, 0, height, width]]).expand(BATCH, 6)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             embeds, pooled = encoders(texts)
             kept = (torch.rand(BATCH, generator=generator) >= _ZERO_SHARE).to(embeds.dtype)
             output = unet(

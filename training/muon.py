@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import torch
+from precision import NARROW
 from torch import Tensor, nn
 
 _MOMENTUM: Final = 0.95
@@ -60,7 +61,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """Of f32[m, n], about the nearest f32[m, n] whose singular values are all near 1."""
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = wide / (wide.norm() + 1e-7)
-    wide = wide.bfloat16()  # as published: the iteration forgives it, and it is twice as fast
+    wide = wide.to(NARROW)  # as published: the iteration forgives it, and it is twice as fast
     a, b, c = _QUINTIC
     for _ in range(_QUINTIC_STEPS):
         gram = wide @ wide.T
