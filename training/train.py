@@ -25,6 +25,7 @@ _ONLY_LOOKING: Final = (
     "adherence",
     "contact_sheet",
     "judge",
+    "parity",
     "preview_colours",
 )  # at what came out
 

@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 
 MODEL: Final = Path(__file__).resolve().parents[2] / "sdxl_engine" / "doodle"
 FOLDER: Final = Path(__file__).resolve().parents[1] / "goldens" / "doodle"
-SIZE_PX: Final = 128
 SEED: Final = 8
 
 REQUESTS: Final[tuple[dict[str, Any], ...]] = (
@@ -27,7 +26,11 @@ REQUESTS: Final[tuple[dict[str, Any], ...]] = (
     {"prompt": "a green tree left of a pink heart", "negative_prompt": ""},
     {"prompt": "a flower on an orange background", "negative_prompt": "red"},
     {"prompt": "something that it has never seen", "guidance_scale": 1.0},
+    {"prompt": "two boats at sea", "width_px": 160, "height_px": 96},
+    {"prompt": "a big orange house at night", "width_px": 96, "height_px": 160},
 )
+# Of a request, what the pipeline calls by the same names.
+_SETTINGS: Final = ("prompt", "negative_prompt", "num_inference_steps", "guidance_scale")
 
 
 @torch.no_grad()
@@ -45,18 +48,22 @@ def main() -> None:
             "negative_prompt": None,
             "num_inference_steps": 20,
             "guidance_scale": 5.0,
+            "width_px": 128,
+            "height_px": 128,
             **changes,
         }
-        side = SIZE_PX // pipeline.vae_scale_factor
-        latents = torch.randn((1, 4, side, side), generator=generator)
+        width, height = request["width_px"], request["height_px"]
+        factor = pipeline.vae_scale_factor
+        latents = torch.randn((1, 4, height // factor, width // factor), generator=generator)
+        settings = {name: request[name] for name in _SETTINGS}
         pixels = pipeline(
-            **request, height=SIZE_PX, width=SIZE_PX, latents=latents, output_type="pt"
+            **settings, height=height, width=width, latents=latents, output_type="pt"
         ).images
         # The engine's layout: channels last.
         arrays[f"{place}.latents"] = latents.permute(0, 2, 3, 1).contiguous()
         levels = (pixels * 255).round().to(torch.uint8)
         arrays[f"{place}.pixels"] = levels.permute(0, 2, 3, 1).contiguous()
-        requests.append({**request, "width_px": SIZE_PX, "height_px": SIZE_PX, "num_images": 1})
+        requests.append({**request, "num_images": 1})
     FOLDER.mkdir(parents=True, exist_ok=True)
     save_file(arrays, FOLDER / "goldens.safetensors")
     text = json.dumps(requests, indent=2) + "\n"

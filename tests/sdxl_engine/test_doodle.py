@@ -1,6 +1,5 @@
 """The embedded model: it is small, it knows its words, and PyTorch draws the same with it."""
 
-import json
 import random
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from adherence import draw, hat_prompts, held_out_prompts, measure, with_negative
 from captions import UNKNOWN, caption, vocabulary
 from judge import Judge
+from parity import Parity
 from safetensors.numpy import load_file
 from world import random_scene
 
@@ -18,17 +18,16 @@ from sdxl_engine import ImageRequest, SdxlPipeline
 from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model
 from sdxl_engine.models.config import SdxlConfig
 from sdxl_engine.tokenizer import PromptTokenizer
-from tests.sdxl_engine.conftest import GOLDENS
 
 pytestmark = pytest.mark.timeout(600)  # it draws hundreds of pictures
 LARGEST_BYTES = 20_000_000
-REQUESTS = json.loads((GOLDENS / "doodle" / "goldens.json").read_text(encoding="utf-8"))
+PARITY = Parity()
 
 
 @pytest.fixture(scope="module")
 def doodle() -> SdxlPipeline:
     pipeline = SdxlPipeline.load("doodle", devices=jax.devices()[:1])
-    pipeline.warm_up([(128, 128), (160, 96)])
+    pipeline.warm_up(PARITY.sizes)
     return pipeline
 
 
@@ -59,15 +58,9 @@ def test_its_tokenizers_know_every_word_of_every_caption() -> None:
         assert (ids != padding_id).sum() == len(said.split()) + 1, said  # and the start token
 
 
-@pytest.mark.parametrize("place", range(len(REQUESTS)))
+@pytest.mark.parametrize("place", range(len(PARITY.requests)))
 def test_pytorch_draws_the_same(doodle: SdxlPipeline, place: int) -> None:
-    arrays = load_file(GOLDENS / "doodle" / "goldens.safetensors")
-    request = ImageRequest(**REQUESTS[place])
-    *_, last = doodle.generate(request, latents=arrays[f"{place}.latents"])
-    drawn = np.frombuffer(last.images[0].rgb, np.uint8).reshape(128, 128, 3)
-    oracle = arrays[f"{place}.pixels"][0]
-    assert oracle.std() > 10  # a picture, not a plain
-    assert np.abs(drawn.astype(int) - oracle).max() <= 3
+    assert PARITY.largest_difference(doodle, place) <= 3
 
 
 def test_the_words_decide_and_the_seed_decides(doodle: SdxlPipeline) -> None:
