@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 from bot.config import EngineConfig
 from bot.files import output_folder, write_picture
 from bot.progress import ProgressBar
-from sdxl_engine import GeneratedImage, ImageRequest, Pipeline
+from sdxl_engine import ImageRequest, Images, Pipeline
 from sdxl_engine.images import describe, encode_png
 
 OnBytes = Callable[[int, int], None]
@@ -79,11 +79,12 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     say(f"Compiled in {compile_s:.2f} s")
 
     begin_s = time.perf_counter()
-    images: tuple[GeneratedImage, ...] = ()
+    images: Images = ()
     with ProgressBar("Drawing", " steps") as bar:
         for progress in pipeline.generate(request):
             bar.show(progress.step, progress.num_inference_steps)
-            images = progress.images
+            if progress.fetch is not None:
+                images = progress.fetch()
     inference_s = time.perf_counter() - begin_s
     say(f"Inference in {inference_s:.2f} s")
 

@@ -15,7 +15,14 @@ from sdxl_engine.errors import (
     InvalidRequestError,
     JobCancelledError,
 )
-from sdxl_engine.request import GeneratedImage, ImageRequest, Progress, format_size, parse_size
+from sdxl_engine.request import (
+    GeneratedImage,
+    ImageRequest,
+    Images,
+    Progress,
+    format_size,
+    parse_size,
+)
 from sdxl_engine.thread import EngineJob, EngineThread, Pipeline
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ __all__ = [
     "EngineThread",
     "GeneratedImage",
     "ImageRequest",
+    "Images",
     "InvalidRequestError",
     "JobCancelledError",
     "Pipeline",

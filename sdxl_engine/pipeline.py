@@ -26,19 +26,20 @@ from sdxl_engine.programs import (
     Weights,
     replicated,
 )
-from sdxl_engine.request import GeneratedImage, ImageRequest, Progress, format_size
+from sdxl_engine.request import GeneratedImage, ImageRequest, Images, Progress, format_size
 from sdxl_engine.tokenizer import PromptTokenizer
 
 _SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
 _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class SdxlPipeline:
     """A model on its devices, with the programs that draw.
 
     Made by `load`. Belongs to one thread; only `check` and `tokenize` may be called from others.
+
+    tokenizer  of its prompts
+    weights    of its networks, on every device
     """
 
     def __init__(
@@ -51,9 +52,9 @@ class SdxlPipeline:
         factors: npt.NDArray[np.float32],
     ) -> None:
         self.model_name = model_name
+        self.tokenizer = tokenizer
+        self.weights = weights
         self._config = config
-        self._tokenizer = tokenizer
-        self._weights = weights
         self._compiler = compiler
         self._factors = factors
         self._programs: dict[tuple[int, int], SizePrograms] = {}
@@ -91,6 +92,15 @@ class SdxlPipeline:
         factors = preview_factors(folder, config.vae.latent_channels)
         return cls(model, config, tokenizer, weights, compiler, factors)
 
+    def with_weights(self, weights: Weights) -> Self:
+        """The same model with other weights of the same shapes; nothing of it is compiled yet."""
+        devices = self._compiler.devices
+        networks = Networks.build(self._config, Target.of(devices[0].platform))
+        compiler = Compiler(self._config, networks, weights, devices)
+        return type(self)(
+            self.model_name, self._config, self.tokenizer, weights, compiler, self._factors
+        )
+
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained for."""
@@ -100,6 +110,16 @@ class SdxlPipeline:
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """The warm sizes, (width_px, height_px), in the order in which they were warmed."""
         return tuple(self._programs)
+
+    @property
+    def trained_sigmas(self) -> npt.NDArray[np.float64]:
+        """The noise levels that the model was trained with, f64[timesteps]."""
+        return samplers.trained_sigmas(self._config.scheduler)
+
+    def latent_shape(self, width_px: int, height_px: int) -> tuple[int, int, int]:
+        """Height, width and channels of the latents of one image."""
+        factor = self._config.vae.scale_factor
+        return height_px // factor, width_px // factor, self._config.unet.in_channels
 
     @property
     def device(self) -> str:
@@ -134,57 +154,70 @@ class SdxlPipeline:
 
         Raises InvalidRequestError for a prompt with more tokens than the model reads.
         """
-        negative = self._tokenizer(request.negative_prompt or "")
-        return np.stack([negative, self._tokenizer(request.prompt)])
+        negative = self.tokenizer(request.negative_prompt or "")
+        return np.stack([negative, self.tokenizer(request.prompt)])
 
     def generate(
         self,
         request: ImageRequest,
         *,
         latents: npt.NDArray[np.float32] | None = None,
+        token_ids: npt.NDArray[np.int32] | None = None,
         previews: bool = False,
     ) -> Iterator[Progress]:
-        """Draw a request: progress some ten times on the way, the last with the images.
+        """Draw a request: progress some ten times on the way, the last to fetch the images with.
 
-        latents   noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
-                  variance
-        previews  whether progress carries small pictures of what is becoming
+        latents    noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
+                   variance
+        token_ids  instead of those of the request's prompts, as `tokenize` returns them
+        previews   whether progress carries small pictures of what is becoming
 
         Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
         """
-        steps = self.denoise(request, latents=latents)
+        steps = self.denoise(request, latents=latents, token_ids=token_ids)
         return self._generate(request, steps, previews=previews)
 
     def denoise(
-        self, request: ImageRequest, *, latents: npt.NDArray[np.float32] | None = None
+        self,
+        request: ImageRequest,
+        *,
+        latents: npt.NDArray[np.float32] | None = None,
+        token_ids: npt.NDArray[np.int32] | None = None,
     ) -> Iterator[tuple[int, Sample]]:
         """The sampling loop alone: (steps done, sample) up to the last step.
 
         The sample lies on the devices, image k of the request at place k, and is gone with the
         next step. Arguments and errors as `generate`.
         """
-        token_ids = self.tokenize(request)
+        if token_ids is None:
+            token_ids = self.tokenize(request)
         programs = self._programs_for(request)
         if latents is not None:
             self._check_latents(request, latents)
         return self._denoise(request, programs, token_ids, latents)
 
-    def decode(self, request: ImageRequest, latents: jax.Array) -> Pixels:
-        """Pixels of the request's images, u8[num_images, height_px, width_px, 3].
+    def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
+        """Have the request's images drawn from its latents; returns at once.
 
-        Raises DrawError for numbers that are no picture: they would turn black without a word.
+        What it returns waits for them. It raises DrawError for numbers that are no picture: they
+        would turn black without a word.
         """
-        programs = self._programs_for(request)
-        pixels, finite = programs.decode(self._weights.vae, latents)
-        if not np.asarray(finite)[: request.num_images].all():
-            raise DrawError(
-                "The model computed numbers that are no picture. Try again with another seed; if "
-                "that does not help, its files are damaged: fetch it again."
-            )
-        chosen: Pixels = np.asarray(pixels)[: request.num_images]
-        return chosen
+        drawn = self._programs_for(request).decode(self.weights.vae, latents)
+        for array in drawn:
+            array.copy_to_host_async()  # as soon as it is there, not when somebody asks
 
-    def preview(self, request: ImageRequest, denoised: jax.Array) -> tuple[GeneratedImage, ...]:
+        def fetch() -> Images:
+            pixels, finite = (np.asarray(array)[: request.num_images] for array in drawn)
+            if not finite.all():
+                raise DrawError(
+                    "The model computed numbers that are no picture. Try again with another seed; "
+                    "if that does not help, its files are damaged: fetch it again."
+                )
+            return _images(request, pixels)
+
+        return fetch
+
+    def preview(self, request: ImageRequest, denoised: jax.Array) -> Images:
         """Small pictures, a pixel a latent, of an estimate of the images f32[n, h, w, 4]."""
         pixels = np.asarray(self._programs_for(request).preview(self._factors, denoised))
         return _images(request, pixels[: request.num_images])
@@ -195,10 +228,10 @@ class SdxlPipeline:
         total = request.num_inference_steps
         yield Progress(0, total)
         for step, sample in steps:
-            yield Progress(
-                step, total, previews=self.preview(request, sample.denoised) if previews else ()
-            )
-        yield Progress(total, total, _images(request, self.decode(request, sample.latents)))
+            if step < total:
+                seen = self.preview(request, sample.denoised) if previews else ()
+                yield Progress(step, total, seen)
+        yield Progress(total, total, fetch=self.decode(request, sample.latents))
 
     def _denoise(
         self,
@@ -212,7 +245,7 @@ class SdxlPipeline:
         )
         zero_negative = request.negative_prompt is None and self._config.zero_empty_negative
         height, width = request.height_px, request.width_px
-        weights = self._weights
+        weights = self.weights
         conditioning = programs.encode(
             weights.text_encoder,
             weights.text_encoder_2,
@@ -231,8 +264,7 @@ class SdxlPipeline:
             )
         )
         indices = np.arange(programs.num_images, dtype=np.int32)
-        factor = self._config.vae.scale_factor
-        shape = (height // factor, width // factor, self._config.unet.in_channels)
+        shape = self.latent_shape(width, height)
         empty = np.zeros((programs.num_images, *shape), np.float32)
         latents, sigma = empty, schedule.initial_sigma
         if noise is not None:
@@ -287,10 +319,7 @@ class SdxlPipeline:
             )
 
     def _check_latents(self, request: ImageRequest, latents: npt.NDArray[np.float32]) -> None:
-        factor = self._config.vae.scale_factor
-        channels = self._config.unet.in_channels
-        side = (request.height_px // factor, request.width_px // factor)
-        wanted = (request.num_images, *side, channels)
+        wanted = (request.num_images, *self.latent_shape(request.width_px, request.height_px))
         if latents.shape != wanted:
             raise InvalidRequestError(f"The latents must be {wanted}, not {latents.shape}.")
 
@@ -307,7 +336,7 @@ def _segments(request: ImageRequest) -> Iterator[tuple[int, int, bool]]:
         yield first, last, start <= first < stop
 
 
-def _images(request: ImageRequest, pixels: Pixels) -> tuple[GeneratedImage, ...]:
+def _images(request: ImageRequest, pixels: npt.NDArray[np.uint8]) -> Images:
     height_px, width_px = pixels.shape[1:3]
     return tuple(
         GeneratedImage(index, request.seed, width_px, height_px, image.tobytes())

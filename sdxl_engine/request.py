@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,19 +124,23 @@ class GeneratedImage:
     rgb: bytes
 
 
+Images = tuple[GeneratedImage, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a request stands. The last one, and only it, carries the images.
+    """Where a request stands. The last one, and only it, has `fetch`.
 
     step      denoising steps done, 0..num_inference_steps
-    images    empty until the request is finished
     previews  what the images are becoming, an eighth as large; empty unless asked for
+    fetch     waits until the device has drawn the images and returns them, from any thread. The
+              device may begin another request meanwhile. Raises DrawError
     """
 
     step: int
     num_inference_steps: int
-    images: tuple[GeneratedImage, ...] = ()
-    previews: tuple[GeneratedImage, ...] = ()
+    previews: Images = ()
+    fetch: Callable[[], Images] | None = None
 
 
 def parse_size(text: str) -> tuple[int, int]:

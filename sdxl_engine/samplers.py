@@ -90,7 +90,7 @@ def make_schedule(
 def noise_path(config: SchedulerConfig, spacing: str, num_inference_steps: int) -> NoisePath:
     """The path of one of `request.SPACINGS`, ending without noise."""
     if spacing == "karras":
-        trained = _trained_sigmas(config)
+        trained = trained_sigmas(config)
         sigmas = karras_sigmas(trained[0], trained[-1], num_inference_steps)
     elif spacing == "ays":
         sigmas = ays_sigmas(num_inference_steps)
@@ -150,17 +150,18 @@ def ays_sigmas(num_inference_steps: int) -> F64:
 
 def sigmas_at(config: SchedulerConfig, timesteps: F64) -> F64:
     """The noise level at each timestep, f64[steps], linear between whole timesteps."""
-    trained = _trained_sigmas(config)
+    trained = trained_sigmas(config)
     return np.interp(timesteps, np.arange(len(trained)), trained)
 
 
 def timesteps_at(config: SchedulerConfig, sigmas: F64) -> F64:
     """The timestep of each noise level, f64[steps], linear in its logarithm between whole ones."""
-    trained = np.log(_trained_sigmas(config))
+    trained = np.log(trained_sigmas(config))
     return np.interp(np.log(sigmas), trained, np.arange(len(trained)))
 
 
-def _trained_sigmas(config: SchedulerConfig) -> F64:
+def trained_sigmas(config: SchedulerConfig) -> F64:
+    """The noise level at every timestep of training, f64[timesteps], rising."""
     steps = config.num_train_timesteps
     if config.beta_schedule == "scaled_linear":
         betas = np.linspace(config.beta_start**0.5, config.beta_end**0.5, steps) ** 2

@@ -1,15 +1,20 @@
 """The engine thread: one thread owns the pipeline from load to close and draws jobs one by one.
 
-No jax and no event loop here. The caller gets a `concurrent.futures.Future`; an async caller wraps
-it with `asyncio.wrap_future` and comes back to its loop with `call_soon_threadsafe`.
+A second thread waits for finished images to come from the device, so that the first can give the
+device its next job meanwhile. No jax and no event loop here. The caller gets
+`concurrent.futures.Future`s; an async caller wraps them and comes back to its loop with
+`call_soon_threadsafe`.
 """
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
+from functools import partial
+from queue import SimpleQueue
 from typing import Protocol, cast
 
 from sdxl_engine.errors import (
@@ -20,12 +25,12 @@ from sdxl_engine.errors import (
     EngineStartError,
     JobCancelledError,
 )
-from sdxl_engine.request import GeneratedImage, ImageRequest, Progress
+from sdxl_engine.request import ImageRequest, Images, Progress
 
 log = logging.getLogger(__name__)
 
-Images = tuple[GeneratedImage, ...]
 OnProgress = Callable[[Progress], None]
+Fetch = Callable[[], Images]
 
 
 class Pipeline(Protocol):
@@ -38,14 +43,16 @@ class Pipeline(Protocol):
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""
 
-    def generate(self, request: ImageRequest) -> Iterator[Progress]:
-        """Draw; the last progress carries the images. Closing the iterator stops the work."""
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        """Draw; the last progress fetches the images. Closing the iterator stops the work."""
 
 
 class EngineJob:
     """A handle on one submitted request.
 
     request  what is drawn
+    sent     settled once the device has all of the job's work, or the job has ended without: the
+             time to hand in the next one
     future   its images, or the EngineError that ended it
     """
 
@@ -57,6 +64,8 @@ class EngineJob:
     ) -> None:
         self.request = request
         self.future: Future[Images] = Future()
+        self.sent: Future[None] = Future()
+        self.future.add_done_callback(partial(_settled, self.sent))
         self._on_progress = on_progress
         self._withdraw = withdraw
         self._cancelled = threading.Event()
@@ -67,33 +76,43 @@ class EngineJob:
         if self._withdraw(self):
             self._fail(JobCancelledError("The job was cancelled."))
 
-    def _run(self, pipeline: Pipeline) -> None:
+    def _draw(self, pipeline: Pipeline) -> Fetch | None:
+        """Have the pipeline draw; None if the job has ended, by an error or otherwise."""
         # False for a future that somebody cancelled directly.
         if not self.future.set_running_or_notify_cancel():
-            return
+            return None
         try:
-            images = self._draw(pipeline)
-        except EngineError as error:
-            self._fail(error)
-        except BaseException as error:  # a job fails alone, even on SystemExit
-            log.exception("drawing failed: %s", type(error).__name__)
-            failure = DrawError("Drawing failed on the device. Try again; the log has the cause.")
-            failure.__cause__ = error
-            self._fail(failure)
+            return self._generate(pipeline)
+        except BaseException as error:  # noqa: BLE001 - a job fails alone, even on SystemExit
+            self._fail_with(error)
+            return None
+
+    def _finish(self, fetch: Fetch) -> None:
+        """Wait for the images."""
+        try:
+            images = fetch()
+            self._check_wanted()
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._fail_with(error)
         else:
             self.future.set_result(images)
 
-    def _draw(self, pipeline: Pipeline) -> Images:
-        images: Images = ()
+    def _generate(self, pipeline: Pipeline) -> Fetch:
+        fetch: Fetch | None = None
+        # Nobody to look at previews: none are made.
+        progresses = pipeline.generate(self.request, previews=self._on_progress is not None)
         # The protocol says Iterator, a generator in truth: closing it frees what it holds.
-        progresses = pipeline.generate(self.request)
         with closing(cast("_Closable", progresses)):
             for progress in progresses:
-                if self._cancelled.is_set():
-                    raise JobCancelledError("The job was cancelled while it was drawn.")
-                images = progress.images
+                self._check_wanted()
+                fetch = progress.fetch
                 self._report(progress)
-        return images
+        assert fetch is not None  # noqa: S101 - the pipeline's promise
+        return fetch
+
+    def _check_wanted(self) -> None:
+        if self._cancelled.is_set():
+            raise JobCancelledError("The job was cancelled while it was drawn.")
 
     def _report(self, progress: Progress) -> None:
         if self._on_progress is None:
@@ -103,9 +122,23 @@ class EngineJob:
         except Exception:  # a broken listener must not cost anybody their images
             log.exception("a progress listener failed")
 
+    def _fail_with(self, error: BaseException) -> None:
+        if isinstance(error, EngineError):
+            self._fail(error)
+            return
+        log.error("drawing failed: %s", type(error).__name__, exc_info=error)
+        failure = DrawError("Drawing failed on the device. Try again; the log has the cause.")
+        failure.__cause__ = error
+        self._fail(failure)
+
     def _fail(self, error: EngineError) -> None:
         with suppress(InvalidStateError):  # its awaiter cancelled the future itself
             self.future.set_exception(error)
+
+
+def _settled(sent: "Future[None]", _ended: object = None) -> None:
+    with suppress(InvalidStateError):  # sent before, and now the job has ended
+        sent.set_result(None)
 
 
 class _Closable(Protocol):
@@ -134,16 +167,20 @@ class EngineThread:
         self._running: EngineJob | None = None
         self._closing = False
         self._started = False
-        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+        self._drawn: SimpleQueue[tuple[EngineJob, Fetch] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in ((self._main, "engine"), (self._finish_jobs, "fetch"))
+        ]
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread still runs.
+        """Whether one of the threads still runs.
 
         A process that ends in the ordinary way while it does is aborted by the runtime: leave with
         `os._exit` if `close` could not end it.
         """
-        return self._thread.is_alive()
+        return any(thread.is_alive() for thread in self._threads)
 
     def start(self) -> None:
         """Start loading; returns at once, wait on `ready`. Raises EngineClosedError."""
@@ -151,7 +188,8 @@ class EngineThread:
             if self._closing:
                 raise EngineClosedError("The engine was closed before it started.")
             self._started = True
-            self._thread.start()
+            for thread in self._threads:
+                thread.start()
 
     def submit(self, request: ImageRequest, on_progress: OnProgress | None = None) -> EngineJob:
         """Hand a request over; returns at once.
@@ -185,7 +223,7 @@ class EngineThread:
         cancel_running  end the running one at its next progress instead
         timeout_s       wait at most so long for it; None for as long as it takes
 
-        Returns whether the thread has ended; if not, see `is_alive`.
+        Returns whether the threads have ended; if not, see `is_alive`.
         """
         with self._changed:
             self._closing = True
@@ -197,11 +235,18 @@ class EngineThread:
         self._settle(error=stopped)
         if cancel_running and running is not None:
             running.cancel()
-        if started:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        for thread in self._threads if started else ():
+            thread.join(None if until_s is None else max(0, until_s - time.monotonic()))
+        return not self.is_alive
 
     def _main(self) -> None:
+        try:
+            self._draw_jobs()
+        finally:
+            self._drawn.put(None)
+
+    def _draw_jobs(self) -> None:
         try:
             pipeline = self._start_pipeline()
         except BaseException as error:  # noqa: BLE001 - whatever stops the start, waiters must hear
@@ -209,10 +254,19 @@ class EngineThread:
             return
         self._settle(pipeline)
         while (job := self._next()) is not None:
-            job._run(pipeline)  # noqa: SLF001 - the two classes are one unit
+            fetch = job._draw(pipeline)  # noqa: SLF001 - the two classes are one unit
             with self._changed:
                 self._running = None
-            del job  # its images belong to whoever asked for them
+            if fetch is not None:
+                self._drawn.put((job, fetch))
+                _settled(job.sent)
+            del job, fetch  # its images belong to whoever asked for them
+
+    def _finish_jobs(self) -> None:
+        while (drawn := self._drawn.get()) is not None:
+            job, fetch = drawn
+            job._finish(fetch)  # noqa: SLF001 - as above
+            del drawn, job, fetch
 
     def _next(self) -> EngineJob | None:
         """The next job, as soon as there is one; None once the engine is closing."""

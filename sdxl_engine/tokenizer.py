@@ -41,11 +41,20 @@ class PromptTokenizer:
 
         Raises InvalidRequestError for a prompt with more tokens than the model reads.
         """
-        with self._lock:
-            return np.stack([self._encode(tokenizer, prompt) for tokenizer in self._tokenizers])
+        return self._encode(prompt, cut=False)
 
-    def _encode(self, tokenizer: Any, prompt: str) -> TokenIds:  # noqa: ANN401 - transformers is untyped
+    def cut(self, prompt: str) -> TokenIds:
+        """The same, of as much of the prompt as the model reads."""
+        return self._encode(prompt, cut=True)
+
+    def _encode(self, prompt: str, *, cut: bool) -> TokenIds:
+        with self._lock:
+            return np.stack([self._row(each, prompt, cut=cut) for each in self._tokenizers])
+
+    def _row(self, tokenizer: Any, prompt: str, *, cut: bool) -> TokenIds:  # noqa: ANN401 - transformers is untyped
         ids = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
+        if cut and len(ids) > self.max_tokens:
+            ids = [*ids[: self.max_tokens - 1], ids[-1]]  # with the end token
         if len(ids) > self.max_tokens:
             # One place is the start token, one the end token.
             read = tokenizer.decode(

@@ -3,6 +3,19 @@
 import pytest
 from judge import Judge
 
+from sdxl_engine.program_cache import use_program_cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_programs(request: pytest.FixtureRequest) -> None:
+    """Many tests compile the same programs, and so does the next run: keep them, as the bot does.
+
+    What is compiled is asked of jax's monitoring all the same.
+    """
+    cache = request.config.cache
+    assert cache is not None
+    assert use_program_cache(cache.mkdir("engine") / "programs")
+
 
 @pytest.fixture(scope="session")
 def judge() -> Judge:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bot.discord_app.message import Attachment
 from bot.jobs import Job, State
-from sdxl_engine import GeneratedImage, ImageRequest, InvalidRequestError, Progress
+from sdxl_engine import (
+    GeneratedImage,
+    ImageRequest,
+    Images,
+    InvalidRequestError,
+    Progress,
+)
 
 _PATIENCE_S = 60  # a test that forgets to open a gate fails instead of hanging
 
@@ -60,7 +66,7 @@ class FakePipeline:
         if (request.width_px, request.height_px) not in self.sizes:
             raise InvalidRequestError("This size is not warm. Take another.")
 
-    def generate(self, request: ImageRequest) -> Iterator[Progress]:
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         self.check(request)
         self.requests.append(request)
         steps = request.num_inference_steps
@@ -70,14 +76,21 @@ class FakePipeline:
             if self.failure is not None:
                 raise self.failure
             if step < steps:
-                yield Progress(step, steps)
-        yield Progress(steps, steps, tuple(_draw(request, k) for k in range(request.num_images)))
+                yield Progress(step, steps, _draw(request) if previews else ())
+        yield Progress(steps, steps, fetch=lambda: _draw(request))
 
 
-def _draw(request: ImageRequest, index: int) -> GeneratedImage:
-    noise = random.Random(f"{request.prompt}/{request.seed}/{index}")
-    rgb = noise.randbytes(request.width_px * request.height_px * 3)
-    return GeneratedImage(index, request.seed, request.width_px, request.height_px, rgb)
+def _draw(request: ImageRequest) -> Images:
+    width_px, height_px = request.width_px, request.height_px
+    noises = [
+        random.Random(f"{request.prompt}/{request.seed}/{k}") for k in range(request.num_images)
+    ]
+    return tuple(
+        GeneratedImage(
+            k, request.seed, width_px, height_px, noise.randbytes(3 * width_px * height_px)
+        )
+        for k, noise in enumerate(noises)
+    )
 
 
 class FakeDesk:
@@ -88,7 +101,7 @@ class FakeDesk:
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.reports: list[tuple[str, State]] = []
-        self.delivered: dict[str, tuple[GeneratedImage, ...]] = {}
+        self.delivered: dict[str, Images] = {}
         self.jobs: dict[str, Job] = {}
         self.deliveries_open = asyncio.Event()
         self.deliveries_open.set()
@@ -104,7 +117,7 @@ class FakeDesk:
         self.reports.append((job.id, state))
         self._changed.set()
 
-    async def deliver(self, job: Job, images: tuple[GeneratedImage, ...]) -> None:
+    async def deliver(self, job: Job, images: Images) -> None:
         await self.deliveries_open.wait()
         if self._failure is not None:
             raise self._failure
@@ -122,20 +135,20 @@ class FakeMessage:
     """A message whose edits are kept, and held up or refused as the test says."""
 
     def __init__(self) -> None:
-        self.edits: list[tuple[str, tuple[Attachment, ...]]] = []
+        self.edits: list[tuple[str, Sequence[Attachment] | None]] = []
         self.failures: list[Exception] = []
         self.open = asyncio.Event()
         self.open.set()
         self.attempts = 0
         self._edited = asyncio.Event()
 
-    async def edit(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
+    async def edit(self, text: str, attachments: Sequence[Attachment] | None = None) -> None:
         self.attempts += 1
         self._edited.set()
         await self.open.wait()
         if self.failures:
             raise self.failures.pop(0)
-        self.edits.append((text, tuple(attachments)))
+        self.edits.append((text, attachments))
         self._edited.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:

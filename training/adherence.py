@@ -113,7 +113,7 @@ def draw(pipeline: SdxlPipeline, request: ImageRequest) -> list[Pixels]:
     *_, last = pipeline.generate(request)
     return [
         np.frombuffer(image.rgb, np.uint8).reshape(image.height_px, image.width_px, 3)
-        for image in last.images
+        for image in last.fetch()
     ]
 
 

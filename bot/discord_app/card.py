@@ -13,6 +13,8 @@ from sdxl_engine.request import DEFAULT_SAMPLER, SAMPLERS, SPACINGS
 MAX_MESSAGE_UNITS: Final = 2_000
 MAX_ALT_TEXT_UNITS: Final = 1_024
 FAILURE_MARK: Final = "⚠️"
+PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
+_PREVIEW_NAME: Final = "preview"
 _BAR_CELLS: Final = 20
 _MAX_SENTENCE_UNITS: Final = 600
 _ZERO_WIDTH_SPACE: Final = "\u200b"
@@ -63,6 +65,21 @@ def ask_again(job: Job) -> str:
     if request.spacing is not None:
         parts.append(f"spacing:{SPACINGS[request.spacing]}")
     return " ".join(parts)
+
+
+def picture_name(job_id: str, index: int, extension: str) -> str:
+    """What the file of picture `index` (from 0) is called; never after the prompt."""
+    return f"{job_id}_{index}.{extension}"
+
+
+def preview_name(job_id: str, extension: str) -> str:
+    """What the file of the previews is called."""
+    return f"{job_id}_{_PREVIEW_NAME}.{extension}"
+
+
+def is_preview(filename: str) -> bool:
+    """Whether a card's file is not a finished picture."""
+    return f"_{_PREVIEW_NAME}." in filename
 
 
 def alt_text(request: ImageRequest, index: int) -> str:

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from bot.backoff import Backoff, Sleep, persist
 from bot.discord_app.message import EDIT_ERRORS, Attachment, Message, is_passing
+from sdxl_engine import Images
 
 log = logging.getLogger(__name__)
+
+MakePicture = Callable[[Images], Awaitable[Attachment]]
 
 _LAST_EDIT: Final = Backoff(attempts=5)
 
@@ -19,30 +22,36 @@ class CardEditor:
 
     message  what is edited
     pace     entered before every edit that is not the last; lets one through every so often
+    picture  makes one file of previews
     """
 
     def __init__(
         self,
         message: Message,
         pace: AbstractAsyncContextManager[object],
+        picture: MakePicture,
         *,
         backoff: Backoff = _LAST_EDIT,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._message = message
         self._pace = pace
+        self._picture = picture
         self._backoff = backoff
         self._sleep = sleep
-        self._wanted = ""
+        self._wanted: tuple[str, Images] = ("", ())
         self._changed = asyncio.Event()
         self._editing = asyncio.Lock()  # a later edit must not overtake an earlier one
         self._finished = False
         self._task = asyncio.create_task(self._keep_up(), name="card")
 
-    def show(self, text: str) -> None:
-        """Want this text on the card; the next one takes its place if it comes first."""
-        if text != self._wanted:
-            self._wanted = text
+    def show(self, text: str, previews: Images = ()) -> None:
+        """Want this text on the card; the next one takes its place if it comes first.
+
+        previews  shown as one picture; without any the picture that is there stays
+        """
+        if (text, previews) != self._wanted:
+            self._wanted = (text, previews)
             self._changed.set()
 
     async def finish(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
@@ -69,11 +78,12 @@ class CardEditor:
                 if self._finished:
                     return
                 self._changed.clear()
-                await self._edit(self._wanted)
+                await self._edit(*self._wanted)
 
-    async def _edit(self, text: str) -> None:
+    async def _edit(self, text: str, previews: Images) -> None:
+        picture = [await self._picture(previews)] if previews else None
         try:
-            await self._message.edit(text)
+            await self._message.edit(text, picture)
         except EDIT_ERRORS as error:
             if not is_passing(error):
                 # Deleted, say. The pictures will be tried all the same.

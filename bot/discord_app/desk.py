@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from asyncio_throttle.throttler import Throttler
@@ -13,10 +14,10 @@ from bot.discord_app import card
 from bot.discord_app.card_editor import CardEditor
 from bot.discord_app.explain import explain
 from bot.discord_app.message import EDIT_ERRORS, Attachment, Message
-from bot.jobs import Failed, HandedBack, Job, State
+from bot.jobs import Drawing, Failed, HandedBack, Job, State
 from bot.log import in_job
-from sdxl_engine import GeneratedImage
-from sdxl_engine.images import describe, encode_within
+from sdxl_engine import Images
+from sdxl_engine.images import describe, encode_preview, encode_within
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class CardDesk:
 
     def open(self, job_id: str, message: Message) -> None:
         """Make this message the job's card."""
-        self._cards[job_id] = CardEditor(message, self._pace())
+        self._cards[job_id] = CardEditor(message, self._pace(), partial(self._preview, job_id))
 
     def report(self, job: Job, state: State) -> None:
         """Show where the job stands."""
@@ -59,9 +60,10 @@ class CardDesk:
                 case HandedBack():
                     self._end(job.id, card.handed_back_card(job))
                 case stage:
-                    self._cards[job.id].show(card.progress_card(job, stage))
+                    previews = stage.previews if isinstance(stage, Drawing) else ()
+                    self._cards[job.id].show(card.progress_card(job, stage), previews)
 
-    async def deliver(self, job: Job, images: tuple[GeneratedImage, ...]) -> None:
+    async def deliver(self, job: Job, images: Images) -> None:
         """Turn the card into the pictures; raises what Discord or the connection raises."""
         attachments = await self._encode(job, images)
         await self._cards[job.id].finish(card.finished_card(job), attachments)
@@ -97,7 +99,13 @@ class CardDesk:
         except EDIT_ERRORS as error:
             log.error("the last words of a card were lost: %r", error)  # noqa: TRY400 - no trace needed
 
-    async def _encode(self, job: Job, images: tuple[GeneratedImage, ...]) -> tuple[Attachment, ...]:
+    async def _preview(self, job_id: str, previews: Images) -> Attachment:
+        loop = asyncio.get_running_loop()
+        file = await loop.run_in_executor(self._encoders, encode_preview, previews)
+        name = card.preview_name(job_id, file.extension)
+        return Attachment(name, file.data, card.PREVIEW_ALT_TEXT)
+
+    async def _encode(self, job: Job, images: Images) -> tuple[Attachment, ...]:
         parameters = describe(job.request, model=self._model_name)
         limit_bytes = min(job.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
         loop = asyncio.get_running_loop()
@@ -109,7 +117,7 @@ class CardDesk:
         )
         return tuple(
             Attachment(
-                f"{job.id}_{image.index}.{file.extension}",
+                card.picture_name(job.id, image.index, file.extension),
                 file.data,
                 card.alt_text(job.request, image.index),
             )

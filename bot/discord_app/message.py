@@ -33,8 +33,8 @@ class Attachment:
 class Message(Protocol):
     """A message that can be edited."""
 
-    async def edit(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
-        """Replace the text, and the attachments if there are any."""
+    async def edit(self, text: str, attachments: Sequence[Attachment] | None = None) -> None:
+        """Replace the text, and the attachments; None leaves those as they are."""
 
 
 class Answer:
@@ -48,8 +48,8 @@ class Answer:
         self._message_id = message_id
         self._token_is_dead = False
 
-    async def edit(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
-        """Replace the text, and the attachments if there are any.
+    async def edit(self, text: str, attachments: Sequence[Attachment] | None = None) -> None:
+        """Replace the text, and the attachments; None leaves those as they are.
 
         The interaction's token lives 15 minutes; after that the bot edits its message as any
         message of its own, which works where it is a member. Raises discord.HTTPException and
@@ -117,8 +117,10 @@ async def _defer(interaction: Interaction) -> Answer:
     return Answer(interaction, response.message_id if response is not None else None)
 
 
-def _files(attachments: Sequence[Attachment]) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
-    if not attachments:
+def _files(
+    attachments: Sequence[Attachment] | None,
+) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
+    if attachments is None:
         return discord.utils.MISSING
     return [
         discord.File(io.BytesIO(one.data), one.filename, description=one.alt_text)

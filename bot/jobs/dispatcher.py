@@ -13,7 +13,7 @@ from sdxl_engine import (
     EngineError,
     EngineJob,
     EngineThread,
-    GeneratedImage,
+    Images,
     JobCancelledError,
     Pipeline,
     Progress,
@@ -22,12 +22,11 @@ from sdxl_engine import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# While one job's files are uploaded the next is drawn. More finished jobs than this hold the
-# engine up: each keeps its raw pictures in memory.
+# While one job's pictures are fetched and uploaded the next is drawn. More finished jobs than this
+# hold the engine up: each keeps its raw pictures in memory.
 _MAX_DELIVERIES: Final = 4
 
 T = TypeVar("T")
-Images = tuple[GeneratedImage, ...]
 
 
 class Desk(Protocol):
@@ -134,29 +133,31 @@ class Dispatcher:
                     return
                 job = self._taken[taken.id] = _with_size(taken, pipeline)
                 with in_job(job.id):
-                    images = await self._draw(job)
-                    if images is not None:
-                        deliveries.create_task(self._deliver(job, images), name=f"deliver {job.id}")
+                    engine_job = await self._draw(job)
+                    if engine_job is not None:
+                        deliveries.create_task(
+                            self._deliver(job, engine_job), name=f"deliver {job.id}"
+                        )
 
-    async def _draw(self, job: Job) -> Images | None:
+    async def _draw(self, job: Job) -> EngineJob | None:
+        """Have it drawn; returns as soon as the engine is free for the next."""
         self._desk.report(job, Drawing(0, job.request.num_inference_steps))
         self._report_places()
         try:
             engine_job = self._engine.submit(job.request, self._progress_of(job))
-            self._drawing = (job, engine_job)
-            images = await wait_for(engine_job.future)
         except EngineError as error:
-            self._drawing = None
             self._end(job, Failed(error))
             return None
+        self._drawing = (job, engine_job)
+        await wait_for(engine_job.sent)
         self._drawing = None
-        return images
+        return engine_job
 
     def _progress_of(self, job: Job) -> "Callable[[Progress], None]":
         loop = asyncio.get_running_loop()
 
         def on_progress(progress: Progress) -> None:
-            state = Drawing(progress.step, progress.num_inference_steps)
+            state = Drawing(progress.step, progress.num_inference_steps, progress.previews)
             with suppress(RuntimeError):  # the loop has gone; nobody is left to tell
                 loop.call_soon_threadsafe(self._report_progress, job, state)
 
@@ -166,9 +167,10 @@ class Dispatcher:
         if self._drawing is not None and self._drawing[0] is job:
             self._desk.report(job, state)
 
-    async def _deliver(self, job: Job, images: Images) -> None:
-        self._desk.report(job, Uploading())
+    async def _deliver(self, job: Job, engine_job: EngineJob) -> None:
         try:
+            images = await wait_for(engine_job.future)
+            self._desk.report(job, Uploading())
             await self._desk.deliver(job, images)
         except Exception as error:  # noqa: BLE001 - one job's failure, told to its owner
             self._end(job, Failed(error))

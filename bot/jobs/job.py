@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sdxl_engine import ImageRequest
+from sdxl_engine import ImageRequest, Images
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32: safe in file names
 _ID_CHARS: Final = 8
@@ -54,10 +54,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """On the device; `step` of `num_inference_steps` are done."""
+    """On the device; `step` of `num_inference_steps` are done.
+
+    previews  what the pictures are becoming, small; none before the first steps
+    """
 
     step: int
     num_inference_steps: int
+    previews: Images = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bot.discord_app.card import FAILURE_MARK
+from bot.discord_app.card import FAILURE_MARK, is_preview
 from bot.errors import PlaygroundError
 from bot.files import output_folder, write_picture
 from bot.playground.errors import CommandRefused, InteractionFailed
@@ -34,7 +34,7 @@ async def imagine_once(
 
     def over(message: Message) -> bool:
         content = str(message["content"])
-        if message["attachments"]:
+        if _pictures(message):
             return True
         if content:
             on_card(content.splitlines()[0])
@@ -45,11 +45,15 @@ async def imagine_once(
         message = await interaction.until(over)
     except (CommandRefused, InteractionFailed) as error:
         raise PlaygroundError(str(error)) from error
-    if not message["attachments"]:
+    if not _pictures(message):
         raise PlaygroundError(message["content"].removeprefix(FAILURE_MARK).strip().splitlines()[0])
     paths = []
-    for attachment in message["attachments"]:
+    for attachment in _pictures(message):
         path = folder / attachment["filename"]
         write_picture(path, loopback.attachment_bytes(int(attachment["id"])))
         paths.append(path)
     return paths
+
+
+def _pictures(message: Message) -> list[dict[str, Any]]:
+    return [file for file in message["attachments"] if not is_preview(file["filename"])]

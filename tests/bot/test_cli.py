@@ -227,8 +227,7 @@ async def test_serve_ends_with_code_0_on_sigterm_and_finishes_what_runs() -> Non
         waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
         await running.until(lambda message: " of 50" in message["content"])
         process.send_signal(signal.SIGTERM)
-        message = await running.until(lambda message: bool(message["attachments"]))
-        assert len(message["attachments"]) == 4
+        await running.until(lambda message: len(message["attachments"]) == 4)
         await waiting.until(lambda message: "/imagine prompt:waits seed:9" in message["content"])
         _, err = await communicating
         assert process.returncode == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot.discord_app.card import is_preview
 from bot.errors import LoginError
 from bot.playground.errors import CommandRefused
 from bot.playground.faults import Fault, GatewayFault
@@ -25,7 +26,7 @@ ORIGINAL = "/webhooks/*/*/messages/@original"
 
 
 def finished(message: Message) -> bool:
-    return bool(message["attachments"])
+    return any(not is_preview(file["filename"]) for file in message["attachments"])
 
 
 def says(text: str) -> Any:
@@ -114,6 +115,38 @@ async def test_the_card_tells_the_place_and_the_steps(
         await third.until(says("Number 1 in the queue"))
         gate.open()
         await third.until(finished)
+
+
+async def test_previews_are_shown_and_make_room_for_the_pictures(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        interaction = await loopback.slash("imagine", {"prompt": "a boat"})
+        gate.let_through(1)
+        message = await interaction.until(lambda message: bool(message["attachments"]))
+        (file,) = message["attachments"]
+        assert "step 1 of 4" in message["content"]
+        assert is_preview(file["filename"])
+        assert file["description"] == "What the pictures are becoming"
+        with Image.open(io.BytesIO(loopback.attachment_bytes(int(file["id"])))) as picture:
+            assert picture.size == (512, 512)
+        gate.open()
+        message = await interaction.until(finished)
+    assert not any(is_preview(file["filename"]) for file in message["attachments"])
+
+
+async def test_a_failure_takes_the_preview_away(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    gate = Gate()
+    pipeline = FakePipeline(SIZES, gate=gate)
+    async with run_bot(lambda: pipeline):
+        interaction = await loopback.slash("imagine", {"prompt": "a boat"})
+        gate.let_through(1)
+        await interaction.until(lambda message: bool(message["attachments"]))
+        pipeline.failure = ValueError("the device is gone")
+        gate.open()
+        message = await interaction.until(says("Drawing failed on the device"))
+    assert message["attachments"] == []
 
 
 async def test_discords_own_client_refuses_what_the_engine_would(

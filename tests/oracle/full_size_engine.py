@@ -55,7 +55,14 @@ def main(folder: Path) -> int:
         golden["unet.time_ids"],
     ]
     definition = nnx.graphdef(network)
-    forward = jax.jit(lambda state, *inputs: nnx.merge(definition, state)(*inputs))
+
+    def call(
+        state: nnx.State, sample: jax.Array, timestep: jax.Array, *rest: jax.Array
+    ) -> jax.Array:
+        unet = nnx.merge(definition, state)
+        return unet(sample, timestep, unet.condition(*rest))
+
+    forward = jax.jit(call)
     begin = time.perf_counter()
     compiled = forward.lower(state, *inputs).compile()
     print(f"compiled in       {time.perf_counter() - begin:.1f} s")

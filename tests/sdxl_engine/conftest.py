@@ -1,6 +1,7 @@
 """The engine's tests run on eight simulated CPU devices and with jax at its strictest."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file
 from sdxl_engine import SdxlPipeline
 from sdxl_engine.models.config import SdxlConfig
 
+COMPILING = "/jax/core/compile/backend_compile_duration"
 GOLDENS = Path(__file__).parents[1] / "goldens"
 
 jax.config.update("jax_platforms", "cpu")
@@ -55,6 +57,24 @@ def pipeline(golden: Golden) -> SdxlPipeline:
     run = golden.facts["run"]
     pipeline.warm_up([(run["width_px"], run["height_px"])], num_images=2)
     return pipeline
+
+
+class CompileCounter:
+    """Counts what XLA compiles, through jax's own monitoring."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, event: str, duration_s: float, **details: object) -> None:
+        self.count += event == COMPILING
+
+
+@pytest.fixture
+def compiles() -> Iterator[CompileCounter]:
+    counter = CompileCounter()
+    jax.monitoring.register_event_duration_secs_listener(counter)
+    yield counter
+    jax.monitoring.unregister_event_duration_listener(counter)
 
 
 def assert_within(actual: Any, oracle: Array, tolerance: float) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdxl_engine import GeneratedImage, ImageRequest
-from sdxl_engine.images import describe, encode_png, encode_within
+from sdxl_engine.images import describe, encode_png, encode_preview, encode_within
 
 NOISE = random.Random(0).randbytes(64 * 48 * 3)
 IMAGE = GeneratedImage(index=0, seed=1, width_px=64, height_px=48, rgb=NOISE)
@@ -51,6 +51,19 @@ def test_the_smallest_is_given_when_nothing_fits(limit_bytes: int):
     encoded = encode_within(IMAGE, "a cat", limit_bytes)
     smallest = encode_within(IMAGE, "a cat", 1)
     assert len(encoded.data) <= limit_bytes or encoded == smallest
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (256, 192)), (2, (512, 192)), (3, (512, 384))])
+def test_previews_become_one_picture(count: int, size: tuple[int, int]):
+    reds, greens = (bytes(colour) * 64 * 48 for colour in ((200, 0, 0), (0, 200, 0)))
+    previews = [GeneratedImage(k, 1, 64, 48, reds if k % 2 == 0 else greens) for k in range(count)]
+    sheet = encode_preview(tuple(previews))
+    assert sheet.extension == "webp"
+    with Image.open(io.BytesIO(sheet.data)) as picture:
+        assert picture.size == size
+        for k in range(count):
+            red, green, _ = picture.getpixel((128 + k % 2 * 256, 96 + k // 2 * 192))
+            assert (red > 150) == (k % 2 == 0) == (green < 50)
 
 
 def test_pixels_must_match_the_size():

@@ -1,7 +1,6 @@
 """The whole pipeline: against diffusers' own, over devices, and without a compile after warm-up."""
 
 import random
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -17,27 +16,7 @@ from sdxl_engine.request import (
     SAMPLERS,
     SPACINGS,
 )
-from tests.sdxl_engine.conftest import Array, Golden, assert_within
-
-COMPILING = "/jax/core/compile/backend_compile_duration"
-
-
-class CompileCounter:
-    """Counts what XLA compiles, through jax's own monitoring."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, event: str, duration_s: float, **details: object) -> None:
-        self.count += event == COMPILING
-
-
-@pytest.fixture
-def compiles() -> Iterator[CompileCounter]:
-    counter = CompileCounter()
-    jax.monitoring.register_event_duration_secs_listener(counter)
-    yield counter
-    jax.monitoring.unregister_event_duration_listener(counter)
+from tests.sdxl_engine.conftest import Array, CompileCounter, Golden, assert_within
 
 
 def golden_request(golden: Golden, case: str, **changes: object) -> ImageRequest:
@@ -57,8 +36,9 @@ def test_twenty_steps(golden: Golden, pipeline: SdxlPipeline, case: str):
             assert_within(sample.latents, expected, 1e-3)
     assert step == request.num_inference_steps
     assert_within(sample.latents, golden.nhwc(f"run.{case}.latents"), 1e-3)
-    pixels = pipeline.decode(request, sample.latents)
     oracle = np.round(golden[f"run.{case}.images"] * 255)
+    images = pipeline.decode(request, sample.latents)()
+    pixels = np.array([list(image.rgb) for image in images]).reshape(oracle.shape)
     assert np.abs(pixels - oracle).max() <= 1
 
 
@@ -73,9 +53,9 @@ def test_no_negative_prompt_is_not_the_empty_one(golden: Golden, pipeline: SdxlP
 def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: SdxlPipeline):
     request = golden_request(golden, "none", seed=7)
     reports = list(pipeline.generate(request))
-    assert [report.step for report in reports] == [*range(0, 21, 2), 20]
-    assert all(not report.images for report in reports[:-1])
-    images = reports[-1].images
+    assert [report.step for report in reports] == [*range(0, 21, 2)]
+    assert all(report.fetch is None for report in reports[:-1])
+    images = reports[-1].fetch()
     assert [image.index for image in images] == [0, 1]
     assert all(len(image.rgb) == image.width_px * image.height_px * 3 for image in images)
     assert images[0].rgb != images[1].rgb
@@ -111,7 +91,7 @@ def test_nothing_compiles_after_warm_up(
             num_images=draw.randint(1, 2),
         )
         *_, last = pipeline.generate(request, previews=draw.random() < 0.5)
-        assert len(last.images) == request.num_images
+        assert len(last.fetch()) == request.num_images
         seen.add((sampler, request.spacing))
     assert {sampler for sampler, _ in seen} == set(SAMPLERS)
     assert {spacing for _, spacing in seen} == {None, *SPACINGS}
@@ -183,7 +163,7 @@ def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline):
 def test_image_k_is_the_same_alone_and_in_company(golden: Golden, pipeline: SdxlPipeline):
     *_, pair = pipeline.generate(golden_request(golden, "none", seed=3))
     *_, alone = pipeline.generate(golden_request(golden, "none", seed=3, num_images=1))
-    assert alone.images == pair.images[:1]
+    assert alone.fetch() == pair.fetch()[:1]
 
 
 def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline):
@@ -191,7 +171,7 @@ def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline):
     drawn = set()
     for seed in seeds:
         *_, last = pipeline.generate(golden_request(golden, "none", seed=seed))
-        drawn |= {image.rgb for image in last.images}
+        drawn |= {image.rgb for image in last.fetch()}
     assert len(drawn) == 2 * len(seeds)
 
 
@@ -215,7 +195,7 @@ def test_the_number_of_devices_changes_nothing(golden: Golden):
             guidance_interval=(0.0, 0.7),
         )
         *_, last = pipeline.generate(request)
-        pictures[devices] = np.array([list(image.rgb) for image in last.images])
+        pictures[devices] = np.array([list(image.rgb) for image in last.fetch()])
     for devices in (4, 8):
         # Other batch sizes sum in another order: the last of 8 bits may differ, nothing more.
         assert np.abs(pictures[devices] - pictures[1]).max() <= 1
@@ -249,11 +229,13 @@ def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: Sdxl
     request = golden_request(golden, "none")
     noise = golden.nhwc("run.noise").copy()
     noise[1, 0, 0, 0] = np.nan
+    *_, last = pipeline.generate(request, latents=noise)
     with pytest.raises(DrawError, match="no picture"):
-        list(pipeline.generate(request, latents=noise))
+        last.fetch()
     # Only the images that were asked for count.
     *_, (_, sample) = pipeline.denoise(golden_request(golden, "none", num_images=1))
-    assert len(pipeline.decode(golden_request(golden, "none", num_images=1), sample.latents)) == 1
+    images = pipeline.decode(golden_request(golden, "none", num_images=1), sample.latents)()
+    assert len(images) == 1
 
 
 def test_nothing_is_warm_before_warm_up(golden: Golden):
@@ -266,4 +248,4 @@ def test_nothing_is_warm_before_warm_up(golden: Golden):
 def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline):
     request = golden_request(golden, "none", prompt="🐬 家 é", num_inference_steps=1)
     *_, last = pipeline.generate(request)
-    assert len(last.images) == 2
+    assert len(last.fetch()) == 2

@@ -20,7 +20,7 @@ def test_the_embedded_models_last_preview_is_its_picture_made_small():
         "a yellow star on a green background", width_px=128, height_px=128, num_images=1
     )
     *early, last = pipeline.generate(request, previews=True)
-    (preview,), (image,) = early[-1].previews, last.images
+    (preview,), (image,) = early[-1].previews, last.fetch()
     small = np.frombuffer(preview.rgb, np.uint8).reshape(16, 16, 3).astype(float)
     whole = np.frombuffer(image.rgb, np.uint8).reshape(16, 8, 16, 8, 3).mean(axis=(1, 3))
     assert np.abs(small - whole).mean() < 12  # of 255

@@ -26,7 +26,7 @@ def programs(golden: Golden, pipeline: SdxlPipeline) -> SizePrograms:
 @pytest.mark.parametrize("case", ["none", "empty", "real"])
 def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str):
     negative = golden.facts["negative_prompts"][case]
-    negative_ids = pipeline._tokenizer(negative or "")
+    negative_ids = pipeline.tokenizer(negative or "")
     prompts_ids = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)
     assert len(prompts_ids) == len(golden.facts["prompts"])
     networks = Networks.build(golden.config, PLAIN)
@@ -35,8 +35,8 @@ def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str):
     )
     for index, prompt_ids in enumerate(prompts_ids):
         embedded = embed(
-            pipeline._weights.text_encoder,
-            pipeline._weights.text_encoder_2,
+            pipeline.weights.text_encoder,
+            pipeline.weights.text_encoder_2,
             np.stack([negative_ids, prompt_ids]),
             np.bool_(negative is not None),
         )
@@ -73,7 +73,7 @@ def call(
     guidance: tuple[float, float] = (1, 0),
 ) -> Sample:
     return program(
-        pipeline._weights.unet,
+        pipeline.weights.unet,
         Sample(*map(jnp.asarray, sample)),
         np.float32(sigma),
         np.uint32(seed),
@@ -88,7 +88,7 @@ def call(
 
 def _unet(golden: Golden, pipeline: SdxlPipeline) -> UNet:
     definition = nnx.graphdef(Networks.build(golden.config, PLAIN).unet)
-    return nnx.merge(definition, pipeline._weights.unet)
+    return nnx.merge(definition, pipeline.weights.unet)
 
 
 def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:

@@ -16,6 +16,7 @@ from sdxl_engine import (
     EngineThread,
     GeneratedImage,
     ImageRequest,
+    Images,
     InvalidRequestError,
     JobCancelledError,
     Progress,
@@ -38,7 +39,7 @@ class GatedPipeline:
         if request.prompt == "refused":
             raise InvalidRequestError("No.")
 
-    def generate(self, request: ImageRequest) -> Iterator[Progress]:
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         try:
             for step in range(3):
                 self.stepping.release()
@@ -48,7 +49,8 @@ class GatedPipeline:
                     raise ValueError("the device said no")
                 yield Progress(step, 3)
             self.drawn.append(request.prompt)
-            yield Progress(3, 3, (GeneratedImage(0, request.seed, 1, 1, b"rgb"),))
+            image = GeneratedImage(0, request.seed, 1, 1, b"rgb")
+            yield Progress(3, 3, fetch=lambda: (image,))
         finally:
             self.closed.append(request.prompt)
 
@@ -133,6 +135,64 @@ def test_a_job_that_raises_fails_alone():
         broken.future.result(WAIT_S)
     assert isinstance(caught.value.__cause__, ValueError)
     assert fine.future.result(WAIT_S)
+    engine.close()
+
+
+def test_the_next_job_is_drawn_while_the_images_of_the_last_are_fetched():
+    fetching = threading.Event()
+
+    class Slow(GatedPipeline):
+        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+            *steps, last = super().generate(request, previews=previews)
+            yield from steps
+
+            def fetch() -> Images:
+                assert fetching.wait(WAIT_S)
+                if request.prompt == "damaged":
+                    raise DrawError("No picture.")
+                return last.fetch()
+
+            yield Progress(3, 3, fetch=fetch)
+
+    pipeline = Slow()
+    engine = EngineThread(lambda: pipeline)
+    engine.start()
+    jobs = [engine.submit(ImageRequest(prompt)) for prompt in ("first", "damaged", "dropped")]
+    for job in jobs:
+        job.sent.result(WAIT_S)
+    assert pipeline.drawn == ["first", "damaged", "dropped"]
+    assert not any(job.future.done() for job in jobs)
+    jobs[2].cancel()
+    fetching.set()
+    assert jobs[0].future.result(WAIT_S)
+    with pytest.raises(DrawError, match=r"No picture\."):
+        jobs[1].future.result(WAIT_S)
+    with pytest.raises(JobCancelledError):
+        jobs[2].future.result(WAIT_S)
+    assert engine.close(timeout_s=WAIT_S)
+
+
+def test_a_job_that_is_never_drawn_is_sent_as_well():
+    engine = EngineThread(GatedPipeline)
+    job = engine.submit(ImageRequest("never"))
+    job.cancel()
+    assert job.sent.done()
+    engine.close()
+
+
+def test_previews_are_made_only_for_somebody_who_looks():
+    asked = []
+
+    class Watching(GatedPipeline):
+        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+            asked.append(previews)
+            yield from super().generate(request, previews=previews)
+
+    engine = EngineThread(Watching)
+    engine.start()
+    engine.submit(ImageRequest("alone")).future.result(WAIT_S)
+    engine.submit(ImageRequest("watched"), lambda _: None).future.result(WAIT_S)
+    assert asked == [False, True]
     engine.close()
 
 
@@ -297,10 +357,10 @@ def test_close_while_loading_settles_everybody():
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
 def test_no_exception_of_a_job_ends_the_thread(error: type[BaseException]):
     class Raising(GatedPipeline):
-        def generate(self, request: ImageRequest) -> Iterator[Progress]:
+        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
             if request.prompt == "broken":
                 raise error
-            yield from super().generate(request)
+            yield from super().generate(request, previews=previews)
 
     engine = EngineThread(Raising)
     engine.start()

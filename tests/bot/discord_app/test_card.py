@@ -1,5 +1,6 @@
 """The words of a card: within Discord's limits whatever people typed, and never their markup."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,6 +25,16 @@ def make_job(
         attachment_limit_bytes=2**20,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
+
+
+def test_how_it_was_sampled_is_said_and_asked_for_again() -> None:
+    plain = make_job()
+    request = replace(plain.request, sampler="dpmpp_2m", spacing="karras")
+    sampled = replace(plain, request=request)
+    assert "DPM++ 2M Karras · job abcdefgh" in card.finished_card(sampled)
+    assert card.ask_again(sampled).endswith("sampler:DPM++ 2M spacing:Karras")
+    assert "Euler" not in card.finished_card(plain)
+    assert "sampler" not in card.ask_again(plain)
 
 
 def units(text: str) -> int:

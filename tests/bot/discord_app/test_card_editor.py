@@ -9,6 +9,7 @@ import pytest
 
 from bot.discord_app.card_editor import CardEditor
 from bot.discord_app.message import Attachment
+from sdxl_engine import GeneratedImage, Images
 from tests.fakes import FakeMessage, FakeSleep
 
 
@@ -34,21 +35,44 @@ class Turnstile:
         return None
 
 
+async def as_picture(previews: Images) -> Attachment:
+    return Attachment("preview.webp", previews[0].rgb, "a preview")
+
+
+def preview(step: int) -> Images:
+    return (GeneratedImage(0, 0, 1, 1, bytes([step] * 3)),)
+
+
+async def test_only_the_latest_preview_is_made_and_the_last_words_take_it_away() -> None:
+    message, pace = FakeMessage(), Turnstile()
+    editor = CardEditor(message, pace, as_picture)
+    editor.show("step 0")
+    pace.turn()
+    await message.until(lambda: len(message.edits) == 1)
+    for step in (1, 2):
+        editor.show(f"step {step}", preview(step))
+    pace.turn()
+    await message.until(lambda: len(message.edits) == 2)
+    await editor.finish("failed")
+    shown = Attachment("preview.webp", b"\2\2\2", "a preview")
+    assert message.edits == [("step 0", None), ("step 2", [shown]), ("failed", ())]
+
+
 async def test_only_the_latest_of_many_texts_is_sent() -> None:
     message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace)
+    editor = CardEditor(message, pace, as_picture)
     for step in range(50):
         editor.show(f"step {step}")
     pace.turn()
     await message.until(lambda: bool(message.edits))
-    assert message.edits == [("step 49", ())]
+    assert message.edits == [("step 49", None)]
     await editor.finish("done")
     assert [text for text, _ in message.edits] == ["step 49", "done"]
 
 
 async def test_the_same_text_is_not_sent_twice() -> None:
     message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace)
+    editor = CardEditor(message, pace, as_picture)
     editor.show("same")
     pace.turn()
     await message.until(lambda: bool(message.edits))
@@ -60,7 +84,7 @@ async def test_the_same_text_is_not_sent_twice() -> None:
 
 async def test_finish_does_not_wait_for_the_pace_and_nothing_follows_it() -> None:
     message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace)
+    editor = CardEditor(message, pace, as_picture)
     editor.show("step 1")
     picture = Attachment("a_0.png", b"png", "a circle")
     await editor.finish("done", [picture])
@@ -68,12 +92,12 @@ async def test_finish_does_not_wait_for_the_pace_and_nothing_follows_it() -> Non
     pace.turn()
     pace.turn()
     await asyncio.sleep(0)
-    assert message.edits == [("done", (picture,))]
+    assert message.edits == [("done", [picture])]
 
 
 async def test_finish_waits_for_an_edit_under_way() -> None:
     message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace)
+    editor = CardEditor(message, pace, as_picture)
     message.open.clear()
     editor.show("step 1")
     pace.turn()
@@ -89,7 +113,7 @@ async def test_finish_waits_for_an_edit_under_way() -> None:
 async def test_the_last_edit_is_tried_again() -> None:
     message, sleep = FakeMessage(), FakeSleep()
     message.failures = [aiohttp.ServerDisconnectedError(), TimeoutError()]
-    editor = CardEditor(message, Turnstile(), sleep=sleep)
+    editor = CardEditor(message, Turnstile(), as_picture, sleep=sleep)
     await editor.finish("done")
     assert [text for text, _ in message.edits] == ["done"]
     assert len(sleep.delays_s) == 2
@@ -99,7 +123,7 @@ async def test_the_last_edit_is_tried_again() -> None:
 async def test_the_last_edit_gives_up_with_the_last_error_and_may_be_followed_by_another() -> None:
     message, sleep = FakeMessage(), FakeSleep()
     message.failures = [TimeoutError(str(n)) for n in range(5)]
-    editor = CardEditor(message, Turnstile(), sleep=sleep)
+    editor = CardEditor(message, Turnstile(), as_picture, sleep=sleep)
     with pytest.raises(TimeoutError, match="4"):
         await editor.finish("pictures", [Attachment("a", b"", "")])
     await editor.finish("sorry")
@@ -109,7 +133,7 @@ async def test_the_last_edit_gives_up_with_the_last_error_and_may_be_followed_by
 async def test_a_failed_edit_between_is_tried_again_with_the_latest_text() -> None:
     message, pace = FakeMessage(), Turnstile()
     message.failures = [aiohttp.ServerDisconnectedError()]
-    editor = CardEditor(message, pace)
+    editor = CardEditor(message, pace, as_picture)
     editor.show("step 1")
     pace.turn()
     await message.until(lambda: message.attempts == 1 and not message.failures)

@@ -83,7 +83,10 @@ async def test_draws_in_order_and_reports_each_state() -> None:
     ]
     states = desk.states(jobs[0])
     assert isinstance(states[0], Waiting)
-    assert states[-3:] == [Drawing(1, 2), Drawing(2, 2), Uploading()]
+    halfway, drawn, uploading = states[-3:]
+    assert isinstance(halfway, Drawing)
+    assert (halfway.step, len(halfway.previews)) == (1, 4)
+    assert [drawn, uploading] == [Drawing(2, 2), Uploading()]
     assert [image.index for image in desk.delivered[jobs[1].id]] == [0, 1, 2, 3]
 
 
