@@ -1,0 +1,141 @@
+"""How busy is the device, and how quick the bot, while twenty people wait?
+
+    .venv/bin/python benchmarks/duty.py [--jobs 20] [--steps 20]
+
+The real bot, an unmodified discord.py and the embedded model, over the loopback Discord. Busy means
+from a job's first program until its images are fetched, whatever else is done meanwhile.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from bot.config import Config, Secret
+from bot.discord_app.card import is_preview
+from bot.discord_app.sync import CommandRecord
+from bot.jobs import wait_for
+from bot.playground.loopback import LoopbackDiscord
+from bot.service import Service
+from sdxl_engine import ImageRequest, Images, Progress, SdxlPipeline
+
+LAG_NAP_S = 0.01
+
+
+class WatchedPipeline:
+    """A pipeline that remembers when it was at work.
+
+    spans_s  (begin, end) of each job
+    """
+
+    def __init__(self, pipeline: SdxlPipeline) -> None:
+        self._pipeline = pipeline
+        self.sizes = pipeline.sizes
+        self.check = pipeline.check
+        self.spans_s: list[tuple[float, float]] = []
+
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        """Draw as the pipeline does; fetching ends a span."""
+        begin_s = time.perf_counter()
+        for progress in self._pipeline.generate(request, previews=previews):
+            if progress.fetch is None:
+                yield progress
+            else:
+                yield replace(progress, fetch=partial(self._fetch, begin_s, progress))
+
+    def _fetch(self, begin_s: float, progress: Progress) -> Images:
+        assert progress.fetch is not None  # noqa: S101 - it was looked at above
+        images = progress.fetch()
+        self.spans_s.append((begin_s, time.perf_counter()))
+        return images
+
+    @property
+    def duty(self) -> float:
+        """The busy share of the time from the first job's begin to the last one's end."""
+        busy_s, until_s = 0.0, 0.0
+        for begin_s, end_s in sorted(self.spans_s):
+            busy_s += max(0.0, end_s - max(begin_s, until_s))
+            until_s = max(until_s, end_s)
+        return busy_s / (until_s - min(self.spans_s)[0])
+
+
+async def measure(jobs: int, steps: int) -> None:
+    """Ask, wait, print."""
+    loopback = LoopbackDiscord(rate_limits=True)
+    await loopback.start()
+    config = Config()
+    config = replace(
+        config,
+        discord=replace(config.discord, api_url=loopback.api_url, gateway_url=loopback.gateway_url),
+        jobs=replace(config.jobs, max_queued=jobs),
+    )
+    watched: list[WatchedPipeline] = []
+
+    def start_pipeline() -> WatchedPipeline:
+        pipeline = SdxlPipeline.load("doodle")
+        pipeline.warm_up(num_images=config.engine.images_per_request)
+        watched.append(WatchedPipeline(pipeline))
+        return watched[0]
+
+    service = Service(config, Secret(loopback.token), start_pipeline, CommandRecord(None))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(service.run(stop))
+    await wait_for(service.engine.ready)
+    await loopback.wait_ready()
+    await loopback.wait_commands()
+
+    lags_s: list[float] = []
+    sampling = asyncio.create_task(_sample_lag(lags_s))
+    acks_s, asked = [], []
+    for number in range(jobs):
+        begin_s = time.perf_counter()
+        interaction = await loopback.slash(
+            "imagine", {"prompt": "a red circle", "seed": number, "steps": steps}
+        )
+        await interaction.until(lambda _: True)  # the message that says "thinking"
+        acks_s.append(time.perf_counter() - begin_s)
+        asked.append(interaction)
+    for interaction in asked:
+        await interaction.until(_is_finished)
+    sampling.cancel()
+    stop.set()
+    await serving
+    await loopback.close()
+
+    spans_s = watched[0].spans_s
+    seconds = max(end_s for _, end_s in spans_s) - min(spans_s)[0]
+    print(f"{jobs} jobs of 4 images, {steps} steps: {seconds:.1f} s, {seconds / jobs:.2f} s each")
+    print(f"device busy   {watched[0].duty:.2%}")
+    for name, values_s in (("acknowledged", acks_s), ("loop lag", lags_s)):
+        p50, p99 = np.percentile(values_s, (50, 99)) * 1e3
+        print(f"{name:<13} p50 {p50:.1f} ms, p99 {p99:.1f} ms, of {len(values_s)}")
+
+
+async def _sample_lag(lags_s: list[float]) -> None:
+    while True:
+        before_s = time.perf_counter()
+        await asyncio.sleep(LAG_NAP_S)
+        lags_s.append(time.perf_counter() - before_s - LAG_NAP_S)
+
+
+def _is_finished(message: dict[str, object]) -> bool:
+    files = message["attachments"]
+    assert isinstance(files, list)  # noqa: S101 - Discord's own form
+    return any(not is_preview(file["filename"]) for file in files)
+
+
+def main() -> None:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--jobs", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20)
+    arguments = parser.parse_args()
+    asyncio.run(measure(arguments.jobs, arguments.steps))
+
+
+if __name__ == "__main__":
+    main()
