@@ -1,11 +1,11 @@
 """How long is one step of the full-size UNet on this CPU, in the engine and in PyTorch?
 
     make setup oracle
-    .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2]
+    .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--bfloat16]
 
 Two prompts as one batch, float32, random weights (11 GB of memory). Each process builds the UNet,
-warms it up and takes a few steps; the two take turns, and medians are compared. PyTorch also in
-bfloat16, which the engine does not take on a CPU.
+warms it up and takes a few steps; the two take turns, and medians are compared. --bfloat16 adds
+PyTorch in bfloat16, which the engine does not take on a CPU; without AVX-512 that takes an hour.
 """
 
 import argparse
@@ -38,16 +38,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--side", type=int, default=32, help="of the latents")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--turn", choices=sorted(PYTHONS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.turn:
         turn = _engine if arguments.turn == ENGINE else _torch
         json.dump(turn(arguments.side, arguments.turn), sys.stdout)
         return
-    times_s: dict[str, list[float]] = {name: [] for name in PYTHONS}
+    names = [ENGINE, TORCH, *([TORCH_BFLOAT16] if arguments.bfloat16 else [])]
+    times_s: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(arguments.rounds):
-        for name, python in PYTHONS.items():
-            command = [python, __file__, "--side", str(arguments.side), "--turn", name]
+        for name in names:
+            command = [PYTHONS[name], __file__, "--side", str(arguments.side), "--turn", name]
             done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
             times_s[name] += json.loads(done.stdout)
             print(name, [round(value_s, 2) for value_s in times_s[name][-STEPS:]], flush=True)
