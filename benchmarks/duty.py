@@ -1,9 +1,10 @@
-"""How busy is the device, and how quick the bot, while twenty people wait?
+"""Has the engine always a job in hand, and how quick is the bot, while twenty people wait?
 
     .venv/bin/python benchmarks/duty.py [--jobs 20] [--steps 20]
 
-The real bot, an unmodified discord.py and the embedded model, over the loopback Discord. Busy means
-from a job's first program until its images are fetched, whatever else is done meanwhile.
+The real bot, an unmodified discord.py and the embedded model, over the loopback Discord. In hand is
+a job from its first program until its images are fetched; what is counted is the time between jobs,
+not the moments within one.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from bot.config import Config, Secret
-from bot.discord_app.card import is_preview
+from bot.discord_app.card import FAILURE_MARK, is_preview
 from bot.discord_app.sync import CommandRecord
 from bot.jobs import wait_for
 from bot.playground.loopback import LoopbackDiscord
@@ -55,7 +56,7 @@ class WatchedPipeline:
 
     @property
     def duty(self) -> float:
-        """The busy share of the time from the first job's begin to the last one's end."""
+        """The share of the time, from the first begin to the last end, with a job in hand."""
         busy_s, until_s = 0.0, 0.0
         for begin_s, end_s in sorted(self.spans_s):
             busy_s += max(0.0, end_s - max(begin_s, until_s))
@@ -109,7 +110,7 @@ async def measure(jobs: int, steps: int) -> None:
     spans_s = watched[0].spans_s
     seconds = max(end_s for _, end_s in spans_s) - min(spans_s)[0]
     print(f"{jobs} jobs of 4 images, {steps} steps: {seconds:.1f} s, {seconds / jobs:.2f} s each")
-    print(f"device busy   {watched[0].duty:.2%}")
+    print(f"a job in hand {watched[0].duty:.2%} of the time")
     for name, values_s in (("acknowledged", acks_s), ("loop lag", lags_s)):
         p50, p99 = np.percentile(values_s, (50, 99)) * 1e3
         print(f"{name:<13} p50 {p50:.1f} ms, p99 {p99:.1f} ms, of {len(values_s)}")
@@ -123,8 +124,10 @@ async def _sample_lag(lags_s: list[float]) -> None:
 
 
 def _is_finished(message: dict[str, object]) -> bool:
-    files = message["attachments"]
+    files, content = message["attachments"], message["content"]
     assert isinstance(files, list)  # noqa: S101 - Discord's own form
+    if str(content).startswith(FAILURE_MARK):
+        raise SystemExit(str(content))
     return any(not is_preview(file["filename"]) for file in files)
 
 

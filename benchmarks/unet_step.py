@@ -4,8 +4,9 @@
     .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--bfloat16]
 
 Two prompts as one batch, float32, random weights (11 GB of memory). Each process builds the UNet,
-warms it up and takes a few steps; the two take turns, and medians are compared. --bfloat16 adds
-PyTorch in bfloat16, which the engine does not take on a CPU; without AVX-512 that takes an hour.
+warms it up and takes a few steps; the two take turns, and medians are compared. What the engine
+computes once a request (keys and values of the text) is not in its step; PyTorch computes it in
+every step. --bfloat16 adds PyTorch in bfloat16; without AVX-512 that takes an hour.
 """
 
 import argparse

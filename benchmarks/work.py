@@ -50,6 +50,7 @@ def main() -> None:
     asked = request(5.0, 1)
     latents = denoise(5.0, 1)
     images = pipeline.decode(asked, latents)()
+    small = pipeline.preview(asked, latents)
     parameters = describe(asked, model=arguments.model)
     # One step holds what is done once a request as well; more steps tell the two apart.
     works: dict[str, Callable[[], object]] = {
@@ -58,7 +59,7 @@ def main() -> None:
         "one unguided step, and all before it": lambda: denoise(1.0, 1),
         f"{1 + STEPS} unguided steps, and all before them": lambda: denoise(1.0, 1 + STEPS),
         "preview": lambda: pipeline.preview(asked, latents),
-        "its file": lambda: encode_preview(pipeline.preview(asked, latents)),
+        "its file": lambda: encode_preview(small),
         "decode and fetch": lambda: _decode(pipeline, asked, latents),
         "four PNG files": lambda: _encode(images, parameters),
     }

@@ -4,16 +4,20 @@ Such a script runs with only its imports changed:
 
     from sdxl_engine.compat import FlaxStableDiffusionXLPipeline, replicate
 
-It draws what it drew: the same token ids, the same noise from the same keys, arrays of the same
-shapes. Underneath works `SdxlPipeline`, so that another number of steps, guidance or prompt no
-longer compiles anything. What differs:
+Token ids, keys and arrays have the shapes that they had. Underneath works `SdxlPipeline`, so that
+another number of steps, guidance or prompt no longer compiles anything. What differs:
 
 - `params` holds the engine's own arrangement of the weights, on every device from the start and in
   the dtype that suits it; `replicate` leaves them as they are.
-- A guidance scale up to 1 means no guidance.
-- The noise schedule is read from the model's files, not from `params["scheduler"]`.
+- Sampling is Euler's method on the noise schedule of the model's files; `params["scheduler"]` is
+  there to be left alone.
+- A guidance scale up to 1 means no guidance. The most are 50 steps, guidance 20, 2,048 pixels a side.
+- Images are numpy arrays, in steps of 1/255. There is no `output_type` and no `return_dict`.
+- Different prompts, or guidance scales, in one call are drawn one after the other.
+- Keys give the noise they gave where `jax_threefry_partitionable` was on, as it is by default now.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -69,7 +73,7 @@ class FlaxStableDiffusionXLPipeline:
         dtype           float32 or bfloat16; by default what suits the devices
         split_head_dim  taken, and of no consequence
 
-        Raises CheckpointError.
+        Raises CheckpointError; InvalidRequestError for another dtype.
         """
         engine = SdxlPipeline.load(
             pretrained_model_name_or_path,
@@ -123,11 +127,11 @@ class FlaxStableDiffusionXLPipeline:
         count = devices * batch
         native_width, native_height = self._engine.native_size
         size = (width or native_width, height or native_height)
-        engine = self._warm_engine(params, size, min(count, MAX_IMAGES))
         if latents is None:
             noise = self._noise(keys, batch, size)
         else:
             noise = np.asarray(latents, np.float32)
+            self._check_latents(noise, count, size)
         noise = np.moveaxis(noise.reshape(count, *noise.shape[-3:]), 1, -1)
         scales = np.broadcast_to(
             np.asarray(guidance_scale, np.float64).reshape(-1, 1), (devices, batch)
@@ -140,6 +144,8 @@ class FlaxStableDiffusionXLPipeline:
         for place in range(count):
             key = rows[place].tobytes(), negative_rows[place].tobytes(), float(scales[place])
             alike.setdefault(key, []).append(place)
+        most = max(len(places) for places in alike.values())
+        engine = self._warm_engine(params, size, min(most, MAX_IMAGES))
         images = np.empty((count, size[1], size[0], _CHANNELS), np.float32)
         for places in alike.values():
             for first in range(0, len(places), MAX_IMAGES):
@@ -183,6 +189,17 @@ class FlaxStableDiffusionXLPipeline:
                 f"{len(keys)} keys for {len(ids)} devices: split the key into one for each."
             )
 
+    def _check_latents(
+        self, noise: npt.NDArray[np.float32], count: int, size: tuple[int, int]
+    ) -> None:
+        height, width, channels = self._engine.latent_shape(*size)
+        one = (channels, height, width)
+        if noise.shape[-3:] != one or noise.size != count * math.prod(one):
+            raise InvalidRequestError(
+                f"The latents are {noise.shape}; they must be (..., {', '.join(map(str, one))}) "
+                f"for {count} images."
+            )
+
     def _noise(self, keys: jax.Array, batch: int, size: tuple[int, int]) -> npt.NDArray[np.float32]:
         """What the removed class drew from a device's key, f32[devices, batch, channels, h, w]."""
         height, width, channels = self._engine.latent_shape(*size)
@@ -194,14 +211,18 @@ class FlaxStableDiffusionXLPipeline:
     ) -> SdxlPipeline:
         """The engine with these weights, compiled for so many images of this size."""
         weights = Weights(*(params[part] for part in Weights._fields))
-        leaves = jax.tree.leaves(weights), jax.tree.leaves(self._engine.weights)
-        if any(given is not held for given, held in zip(*leaves, strict=True)):
+        if not _is_same(weights, self._engine.weights):
             self._engine = self._engine.with_weights(weights)
             self._warm = {}
         if self._warm.get(size, 0) < count:
             self._engine.warm_up([size], num_images=count)
             self._warm[size] = count
         return self._engine
+
+
+def _is_same(given: Weights, held: Weights) -> bool:
+    pairs = zip(jax.tree.leaves(given), jax.tree.leaves(held), strict=True)
+    return all(one is other for one, other in pairs)
 
 
 def _draw(

@@ -80,8 +80,8 @@ def encode_within(image: GeneratedImage, parameters: str, limit_bytes: int) -> E
 def encode_preview(previews: Images) -> EncodedImage:
     """Small pictures, two in a row, as one of a size to look at."""
     width_px, height_px = previews[0].width_px, previews[0].height_px
-    scale = max(1, _PREVIEW_SIDE_PX // max(width_px, height_px))
-    side_px = width_px * scale, height_px * scale
+    scale = _PREVIEW_SIDE_PX / max(width_px, height_px)
+    side_px = round(width_px * scale), round(height_px * scale)
     columns = min(2, len(previews))
     rows = -(-len(previews) // columns)
     sheet = Image.new("RGB", (columns * side_px[0], rows * side_px[1]))

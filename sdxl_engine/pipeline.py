@@ -36,7 +36,8 @@ _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class SdxlPipeline:
     """A model on its devices, with the programs that draw.
 
-    Made by `load`. Belongs to one thread; only `check` and `tokenize` may be called from others.
+    Made by `load`. Belongs to one thread; only `check`, `tokenize` and what fetches images may be
+    called from others.
 
     tokenizer  of its prompts
     weights    of its networks, on every device
@@ -169,7 +170,8 @@ class SdxlPipeline:
 
         latents    noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
                    variance
-        token_ids  instead of those of the request's prompts, as `tokenize` returns them
+        token_ids  instead of those of the request's prompts, as `tokenize` returns them; without a
+                   negative prompt the first row is zeroes to the UNet
         previews   whether progress carries small pictures of what is becoming
 
         Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
@@ -189,12 +191,13 @@ class SdxlPipeline:
         The sample lies on the devices, image k of the request at place k, and is gone with the
         next step. Arguments and errors as `generate`.
         """
+        given_ids = token_ids is not None
         if token_ids is None:
             token_ids = self.tokenize(request)
         programs = self._programs_for(request)
         if latents is not None:
             self._check_latents(request, latents)
-        return self._denoise(request, programs, token_ids, latents)
+        return self._denoise(request, programs, token_ids, latents, given_ids=given_ids)
 
     def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
         """Have the request's images drawn from its latents; returns at once.
@@ -239,11 +242,15 @@ class SdxlPipeline:
         programs: SizePrograms,
         token_ids: npt.NDArray[np.int32],
         noise: npt.NDArray[np.float32] | None,
+        *,
+        given_ids: bool,
     ) -> Iterator[tuple[int, Sample]]:
         schedule = samplers.make_schedule(
             self._config.scheduler, request.sampler, request.spacing, request.num_inference_steps
         )
-        zero_negative = request.negative_prompt is None and self._config.zero_empty_negative
+        zero_negative = request.negative_prompt is None and (
+            given_ids or self._config.zero_empty_negative
+        )
         height, width = request.height_px, request.width_px
         weights = self.weights
         conditioning = programs.encode(

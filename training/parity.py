@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from sdxl_engine import ImageRequest, SdxlPipeline, format_size
@@ -30,10 +31,15 @@ class Parity:
         """What must be warm: (width_px, height_px)."""
         return sorted({(request.width_px, request.height_px) for request in self.requests})
 
+    def oracle(self, place: int) -> npt.NDArray[np.uint8]:
+        """What PyTorch drew of the request at this place, u8[height, width, 3]."""
+        pixels: npt.NDArray[np.uint8] = self._arrays[f"{place}.pixels"][0]
+        return pixels
+
     def largest_difference(self, pipeline: SdxlPipeline, place: int) -> int:
         """Of the request at this place: over all pixels and colours, of 255."""
         *_, last = pipeline.generate(self.requests[place], latents=self._arrays[f"{place}.latents"])
-        oracle = self._arrays[f"{place}.pixels"][0]
+        oracle = self.oracle(place)
         drawn = np.frombuffer(last.fetch()[0].rgb, np.uint8).reshape(oracle.shape)
         return int(np.abs(drawn.astype(int) - oracle).max())
 

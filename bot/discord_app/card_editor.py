@@ -74,14 +74,23 @@ class CardEditor:
     async def _keep_up(self) -> None:
         while True:
             await self._changed.wait()
-            async with self._pace, self._editing:
-                if self._finished:
-                    return
+            async with self._pace:
                 self._changed.clear()
-                await self._edit(*self._wanted)
+                text, previews = self._wanted
+                picture = await self._preview(previews) if previews else None
+                async with self._editing:
+                    if self._finished:
+                        return
+                    await self._edit(text, picture)
 
-    async def _edit(self, text: str, previews: Images) -> None:
-        picture = [await self._picture(previews)] if previews else None
+    async def _preview(self, previews: Images) -> list[Attachment] | None:
+        try:
+            return [await self._picture(previews)]
+        except Exception:  # the words matter more
+            log.exception("a preview could not be made")
+            return None
+
+    async def _edit(self, text: str, picture: list[Attachment] | None) -> None:
         try:
             await self._message.edit(text, picture)
         except EDIT_ERRORS as error:

@@ -46,6 +46,8 @@ class CardDesk:
         self._cards: dict[str, CardEditor] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encode")
+        # Of their own: a preview that waits behind finished pictures is none.
+        self._previews = ThreadPoolExecutor(1, thread_name_prefix="preview")
 
     def open(self, job_id: str, message: Message) -> None:
         """Make this message the job's card."""
@@ -86,7 +88,8 @@ class CardDesk:
             if unsaid:
                 log.warning("%d cards could not be brought up to date", len(unsaid))
                 await asyncio.wait(unsaid)
-        self._encoders.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._encoders, self._previews):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _end(self, job_id: str, text: str) -> None:
         task = asyncio.create_task(self._finish(self._cards.pop(job_id), text))
@@ -101,7 +104,7 @@ class CardDesk:
 
     async def _preview(self, job_id: str, previews: Images) -> Attachment:
         loop = asyncio.get_running_loop()
-        file = await loop.run_in_executor(self._encoders, encode_preview, previews)
+        file = await loop.run_in_executor(self._previews, encode_preview, previews)
         name = card.preview_name(job_id, file.extension)
         return Attachment(name, file.data, card.PREVIEW_ALT_TEXT)
 

@@ -70,7 +70,7 @@ class Dispatcher:
         self._line = line
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[str, Job] = {}  # out of the line, and neither delivered nor failed yet
-        self._drawing: tuple[Job, EngineJob] | None = None
+        self._drawing: dict[str, EngineJob] = {}  # of these, what the engine has not yet given
         self._slots = asyncio.Semaphore(_MAX_DELIVERIES)
 
     def start(self) -> "asyncio.Task[None]":
@@ -97,10 +97,11 @@ class Dispatcher:
             self._desk.report(job, Failed(JobCancelledError("The job was cancelled.")))
             self._report_places()
             return True
-        if self._drawing is not None and self._drawing[0].id == job_id:
-            self._drawing[1].cancel()
-            return True
-        return False
+        engine_job = self._drawing.get(job_id)
+        if engine_job is None:
+            return False
+        engine_job.cancel()
+        return True
 
     async def drain(self, grace_s: float) -> None:
         """Stop: waiting jobs are handed back, running ones get `grace_s` seconds and then too."""
@@ -112,8 +113,9 @@ class Dispatcher:
             await asyncio.wait([self._task], timeout=grace_s)
         self._task.cancel()
         await asyncio.wait([self._task])
-        if self._drawing is not None:
-            self._drawing[1].cancel()
+        for engine_job in self._drawing.values():
+            engine_job.cancel()
+        self._drawing.clear()  # what they still report is about cards that have ended
         for job in self._taken.values():
             self._desk.report(job, HandedBack())
 
@@ -138,6 +140,7 @@ class Dispatcher:
                         deliveries.create_task(
                             self._deliver(job, engine_job), name=f"deliver {job.id}"
                         )
+                    del engine_job  # it holds the pictures
 
     async def _draw(self, job: Job) -> EngineJob | None:
         """Have it drawn; returns as soon as the engine is free for the next."""
@@ -148,9 +151,8 @@ class Dispatcher:
         except EngineError as error:
             self._end(job, Failed(error))
             return None
-        self._drawing = (job, engine_job)
+        self._drawing[job.id] = engine_job
         await wait_for(engine_job.sent)
-        self._drawing = None
         return engine_job
 
     def _progress_of(self, job: Job) -> "Callable[[Progress], None]":
@@ -164,12 +166,15 @@ class Dispatcher:
         return on_progress
 
     def _report_progress(self, job: Job, state: Drawing) -> None:
-        if self._drawing is not None and self._drawing[0] is job:
+        if job.id in self._drawing:
             self._desk.report(job, state)
 
     async def _deliver(self, job: Job, engine_job: EngineJob) -> None:
         try:
-            images = await wait_for(engine_job.future)
+            try:
+                images = await wait_for(engine_job.future)
+            finally:
+                self._drawing.pop(job.id, None)
             self._desk.report(job, Uploading())
             await self._desk.deliver(job, images)
         except Exception as error:  # noqa: BLE001 - one job's failure, told to its owner

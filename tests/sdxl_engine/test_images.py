@@ -53,6 +53,12 @@ def test_the_smallest_is_given_when_nothing_fits(limit_bytes: int):
     assert len(encoded.data) <= limit_bytes or encoded == smallest
 
 
+def test_previews_of_any_aspect_are_as_large():
+    wide = GeneratedImage(0, 1, 152, 104, bytes(3 * 152 * 104))  # the latents of 1216x832
+    with Image.open(io.BytesIO(encode_preview((wide,)).data)) as picture:
+        assert picture.size == (256, 175)
+
+
 @pytest.mark.parametrize(("count", "size"), [(1, (256, 192)), (2, (512, 192)), (3, (512, 384))])
 def test_previews_become_one_picture(count: int, size: tuple[int, int]):
     reds, greens = (bytes(colour) * 64 * 48 for colour in ((200, 0, 0), (0, 200, 0)))

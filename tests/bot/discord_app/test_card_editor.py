@@ -58,6 +58,36 @@ async def test_only_the_latest_preview_is_made_and_the_last_words_take_it_away()
     assert message.edits == [("step 0", None), ("step 2", [shown]), ("failed", ())]
 
 
+async def test_a_preview_that_cannot_be_made_costs_no_words() -> None:
+    async def broken(previews: Images) -> Attachment:
+        raise MemoryError
+
+    message, pace = FakeMessage(), Turnstile()
+    editor = CardEditor(message, pace, broken)
+    editor.show("step 1", preview(1))
+    pace.turn()
+    await message.until(lambda: bool(message.edits))
+    await editor.finish("done")
+    assert message.edits == [("step 1", None), ("done", ())]
+
+
+async def test_finish_does_not_wait_for_a_preview() -> None:
+    begun = asyncio.Event()
+
+    async def endless(previews: Images) -> Attachment:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    message, pace = FakeMessage(), Turnstile()
+    editor = CardEditor(message, pace, endless)
+    editor.show("step 1", preview(1))
+    pace.turn()
+    await begun.wait()
+    await editor.finish("done")
+    assert message.edits == [("done", ())]
+
+
 async def test_only_the_latest_of_many_texts_is_sent() -> None:
     message, pace = FakeMessage(), Turnstile()
     editor = CardEditor(message, pace, as_picture)
