@@ -11,7 +11,7 @@ another number of steps, guidance or prompt no longer compiles anything. What di
   the dtype that suits it; `replicate` leaves them as they are.
 - Sampling is Euler's method on the noise schedule of the model's files; `params["scheduler"]` is
   there to be left alone.
-- A guidance scale up to 1 means no guidance. The most are 50 steps, guidance 20, 2,048 pixels a side.
+- A guidance scale up to 1 means no guidance. Limits are those of `ImageRequest`: 50 steps, say.
 - Images are numpy arrays, in steps of 1/255. There is no `output_type` and no `return_dict`.
 - Different prompts, or guidance scales, in one call are drawn one after the other.
 - Keys give the noise they gave where `jax_threefry_partitionable` was on, as it is by default now.
