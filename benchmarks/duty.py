@@ -1,4 +1,4 @@
-"""Has the engine always a job in hand, and how quick is the bot, while twenty people wait?
+"""Has the engine always a job in hand, and how quick is the bot, while twenty requests wait?
 
     .venv/bin/python benchmarks/duty.py [--jobs 20] [--steps 20]
 
@@ -103,6 +103,7 @@ async def measure(jobs: int, steps: int) -> None:
     for interaction in asked:
         await interaction.until(_is_finished)
     sampling.cancel()
+    await asyncio.wait([sampling])
     stop.set()
     await serving
     await loopback.close()

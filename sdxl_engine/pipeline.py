@@ -191,13 +191,15 @@ class SdxlPipeline:
         The sample lies on the devices, image k of the request at place k, and is gone with the
         next step. Arguments and errors as `generate`.
         """
-        given_ids = token_ids is not None
+        keep_negative = request.negative_prompt is not None or (
+            token_ids is None and not self._config.zero_empty_negative
+        )
         if token_ids is None:
             token_ids = self.tokenize(request)
         programs = self._programs_for(request)
         if latents is not None:
             self._check_latents(request, latents)
-        return self._denoise(request, programs, token_ids, latents, given_ids=given_ids)
+        return self._denoise(request, programs, token_ids, latents, keep_negative=keep_negative)
 
     def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
         """Have the request's images drawn from its latents; returns at once.
@@ -243,13 +245,10 @@ class SdxlPipeline:
         token_ids: npt.NDArray[np.int32],
         noise: npt.NDArray[np.float32] | None,
         *,
-        given_ids: bool,
+        keep_negative: bool,
     ) -> Iterator[tuple[int, Sample]]:
         schedule = samplers.make_schedule(
             self._config.scheduler, request.sampler, request.spacing, request.num_inference_steps
-        )
-        zero_negative = request.negative_prompt is None and (
-            given_ids or self._config.zero_empty_negative
         )
         height, width = request.height_px, request.width_px
         weights = self.weights
@@ -258,7 +257,7 @@ class SdxlPipeline:
             weights.text_encoder_2,
             weights.unet,
             token_ids,
-            np.bool_(not zero_negative),
+            np.bool_(keep_negative),
             np.array([height, width, 0, 0, height, width], np.float32),
         )
         everywhere = self._compiler.replicated
