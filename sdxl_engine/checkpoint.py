@@ -25,7 +25,7 @@ from sdxl_engine.models.config import (
     read_index,
 )
 from sdxl_engine.models.json_reader import parse_json
-from sdxl_engine.models.layers import doubling_kernel
+from sdxl_engine.models.layers import quarter_kernels
 from sdxl_engine.safetensors_file import DTYPES, Array, StoredTensor, read_header
 
 EMBEDDED_MODEL: Final = "doodle"
@@ -234,8 +234,8 @@ _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
 }
 # Parameters in a layout of our own; the second is made from a 3x3 kernel.
-_DOUBLING: Final = "doubling_kernel"
-_KERNELS: Final = ("kernel", _DOUBLING)
+_QUARTERS: Final = "quarter_kernels"
+_KERNELS: Final = ("kernel", _QUARTERS)
 # What older files call a tensor: (theirs, today's name).
 _OLD_NAMES: Final[Renames] = {
     "vae": (
@@ -293,7 +293,7 @@ class ExpectedParameter:
         if self.path[-1] not in _KERNELS:
             return array
         kernel = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0)  # noqa: PLR2004 - a matrix
-        return doubling_kernel(kernel) if self.path[-1] == _DOUBLING else kernel
+        return quarter_kernels(kernel) if self.path[-1] == _QUARTERS else kernel
 
 
 def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParameter]:
@@ -306,8 +306,8 @@ def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParamete
         own = shape[1:] if _STACKED in path else shape
         names = _FUSED.get(path[-2], (path[-2],))
         own = (*own[:-1], own[-1] // len(names))
-        if path[-1] == _DOUBLING:
-            own = (3, 3, *own[3:])
+        if path[-1] == _QUARTERS:
+            own = (3, 3, *own[4:])
         if path[-1] in _KERNELS:
             # The inverse of `_to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
             own = own[::-1] if len(own) == 2 else tuple(own[axis] for axis in (3, 2, 0, 1))  # noqa: PLR2004 - a matrix

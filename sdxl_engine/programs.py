@@ -57,7 +57,7 @@ class Networks(NamedTuple):
             TextEncoder(config.text_encoder, target),
             TextEncoder(config.text_encoder_2, target),
             UNet(config.unet, target),
-            Autoencoder(config.vae),
+            Autoencoder(config.vae, target),
             target,
         )
 

@@ -147,13 +147,14 @@ def _temb_channels(config: UNetConfig) -> int:
     return 4 * config.block_out_channels[0]
 
 
-def _resnet(config: UNetConfig, in_channels: int, out_channels: int) -> ResnetBlock:
+def _resnet(config: UNetConfig, in_channels: int, out_channels: int, target: Target) -> ResnetBlock:
     return ResnetBlock(
         in_channels,
         out_channels,
         temb_channels=_temb_channels(config),
         groups=config.norm_num_groups,
         eps=config.norm_eps,
+        target=target,
     )
 
 
@@ -166,7 +167,7 @@ class DownBlock(nnx.Module):
         layers = range(config.layers_per_block)
         before = channels[max(level - 1, 0)]
         self.resnets = nnx.List(
-            [_resnet(config, out if layer else before, out) for layer in layers]
+            [_resnet(config, out if layer else before, out, target) for layer in layers]
         )
         self.attentions = nnx.List(
             [SpatialTransformer(config, level, target) for _ in layers]
@@ -196,7 +197,7 @@ class MidBlock(nnx.Module):
     def __init__(self, config: UNetConfig, target: Target) -> None:
         level = len(config.block_out_channels) - 1
         channels = config.block_out_channels[level]
-        self.resnets = nnx.List([_resnet(config, channels, channels) for _ in range(2)])
+        self.resnets = nnx.List([_resnet(config, channels, channels, target) for _ in range(2)])
         self.attentions = nnx.List([SpatialTransformer(config, level, target)])
 
     def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> jax.Array:
@@ -218,7 +219,7 @@ class UpBlock(nnx.Module):
         skips = [out] * (count - 1) + [channels[max(level - 1, 0)]]
         self.resnets = nnx.List(
             [
-                _resnet(config, (out if layer else below) + skip, out)
+                _resnet(config, (out if layer else below) + skip, out, target)
                 for layer, skip in enumerate(skips)
             ]
         )
@@ -228,7 +229,7 @@ class UpBlock(nnx.Module):
             if config.up_attention[position]
             else []
         )
-        self.upsamplers = nnx.List([Upsample(out)] if level else [])
+        self.upsamplers = nnx.List([Upsample(out, target)] if level else [])
 
     def __call__(
         self, x: jax.Array, skips: list[jax.Array], temb: jax.Array, text: BlockText

@@ -8,18 +8,27 @@ from flax import nnx
 
 from sdxl_engine.models.attention import self_attention
 from sdxl_engine.models.config import VaeConfig
-from sdxl_engine.models.layers import Conv, GroupNorm, Linear, ResnetBlock, Upsample
+from sdxl_engine.models.layers import (
+    PLAIN,
+    Conv,
+    GroupNorm,
+    Linear,
+    ResnetBlock,
+    Target,
+    Upsample,
+)
 
 _EPS = 1e-6  # every norm of the VAE; the UNet's resnets have 1e-5
 
 
-def _resnet(config: VaeConfig, in_channels: int, out_channels: int) -> ResnetBlock:
+def _resnet(config: VaeConfig, in_channels: int, out_channels: int, target: Target) -> ResnetBlock:
     return ResnetBlock(
         in_channels,
         out_channels,
         temb_channels=None,
         groups=config.norm_num_groups,
         eps=_EPS,
+        target=target,
     )
 
 
@@ -41,8 +50,8 @@ class VaeAttention(nnx.Module):
 class MidBlock(nnx.Module):
     """Resnet, attention, resnet at the coarsest level."""
 
-    def __init__(self, config: VaeConfig, channels: int) -> None:
-        self.resnets = nnx.List([_resnet(config, channels, channels) for _ in range(2)])
+    def __init__(self, config: VaeConfig, channels: int, target: Target) -> None:
+        self.resnets = nnx.List([_resnet(config, channels, channels, target) for _ in range(2)])
         self.attentions = nnx.List([VaeAttention(channels, config.norm_num_groups)])
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -63,11 +72,17 @@ class DownBlock(nnx.Module):
     """One level of the encoder."""
 
     def __init__(
-        self, config: VaeConfig, in_channels: int, out_channels: int, *, last: bool
+        self,
+        config: VaeConfig,
+        in_channels: int,
+        out_channels: int,
+        target: Target,
+        *,
+        last: bool,
     ) -> None:
         self.resnets = nnx.List(
             [
-                _resnet(config, in_channels if layer == 0 else out_channels, out_channels)
+                _resnet(config, in_channels if layer == 0 else out_channels, out_channels, target)
                 for layer in range(config.layers_per_block)
             ]
         )
@@ -83,15 +98,21 @@ class UpBlock(nnx.Module):
     """One level of the decoder; it has a resnet more than the encoder's."""
 
     def __init__(
-        self, config: VaeConfig, in_channels: int, out_channels: int, *, last: bool
+        self,
+        config: VaeConfig,
+        in_channels: int,
+        out_channels: int,
+        target: Target,
+        *,
+        last: bool,
     ) -> None:
         self.resnets = nnx.List(
             [
-                _resnet(config, in_channels if layer == 0 else out_channels, out_channels)
+                _resnet(config, in_channels if layer == 0 else out_channels, out_channels, target)
                 for layer in range(config.layers_per_block + 1)
             ]
         )
-        self.upsamplers = nnx.List([] if last else [Upsample(out_channels)])
+        self.upsamplers = nnx.List([] if last else [Upsample(out_channels, target)])
 
     def __call__(self, x: jax.Array) -> jax.Array:
         for layer in (*self.resnets, *self.upsamplers):
@@ -102,16 +123,16 @@ class UpBlock(nnx.Module):
 class Encoder(nnx.Module):
     """Pixels to the moments of the latents' Gaussian."""
 
-    def __init__(self, config: VaeConfig) -> None:
+    def __init__(self, config: VaeConfig, target: Target) -> None:
         channels = config.block_out_channels
         self.conv_in = Conv(config.in_channels, channels[0])
         self.down_blocks = nnx.List(
             [
-                DownBlock(config, before, out, last=level == len(channels) - 1)
+                DownBlock(config, before, out, target, last=level == len(channels) - 1)
                 for level, (before, out) in enumerate(pairwise((channels[0], *channels)))
             ]
         )
-        self.mid_block = MidBlock(config, channels[-1])
+        self.mid_block = MidBlock(config, channels[-1], target)
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
         self.conv_out = Conv(channels[-1], 2 * config.latent_channels)
 
@@ -125,13 +146,13 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Latents to pixels."""
 
-    def __init__(self, config: VaeConfig) -> None:
+    def __init__(self, config: VaeConfig, target: Target) -> None:
         channels = config.block_out_channels[::-1]
         self.conv_in = Conv(config.latent_channels, channels[0])
-        self.mid_block = MidBlock(config, channels[0])
+        self.mid_block = MidBlock(config, channels[0], target)
         self.up_blocks = nnx.List(
             [
-                UpBlock(config, before, out, last=level == len(channels) - 1)
+                UpBlock(config, before, out, target, last=level == len(channels) - 1)
                 for level, (before, out) in enumerate(pairwise((channels[0], *channels)))
             ]
         )
@@ -148,13 +169,13 @@ class Decoder(nnx.Module):
 class Autoencoder(nnx.Module):
     """diffusers' AutoencoderKL. Overflows in float16; fine in bfloat16 and float32."""
 
-    def __init__(self, config: VaeConfig) -> None:
+    def __init__(self, config: VaeConfig, target: Target = PLAIN) -> None:
         self.scaling_factor = config.scaling_factor
         latent = config.latent_channels
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config, target)
         self.quant_conv = Conv(2 * latent, 2 * latent, 1)
         self.post_quant_conv = Conv(latent, latent, 1)
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(config, target)
 
     def encode(self, pixels: jax.Array) -> jax.Array:
         """The most likely latents of a picture.

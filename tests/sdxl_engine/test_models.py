@@ -13,7 +13,15 @@ from sdxl_engine.checkpoint import expected_parameters, load_part, sdxl_base
 from sdxl_engine.models.attention import attention, cross_attention, self_attention
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.config import SdxlConfig
-from sdxl_engine.models.layers import PLAIN, Target, sinusoidal_embedding
+from sdxl_engine.models.convolution import doubled_convolution, kernel_takes, normed_convolution
+from sdxl_engine.models.layers import (
+    PLAIN,
+    ResnetBlock,
+    Target,
+    Upsample,
+    quarter_kernels,
+    sinusoidal_embedding,
+)
 from sdxl_engine.models.unet import UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs import Networks
@@ -223,6 +231,92 @@ def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int):
         with pltpu.force_tpu_interpret_mode():
             mixed = attend(*given, heads=heads, kernel="pallas")
         assert_within(mixed, np.asarray(expected), 5e-6)
+
+
+# Channels that fill no register, columns that fill none, rows that fill no block of rows.
+@pytest.mark.parametrize(("size", "channels", "out_channels"), [((21, 24), 128, 320)])
+@pytest.mark.parametrize("vmem_bytes", [4 * 2**20, 8 * 2**20], ids=["many steps", "one step"])
+def test_the_tpu_kernel_is_a_normed_convolution(
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    channels: int,
+    out_channels: int,
+    vmem_bytes: int,
+):
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: vmem_bytes)
+    draw = np.random.default_rng(4)
+    x = bfloat16(draw.standard_normal((2, *size, channels)))
+    kernel = bfloat16(draw.standard_normal((3, 3, channels, out_channels)) / (9 * channels) ** 0.5)
+    residual = bfloat16(draw.standard_normal((2, *size, out_channels)))
+    scale, shift = draw.standard_normal((2, 2, channels)).astype(np.float32)
+    bias = draw.standard_normal((2, out_channels)).astype(np.float32)
+    assert kernel_takes(x, out_channels)
+    with pltpu.force_tpu_interpret_mode():
+        convolved = normed_convolution(x, scale, shift, kernel, bias, residual)
+    normed = x.astype(jnp.float32) * scale[:, None, None] + shift[:, None, None]
+    expected = convolution(nnx.silu(normed), kernel) + bias[:, None, None]
+    expected += residual.astype(jnp.float32)
+    assert convolved.dtype == jnp.bfloat16
+    # What is normed is rounded to 8 bits and so is the result.
+    assert_within(convolved.astype(jnp.float32), np.asarray(expected), 2**-8)
+
+
+@pytest.mark.parametrize("vmem_bytes", [6 * 2**20, 9 * 2**20], ids=["many steps", "one step"])
+def test_the_tpu_kernel_is_a_doubled_convolution(monkeypatch: pytest.MonkeyPatch, vmem_bytes: int):
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: vmem_bytes)
+    draw = np.random.default_rng(5)
+    x = bfloat16(draw.standard_normal((2, 13, 24, 128)))
+    # Whole numbers of 64ths: what is summed of four of them is exact in bfloat16.
+    kernel = draw.integers(-2, 3, (3, 3, 128, 256)).astype(np.float32) / 64
+    bias = draw.standard_normal((2, 256)).astype(np.float32)
+    assert kernel_takes(x, 256, factor=2)
+    with pltpu.force_tpu_interpret_mode():
+        doubled = doubled_convolution(x, bfloat16(quarter_kernels(kernel)), bias)
+    repeated = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2).astype(jnp.float32)
+    expected = convolution(repeated, jnp.asarray(kernel)) + bias[:, None, None]
+    assert_within(doubled.astype(jnp.float32), np.asarray(expected), 2**-8)
+
+
+def test_fused_blocks_are_the_same_blocks(monkeypatch: pytest.MonkeyPatch):
+    """A resnet with a shortcut and the time, then twice the size: as on a TPU and elsewhere."""
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**24)
+    draw = np.random.default_rng(6)
+    x = bfloat16(draw.standard_normal((2, 8, 16, 128)))
+    temb = bfloat16(draw.standard_normal((2, 64)))
+
+    def forward(target: Target) -> Array:
+        resnet = ResnetBlock(128, 256, temb_channels=64, groups=32, eps=1e-5, target=target)
+        blocks = nnx.List([resnet, Upsample(256, target)])
+        definition, shapes = nnx.split(blocks)
+        weights = np.random.default_rng(7)
+        resnet, upsample = nnx.merge(
+            definition,
+            jax.tree.map(lambda leaf: bfloat16(weights.normal(0, 0.05, leaf.shape)), shapes),
+        )
+        with pltpu.force_tpu_interpret_mode():
+            return np.asarray(upsample(resnet(x, temb)), np.float32)
+
+    fused, apart = forward(Target(fused=True)), forward(PLAIN)
+    # They round in different places; bfloat16 has 8 bits.
+    assert (fused != apart).any()
+    assert_within(fused, apart, 2**-6)
+
+
+def test_the_tpu_kernel_leaves_what_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**20)
+    assert not kernel_takes(jax.ShapeDtypeStruct((1, 1024, 1024, 128), jnp.bfloat16), 128)
+    assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.float32), 128)
+    assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 64), jnp.bfloat16), 128)
+
+
+def bfloat16(array: Array) -> jax.Array:
+    return jnp.asarray(array, jnp.bfloat16)
+
+
+def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel.astype(x.dtype), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def test_attention_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
