@@ -11,7 +11,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check tpu-check lock oracle goldens doodle
+.PHONY: help setup setup-dev demo test check tpu-check lock oracle legacy goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -67,6 +67,14 @@ oracle: .oracle/.installed ## a second environment, with PyTorch diffusers
 	$(PYTHON) -m venv .oracle
 	.oracle/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.oracle/bin/python -m pip install --quiet --group oracle
+	@touch $@
+
+legacy: .legacy/.installed ## a third one, with the Flax pipeline that ours replaces
+
+.legacy/.installed: pyproject.toml
+	$(PYTHON) -m venv .legacy
+	.legacy/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.legacy/bin/python -m pip install --quiet --group legacy
 	@touch $@
 
 goldens: oracle ## make tests/goldens anew from PyTorch diffusers

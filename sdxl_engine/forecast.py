@@ -26,7 +26,12 @@ from typing import TYPE_CHECKING, Any, Final
 # Before jax starts: no search for a TPU in the cloud, and the CPU where one is needed.
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")  # libtpu tells of every file it does not find
+# libtpu tells of every file that it does not find, and of a machine that it does not know.
+os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+# Nor is anything locked: the compiler runs beside another, and beside a bot on a real TPU.
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +82,8 @@ CHIPS: Final = {
     "v5p": Chip(459e12, 2765e9, 95e9),
     "v6e": Chip(918e12, 1640e9, 32e9),
 }
+# The two cores of a v4 are one device to jax on such a machine.
+_CHIP_CONFIG: Final = {"v4": {"chip_config_name": "megacore"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class Forecaster:
     def __init__(
         self, topology: str, model: Path, size_px: tuple[int, int], num_images: int
     ) -> None:
-        self.chip, self.devices = _devices(topology)
+        self.chip, self.devices = devices_of(topology)
         self._config = SdxlConfig.load(model)
         self._networks = Networks.build(self._config, Target.of("tpu"))
         self._size_px, self._num_images = size_px, num_images
@@ -142,7 +149,7 @@ class Forecaster:
                 yield Forecast(name, failure=str(error).strip().splitlines()[0])
                 continue
             compile_s = time.perf_counter() - begin_s
-            forecast = self._priced(name, compiled)
+            forecast = price(name, compiled, self.chip)
             if name == "encode":
                 forecast = replace(forecast, seconds=forecast.seconds + self._text_rounds_s())
             if name in {"guided", "unguided"}:
@@ -160,33 +167,6 @@ class Forecaster:
         prompts = _PROMPTS // self._mesh.shape[GUIDANCE] if name == "guided" else 1
         images: int = self._compiler.padded(self._num_images) // self._mesh.shape[IMAGES]
         return prompts * images
-
-    def _priced(self, name: str, compiled: Any) -> Forecast:  # noqa: ANN401 - jax.stages.Compiled is untyped
-        program = ScheduledProgram(
-            compiled.as_text(),
-            flops_per_s=self.chip.flops_per_s,
-            hbm_bytes_per_s=self.chip.hbm_bytes_per_s,
-        )
-        cost = program.cost()
-        seconds = _estimate_s(compiled)
-        if name == "decode":
-            seconds += cost.seconds - program.cost(loops_once=True).seconds
-        memory = compiled.memory_analysis()
-        peak_bytes = (
-            memory.argument_size_in_bytes
-            + memory.output_size_in_bytes
-            - memory.alias_size_in_bytes
-            + memory.temp_size_in_bytes
-            + memory.generated_code_size_in_bytes
-        )
-        return Forecast(
-            name,
-            peak_bytes=peak_bytes,
-            flops=cost.flops,
-            hbm_bytes=cost.hbm_bytes,
-            seconds=seconds,
-            floor_s=cost.flops / self.chip.flops_per_s,
-        )
 
     @cached_property
     def _unet_rounds_s(self) -> float:
@@ -250,7 +230,38 @@ class Forecaster:
         return (count - 1) * _estimate_s(program.compile())
 
 
-def _devices(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
+def price(name: str, compiled: Any, chip: Chip) -> Forecast:  # noqa: ANN401 - jax.stages.Compiled is untyped
+    """What a compiled program costs; of `decode` all rounds of its loops."""
+    program = ScheduledProgram(
+        compiled.as_text(), flops_per_s=chip.flops_per_s, hbm_bytes_per_s=chip.hbm_bytes_per_s
+    )
+    cost = program.cost()
+    seconds = _estimate_s(compiled)
+    if name == "decode":
+        seconds += cost.seconds - program.cost(loops_once=True).seconds
+    memory = compiled.memory_analysis()
+    peak_bytes = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    return Forecast(
+        name,
+        peak_bytes=peak_bytes,
+        flops=cost.flops,
+        hbm_bytes=cost.hbm_bytes,
+        seconds=seconds,
+        floor_s=cost.flops / chip.flops_per_s,
+    )
+
+
+def devices_of(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
+    """The chips of a topology that need not be there.
+
+    Raises InvalidRequestError for one that the compiler does not know.
+    """
     generation = topology.partition(":")[0]
     if generation not in CHIPS:
         raise InvalidRequestError(
@@ -258,7 +269,9 @@ def _devices(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
             f"generations are {', '.join(CHIPS)}."
         )
     try:
-        description = topologies.get_topology_desc(platform="tpu", topology_name=topology)
+        description = topologies.get_topology_desc(
+            platform="tpu", topology_name=topology, **_CHIP_CONFIG.get(generation, {})
+        )
     except Exception as error:  # jax gives up in many ways
         raise InvalidRequestError(
             f"The TPU compiler does not start for {topology!r}: {str(error).splitlines()[0]} "

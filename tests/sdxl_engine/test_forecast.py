@@ -15,7 +15,7 @@ from sdxl_engine.forecast import CHIPS, STEPS, Forecast, Forecaster
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands this machine's simulated devices in for a topology such as "4"."""
     monkeypatch.setattr(
-        forecast, "_devices", lambda count: (CHIPS["v5e"], tuple(jax.devices()[: int(count)]))
+        forecast, "devices_of", lambda count: (CHIPS["v5e"], tuple(jax.devices()[: int(count)]))
     )
 
 
@@ -40,7 +40,7 @@ def test_a_request_is_every_program_with_its_steps():
 @pytest.mark.parametrize("topology", ["v7:2x2", "", "TPU", "v5e"])
 def test_an_unknown_topology_is_a_sentence(topology: str):
     with pytest.raises(InvalidRequestError, match=r"^T.*\.$"):
-        forecast._devices(topology)
+        forecast.devices_of(topology)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is here")

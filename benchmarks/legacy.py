@@ -1,0 +1,171 @@
+"""What would the removed Flax pipeline cost on a TPU, by the compiler and the prices of ours?
+
+    make legacy setup
+    .legacy/bin/python benchmarks/legacy.py [v5e:2x2] [--split-head-dim]
+    make tpu-check                                      # ours
+
+Compiles `FlaxStableDiffusionXLPipeline` of diffusers 0.39 for four images of 1024x1024, one a chip,
+with abstract weights in bfloat16: all of it as the one program that it was, then the text encoders
+and the VAE alone; what is left of the whole is one step. 15 minutes on two idle cores.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the engine is not installed beside the old packages
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+from diffusers import (  # noqa: E402
+    FlaxAutoencoderKL,
+    FlaxEulerDiscreteScheduler,
+    FlaxStableDiffusionXLPipeline,
+    FlaxUNet2DConditionModel,
+)
+from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
+from transformers import (  # noqa: E402
+    CLIPTextConfig,
+    FlaxCLIPTextModel,
+    FlaxCLIPTextModelWithProjection,
+)
+
+from sdxl_engine.forecast import STEPS, Chip, devices_of, price  # noqa: E402
+
+CONFIG: Final = ROOT / "sdxl_engine" / "sdxl_base"
+SIDE_PX: Final = 1024
+TOKENS: Final = 77
+DTYPE: Final = jnp.bfloat16
+
+
+def main() -> None:
+    """Compile and print one row a program."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("topology", nargs="?", default="v5e:2x2")
+    parser.add_argument("--split-head-dim", action="store_true", help="as its users were advised")
+    arguments = parser.parse_args()
+    chip, devices = devices_of(arguments.topology)
+    pipeline = _pipeline(split_head_dim=arguments.split_head_dim)
+    weights = _weights(pipeline)
+    scheduler = pipeline.scheduler.create_state()
+
+    def whole(weights: Any, ids: jax.Array, negative_ids: jax.Array, key: jax.Array) -> jax.Array:
+        return pipeline._generate(  # noqa: SLF001 - what its pmap calls
+            ids,
+            {**weights, "scheduler": scheduler},
+            jax.random.wrap_key_data(key[0]),
+            STEPS,
+            SIDE_PX,
+            SIDE_PX,
+            7.5,
+            None,
+            negative_ids,
+        )
+
+    def encode(weights: Any, ids: jax.Array, negative_ids: jax.Array, _: jax.Array) -> Any:
+        return [pipeline.get_embeddings(each, weights) for each in (negative_ids, ids)]
+
+    def decode(weights: Any, latents: jax.Array) -> jax.Array:
+        decoded = pipeline.vae.apply(
+            {"params": weights["vae"]}, latents, method=pipeline.vae.decode
+        )
+        return decoded.sample
+
+    count = len(devices)
+    ids = jax.ShapeDtypeStruct((count, 2, TOKENS), jnp.int32)
+    request = (ids, ids, jax.ShapeDtypeStruct((count, 2), jnp.uint32))
+    latents = jax.ShapeDtypeStruct((count, 4, SIDE_PX // 8, SIDE_PX // 8), jnp.float32)
+    text_weights = {name: weights[name] for name in ("text_encoder", "text_encoder_2")}
+    programs = {
+        "whole": (whole, weights, request),
+        "encode": (encode, text_weights, request),
+        "decode": (decode, {"vae": weights["vae"]}, (latents,)),
+    }
+    seconds = {}
+    print(f"{'program':<8}{'memory GB':>11}{'HBM GB':>8}{'ms':>9}{'compiled s':>12}")
+    for name, (function, state, inputs) in programs.items():
+        seconds[name] = _row(name, function, state, inputs, chip, devices)
+    step_s = seconds["whole"] - seconds["encode"] - seconds["decode"]
+    total_s = seconds["whole"] + (STEPS - 1) * step_s
+    print(f"one step: {step_s * 1e3:.2f} ms; {count} images, {STEPS} guided steps: {total_s:.2f} s")
+
+
+def _row(
+    name: str,
+    function: Callable[..., Any],
+    weights: Any,
+    inputs: tuple[Any, ...],
+    chip: Chip,
+    devices: tuple[jax.Device, ...],
+) -> float:
+    """Compile one program with an image a chip, print what it costs, return its seconds."""
+    mesh = Mesh(devices, ("images",))
+    everywhere, spread = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("images",)))
+    placed = [
+        jax.tree.map(
+            lambda leaf, at=at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), tree
+        )
+        for tree, at in ((weights, everywhere), *((one, spread) for one in inputs))
+    ]
+    specs = (PartitionSpec(), *(PartitionSpec("images") for _ in inputs))
+    program = jax.shard_map(
+        function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("images"), check_vma=False
+    )
+    begin_s = time.perf_counter()
+    compiled = jax.jit(program).lower(*placed).compile()
+    compile_s = time.perf_counter() - begin_s
+    forecast = price(name, compiled, chip)
+    print(
+        f"{name:<8}{forecast.peak_bytes / 1e9:>11.2f}{forecast.hbm_bytes / 1e9:>8.2f}"
+        f"{forecast.seconds * 1e3:>9.2f}{compile_s:>12.1f}",
+        flush=True,
+    )
+    return forecast.seconds
+
+
+def _pipeline(*, split_head_dim: bool) -> Any:
+    def read(kind: Any, part: str, **changes: Any) -> Any:
+        return kind.from_config({**kind.load_config(CONFIG / part), **changes}, dtype=DTYPE)
+
+    encoders = {
+        part: kind(CLIPTextConfig.from_pretrained(CONFIG / part), dtype=DTYPE, _do_init=False)
+        for part, kind in (
+            ("text_encoder", FlaxCLIPTextModel),
+            ("text_encoder_2", FlaxCLIPTextModelWithProjection),
+        )
+    }
+    return FlaxStableDiffusionXLPipeline(
+        **encoders,
+        vae=read(FlaxAutoencoderKL, "vae"),
+        tokenizer=None,
+        tokenizer_2=None,
+        unet=read(FlaxUNet2DConditionModel, "unet", split_head_dim=split_head_dim),
+        scheduler=FlaxEulerDiscreteScheduler.from_config(
+            FlaxEulerDiscreteScheduler.load_config(CONFIG / "scheduler")
+        ),
+        dtype=DTYPE,
+    )
+
+
+def _weights(pipeline: Any) -> dict[str, Any]:
+    """Shapes only."""
+    key = jax.random.key(0)
+
+    def of_encoder(encoder: Any) -> Any:
+        return jax.eval_shape(lambda: encoder.init_weights(key, (1, TOKENS)))
+
+    shapes = {
+        "text_encoder": of_encoder(pipeline.text_encoder),
+        "text_encoder_2": of_encoder(pipeline.text_encoder_2),
+        "unet": jax.eval_shape(pipeline.unet.init_weights, key),
+        "vae": jax.eval_shape(pipeline.vae.init_weights, key),
+    }
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, DTYPE), shapes)
+
+
+if __name__ == "__main__":
+    main()
