@@ -21,9 +21,6 @@ _TAPS: Final = 3
 # Pixels whose sums are made in one go: a tile of the kernel, once in the matrix unit, should
 # serve at least 128 rows, and the code grows with their number, for it has no loop within.
 _CHUNK_PIXELS: Final = 256
-# Output channels of one step; more lengthen the code and bring no speed.
-_TILES: Final = (2 * _LANES, _LANES)
-_MAX_TILE_BYTES: Final = 6 * 2**20  # of a kernel's tile; what fits so hides behind the products
 # Of the chip's vector memory for one kernel; in the rest the compiler keeps what comes before and
 # after.
 _VMEM_SHARE: Final = 0.25
@@ -170,15 +167,9 @@ def _blocks(shape: tuple[int, ...], out_channels: int, factor: int) -> _Blocks |
     item = jnp.dtype(jnp.bfloat16).itemsize
     padded = -(-width // _SUBLANES) * _SUBLANES
     chunk = min(max(_CHUNK_PIXELS // padded, 1), height)
+    # More output channels in one step lengthen the code and bring no speed.
+    tile = _LANES if out_channels % _LANES == 0 else out_channels
     taps_bytes = item * channels * (_TAPS**2 if factor == 1 else 4 * factor**2)
-    tile = next(
-        (
-            tile
-            for tile in _TILES
-            if out_channels % tile == 0 and tile * taps_bytes <= _MAX_TILE_BYTES
-        ),
-        out_channels,
-    )
     row_bytes, out_row_bytes = (item * padded * _whole_lanes(c) for c in (channels, tile))
     # What comes in and goes out is there twice: the next is on its way meanwhile.
     fixed = 2 * taps_bytes * _whole_lanes(tile) + 2 * (_TAPS + 2) * row_bytes
@@ -260,26 +251,32 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
                 preferred_element_type=jnp.float32,
             )
 
+        at = pl.ds(first, blocks.chunk)
         if factor == 1:
-            total = bias_ref[0] + sum(
-                product(right, down, kernel_ref[0, down, right])
-                for down in range(_TAPS)
-                for right in range(_TAPS)
-            )
-            at = pl.ds(first, blocks.chunk)
+
+            def add(down: jax.Array, total: jax.Array) -> jax.Array:
+                for right in range(_TAPS):
+                    total += product(right, down, kernel_ref[0, down, right])
+                return total
+
+            pixels = blocks.chunk * blocks.width
+            start = jnp.broadcast_to(bias_ref[0], (pixels, out_ref.shape[-1]))
+            total = jax.lax.fori_loop(0, _TAPS, add, start)
             if residual_ref:
                 total += residual_ref[0][0, at].reshape(total.shape).astype(jnp.float32)
             out_ref[0, at] = total.reshape(blocks.chunk, blocks.width, -1).astype(out_ref.dtype)
             return
-        for lower in (0, 1):
+
+        @pl.loop(0, 2)
+        def _(lower: jax.Array) -> None:
             left, right = (
                 bias_ref[0]
                 + sum(
-                    product(lower_right + j, lower + i, kernel_ref[2 * lower + lower_right, i, j])
+                    product(side + j, lower + i, kernel_ref[2 * lower + side, i, j])
                     for i in (0, 1)
                     for j in (0, 1)
                 )
-                for lower_right in (0, 1)
+                for side in (0, 1)
             )
             # Two neighbours of bfloat16 are the halves of a word: so they come to stand in turns.
             words = (_word(left, out_ref.dtype) >> 16) | _word(right, out_ref.dtype)
