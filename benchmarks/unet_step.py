@@ -1,12 +1,13 @@
 """How long is one step of the full-size UNet on this CPU, in the engine and in PyTorch?
 
-    make setup oracle
-    .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--bfloat16]
+    make setup oracle legacy
+    .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--bfloat16] [--legacy]
 
 Two prompts as one batch, float32, random weights (11 GB of memory). Each process builds the UNet,
 warms it up and takes a few steps; the two take turns, and medians are compared. What the engine
 computes once a request (keys and values of the text) is not in its step; PyTorch computes it in
-every step. --bfloat16 adds PyTorch in bfloat16; without AVX-512 that takes an hour.
+every step. --bfloat16 adds PyTorch in bfloat16; without AVX-512 that takes an hour. --legacy adds
+the Flax UNet that diffusers removed.
 """
 
 import argparse
@@ -23,11 +24,12 @@ import numpy as np
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CONFIG: Final = ROOT / "sdxl_engine" / "sdxl_base" / "unet"
-ENGINE, TORCH, TORCH_BFLOAT16 = "engine", "PyTorch", "PyTorch bfloat16"
+ENGINE, TORCH, TORCH_BFLOAT16, LEGACY = "engine", "PyTorch", "PyTorch bfloat16", "legacy Flax"
 PYTHONS: Final = {
     ENGINE: ROOT / ".venv" / "bin" / "python",
     TORCH: ROOT / ".oracle" / "bin" / "python",
     TORCH_BFLOAT16: ROOT / ".oracle" / "bin" / "python",
+    LEGACY: ROOT / ".legacy" / "bin" / "python",
 }
 STEPS: Final = 3
 TIMESTEP: Final = 500.0
@@ -40,13 +42,16 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=32, help="of the latents")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--legacy", action="store_true")
     parser.add_argument("--turn", choices=sorted(PYTHONS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.turn:
-        turn = _engine if arguments.turn == ENGINE else _torch
+        turn = {ENGINE: _engine, LEGACY: _legacy}.get(arguments.turn, _torch)
         json.dump(turn(arguments.side, arguments.turn), sys.stdout)
         return
-    names = [ENGINE, TORCH, *([TORCH_BFLOAT16] if arguments.bfloat16 else [])]
+    names = [ENGINE, TORCH]
+    names += [TORCH_BFLOAT16] if arguments.bfloat16 else []
+    names += [LEGACY] if arguments.legacy else []
     times_s: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(arguments.rounds):
         for name in names:
@@ -121,6 +126,29 @@ def _torch(side: int, name: str) -> list[float]:
         return _timed(
             lambda: unet(sample, TIMESTEP, encoder_hidden_states=text, added_cond_kwargs=added)
         )
+
+
+def _legacy(side: int, _name: str) -> list[float]:
+    import jax  # noqa: PLC0415 - as above
+    import jax.numpy as jnp  # noqa: PLC0415
+    from diffusers import FlaxUNet2DConditionModel  # noqa: PLC0415
+
+    unet = FlaxUNet2DConditionModel.from_config(FlaxUNet2DConditionModel.load_config(CONFIG))
+    shapes = jax.eval_shape(unet.init_weights, jax.random.key(0))
+    rng = np.random.default_rng(1)
+    weights = jax.tree.map(lambda leaf: jnp.asarray(_random(rng, leaf.shape)), shapes)
+    sample, text, pooled, time_ids = (jnp.asarray(array) for array in _inputs(side, False))
+
+    @jax.jit
+    def forward(weights: Any, sample: jax.Array) -> jax.Array:
+        added = {"text_embeds": pooled, "time_ids": time_ids}
+        timestep = jnp.full((2,), int(TIMESTEP), jnp.int32)
+        output: jax.Array = unet.apply(
+            {"params": weights}, sample, timestep, text, added_cond_kwargs=added
+        ).sample
+        return output
+
+    return _timed(lambda: forward(weights, sample).block_until_ready())
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
