@@ -1,6 +1,6 @@
 """How long is one step of the full-size UNet on this CPU, in the engine and in PyTorch?
 
-    make setup oracle legacy
+    make setup oracle                                # and `make legacy` for --legacy
     .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--bfloat16] [--legacy]
 
 Two prompts as one batch, float32, random weights (11 GB of memory). Each process builds the UNet,

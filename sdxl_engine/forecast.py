@@ -149,7 +149,7 @@ class Forecaster:
                 yield Forecast(name, failure=str(error).strip().splitlines()[0])
                 continue
             compile_s = time.perf_counter() - begin_s
-            forecast = price(name, compiled, self.chip)
+            forecast = price(name, compiled, self.chip, all_rounds=name == "decode")
             if name == "encode":
                 forecast = replace(forecast, seconds=forecast.seconds + self._text_rounds_s())
             if name in {"guided", "unguided"}:
@@ -230,14 +230,23 @@ class Forecaster:
         return (count - 1) * _estimate_s(program.compile())
 
 
-def price(name: str, compiled: Any, chip: Chip) -> Forecast:  # noqa: ANN401 - jax.stages.Compiled is untyped
-    """What a compiled program costs; of `decode` all rounds of its loops."""
+def price(
+    name: str,
+    compiled: Any,  # noqa: ANN401 - jax.stages.Compiled is untyped
+    chip: Chip,
+    *,
+    all_rounds: bool,
+) -> Forecast:
+    """What a compiled program costs.
+
+    all_rounds  add to its seconds all rounds but the first of its loops; bytes and FLOPs have them
+    """
     program = ScheduledProgram(
         compiled.as_text(), flops_per_s=chip.flops_per_s, hbm_bytes_per_s=chip.hbm_bytes_per_s
     )
     cost = program.cost()
     seconds = _estimate_s(compiled)
-    if name == "decode":
+    if all_rounds:
         seconds += cost.seconds - program.cost(loops_once=True).seconds
     memory = compiled.memory_analysis()
     peak_bytes = (

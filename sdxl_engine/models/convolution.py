@@ -2,8 +2,8 @@
 
 The TPU compiler's own convolution is fast, but wants a single picture cut into eight strips with a
 seam each, and writes what was normalised, cut and put together again to the chip's main memory
-every time: at 1024 x 1024 pixels that takes twice as long as the multiplications. Here rows of
-the picture come in as they are and leave as they are, and nothing between is written down.
+every time: at 1024 x 1024 pixels that takes nearly three times as long as the multiplications. Here
+rows of the picture come in as they are and leave as they are, and nothing between is written down.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ from jax.experimental.pallas import tpu as pltpu
 _LANES: Final = 128  # the width of a TPU's vector and matrix registers
 _SUBLANES: Final = 16  # rows of a register of bfloat16
 _TAPS: Final = 3
-# Pixels whose sums are made in one go: a tile of the kernel, once in the matrix unit, should
-# serve at least 128 rows, and the code grows with their number, for it has no loop within.
+# Pixels whose sums are made in one go, or one row where it has more: a tile of the kernel, once in
+# the matrix unit, should serve at least 128, and the code grows with their number.
 _CHUNK_PIXELS: Final = 256
-# Of the chip's vector memory for one kernel; in the rest the compiler keeps what comes before and
-# after.
-_VMEM_SHARE: Final = 0.25
+# What one kernel may have of a chip's vector memory, and its largest share: in the rest the
+# compiler keeps what comes before and after. Enough for the widest convolution of SDXL.
+_VMEM_BYTES: Final = 32 * 2**20
+_VMEM_SHARE: Final = 0.75
 _BLOCKS_SHARE: Final = 0.875  # and of that for its blocks; what registers spill lies beside them
 
 
@@ -121,13 +122,15 @@ def _convolution(
     each_channel = pl.BlockSpec((1, 1, channels), lambda b, _r, _n: (b, 0, 0))
     item = x.dtype.itemsize
     pixels = batch * height * width
+    steps, tiles = pl.cdiv(height, rows), pl.cdiv(out_channels, tile)
+    kernel_reads = batch * steps if tiles > 1 else 1
     taps = kernel.size // (channels * out_channels)
     result: jax.Array = pl.pallas_call(
         partial(_convolve, blocks=blocks, size=(height, width), affine=bool(affine), factor=factor),
         out_shape=jax.ShapeDtypeStruct(
             (batch, factor * height, factor * blocks.width, out_channels), x.dtype
         ),
-        grid=(batch, pl.cdiv(height, rows), pl.cdiv(out_channels, tile)),
+        grid=(batch, steps, tiles),
         in_specs=[
             *(in_block, above, below, weights, biases),
             *[each_channel for _ in affine],
@@ -139,7 +142,7 @@ def _convolution(
             dimension_semantics=("parallel", "parallel", "arbitrary"),
             vmem_limit_bytes=_vmem_bytes(),
         ),
-        # What the algorithm needs, whatever is padded or read again inside.
+        # The multiplications of the algorithm, whatever is padded inside.
         cost_estimate=pl.CostEstimate(
             flops=2 * pixels * kernel.size,
             transcendentals=pixels * channels if affine else 0,
@@ -147,7 +150,7 @@ def _convolution(
             * (
                 pixels * channels
                 + pixels * factor**2 * out_channels * (1 + len(residual))
-                + kernel.size
+                + kernel_reads * kernel.size
             ),
         ),
         name=f"convolution_{taps}",
@@ -173,6 +176,8 @@ def _blocks(shape: tuple[int, ...], out_channels: int, factor: int) -> _Blocks |
     row_bytes, out_row_bytes = (item * padded * _whole_lanes(c) for c in (channels, tile))
     # What comes in and goes out is there twice: the next is on its way meanwhile.
     fixed = 2 * taps_bytes * _whole_lanes(tile) + 2 * (_TAPS + 2) * row_bytes
+    # Rows that are normed and sums of a chunk, in float32: more than the registers hold.
+    fixed += 2 * (_TAPS * row_bytes + factor * chunk * out_row_bytes)
     each = (_TAPS + 2) * row_bytes + 4 * factor**2 * out_row_bytes
     fit = int((_vmem_bytes() * _BLOCKS_SHARE - fixed) / each) // chunk * chunk
     if fit < chunk:
@@ -187,7 +192,12 @@ def _whole_lanes(channels: int) -> int:
 
 
 def _vmem_bytes() -> int:
-    return int(pltpu.get_tpu_info().vmem_capacity_bytes * _VMEM_SHARE)
+    """What a kernel may have here; none on a chip that jax has no figures of."""
+    try:
+        capacity_bytes = pltpu.get_tpu_info().vmem_capacity_bytes
+    except ValueError:
+        return 0
+    return min(_VMEM_BYTES, int(_VMEM_SHARE * capacity_bytes))
 
 
 def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no public type for a reference

@@ -26,8 +26,7 @@ class Target:
     stacked    whether equal layers are one loop over weights that lie in one array: compiles in a
                fraction of the time. A CPU would copy the weights out of the array in each round
     one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
-               TPU, and a convolution over more than one is laid out badly there. Elsewhere they go
-               as one batch, which reads the weights once
+               TPU. Elsewhere they go as one batch, which reads the weights once
     """
 
     attention: Kernel = "xla"
@@ -109,8 +108,7 @@ class GroupNorm(nnx.Module):
     """Group normalisation over NHWC or (batch, token, feature) (Wu and He 2018).
 
     Statistics in float32: a bfloat16 mean over a million numbers has no right digits. Both in one
-    pass, the variance as the mean square less the squared mean: a TPU sums them up while the
-    convolution before writes its output.
+    pass over them, the variance as the mean square less the squared mean.
     """
 
     def __init__(self, num_groups: int, channels: int, *, eps: float) -> None:
@@ -120,8 +118,8 @@ class GroupNorm(nnx.Module):
         self.bias = param(channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        affine = (jnp.expand_dims(one, tuple(range(1, x.ndim - 1))) for one in self.affine(x))
-        scale, shift = affine
+        inner = tuple(range(1, x.ndim - 1))
+        scale, shift = (jnp.expand_dims(one, inner) for one in self.affine(x))
         return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
 
     def affine(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -13,9 +13,15 @@ from sdxl_engine.checkpoint import expected_parameters, load_part, sdxl_base
 from sdxl_engine.models.attention import attention, cross_attention, self_attention
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.config import SdxlConfig
-from sdxl_engine.models.convolution import doubled_convolution, kernel_takes, normed_convolution
+from sdxl_engine.models.convolution import (
+    _blocks,
+    doubled_convolution,
+    kernel_takes,
+    normed_convolution,
+)
 from sdxl_engine.models.layers import (
     PLAIN,
+    DoublingConv,
     ResnetBlock,
     Target,
     Upsample,
@@ -233,17 +239,17 @@ def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int):
         assert_within(mixed, np.asarray(expected), 5e-6)
 
 
-# Channels that fill no register, columns that fill none, rows that fill no block of rows.
-@pytest.mark.parametrize(("size", "channels", "out_channels"), [((21, 24), 128, 320)])
-@pytest.mark.parametrize("vmem_bytes", [4 * 2**20, 8 * 2**20], ids=["many steps", "one step"])
+# Columns and channels that fill no register, rows that fill no block; one tile of output channels
+# and several, each with one block of rows and several.
+@pytest.mark.parametrize(
+    ("channels", "out_channels", "vmem_mib", "steps"),
+    [(128, 320, 4, 3), (128, 320, 8, 1), (160, 256, 2.5, 3), (160, 256, 5, 1)],
+)
 def test_the_tpu_kernel_is_a_normed_convolution(
-    monkeypatch: pytest.MonkeyPatch,
-    size: tuple[int, int],
-    channels: int,
-    out_channels: int,
-    vmem_bytes: int,
+    monkeypatch: pytest.MonkeyPatch, channels: int, out_channels: int, vmem_mib: float, steps: int
 ):
-    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: vmem_bytes)
+    size = (21, 24)
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: int(vmem_mib * 2**20))
     draw = np.random.default_rng(4)
     x = bfloat16(draw.standard_normal((2, *size, channels)))
     kernel = bfloat16(draw.standard_normal((3, 3, channels, out_channels)) / (9 * channels) ** 0.5)
@@ -251,6 +257,7 @@ def test_the_tpu_kernel_is_a_normed_convolution(
     scale, shift = draw.standard_normal((2, 2, channels)).astype(np.float32)
     bias = draw.standard_normal((2, out_channels)).astype(np.float32)
     assert kernel_takes(x, out_channels)
+    assert row_steps(x, out_channels, 1) == steps
     with pltpu.force_tpu_interpret_mode():
         convolved = normed_convolution(x, scale, shift, kernel, bias, residual)
     normed = x.astype(jnp.float32) * scale[:, None, None] + shift[:, None, None]
@@ -261,15 +268,18 @@ def test_the_tpu_kernel_is_a_normed_convolution(
     assert_within(convolved.astype(jnp.float32), np.asarray(expected), 2**-8)
 
 
-@pytest.mark.parametrize("vmem_bytes", [6 * 2**20, 9 * 2**20], ids=["many steps", "one step"])
-def test_the_tpu_kernel_is_a_doubled_convolution(monkeypatch: pytest.MonkeyPatch, vmem_bytes: int):
-    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: vmem_bytes)
+@pytest.mark.parametrize(("vmem_mib", "steps"), [(4, 2), (9, 1)])
+def test_the_tpu_kernel_is_a_doubled_convolution(
+    monkeypatch: pytest.MonkeyPatch, vmem_mib: int, steps: int
+):
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: vmem_mib * 2**20)
     draw = np.random.default_rng(5)
     x = bfloat16(draw.standard_normal((2, 13, 24, 128)))
     # Whole numbers of 64ths: what is summed of four of them is exact in bfloat16.
     kernel = draw.integers(-2, 3, (3, 3, 128, 256)).astype(np.float32) / 64
     bias = draw.standard_normal((2, 256)).astype(np.float32)
     assert kernel_takes(x, 256, factor=2)
+    assert row_steps(x, 256, 2) == steps
     with pltpu.force_tpu_interpret_mode():
         doubled = doubled_convolution(x, bfloat16(quarter_kernels(kernel)), bias)
     repeated = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2).astype(jnp.float32)
@@ -302,11 +312,31 @@ def test_fused_blocks_are_the_same_blocks(monkeypatch: pytest.MonkeyPatch):
     assert_within(fused, apart, 2**-6)
 
 
-def test_the_tpu_kernel_leaves_what_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**20)
-    assert not kernel_takes(jax.ShapeDtypeStruct((1, 1024, 1024, 128), jnp.bfloat16), 128)
-    assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.float32), 128)
-    assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 64), jnp.bfloat16), 128)
+def test_the_tpu_kernel_takes_what_is_wide_and_narrow_enough(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**23)
+    small = jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16)
+    assert kernel_takes(small, 128)
+    assert not kernel_takes(small.update(dtype=jnp.float32), 128)
+    assert not kernel_takes(small.update(shape=(1, 8, 16, 64)), 128)
+    assert not kernel_takes(small, 64)
+    monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**19)
+    assert not kernel_takes(small, 128)
+
+
+def test_a_chip_that_jax_has_no_figures_of_has_no_kernel():
+    assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16), 128)
+
+
+def test_a_tpu_gets_every_convolution_as_a_kernel():
+    networks = Networks.build(SdxlConfig.load(sdxl_base()), Target.of("tpu"))
+    fusing = (ResnetBlock, DoublingConv)
+    for network, count in ((networks.unet, 17 + 2), (networks.vae, 10 + 14 + 3)):
+        blocks = [node for _, node in nnx.iter_graph(network) if isinstance(node, fusing)]
+        assert [block.fused for block in blocks] == [True] * count
+
+
+def row_steps(x: jax.Array, out_channels: int, factor: int) -> int:
+    return math.ceil(x.shape[1] / _blocks(x.shape, out_channels, factor).rows)
 
 
 def bfloat16(array: Array) -> jax.Array:
