@@ -1,13 +1,15 @@
-"""How long is one step of the full-size UNet on this CPU, in the engine and in PyTorch?
+"""How long is one step of the full-size UNet, in the engine, in PyTorch and in the Flax of old?
 
-    make setup oracle                                # and `make legacy` for --legacy
-    .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--bfloat16] [--legacy]
+    make setup oracle                                # and `make legacy` for "legacy Flax"
+    .venv/bin/python benchmarks/unet_step.py [--side 32] [--rounds 2] [--turns NAME ...]
+    .venv/bin/python benchmarks/unet_step.py --cuda [--side 128]
 
-Two prompts as one batch, float32, random weights (11 GB of memory). Each process builds the UNet,
-warms it up and takes a few steps; the two take turns, and medians are compared. What the engine
+Two prompts as one batch, random weights (11 GB of memory in float32). Each process builds the UNet,
+warms it up and takes a few steps; they take turns, and medians are compared. What the engine
 computes once a request (keys and values of the text) is not in its step; PyTorch computes it in
-every step. --bfloat16 adds PyTorch in bfloat16; without AVX-512 that takes an hour. --legacy adds
-the Flax UNet that diffusers removed.
+every step. PyTorch attends by its own fused kernel; compiled means max-autotune. In bfloat16 a CPU
+without AVX-512 takes an hour. --cuda is for one GPU, with the CUDA builds of jax and PyTorch in the
+two environments.
 """
 
 import argparse
@@ -18,19 +20,37 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CONFIG: Final = ROOT / "sdxl_engine" / "sdxl_base" / "unet"
-ENGINE, TORCH, TORCH_BFLOAT16, LEGACY = "engine", "PyTorch", "PyTorch bfloat16", "legacy Flax"
-PYTHONS: Final = {
-    ENGINE: ROOT / ".venv" / "bin" / "python",
-    TORCH: ROOT / ".oracle" / "bin" / "python",
-    TORCH_BFLOAT16: ROOT / ".oracle" / "bin" / "python",
-    LEGACY: ROOT / ".legacy" / "bin" / "python",
+
+
+class Turn(NamedTuple):
+    """How one process takes its steps."""
+
+    environment: str
+    bfloat16: bool = False
+    compiled: bool = False
+
+    @property
+    def python(self) -> Path:
+        """Of its environment."""
+        return ROOT / self.environment / "bin" / "python"
+
+
+TURNS: Final = {
+    "engine": Turn(".venv"),
+    "engine bfloat16": Turn(".venv", bfloat16=True),
+    "PyTorch": Turn(".oracle"),
+    "PyTorch bfloat16": Turn(".oracle", bfloat16=True),
+    "PyTorch bfloat16 compiled": Turn(".oracle", bfloat16=True, compiled=True),
+    "legacy Flax": Turn(".legacy"),
 }
+ON_CPU: Final = ("engine", "PyTorch")
+ON_CUDA: Final = ("engine bfloat16", "PyTorch bfloat16", "PyTorch bfloat16 compiled")
 STEPS: Final = 3
 TIMESTEP: Final = 500.0
 DEVIATION: Final = 0.02  # of the random weights: nothing overflows, nothing is denormal
@@ -39,32 +59,32 @@ DEVIATION: Final = 0.02  # of the random weights: nothing overflows, nothing is 
 def main() -> None:
     """Take turns and print medians; or, told so, take the steps of one turn."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--side", type=int, default=32, help="of the latents")
+    parser.add_argument("--side", type=int, help="of the latents; 32, or 128 on a GPU")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--bfloat16", action="store_true")
-    parser.add_argument("--legacy", action="store_true")
-    parser.add_argument("--turn", choices=sorted(PYTHONS), help=argparse.SUPPRESS)
+    parser.add_argument("--cuda", action="store_true")
+    parser.add_argument("--turns", nargs="+", choices=TURNS, metavar="NAME", help=", ".join(TURNS))
+    parser.add_argument("--turn", choices=TURNS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    side = arguments.side or (128 if arguments.cuda else 32)
     if arguments.turn:
-        turn = {ENGINE: _engine, LEGACY: _legacy}.get(arguments.turn, _torch)
-        json.dump(turn(arguments.side, arguments.turn), sys.stdout)
+        turn = TURNS[arguments.turn]
+        take = {".venv": _engine, ".oracle": _torch, ".legacy": _legacy}[turn.environment]
+        json.dump(take(side, turn, cuda=arguments.cuda), sys.stdout)
         return
-    names = [ENGINE, TORCH]
-    names += [TORCH_BFLOAT16] if arguments.bfloat16 else []
-    names += [LEGACY] if arguments.legacy else []
+    names = arguments.turns or (ON_CUDA if arguments.cuda else ON_CPU)
     times_s: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(arguments.rounds):
         for name in names:
-            command = [PYTHONS[name], __file__, "--side", str(arguments.side), "--turn", name]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ourselves
+            command = [TURNS[name].python, __file__, "--side", str(side), "--turn", name]
+            command += ["--cuda"] if arguments.cuda else []
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
             times_s[name] += json.loads(done.stdout)
-            print(name, [round(value_s, 2) for value_s in times_s[name][-STEPS:]], flush=True)
-    baseline_s = statistics.median(times_s[TORCH])
+            print(name, [round(value_s, 3) for value_s in times_s[name][-STEPS:]], flush=True)
+    baseline = next((name for name in names if name.startswith("PyTorch")), names[0])
+    baseline_s = statistics.median(times_s[baseline])
     for name, values_s in times_s.items():
         median_s = statistics.median(values_s)
-        print(
-            f"{name:<17} {median_s:6.2f} s a step, {median_s / baseline_s:.2f} of PyTorch float32"
-        )
+        print(f"{name:<26}{median_s:8.3f} s a step, {median_s / baseline_s:.2f} of {baseline}")
 
 
 def _inputs(side: int, channels_last: bool) -> list[Any]:
@@ -85,7 +105,7 @@ def _timed(step: Callable[[], object]) -> list[float]:
     return times_s
 
 
-def _engine(side: int, _name: str) -> list[float]:
+def _engine(side: int, turn: Turn, *, cuda: bool) -> list[float]:
     import jax  # noqa: PLC0415 - each turn has an environment of its own
     import jax.numpy as jnp  # noqa: PLC0415
     from flax import nnx  # noqa: PLC0415
@@ -96,10 +116,13 @@ def _engine(side: int, _name: str) -> list[float]:
     from sdxl_engine.models.unet import UNet  # noqa: PLC0415
 
     config = UNetConfig.from_json("config.json", read_json(CONFIG, "config.json"))
-    definition, shapes = nnx.split(UNet(config, Target.of("cpu")))
+    definition, shapes = nnx.split(UNet(config, Target.of("gpu" if cuda else "cpu")))
     rng = np.random.default_rng(1)
-    weights = jax.tree.map(lambda leaf: jnp.asarray(_random(rng, leaf.shape)), shapes)
-    sample, text, pooled, time_ids = (jnp.asarray(array) for array in _inputs(side, True))
+    dtype = jnp.bfloat16 if turn.bfloat16 else jnp.float32
+    weights = jax.tree.map(lambda leaf: jnp.asarray(_random(rng, leaf.shape), dtype), shapes)
+    *inputs, sizes = _inputs(side, True)
+    sample, text, pooled = (jnp.asarray(array, dtype) for array in inputs)
+    time_ids = jnp.asarray(sizes)
     conditioning = jax.jit(lambda w, *rest: nnx.merge(definition, w).condition(*rest))(
         weights, text, pooled, time_ids
     )
@@ -108,27 +131,34 @@ def _engine(side: int, _name: str) -> list[float]:
     return _timed(lambda: forward(weights, sample, timestep, conditioning).block_until_ready())
 
 
-def _torch(side: int, name: str) -> list[float]:
-    import torch  # noqa: PLC0415
+def _torch(side: int, turn: Turn, *, cuda: bool) -> list[float]:
+    import torch  # noqa: PLC0415 - as above
     from diffusers import UNet2DConditionModel  # noqa: PLC0415
 
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(CONFIG))
-    dtype = torch.bfloat16 if name == TORCH_BFLOAT16 else torch.float32
-    unet = unet.to(dtype).to_empty(device="cpu").eval()
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.normal_(std=DEVIATION)
-        sample, text, pooled, time_ids = (
-            torch.from_numpy(array).to(dtype) for array in _inputs(side, False)
-        )
-        added = {"text_embeds": pooled, "time_ids": time_ids}
-        return _timed(
-            lambda: unet(sample, TIMESTEP, encoder_hidden_states=text, added_cond_kwargs=added)
-        )
+    dtype = torch.bfloat16 if turn.bfloat16 else torch.float32
+    device = "cuda" if cuda else "cpu"
+    unet = unet.to(dtype).to_empty(device=device).eval()
+    for parameter in unet.parameters():
+        parameter.requires_grad_(False).normal_(std=DEVIATION)
+    sample, text, pooled, time_ids = (
+        torch.from_numpy(array).to(device, dtype) for array in _inputs(side, False)
+    )
+    added = {"text_embeds": pooled, "time_ids": time_ids}
+    timestep = torch.tensor(TIMESTEP, device=device)
+    forward = torch.compile(unet, mode="max-autotune", fullgraph=True) if turn.compiled else unet
+
+    @torch.no_grad()
+    def step() -> None:
+        forward(sample, timestep, encoder_hidden_states=text, added_cond_kwargs=added)
+        if cuda:
+            torch.cuda.synchronize()
+
+    return _timed(step)
 
 
-def _legacy(side: int, _name: str) -> list[float]:
+def _legacy(side: int, _turn: Turn, *, cuda: bool) -> list[float]:  # noqa: ARG001 - as the others
     import jax  # noqa: PLC0415 - as above
     import jax.numpy as jnp  # noqa: PLC0415
     from diffusers import FlaxUNet2DConditionModel  # noqa: PLC0415

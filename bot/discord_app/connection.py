@@ -62,7 +62,8 @@ class DiscordConnection:
                     raise
                 cause = error.__context__ if isinstance(error, AttributeError) else None
                 log.warning(
-                    "Discord cannot be reached (%s); next try in %.1f s",
+                    "Discord cannot be reached (%s); next try in %.1f s. Is the network there? "
+                    "`imagine doctor --online` tells more.",
                     reach_failure(cause or error),
                     delay_s,
                 )
