@@ -54,7 +54,8 @@ def use_program_cache(folder: Path) -> bool:
     except OSError as error:
         log.warning("compiled programs are not kept: %s: %s", folder, error.strerror)
         return False
-    jax.config.update("jax_compilation_cache_dir", str(own))
+    # Absolute, for jax keeps the name and not the place.
+    jax.config.update("jax_compilation_cache_dir", str(own.absolute()))
     # Everything, however quick: a program that is left out is compiled at each start.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,5 +1,6 @@
 """What both wings' tests share."""
 
+import jax
 import pytest
 from judge import Judge
 
@@ -15,6 +16,8 @@ def kept_programs(request: pytest.FixtureRequest) -> None:
     cache = request.config.cache
     assert cache is not None
     assert use_program_cache(cache.mkdir("engine") / "programs")
+    # At its first compile jax opens the folder, and no other after it: not that of a bot in a test.
+    jax.jit(lambda x: x + 1)(1.0)
 
 
 @pytest.fixture(scope="session")
