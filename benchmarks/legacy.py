@@ -10,6 +10,8 @@ and the VAE alone; what is left of the whole is one step. The whole's memory tra
 all steps. 10 minutes on two cores.
 """
 
+# ruff: noqa: E402 - the engine's folder is put on the path before it is imported
+
 import argparse
 import sys
 import time
@@ -20,22 +22,22 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the engine is not installed beside the old packages
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-from diffusers import (  # noqa: E402
+import jax
+import jax.numpy as jnp
+from diffusers import (
     FlaxAutoencoderKL,
     FlaxEulerDiscreteScheduler,
     FlaxStableDiffusionXLPipeline,
     FlaxUNet2DConditionModel,
 )
-from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
-from transformers import (  # noqa: E402
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from transformers import (
     CLIPTextConfig,
     FlaxCLIPTextModel,
     FlaxCLIPTextModelWithProjection,
 )
 
-from sdxl_engine.forecast import STEPS, Chip, Forecast, devices_of, price  # noqa: E402
+from sdxl_engine.forecast import STEPS, Chip, Forecast, devices_of, price
 
 CONFIG: Final = ROOT / "sdxl_engine" / "sdxl_base"
 SIDE_PX: Final = 1024

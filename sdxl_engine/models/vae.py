@@ -21,14 +21,22 @@ from sdxl_engine.models.layers import (
 _EPS = 1e-6  # every norm of the VAE; the UNet's resnets have 1e-5
 
 
-def _resnet(config: VaeConfig, in_channels: int, out_channels: int, target: Target) -> ResnetBlock:
-    return ResnetBlock(
-        in_channels,
-        out_channels,
-        temb_channels=None,
-        groups=config.norm_num_groups,
-        eps=_EPS,
-        target=target,
+def _resnets(
+    config: VaeConfig, in_channels: int, out_channels: int, count: int, target: Target
+) -> nnx.List[ResnetBlock]:
+    """One behind the other; the first changes the number of channels."""
+    return nnx.List(
+        [
+            ResnetBlock(
+                in_channels if layer == 0 else out_channels,
+                out_channels,
+                temb_channels=None,
+                groups=config.norm_num_groups,
+                eps=_EPS,
+                target=target,
+            )
+            for layer in range(count)
+        ]
     )
 
 
@@ -51,7 +59,7 @@ class MidBlock(nnx.Module):
     """Resnet, attention, resnet at the coarsest level."""
 
     def __init__(self, config: VaeConfig, channels: int, target: Target) -> None:
-        self.resnets = nnx.List([_resnet(config, channels, channels, target) for _ in range(2)])
+        self.resnets = _resnets(config, channels, channels, 2, target)
         self.attentions = nnx.List([VaeAttention(channels, config.norm_num_groups)])
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -80,12 +88,7 @@ class DownBlock(nnx.Module):
         *,
         last: bool,
     ) -> None:
-        self.resnets = nnx.List(
-            [
-                _resnet(config, in_channels if layer == 0 else out_channels, out_channels, target)
-                for layer in range(config.layers_per_block)
-            ]
-        )
+        self.resnets = _resnets(config, in_channels, out_channels, config.layers_per_block, target)
         self.downsamplers = nnx.List([] if last else [Downsample(out_channels)])
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -106,11 +109,8 @@ class UpBlock(nnx.Module):
         *,
         last: bool,
     ) -> None:
-        self.resnets = nnx.List(
-            [
-                _resnet(config, in_channels if layer == 0 else out_channels, out_channels, target)
-                for layer in range(config.layers_per_block + 1)
-            ]
+        self.resnets = _resnets(
+            config, in_channels, out_channels, config.layers_per_block + 1, target
         )
         self.upsamplers = nnx.List([] if last else [Upsample(out_channels, target)])
 

@@ -327,7 +327,7 @@ def test_a_chip_that_jax_has_no_figures_of_has_no_kernel():
     assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16), 128)
 
 
-def test_a_tpu_gets_every_convolution_as_a_kernel():
+def test_a_tpu_is_told_to_fuse_every_resnet_and_upsampling():
     networks = Networks.build(SdxlConfig.load(sdxl_base()), Target.of("tpu"))
     fusing = (ResnetBlock, DoublingConv)
     for network, count in ((networks.unet, 17 + 2), (networks.vae, 10 + 14 + 3)):
