@@ -42,12 +42,14 @@ async def persist(
     *,
     is_passing: Callable[[Exception], bool],
     backoff: Backoff,
+    retry_after_s: Callable[[Exception], float] = lambda _: 0.0,
     sleep: Sleep = asyncio.sleep,
 ) -> T:
     """Do it until it succeeds, fails for good, or has failed `backoff.attempts` times.
 
-    what        what is tried, for the log
-    is_passing  whether the same may succeed later
+    what           what is tried, for the log
+    is_passing     whether the same may succeed later
+    retry_after_s  how long the other side asked to be left alone; no delay is shorter
 
     Returns what `action` returns; raises its last error.
     """
@@ -57,6 +59,7 @@ async def persist(
         except Exception as error:
             if not is_passing(error):
                 raise
-            log.warning("%s failed (%r), next try in %.1f s", what, error, delay_s)
-        await sleep(delay_s)
+            wait_s = max(delay_s, retry_after_s(error))
+            log.warning("%s failed (%r), next try in %.1f s", what, error, wait_s)
+        await sleep(wait_s)
     return await action()

@@ -14,9 +14,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from bot import log as logs
+from bot import operator
+from bot.backup import backup
 from bot.config import (
     TOKEN_VARIABLE,
     Config,
@@ -28,7 +30,7 @@ from bot.config import (
 from bot.discord_app.sync import CommandRecord
 from bot.doctor import Examination, examine
 from bot.draw import Drawing, OnBytes, draw
-from bot.errors import BotError, ConfigError, LoginError, OutputError
+from bot.errors import BotError, ConfigError, EngineStuckError, LoginError, OutputError
 from bot.files import output_folder
 from bot.playground.run import Visit, run_playground
 from bot.service import Service
@@ -99,8 +101,35 @@ def _serve(args: argparse.Namespace) -> int:
     token = discord_token(os.environ)
     logs.set_up(config.log, secret=token)
     record = CommandRecord(config.storage.folder / "commands.json")
-    service = Service(config, token, lambda: _start_pipeline(config), record)
-    return _run_until_stopped(service.run)
+    service = Service(config, token, lambda: _start_pipeline(config), record, config.storage.folder)
+    try:
+        return _run_until_stopped(service.run)
+    except EngineStuckError as error:
+        log.critical("%s", error)
+        _start_anew()
+
+
+def _start_anew() -> NoReturn:
+    """Take this process' place with the same command: nothing else ends a thread that hangs."""
+    logging.shutdown()
+    sys.stdout.flush()
+    # A device's driver opens files of its own; one that stays open keeps the device taken.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command
+
+
+def _jobs(args: argparse.Namespace) -> int:
+    config = load_config(args.config, os.environ)
+    logs.set_up(config.log)
+    done = operator.work(args, config.storage.folder)
+    return OK if done else FAILED
+
+
+def _backup(args: argparse.Namespace) -> int:
+    config = load_config(args.config, os.environ)
+    logs.set_up(config.log)
+    sys.stdout.write(backup(config.storage.folder, args.folder) + "\n")
+    return OK
 
 
 def _playground(args: argparse.Namespace) -> int:
@@ -295,6 +324,12 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("--count", type=int, metavar="N", help="how many pictures, 1 to 10")
     drawing.add_argument("--json", action="store_true", help="print one JSON object")
     _add_request_options(drawing)
+
+    jobs = add("jobs", _jobs, "Look at the jobs on record, cancel them, ask for them again.")
+    operator.add_arguments(jobs)
+
+    saving = add("backup", _backup, "Copy the ledger and the pictures while the bot runs.")
+    saving.add_argument("folder", type=Path, metavar="DIR", help="is made; must not be there yet")
 
     doctor = add("doctor", _doctor, "Say what is right and wrong with this machine.")
     doctor.add_argument("--online", action="store_true", help="ask Discord as well")

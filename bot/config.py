@@ -23,6 +23,8 @@ TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105 - the name of the variable
 PREFIX: Final = "IMAGINE_"
 _CLOSE: Final = 0.75  # how alike two words must be (difflib) for one to be a slip of the other
 _MAX_CHOICES = 25  # Discord's limit for the choices of one option
+_MIN_WEIGHT: Final = 0.1
+_NO_LIMIT: Final = 1_000_000  # 0 says it too
 
 
 class Secret:
@@ -142,6 +144,14 @@ def _snowflake(value: object) -> int:
     return number
 
 
+def _role_weight(value: object) -> tuple[int, float]:
+    role, _, weight = str(value).partition("=")
+    share = float(weight)
+    if not isinstance(value, str) or not _MIN_WEIGHT <= share <= 1 / _MIN_WEIGHT:
+        raise ValueError
+    return _snowflake(role), share
+
+
 def _folder(value: object) -> Path:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError
@@ -166,6 +176,7 @@ class EngineConfig:
     images_per_request: int = _key(4, _whole(1, MAX_IMAGES))
     default_steps: int = _key(20, _whole(1, MAX_INFERENCE_STEPS))
     default_guidance: float = _key(5.0, _number(0, MAX_GUIDANCE_SCALE))
+    stuck_after_s: float = _key(300.0, _number(0, 86_400))
 
     @property
     def model_name(self) -> str:
@@ -187,6 +198,7 @@ class StorageConfig:
     """[storage] what stays between two starts."""
 
     folder: Path = _key(Path("data"), _Kind("the path of a folder", _folder))  # noqa: RUF009 - a Path is frozen too
+    keep_days: int = _key(30, _whole(2, 36_500))  # a day's limits look back one
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +207,27 @@ class JobsConfig:
 
     max_queued: int = _key(32, _whole(1, 1000))
     shutdown_grace_s: float = _key(20.0, _number(0, 600))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """[limits] how much one person, or one server, may ask for."""
+
+    user_active: int = _key(5, _whole(0, _NO_LIMIT))
+    user_per_minute: int = _key(10, _whole(0, _NO_LIMIT))
+    user_per_day: int = _key(200, _whole(0, _NO_LIMIT))
+    guild_per_minute: int = _key(60, _whole(0, _NO_LIMIT))
+    guild_per_day: int = _key(2000, _whole(0, _NO_LIMIT))
+    role_weights: tuple[tuple[int, float], ...] = _key(
+        (), _list_of(_role_weight, 'role ids with a weight from 0.1 to 10, such as "123=2"')
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HealthConfig:
+    """[health] what monitoring asks the bot."""
+
+    port: int = _key(8643, _whole(0, 65_535))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +253,8 @@ class Config:
     discord: DiscordConfig = field(default_factory=DiscordConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
     playground: PlaygroundConfig = field(default_factory=PlaygroundConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

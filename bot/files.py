@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, never half of it."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from bot.errors import OutputError
@@ -31,12 +32,24 @@ def write_picture(path: Path, data: bytes) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, making its folder; raises OSError, and `path` is as it was."""
+    """Write `data` to `path`, making its folder; raises OSError, and `path` is as it was.
+
+    Once this returns, a power cut does not take the file away.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_bytes(data)
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # where its folder is none, say: the first error tells it
+            draft.unlink(missing_ok=True)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name is part of the folder
+    finally:
+        os.close(folder)

@@ -1,23 +1,33 @@
-"""The running bot: an engine thread, a dispatcher and a Discord connection, opened and closed."""
+"""The running bot: ledger, engine thread, dispatcher, Discord connection; opened and closed."""
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
 
 from bot.config import Config, Secret
 from bot.discord_app.client import ImagineClient
 from bot.discord_app.commands import ImagineCommand
 from bot.discord_app.connection import DiscordConnection
-from bot.discord_app.desk import CardDesk, Pace, edit_pace
+from bot.discord_app.desk import CardDesk
 from bot.discord_app.endpoints import point_client_at
+from bot.discord_app.jobs_command import JobsCommand
+from bot.discord_app.pace import MakeThrottle, edit_throttle
 from bot.discord_app.sync import CommandRecord
-from bot.jobs import Dispatcher, JobLine, wait_for
+from bot.errors import EngineStuckError
+from bot.health import HealthServer
+from bot.jobs import Album, Dispatcher, Limits, Line, wait_for
+from bot.jobs.sqlite_ledger import SqliteLedger
+from bot.keeper import keep_clean, keep_orders
 from bot.lag import watch_lag
+from bot.metrics import Metrics
+from bot.watchdog import watch_engine
 from sdxl_engine import EngineThread, Pipeline
 
 log = logging.getLogger(__name__)
 
+ALBUM_NAME: Final = "images"
 _LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
 _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
 
@@ -25,11 +35,12 @@ _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
 class Service:
     """The whole bot in one event loop, as `imagine serve` and the playground run it.
 
-    config          where Discord is, what is offered, how many may wait
+    config          where Discord is, what is offered, how much is taken in
     token           the bot's
     start_pipeline  makes the warm pipeline, on the engine thread
     record          what Discord was told last
-    pace            holds the edits of one card apart
+    folder          of the ledger and the pictures
+    throttle        makes what holds the edits of one channel apart
     """
 
     def __init__(
@@ -38,65 +49,140 @@ class Service:
         token: Secret,
         start_pipeline: Callable[[], Pipeline],
         record: CommandRecord,
+        folder: Path,
         *,
-        pace: Pace = edit_pace,
+        throttle: MakeThrottle = edit_throttle,
     ) -> None:
         point_client_at(config.discord.api_url, config.discord.gateway_url)
         self._config = config
+        self.metrics = Metrics()
         self.engine = EngineThread(start_pipeline)
-        self._desk = CardDesk(config.engine.model_name, pace)
-        self._dispatcher = Dispatcher(self.engine, self._desk, JobLine(config.jobs.max_queued))
-        command = ImagineCommand(config.engine, self._desk, self._dispatcher)
+        self.ledger = SqliteLedger(folder, _limits(config))
+        self.line = Line()
+        self._album = Album(folder / ALBUM_NAME, config.engine.model_name)
+        self._desk = CardDesk(self.line, self.ledger, self._client, throttle=throttle)
+        self._dispatcher = Dispatcher(
+            self.engine, self.ledger, self.line, self._album, self._desk, self.metrics
+        )
+        role_weights = dict(config.limits.role_weights)
+        command = ImagineCommand(config.engine, role_weights, self._dispatcher, self.metrics)
+        jobs = JobsCommand(self.ledger, self.line, self._album, self._dispatcher)
         self._connection = DiscordConnection(
-            lambda: ImagineClient(
+            lambda logged_in: ImagineClient(
                 command,
-                self._desk,
+                jobs,
+                self.metrics,
                 record,
+                logged_in,
                 guild_ids=config.discord.guild_ids,
                 model=config.engine.model,
                 sizes=config.engine.sizes,
             ),
             token,
         )
+        self.health = HealthServer(
+            self.metrics,
+            alive={"the engine answers": lambda: not self._is_stuck()},
+            ready={
+                "the engine is warm": lambda: (
+                    self.engine.ready.done() and self.engine.ready.exception() is None
+                ),
+                "Discord is connected": lambda: self._connection.is_online,
+                "the disk can be written": lambda: self._dispatcher.disk_is_writable,
+            },
+        )
+        self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(self.line))
+        self.metrics.gauge(
+            "engine_silent_seconds",
+            "For how long the job on the device has given no sign of life.",
+            lambda: self.engine.silent_s,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then finish or hand back what runs.
+        """Serve until `stop` is set, then finish or put back what runs.
 
         A device call that hangs may outlive this, on the engine's daemon thread.
-        Raises EngineStartError, LoginError.
+        Raises EngineStartError, EngineStuckError, LedgerError, LoginError, ConfigError.
         """
+        await asyncio.to_thread(self.ledger.open)
+        try:
+            await self._serve(stop)
+        finally:
+            await asyncio.to_thread(self.ledger.close)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        if self._config.health.port:
+            await self.health.start(self._config.health.port)
+        self._dispatcher.restore(await self.ledger.recover())
         self.engine.start()
-        dispatching = self._dispatcher.start()
-        connected = asyncio.create_task(self._connection.run(), name="discord")
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        helpers = [
-            asyncio.create_task(self._offer_sizes(), name="sizes"),
-            asyncio.create_task(watch_lag(), name="lag"),
+        vital = [
+            self._dispatcher.start(),
+            asyncio.create_task(self._connection.run(), name="discord"),
+            *map(asyncio.create_task, self._watches()),
             stopping,
         ]
+        helpers = [
+            asyncio.create_task(self._offer_sizes(), name="sizes"),
+            asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
+        ]
         try:
-            done, _ = await asyncio.wait(
-                [dispatching, connected, stopping], return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except EngineStuckError as error:
+            self._dispatcher.abandon(str(error))
+            raise
         finally:
             log.info("stopping")
-            await self._dispatcher.drain(self._config.jobs.shutdown_grace_s)
+            grace_s = 0 if self._is_stuck() else self._config.jobs.shutdown_grace_s
+            await self._dispatcher.drain(grace_s)
             await self._desk.close(_LAST_WORDS_S)
             await self._connection.close()
-            await _end([connected, *helpers])
+            await _end([*vital, *helpers])
+            await self.health.close()
             # A start that is under way cannot be stopped; it ends with the process.
-            timeout_s = _ENGINE_STOP_S if self.engine.ready.done() else 0
+            waits = self.engine.ready.done() and not self._is_stuck()
+            timeout_s = _ENGINE_STOP_S if waits else 0
             await asyncio.to_thread(self.engine.close, cancel_running=True, timeout_s=timeout_s)
             log.info("stopped")
+
+    def _watches(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the bot does, and ends it where it fails."""
+        watches = [
+            keep_orders(self.ledger, self._dispatcher),
+            keep_clean(self.ledger, self._album, self._config.storage.keep_days),
+        ]
+        stuck_after_s = self._config.engine.stuck_after_s
+        if stuck_after_s:
+            watches.append(watch_engine(self.engine, stuck_after_s))
+        return watches
+
+    def _is_stuck(self) -> bool:
+        limit_s = self._config.engine.stuck_after_s
+        return bool(limit_s) and self.engine.silent_s > limit_s
+
+    async def _client(self) -> ImagineClient:
+        return await self._connection.client()
 
     async def _offer_sizes(self) -> None:
         pipeline = await wait_for(self.engine.ready)
         await self._connection.offer(pipeline.sizes)
 
 
-async def _end(tasks: list["asyncio.Task[object]"]) -> None:
+def _limits(config: Config) -> Limits:
+    limits = config.limits
+    return Limits(
+        queued=config.jobs.max_queued,
+        user_active=limits.user_active,
+        user_per_minute=limits.user_per_minute,
+        user_per_day=limits.user_per_day,
+        guild_per_minute=limits.guild_per_minute,
+        guild_per_day=limits.guild_per_day,
+    )
+
+
+async def _end(tasks: list["asyncio.Task[Any]"]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -69,6 +69,7 @@ class EngineJob:
         self._on_progress = on_progress
         self._withdraw = withdraw
         self._cancelled = threading.Event()
+        self._sign_of_life_s: float | None = None  # while the threads have it
 
     def cancel(self) -> None:
         """Stop the job: a waiting one at once, a running one at its next progress."""
@@ -76,8 +77,12 @@ class EngineJob:
         if self._withdraw(self):
             self._fail(JobCancelledError("The job was cancelled."))
 
+    def _live(self) -> None:
+        self._sign_of_life_s = time.monotonic()
+
     def _draw(self, pipeline: Pipeline) -> Fetch | None:
         """Have the pipeline draw; None if the job has ended, by an error or otherwise."""
+        self._live()
         # False for a future that somebody cancelled directly.
         if not self.future.set_running_or_notify_cancel():
             return None
@@ -89,6 +94,7 @@ class EngineJob:
 
     def _finish(self, fetch: Fetch) -> None:
         """Wait for the images."""
+        self._live()
         try:
             images = fetch()
             self._check_wanted()
@@ -104,6 +110,7 @@ class EngineJob:
         # The protocol says Iterator, a generator in truth: closing it frees what it holds.
         with closing(cast("_Closable", progresses)):
             for progress in progresses:
+                self._live()
                 self._check_wanted()
                 fetch = progress.fetch
                 self._report(progress)
@@ -162,9 +169,10 @@ class EngineThread:
         self.ready.set_running_or_notify_cancel()
         self._start_pipeline = start_pipeline
         self._max_pending = max_pending
-        self._changed = threading.Condition()  # guards the next four
+        self._changed = threading.Condition()  # guards the next five
         self._waiting: deque[EngineJob] = deque()
         self._running: EngineJob | None = None
+        self._fetched: EngineJob | None = None
         self._closing = False
         self._started = False
         self._drawn: SimpleQueue[tuple[EngineJob, Fetch] | None] = SimpleQueue()
@@ -181,6 +189,15 @@ class EngineThread:
         `os._exit` if `close` could not end it.
         """
         return any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds the job that is drawn, or fetched, has given no sign of life."""
+        with self._changed:
+            jobs = (self._running, self._fetched)
+        signs_s = [job._sign_of_life_s for job in jobs if job is not None]  # noqa: SLF001 - the two classes are one unit
+        now_s = time.monotonic()
+        return max((now_s - sign_s for sign_s in signs_s if sign_s is not None), default=0.0)
 
     def start(self) -> None:
         """Start loading; returns at once, wait on `ready`. Raises EngineClosedError."""
@@ -265,7 +282,11 @@ class EngineThread:
     def _finish_jobs(self) -> None:
         while (drawn := self._drawn.get()) is not None:
             job, fetch = drawn
+            with self._changed:
+                self._fetched = job
             job._finish(fetch)  # noqa: SLF001 - as above
+            with self._changed:
+                self._fetched = None
             del drawn, job, fetch
 
     def _next(self) -> EngineJob | None:

@@ -5,8 +5,8 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from bot.discord_app.message import Attachment
-from bot.jobs import Job, State
+from bot.discord_app.message import Face
+from bot.jobs import Job, Picture, Stage
 from sdxl_engine import (
     GeneratedImage,
     ImageRequest,
@@ -94,34 +94,48 @@ def _draw(request: ImageRequest) -> Images:
 
 
 class FakeDesk:
-    """Remembers every report and delivery; a test waits for the one it means.
+    """Remembers every stage, delivery and last word; a test waits for the one it means.
 
-    failure  raised by every delivery
+    failure   raised by every delivery
+    arrivals  how many deliveries were begun
     """
 
     def __init__(self, failure: Exception | None = None) -> None:
-        self.reports: list[tuple[str, State]] = []
-        self.delivered: dict[str, Images] = {}
+        self.shown: list[tuple[str, Stage]] = []
+        self.delivered: dict[str, tuple[Picture, ...]] = {}
+        self.told: dict[str, str] = {}
         self.jobs: dict[str, Job] = {}
+        self.arrivals = 0
         self.deliveries_open = asyncio.Event()
         self.deliveries_open.set()
         self._failure = failure
         self._changed = asyncio.Event()
 
-    def states(self, job: Job) -> list[State]:
-        """What was reported of a job, in order."""
-        return [state for job_id, state in self.reports if job_id == job.id]
+    def stages(self, job: Job) -> list[Stage]:
+        """What was shown of a job, in order."""
+        return [stage for job_id, stage in self.shown if job_id == job.id]
 
-    def report(self, job: Job, state: State) -> None:
+    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
         self.jobs[job.id] = job
-        self.reports.append((job.id, state))
+        self.shown.append((job.id, stage))
         self._changed.set()
 
-    async def deliver(self, job: Job, images: Images) -> None:
+    def places_changed(self) -> None:
+        self._changed.set()
+
+    async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
+        self.arrivals += 1
+        self._changed.set()
         await self.deliveries_open.wait()
         if self._failure is not None:
             raise self._failure
-        self.delivered[job.id] = images
+        assert job.id not in self.delivered
+        self.delivered[job.id] = pictures
+        self._changed.set()
+
+    async def tell(self, job: Job, sentence: str) -> None:
+        assert job.id not in self.told
+        self.told[job.id] = sentence
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -132,24 +146,36 @@ class FakeDesk:
 
 
 class FakeMessage:
-    """A message whose edits are kept, and held up or refused as the test says."""
+    """A message whose edits are kept, and held up or refused as the test says.
+
+    lost  raised after an edit was made, as when the answer does not arrive
+    """
 
     def __init__(self) -> None:
-        self.edits: list[tuple[str, Sequence[Attachment] | None]] = []
+        self.edits: list[Face] = []
         self.failures: list[Exception] = []
+        self.lost: list[Exception] = []
         self.open = asyncio.Event()
         self.open.set()
         self.attempts = 0
+        self.reads = 0
         self._edited = asyncio.Event()
 
-    async def edit(self, text: str, attachments: Sequence[Attachment] | None = None) -> None:
+    async def edit(self, face: Face, *, is_last: bool = False) -> None:
         self.attempts += 1
         self._edited.set()
         await self.open.wait()
         if self.failures:
             raise self.failures.pop(0)
-        self.edits.append((text, attachments))
+        self.edits.append(face)
         self._edited.set()
+        if self.lost:
+            raise self.lost.pop(0)
+
+    async def shows(self, filenames: Sequence[str]) -> bool:
+        self.reads += 1
+        shown = next((face.attachments for face in reversed(self.edits) if face.attachments), ())
+        return [one.filename for one in shown] == list(filenames)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; it is looked at whenever an edit begins or ends."""

@@ -6,7 +6,7 @@ reads neither mentions nor markup, and a card is never longer than a message may
 
 from typing import Final
 
-from bot.jobs import Drawing, Job, Stage, Uploading, Waiting
+from bot.jobs import Drawing, Job, Paused, Position, Record, Stage, State, Uploading, Waiting
 from sdxl_engine import ImageRequest, format_size
 from sdxl_engine.request import DEFAULT_SAMPLER, SAMPLERS, SPACINGS
 
@@ -17,13 +17,20 @@ PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
 _PREVIEW_NAME: Final = "preview"
 _BAR_CELLS: Final = 20
 _MAX_SENTENCE_UNITS: Final = 600
+_ROUND_TO_S: Final = 10
+_MAX_PROMPT_IN_LIST: Final = 60  # eight of each fit a message
+_MAX_STATE_IN_LIST: Final = 120
 _ZERO_WIDTH_SPACE: Final = "\u200b"
 _HARMLESS_BACKTICK: Final = "\u02cb"  # looks the same, ends no code block
 
 
-def progress_card(job: Job, stage: Stage) -> str:
-    """The card of a job that is not over yet."""
-    return _card(job, _status(stage))
+def progress_card(job: Job, stage: Stage, position: Position | None, now_s: float) -> str:
+    """The card of a job that is not over yet.
+
+    position  of a waiting one
+    now_s     seconds since 1970
+    """
+    return _card(job, _status(stage, position, now_s))
 
 
 def finished_card(job: Job) -> str:
@@ -36,40 +43,33 @@ def failed_card(job: Job, sentence: str) -> str:
     return _card(job, failure_text(sentence))
 
 
-def handed_back_card(job: Job) -> str:
-    """The card of a job that a stopping bot did not finish: the command to ask for it again."""
-    head = f"{FAILURE_MARK} The bot is restarting and has not drawn this. Ask again in a minute:"
-    command = ask_again(job)
+def refused_text(sentence: str, request: ImageRequest, *, size_known: bool) -> str:
+    """Why a command was not taken, and the command, to be sent again without typing it anew."""
+    head = f"{failure_text(sentence)}\nTo ask again:"
+    command = ask_again(request, size_known=size_known)
     return f"{head}\n{_code(command, MAX_MESSAGE_UNITS - _units(head) - 1)}"
 
 
 def failure_text(sentence: str) -> str:
     """A sentence as the bot says it where there is no job: marked, and without mentions."""
-    harmless = sentence.replace("`", _HARMLESS_BACKTICK).replace("@", "@" + _ZERO_WIDTH_SPACE)
-    return f"{FAILURE_MARK} {cut(harmless, _MAX_SENTENCE_UNITS)}"
+    return f"{FAILURE_MARK} {cut(_harmless(sentence), _MAX_SENTENCE_UNITS)}"
 
 
-def ask_again(job: Job) -> str:
+def ask_again(request: ImageRequest, *, size_known: bool) -> str:
     """The command that draws the same pictures."""
-    request = job.request
     parts = [f"/imagine prompt:{request.prompt}"]
     if request.negative_prompt:
         parts.append(f"negative_prompt:{request.negative_prompt}")
     parts.append(f"seed:{request.seed}")
     parts.append(f"steps:{request.num_inference_steps}")
     parts.append(f"guidance:{request.guidance_scale:g}")
-    if job.size_known:
+    if size_known:
         parts.append(f"size:{format_size(request.width_px, request.height_px)}")
     if request.sampler != DEFAULT_SAMPLER:
         parts.append(f"sampler:{SAMPLERS[request.sampler]}")
     if request.spacing is not None:
         parts.append(f"spacing:{SPACINGS[request.spacing]}")
     return " ".join(parts)
-
-
-def picture_name(job_id: str, index: int, extension: str) -> str:
-    """What the file of picture `index` (from 0) is called; never after the prompt."""
-    return f"{job_id}_{index}.{extension}"
 
 
 def preview_name(job_id: str, extension: str) -> str:
@@ -80,6 +80,21 @@ def preview_name(job_id: str, extension: str) -> str:
 def is_preview(filename: str) -> bool:
     """Whether a card's file is not a finished picture."""
     return f"_{_PREVIEW_NAME}." in filename
+
+
+def list_line(record: Record, position: Position | None, now_s: float) -> str:
+    """One job in a list of them, on two lines."""
+    job = record.job
+    state = record.state.value
+    if position is not None:
+        state = f"number {position.place} in the queue{_until(position, now_s)}"
+    elif record.state is State.UNDELIVERED:
+        state = "drawn, but not shown"
+    if record.reason:
+        state = f"{state}: {_harmless(record.reason)}"
+    prompt = _one_line(job.request.prompt).replace("`", _HARMLESS_BACKTICK)
+    head = f"`{job.id}` <t:{int(job.asked_at_s)}:R> · {cut(state, _MAX_STATE_IN_LIST)}"
+    return f"{head}\n`{cut(prompt, _MAX_PROMPT_IN_LIST)}`"
 
 
 def alt_text(request: ImageRequest, index: int) -> str:
@@ -131,18 +146,42 @@ def _card(job: Job, status: str) -> str:
     return "\n".join(part for part in [*parts, foot] if part)
 
 
-def _status(stage: Stage) -> str:
+def _status(stage: Stage, position: Position | None, now_s: float) -> str:
     match stage:
-        case Waiting(place, warming_up=True):
-            return f"⏳ The engine is warming up. Number {place} in the queue."
-        case Waiting(place):
-            return f"⏳ Number {place} in the queue."
+        case Waiting():
+            return _waiting(stage, position, now_s)
         case Drawing(step, steps):
             done = _BAR_CELLS * step // steps
             bar = "█" * done + "░" * (_BAR_CELLS - done)
             return f"🎨 `{bar}` step {step} of {steps}"
         case Uploading():
             return "📤 Drawn. Uploading the pictures."
+        case Paused(sentence):
+            return f"⏸️ {sentence}"
+
+
+def _waiting(stage: Waiting, position: Position | None, now_s: float) -> str:
+    if position is None:
+        return "⏳ It is your turn."
+    parts = ["⏳"]
+    if stage.restored:
+        parts.append("The bot was restarted, and your place was kept.")
+    if stage.warming_up:
+        parts.append("The engine is warming up.")
+    parts.append(f"Number {position.place} in the queue{_until(position, now_s)}.")
+    return " ".join(parts)
+
+
+def _until(position: Position, now_s: float) -> str:
+    if position.ready_in_s is None:
+        return ""
+    # Rounded, so that a card is not edited for the sake of a second. Discord's client counts down.
+    ready_at_s = round((now_s + position.ready_in_s) / _ROUND_TO_S) * _ROUND_TO_S
+    return f", ready <t:{ready_at_s}:R>"
+
+
+def _harmless(sentence: str) -> str:
+    return sentence.replace("`", _HARMLESS_BACKTICK).replace("@", "@" + _ZERO_WIDTH_SPACE)
 
 
 def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:

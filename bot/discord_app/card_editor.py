@@ -1,36 +1,48 @@
-"""Edits of one card: paced, only the latest, the last one surely."""
+"""Edits of one card: paced, only the latest, the last one surely and once."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from bot.backoff import Backoff, Sleep, persist
-from bot.discord_app.message import EDIT_ERRORS, Attachment, Message, is_passing
+from bot.discord_app.message import (
+    EDIT_ERRORS,
+    Attachment,
+    Face,
+    Message,
+    is_passing,
+    retry_after_s,
+)
+from bot.discord_app.pace import Pace
+from bot.errors import UndeliveredError
 from sdxl_engine import Images
 
 log = logging.getLogger(__name__)
 
 MakePicture = Callable[[Images], Awaitable[Attachment]]
 
-_LAST_EDIT: Final = Backoff(attempts=5)
+# For as long as it takes: the pictures are safe, and so is what is to be said.
+_LAST_EDIT: Final = Backoff()
 
 
 class CardEditor:
     """Keeps one message up to date without an edit for every step.
 
-    message  what is edited
-    pace     entered before every edit that is not the last; lets one through every so often
-    picture  makes one file of previews
+    message   what is edited
+    pace      of its channel
+    picture   makes one file of previews
+    restored  an earlier process had this card; what it shows is not known
     """
 
     def __init__(
         self,
         message: Message,
-        pace: AbstractAsyncContextManager[object],
+        pace: Pace,
         picture: MakePicture,
         *,
+        restored: bool = False,
         backoff: Backoff = _LAST_EDIT,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -39,64 +51,113 @@ class CardEditor:
         self._picture = picture
         self._backoff = backoff
         self._sleep = sleep
-        self._wanted: tuple[str, Images] = ("", ())
+        self._in_doubt = restored
+        self._words: Callable[[], Face] = lambda: Face("")
+        self._previews: Images = ()
+        self._shown: tuple[Face, Images] = (Face(""), ())
+        self._at_once = True  # the first face answers a person
+        self._answered = asyncio.Event()
         self._changed = asyncio.Event()
         self._editing = asyncio.Lock()  # a later edit must not overtake an earlier one
         self._finished = False
         self._task = asyncio.create_task(self._keep_up(), name="card")
 
-    def show(self, text: str, previews: Images = ()) -> None:
-        """Want this text on the card; the next one takes its place if it comes first.
+    def show(
+        self, words: Callable[[], Face], previews: Images = (), *, at_once: bool = False
+    ) -> None:
+        """Want this on the card; the next one takes its place if it comes first.
 
+        words     asked when the card's turn has come, so that what they say is so
         previews  shown as one picture; without any the picture that is there stays
+        at_once   wait for no turn
         """
-        if (text, previews) != self._wanted:
-            self._wanted = (text, previews)
-            self._changed.set()
+        self._words, self._previews = words, previews
+        if at_once:
+            self._at_once = True
+            self._answered.clear()
+        self._changed.set()
 
-    async def finish(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
+    def look_again(self) -> None:
+        """What the words say may have changed."""
+        self._changed.set()
+
+    async def answered(self) -> None:
+        """Wait until what was wanted at once has been tried."""
+        await self._answered.wait()
+
+    async def finish(self, face: Face) -> None:
         """Show this, now, whatever else was wanted; nothing is shown after it but another finish.
 
-        Raises discord.HTTPException or the connection's error if several attempts fail.
+        Comes back when it is there. Where an answer was lost, or an earlier process may have done
+        it, the card is read first. Raises UndeliveredError, and discord.HTTPException for what no
+        second try can mend.
         """
         self._finished = True
+        names = [one.filename for one in face.attachments or ()]
+
+        async def put() -> None:
+            if self._in_doubt and names and await self._message.shows(names):
+                log.info("the pictures are there already")
+                return
+            self._in_doubt = True
+            await self._message.edit(face, is_last=True)
+
         async with self._editing:
             self._task.cancel()
             await asyncio.wait([self._task])
             await persist(
-                lambda: self._message.edit(text, attachments),
+                put,
                 "the last edit of a card",
                 is_passing=is_passing,
+                retry_after_s=retry_after_s,
                 backoff=self._backoff,
                 sleep=self._sleep,
             )
 
+    async def close(self) -> None:
+        """Show nothing any more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def _is_new(self) -> bool:
+        return (self._words(), self._previews) != self._shown
+
     async def _keep_up(self) -> None:
         while True:
             await self._changed.wait()
-            async with self._pace:
-                self._changed.clear()
-                text, previews = self._wanted
-                picture = await self._preview(previews) if previews else None
-                async with self._editing:
-                    if self._finished:
-                        return
-                    await self._edit(text, picture)
+            self._changed.clear()
+            if not self._at_once and not await self._pace.turn(self._is_new):
+                continue
+            face, previews = self._words(), self._previews
+            picture = face
+            if previews:
+                picture = await self._with_preview(face, previews)
+            async with self._editing:
+                if self._finished:
+                    return
+                if await self._edit(picture):
+                    self._shown = face, previews
+            self._at_once = False
+            self._answered.set()
 
-    async def _preview(self, previews: Images) -> list[Attachment] | None:
+    async def _with_preview(self, face: Face, previews: Images) -> Face:
         try:
-            return [await self._picture(previews)]
+            return replace(face, attachments=(await self._picture(previews),))
         except Exception:  # the words matter more
             log.exception("a preview could not be made")
-            return None
+            return face
 
-    async def _edit(self, text: str, picture: list[Attachment] | None) -> None:
+    async def _edit(self, face: Face) -> bool:
+        """Returns whether there is nothing more to try."""
         try:
-            await self._message.edit(text, picture)
-        except EDIT_ERRORS as error:
+            await self._message.edit(face)
+        except (UndeliveredError, *EDIT_ERRORS) as error:
             if not is_passing(error):
                 # Deleted, say. The pictures will be tried all the same.
                 log.warning("the card cannot be edited: %r", error)
-                return
+                return True
             log.info("an edit of the card failed, it is tried again: %r", error)
+            await self._sleep(retry_after_s(error))
             self._changed.set()
+            return False
+        return True

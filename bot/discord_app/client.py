@@ -3,20 +3,28 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import discord
 from discord import app_commands
 
 from bot.backoff import Backoff, Sleep, persist
-from bot.discord_app.card import failure_text
-from bot.discord_app.commands import JOB_ID, ImagineCommand
-from bot.discord_app.desk import CardDesk
+from bot.discord_app.buttons import CancelButton, ShowButton
+from bot.discord_app.card import failure_text, refused_text
+from bot.discord_app.commands import (
+    IS_ACKNOWLEDGED,
+    JOB_ID,
+    REQUEST,
+    SIZE_KNOWN,
+    ImagineCommand,
+)
 from bot.discord_app.explain import explain
-from bot.discord_app.message import EDIT_ERRORS, Interaction, is_passing
+from bot.discord_app.jobs_command import JobsCommand
+from bot.discord_app.message import EDIT_ERRORS, Interaction, is_passing, retry_after_s
 from bot.discord_app.sync import CommandRecord, Size, sync_if_changed
 from bot.jobs import new_job_id
 from bot.log import in_job
+from bot.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -25,27 +33,45 @@ discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
 
+_REFUSAL_BACKOFF: Final = Backoff(attempts=5)
+
+
 class Tree(app_commands.CommandTree[Any]):
-    """The commands, with one handler for whatever goes wrong in any of them.
+    """The commands, with one handler for whatever goes wrong in any of them."""
 
-    desk  has the card of the job that an error belongs to
-    """
-
-    def __init__(self, client: discord.Client, desk: CardDesk) -> None:
+    def __init__(self, client: discord.Client, metrics: Metrics) -> None:
         super().__init__(client)
-        self._desk = desk
+        self._metrics = metrics
 
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
-        """Tell the person: on the card, or unseen by others where there is none."""
+        """Tell the person: in the answer, or unseen by others where there is none yet."""
         job_id = interaction.extras.get(JOB_ID) or new_job_id()
         with in_job(job_id):
-            if self._desk.refuse(job_id, error):
-                return
-            sentence = failure_text(explain(error, job_id))
+            original = getattr(error, "original", error)
+            self._metrics.refused(original)
+            sentence = explain(error, job_id)
+            request = interaction.extras.get(REQUEST)
+            if request is None:
+                text = failure_text(sentence)
+            else:
+                text = refused_text(sentence, request, size_known=interaction.extras[SIZE_KNOWN])
+
+            async def answer() -> None:
+                if interaction.extras.get(IS_ACKNOWLEDGED) or interaction.response.is_done():
+                    await interaction.edit_original_response(content=text)
+                else:
+                    await interaction.response.send_message(text, ephemeral=True)
+
             try:
-                await interaction.response.send_message(sentence, ephemeral=True)
+                await persist(
+                    answer,
+                    "a refusal",
+                    is_passing=is_passing,
+                    retry_after_s=retry_after_s,
+                    backoff=_REFUSAL_BACKOFF,
+                )
             except EDIT_ERRORS as unsaid:
                 log.warning("the person could not be told: %r", unsaid)
 
@@ -54,8 +80,10 @@ class ImagineClient(discord.Client):
     """A client that is good for one login.
 
     command    builds /imagine
+    jobs       builds /jobs, and knows what the buttons do
     guild_ids  the servers that have it; empty is everywhere
     record     what Discord was told last
+    logged_in  is set once requests can be sent
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
     """
@@ -63,8 +91,10 @@ class ImagineClient(discord.Client):
     def __init__(
         self,
         command: ImagineCommand,
-        desk: CardDesk,
+        jobs: JobsCommand,
+        metrics: Metrics,
         record: CommandRecord,
+        logged_in: asyncio.Event,
         *,
         guild_ids: Sequence[int],
         model: str,
@@ -78,8 +108,10 @@ class ImagineClient(discord.Client):
             max_messages=None,
         )
         self.was_online = False
-        self._tree = Tree(self, desk)
+        self._logged_in = logged_in
+        self._tree = Tree(self, metrics)
         self._command = command
+        self._jobs = jobs
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -88,12 +120,22 @@ class ImagineClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """Told by discord.py between login and the first connection."""
+        self._logged_in.set()
+        self.add_dynamic_items(CancelButton, ShowButton)
         await self._tell()
 
     async def on_connect(self) -> None:
         """Told by discord.py when a session has begun."""
         self.was_online = True
         log.info("online as %s", self.user)
+
+    async def press_cancel(self, interaction: Interaction, job_id: str) -> None:
+        """See `buttons.Presses`."""
+        await self._jobs.cancel(interaction, job_id)
+
+    async def press_show(self, interaction: Interaction, job_id: str) -> None:
+        """See `buttons.Presses`."""
+        await self._jobs.show(interaction, job_id)
 
     async def offer(
         self, sizes: Sequence[Size], *, backoff: Backoff, sleep: Sleep = asyncio.sleep
@@ -117,11 +159,10 @@ class ImagineClient(discord.Client):
         async with self._telling:
             self._tree.clear_commands(guild=None)
             guilds = [discord.Object(guild_id) for guild_id in self._guild_ids]
-            self._tree.add_command(
-                self._command.build(self._sizes),
-                override=True,
-                guilds=guilds or discord.utils.MISSING,
-            )
+            for command in (self._command.build(self._sizes), self._jobs.build()):
+                self._tree.add_command(
+                    command, override=True, guilds=guilds or discord.utils.MISSING
+                )
             try:
                 await sync_if_changed(
                     self._tree,

@@ -2,18 +2,20 @@
 
 import logging
 import secrets
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
 from bot.config import EngineConfig
-from bot.discord_app.desk import CardDesk
-from bot.discord_app.message import Interaction, acknowledge
+from bot.discord_app.message import Acknowledged, Interaction, acknowledge
+from bot.errors import KnownJobError
 from bot.jobs import Job, new_job_id
 from bot.log import in_job
+from bot.metrics import Metrics
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
     DEFAULT_SAMPLER,
@@ -27,7 +29,11 @@ from sdxl_engine.request import (
 
 log = logging.getLogger(__name__)
 
-JOB_ID = "job_id"  # the key in interaction.extras, for the error handler
+# The keys in interaction.extras, for the error handler.
+JOB_ID = "job_id"
+IS_ACKNOWLEDGED = "is_acknowledged"
+REQUEST = "request"
+SIZE_KNOWN = "size_known"
 
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
 NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
@@ -39,22 +45,29 @@ Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
 class Admits(Protocol):
     """Who takes jobs in; the dispatcher."""
 
-    def admit(self, job: Job) -> None:
+    async def admit(self, job: Job) -> None:
         """Take the job in or raise why not."""
 
 
 class ImagineCommand:
     """Turns /imagine interactions into jobs.
 
-    defaults    what an option is when it is left out
-    desk        gets a card for each job
-    dispatcher  gets the jobs
+    defaults      what an option is when it is left out
+    role_weights  the share of people with these roles, by role id; 1 is anybody's
+    dispatcher    gets the jobs
     """
 
-    def __init__(self, defaults: EngineConfig, desk: CardDesk, dispatcher: Admits) -> None:
+    def __init__(
+        self,
+        defaults: EngineConfig,
+        role_weights: Mapping[int, float],
+        dispatcher: Admits,
+        metrics: Metrics,
+    ) -> None:
         self._defaults = defaults
-        self._desk = desk
+        self._role_weights = role_weights
         self._dispatcher = dispatcher
+        self._metrics = metrics
 
     def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
@@ -90,11 +103,12 @@ class ImagineCommand:
         ) -> None:
             job_id = new_job_id()
             interaction.extras[JOB_ID] = job_id
+            begin_s = time.perf_counter()
             with in_job(job_id):
-                answer = await acknowledge(interaction)
-                if answer is None:
+                acknowledged = await acknowledge(interaction)
+                if acknowledged is None:
                     return
-                self._desk.open(job_id, answer)
+                interaction.extras[IS_ACKNOWLEDGED] = True
                 width_px, height_px = parse_size(size) if size is not None else (1024, 1024)
                 request = ImageRequest(
                     prompt=prompt,
@@ -110,22 +124,45 @@ class ImagineCommand:
                     sampler=sampler,
                     spacing=spacing,
                 )
-                self._dispatcher.admit(
-                    _job(job_id, interaction, request, size_known=size is not None)
-                )
+                interaction.extras[REQUEST] = request
+                interaction.extras[SIZE_KNOWN] = size is not None
+                try:
+                    await self._dispatcher.admit(
+                        self._job(job_id, interaction, acknowledged, request)
+                    )
+                except KnownJobError as error:
+                    log.warning("%s", error)
+                    return
+                self._metrics.accept_s.observe(time.perf_counter() - begin_s)
                 log.info("taken")
 
         return imagine
 
+    def _job(
+        self,
+        job_id: str,
+        interaction: Interaction,
+        acknowledged: Acknowledged,
+        request: ImageRequest,
+    ) -> Job:
+        return Job(
+            id=job_id,
+            request=request,
+            size_known=bool(interaction.extras[SIZE_KNOWN]),
+            user_id=interaction.user.id,
+            user_name=interaction.user.name,
+            guild_id=interaction.guild_id,
+            channel_id=interaction.channel_id,
+            message_id=acknowledged.message_id,
+            token=interaction.token,
+            interaction_id=interaction.id,
+            attachment_limit_bytes=interaction.filesize_limit,
+            weight=self._weight(interaction.user),
+            asked_at_s=time.time(),
+        )
 
-def _job(job_id: str, interaction: Interaction, request: ImageRequest, *, size_known: bool) -> Job:
-    return Job(
-        id=job_id,
-        request=request,
-        size_known=size_known,
-        user_id=interaction.user.id,
-        channel_id=interaction.channel_id,
-        guild_id=interaction.guild_id,
-        attachment_limit_bytes=interaction.filesize_limit,
-        created_at=datetime.now(UTC),
-    )
+    def _weight(self, person: discord.User | discord.Member) -> float:
+        if not isinstance(person, discord.Member):
+            return 1.0
+        theirs = (w for role, w in self._role_weights.items() if person.get_role(role) is not None)
+        return max(theirs, default=1.0)

@@ -24,13 +24,13 @@ _WRONG_TOKEN_CLOSE: Final = 4004
 class DiscordConnection:
     """Logs in, stays connected, and tries again while nothing has ever worked.
 
-    make_client  a fresh client for each attempt: discord.py's cannot be used twice. Once one has
-                 been online it mends its own connection.
+    make_client  a fresh client for each attempt: discord.py's cannot be used twice. It sets the
+                 event when it is logged in. Once one has been online it mends its own connection.
     """
 
     def __init__(
         self,
-        make_client: Callable[[], ImagineClient],
+        make_client: Callable[[asyncio.Event], ImagineClient],
         token: Secret,
         *,
         backoff: Backoff = _BACKOFF,
@@ -40,8 +40,19 @@ class DiscordConnection:
         self._token = token
         self._backoff = backoff
         self._sleep = sleep
-        self._client = make_client()
+        self._logged_in = asyncio.Event()
+        self._client = make_client(self._logged_in)
         self._sizes: tuple[Size, ...] = ()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether Discord's events reach the bot now."""
+        return self._client.is_ready() and not self._client.is_closed()
+
+    async def client(self) -> ImagineClient:
+        """The client, as soon as it is logged in."""
+        await self._logged_in.wait()
+        return self._client
 
     async def run(self) -> None:
         """Stay connected until `close`; raises LoginError when Discord refuses for good."""
@@ -69,7 +80,8 @@ class DiscordConnection:
                 )
             await client.close()
             await self._sleep(delay_s)
-            self._client = self._make_client()
+            self._logged_in.clear()
+            self._client = self._make_client(self._logged_in)
             if self._sizes:
                 await self._client.offer(self._sizes, backoff=_OFFER_BACKOFF)
         return None

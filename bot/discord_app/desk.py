@@ -2,105 +2,134 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final
 
-from asyncio_throttle.throttler import Throttler
-
+from bot.backoff import Sleep
 from bot.discord_app import card
 from bot.discord_app.card_editor import CardEditor
-from bot.discord_app.explain import explain
-from bot.discord_app.message import EDIT_ERRORS, Attachment, Message
-from bot.jobs import Drawing, Failed, HandedBack, Job, State
+from bot.discord_app.message import EDIT_ERRORS, Attachment, CardMessage, Face, GetClient
+from bot.discord_app.pace import MakeThrottle, Paces, edit_throttle
+from bot.errors import LedgerError, UndeliveredError
+from bot.jobs import Drawing, Job, Ledger, Line, Picture, Stage, Waiting
 from bot.log import in_job
 from sdxl_engine import Images
-from sdxl_engine.images import describe, encode_preview, encode_within
+from sdxl_engine.images import encode_preview
 
 log = logging.getLogger(__name__)
-
-_MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10  # a request may hold 25 MiB, text included
-_SECONDS_PER_EDIT: Final = 1.5
-_ENCODERS: Final = 2
-
-Pace = Callable[[], AbstractAsyncContextManager[object]]
-
-
-def edit_pace() -> AbstractAsyncContextManager[object]:
-    """Lets one edit of a card through every 1.5 seconds."""
-    return Throttler(1, _SECONDS_PER_EDIT, retry_interval=0.1)
 
 
 class CardDesk:
     """Where the dispatcher reports to: one card a job.
 
-    model_name  stands beside the settings in each file
-    pace        makes what holds the edits of one card apart
+    line      says where a waiting job stands
+    ledger    notes which message a card is, where that was not known
+    client    waits until a Discord client is logged in
+    throttle  makes what holds the edits of one channel apart
+    clock     seconds since 1970
     """
 
-    def __init__(self, model_name: str, pace: Pace = edit_pace) -> None:
-        self._model_name = model_name
-        self._pace = pace
+    def __init__(
+        self,
+        line: Line,
+        ledger: Ledger,
+        client: GetClient,
+        *,
+        throttle: MakeThrottle = edit_throttle,
+        clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._line = line
+        self._ledger = ledger
+        self._client = client
+        self._clock = clock
+        self._sleep = sleep
+        self._paces = Paces(throttle)
         self._cards: dict[str, CardEditor] = {}
-        self._endings: set[asyncio.Task[None]] = set()
-        self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encode")
+        self._waiting: set[str] = set()
         # Of their own: a preview that waits behind finished pictures is none.
         self._previews = ThreadPoolExecutor(1, thread_name_prefix="preview")
 
-    def open(self, job_id: str, message: Message) -> None:
-        """Make this message the job's card."""
-        self._cards[job_id] = CardEditor(message, self._pace(), partial(self._preview, job_id))
-
-    def report(self, job: Job, state: State) -> None:
+    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
         """Show where the job stands."""
         with in_job(job.id):
-            match state:
-                case Failed(error):
-                    self._end(job.id, card.failed_card(job, explain(error, job.id)))
-                case HandedBack():
-                    self._end(job.id, card.handed_back_card(job))
-                case stage:
-                    previews = stage.previews if isinstance(stage, Drawing) else ()
-                    self._cards[job.id].show(card.progress_card(job, stage), previews)
+            restored = isinstance(stage, Waiting) and stage.restored
+            previews = stage.previews if isinstance(stage, Drawing) else ()
+            if isinstance(stage, Waiting):
+                self._waiting.add(job.id)
+            else:
+                self._waiting.discard(job.id)
+            words = partial(self._words, job, stage)
+            self._card(job, restored=restored).show(words, previews, at_once=at_once)
 
-    async def deliver(self, job: Job, images: Images) -> None:
-        """Turn the card into the pictures; raises what Discord or the connection raises."""
-        attachments = await self._encode(job, images)
-        await self._cards[job.id].finish(card.finished_card(job), attachments)
-        del self._cards[job.id]
-        log.info("delivered %d pictures", len(attachments))
+    def places_changed(self) -> None:
+        """Waiting jobs may stand elsewhere now."""
+        for job_id in self._waiting:
+            self._cards[job_id].look_again()
 
-    def refuse(self, job_id: str, error: Exception) -> bool:
-        """End the card of a job that was not taken; returns whether there was one."""
-        if job_id not in self._cards:
-            return False
-        self._end(job_id, card.failure_text(explain(error, job_id)))
-        return True
+    async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
+        """Turn the card into the pictures; raises UndeliveredError, or what Discord raises."""
+        attachments = picture_files(job, pictures)
+        # A card that nobody has here is an earlier process's, and may show the pictures already.
+        restored = job.id not in self._cards
+        editor = self._card(job, restored=restored)
+        try:
+            await editor.finish(Face(card.finished_card(job), attachments))
+        finally:
+            self._forget(job.id)
+
+    async def tell(self, job: Job, sentence: str) -> None:
+        """Say how the job ended, where anybody can still read it."""
+        editor = self._card(job, restored=False)
+        try:
+            await editor.finish(Face(card.failed_card(job, sentence), ()))
+        except (UndeliveredError, *EDIT_ERRORS) as error:
+            log.warning("the last words of a card were lost: %r", error)
+        finally:
+            self._forget(job.id)
 
     async def close(self, timeout_s: float) -> None:
-        """Wait until the last words of every ended job are said, or the time is up."""
-        if self._endings:
-            _, unsaid = await asyncio.wait(self._endings, timeout=timeout_s)
-            for task in unsaid:
-                task.cancel()
+        """Wait until every card says what it must say at once, or the time is up; then stop."""
+        answers = [asyncio.create_task(one.answered()) for one in self._cards.values()]
+        if answers:
+            _, unsaid = await asyncio.wait(answers, timeout=timeout_s)
             if unsaid:
                 log.warning("%d cards could not be brought up to date", len(unsaid))
-                await asyncio.wait(unsaid)
-        for pool in (self._encoders, self._previews):
-            pool.shutdown(wait=False, cancel_futures=True)
+            for task in unsaid:
+                task.cancel()
+            await asyncio.gather(*answers, return_exceptions=True)
+        await asyncio.gather(*(one.close() for one in self._cards.values()))
+        self._cards.clear()
+        self._previews.shutdown(wait=False, cancel_futures=True)
 
-    def _end(self, job_id: str, text: str) -> None:
-        task = asyncio.create_task(self._finish(self._cards.pop(job_id), text))
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
+    def _card(self, job: Job, *, restored: bool) -> CardEditor:
+        editor = self._cards.get(job.id)
+        if editor is None:
+            editor = self._cards[job.id] = CardEditor(
+                CardMessage(job, self._client, partial(self._placed, job.id)),
+                self._paces.of(job.channel_id),
+                partial(self._preview, job.id),
+                restored=restored,
+                sleep=self._sleep,
+            )
+        return editor
 
-    async def _finish(self, editor: CardEditor, text: str) -> None:
+    def _forget(self, job_id: str) -> None:
+        self._cards.pop(job_id, None)
+        self._waiting.discard(job_id)
+
+    def _words(self, job: Job, stage: Stage) -> Face:
+        position = self._line.position(job.id) if isinstance(stage, Waiting) else None
+        text = card.progress_card(job, stage, position, self._clock())
+        return Face(text, can_cancel=isinstance(stage, Waiting | Drawing))
+
+    async def _placed(self, job_id: str, message_id: int) -> None:
         try:
-            await editor.finish(text)
-        except EDIT_ERRORS as error:
-            log.error("the last words of a card were lost: %r", error)  # noqa: TRY400 - no trace needed
+            await self._ledger.place(job_id, message_id)
+        except LedgerError:  # it is found again where it is needed
+            log.warning("it could not be noted which message the card is")
 
     async def _preview(self, job_id: str, previews: Images) -> Attachment:
         loop = asyncio.get_running_loop()
@@ -108,21 +137,10 @@ class CardDesk:
         name = card.preview_name(job_id, file.extension)
         return Attachment(name, file.data, card.PREVIEW_ALT_TEXT)
 
-    async def _encode(self, job: Job, images: Images) -> tuple[Attachment, ...]:
-        parameters = describe(job.request, model=self._model_name)
-        limit_bytes = min(job.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
-        loop = asyncio.get_running_loop()
-        files = await asyncio.gather(
-            *(
-                loop.run_in_executor(self._encoders, encode_within, image, parameters, limit_bytes)
-                for image in images
-            )
-        )
-        return tuple(
-            Attachment(
-                card.picture_name(job.id, image.index, file.extension),
-                file.data,
-                card.alt_text(job.request, image.index),
-            )
-            for image, file in zip(images, files, strict=True)
-        )
+
+def picture_files(job: Job, pictures: tuple[Picture, ...]) -> tuple[Attachment, ...]:
+    """A job's pictures as they are attached, each with what a screen reader says of it."""
+    return tuple(
+        Attachment(one.filename, one.data, card.alt_text(job.request, one.index))
+        for one in pictures
+    )

@@ -1,17 +1,13 @@
-"""One place where every error of a command or a job becomes a sentence for the one who asked."""
+"""One place where every error of a command becomes a sentence for the one who asked."""
 
 import logging
-from typing import Final
 
-import discord
 from discord import app_commands
 
 from bot.errors import BotError
 from sdxl_engine import EngineError
 
 log = logging.getLogger(__name__)
-
-_TOO_LARGE: Final = 413
 
 
 def explain(error: Exception, job_id: str) -> str:
@@ -29,6 +25,4 @@ def explain(error: Exception, job_id: str) -> str:
         log.warning("outdated command: %s", error)
         return "This command has changed. Restart Discord, then ask again."
     log.error("failed: %r", error, exc_info=error)
-    if isinstance(error, discord.HTTPException) and error.status == _TOO_LARGE:
-        return "Discord finds the pictures too large. Ask for fewer or smaller ones."
     return f"Something went wrong. Ask again; if it stays, tell the bot's owner: job {job_id}."

@@ -1,13 +1,23 @@
-"""The bot's answer to one interaction: acknowledged once, then edited for as long as it takes."""
+"""The one message that is a job's card: changed, read back, and found again after a restart.
+
+Two ways lead to it: the interaction's token, for 15 minutes, and after that the bot's own, by the
+message's id, where the bot is a member. Where neither does, the card is a new message with the
+job's id as its nonce.
+"""
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import aiohttp
 import discord
+
+from bot.discord_app.buttons import buttons_of
+from bot.errors import UndeliveredError
+from bot.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -15,10 +25,15 @@ Interaction = discord.Interaction[Any]
 
 _ALREADY_ACKNOWLEDGED: Final = 40060
 _TOKEN_IS_DEAD: Final = frozenset({10015, 50027})  # unknown webhook, invalid webhook token
+_UNKNOWN_CHANNEL, _UNKNOWN_MESSAGE, _MISSING_ACCESS = 10003, 10008, 50001
+_TOO_LARGE: Final = 413
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERRORS: Final = 500
 _CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 EDIT_ERRORS: Final = (discord.DiscordException, *_CONNECTION_ERRORS)
+# Discord's own name for an interaction's answer, where the id of the message is not known.
+_ORIGINAL: Final[Any] = "@original"
+_SEARCHED_MESSAGES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,57 +45,168 @@ class Attachment:
     alt_text: str
 
 
-class Message(Protocol):
-    """A message that can be edited."""
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What a card looks like.
 
-    async def edit(self, text: str, attachments: Sequence[Attachment] | None = None) -> None:
-        """Replace the text, and the attachments; None leaves those as they are."""
-
-
-class Answer:
-    """The message that an acknowledged interaction became.
-
-    message_id  None if Discord's reply to the acknowledgement was lost
+    attachments  None leaves those that are there as they are
+    can_cancel   it has a button that cancels the job
     """
 
-    def __init__(self, interaction: Interaction, message_id: int | None) -> None:
-        self._interaction = interaction
-        self._message_id = message_id
-        self._token_is_dead = False
+    text: str
+    attachments: tuple[Attachment, ...] | None = None
+    can_cancel: bool = False
 
-    async def edit(self, text: str, attachments: Sequence[Attachment] | None = None) -> None:
-        """Replace the text, and the attachments; None leaves those as they are.
 
-        The interaction's token lives 15 minutes; after that the bot edits its message as any
-        message of its own, which works where it is a member. Raises discord.HTTPException and
-        the connection's errors.
+class Message(Protocol):
+    """A message that can be edited and read."""
+
+    async def edit(self, face: Face, *, is_last: bool = False) -> None:
+        """Make it look like this.
+
+        is_last  the card's last face: where there is no message to change, a new one is sent
+
+        Raises EDIT_ERRORS, or UndeliveredError where trying again cannot help.
         """
-        if not self._token_is_dead:
-            try:
-                edited = await self._interaction.edit_original_response(
-                    content=text, attachments=_files(attachments)
-                )
-            except discord.HTTPException as error:
-                if error.code not in _TOKEN_IS_DEAD or self._channel_message() is None:
-                    raise
-                log.info("the interaction's token has ended; editing the message by its id")
-                self._token_is_dead = True
-            else:
-                self._message_id = edited.id
+
+    async def shows(self, filenames: Sequence[str]) -> bool:
+        """Whether it has exactly these files now; False too where it cannot be read."""
+
+
+OnMessageId = Callable[[int], Awaitable[None]]
+GetClient = Callable[[], Awaitable[discord.Client]]
+
+
+class CardMessage:
+    """Implements `Message` for a job's card.
+
+    client         waits until a client is logged in
+    on_message_id  told when Discord says which message it is, and nobody knew yet
+    """
+
+    def __init__(self, job: Job, client: GetClient, on_message_id: OnMessageId) -> None:
+        self._job = job
+        self._client = client
+        self._on_message_id = on_message_id
+        self._message_id = job.message_id
+        self._token = job.token
+
+    async def edit(self, face: Face, *, is_last: bool = False) -> None:
+        """See `Message.edit`."""
+        client = await self._client()
+        try:
+            if self._token and await self._edit_by_token(client, face):
                 return
-        message = self._channel_message()
-        assert message is not None  # noqa: S101 - the token is only given up where there is one
-        await message.edit(content=text, attachments=_files(attachments))
+            await self._edit_by_id(client, face, may_send=is_last)
+        except discord.HTTPException as error:
+            sentence = _why_never(error)
+            if sentence is None:
+                raise
+            raise UndeliveredError(sentence) from error
 
-    def _channel_message(self) -> discord.PartialMessage | None:
-        channel_id = self._interaction.channel_id
-        if channel_id is None or self._message_id is None:
+    async def shows(self, filenames: Sequence[str]) -> bool:
+        """See `Message.shows`."""
+        client = await self._client()
+        try:
+            message = await self._read(client)
+        except EDIT_ERRORS as error:
+            log.info("the card cannot be read back: %r", error)
+            return False
+        if message is None:
+            return False
+        return [file.filename for file in message.attachments] == list(filenames)
+
+    async def _edit_by_token(self, client: discord.Client, face: Face) -> bool:
+        """Returns whether the token still opened anything."""
+        try:
+            edited = await self._webhook(client).edit_message(
+                self._message_id or _ORIGINAL,
+                content=face.text,
+                attachments=files_of(face),
+                view=buttons_of(self._job.id, can_cancel=face.can_cancel),
+            )
+        except discord.HTTPException as error:
+            if error.code not in _TOKEN_IS_DEAD:
+                raise
+            log.info("the interaction's token has ended; the bot's own must do")
+            self._token = ""
+            return False
+        await self._found(edited.id)
+        return True
+
+    async def _edit_by_id(self, client: discord.Client, face: Face, *, may_send: bool) -> None:
+        channel_id = self._job.channel_id
+        if channel_id is None:
+            raise UndeliveredError(
+                "Discord no longer takes an answer to this command here. Ask with /jobs for the "
+                "pictures."
+            )
+        channel = client.get_partial_messageable(channel_id)
+        if self._message_id is None:
+            found = await self._search(channel)
+            if found is not None:
+                await self._found(found.id)
+        view = buttons_of(self._job.id, can_cancel=face.can_cancel)
+        if self._message_id is not None:
+            await channel.get_partial_message(self._message_id).edit(
+                content=face.text, attachments=files_of(face), view=view
+            )
+        elif may_send:
+            # Sent again with the same nonce, Discord gives back the one that is there.
+            sent = await channel.send(
+                face.text, files=files_of(face) if face.attachments else [], nonce=self._job.id
+            )
+            await self._found(sent.id)
+
+    async def _read(self, client: discord.Client) -> discord.Message | None:
+        if self._token:
+            try:
+                return await self._webhook(client).fetch_message(self._message_id or _ORIGINAL)
+            except discord.HTTPException as error:
+                if error.code not in _TOKEN_IS_DEAD:
+                    raise
+                self._token = ""
+        if self._job.channel_id is None:
             return None
-        client: discord.Client = self._interaction.client
-        return client.get_partial_messageable(channel_id).get_partial_message(self._message_id)
+        channel = client.get_partial_messageable(self._job.channel_id)
+        if self._message_id is None:
+            return await self._search(channel)
+        return await channel.get_partial_message(self._message_id).fetch()
+
+    async def _search(self, channel: discord.PartialMessageable) -> discord.Message | None:
+        """The card among the channel's messages since the job was asked for."""
+        since = datetime.fromtimestamp(self._job.asked_at_s - 60, UTC)
+        try:
+            async for message in channel.history(
+                limit=_SEARCHED_MESSAGES, after=since, oldest_first=True
+            ):
+                if f"job {self._job.id}" in message.content:
+                    return message
+        except discord.Forbidden:  # it may write here and not read
+            log.info("the channel's messages cannot be read")
+        return None
+
+    async def _found(self, message_id: int) -> None:
+        if self._message_id is None:
+            self._message_id = message_id
+            await self._on_message_id(message_id)
+
+    def _webhook(self, client: discord.Client) -> discord.Webhook:
+        assert client.application_id is not None  # noqa: S101 - known once it is logged in
+        return discord.Webhook.partial(client.application_id, self._token, client=client)
 
 
-async def acknowledge(interaction: Interaction) -> Answer | None:
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An interaction that Discord knows will be answered.
+
+    message_id  of the answer; None if Discord's reply was lost
+    """
+
+    message_id: int | None
+
+
+async def acknowledge(interaction: Interaction) -> Acknowledged | None:
     """Tell Discord, within its three seconds, that an answer will come.
 
     Returns None if nobody can see an answer: too late (10062), or answered by another process
@@ -98,7 +224,7 @@ async def acknowledge(interaction: Interaction) -> Answer | None:
         return await _defer(interaction)
     except discord.HTTPException as error:
         if error.code == _ALREADY_ACKNOWLEDGED:
-            return Answer(interaction, None)
+            return Acknowledged(None)
         log.warning("could not acknowledge the command: %s", error)
     except _CONNECTION_ERRORS as error:
         log.warning("could not acknowledge the command: %r", error)
@@ -112,17 +238,44 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, (*_CONNECTION_ERRORS, discord.RateLimited))
 
 
-async def _defer(interaction: Interaction) -> Answer:
+def retry_after_s(error: Exception) -> float:
+    """How long Discord wants to be left alone; 0 if it did not say."""
+    if isinstance(error, discord.RateLimited):
+        return error.retry_after
+    if isinstance(error, discord.HTTPException) and error.status == _TOO_MANY_REQUESTS:
+        try:
+            return float(error.response.headers.get("Retry-After", 0))
+        except ValueError:  # a proxy's own, a date
+            return 0.0
+    return 0.0
+
+
+def _why_never(error: discord.HTTPException) -> str | None:
+    """Why the card will never look as wanted, for its person; None if that is not so."""
+    if error.code == _UNKNOWN_MESSAGE:
+        return "The message for the pictures was deleted. /jobs still has them."
+    if error.code in {_UNKNOWN_CHANNEL, _MISSING_ACCESS}:
+        return "The channel is gone, or closed to the bot. /jobs still has the pictures."
+    if isinstance(error, discord.Forbidden):
+        return (
+            "The bot may not show pictures here. Ask a moderator to give it Attach Files and Send "
+            "Messages; /jobs still has the pictures."
+        )
+    if error.status == _TOO_LARGE:
+        return "Discord finds the pictures too large. Ask for fewer or smaller ones."
+    return None
+
+
+async def _defer(interaction: Interaction) -> Acknowledged:
     response = await interaction.response.defer(thinking=True)
-    return Answer(interaction, response.message_id if response is not None else None)
+    return Acknowledged(response.message_id if response is not None else None)
 
 
-def _files(
-    attachments: Sequence[Attachment] | None,
-) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
-    if attachments is None:
+def files_of(face: Face) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
+    """A face's attachments as discord.py sends them."""
+    if face.attachments is None:
         return discord.utils.MISSING
     return [
         discord.File(io.BytesIO(one.data), one.filename, description=one.alt_text)
-        for one in attachments
+        for one in face.attachments
     ]

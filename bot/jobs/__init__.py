@@ -1,31 +1,32 @@
-"""Jobs: what somebody asked for, the line they wait in, and the one who feeds the engine."""
+"""Jobs: what somebody asked for, the ledger that keeps it, the fair line, the dispatcher."""
 
-from bot.jobs.dispatcher import Desk, Dispatcher, wait_for
-from bot.jobs.job import (
-    Drawing,
-    Failed,
-    HandedBack,
-    Job,
-    Stage,
-    State,
-    Uploading,
-    Waiting,
-    new_job_id,
-)
-from bot.jobs.line import JobLine
+from bot.jobs.album import Album, Picture, picture_name
+from bot.jobs.dispatcher import Desk, Dispatcher
+from bot.jobs.job import Job, Record, State, StoredImage, new_job_id
+from bot.jobs.ledger import Ledger, Limits
+from bot.jobs.line import Line, Position
+from bot.jobs.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.jobs.wait import wait_for
 
 __all__ = [
+    "Album",
     "Desk",
     "Dispatcher",
     "Drawing",
-    "Failed",
-    "HandedBack",
     "Job",
-    "JobLine",
+    "Ledger",
+    "Limits",
+    "Line",
+    "Paused",
+    "Picture",
+    "Position",
+    "Record",
     "Stage",
     "State",
+    "StoredImage",
     "Uploading",
     "Waiting",
     "new_job_id",
+    "picture_name",
     "wait_for",
 ]

@@ -1,199 +1,430 @@
-"""The dispatcher: feeds the engine thread one job after the other and tells the desk of each."""
+"""The dispatcher: takes jobs in, has them drawn one by one, has them delivered.
+
+What it does to a job it writes into the ledger first, so that wherever it is cut off, the next
+start goes on from there.
+"""
 
 import asyncio
-from concurrent.futures import Future
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
-from bot.jobs.job import Drawing, Failed, HandedBack, Job, State, Uploading, Waiting
-from bot.jobs.line import JobLine
+from bot.backoff import Backoff, persist
+from bot.errors import (
+    IllegalMoveError,
+    JobRefusedError,
+    LedgerError,
+    PictureLostError,
+    UndeliveredError,
+)
+from bot.jobs.album import Album, Picture
+from bot.jobs.job import FINAL, Job, Record, State, StoredImage, new_job_id
+from bot.jobs.ledger import Ledger
+from bot.jobs.line import Line
+from bot.jobs.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.jobs.wait import wait_for
 from bot.log import in_job
+from bot.metrics import Metrics
 from sdxl_engine import (
     EngineError,
     EngineJob,
     EngineThread,
     Images,
+    InvalidRequestError,
     JobCancelledError,
     Pipeline,
     Progress,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# While one job's pictures are fetched and uploaded the next is drawn. More finished jobs than this
-# hold the engine up: each keeps its raw pictures in memory.
-_MAX_DELIVERIES: Final = 4
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# While one job's pictures are fetched and stored the next is drawn. More finished jobs than this
+# hold the engine up: each keeps its raw pictures in memory.
+_MAX_STORING: Final = 4
+_MAX_UPLOADS: Final = 8  # each keeps its files in memory
+_STORERS: Final = 2
+_DISK_BACKOFF: Final = Backoff(first_s=0.5, limit_s=30.0)
+_OUR_FAULT: Final = (
+    "Something went wrong, and it has been noted. Ask again; if it stays, tell the bot's owner: "
+    "job {}."
+)
+_NO_ROOM: Final = (
+    "The bot's disk is full or cannot be written. Your pictures are drawn and wait for room."
+)
+_RESTARTING: Final = "The bot is restarting. Your place in line is kept."
 
 
 class Desk(Protocol):
     """Where people hear of their jobs."""
 
-    def report(self, job: Job, state: State) -> None:
+    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
         """Show where the job stands; called on the event loop, returns at once."""
 
-    async def deliver(self, job: Job, images: Images) -> None:
-        """Make the files and hand them over; whatever it raises becomes the job's failure."""
+    def places_changed(self) -> None:
+        """Somebody came, left or was begun: waiting jobs may stand elsewhere now."""
 
+    async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
+        """Show the pictures, and come back when they are seen; raises UndeliveredError.
 
-async def wait_for(future: Future[T]) -> T:
-    """The result of a thread's future. Cancelling the wait leaves the future alone.
+        However often it is called, they are there once.
+        """
 
-    `asyncio.wrap_future` would cancel it, and with it everybody else who waits for it.
-    """
-    loop = asyncio.get_running_loop()
-    settled = asyncio.Event()
-
-    def wake(_: Future[T]) -> None:
-        with suppress(RuntimeError):  # the loop has gone, and the waiter with it
-            loop.call_soon_threadsafe(settled.set)
-
-    future.add_done_callback(wake)
-    await settled.wait()
-    return future.result()
+    async def tell(self, job: Job, sentence: str) -> None:
+        """Say how the job ended, and come back when it is said or nobody can read it."""
 
 
 class Dispatcher:
-    """Takes jobs in, has them drawn one by one, has them delivered.
+    """Feeds the engine and keeps the ledger.
 
     engine  started by somebody else, perhaps still loading
-    desk    hears of every state of every job
-    line    holds the jobs that wait
+    line    what waits; the desk may look at it
+    album   keeps the pictures
+    desk    hears of every stage of every job
     """
 
-    def __init__(self, engine: EngineThread, desk: Desk, line: JobLine) -> None:
+    def __init__(
+        self,
+        engine: EngineThread,
+        ledger: Ledger,
+        line: Line,
+        album: Album,
+        desk: Desk,
+        metrics: Metrics,
+    ) -> None:
         self._engine = engine
-        self._desk = desk
+        self._ledger = ledger
         self._line = line
+        self._album = album
+        self._desk = desk
+        self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
-        self._taken: dict[str, Job] = {}  # out of the line, and neither delivered nor failed yet
-        self._drawing: dict[str, EngineJob] = {}  # of these, what the engine has not yet given
-        self._slots = asyncio.Semaphore(_MAX_DELIVERIES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, Job] = {}  # as the ledger has it
+        self._drawing: dict[str, EngineJob] = {}  # of these, what the engine has not given yet
+        self._storing = asyncio.Semaphore(_MAX_STORING)
+        self._uploads = asyncio.Semaphore(_MAX_UPLOADS)
+        self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
+        self._restored: set[str] = set()  # waiting since before this process
+        self._disk_trouble = False
+
+    @property
+    def disk_is_writable(self) -> bool:
+        """Whether what had to be written last could be."""
+        return not self._disk_trouble
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Take up what an earlier process left; before `start`, on the event loop."""
+        # What was with the engine already comes first.
+        for record in sorted(records, key=lambda record: -record.attempt):
+            job = record.job
+            with in_job(job.id):
+                log.info("restored, %s", record.state)
+                if record.state is State.QUEUED:
+                    self._restored.add(job.id)
+                    self._wait(job)
+                elif record.state is State.DRAWN:
+                    self._spawn(self._deliver(job, record.images), job)
+                else:
+                    self._spawn(self._tell(job, record.reason), job)
+        self._desk.places_changed()
 
     def start(self) -> "asyncio.Task[None]":
         """Begin to work; the task ends after `drain`, or with the engine's EngineStartError."""
         self._task = asyncio.create_task(self._run(), name="dispatcher")
         return self._task
 
-    def admit(self, job: Job) -> None:
-        """Take a job in; its first report follows before this returns.
+    async def admit(self, job: Job) -> None:
+        """Take a job in; when this returns it is on the disk and in line.
 
-        Raises InvalidRequestError, EngineStartError, JobRefusedError; the job is then unknown here.
+        Raises InvalidRequestError, EngineStartError, JobRefusedError, KnownJobError, LedgerError;
+        nothing of the job is kept then.
         """
         if self._engine.ready.done():
             pipeline = self._engine.ready.result()
             job = _with_size(job, pipeline)
             pipeline.check(job.request)
-        self._line.add(job)
-        self._report_place(len(self._line.waiting()), job)
+        if self._line.closed:
+            raise JobRefusedError("The bot is restarting. Ask again in a minute.")
+        try:
+            await self._ledger.accept(job)
+        except LedgerError:
+            self._disk_trouble = True
+            raise
+        self._disk_trouble = False
+        self._wait(job)
+        self._desk.places_changed()
 
-    def cancel(self, job_id: str) -> bool:
-        """Stop a job that waits or is drawn; returns whether there was one."""
-        job = self._line.remove(job_id)
-        if job is not None:
-            self._desk.report(job, Failed(JobCancelledError("The job was cancelled.")))
-            self._report_places()
-            return True
-        engine_job = self._drawing.get(job_id)
-        if engine_job is None:
-            return False
-        engine_job.cancel()
-        return True
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """Stop a job that waits or is drawn; `reason` is what its card says then.
+
+        Raises UnknownJobError, IllegalMoveError, LedgerError.
+        """
+        record = await self._ledger.move(job_id, State.CANCELLED, reason=reason)
+        self._line.remove(job_id)
+        self._running.pop(job_id, None)
+        engine_job = self._drawing.pop(job_id, None)
+        if engine_job is not None:
+            engine_job.cancel()
+        with in_job(job_id):
+            log.info("cancelled")
+            self._metrics.ended(State.CANCELLED)
+            self._spawn(self._tell(record.job, reason), record.job)
+        self._desk.places_changed()
+
+    async def requeue(self, job_id: str) -> str:
+        """Ask for an ended job again, as a new one on the same card; returns the new id.
+
+        Raises UnknownJobError, IllegalMoveError, LedgerError.
+        """
+        record = await self._ledger.get(job_id)
+        if record.state not in FINAL - {State.DELIVERED} or not record.told:
+            raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
+        job = replace(record.job, id=new_job_id(), interaction_id=None)
+        await self._ledger.insert(job)
+        with in_job(job.id):
+            log.info("asked for again, after %s", job_id)
+        self._wait(job)
+        self._desk.places_changed()
+        return job.id
 
     async def drain(self, grace_s: float) -> None:
-        """Stop: waiting jobs are handed back, running ones get `grace_s` seconds and then too."""
-        for job in self._line.close():
-            self._desk.report(job, HandedBack())
-        if self._task is None:
-            return
+        """Stop: what waits stays in the ledger, what runs gets `grace_s` seconds.
+
+        What is not drawn by then goes back to the line, and what is not delivered stays drawn: the
+        next start goes on with both.
+        """
+        self._line.close()
+        for job in self._line:
+            self._desk.show(job, Paused(_RESTARTING), at_once=True)
         if self._engine.ready.done():
-            await asyncio.wait([self._task], timeout=grace_s)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+            await self._settle(grace_s)
+        doing = {*self._tasks, *([self._task] if self._task else [])}
+        for task in doing:
+            task.cancel()
+        await asyncio.gather(*doing, return_exceptions=True)
         for engine_job in self._drawing.values():
             engine_job.cancel()
-        self._drawing.clear()  # what they still report is about cards that have ended
-        for job in self._taken.values():
-            self._desk.report(job, HandedBack())
+        for job in self._running.values():
+            with suppress(IllegalMoveError, LedgerError):  # ended meanwhile; or recovery does it
+                await self._ledger.move(job.id, State.QUEUED, blameless=True)
+                self._desk.show(job, Paused(_RESTARTING), at_once=True)
+        self._storers.shutdown(wait=False, cancel_futures=True)
+
+    def abandon(self, sentence: str) -> None:
+        """Stop at once, for the engine hangs; what it has is held against those jobs."""
+        self._line.close()
+        for job in (*self._running.values(), *self._line):
+            self._desk.show(job, Paused(sentence), at_once=True)
+        self._running.clear()
+
+    async def _settle(self, grace_s: float) -> None:
+        """Let what is under way come to its end, as far as the time goes."""
+        until_s = asyncio.get_running_loop().time() + grace_s
+        while doing := {*self._tasks, *([self._task] if self._task else [])}:
+            left_s = until_s - asyncio.get_running_loop().time()
+            _, unfinished = await asyncio.wait(doing, timeout=max(0.0, left_s))
+            if unfinished or not self._tasks:
+                return
 
     async def _run(self) -> None:
         try:
             pipeline = await wait_for(self._engine.ready)
         except EngineError as error:
-            for job in self._line.close():
-                self._desk.report(job, Failed(error))
+            for job in self._line:
+                sentence = f"{error} Your place in line is kept until the bot is mended."
+                self._desk.show(job, Paused(sentence), at_once=True)
             raise
-        self._report_places()
-        async with asyncio.TaskGroup() as deliveries:
-            while True:
-                await self._slots.acquire()
-                taken = await self._line.take()
-                if taken is None:
-                    return
-                job = self._taken[taken.id] = _with_size(taken, pipeline)
-                with in_job(job.id):
-                    engine_job = await self._draw(job)
-                    if engine_job is not None:
-                        deliveries.create_task(
-                            self._deliver(job, engine_job), name=f"deliver {job.id}"
-                        )
-                    del engine_job  # it holds the pictures
+        for job in self._line:
+            self._show_waiting(job)
+        while True:
+            await self._storing.acquire()
+            taken = await self._line.take()
+            if taken is None:
+                return
+            self._restored.discard(taken.id)
+            self._desk.places_changed()
+            job = _with_size(taken, pipeline)
+            with in_job(job.id):
+                try:
+                    engine_job = await self._draw(job, pipeline)
+                except BaseException:
+                    self._storing.release()
+                    raise
+                if engine_job is None:
+                    self._storing.release()
+                else:
+                    self._spawn(self._finish(job, engine_job), job)
+                del engine_job  # it holds the pictures
 
-    async def _draw(self, job: Job) -> EngineJob | None:
+    async def _draw(self, job: Job, pipeline: Pipeline) -> EngineJob | None:
         """Have it drawn; returns as soon as the engine is free for the next."""
-        self._desk.report(job, Drawing(0, job.request.num_inference_steps))
-        self._report_places()
+        try:
+            pipeline.check(job.request)
+        except InvalidRequestError as error:
+            await self._end(job, State.REJECTED, str(error))
+            return None
+        try:
+            await self._surely(
+                lambda: self._ledger.move(job.id, State.RUNNING, request=job.request)
+            )
+        except IllegalMoveError:  # cancelled in this very moment
+            return None
+        self._running[job.id] = job
         try:
             engine_job = self._engine.submit(job.request, self._progress_of(job))
         except EngineError as error:
-            self._end(job, Failed(error))
+            await self._end(job, State.FAILED, str(error))
             return None
         self._drawing[job.id] = engine_job
+        self._line.begin(job)
+        self._desk.show(job, Drawing(0, job.request.num_inference_steps))
         await wait_for(engine_job.sent)
+        future = engine_job.future
+        self._line.finish(drawn=not future.done() or future.exception() is None)
         return engine_job
 
-    def _progress_of(self, job: Job) -> "Callable[[Progress], None]":
+    async def _finish(self, job: Job, engine_job: EngineJob) -> None:
+        """From the engine to the disk, and on to the person."""
+        try:
+            stored = await self._store(job, engine_job)
+        finally:
+            self._storing.release()
+        if stored is None:
+            return
+        try:
+            record = await self._surely(
+                lambda: self._ledger.move(job.id, State.DRAWN, images=stored)
+            )
+        except IllegalMoveError:  # cancelled meanwhile
+            await asyncio.to_thread(self._album.forget, [job.id])
+            return
+        finally:
+            self._running.pop(job.id, None)
+        self._metrics.drawn(record)
+        await self._deliver(job, stored)
+
+    async def _store(self, job: Job, engine_job: EngineJob) -> tuple[StoredImage, ...] | None:
+        try:
+            images = await wait_for(engine_job.future)
+            self._desk.show(job, Uploading())
+            return await self._surely(
+                partial(self._on_storer, job, images),
+                on_trouble=lambda: self._desk.show(job, Paused(_NO_ROOM)),
+            )
+        except JobCancelledError:  # whoever cancelled it has seen to the rest
+            return None
+        except EngineError as error:
+            await self._end(job, State.FAILED, str(error))
+            return None
+        except Exception:  # one job's failure, told to its owner
+            log.exception("the pictures could not be made")
+            await self._end(job, State.FAILED, _OUR_FAULT.format(job.id))
+            return None
+        finally:
+            self._drawing.pop(job.id, None)
+
+    async def _on_storer(self, job: Job, images: Images) -> tuple[StoredImage, ...]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._storers, self._album.store, job, images)
+
+    async def _deliver(self, job: Job, stored: tuple[StoredImage, ...]) -> None:
+        async with self._uploads:
+            try:
+                pictures = await asyncio.to_thread(self._album.read, job.id, stored)
+            except PictureLostError as error:
+                log.warning("%s It is drawn again.", error)
+                await self._surely(lambda: self._ledger.move(job.id, State.QUEUED))
+                self._wait(job)
+                self._desk.places_changed()
+                return
+            try:
+                await self._desk.deliver(job, pictures)
+            except UndeliveredError as error:
+                await self._end(job, State.UNDELIVERED, str(error))
+            except Exception:  # as above
+                log.exception("the pictures could not be delivered")
+                await self._end(job, State.UNDELIVERED, _OUR_FAULT.format(job.id))
+            else:
+                record = await self._surely(lambda: self._ledger.move(job.id, State.DELIVERED))
+                self._metrics.delivered(record)
+                log.info("delivered %d pictures", len(pictures))
+
+    async def _end(self, job: Job, state: State, sentence: str) -> None:
+        with suppress(IllegalMoveError):  # it was cancelled first, and that has been told
+            record = await self._surely(lambda: self._ledger.move(job.id, state, reason=sentence))
+            log.info("%s: %s", state, sentence)
+            self._metrics.ended(state)
+            self._running.pop(job.id, None)
+            await self._tell(record.job, sentence)
+
+    async def _tell(self, job: Job, sentence: str) -> None:
+        await self._desk.tell(job, sentence)
+        await self._surely(lambda: self._ledger.tell(job.id))
+
+    def _wait(self, job: Job) -> None:
+        self._line.add(job)
+        if self._line.closed:
+            self._desk.show(job, Paused(_RESTARTING), at_once=True)
+        else:
+            self._show_waiting(job)
+
+    def _show_waiting(self, job: Job) -> None:
+        warming_up = not self._engine.ready.done()
+        restored = job.id in self._restored
+        self._desk.show(job, Waiting(warming_up=warming_up, restored=restored))
+
+    def _progress_of(self, job: Job) -> Callable[[Progress], None]:
         loop = asyncio.get_running_loop()
 
         def on_progress(progress: Progress) -> None:
-            state = Drawing(progress.step, progress.num_inference_steps, progress.previews)
+            stage = Drawing(progress.step, progress.num_inference_steps, progress.previews)
             with suppress(RuntimeError):  # the loop has gone; nobody is left to tell
-                loop.call_soon_threadsafe(self._report_progress, job, state)
+                loop.call_soon_threadsafe(self._show_progress, job, stage)
 
         return on_progress
 
-    def _report_progress(self, job: Job, state: Drawing) -> None:
+    def _show_progress(self, job: Job, stage: Drawing) -> None:
         if job.id in self._drawing:
-            self._desk.report(job, state)
+            self._desk.show(job, stage)
 
-    async def _deliver(self, job: Job, engine_job: EngineJob) -> None:
-        try:
+    async def _surely(
+        self, action: Callable[[], Awaitable[T]], on_trouble: Callable[[], None] = lambda: None
+    ) -> T:
+        """Write to the disk; while it cannot be written to, wait until it can."""
+
+        async def tried() -> T:
             try:
-                images = await wait_for(engine_job.future)
-            finally:
-                self._drawing.pop(job.id, None)
-            self._desk.report(job, Uploading())
-            await self._desk.deliver(job, images)
-        except Exception as error:  # noqa: BLE001 - one job's failure, told to its owner
-            self._end(job, Failed(error))
-        else:
-            self._end(job)
+                result = await action()
+            except (LedgerError, OSError):
+                self._disk_trouble = True
+                on_trouble()
+                raise
+            self._disk_trouble = False
+            return result
 
-    def _end(self, job: Job, failure: Failed | None = None) -> None:
-        del self._taken[job.id]
-        self._slots.release()
-        if failure is not None:
-            self._desk.report(job, failure)
+        return await persist(
+            tried,
+            "writing to the disk",
+            is_passing=lambda error: isinstance(error, LedgerError | OSError),
+            backoff=_DISK_BACKOFF,
+        )
 
-    def _report_places(self) -> None:
-        for place, job in enumerate(self._line.waiting(), start=1):
-            self._report_place(place, job)
+    def _spawn(self, work: Coroutine[Any, Any, None], job: Job) -> None:
+        with in_job(job.id):
+            task = asyncio.create_task(work, name=f"job {job.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
-    def _report_place(self, place: int, job: Job) -> None:
-        self._desk.report(job, Waiting(place, warming_up=not self._engine.ready.done()))
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed: %r", task.get_name(), error, exc_info=error)
 
 
 def _with_size(job: Job, pipeline: Pipeline) -> Job:

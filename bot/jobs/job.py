@@ -1,14 +1,55 @@
-"""A job, and the states it goes through."""
+"""A job: one request for images, whose and where it is, and the states it goes through.
+
+    queued ──> running ──> drawn ──> delivered
+       │          │          └─────> undelivered
+       └──────────┴──> cancelled, failed, rejected
+
+A running job that the bot lost goes back to queued, and so does a drawn one whose files are gone.
+"""
 
 import secrets
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
-from sdxl_engine import ImageRequest, Images
+from sdxl_engine import ImageRequest
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32: safe in file names
 _ID_CHARS: Final = 8
+# What the engine did not finish in two tries is not worth a third: others wait.
+MAX_ATTEMPTS: Final = 2
+TYPICAL_STEPS: Final = 20
+_TYPICAL_IMAGES: Final = 4
+_TYPICAL_PIXELS: Final = 1024 * 1024
+_MAX_COST: Final = 4.0
+
+
+class State(StrEnum):
+    """Where a job stands; the last five are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"  # with the engine
+    DRAWN = "drawn"  # its pictures are on the disk
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"  # drawn, and there is no place left to show it
+    CANCELLED = "cancelled"
+    FAILED = "failed"  # by our fault, or the device's
+    REJECTED = "rejected"  # it cannot be drawn as asked
+
+
+MOVES: Final[Mapping[State, frozenset[State]]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.REJECTED}),
+    State.RUNNING: frozenset(
+        {State.QUEUED, State.DRAWN, State.CANCELLED, State.FAILED, State.REJECTED}
+    ),
+    State.DRAWN: frozenset({State.QUEUED, State.DELIVERED, State.UNDELIVERED}),
+}
+"""The legal moves; a state that is not here is final."""
+
+FINAL: Final = frozenset(State) - MOVES.keys()
+# What these took of somebody's limits is given back: the person got nothing, and not by choice.
+REFUNDED: Final = frozenset({State.FAILED, State.REJECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,70 +57,86 @@ class Job:
     """One request for images, and whom and where it is for.
 
     request                 what to draw
-    size_known              False: nobody chose a size and the engine is still loading; the
-                            request then has a stand-in, and the dispatcher fills in the model's
-                            own size before it is drawn
-    user_id                 who asked
-    channel_id, guild_id    where; guild_id is None in a private channel
+    size_known              False: nobody chose a size and the engine was still loading; the request
+                            then has a stand-in, and the model's own size is filled in when it runs
+    user_id, user_name      who asked
+    guild_id                None in a private channel
+    channel_id, message_id  where its card is; None where Discord did not say
+    token                   the interaction's, good for 15 minutes; a secret
+    interaction_id          what was asked with; None if an operator asked for it again
     attachment_limit_bytes  the largest file that Discord takes there
-    created_at              when, with its time zone
+    weight                  of its user's roles: twice the weight, twice the share
+    asked_at_s              when, in seconds since 1970
     """
 
     id: str
     request: ImageRequest
     size_known: bool
     user_id: int
-    channel_id: int | None
+    user_name: str
     guild_id: int | None
+    channel_id: int | None
+    message_id: int | None
+    token: str = field(repr=False)
+    interaction_id: int | None
     attachment_limit_bytes: int
-    created_at: datetime
+    weight: float
+    asked_at_s: float
+
+    @property
+    def cost(self) -> float:
+        """What it takes of the device, in typical jobs, 1 to 4.
+
+        Bounded on both sides: who asks for something big waits a little longer for the next, and
+        nobody gets ahead by asking for many small ones.
+        """
+        request = self.request
+        pixels = request.width_px * request.height_px if self.size_known else _TYPICAL_PIXELS
+        work = (
+            request.num_inference_steps / TYPICAL_STEPS
+            * request.num_images / _TYPICAL_IMAGES
+            * pixels / _TYPICAL_PIXELS
+        )  # fmt: skip  # a factor a line
+        return min(max(1.0, work), _MAX_COST)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One finished picture on the disk.
+
+    index     its place in the request, from 0
+    filename  in the job's folder and on Discord
+    sha256    of the file's bytes, in hexadecimal
+    """
+
+    index: int
+    seed: int
+    filename: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger holds of a job.
+
+    attempt  how often the engine began it, not counting what a restart of the bot broke off
+    reason   the sentence that its person reads, where it ended without pictures
+    told     whether that person could read how it ended
+    ..._at_s in seconds since 1970; None: not yet
+    """
+
+    job: Job
+    state: State
+    attempt: int
+    reason: str
+    told: bool
+    started_at_s: float | None
+    drawn_at_s: float | None
+    ended_at_s: float | None
+    images: tuple[StoredImage, ...]
 
 
 def new_job_id() -> str:
     """Eight letters and digits, 40 random bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_ID_CHARS))
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """In line.
-
-    place       1 is the next one to be drawn
-    warming_up  the engine is not ready yet
-    """
-
-    place: int
-    warming_up: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """On the device; `step` of `num_inference_steps` are done.
-
-    previews  what the pictures are becoming, small; none before the first steps
-    """
-
-    step: int
-    num_inference_steps: int
-    previews: Images = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Uploading:
-    """Drawn; the files are made and sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Over, without images."""
-
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class HandedBack:
-    """Over, without images and through no fault of the job: the bot stops."""
-
-
-Stage = Waiting | Drawing | Uploading
-State = Stage | Failed | HandedBack

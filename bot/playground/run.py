@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.config import Config, Secret
+from bot.config import Config, HealthConfig, Secret
 from bot.discord_app.sync import CommandRecord
 from bot.errors import PlaygroundError
 from bot.jobs import wait_for
@@ -59,9 +60,21 @@ async def run_playground(
         gateway_url=loopback.gateway_url,
         guild_ids=(),
     )
-    service = Service(
-        replace(config, discord=here), Secret(loopback.token), start_pipeline, CommandRecord(None)
-    )
+    # This Discord forgets everything when it ends, and so does the bot.
+    with tempfile.TemporaryDirectory(prefix="imagine-") as folder:
+        service = Service(
+            replace(config, discord=here, health=HealthConfig(port=0)),
+            Secret(loopback.token),
+            start_pipeline,
+            CommandRecord(None),
+            Path(folder),
+        )
+        await _stay(loopback, service, visit, stop)
+
+
+async def _stay(
+    loopback: LoopbackDiscord, service: Service, visit: Visit, stop: asyncio.Event
+) -> None:
     over = asyncio.Event()
     serving = asyncio.create_task(service.run(over), name="service")
     visiting = asyncio.create_task(_visit(loopback, service, visit, stop), name="visit")

@@ -7,9 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asyncio_throttle.throttler import Throttler
 
-from bot.config import Config, DiscordConfig, EngineConfig, JobsConfig, Secret
+from bot.config import (
+    Config,
+    DiscordConfig,
+    EngineConfig,
+    HealthConfig,
+    JobsConfig,
+    LimitsConfig,
+    Secret,
+)
 from bot.discord_app.sync import CommandRecord
 from bot.playground.loopback import LoopbackDiscord
 from bot.playground.timers import ManualClock
@@ -18,6 +25,7 @@ from sdxl_engine import Pipeline
 from tests.fakes import FakePipeline
 
 SIZES = ((64, 64), (128, 64))
+NO_LIMITS = LimitsConfig(0, 0, 0, 0, 0)
 
 
 @pytest.fixture
@@ -59,6 +67,13 @@ class Bot:
         self.task = asyncio.create_task(service.run(self.stop))
 
 
+class OpenThrottle:
+    """Lets every edit through."""
+
+    async def acquire(self) -> None:
+        return
+
+
 RunBot = Callable[..., AbstractAsyncContextManager[Bot]]
 
 
@@ -87,7 +102,8 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                 Secret(token or loopback.token),
                 start_pipeline,
                 CommandRecord(tmp_path / "commands.json"),
-                pace=lambda: Throttler(1000, retry_interval=0.001),
+                tmp_path / "data",
+                throttle=OpenThrottle,
             )
         )
         try:
@@ -101,9 +117,17 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
     return start
 
 
-def make_config(*, max_queued: int = 8, grace_s: float = 30.0) -> Config:
+def make_config(
+    *,
+    max_queued: int = 8,
+    grace_s: float = 30.0,
+    limits: LimitsConfig = NO_LIMITS,
+    stuck_after_s: float = 0,
+) -> Config:
     return Config(
-        engine=EngineConfig(sizes=SIZES, default_steps=4),
+        health=HealthConfig(port=0),
+        limits=limits,
+        engine=EngineConfig(sizes=SIZES, default_steps=4, stuck_after_s=stuck_after_s),
         discord=DiscordConfig(),
         jobs=JobsConfig(max_queued=max_queued, shutdown_grace_s=grace_s),
     )

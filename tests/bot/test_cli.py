@@ -207,7 +207,7 @@ async def test_once_saves_four_different_pictures(tmp_path: Path) -> None:
     assert all(one.startswith(b"\x89PNG") for one in data)
 
 
-async def test_serve_ends_with_code_0_on_sigterm_and_finishes_what_runs() -> None:
+async def test_serve_stops_cleanly_and_the_next_one_goes_on(tmp_path: Path) -> None:
     loopback = LoopbackDiscord()
     await loopback.start()
     environ = {
@@ -217,26 +217,47 @@ async def test_serve_ends_with_code_0_on_sigterm_and_finishes_what_runs() -> Non
         "IMAGINE_DISCORD__GATEWAY_URL": loopback.gateway_url,
         "IMAGINE_ENGINE__SIZES": "192x192",  # slow enough to be stopped while it is drawn
         "IMAGINE_JOBS__SHUTDOWN_GRACE_S": "60",
+        "IMAGINE_HEALTH__PORT": "0",
     }
-    process = await start("serve", environ=environ)
-    communicating = asyncio.create_task(process.communicate())
-    try:
+    processes = []
+
+    async def serve() -> asyncio.subprocess.Process:
+        processes.append(await start("serve", environ=environ))
         await loopback.wait_ready()
+        return processes[-1]
+
+    async def ended(process: asyncio.subprocess.Process) -> None:
+        _, err = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in err
+        assert loopback.token.encode() not in err
+
+    try:
+        process = await serve()
         await loopback.wait_commands()
         running = await loopback.slash("imagine", {"prompt": "runs", "steps": 50})
         waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
         await running.until(lambda message: " of 50" in message["content"])
         process.send_signal(signal.SIGTERM)
         await running.until(lambda message: len(message["attachments"]) == 4)
-        await waiting.until(lambda message: "/imagine prompt:waits seed:9" in message["content"])
-        _, err = await communicating
-        assert process.returncode == 0
-        assert b"Traceback" not in err
-        assert loopback.token.encode() not in err
+        await waiting.until(lambda message: "Your place in line is kept" in message["content"])
+        await ended(process)
+        await loopback.wait_offline()
+
+        process = await serve()
+        await waiting.until(lambda message: len(message["attachments"]) == 4)
+        code, out, _ = await run("jobs", "list", environ=environ)
+        assert code == 0
+        assert [line.split()[1] for line in out.splitlines()[1:]] == ["delivered"] * 2
+        code, out, _ = await run("backup", "copy", environ=environ)
+        assert (code, out) == (0, "Copied 2 jobs and 8 pictures to copy.\n")
+        process.send_signal(signal.SIGTERM)
+        await ended(process)
     finally:
-        if process.returncode is None:
-            process.kill()
-        await asyncio.gather(communicating, return_exceptions=True)
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
         await loopback.close()
 
 

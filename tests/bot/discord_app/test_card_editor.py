@@ -1,38 +1,47 @@
-"""The editor of a card: paced, the latest text only, and the last one surely."""
+"""The editor of a card: paced, the latest words only, and the last ones surely and once."""
 
 import asyncio
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import aiohttp
+import discord
 import pytest
 
 from bot.discord_app.card_editor import CardEditor
-from bot.discord_app.message import Attachment
+from bot.discord_app.message import Attachment, Face, retry_after_s
+from bot.discord_app.pace import Pace, Paces
+from bot.errors import UndeliveredError
 from sdxl_engine import GeneratedImage, Images
 from tests.fakes import FakeMessage, FakeSleep
 
 
 class Turnstile:
-    """A pace that lets through one edit for each `turn`."""
+    """A throttle that lets through one edit for each `turn`."""
 
     def __init__(self) -> None:
         self._permits = asyncio.Semaphore(0)
+        self.waiting = 0
 
     def turn(self) -> None:
         self._permits.release()
 
-    async def __aenter__(self) -> Self:
+    async def acquire(self) -> None:
+        self.waiting += 1
         await self._permits.acquire()
-        return self
+        self.waiting -= 1
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
+
+PICTURE = Attachment("a_0.png", b"png", "a circle")
+SHOWN = Attachment("preview.webp", b"\2\2\2", "a preview")
+
+
+def says(text: str) -> Callable[[], Face]:
+    return lambda: Face(text)
+
+
+def texts(message: FakeMessage) -> list[str]:
+    return [face.text for face in message.edits]
 
 
 async def as_picture(previews: Images) -> Attachment:
@@ -43,32 +52,112 @@ def preview(step: int) -> Images:
     return (GeneratedImage(0, 0, 1, 1, bytes([step] * 3)),)
 
 
+def limited(seconds: float) -> discord.HTTPException:
+    response = SimpleNamespace(status=429, reason="", headers={"Retry-After": str(seconds)})
+    return discord.HTTPException(response, {"message": "slow down"})
+
+
+class Card:
+    """An editor, its message and its channel's turnstile."""
+
+    def __init__(self, picture=as_picture, *, restored: bool = False) -> None:
+        self.message, self.throttle, self.sleep = FakeMessage(), Turnstile(), FakeSleep()
+        self.editor = CardEditor(
+            self.message, Pace(self.throttle), picture, restored=restored, sleep=self.sleep
+        )
+
+    async def begin(self, text: str = "first") -> None:
+        """Show something, which waits for no turn."""
+        self.editor.show(says(text))
+        await self.message.until(lambda: len(self.message.edits) == 1)
+
+
+async def test_the_first_words_wait_for_no_turn_and_the_next_do() -> None:
+    card = Card()
+    await card.begin("number 3")
+    card.editor.show(says("number 2"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert texts(card.message) == ["number 3"]
+    card.throttle.turn()
+    await card.message.until(lambda: len(card.message.edits) == 2)
+    assert texts(card.message) == ["number 3", "number 2"]
+    await card.editor.close()
+
+
+async def test_words_are_asked_for_when_their_turn_has_come() -> None:
+    card, place = Card(), 3
+    await card.begin()
+    card.editor.show(lambda: Face(f"number {place}"))
+    place = 2
+    card.editor.look_again()
+    place = 1
+    card.throttle.turn()
+    await card.message.until(lambda: len(card.message.edits) == 2)
+    assert texts(card.message)[-1] == "number 1"
+    await card.editor.close()
+
+
+async def test_what_has_not_changed_uses_up_no_turn() -> None:
+    card = Card()
+    await card.begin("same")
+    for _ in range(3):
+        card.editor.look_again()
+        await asyncio.sleep(0)
+    assert card.throttle.waiting == 0
+    await card.editor.finish(Face("done"))
+    assert texts(card.message) == ["same", "done"]
+
+
+async def test_what_is_wanted_at_once_waits_for_no_turn() -> None:
+    card = Card()
+    await card.begin()
+    card.editor.show(says("restarting"), at_once=True)
+    await card.editor.answered()
+    assert texts(card.message) == ["first", "restarting"]
+    await card.editor.close()
+
+
+async def test_cards_of_a_channel_take_turns() -> None:
+    throttle = Turnstile()
+    paces = Paces(lambda: throttle)
+    messages = [FakeMessage() for _ in range(3)]
+    editors = [CardEditor(message, paces.of(1), as_picture) for message in messages]
+    for editor, message in zip(editors, messages, strict=True):
+        editor.show(says("first"))
+        await message.until(lambda message=message: len(message.edits) == 1)
+    for _ in range(2):
+        for editor in editors:
+            editor.show(says(f"again {_}"))
+        await asyncio.sleep(0)
+    for message in messages:
+        throttle.turn()
+        await message.until(lambda message=message: len(message.edits) == 2)
+    assert throttle.waiting == 0
+    for editor in editors:
+        await editor.close()
+
+
 async def test_only_the_latest_preview_is_made_and_the_last_words_take_it_away() -> None:
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, as_picture)
-    editor.show("step 0")
-    pace.turn()
-    await message.until(lambda: len(message.edits) == 1)
+    card = Card()
+    await card.begin("step 0")
     for step in (1, 2):
-        editor.show(f"step {step}", preview(step))
-    pace.turn()
-    await message.until(lambda: len(message.edits) == 2)
-    await editor.finish("failed")
-    shown = Attachment("preview.webp", b"\2\2\2", "a preview")
-    assert message.edits == [("step 0", None), ("step 2", [shown]), ("failed", ())]
+        card.editor.show(says(f"step {step}"), preview(step))
+    card.throttle.turn()
+    await card.message.until(lambda: len(card.message.edits) == 2)
+    await card.editor.finish(Face("failed", ()))
+    assert card.message.edits == [Face("step 0"), Face("step 2", (SHOWN,)), Face("failed", ())]
 
 
 async def test_a_preview_that_cannot_be_made_costs_no_words() -> None:
     async def broken(previews: Images) -> Attachment:
         raise MemoryError
 
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, broken)
-    editor.show("step 1", preview(1))
-    pace.turn()
-    await message.until(lambda: bool(message.edits))
-    await editor.finish("done")
-    assert message.edits == [("step 1", None), ("done", ())]
+    card = Card(broken)
+    card.editor.show(says("step 1"), preview(1))
+    await card.message.until(lambda: bool(card.message.edits))
+    await card.editor.finish(Face("done"))
+    assert card.message.edits == [Face("step 1"), Face("done")]
 
 
 async def test_finish_does_not_wait_for_a_preview() -> None:
@@ -79,96 +168,104 @@ async def test_finish_does_not_wait_for_a_preview() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, endless)
-    editor.show("step 1", preview(1))
-    pace.turn()
+    card = Card(endless)
+    card.editor.show(says("step 1"), preview(1))
     await begun.wait()
-    await editor.finish("done")
-    assert message.edits == [("done", ())]
+    await card.editor.finish(Face("done"))
+    assert texts(card.message) == ["done"]
 
 
-async def test_only_the_latest_of_many_texts_is_sent() -> None:
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, as_picture)
-    for step in range(50):
-        editor.show(f"step {step}")
-    pace.turn()
-    await message.until(lambda: bool(message.edits))
-    assert message.edits == [("step 49", None)]
-    await editor.finish("done")
-    assert [text for text, _ in message.edits] == ["step 49", "done"]
-
-
-async def test_the_same_text_is_not_sent_twice() -> None:
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, as_picture)
-    editor.show("same")
-    pace.turn()
-    await message.until(lambda: bool(message.edits))
-    editor.show("same")
-    pace.turn()
-    await editor.finish("done")
-    assert [text for text, _ in message.edits] == ["same", "done"]
-
-
-async def test_finish_does_not_wait_for_the_pace_and_nothing_follows_it() -> None:
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, as_picture)
-    editor.show("step 1")
-    picture = Attachment("a_0.png", b"png", "a circle")
-    await editor.finish("done", [picture])
-    editor.show("step 2")
-    pace.turn()
-    pace.turn()
+async def test_finish_does_not_wait_for_a_turn_and_nothing_follows_it() -> None:
+    card = Card()
+    await card.begin()
+    card.editor.show(says("step 1"))
+    await card.editor.finish(Face("done", (PICTURE,)))
+    card.editor.show(says("step 2"))
+    card.throttle.turn()
     await asyncio.sleep(0)
-    assert message.edits == [("done", [picture])]
+    assert texts(card.message) == ["first", "done"]
 
 
 async def test_finish_waits_for_an_edit_under_way() -> None:
-    message, pace = FakeMessage(), Turnstile()
-    editor = CardEditor(message, pace, as_picture)
-    message.open.clear()
-    editor.show("step 1")
-    pace.turn()
-    await message.until(lambda: message.attempts == 1)
-    finishing = asyncio.create_task(editor.finish("done"))
+    card = Card()
+    card.message.open.clear()
+    card.editor.show(says("step 1"))
+    await card.message.until(lambda: card.message.attempts == 1)
+    finishing = asyncio.create_task(card.editor.finish(Face("done")))
     await asyncio.sleep(0)
-    assert message.attempts == 1
-    message.open.set()
+    assert card.message.attempts == 1
+    card.message.open.set()
     await finishing
-    assert [text for text, _ in message.edits] == ["step 1", "done"]
+    assert texts(card.message) == ["step 1", "done"]
 
 
-async def test_the_last_edit_is_tried_again() -> None:
-    message, sleep = FakeMessage(), FakeSleep()
-    message.failures = [aiohttp.ServerDisconnectedError(), TimeoutError()]
-    editor = CardEditor(message, Turnstile(), as_picture, sleep=sleep)
-    await editor.finish("done")
-    assert [text for text, _ in message.edits] == ["done"]
-    assert len(sleep.delays_s) == 2
-    assert sleep.delays_s[0] <= 1 < 2 * sleep.delays_s[1]
+async def test_the_last_edit_is_tried_until_it_works() -> None:
+    card = Card()
+    card.message.failures = [TimeoutError() for _ in range(20)]
+    await card.editor.finish(Face("done"))
+    assert texts(card.message) == ["done"]
+    assert len(card.sleep.delays_s) == 20
+    assert max(card.sleep.delays_s) <= 60
 
 
-async def test_the_last_edit_gives_up_with_the_last_error_and_may_be_followed_by_another() -> None:
-    message, sleep = FakeMessage(), FakeSleep()
-    message.failures = [TimeoutError(str(n)) for n in range(5)]
-    editor = CardEditor(message, Turnstile(), as_picture, sleep=sleep)
-    with pytest.raises(TimeoutError, match="4"):
-        await editor.finish("pictures", [Attachment("a", b"", "")])
-    await editor.finish("sorry")
-    assert [text for text, _ in message.edits] == ["sorry"]
+async def test_discord_is_left_alone_for_as_long_as_it_asks() -> None:
+    card = Card()
+    card.message.failures = [limited(70), limited(0.1)]
+    await card.editor.finish(Face("done"))
+    first_s, second_s = card.sleep.delays_s
+    assert first_s == 70
+    assert 1 <= second_s <= 2
+    assert retry_after_s(limited(3)) == 3
+    assert retry_after_s(TimeoutError()) == 0
 
 
-async def test_a_failed_edit_between_is_tried_again_with_the_latest_text() -> None:
-    message, pace = FakeMessage(), Turnstile()
-    message.failures = [aiohttp.ServerDisconnectedError()]
-    editor = CardEditor(message, pace, as_picture)
-    editor.show("step 1")
-    pace.turn()
-    await message.until(lambda: message.attempts == 1 and not message.failures)
-    editor.show("step 2")
-    pace.turn()
-    await message.until(lambda: bool(message.edits))
-    assert [text for text, _ in message.edits] == ["step 2"]
-    await editor.finish("done")
+@pytest.mark.parametrize("error", [UndeliveredError("gone"), discord.ClientException()])
+async def test_what_no_second_try_can_mend_is_raised(error: Exception) -> None:
+    card = Card()
+    card.message.failures = [error]
+    with pytest.raises(type(error)):
+        await card.editor.finish(Face("pictures", (PICTURE,)))
+    await card.editor.finish(Face("sorry", ()))
+    assert texts(card.message) == ["sorry"]
+
+
+async def test_an_answer_that_was_lost_is_found_by_reading_the_card() -> None:
+    card = Card()
+    card.message.lost = [aiohttp.ServerDisconnectedError()]
+    await card.editor.finish(Face("done", (PICTURE,)))
+    assert card.message.attempts == 1
+    assert card.message.reads == 1
+
+
+async def test_pictures_of_an_earlier_process_are_not_sent_again() -> None:
+    card = Card(restored=True)
+    card.message.edits = [Face("done", (PICTURE,))]
+    await card.editor.finish(Face("done", (PICTURE,)))
+    assert card.message.attempts == 0
+    other = Card(restored=True)
+    await other.editor.finish(Face("done", (PICTURE,)))
+    assert texts(other.message) == ["done"]
+
+
+async def test_a_failed_edit_between_is_tried_again_with_the_latest_words() -> None:
+    card = Card()
+    await card.begin()
+    card.message.failures = [limited(5)]
+    card.editor.show(says("step 1"))
+    card.throttle.turn()
+    await card.message.until(lambda: not card.message.failures)
+    card.editor.show(says("step 2"))
+    card.throttle.turn()
+    await card.message.until(lambda: len(card.message.edits) == 2)
+    assert texts(card.message) == ["first", "step 2"]
+    assert card.sleep.delays_s == [5]
+    await card.editor.finish(Face("done"))
+
+
+async def test_a_card_that_cannot_be_edited_is_left_alone_until_the_end() -> None:
+    card = Card()
+    card.message.failures = [UndeliveredError("gone")]
+    card.editor.show(says("step 1"))
+    await card.editor.answered()
+    await card.editor.finish(Face("done"))
+    assert texts(card.message) == ["done"]

@@ -1,0 +1,76 @@
+"""The keeper: what must be done to the records now and then, beside all drawing."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from bot.backoff import Sleep
+from bot.errors import BotError, LedgerError
+from bot.jobs import Album, Ledger
+from bot.jobs.ledger import Order
+
+log = logging.getLogger(__name__)
+
+_DAY_S: Final = 86_400.0
+_LOOK_EVERY_S: Final = 1.0
+_FORGET_EVERY_S: Final = 3_600.0
+_BY_OPERATOR: Final = "Cancelled by the bot's owner."
+
+
+class Obeys(Protocol):
+    """Who carries an order out; the dispatcher."""
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """Stop the job."""
+
+    async def requeue(self, job_id: str) -> str:
+        """Ask for it again; returns the new job's id."""
+
+
+async def keep_orders(ledger: Ledger, dispatcher: Obeys, *, sleep: Sleep = asyncio.sleep) -> None:
+    """Carry out what `imagine jobs` wrote into the ledger; runs until it is cancelled."""
+    while True:
+        try:
+            for order in await ledger.orders():
+                answer = await _obey(order, dispatcher)
+                log.info("%s %s: %s", order.kind, order.job_id, answer)
+                await ledger.settle(order.id, answer)
+        except LedgerError as error:
+            log.warning("no orders can be taken: %s", error)
+        await sleep(_LOOK_EVERY_S)
+
+
+async def keep_clean(
+    ledger: Ledger,
+    album: Album,
+    keep_days: int,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """Delete prompts and pictures when their days are over; runs until it is cancelled."""
+    while True:
+        try:
+            before_s = clock() - keep_days * _DAY_S
+            forgotten = await ledger.forget(before_s)
+            await asyncio.to_thread(album.forget, forgotten)
+            if forgotten:
+                log.info("deleted %d jobs that ended %d days ago", len(forgotten), keep_days)
+        except (LedgerError, OSError) as error:
+            log.warning("old jobs could not be deleted: %s", error)
+        await sleep(_FORGET_EVERY_S)
+
+
+async def _obey(order: Order, dispatcher: Obeys) -> str:
+    try:
+        if order.kind == "cancel":
+            await dispatcher.cancel(order.job_id, _BY_OPERATOR)
+            return f"The job {order.job_id} is cancelled."
+        new_id = await dispatcher.requeue(order.job_id)
+    except LedgerError:
+        raise
+    except BotError as error:
+        return str(error)
+    return f"The job {order.job_id} is in line again as {new_id}."
