@@ -11,7 +11,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check tpu-check lock oracle legacy goldens doodle
+.PHONY: help setup setup-dev demo test kill-test check tpu-check lock oracle legacy goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ demo: setup ## the playground: a channel in your browser, the real bot behind it
 
 test: setup-dev ## all tests
 	$(VENV)/bin/python -m pytest
+
+kill-test: setup-dev ## kill the bot 500 times while people ask, and count broken promises (10 minutes)
+	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500
 
 check: setup-dev ## lint, formatting, types, then all tests
 	$(VENV)/bin/ruff check .

@@ -126,23 +126,23 @@ class Service:
             asyncio.create_task(self._offer_sizes(), name="sizes"),
             asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
         ]
+        stuck = ""
         try:
             done, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except EngineStuckError as error:
-            self._dispatcher.abandon(str(error))
+            stuck = str(error)
             raise
         finally:
             log.info("stopping")
-            grace_s = 0 if self._is_stuck() else self._config.jobs.shutdown_grace_s
-            await self._dispatcher.drain(grace_s)
+            await self._dispatcher.drain(self._config.jobs.shutdown_grace_s, stuck=stuck)
             await self._desk.close(_LAST_WORDS_S)
             await self._connection.close()
             await _end([*vital, *helpers])
             await self.health.close()
             # A start that is under way cannot be stopped; it ends with the process.
-            waits = self.engine.ready.done() and not self._is_stuck()
+            waits = self.engine.ready.done() and not stuck
             timeout_s = _ENGINE_STOP_S if waits else 0
             await asyncio.to_thread(self.engine.close, cancel_running=True, timeout_s=timeout_s)
             log.info("stopped")

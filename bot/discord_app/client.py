@@ -108,6 +108,7 @@ class ImagineClient(discord.Client):
             max_messages=None,
         )
         self.was_online = False
+        self.is_online = False
         self._logged_in = logged_in
         self._tree = Tree(self, metrics)
         self._command = command
@@ -126,8 +127,16 @@ class ImagineClient(discord.Client):
 
     async def on_connect(self) -> None:
         """Told by discord.py when a session has begun."""
-        self.was_online = True
+        self.was_online = self.is_online = True
         log.info("online as %s", self.user)
+
+    async def on_resumed(self) -> None:
+        """Told by discord.py when a broken connection goes on."""
+        self.is_online = True
+
+    async def on_disconnect(self) -> None:
+        """Told by discord.py when the connection broke."""
+        self.is_online = False
 
     async def press_cancel(self, interaction: Interaction, job_id: str) -> None:
         """See `buttons.Presses`."""

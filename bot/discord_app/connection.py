@@ -47,7 +47,7 @@ class DiscordConnection:
     @property
     def is_online(self) -> bool:
         """Whether Discord's events reach the bot now."""
-        return self._client.is_ready() and not self._client.is_closed()
+        return self._client.is_online
 
     async def client(self) -> ImagineClient:
         """The client, as soon as it is logged in."""

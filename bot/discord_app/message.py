@@ -180,11 +180,17 @@ class CardMessage:
             async for message in channel.history(
                 limit=_SEARCHED_MESSAGES, after=since, oldest_first=True
             ):
-                if f"job {self._job.id}" in message.content:
+                if self._is_mine(message):
                     return message
         except discord.Forbidden:  # it may write here and not read
             log.info("the channel's messages cannot be read")
         return None
+
+    def _is_mine(self, message: discord.Message) -> bool:
+        asked_with = message.interaction_metadata
+        if asked_with is not None and asked_with.id == self._job.interaction_id:
+            return True
+        return f"job {self._job.id}" in message.content
 
     async def _found(self, message_id: int) -> None:
         if self._message_id is None:

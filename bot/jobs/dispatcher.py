@@ -54,6 +54,9 @@ _OUR_FAULT: Final = (
     "Something went wrong, and it has been noted. Ask again; if it stays, tell the bot's owner: "
     "job {}."
 )
+_NOT_SHOWN: Final = (
+    "Discord did not take the pictures, and it has been noted. /jobs still has them."
+)
 _NO_ROOM: Final = (
     "The bot's disk is full or cannot be written. Your pictures are drawn and wait for room."
 )
@@ -112,6 +115,7 @@ class Dispatcher:
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._restored: set[str] = set()  # waiting since before this process
         self._disk_trouble = False
+        self._closing_words = _RESTARTING
 
     @property
     def disk_is_writable(self) -> bool:
@@ -193,16 +197,20 @@ class Dispatcher:
         self._desk.places_changed()
         return job.id
 
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float, *, stuck: str = "") -> None:
         """Stop: what waits stays in the ledger, what runs gets `grace_s` seconds.
 
         What is not drawn by then goes back to the line, and what is not delivered stays drawn: the
         next start goes on with both.
+
+        stuck  the engine hangs, and this sentence says so: there is no grace, and it is held
+               against the job that it has
         """
+        self._closing_words = stuck or _RESTARTING
         self._line.close()
         for job in self._line:
-            self._desk.show(job, Paused(_RESTARTING), at_once=True)
-        if self._engine.ready.done():
+            self._desk.show(job, Paused(self._closing_words), at_once=True)
+        if self._engine.ready.done() and not stuck:
             await self._settle(grace_s)
         doing = {*self._tasks, *([self._task] if self._task else [])}
         for task in doing:
@@ -211,17 +219,12 @@ class Dispatcher:
         for engine_job in self._drawing.values():
             engine_job.cancel()
         for job in self._running.values():
-            with suppress(IllegalMoveError, LedgerError):  # ended meanwhile; or recovery does it
-                await self._ledger.move(job.id, State.QUEUED, blameless=True)
-                self._desk.show(job, Paused(_RESTARTING), at_once=True)
-        self._storers.shutdown(wait=False, cancel_futures=True)
-
-    def abandon(self, sentence: str) -> None:
-        """Stop at once, for the engine hangs; what it has is held against those jobs."""
-        self._line.close()
-        for job in (*self._running.values(), *self._line):
-            self._desk.show(job, Paused(sentence), at_once=True)
+            self._desk.show(job, Paused(self._closing_words), at_once=True)
+            if not stuck:
+                with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
+                    await self._ledger.move(job.id, State.QUEUED, blameless=True)
         self._running.clear()
+        self._storers.shutdown(wait=False, cancel_futures=True)
 
     async def _settle(self, grace_s: float) -> None:
         """Let what is under way come to its end, as far as the time goes."""
@@ -349,7 +352,7 @@ class Dispatcher:
                 await self._end(job, State.UNDELIVERED, str(error))
             except Exception:  # as above
                 log.exception("the pictures could not be delivered")
-                await self._end(job, State.UNDELIVERED, _OUR_FAULT.format(job.id))
+                await self._end(job, State.UNDELIVERED, _NOT_SHOWN)
             else:
                 record = await self._surely(lambda: self._ledger.move(job.id, State.DELIVERED))
                 self._metrics.delivered(record)
@@ -370,7 +373,7 @@ class Dispatcher:
     def _wait(self, job: Job) -> None:
         self._line.add(job)
         if self._line.closed:
-            self._desk.show(job, Paused(_RESTARTING), at_once=True)
+            self._desk.show(job, Paused(self._closing_words), at_once=True)
         else:
             self._show_waiting(job)
 

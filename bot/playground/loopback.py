@@ -189,6 +189,13 @@ class LoopbackDiscord:
         form = Form({"content": content})
         return self._messages.create(channel, self._person(user_id), form).snapshot()
 
+    def delete(self, message_id: int) -> None:
+        """A moderator deletes a message; raises CommandRefused when it is gone."""
+        message = self._messages.find(message_id)
+        if message is None:
+            raise CommandRefused("The message is gone.")
+        self._messages.delete(message)
+
     def commands(self) -> list[Json]:
         """The commands as registered, the guild's own before the global ones."""
         return self.registry.all()

@@ -17,6 +17,7 @@ from bot.config import (
     LimitsConfig,
     Secret,
 )
+from bot.discord_app.pace import MakeThrottle
 from bot.discord_app.sync import CommandRecord
 from bot.playground.loopback import LoopbackDiscord
 from bot.playground.timers import ManualClock
@@ -74,6 +75,13 @@ class OpenThrottle:
         return
 
 
+class ShutThrottle:
+    """Lets none through: a card shows its first words and its last."""
+
+    async def acquire(self) -> None:
+        await asyncio.Event().wait()
+
+
 RunBot = Callable[..., AbstractAsyncContextManager[Bot]]
 
 
@@ -88,6 +96,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         config: Config | None = None,
         online: bool = True,
         token: str | None = None,
+        throttle: MakeThrottle = OpenThrottle,
     ) -> AsyncIterator[Bot]:
         config = config or make_config()
         config = replace(
@@ -103,7 +112,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                 start_pipeline,
                 CommandRecord(tmp_path / "commands.json"),
                 tmp_path / "data",
-                throttle=OpenThrottle,
+                throttle=throttle,
             )
         )
         try:

@@ -265,7 +265,10 @@ async def test_a_job_that_fails_fails_alone(office) -> None:
 
 @pytest.mark.parametrize(
     ("failure", "words"),
-    [(UndeliveredError("The channel is gone."), "The channel is gone."), (OSError(), "noted")],
+    [
+        (UndeliveredError("The channel is gone."), "The channel is gone."),
+        (OSError(), "/jobs still has them"),
+    ],
 )
 async def test_pictures_that_find_no_place_are_kept(office, failure: Exception, words: str) -> None:
     async with office(desk=FakeDesk(failure)) as it:
@@ -405,9 +408,9 @@ async def test_a_job_that_was_running_when_the_engine_hung_is_blamed(office) -> 
                 await it.dispatcher.admit(job)
                 await it.dispatcher.admit(waiting)
             await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
-            it.dispatcher.abandon("The device does not answer.")
-            assert it.desk.stages(job)[-1] == Paused("The device does not answer.")
-            await it.dispatcher.drain(0)
+            await it.dispatcher.drain(60, stuck="The device does not answer.")
+            for one in (job, waiting):
+                assert it.desk.stages(one)[-1] == Paused("The device does not answer.")
             record = await it.ledger.get(job.id)
             assert (record.state, record.attempt) == (State.RUNNING, attempt)
             gate.open()

@@ -1,0 +1,68 @@
+"""The bot as a process of its own, whole but for its engine: `python -m tests.bot.killing.bot`.
+
+A few milliseconds a step stand in for the device; everything else is what `imagine serve` runs.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from asyncio_throttle.throttler import Throttler
+
+from bot import log as logs
+from bot.config import (
+    Config,
+    DiscordConfig,
+    EngineConfig,
+    HealthConfig,
+    JobsConfig,
+    LimitsConfig,
+    LogConfig,
+    Secret,
+)
+from bot.discord_app.sync import CommandRecord
+from bot.service import Service
+from sdxl_engine import ImageRequest, Progress
+from tests.fakes import FakePipeline
+
+SIZES = ((64, 64),)
+_SECONDS_PER_STEP = 0.012
+
+
+class SteadyPipeline(FakePipeline):
+    """Takes its time."""
+
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        for progress in super().generate(request, previews=previews):
+            time.sleep(_SECONDS_PER_STEP)
+            yield progress
+
+
+def main() -> None:
+    """Serve the Discord at argv[1] from the folder argv[2], until somebody kills it."""
+    base, folder = sys.argv[1], Path(sys.argv[2])
+    logs.set_up(LogConfig(level=os.environ.get("LEVEL", "error")))
+    service = Service(
+        Config(
+            engine=EngineConfig(sizes=SIZES, default_steps=4),
+            discord=DiscordConfig(
+                api_url=f"{base}/api/v10", gateway_url=f"{base.replace('http', 'ws')}/gateway"
+            ),
+            jobs=JobsConfig(max_queued=1000),
+            limits=LimitsConfig(0, 0, 0, 0, 0),
+            health=HealthConfig(port=0),
+        ),
+        Secret(os.environ["DISCORD_TOKEN"]),
+        lambda: SteadyPipeline(SIZES),
+        CommandRecord(folder / "commands.json"),
+        folder,
+        throttle=lambda: Throttler(20, 1.0, retry_interval=0.01),
+    )
+    asyncio.run(service.run(asyncio.Event()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Whatever dies in between: who saw a place in line sees pictures or a reason, once."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.bot.killing.rounds import kill_rounds
+
+
+@pytest.mark.timeout(300)
+async def test_twenty_kills_break_no_promise(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    tally = await kill_rounds(20, tmp_path, seed)
+    what = f"seed {seed}: {tally}"
+    assert tally.accepted >= 20, what
+    assert tally.pictures > tally.accepted / 2, what
+    assert not (tally.lost or tally.twice or tally.unaccounted or tally.redrawn), what
