@@ -9,14 +9,16 @@ not the moments within one.
 
 import argparse
 import asyncio
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from bot.config import Config, Secret
+from bot.config import Config, HealthConfig, LimitsConfig, Secret
 from bot.discord_app.card import FAILURE_MARK, is_preview
 from bot.discord_app.sync import CommandRecord
 from bot.jobs import wait_for
@@ -64,7 +66,7 @@ class WatchedPipeline:
         return busy_s / (until_s - min(self.spans_s)[0])
 
 
-async def measure(jobs: int, steps: int) -> None:
+async def measure(jobs: int, steps: int, folder: Path) -> None:
     """Ask, wait, print."""
     loopback = LoopbackDiscord(rate_limits=True)
     await loopback.start()
@@ -73,6 +75,8 @@ async def measure(jobs: int, steps: int) -> None:
         config,
         discord=replace(config.discord, api_url=loopback.api_url, gateway_url=loopback.gateway_url),
         jobs=replace(config.jobs, max_queued=jobs),
+        limits=LimitsConfig(0, 0, 0, 0, 0),
+        health=HealthConfig(port=0),
     )
     watched: list[WatchedPipeline] = []
 
@@ -82,7 +86,8 @@ async def measure(jobs: int, steps: int) -> None:
         watched.append(WatchedPipeline(pipeline))
         return watched[0]
 
-    service = Service(config, Secret(loopback.token), start_pipeline, CommandRecord(None))
+    token = Secret(loopback.token)
+    service = Service(config, token, start_pipeline, CommandRecord(None), folder)
     stop = asyncio.Event()
     serving = asyncio.create_task(service.run(stop))
     await wait_for(service.engine.ready)
@@ -138,7 +143,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
-    asyncio.run(measure(arguments.jobs, arguments.steps))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(arguments.jobs, arguments.steps, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -106,10 +106,10 @@ def _serve(args: argparse.Namespace) -> int:
         return _run_until_stopped(service.run)
     except EngineStuckError as error:
         log.critical("%s", error)
-        _start_anew()
+        start_anew()
 
 
-def _start_anew() -> NoReturn:
+def start_anew() -> NoReturn:
     """Take this process' place with the same command: nothing else ends a thread that hangs."""
     logging.shutdown()
     sys.stdout.flush()

@@ -2,19 +2,26 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 from bot.backoff import Sleep
 from bot.errors import EngineStuckError
-from sdxl_engine import EngineThread
 
 log = logging.getLogger(__name__)
 
 _LOOKS: Final = 10  # within the time that a silence may last
 
 
+class Lives(Protocol):
+    """What gives signs of life; the engine thread."""
+
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds what it has in hand has given none."""
+
+
 async def watch_engine(
-    engine: EngineThread, stuck_after_s: float, *, sleep: Sleep = asyncio.sleep
+    engine: Lives, stuck_after_s: float, *, sleep: Sleep = asyncio.sleep
 ) -> None:
     """Raise EngineStuckError once a job has given no sign of life for `stuck_after_s` seconds.
 

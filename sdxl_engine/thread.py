@@ -61,6 +61,7 @@ class EngineJob:
         request: ImageRequest,
         on_progress: OnProgress | None,
         withdraw: Callable[["EngineJob"], bool],
+        clock: Callable[[], float],
     ) -> None:
         self.request = request
         self.future: Future[Images] = Future()
@@ -68,6 +69,7 @@ class EngineJob:
         self.future.add_done_callback(partial(_settled, self.sent))
         self._on_progress = on_progress
         self._withdraw = withdraw
+        self._clock = clock
         self._cancelled = threading.Event()
         self._sign_of_life_s: float | None = None  # while the threads have it
 
@@ -78,7 +80,7 @@ class EngineJob:
             self._fail(JobCancelledError("The job was cancelled."))
 
     def _live(self) -> None:
-        self._sign_of_life_s = time.monotonic()
+        self._sign_of_life_s = self._clock()
 
     def _draw(self, pipeline: Pipeline) -> Fetch | None:
         """Have the pipeline draw; None if the job has ended, by an error or otherwise."""
@@ -157,11 +159,18 @@ class EngineThread:
 
     start_pipeline  makes the warm pipeline; runs on the engine thread
     max_pending     how many jobs may wait behind the running one, at least 1
+    clock           seconds
 
     `ready` is settled once: with the pipeline, or with the error that every waiter gets.
     """
 
-    def __init__(self, start_pipeline: Callable[[], Pipeline], *, max_pending: int = 8) -> None:
+    def __init__(
+        self,
+        start_pipeline: Callable[[], Pipeline],
+        *,
+        max_pending: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if max_pending < 1:
             raise ValueError("max_pending must be at least 1")
         self.ready: Future[Pipeline] = Future()
@@ -169,6 +178,7 @@ class EngineThread:
         self.ready.set_running_or_notify_cancel()
         self._start_pipeline = start_pipeline
         self._max_pending = max_pending
+        self._clock = clock
         self._changed = threading.Condition()  # guards the next five
         self._waiting: deque[EngineJob] = deque()
         self._running: EngineJob | None = None
@@ -196,7 +206,7 @@ class EngineThread:
         with self._changed:
             jobs = (self._running, self._fetched)
         signs_s = [job._sign_of_life_s for job in jobs if job is not None]  # noqa: SLF001 - the two classes are one unit
-        now_s = time.monotonic()
+        now_s = self._clock()
         return max((now_s - sign_s for sign_s in signs_s if sign_s is not None), default=0.0)
 
     def start(self) -> None:
@@ -221,7 +231,7 @@ class EngineThread:
                 # A new one each time: raising the same object again would grow its traceback.
                 raise type(failure)(str(failure)) from failure
             self.ready.result().check(request)
-        job = EngineJob(request, on_progress, self._withdraw)
+        job = EngineJob(request, on_progress, self._withdraw, self._clock)
         with self._changed:
             if self._closing:
                 raise EngineClosedError("The engine is stopping. Ask again in a minute.")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Final
 
 from bot.backoff import Sleep
 from bot.discord_app import card
@@ -19,6 +20,8 @@ from sdxl_engine import Images
 from sdxl_engine.images import encode_preview
 
 log = logging.getLogger(__name__)
+
+_LOOK_AFTER_S: Final = 0.1
 
 
 class CardDesk:
@@ -48,7 +51,8 @@ class CardDesk:
         self._sleep = sleep
         self._paces = Paces(throttle)
         self._cards: dict[str, CardEditor] = {}
-        self._waiting: set[str] = set()
+        self._places: dict[str, int] = {}  # of the waiting, as their cards were told last
+        self._looking: asyncio.TimerHandle | None = None
         # Of their own: a preview that waits behind finished pictures is none.
         self._previews = ThreadPoolExecutor(1, thread_name_prefix="preview")
 
@@ -58,16 +62,17 @@ class CardDesk:
             restored = isinstance(stage, Waiting) and stage.restored
             previews = stage.previews if isinstance(stage, Drawing) else ()
             if isinstance(stage, Waiting):
-                self._waiting.add(job.id)
+                self._places.setdefault(job.id, 0)
             else:
-                self._waiting.discard(job.id)
+                self._places.pop(job.id, None)
             words = partial(self._words, job, stage)
             self._card(job, restored=restored).show(words, previews, at_once=at_once)
 
     def places_changed(self) -> None:
-        """Waiting jobs may stand elsewhere now."""
-        for job_id in self._waiting:
-            self._cards[job_id].look_again()
+        """Waiting jobs may stand elsewhere now: soon, and once for all changes until then, look."""
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(_LOOK_AFTER_S, self._look_at_places)
 
     async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
         """Turn the card into the pictures; raises UndeliveredError, or what Discord raises."""
@@ -100,9 +105,19 @@ class CardDesk:
             for task in unsaid:
                 task.cancel()
             await asyncio.gather(*answers, return_exceptions=True)
+        if self._looking is not None:
+            self._looking.cancel()
         await asyncio.gather(*(one.close() for one in self._cards.values()))
         self._cards.clear()
         self._previews.shutdown(wait=False, cancel_futures=True)
+
+    def _look_at_places(self) -> None:
+        self._looking = None
+        for job_id, seen in self._places.items():
+            position = self._line.position(job_id)
+            if position is not None and position.place != seen:
+                self._places[job_id] = position.place
+                self._cards[job_id].look_again()
 
     def _card(self, job: Job, *, restored: bool) -> CardEditor:
         editor = self._cards.get(job.id)
@@ -118,7 +133,7 @@ class CardDesk:
 
     def _forget(self, job_id: str) -> None:
         self._cards.pop(job_id, None)
-        self._waiting.discard(job_id)
+        self._places.pop(job_id, None)
 
     def _words(self, job: Job, stage: Stage) -> Face:
         position = self._line.position(job.id) if isinstance(stage, Waiting) else None

@@ -5,6 +5,7 @@ start goes on from there.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,8 @@ T = TypeVar("T")
 _MAX_STORING: Final = 4
 _MAX_UPLOADS: Final = 8  # each keeps its files in memory
 _STORERS: Final = 2
+# There is no time for more; the others read it when their place is restored.
+_TOLD_OF_RESTART: Final = 100
 _DISK_BACKOFF: Final = Backoff(first_s=0.5, limit_s=30.0)
 _OUR_FAULT: Final = (
     "Something went wrong, and it has been noted. Ask again; if it stays, tell the bot's owner: "
@@ -208,7 +211,7 @@ class Dispatcher:
         """
         self._closing_words = stuck or _RESTARTING
         self._line.close()
-        for job in self._line:
+        for job in itertools.islice(self._line, _TOLD_OF_RESTART):
             self._desk.show(job, Paused(self._closing_words), at_once=True)
         if self._engine.ready.done() and not stuck:
             await self._settle(grace_s)

@@ -35,8 +35,13 @@ MIGRATIONS: Final = (
         drawn_at_s   REAL,
         ended_at_s   REAL
     ) STRICT;
-    CREATE INDEX jobs_of_user ON jobs (user_id, asked_at_s);
-    CREATE INDEX jobs_of_guild ON jobs (guild_id, asked_at_s);
+    CREATE INDEX jobs_of_user ON jobs (user_id, number);
+    CREATE INDEX jobs_of_guild ON jobs (guild_id, number);
+    -- What counts against limits, so that looking back a day reads no job.
+    CREATE INDEX counted_of_user ON jobs (user_id, asked_at_s)
+        WHERE state NOT IN ('failed', 'rejected');
+    CREATE INDEX counted_of_guild ON jobs (guild_id, asked_at_s)
+        WHERE state NOT IN ('failed', 'rejected');
     CREATE INDEX jobs_by_state ON jobs (state, number);
     CREATE INDEX active_jobs_of_user ON jobs (user_id) WHERE state IN ('queued', 'running');
     CREATE INDEX open_jobs ON jobs (number) WHERE told = 0;

@@ -61,6 +61,20 @@ async def test_the_last_error_is_raised_when_the_attempts_are_used_up() -> None:
     assert len(sleep.delays_s) == 2
 
 
+async def test_no_delay_is_shorter_than_the_other_side_asked_for() -> None:
+    sleep = FakeSleep()
+    await persist(
+        failing(OSError("5"), OSError("0")),
+        "it",
+        is_passing=passing,
+        retry_after_s=lambda error: float(str(error)),
+        backoff=Backoff(),
+        sleep=sleep,
+    )
+    assert sleep.delays_s[0] == 5
+    assert 1 <= sleep.delays_s[1] <= 2
+
+
 async def test_being_cancelled_is_no_failure() -> None:
     started = asyncio.Event()
 

@@ -261,6 +261,36 @@ async def test_serve_stops_cleanly_and_the_next_one_goes_on(tmp_path: Path) -> N
         await loopback.close()
 
 
+START_ANEW = """
+import os, sys, threading
+from bot.cli import start_anew
+
+if "INHERITED" in os.environ:
+    try:
+        os.fstat(int(os.environ["INHERITED"]))
+    except OSError:
+        print("clean", *sys.argv[1:])
+    sys.exit()
+reader, _ = os.pipe()
+os.set_inheritable(reader, True)
+os.environ["INHERITED"] = str(reader)
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+start_anew()
+"""
+
+
+def test_a_process_whose_device_hangs_starts_anew_without_what_it_held() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START_ANEW, "as", "before"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "clean as before\n"
+
+
 async def test_serve_stops_while_it_is_still_loading() -> None:
     loopback = LoopbackDiscord()
     await loopback.start()

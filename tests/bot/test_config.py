@@ -73,11 +73,20 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("engine = 1", "must be a section, not a value"),
         ("[engine", "is not valid TOML"),
         ('[storage]\nfolder = ""', "must be the path of a folder"),
+        ("[storage]\nkeep_days = 1", "must be a whole number from 2"),
+        ('[limits]\nrole_weights = ["1"]', 'role ids with a weight from 0.1 to 10, such as "123=2"'),
+        ('[limits]\nrole_weights = ["1=11"]', "with a weight from 0.1 to 10"),
+        ('[limits]\nrole_weights = ["1=nan"]', "with a weight from 0.1 to 10"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         load_config(write(tmp_path, text), {})
+
+
+def test_roles_have_weights(tmp_path: Path) -> None:
+    path = write(tmp_path, '[limits]\nrole_weights = ["123=2", "456=0.5"]')
+    assert load_config(path, {}).limits.role_weights == ((123, 2.0), (456, 0.5))
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

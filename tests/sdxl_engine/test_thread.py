@@ -21,6 +21,7 @@ from sdxl_engine import (
     JobCancelledError,
     Progress,
 )
+from tests.fakes import FakePipeline, Gate
 
 WAIT_S = 20  # far above what any of this takes: a hang fails the test, a slow machine does not
 
@@ -389,3 +390,22 @@ def test_finished_images_belong_to_whoever_asked():
 def test_nobody_waits_behind_an_engine_without_places():
     with pytest.raises(ValueError, match="at least 1"):
         EngineThread(GatedPipeline, max_pending=0)
+
+
+def test_a_silence_is_measured_while_a_job_is_in_hand_and_only_then() -> None:
+    now_s, begun, gate = [100.0], threading.Event(), Gate()
+    engine = EngineThread(lambda: FakePipeline(gate=gate), clock=lambda: now_s[0])
+    engine.start()
+    engine.ready.result(WAIT_S)
+    now_s[0] += 50
+    assert engine.silent_s == 0
+    job = engine.submit(ImageRequest("x", width_px=64, height_px=64), lambda _: begun.set())
+    gate.let_through(1)
+    assert begun.wait(WAIT_S)
+    now_s[0] += 7
+    assert engine.silent_s == 7
+    gate.open()
+    job.future.result(WAIT_S)
+    engine.close()
+    now_s[0] += 50
+    assert engine.silent_s == 0
