@@ -280,7 +280,7 @@ start_anew()
 
 
 def test_a_process_whose_device_hangs_starts_anew_without_what_it_held() -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", START_ANEW, "as", "before"],
         env=ENVIRONMENT,
         capture_output=True,

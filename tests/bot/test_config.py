@@ -74,7 +74,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("[engine", "is not valid TOML"),
         ('[storage]\nfolder = ""', "must be the path of a folder"),
         ("[storage]\nkeep_days = 1", "must be a whole number from 2"),
-        ('[limits]\nrole_weights = ["1"]', 'role ids with a weight from 0.1 to 10, such as "123=2"'),
+        ('[limits]\nrole_weights = ["1"]', 'with a weight from 0.1 to 10, such as "123=2"'),
         ('[limits]\nrole_weights = ["1=11"]', "with a weight from 0.1 to 10"),
         ('[limits]\nrole_weights = ["1=nan"]', "with a weight from 0.1 to 10"),
     ],
