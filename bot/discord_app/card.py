@@ -4,6 +4,7 @@ Pure functions of a job and its state. Whatever people typed stands in a code bl
 reads neither mentions nor markup, and a card is never longer than a message may be.
 """
 
+import math
 from typing import Final
 
 from bot.jobs import Drawing, Job, Paused, Position, Record, Stage, State, Uploading, Waiting
@@ -89,9 +90,9 @@ def list_line(record: Record, position: Position | None, now_s: float) -> str:
     if position is not None:
         state = f"number {position.place} in the queue{_until(position, now_s)}"
     elif record.state is State.UNDELIVERED:
-        state = "drawn, but not shown"
-    if record.reason:
-        state = f"{state}: {_harmless(record.reason)}"
+        state = f"drawn, but not shown. {_harmless(record.reason)}"
+    elif record.reason:
+        state = _harmless(record.reason)
     prompt = _one_line(job.request.prompt).replace("`", _HARMLESS_BACKTICK)
     head = f"`{job.id}` <t:{int(job.asked_at_s)}:R> · {cut(state, _MAX_STATE_IN_LIST)}"
     return f"{head}\n`{cut(prompt, _MAX_PROMPT_IN_LIST)}`"
@@ -176,7 +177,7 @@ def _until(position: Position, now_s: float) -> str:
     if position.ready_in_s is None:
         return ""
     # Rounded, so that a card is not edited for the sake of a second. Discord's client counts down.
-    ready_at_s = round((now_s + position.ready_in_s) / _ROUND_TO_S) * _ROUND_TO_S
+    ready_at_s = math.ceil((now_s + position.ready_in_s) / _ROUND_TO_S) * _ROUND_TO_S
     return f", ready <t:{ready_at_s}:R>"
 
 

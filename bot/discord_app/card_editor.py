@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 MakePicture = Callable[[Images], Awaitable[Attachment]]
 
-# For as long as it takes: the pictures are safe, and so is what is to be said.
-_LAST_EDIT: Final = Backoff()
+# About a day: the pictures are safe, and so is what is to be said.
+_LAST_EDIT: Final = Backoff(attempts=2_000)
 
 
 class CardEditor:

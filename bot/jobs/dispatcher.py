@@ -318,10 +318,10 @@ class Dispatcher:
     async def _store(self, job: Job, engine_job: EngineJob) -> tuple[StoredImage, ...] | None:
         try:
             images = await wait_for(engine_job.future)
-            self._desk.show(job, Uploading())
+            self._show_running(job, Uploading())
             return await self._surely(
                 partial(self._on_storer, job, images),
-                on_trouble=lambda: self._desk.show(job, Paused(_NO_ROOM)),
+                on_trouble=lambda: self._show_running(job, Paused(_NO_ROOM)),
             )
         except JobCancelledError:  # whoever cancelled it has seen to the rest
             return None
@@ -367,7 +367,8 @@ class Dispatcher:
             log.info("%s: %s", state, sentence)
             self._metrics.ended(state)
             self._running.pop(job.id, None)
-            await self._tell(record.job, sentence)
+            # Not waited for: it may take as long as Discord is away.
+            self._spawn(self._tell(record.job, sentence), job)
 
     async def _tell(self, job: Job, sentence: str) -> None:
         await self._desk.tell(job, sentence)
@@ -391,12 +392,12 @@ class Dispatcher:
         def on_progress(progress: Progress) -> None:
             stage = Drawing(progress.step, progress.num_inference_steps, progress.previews)
             with suppress(RuntimeError):  # the loop has gone; nobody is left to tell
-                loop.call_soon_threadsafe(self._show_progress, job, stage)
+                loop.call_soon_threadsafe(self._show_running, job, stage)
 
         return on_progress
 
-    def _show_progress(self, job: Job, stage: Drawing) -> None:
-        if job.id in self._drawing:
+    def _show_running(self, job: Job, stage: Stage) -> None:
+        if job.id in self._running:  # and was not cancelled, which its card says by now
             self._desk.show(job, stage)
 
     async def _surely(

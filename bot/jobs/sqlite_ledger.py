@@ -31,13 +31,14 @@ _BUSY_TIMEOUT_S: Final = 5.0
 _CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
-def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, writes: bool = False, makes: bool = False) -> sqlite3.Connection:
     """A connection to the ledger's file; raises LedgerError.
 
-    writes  it may write, and brings an older file up to date
+    writes  it may write
+    makes   it makes the file, or brings an older one up to date: for the one bot that owns it
     """
     try:
-        if writes:
+        if makes:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Prompts and tokens are nobody else's: the file is made before SQLite makes it.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -48,7 +49,7 @@ def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,  # each is used by one thread at a time, opened by another
         )
-        _prepare(connection, writes=writes)
+        _prepare(connection, writes=writes or makes, makes=makes)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(
             f"The ledger {path} cannot be opened ({error}). Check its folder's permissions and "
@@ -57,14 +58,15 @@ def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, *, writes: bool) -> None:
-    if writes:
+def _prepare(connection: sqlite3.Connection, *, writes: bool, makes: bool) -> None:
+    if makes:
         connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection)
+    if writes:
         connection.execute("PRAGMA synchronous = FULL")
         # What retention deletes is gone, not merely out of sight.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA foreign_keys = ON")
-        migrate(connection)
     else:
         connection.execute("PRAGMA query_only = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -109,7 +111,7 @@ class SqliteLedger:
         self._limits = limits
         self._clock = clock
         path = folder / FILE_NAME
-        self._writer = WriteThread(partial(connect, path, writes=True))
+        self._writer = WriteThread(partial(connect, path, makes=True))
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
         self._reading: sqlite3.Connection | None = None
         self._lock: int | None = None

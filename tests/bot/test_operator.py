@@ -33,7 +33,7 @@ def jobs(folder: Path) -> list[str]:
     *_, last = FakePipeline().generate(done.request)
     assert last.fetch is not None
     images = Album(folder / "images", "doodle").store(done, last.fetch())
-    with closing(connect(folder / FILE_NAME, writes=True)) as connection:
+    with closing(connect(folder / FILE_NAME, makes=True)) as connection:
         for job in (done, failed, waiting):
             book.accept(connection, replace(job, message_id=5), Limits())
         for job in (done, failed):

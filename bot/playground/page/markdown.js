@@ -129,8 +129,24 @@ function timestamp(seconds, style = "f") {
   if (Number.isNaN(date.getTime())) return `<t:${seconds}>`;
   if (style !== "R")
     return time(date, new Intl.DateTimeFormat("en-GB", STYLES[style]).format(date));
+  const node = time(date, relative(seconds));
+  ticking.set(node, seconds);
+  return node;
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto" });
+
+function relative(seconds) {
   const away = seconds - Date.now() / 1000;
   const [unit, size] = SPANS.find(([, span]) => Math.abs(away) >= span) ?? ["second", 1];
-  const relative = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto" });
-  return time(date, relative.format(Math.round(away / size), unit));
+  return RELATIVE.format(Math.round(away / size), unit);
 }
+
+// "in 20 seconds" must not stand there for a minute.
+const ticking = new Map();
+setInterval(() => {
+  for (const [node, seconds] of ticking) {
+    if (node.isConnected) node.textContent = relative(seconds);
+    else ticking.delete(node);
+  }
+}, 1000);

@@ -149,7 +149,7 @@ def test_eight_lines_of_a_list_fit_a_message_and_hold_no_typed_markup(
         (
             Waiting(),
             Position(2, 43.0),
-            f"⏳ Number 2 in the queue, ready <t:{int(NOW_S) + 40}:R>.",
+            f"⏳ Number 2 in the queue, ready <t:{int(NOW_S) + 50}:R>.",
         ),
         (
             Waiting(warming_up=True),

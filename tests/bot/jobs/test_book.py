@@ -268,17 +268,17 @@ def test_find_by_state_user_and_guild_the_newest_first(ledger: sqlite3.Connectio
 
 def test_a_file_of_a_newer_bot_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / FILE_NAME
-    with closing(connect(path, writes=True)) as connection:
+    with closing(connect(path, makes=True)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(LedgerError, match="its form is number 99"):
-        connect(path, writes=True)
+        connect(path, makes=True)
 
 
 def test_what_is_no_ledger_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / FILE_NAME
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(LedgerError, match="cannot be opened"):
-        connect(path, writes=True)
+        connect(path, makes=True)
 
 
 LIMITS = Limits(

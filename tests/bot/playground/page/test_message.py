@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,13 @@ async def test_markdown_becomes_elements(page, channel):
     await expect(content.locator(".small")).to_have_text("small")
     await expect(content.locator("blockquote")).to_have_text("quoted")
     await expect(content.locator("pre")).to_have_text("**as it is**")
+
+
+async def test_the_time_that_is_left_runs_down(page, channel):
+    await channel.loopback.slash("say", {"text": f"ready <t:{int(time.time()) + 40}:R>"})
+    moment = page.locator(".content time")
+    await expect(moment).to_have_text(re.compile("in (40|39) seconds"))
+    await expect(moment).to_have_text("in 37 seconds")
 
 
 async def test_no_text_breaks_the_markdown(page):
