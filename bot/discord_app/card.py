@@ -31,6 +31,8 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
     position  of a waiting one
     now_s     seconds since 1970
     """
+    if isinstance(stage, Waiting) and position is None:  # taken this moment: no edit for that
+        stage = Drawing(0, job.request.num_inference_steps)
     return _card(job, _status(stage, position, now_s))
 
 
@@ -150,6 +152,7 @@ def _card(job: Job, status: str) -> str:
 def _status(stage: Stage, position: Position | None, now_s: float) -> str:
     match stage:
         case Waiting():
+            assert position is not None  # noqa: S101 - seen to above
             return _waiting(stage, position, now_s)
         case Drawing(step, steps):
             done = _BAR_CELLS * step // steps
@@ -161,9 +164,7 @@ def _status(stage: Stage, position: Position | None, now_s: float) -> str:
             return f"⏸️ {sentence}"
 
 
-def _waiting(stage: Waiting, position: Position | None, now_s: float) -> str:
-    if position is None:
-        return "⏳ It is your turn."
+def _waiting(stage: Waiting, position: Position, now_s: float) -> str:
     parts = ["⏳"]
     if stage.restored:
         parts.append("The bot was restarted, and your place was kept.")

@@ -57,24 +57,35 @@ class CardEditor:
         self._shown: tuple[Face, Images] = (Face(""), ())
         self._at_once = True  # the first face answers a person
         self._answered = asyncio.Event()
+        self._urgent = False
+        self._turn: asyncio.Task[bool] | None = None
         self._changed = asyncio.Event()
         self._editing = asyncio.Lock()  # a later edit must not overtake an earlier one
         self._finished = False
         self._task = asyncio.create_task(self._keep_up(), name="card")
 
     def show(
-        self, words: Callable[[], Face], previews: Images = (), *, at_once: bool = False
+        self,
+        words: Callable[[], Face],
+        previews: Images = (),
+        *,
+        urgent: bool = False,
+        at_once: bool = False,
     ) -> None:
         """Want this on the card; the next one takes its place if it comes first.
 
         words     asked when the card's turn has come, so that what they say is so
         previews  shown as one picture; without any the picture that is there stays
+        urgent    from now on its turns come before those of cards that only wait
         at_once   wait for no turn
         """
         self._words, self._previews = words, previews
         if at_once:
             self._at_once = True
             self._answered.clear()
+        if self._turn is not None and (at_once or urgent > self._urgent):
+            self._turn.cancel()  # it stands in the wrong line
+        self._urgent = urgent
         self._changed.set()
 
     def look_again(self) -> None:
@@ -126,7 +137,7 @@ class CardEditor:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            if not self._at_once and not await self._pace.turn(self._is_new):
+            if not self._at_once and not await self._wait_for_turn():
                 continue
             face, previews = self._words(), self._previews
             picture = face
@@ -139,6 +150,15 @@ class CardEditor:
                     self._shown = face, previews
             self._at_once = False
             self._answered.set()
+
+    async def _wait_for_turn(self) -> bool:
+        self._turn = asyncio.create_task(self._pace.turn(self._is_new, urgent=self._urgent))
+        try:
+            await asyncio.wait([self._turn])
+            return not self._turn.cancelled() and self._turn.result()
+        finally:
+            self._turn.cancel()
+            self._turn = None
 
     async def _with_preview(self, face: Face, previews: Images) -> Face:
         try:

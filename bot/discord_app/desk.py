@@ -66,7 +66,9 @@ class CardDesk:
             else:
                 self._places.pop(job.id, None)
             words = partial(self._words, job, stage)
-            self._card(job, restored=restored).show(words, previews, at_once=at_once)
+            self._card(job, restored=restored).show(
+                words, previews, urgent=not isinstance(stage, Waiting), at_once=at_once
+            )
 
     def places_changed(self) -> None:
         """Waiting jobs may stand elsewhere now: soon, and once for all changes until then, look."""

@@ -28,15 +28,23 @@ def edit_throttle() -> Acquires:
 
 
 class Pace:
-    """The edits of one channel, first come first served."""
+    """The edits of one channel: first come first served, what is drawn before what waits."""
 
     def __init__(self, throttle: Acquires) -> None:
         # A throttle has no line of its own and asks the clock: only the first may wait at it.
         self._line = asyncio.Lock()
+        # Of those in no hurry one at a time joins the line; so nobody in a hurry waits for more.
+        self._unhurried = asyncio.Lock()
         self._throttle = throttle
 
-    async def turn(self, is_wanted: Callable[[], bool]) -> bool:
+    async def turn(self, is_wanted: Callable[[], bool], *, urgent: bool) -> bool:
         """Wait for one's turn; False, and no turn is used up, if it is not wanted by then."""
+        if urgent:
+            return await self._in_line(is_wanted)
+        async with self._unhurried:
+            return await self._in_line(is_wanted)
+
+    async def _in_line(self, is_wanted: Callable[[], bool]) -> bool:
         async with self._line:
             if not is_wanted():
                 return False

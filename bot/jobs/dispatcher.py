@@ -111,7 +111,7 @@ class Dispatcher:
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[str, Job] = {}  # as the ledger has it
+        self._running: dict[str, Job] = {}  # out of the line, and not drawn yet
         self._drawing: dict[str, EngineJob] = {}  # of these, what the engine has not given yet
         self._storing = asyncio.Semaphore(_MAX_STORING)
         self._uploads = asyncio.Semaphore(_MAX_UPLOADS)
@@ -275,13 +275,15 @@ class Dispatcher:
         except InvalidRequestError as error:
             await self._end(job, State.REJECTED, str(error))
             return None
+        self._running[job.id] = job  # before it is written: a stop must know of it
         try:
             await self._surely(
                 lambda: self._ledger.move(job.id, State.RUNNING, request=job.request)
             )
         except IllegalMoveError:  # cancelled in this very moment
+            self._running.pop(job.id, None)
+        if job.id not in self._running:  # or in the next
             return None
-        self._running[job.id] = job
         try:
             engine_job = self._engine.submit(job.request, self._progress_of(job))
         except EngineError as error:
@@ -289,7 +291,7 @@ class Dispatcher:
             return None
         self._drawing[job.id] = engine_job
         self._line.begin(job)
-        self._desk.show(job, Drawing(0, job.request.num_inference_steps))
+        self._show_running(job, Drawing(0, job.request.num_inference_steps))
         await wait_for(engine_job.sent)
         future = engine_job.future
         self._line.finish(drawn=not future.done() or future.exception() is None)

@@ -138,6 +138,32 @@ async def test_cards_of_a_channel_take_turns() -> None:
         await editor.close()
 
 
+async def test_what_is_drawn_comes_before_what_waits() -> None:
+    throttle = Turnstile()
+    paces = Paces(lambda: throttle)
+    cards = [(FakeMessage(), paces.of(1)) for _ in range(4)]
+    editors = [CardEditor(message, pace, as_picture) for message, pace in cards]
+    messages = [message for message, _ in cards]
+    for editor, message in zip(editors, messages, strict=True):
+        editor.show(says("first"))
+        await message.until(lambda message=message: len(message.edits) == 1)
+    for editor in editors:
+        editor.show(says("number 1"))
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    editors[3].show(says("step 1"), urgent=True)  # was the last in line
+    for _ in range(5):
+        await asyncio.sleep(0)
+    throttle.turn()
+    throttle.turn()
+    await messages[3].until(lambda: len(messages[3].edits) == 2)
+    assert texts(messages[3]) == ["first", "step 1"]
+    assert sorted(len(message.edits) for message in messages) == [1, 1, 2, 2]
+    for editor in editors:
+        await editor.close()
+
+
 async def test_only_the_latest_preview_is_made_and_the_last_words_take_it_away() -> None:
     card = Card()
     await card.begin("step 0")

@@ -27,6 +27,7 @@ from bot.jobs import (
     Limits,
     Line,
     Paused,
+    Record,
     State,
     Uploading,
     Waiting,
@@ -39,13 +40,34 @@ from tests.bot.jobs.jobs import make_job
 from tests.fakes import FakeDesk, FakePipeline, Gate
 
 
+class HeldLedger(SqliteLedger):
+    """Holds the moment between a job's being written as running and anybody's knowing it."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.written, self.go = asyncio.Event(), asyncio.Event()
+
+    async def move(self, job_id: str, to: State, **more: object) -> Record:
+        record = await super().move(job_id, to, **more)
+        if to is State.RUNNING:
+            self.written.set()
+            await self.go.wait()
+        return record
+
+
 class Office:
     """A running dispatcher and its parts."""
 
-    def __init__(self, folder: Path, start: Callable[[], Pipeline], desk: FakeDesk) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start: Callable[[], Pipeline],
+        desk: FakeDesk,
+        make_ledger: type[SqliteLedger] = SqliteLedger,
+    ) -> None:
         self.desk = desk
         self.engine = EngineThread(start)
-        self.ledger = SqliteLedger(folder, Limits(queued=8))
+        self.ledger = make_ledger(folder, Limits(queued=8))
         self.line = Line()
         self.album = Album(folder / "images", "doodle")
         self.dispatcher = Dispatcher(
@@ -65,9 +87,11 @@ def office(tmp_path: Path):
 
     @asynccontextmanager
     async def open_office(
-        start: Callable[[], Pipeline] = FakePipeline, desk: FakeDesk | None = None
+        start: Callable[[], Pipeline] = FakePipeline,
+        desk: FakeDesk | None = None,
+        make_ledger: type[SqliteLedger] = SqliteLedger,
     ) -> AsyncIterator[Office]:
-        office = Office(tmp_path, start, desk or FakeDesk())
+        office = Office(tmp_path, start, desk or FakeDesk(), make_ledger)
         await asyncio.to_thread(office.ledger.open)
         office.dispatcher.restore(await office.ledger.recover())
         task = office.dispatcher.start()
@@ -302,6 +326,33 @@ async def test_cancel_a_waiting_and_a_running_job(office) -> None:
             await it.dispatcher.cancel("aaaaaaaa", "Cancelled.")
         await it.desk.until(lambda: len(it.desk.told) == 2)
         assert [await it.state(job) for job in (first, second)] == [State.CANCELLED] * 2
+
+
+async def test_a_cancel_while_a_job_is_begun_stops_it(office) -> None:
+    pipeline = FakePipeline()
+    async with office(lambda: pipeline, make_ledger=HeldLedger) as it:
+        job, other = make_job("cancelled"), make_job("other")
+        await it.dispatcher.admit(job)
+        await it.ledger.written.wait()
+        await it.dispatcher.cancel(job.id, "Cancelled.")
+        await it.desk.until(lambda: job.id in it.desk.told)
+        shown = len(it.desk.stages(job))
+        it.ledger.go.set()
+        await it.dispatcher.admit(other)
+        await it.desk.until(lambda: other.id in it.desk.delivered)
+        assert len(it.desk.stages(job)) == shown
+    assert [request.prompt for request in pipeline.requests] == ["other"]
+
+
+async def test_a_stop_while_a_job_is_begun_puts_it_back(office) -> None:
+    async with office(make_ledger=HeldLedger) as it:
+        job = make_job()
+        await it.dispatcher.admit(job)
+        await it.ledger.written.wait()
+        await it.dispatcher.drain(0)
+        assert isinstance(it.desk.stages(job)[-1], Paused)
+        record = await it.ledger.get(job.id)
+        assert (record.state, record.attempt) == (State.QUEUED, 0)
 
 
 async def test_an_ended_job_can_be_asked_for_again(office) -> None:
