@@ -78,9 +78,9 @@ class DiscordConnection:
                     reach_failure(cause or error),
                     delay_s,
                 )
+            self._logged_in.clear()  # nobody shall get one that is being closed
             await client.close()
             await self._sleep(delay_s)
-            self._logged_in.clear()
             self._client = self._make_client(self._logged_in)
             if self._sizes:
                 await self._client.offer(self._sizes, backoff=_OFFER_BACKOFF)

@@ -13,7 +13,7 @@ from bot.discord_app.buttons import CancelButton, ShowButton
 from bot.discord_app.desk import picture_files
 from bot.discord_app.message import EDIT_ERRORS, Face, Interaction, files_of
 from bot.errors import BotError, IllegalMoveError, PictureLostError, UnknownJobError
-from bot.jobs import Album, Ledger, Line, Record, State
+from bot.jobs import Album, Job, Ledger, Line, Record, State
 from bot.log import in_job
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class JobsCommand:
         job = record.job
         if interaction.user.id == job.user_id:
             reason = "Cancelled by the one who asked."
-        elif interaction.guild_id == job.guild_id and interaction.permissions.manage_messages:
+        elif _is_moderator_of(interaction, job):
             reason = "Cancelled by a moderator."
         else:
             await _whisper(interaction, _NOT_YOURS)
@@ -118,6 +118,12 @@ class JobsCommand:
             card.list_line(record, self._line.position(record.job.id), now_s) for record in records
         ]
         return card.cut("\n".join(lines), card.MAX_MESSAGE_UNITS)
+
+
+def _is_moderator_of(interaction: Interaction, job: Job) -> bool:
+    # In a private channel Discord lets everybody manage messages; nobody moderates there.
+    in_its_guild = interaction.guild_id is not None and interaction.guild_id == job.guild_id
+    return in_its_guild and interaction.permissions.manage_messages
 
 
 def _list_buttons(records: list[Record]) -> View | None:

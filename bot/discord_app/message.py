@@ -103,13 +103,17 @@ class CardMessage:
             if sentence is None:
                 raise
             raise UndeliveredError(sentence) from error
+        except RuntimeError as error:
+            if not client.is_closed():
+                raise
+            raise ConnectionResetError("the client was closed meanwhile") from error
 
     async def shows(self, filenames: Sequence[str]) -> bool:
         """See `Message.shows`."""
         client = await self._client()
         try:
             message = await self._read(client)
-        except EDIT_ERRORS as error:
+        except (RuntimeError, *EDIT_ERRORS) as error:  # the former of a client that was closed
             log.info("the card cannot be read back: %r", error)
             return False
         if message is None:

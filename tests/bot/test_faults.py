@@ -1,14 +1,17 @@
 """Every fault at every call of a job's life: one visible result, or a failure that is said."""
 
 import asyncio
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.discord_app.card import FAILURE_MARK, is_preview
 from bot.jobs import Record, State
+from bot.jobs.sqlite_ledger import FILE_NAME, connect
 from bot.playground.errors import InteractionFailed
-from bot.playground.faults import Fault
+from bot.playground.faults import Fault, GatewayFault
 from bot.playground.interactions import Interaction
 from bot.playground.loopback import LoopbackDiscord
 from bot.playground.timers import ManualClock
@@ -232,6 +235,32 @@ async def test_a_card_that_cannot_be_found_is_sent_once(
         record = await told(bot)
         assert record.state is State.DELIVERED
         assert [has_pictures(message) for message in messages(loopback)] == [False, True]
+
+
+async def test_a_gateway_that_refuses_the_next_start_loses_no_pictures(
+    loopback: LoopbackDiscord, run_bot: RunBot, tmp_path: Path
+) -> None:
+    async with run_bot(throttle=ShutThrottle) as bot:
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(is_over)
+        record = await told(bot)
+    # As a process leaves it that dies before it can write that the pictures are there.
+    with closing(connect(tmp_path / "data" / FILE_NAME, writes=True)) as ledger:
+        ledger.execute("UPDATE jobs SET state = 'drawn', told = 0, token = ?", ("dead",))
+    edits = loopback.faults.add(Fault(kind="latency", method="PATCH", gate=_open(), count=None))
+    refusal = loopback.faults.add(GatewayFault(kind="refuse", on="CONNECT", count=2))
+    async with run_bot(throttle=ShutThrottle) as bot:
+        record = await told(bot)
+    assert record.state is State.DELIVERED
+    assert refusal.fired == 2
+    assert edits.fired == 0  # it read the card, and sent nothing again
+    assert [has_pictures(message) for message in messages(loopback)] == [True]
+
+
+def _open() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
 
 
 async def told(bot: Bot) -> Record:
