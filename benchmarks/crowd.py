@@ -72,6 +72,7 @@ def make_job(number: int) -> Job:
         interaction_id=number,
         attachment_limit_bytes=2**20,
         weight=1.0,
+        cost=1.0,
         asked_at_s=time.time(),
     )
 

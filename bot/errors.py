@@ -10,7 +10,6 @@ BotError
 ├── UnknownJobError    there is no job of that name
 ├── IllegalMoveError   the job is not in a state from which that could be done
 ├── KnownJobError      the same interaction was taken in before
-├── SetAsideError      the job took the engine down twice
 ├── PictureLostError   a finished picture is not on the disk as it was written
 ├── UndeliveredError   Discord has no place left where the pictures could be shown
 └── EngineStuckError   the device does not answer; only a new process can help
@@ -57,10 +56,6 @@ class IllegalMoveError(BotError):
 
 class KnownJobError(BotError):
     """Discord has told of this interaction twice; the first time counts."""
-
-
-class SetAsideError(BotError):
-    """The engine, or the whole bot, died under this job as often as it was tried."""
 
 
 class PictureLostError(BotError):

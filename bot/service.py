@@ -62,7 +62,13 @@ class Service:
         self._album = Album(folder / ALBUM_NAME, config.engine.model_name)
         self._desk = CardDesk(self.line, self.ledger, self._client, throttle=throttle)
         self._dispatcher = Dispatcher(
-            self.engine, self.ledger, self.line, self._album, self._desk, self.metrics
+            self.engine,
+            self.ledger,
+            self.line,
+            self._album,
+            self._desk,
+            self.metrics,
+            typical_steps=config.engine.default_steps,
         )
         role_weights = dict(config.limits.role_weights)
         command = ImagineCommand(config.engine, role_weights, self._dispatcher, self.metrics)

@@ -158,6 +158,7 @@ class ImagineCommand:
             interaction_id=interaction.id,
             attachment_limit_bytes=interaction.filesize_limit,
             weight=self._weight(interaction.user),
+            cost=1.0,  # the dispatcher knows it
             asked_at_s=time.time(),
         )
 

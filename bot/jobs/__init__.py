@@ -1,6 +1,6 @@
 """Jobs: what somebody asked for, the ledger that keeps it, the fair line, the dispatcher."""
 
-from bot.jobs.album import Album, Picture, picture_name
+from bot.jobs.album import Album, Picture
 from bot.jobs.dispatcher import Desk, Dispatcher
 from bot.jobs.job import Job, Record, State, StoredImage, new_job_id
 from bot.jobs.ledger import Ledger, Limits
@@ -27,6 +27,5 @@ __all__ = [
     "Uploading",
     "Waiting",
     "new_job_id",
-    "picture_name",
     "wait_for",
 ]

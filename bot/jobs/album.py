@@ -47,7 +47,7 @@ class Album:
         stored = []
         for image in images:
             file = encode_within(image, parameters, limit_bytes)
-            filename = picture_name(job.id, image.index, file.extension)
+            filename = _picture_name(job.id, image.index, file.extension)
             write_atomically(self._folder / job.id / filename, file.data)
             digest = hashlib.sha256(file.data).hexdigest()
             stored.append(StoredImage(image.index, image.seed, filename, digest, len(file.data)))
@@ -74,6 +74,6 @@ class Album:
         return Picture(stored.index, stored.filename, data)
 
 
-def picture_name(job_id: str, index: int, extension: str) -> str:
+def _picture_name(job_id: str, index: int, extension: str) -> str:
     """What the file of picture `index` (from 0) is called; never after the prompt."""
     return f"{job_id}_{index}.{extension}"

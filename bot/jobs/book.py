@@ -284,7 +284,7 @@ def _note(
 
 _COLUMNS: Final = (
     "jobs.id, state, attempt, user_id, users.name, guild_id, channel_id, message_id, token, "
-    "interaction_id, attachment_limit_bytes, weight, request, size_known, reason, told, "
+    "interaction_id, attachment_limit_bytes, weight, cost, request, size_known, reason, told, "
     "asked_at_s, started_at_s, drawn_at_s, ended_at_s, number"
 )
 

@@ -23,7 +23,7 @@ from bot.errors import (
     UndeliveredError,
 )
 from bot.jobs.album import Album, Picture
-from bot.jobs.job import FINAL, Job, Record, State, StoredImage, new_job_id
+from bot.jobs.job import FINAL, Job, Record, State, StoredImage, cost_of, new_job_id
 from bot.jobs.ledger import Ledger
 from bot.jobs.line import Line
 from bot.jobs.stage import Drawing, Paused, Stage, Uploading, Waiting
@@ -92,6 +92,7 @@ class Dispatcher:
     line    what waits; the desk may look at it
     album   keeps the pictures
     desk    hears of every stage of every job
+    typical_steps  of a job that costs 1, in the model's own size
     """
 
     def __init__(
@@ -102,7 +103,10 @@ class Dispatcher:
         album: Album,
         desk: Desk,
         metrics: Metrics,
+        *,
+        typical_steps: int,
     ) -> None:
+        self._typical_steps = typical_steps
         self._engine = engine
         self._ledger = ledger
         self._line = line
@@ -154,7 +158,7 @@ class Dispatcher:
         """
         if self._engine.ready.done():
             pipeline = self._engine.ready.result()
-            job = _with_size(job, pipeline)
+            job = self._with_cost(_with_size(job, pipeline), pipeline)
             pipeline.check(job.request)
         if self._line.closed:
             raise JobRefusedError("The bot is restarting. Ask again in a minute.")
@@ -255,7 +259,7 @@ class Dispatcher:
                 return
             self._restored.discard(taken.id)
             self._desk.places_changed()
-            job = _with_size(taken, pipeline)
+            job = self._with_cost(_with_size(taken, pipeline), pipeline)
             with in_job(job.id):
                 try:
                     engine_job = await self._draw(job, pipeline)
@@ -375,6 +379,13 @@ class Dispatcher:
     async def _tell(self, job: Job, sentence: str) -> None:
         await self._desk.tell(job, sentence)
         await self._surely(lambda: self._ledger.tell(job.id))
+
+    def _with_cost(self, job: Job, pipeline: Pipeline) -> Job:
+        width_px, height_px = pipeline.sizes[0]
+        cost = cost_of(
+            job.request, typical_steps=self._typical_steps, typical_pixels=width_px * height_px
+        )
+        return replace(job, cost=cost)
 
     def _wait(self, job: Job) -> None:
         self._line.add(job)

@@ -19,9 +19,6 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32: safe in file na
 _ID_CHARS: Final = 8
 # What the engine did not finish in two tries is not worth a third: others wait.
 MAX_ATTEMPTS: Final = 2
-TYPICAL_STEPS: Final = 20
-_TYPICAL_IMAGES: Final = 4
-_TYPICAL_PIXELS: Final = 1024 * 1024
 _MAX_COST: Final = 4.0
 
 
@@ -66,6 +63,7 @@ class Job:
     interaction_id          what was asked with; None if an operator asked for it again
     attachment_limit_bytes  the largest file that Discord takes there
     weight                  of its user's roles: twice the weight, twice the share
+    cost                    what it takes of the device, in typical jobs; see `cost_of`
     asked_at_s              when, in seconds since 1970
     """
 
@@ -81,23 +79,8 @@ class Job:
     interaction_id: int | None
     attachment_limit_bytes: int
     weight: float
+    cost: float
     asked_at_s: float
-
-    @property
-    def cost(self) -> float:
-        """What it takes of the device, in typical jobs, 1 to 4.
-
-        Bounded on both sides: who asks for something big waits a little longer for the next, and
-        nobody gets ahead by asking for many small ones.
-        """
-        request = self.request
-        pixels = request.width_px * request.height_px if self.size_known else _TYPICAL_PIXELS
-        work = (
-            request.num_inference_steps / TYPICAL_STEPS
-            * request.num_images / _TYPICAL_IMAGES
-            * pixels / _TYPICAL_PIXELS
-        )  # fmt: skip  # a factor a line
-        return min(max(1.0, work), _MAX_COST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +118,17 @@ class Record:
     drawn_at_s: float | None
     ended_at_s: float | None
     images: tuple[StoredImage, ...]
+
+
+def cost_of(request: ImageRequest, *, typical_steps: int, typical_pixels: int) -> float:
+    """What a request takes of the device, in typical requests, 1 to 4.
+
+    Bounded on both sides: who asks for something big waits a little longer for the next, and nobody
+    gets ahead by asking for many small ones.
+    """
+    pixels = request.width_px * request.height_px
+    work = request.num_inference_steps / typical_steps * pixels / typical_pixels
+    return min(max(1.0, work), _MAX_COST)
 
 
 def new_job_id() -> str:

@@ -17,6 +17,7 @@ def make_job(
     user_id: int = 1,
     guild_id: int | None = 3,
     weight: float = 1.0,
+    cost: float = 1.0,
     asked_at_s: float = NOON_S,
 ) -> Job:
     return Job(
@@ -32,5 +33,6 @@ def make_job(
         interaction_id=next(_interactions),
         attachment_limit_bytes=2**20,
         weight=weight,
+        cost=cost,
         asked_at_s=asked_at_s,
     )

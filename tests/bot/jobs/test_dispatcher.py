@@ -71,7 +71,7 @@ class Office:
         self.line = Line()
         self.album = Album(folder / "images", "doodle")
         self.dispatcher = Dispatcher(
-            self.engine, self.ledger, self.line, self.album, desk, Metrics()
+            self.engine, self.ledger, self.line, self.album, desk, Metrics(), typical_steps=2
         )
 
     def ended(self, job: Job) -> bool:
@@ -499,6 +499,19 @@ async def test_pictures_wait_for_room_on_the_disk(tmp_path: Path, office) -> Non
         (tmp_path / "images").unlink()
         await it.desk.until(lambda: job.id in it.desk.delivered)
         assert it.dispatcher.disk_is_writable
+
+
+async def test_what_a_job_costs_depends_on_its_steps_and_size(office) -> None:
+    gate = Gate()
+    async with office(lambda: FakePipeline([(64, 64), (128, 64)], gate=gate)) as it:
+        await asyncio.to_thread(it.engine.ready.result, 10)
+        small, usual, long, huge = (make_job(steps=steps) for steps in (1, 2, 3, 50))
+        wide = replace(make_job(), request=replace(make_job().request, width_px=128))
+        for job in (small, usual, long, huge, wide):
+            await it.dispatcher.admit(job)
+        costs = [(await it.ledger.get(job.id)).job.cost for job in (small, usual, long, huge, wide)]
+        gate.open()
+    assert costs == [1.0, 1.0, 1.5, 4.0, 2.0]
 
 
 def test_job_ids_differ_and_are_safe_in_file_names() -> None:
