@@ -122,10 +122,11 @@ class Service:
         self._dispatcher.restore(await self.ledger.recover())
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
+        watches = [asyncio.create_task(watch) for watch in self._watches()]
         vital = [
             self._dispatcher.start(),
             asyncio.create_task(self._connection.run(), name="discord"),
-            *map(asyncio.create_task, self._watches()),
+            *watches,
             stopping,
         ]
         helpers = [
@@ -142,6 +143,7 @@ class Service:
             raise
         finally:
             log.info("stopping")
+            await _end(watches)
             await self._dispatcher.drain(self._config.jobs.shutdown_grace_s, stuck=stuck)
             await self._desk.close(_LAST_WORDS_S)
             await self._connection.close()

@@ -123,6 +123,7 @@ class Dispatcher:
         self._restored: set[str] = set()  # waiting since before this process
         self._disk_trouble = False
         self._closing_words = _RESTARTING
+        self._drained = False
 
     @property
     def disk_is_writable(self) -> bool:
@@ -211,7 +212,7 @@ class Dispatcher:
         next start goes on with both.
 
         stuck  the engine hangs, and this sentence says so: there is no grace, and it is held
-               against the job that it has
+               against the jobs that it has
         """
         self._closing_words = stuck or _RESTARTING
         self._line.close()
@@ -219,15 +220,17 @@ class Dispatcher:
             self._desk.show(job, Paused(self._closing_words), at_once=True)
         if self._engine.ready.done() and not stuck:
             await self._settle(grace_s)
+        self._drained = True
         doing = {*self._tasks, *([self._task] if self._task else [])}
+        drawing = dict(self._drawing)
         for task in doing:
             task.cancel()
         await asyncio.gather(*doing, return_exceptions=True)
-        for engine_job in self._drawing.values():
+        for engine_job in drawing.values():
             engine_job.cancel()
         for job in self._running.values():
             self._desk.show(job, Paused(self._closing_words), at_once=True)
-            if not stuck:
+            if not stuck or job.id not in drawing:
                 with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
                     await self._ledger.move(job.id, State.QUEUED, blameless=True)
         self._running.clear()
@@ -246,7 +249,7 @@ class Dispatcher:
         try:
             pipeline = await wait_for(self._engine.ready)
         except EngineError as error:
-            for job in self._line:
+            for job in itertools.islice(self._line, _TOLD_OF_RESTART):
                 sentence = f"{error} Your place in line is kept until the bot is mended."
                 self._desk.show(job, Paused(sentence), at_once=True)
             raise
@@ -436,6 +439,9 @@ class Dispatcher:
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None], job: Job) -> None:
+        if self._drained:  # the next start finds in the ledger what is left to do
+            work.close()
+            return
         with in_job(job.id):
             task = asyncio.create_task(work, name=f"job {job.id}")
         self._tasks.add(task)

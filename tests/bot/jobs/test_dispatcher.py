@@ -453,13 +453,16 @@ async def test_lost_files_are_drawn_again(tmp_path: Path, office) -> None:
 async def test_a_job_that_was_running_when_the_engine_hung_is_blamed(office) -> None:
     job, waiting = make_job(), make_job()
     for attempt in (1, 2):
-        gate = Gate()
+        gate, other = Gate(), make_job()
         async with office(lambda gate=gate: FakePipeline(gate=gate)) as it:
             if attempt == 1:
                 await it.dispatcher.admit(job)
                 await it.dispatcher.admit(waiting)
+            await it.dispatcher.admit(other)
             await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
             await it.dispatcher.drain(60, stuck="The device does not answer.")
+            await it.dispatcher.cancel(other.id, "Cancelled.")  # nobody is left to say so
+            assert other.id not in it.desk.told
             for one in (job, waiting):
                 assert it.desk.stages(one)[-1] == Paused("The device does not answer.")
             record = await it.ledger.get(job.id)
