@@ -1,5 +1,8 @@
 """What both wings' tests share."""
 
+import logging
+from collections.abc import Iterator
+
 import jax
 import pytest
 from judge import Judge
@@ -18,6 +21,16 @@ def kept_programs(request: pytest.FixtureRequest) -> None:
     assert use_program_cache(cache.mkdir("engine") / "programs")
     # At its first compile jax opens the folder, and no other after it: not that of a bot in a test.
     jax.jit(lambda x: x + 1)(1.0)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Undo what a command line that a test runs does to the log of the whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
