@@ -54,10 +54,12 @@ async def keep_clean(
     while True:
         try:
             before_s = clock() - keep_days * _DAY_S
-            forgotten = await ledger.forget(before_s)
-            await asyncio.to_thread(album.forget, forgotten)
-            if forgotten:
-                log.info("deleted %d jobs that ended %d days ago", len(forgotten), keep_days)
+            outdated = await ledger.outdated(before_s)
+            # The pictures first: cut off in between, the next round still knows of them.
+            await asyncio.to_thread(album.forget, outdated)
+            await ledger.forget(outdated, before_s)
+            if outdated:
+                log.info("deleted %d jobs that ended %d days ago", len(outdated), keep_days)
         except (LedgerError, OSError) as error:
             log.warning("old jobs could not be deleted: %s", error)
         await sleep(_FORGET_EVERY_S)

@@ -212,18 +212,23 @@ def settle(connection: sqlite3.Connection, order_id: int, said: str) -> None:
     connection.execute("UPDATE orders SET answer = ? WHERE id = ?", (said, order_id))
 
 
-def forget(connection: sqlite3.Connection, before_s: float) -> list[str]:
-    """Delete every job that was over and told before then; returns their ids."""
-    old = connection.execute(
-        "DELETE FROM jobs WHERE told = 1 AND ended_at_s < ? RETURNING id", (before_s,)
-    ).fetchall()
+def outdated(connection: sqlite3.Connection, before_s: float) -> list[str]:
+    """The jobs that were over before then, and are told."""
+    rows = connection.execute(
+        "SELECT id FROM jobs WHERE told = 1 AND ended_at_s < ? ORDER BY ended_at_s", (before_s,)
+    )
+    return [job_id for (job_id,) in rows]
+
+
+def forget(connection: sqlite3.Connection, job_ids: Sequence[str], before_s: float) -> None:
+    """Delete these jobs, and the orders and people that nothing was heard of since then."""
+    connection.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id in job_ids])
     connection.execute(
         "DELETE FROM users WHERE last_at_s < ? "
         "AND NOT EXISTS (SELECT 1 FROM jobs WHERE user_id = users.id)",
         (before_s,),
     )
     connection.execute("DELETE FROM orders WHERE at_s < ?", (before_s,))
-    return [job_id for (job_id,) in old]
 
 
 def _check_limits(connection: sqlite3.Connection, job: Job, limits: Limits) -> None:

@@ -113,5 +113,8 @@ class Ledger(Protocol):
     async def settle(self, order_id: int, answer: str) -> None:
         """Answer an order."""
 
-    async def forget(self, before_s: float) -> list[str]:
-        """Delete every job that was over and told before then; returns their ids."""
+    async def outdated(self, before_s: float) -> list[str]:
+        """The ids of all jobs that were over before then, and are told."""
+
+    async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
+        """Delete these jobs, and the orders and people that nothing was heard of since then."""

@@ -221,14 +221,17 @@ class SqliteLedger:
         """See `Ledger.settle`."""
         await self.write(lambda connection: book.settle(connection, order_id, answer))
 
-    async def forget(self, before_s: float) -> list[str]:
+    async def outdated(self, before_s: float) -> list[str]:
+        """See `Ledger.outdated`."""
+        return await self.read(lambda connection: book.outdated(connection, before_s))
+
+    async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
         """See `Ledger.forget`."""
-        ids = await self.write(lambda connection: book.forget(connection, before_s))
-        if ids:
+        await self.write(lambda connection: book.forget(connection, job_ids, before_s))
+        if job_ids:
             # Their words still stand in the write-ahead log; a reader in the way leaves them there
             # until next time.
             await self.read(lambda connection: connection.execute(_CHECKPOINT).fetchone())
-        return ids
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do this in a transaction on the writing thread."""

@@ -115,9 +115,10 @@ def _outcome(
     connection.execute("SAVEPOINT work")
     try:
         result = work(connection)
-    except sqlite3.Error:
-        raise
-    except Exception as error:  # noqa: BLE001 - its own, for whoever submitted it
+    except Exception as error:
+        # Only what breaks a rule of the tables is the work's own; of SQLite's others is the disk's.
+        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+            raise
         connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
         failure = error

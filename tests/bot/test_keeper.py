@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -53,6 +54,30 @@ async def test_prompts_and_pictures_go_when_their_days_are_over(
         await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 30 * DAY_S + 1, sleep=Once())
     assert [record.job.id for record in await ledger.find()] == [waiting.id]
     assert [path.name for path in (tmp_path / "images").iterdir()] == [waiting.id]
+
+
+class CutOffError(Exception):
+    """The process ends here."""
+
+
+async def test_pictures_outlive_no_row_that_knows_of_them(
+    tmp_path: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off between the two deletions, the next round finds what is left."""
+    album, old = Album(tmp_path / "images", "doodle"), make_job()
+    await ledger.accept(old)
+    await ledger.move(old.id, State.CANCELLED)
+    await ledger.tell(old.id)
+    (tmp_path / "images" / old.id).mkdir(parents=True)
+    with monkeypatch.context() as cut:
+        cut.setattr(ledger, "write", AsyncMock(side_effect=CutOffError))
+        with pytest.raises(CutOffError):
+            await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 31 * DAY_S)
+    assert list((tmp_path / "images").iterdir()) == []
+    assert [record.job.id for record in await ledger.find()] == [old.id]
+    with pytest.raises(asyncio.CancelledError):
+        await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 31 * DAY_S, sleep=Once())
+    assert await ledger.find() == []
 
 
 class Boss:

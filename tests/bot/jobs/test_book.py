@@ -244,7 +244,8 @@ def test_retention_deletes_what_is_over_and_told(ledger: sqlite3.Connection) -> 
     book.move(ledger, untold.id, State.CANCELLED, NOON_S)
     book.move(ledger, young.id, State.CANCELLED, NOON_S + 100)
     book.tell(ledger, young.id)
-    assert book.forget(ledger, NOON_S + 50) == [old.id]
+    assert book.outdated(ledger, NOON_S + 50) == [old.id]
+    book.forget(ledger, [old.id], NOON_S + 50)
     with pytest.raises(UnknownJobError):
         book.get(ledger, old.id)
     left = {record.job.id for record in book.find(ledger)}

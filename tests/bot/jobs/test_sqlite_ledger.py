@@ -71,7 +71,8 @@ async def test_what_is_forgotten_stands_in_no_file(tmp_path: Path) -> None:
         await ledger.move(job.id, State.CANCELLED)
         await ledger.tell(job.id)
         assert holds(tmp_path, word)
-        assert await ledger.forget(NOON_S + 1) == [job.id]
+        assert await ledger.outdated(NOON_S + 1) == [job.id]
+        await ledger.forget([job.id], NOON_S + 1)
         assert not holds(tmp_path, word)
         with pytest.raises(UnknownJobError):
             await ledger.get(job.id)

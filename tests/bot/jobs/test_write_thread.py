@@ -19,7 +19,7 @@ Connection = sqlite3.Connection
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(tmp_path / "file.sqlite3")) as connection:
-        connection.execute("CREATE TABLE words (word TEXT)")
+        connection.execute("CREATE TABLE words (word TEXT NOT NULL)")
     return tmp_path / "file.sqlite3"
 
 
@@ -64,12 +64,27 @@ def test_a_result_means_that_it_is_on_the_disk(writer: WriteThread, path: Path) 
     assert words(path) == ["a"]
 
 
+def refuses(_: Connection) -> None:
+    raise BotError("no")
+
+
+def breaks_a_rule_of_the_table(connection: Connection) -> None:
+    connection.execute("INSERT INTO words VALUES (NULL)")
+
+
+@pytest.mark.parametrize(
+    ("fails", "failure"),
+    [(refuses, BotError), (breaks_a_rule_of_the_table, sqlite3.IntegrityError)],
+)
 def test_many_who_wait_share_a_transaction_and_one_that_raises_is_undone_alone(
-    writer: WriteThread, path: Path
+    writer: WriteThread,
+    path: Path,
+    fails: Callable[[Connection], None],
+    failure: type[Exception],
 ) -> None:
     def refuse(connection: Connection) -> None:
         write("never")(connection)
-        raise BotError("no")
+        fails(connection)
 
     go = held(writer)
     futures = [writer.submit(write("a")), writer.submit(refuse), writer.submit(write("b"))]
@@ -77,7 +92,7 @@ def test_many_who_wait_share_a_transaction_and_one_that_raises_is_undone_alone(
     go.set()
     assert futures[0].result(30) == "a"
     assert futures[2].result(30) == "b"
-    with pytest.raises(BotError, match="no"):
+    with pytest.raises(failure):
         futures[1].result(30)
     assert words(path) == ["a", "b"]
 
