@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from bot.discord_app.message import Face
-from bot.jobs import Job, Picture, Stage
+from bot.jobs import Job, LendPictures, Picture, Stage
 from sdxl_engine import (
     GeneratedImage,
     ImageRequest,
@@ -123,9 +123,11 @@ class FakeDesk:
     def places_changed(self) -> None:
         self._changed.set()
 
-    async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
-        self.arrivals += 1
-        self._changed.set()
+    async def deliver(self, job: Job, lend: LendPictures) -> None:
+        async with lend() as pictures:
+            self.arrivals += 1
+            self._changed.set()
+        # As after a try that failed, before the next.
         await self.deliveries_open.wait()
         if self._failure is not None:
             raise self._failure

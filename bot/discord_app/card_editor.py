@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -22,9 +23,16 @@ from sdxl_engine import Images
 log = logging.getLogger(__name__)
 
 MakePicture = Callable[[Images], Awaitable[Attachment]]
+# A face for one try. Between tries, which may be an hour apart, nobody holds its pictures.
+LendFace = Callable[[], AbstractAsyncContextManager[Face]]
 
 # About a day: the pictures are safe, and so is what is to be said.
 _LAST_EDIT: Final = Backoff(attempts=2_000)
+
+
+def words_alone(text: str) -> LendFace:
+    """A face that takes everything but these words away."""
+    return lambda: nullcontext(Face(text, ()))
 
 
 class CardEditor:
@@ -96,22 +104,23 @@ class CardEditor:
         """Wait until what was wanted at once has been tried."""
         await self._answered.wait()
 
-    async def finish(self, face: Face) -> None:
+    async def finish(self, lend: LendFace) -> None:
         """Show this, now, whatever else was wanted; nothing is shown after it but another finish.
 
         Comes back when it is there. Where an answer was lost, or an earlier process may have done
-        it, the card is read first. Raises UndeliveredError, and discord.HTTPException for what no
-        second try can mend.
+        it, the card is read first. Raises UndeliveredError, discord.HTTPException for what no
+        second try can mend, and what `lend` raises.
         """
         self._finished = True
-        names = [one.filename for one in face.attachments or ()]
 
         async def put() -> None:
-            if self._in_doubt and names and await self._message.shows(names):
-                log.info("the pictures are there already")
-                return
-            self._in_doubt = True
-            await self._message.edit(face, is_last=True)
+            async with lend() as face:
+                names = [one.filename for one in face.attachments or ()]
+                if self._in_doubt and names and await self._message.shows(names):
+                    log.info("the pictures are there already")
+                    return
+                self._in_doubt = True
+                await self._message.edit(face, is_last=True)
 
         async with self._editing:
             self._task.cancel()

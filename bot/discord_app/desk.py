@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 from bot.backoff import Sleep
 from bot.discord_app import card
-from bot.discord_app.card_editor import CardEditor
+from bot.discord_app.card_editor import CardEditor, words_alone
 from bot.discord_app.message import EDIT_ERRORS, Attachment, CardMessage, Face, GetClient
 from bot.discord_app.pace import MakeThrottle, Paces, edit_throttle
 from bot.errors import LedgerError, UndeliveredError
-from bot.jobs import Drawing, Job, Ledger, Line, Picture, Stage, Waiting
+from bot.jobs import Drawing, Job, Ledger, LendPictures, Line, Picture, Stage, Waiting
 from bot.log import in_job
 from sdxl_engine import Images
 from sdxl_engine.images import encode_preview
@@ -76,14 +77,19 @@ class CardDesk:
             loop = asyncio.get_running_loop()
             self._looking = loop.call_later(_LOOK_AFTER_S, self._look_at_places)
 
-    async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
+    async def deliver(self, job: Job, lend: LendPictures) -> None:
         """Turn the card into the pictures; raises UndeliveredError, or what Discord raises."""
-        attachments = picture_files(job, pictures)
+
+        @asynccontextmanager
+        async def face() -> AsyncIterator[Face]:
+            async with lend() as pictures:
+                yield Face(card.finished_card(job), picture_files(job, pictures))
+
         # A card that nobody has here is an earlier process's, and may show the pictures already.
         restored = job.id not in self._cards
         editor = self._card(job, restored=restored)
         try:
-            await editor.finish(Face(card.finished_card(job), attachments))
+            await editor.finish(face)
         finally:
             self._forget(job.id)
 
@@ -91,7 +97,7 @@ class CardDesk:
         """Say how the job ended, where anybody can still read it."""
         editor = self._card(job, restored=False)
         try:
-            await editor.finish(Face(card.failed_card(job, sentence), ()))
+            await editor.finish(words_alone(card.failed_card(job, sentence)))
         except (UndeliveredError, *EDIT_ERRORS) as error:
             log.warning("the last words of a card were lost: %r", error)
         finally:

@@ -1,7 +1,7 @@
 """Jobs: what somebody asked for, the ledger that keeps it, the fair line, the dispatcher."""
 
 from bot.jobs.album import Album, Picture
-from bot.jobs.dispatcher import Desk, Dispatcher
+from bot.jobs.dispatcher import Desk, Dispatcher, LendPictures
 from bot.jobs.job import Job, Record, State, StoredImage, new_job_id
 from bot.jobs.ledger import Ledger, Limits
 from bot.jobs.line import Line, Position
@@ -15,6 +15,7 @@ __all__ = [
     "Drawing",
     "Job",
     "Ledger",
+    "LendPictures",
     "Limits",
     "Line",
     "Paused",

@@ -7,9 +7,9 @@ start goes on from there.
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -44,6 +44,8 @@ from sdxl_engine import (
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+# The pictures of a job for one try to show them; raises PictureLostError.
+LendPictures = Callable[[], AbstractAsyncContextManager[tuple[Picture, ...]]]
 
 # While one job's pictures are fetched and stored the next is drawn. More finished jobs than this
 # hold the engine up: each keeps its raw pictures in memory.
@@ -75,10 +77,12 @@ class Desk(Protocol):
     def places_changed(self) -> None:
         """Somebody came, left or was begun: waiting jobs may stand elsewhere now."""
 
-    async def deliver(self, job: Job, pictures: tuple[Picture, ...]) -> None:
-        """Show the pictures, and come back when they are seen; raises UndeliveredError.
+    async def deliver(self, job: Job, lend: LendPictures) -> None:
+        """Show the pictures, and come back when they are seen.
 
-        However often it is called, they are there once.
+        lend  gives them for one try; its turn and their memory are for others between two
+
+        However often it is called, they are there once. Raises UndeliveredError, PictureLostError.
         """
 
     async def tell(self, job: Job, sentence: str) -> None:
@@ -349,26 +353,29 @@ class Dispatcher:
         return await loop.run_in_executor(self._storers, self._album.store, job, images)
 
     async def _deliver(self, job: Job, stored: tuple[StoredImage, ...]) -> None:
+        try:
+            await self._desk.deliver(job, partial(self._lend, job.id, stored))
+        except PictureLostError as error:
+            log.warning("%s It is drawn again.", error)
+            await self._surely(lambda: self._ledger.move(job.id, State.QUEUED))
+            self._wait(job)
+            self._desk.places_changed()
+        except UndeliveredError as error:
+            await self._end(job, State.UNDELIVERED, str(error))
+        except Exception:  # as above
+            log.exception("the pictures could not be delivered")
+            await self._end(job, State.UNDELIVERED, _NOT_SHOWN)
+        else:
+            record = await self._surely(lambda: self._ledger.move(job.id, State.DELIVERED))
+            self._metrics.delivered(record)
+            log.info("delivered %d pictures", len(stored))
+
+    @asynccontextmanager
+    async def _lend(
+        self, job_id: str, stored: tuple[StoredImage, ...]
+    ) -> AsyncIterator[tuple[Picture, ...]]:
         async with self._uploads:
-            try:
-                pictures = await asyncio.to_thread(self._album.read, job.id, stored)
-            except PictureLostError as error:
-                log.warning("%s It is drawn again.", error)
-                await self._surely(lambda: self._ledger.move(job.id, State.QUEUED))
-                self._wait(job)
-                self._desk.places_changed()
-                return
-            try:
-                await self._desk.deliver(job, pictures)
-            except UndeliveredError as error:
-                await self._end(job, State.UNDELIVERED, str(error))
-            except Exception:  # as above
-                log.exception("the pictures could not be delivered")
-                await self._end(job, State.UNDELIVERED, _NOT_SHOWN)
-            else:
-                record = await self._surely(lambda: self._ledger.move(job.id, State.DELIVERED))
-                self._metrics.delivered(record)
-                log.info("delivered %d pictures", len(pictures))
+            yield await asyncio.to_thread(self._album.read, job_id, stored)
 
     async def _end(self, job: Job, state: State, sentence: str) -> None:
         with suppress(IllegalMoveError):  # it was cancelled first, and that has been told

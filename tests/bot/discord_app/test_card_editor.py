@@ -1,14 +1,15 @@
 """The editor of a card: paced, the latest words only, and the last ones surely and once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 
 import aiohttp
 import discord
 import pytest
 
-from bot.discord_app.card_editor import CardEditor
+from bot.discord_app.card_editor import CardEditor, LendFace
 from bot.discord_app.message import Attachment, Face, retry_after_s
 from bot.discord_app.pace import Pace, Paces
 from bot.errors import UndeliveredError
@@ -38,6 +39,10 @@ SHOWN = Attachment("preview.webp", b"\2\2\2", "a preview")
 
 def says(text: str) -> Callable[[], Face]:
     return lambda: Face(text)
+
+
+def lent(face: Face) -> LendFace:
+    return lambda: nullcontext(face)
 
 
 def texts(message: FakeMessage) -> list[str]:
@@ -105,7 +110,7 @@ async def test_what_has_not_changed_uses_up_no_turn() -> None:
         card.editor.look_again()
         await asyncio.sleep(0)
     assert card.throttle.waiting == 0
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
     assert texts(card.message) == ["same", "done"]
 
 
@@ -171,7 +176,7 @@ async def test_only_the_latest_preview_is_made_and_the_last_words_take_it_away()
         card.editor.show(says(f"step {step}"), preview(step))
     card.throttle.turn()
     await card.message.until(lambda: len(card.message.edits) == 2)
-    await card.editor.finish(Face("failed", ()))
+    await card.editor.finish(lent(Face("failed", ())))
     assert card.message.edits == [Face("step 0"), Face("step 2", (SHOWN,)), Face("failed", ())]
 
 
@@ -182,7 +187,7 @@ async def test_a_preview_that_cannot_be_made_costs_no_words() -> None:
     card = Card(broken)
     card.editor.show(says("step 1"), preview(1))
     await card.message.until(lambda: bool(card.message.edits))
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
     assert card.message.edits == [Face("step 1"), Face("done")]
 
 
@@ -197,7 +202,7 @@ async def test_finish_does_not_wait_for_a_preview() -> None:
     card = Card(endless)
     card.editor.show(says("step 1"), preview(1))
     await begun.wait()
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
     assert texts(card.message) == ["done"]
 
 
@@ -205,7 +210,7 @@ async def test_finish_does_not_wait_for_a_turn_and_nothing_follows_it() -> None:
     card = Card()
     await card.begin()
     card.editor.show(says("step 1"))
-    await card.editor.finish(Face("done", (PICTURE,)))
+    await card.editor.finish(lent(Face("done", (PICTURE,))))
     card.editor.show(says("step 2"))
     card.throttle.turn()
     await asyncio.sleep(0)
@@ -217,7 +222,7 @@ async def test_finish_waits_for_an_edit_under_way() -> None:
     card.message.open.clear()
     card.editor.show(says("step 1"))
     await card.message.until(lambda: card.message.attempts == 1)
-    finishing = asyncio.create_task(card.editor.finish(Face("done")))
+    finishing = asyncio.create_task(card.editor.finish(lent(Face("done"))))
     await asyncio.sleep(0)
     assert card.message.attempts == 1
     card.message.open.set()
@@ -228,7 +233,7 @@ async def test_finish_waits_for_an_edit_under_way() -> None:
 async def test_the_last_edit_is_tried_until_it_works() -> None:
     card = Card()
     card.message.failures = [TimeoutError() for _ in range(20)]
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
     assert texts(card.message) == ["done"]
     assert len(card.sleep.delays_s) == 20
     assert max(card.sleep.delays_s) <= 60
@@ -237,7 +242,7 @@ async def test_the_last_edit_is_tried_until_it_works() -> None:
 async def test_discord_is_left_alone_for_as_long_as_it_asks() -> None:
     card = Card()
     card.message.failures = [limited(70), limited(0.1)]
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
     first_s, second_s = card.sleep.delays_s
     assert first_s == 70
     assert 1 <= second_s <= 2
@@ -245,20 +250,43 @@ async def test_discord_is_left_alone_for_as_long_as_it_asks() -> None:
     assert retry_after_s(TimeoutError()) == 0
 
 
+async def test_between_two_tries_nobody_holds_the_pictures() -> None:
+    held, seen = 0, []
+
+    @asynccontextmanager
+    async def lend() -> AsyncIterator[Face]:
+        nonlocal held
+        held += 1
+        try:
+            yield Face("done", (PICTURE,))
+        finally:
+            held -= 1
+
+    async def sleep(_: float) -> None:
+        seen.append(held)
+
+    message = FakeMessage()
+    message.failures = [TimeoutError(), limited(3)]
+    editor = CardEditor(message, Pace(Turnstile()), as_picture, sleep=sleep)
+    await editor.finish(lend)
+    assert texts(message) == ["done"]
+    assert seen == [0, 0]
+
+
 @pytest.mark.parametrize("error", [UndeliveredError("gone"), discord.ClientException()])
 async def test_what_no_second_try_can_mend_is_raised(error: Exception) -> None:
     card = Card()
     card.message.failures = [error]
     with pytest.raises(type(error)):
-        await card.editor.finish(Face("pictures", (PICTURE,)))
-    await card.editor.finish(Face("sorry", ()))
+        await card.editor.finish(lent(Face("pictures", (PICTURE,))))
+    await card.editor.finish(lent(Face("sorry", ())))
     assert texts(card.message) == ["sorry"]
 
 
 async def test_an_answer_that_was_lost_is_found_by_reading_the_card() -> None:
     card = Card()
     card.message.lost = [aiohttp.ServerDisconnectedError()]
-    await card.editor.finish(Face("done", (PICTURE,)))
+    await card.editor.finish(lent(Face("done", (PICTURE,))))
     assert card.message.attempts == 1
     assert card.message.reads == 1
 
@@ -266,10 +294,10 @@ async def test_an_answer_that_was_lost_is_found_by_reading_the_card() -> None:
 async def test_pictures_of_an_earlier_process_are_not_sent_again() -> None:
     card = Card(restored=True)
     card.message.edits = [Face("done", (PICTURE,))]
-    await card.editor.finish(Face("done", (PICTURE,)))
+    await card.editor.finish(lent(Face("done", (PICTURE,))))
     assert card.message.attempts == 0
     other = Card(restored=True)
-    await other.editor.finish(Face("done", (PICTURE,)))
+    await other.editor.finish(lent(Face("done", (PICTURE,))))
     assert texts(other.message) == ["done"]
 
 
@@ -285,7 +313,7 @@ async def test_a_failed_edit_between_is_tried_again_with_the_latest_words() -> N
     await card.message.until(lambda: len(card.message.edits) == 2)
     assert texts(card.message) == ["first", "step 2"]
     assert card.sleep.delays_s == [5]
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
 
 
 async def test_a_card_that_cannot_be_edited_is_left_alone_until_the_end() -> None:
@@ -293,5 +321,5 @@ async def test_a_card_that_cannot_be_edited_is_left_alone_until_the_end() -> Non
     card.message.failures = [UndeliveredError("gone")]
     card.editor.show(says("step 1"))
     await card.editor.answered()
-    await card.editor.finish(Face("done"))
+    await card.editor.finish(lent(Face("done")))
     assert texts(card.message) == ["done"]

@@ -173,15 +173,15 @@ async def test_the_next_job_is_drawn_while_the_last_is_uploaded(office) -> None:
         await it.desk.until(lambda: len(it.desk.delivered) == 2)
 
 
-async def test_stuck_uploads_do_not_hold_the_engine_up(office) -> None:
+async def test_stuck_uploads_hold_up_neither_the_engine_nor_other_uploads(office) -> None:
+    count = 12  # more than are uploaded at once
     async with office() as it:
         it.desk.deliveries_open.clear()
-        jobs = [make_job() for _ in range(8)]
-        for job in jobs:
-            await it.dispatcher.admit(job)
-        await it.desk.until(lambda: it.desk.arrivals == 8)
+        for _ in range(count):
+            await it.dispatcher.admit(make_job())
+        await it.desk.until(lambda: it.desk.arrivals == count)
         it.desk.deliveries_open.set()
-        await it.desk.until(lambda: len(it.desk.delivered) == 8)
+        await it.desk.until(lambda: len(it.desk.delivered) == count)
 
 
 async def test_an_interaction_that_comes_twice_is_drawn_once(office) -> None:
