@@ -37,9 +37,9 @@ def accept(connection: sqlite3.Connection, job: Job, limits: Limits) -> None:
 def insert(connection: sqlite3.Connection, job: Job) -> None:
     """Write a new job down, whatever the limits."""
     connection.execute(
-        "INSERT INTO users VALUES (?1, ?2, ?3, ?3) "
-        "ON CONFLICT (id) DO UPDATE SET name = ?2, last_at_s = ?3",
-        (job.user_id, job.user_name, job.asked_at_s),
+        "INSERT INTO users VALUES (:id, :name, :at_s, :at_s) "
+        "ON CONFLICT (id) DO UPDATE SET name = :name, last_at_s = :at_s",
+        {"id": job.user_id, "name": job.user_name, "at_s": job.asked_at_s},
     )
     number = connection.execute(
         "INSERT INTO jobs (id, state, user_id, guild_id, channel_id, message_id, token, "
