@@ -277,17 +277,17 @@ async def test_stopping_finishes_what_runs_and_keeps_what_waits(
 async def test_a_job_that_takes_too_long_is_drawn_after_the_restart(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
-    gate = Gate()
     for _ in range(3):  # more often than an engine may break down under a job
+        gate = Gate()
         async with run_bot(
-            lambda: FakePipeline(SIZES, gate=gate), config=make_config(grace_s=0)
+            lambda gate=gate: FakePipeline(SIZES, gate=gate), config=make_config(grace_s=0)
         ) as bot:
             if not loopback.history(loopback.world.first_channel.id):
                 interaction = await loopback.slash("imagine", {"prompt": "x"})
             await interaction.until(says("step 0"))
             bot.stop.set()
             await interaction.until(says("The bot is restarting"))
-            gate.let_through(1)
+            gate.open()
             await bot.task
     async with run_bot():
         await interaction.until(finished)
