@@ -23,7 +23,7 @@ from bot.keeper import keep_clean, keep_orders
 from bot.lag import watch_lag
 from bot.metrics import Metrics
 from bot.watchdog import watch_engine
-from sdxl_engine import EngineThread, Pipeline
+from sdxl_engine import EngineThread, ImageRequest, Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,12 @@ class Service:
             self._album,
             self._desk,
             self.metrics,
-            typical_steps=config.engine.default_steps,
+            typical=ImageRequest(
+                "what people ask for",
+                num_inference_steps=config.engine.default_steps,
+                guidance_scale=config.engine.default_guidance,
+                num_images=config.engine.images_per_request,
+            ),
         )
         role_weights = dict(config.limits.role_weights)
         command = ImagineCommand(config.engine, role_weights, self._dispatcher, self.metrics)

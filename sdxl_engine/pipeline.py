@@ -332,14 +332,11 @@ class SdxlPipeline:
 
 def _segments(request: ImageRequest) -> Iterator[tuple[int, int, bool]]:
     """(first step, last step + 1, whether they are guided) of the calls that draw a request."""
-    total = request.num_inference_steps
-    # diffusers draws without guidance up to 1, which is guidance of exactly 1.
-    guides = request.guidance_scale > 1
-    start, stop = (round(share * total) if guides else 0 for share in request.guidance_interval)
+    total, guided = request.num_inference_steps, request.guided_steps
     longest = -(-total // _SEGMENTS)
-    ends = sorted({*range(longest, total, longest), start, stop, total} - {0})
+    ends = sorted({*range(longest, total, longest), guided.start, guided.stop, total} - {0})
     for first, last in pairwise((0, *ends)):
-        yield first, last, start <= first < stop
+        yield first, last, first in guided
 
 
 def _images(request: ImageRequest, pixels: npt.NDArray[np.uint8]) -> Images:

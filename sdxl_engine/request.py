@@ -107,6 +107,14 @@ class ImageRequest:
                     "choose another sampler."
                 )
 
+    @property
+    def guided_steps(self) -> range:
+        """The steps, counted from 0, that are guided; each takes two passes through the UNet."""
+        # diffusers draws without guidance up to 1, which is guidance of exactly 1.
+        total = self.num_inference_steps if self.guidance_scale > 1 else 0
+        start, stop = self.guidance_interval
+        return range(round(start * total), round(stop * total))
+
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:

@@ -34,6 +34,7 @@ from sdxl_engine import (
     EngineError,
     EngineJob,
     EngineThread,
+    ImageRequest,
     Images,
     InvalidRequestError,
     JobCancelledError,
@@ -96,7 +97,7 @@ class Dispatcher:
     line    what waits; the desk may look at it
     album   keeps the pictures
     desk    hears of every stage of every job
-    typical_steps  of a job that costs 1, in the model's own size
+    typical  what costs 1, in the model's own size
     """
 
     def __init__(
@@ -108,9 +109,9 @@ class Dispatcher:
         desk: Desk,
         metrics: Metrics,
         *,
-        typical_steps: int,
+        typical: ImageRequest,
     ) -> None:
-        self._typical_steps = typical_steps
+        self._typical = typical
         self._engine = engine
         self._ledger = ledger
         self._line = line
@@ -163,7 +164,7 @@ class Dispatcher:
         """
         if self._engine.ready.done():
             pipeline = self._engine.ready.result()
-            job = self._with_cost(_with_size(job, pipeline), pipeline)
+            job = self._measured(job, pipeline)
             pipeline.check(job.request)
         if self._line.closed:
             raise JobRefusedError("The bot is restarting. Ask again in a minute.")
@@ -253,20 +254,21 @@ class Dispatcher:
         try:
             pipeline = await wait_for(self._engine.ready)
         except EngineError as error:
-            for job in itertools.islice(self._line, _TOLD_OF_RESTART):
+            for waiting in itertools.islice(self._line, _TOLD_OF_RESTART):
                 sentence = f"{error} Your place in line is kept until the bot is mended."
-                self._desk.show(job, Paused(sentence), at_once=True)
+                self._desk.show(waiting, Paused(sentence), at_once=True)
             raise
-        for job in self._line:
-            self._show_waiting(job)
+        for waiting in self._line:
+            measured = self._measured(waiting, pipeline)
+            self._line.replace(measured)
+            self._show_waiting(measured)
         while True:
             await self._storing.acquire()
-            taken = await self._line.take()
-            if taken is None:
+            job = await self._line.take()
+            if job is None:
                 return
-            self._restored.discard(taken.id)
+            self._restored.discard(job.id)
             self._desk.places_changed()
-            job = self._with_cost(_with_size(taken, pipeline), pipeline)
             with in_job(job.id):
                 try:
                     engine_job = await self._draw(job, pipeline)
@@ -390,14 +392,19 @@ class Dispatcher:
         await self._desk.tell(job, sentence)
         await self._surely(lambda: self._ledger.tell(job.id))
 
-    def _with_cost(self, job: Job, pipeline: Pipeline) -> Job:
+    def _measured(self, job: Job, pipeline: Pipeline) -> Job:
+        """In the model's own size where nobody chose one, and with its cost."""
         width_px, height_px = pipeline.sizes[0]
-        cost = cost_of(
-            job.request, typical_steps=self._typical_steps, typical_pixels=width_px * height_px
-        )
-        return replace(job, cost=cost)
+        request = job.request
+        if not job.size_known:
+            request = replace(request, width_px=width_px, height_px=height_px)
+        typical = replace(self._typical, width_px=width_px, height_px=height_px)
+        return replace(job, request=request, size_known=True, cost=cost_of(request, typical))
 
     def _wait(self, job: Job) -> None:
+        ready = self._engine.ready
+        if ready.done() and ready.exception() is None:  # else `_run` sees to it
+            job = self._measured(job, ready.result())
         self._line.add(job)
         if self._line.closed:
             self._desk.show(job, Paused(self._closing_words), at_once=True)
@@ -458,11 +465,3 @@ class Dispatcher:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed: %r", task.get_name(), error, exc_info=error)
-
-
-def _with_size(job: Job, pipeline: Pipeline) -> Job:
-    if job.size_known:
-        return job
-    width_px, height_px = pipeline.sizes[0]
-    request = replace(job.request, width_px=width_px, height_px=height_px)
-    return replace(job, request=request, size_known=True)

@@ -119,6 +119,12 @@ class FairQueue:
         self._whose[job_id] = guild, user
         self._places = None
 
+    def set_cost(self, job_id: str, cost: float) -> None:
+        """A job that waits takes more or less than was known."""
+        guild, user = self._whose[job_id]
+        self._guilds.flows[guild].flows[user].jobs[job_id] = cost
+        self._places = None
+
     def take(self) -> str:
         """The next job, and it waits no more; raises IndexError if none waits."""
         guild = self._guilds.first()

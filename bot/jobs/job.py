@@ -20,6 +20,9 @@ _ID_CHARS: Final = 8
 # What the engine did not finish in two tries is not worth a third: others wait.
 MAX_ATTEMPTS: Final = 2
 _MAX_COST: Final = 4.0
+# What reading the prompt and decoding take, in passes through the UNet: one and a half on a TPU by
+# `imagine doctor --tpu`, four with the embedded model on a CPU.
+_BEFORE_AND_AFTER: Final = 2
 
 
 class State(StrEnum):
@@ -63,7 +66,7 @@ class Job:
     interaction_id          what was asked with; None if an operator asked for it again
     attachment_limit_bytes  the largest file that Discord takes there
     weight                  of its user's roles: twice the weight, twice the share
-    cost                    what it takes of the device, in typical jobs; see `cost_of`
+    cost                    what it takes of its user's share, in typical jobs; see `cost_of`
     asked_at_s              when, in seconds since 1970
     """
 
@@ -120,15 +123,19 @@ class Record:
     images: tuple[StoredImage, ...]
 
 
-def cost_of(request: ImageRequest, *, typical_steps: int, typical_pixels: int) -> float:
-    """What a request takes of the device, in typical requests, 1 to 4.
+def work_of(request: ImageRequest) -> int:
+    """How much a request gives the device to do, in pixels that pass through the UNet."""
+    passes = request.num_inference_steps + len(request.guided_steps) + _BEFORE_AND_AFTER
+    return request.num_images * request.width_px * request.height_px * passes
+
+
+def cost_of(request: ImageRequest, typical: ImageRequest) -> float:
+    """What a request takes of its person's share, in typical requests, 1 to 4.
 
     Bounded on both sides: who asks for something big waits a little longer for the next, and nobody
     gets ahead by asking for many small ones.
     """
-    pixels = request.width_px * request.height_px
-    work = request.num_inference_steps / typical_steps * pixels / typical_pixels
-    return min(max(1.0, work), _MAX_COST)
+    return min(max(1.0, work_of(request) / work_of(typical)), _MAX_COST)
 
 
 def new_job_id() -> str:

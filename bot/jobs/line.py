@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bot.jobs.fair_queue import FairQueue
-from bot.jobs.job import Job
+from bot.jobs.job import Job, work_of
 from bot.jobs.speed import Speed
 
 
@@ -33,10 +33,10 @@ class Line:
         self._queue = FairQueue()
         self._jobs: dict[str, Job] = {}
         self._speed = Speed()
-        self._drawing: tuple[float, float] | None = None  # its cost, and when it was begun
+        self._drawing: tuple[int, float] | None = None  # its work, and when it was begun
         self._closed = False
         self._changed = asyncio.Event()
-        self._positions: dict[str, tuple[int, float]] | None = None  # place, cost up to its end
+        self._positions: dict[str, tuple[int, int]] | None = None  # place, work up to its end
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -57,6 +57,12 @@ class Line:
         self._jobs[job.id] = job
         self._positions = None
         self._changed.set()
+
+    def replace(self, job: Job) -> None:
+        """Know more of a job that waits; it keeps its place among its person's."""
+        self._queue.set_cost(job.id, job.cost)
+        self._jobs[job.id] = job
+        self._positions = None
 
     async def take(self) -> Job | None:
         """The next job, as soon as there is one; None once the line is closed."""
@@ -81,33 +87,33 @@ class Line:
 
     def begin(self, job: Job) -> None:
         """The engine has this job now."""
-        self._drawing = job.cost, self._clock()
+        self._drawing = work_of(job.request), self._clock()
 
     def finish(self, *, drawn: bool) -> None:
         """The engine is free; only a job that was drawn tells how fast it goes."""
         if self._drawing is not None and drawn:
-            cost, begun_s = self._drawing
-            self._speed.observe(cost, self._clock() - begun_s)
+            work, begun_s = self._drawing
+            self._speed.observe(work, self._clock() - begun_s)
         self._drawing = None
 
     def position(self, job_id: str) -> Position | None:
         """Where a job stands, right now; None if it does not wait."""
         if self._positions is None:
             self._positions = {}
-            cost = 0.0
+            work = 0
             for waiting, place in self._queue.places().items():
-                cost += self._jobs[waiting].cost
-                self._positions[waiting] = place, cost
+                work += work_of(self._jobs[waiting].request)
+                self._positions[waiting] = place, work
         found = self._positions.get(job_id)
         if found is None:
             return None
-        place, cost = found
-        return Position(place, self._seconds(cost))
+        place, work = found
+        return Position(place, self._seconds(work))
 
-    def _seconds(self, cost: float) -> float | None:
-        seconds = self._speed.seconds(cost)
+    def _seconds(self, work: int) -> float | None:
+        seconds = self._speed.seconds(work)
         if seconds is None or self._drawing is None:
             return seconds
-        drawing_cost, begun_s = self._drawing
-        left_s = (self._speed.seconds(drawing_cost) or 0) - (self._clock() - begun_s)
+        drawing, begun_s = self._drawing
+        left_s = (self._speed.seconds(drawing) or 0) - (self._clock() - begun_s)
         return seconds + max(0.0, left_s)

@@ -6,17 +6,17 @@ _NEWEST_WEIGHT: Final = 0.2  # of an exponential mean: the last five jobs or so 
 
 
 class Speed:
-    """Seconds that a typical job takes the device; None until one was drawn."""
+    """How long the device takes for its work, as `work_of` counts it."""
 
     def __init__(self) -> None:
-        self._seconds: float | None = None
+        self._seconds: float | None = None  # for 1
 
-    def observe(self, cost: float, seconds: float) -> None:
-        """A job of this cost took so long."""
-        measured = seconds / cost
+    def observe(self, work: int, seconds: float) -> None:
+        """That much work took so long."""
+        measured = seconds / work
         known = measured if self._seconds is None else self._seconds
         self._seconds = known + _NEWEST_WEIGHT * (measured - known)
 
-    def seconds(self, cost: float) -> float | None:
-        """How long jobs of this cost, all together, will take."""
-        return None if self._seconds is None else self._seconds * cost
+    def seconds(self, work: int) -> float | None:
+        """How long that much work will take; None until some was observed."""
+        return None if self._seconds is None else self._seconds * work

@@ -71,7 +71,13 @@ class Office:
         self.line = Line()
         self.album = Album(folder / "images", "doodle")
         self.dispatcher = Dispatcher(
-            self.engine, self.ledger, self.line, self.album, desk, Metrics(), typical_steps=2
+            self.engine,
+            self.ledger,
+            self.line,
+            self.album,
+            desk,
+            Metrics(),
+            typical=make_job().request,
         )
 
     def ended(self, job: Job) -> bool:
@@ -196,17 +202,24 @@ async def test_an_interaction_that_comes_twice_is_drawn_once(office) -> None:
 
 
 async def test_jobs_wait_while_the_engine_warms_up_and_get_its_size(office) -> None:
-    warm, pipeline = threading.Event(), FakePipeline([(128, 96), (64, 64)])
+    warm, gate = threading.Event(), Gate()
+    pipeline = FakePipeline([(128, 96), (64, 64)], gate=gate)
 
     def start() -> Pipeline:
         warm.wait(60)
         return pipeline
 
     async with office(start) as it:
-        job = make_job(size_known=False)
-        await it.dispatcher.admit(job)
-        assert it.desk.stages(job) == [Waiting(warming_up=True)]
+        job, long = make_job(size_known=False), make_job(size_known=False, steps=9)
+        for one in (job, long):
+            await it.dispatcher.admit(one)
+            assert it.desk.stages(one) == [Waiting(warming_up=True)]
         warm.set()
+        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
+        (waiting,) = it.line
+        assert (waiting.request.width_px, waiting.request.height_px) == (128, 96)
+        assert waiting.cost == pytest.approx(20 / 6)
+        gate.open()
         await it.desk.until(lambda: job.id in it.desk.delivered)
         request = (await it.ledger.get(job.id)).job.request
     assert (pipeline.requests[0].width_px, pipeline.requests[0].height_px) == (128, 96)
@@ -514,7 +527,8 @@ async def test_what_a_job_costs_depends_on_its_steps_and_size(office) -> None:
             await it.dispatcher.admit(job)
         costs = [(await it.ledger.get(job.id)).job.cost for job in (small, usual, long, huge, wide)]
         gate.open()
-    assert costs == [1.0, 1.0, 1.5, 4.0, 2.0]
+    # Two steps are guided, which is four passes, and two more are for the prompt and decoding.
+    assert costs == [1.0, 1.0, pytest.approx(8 / 6), 4.0, 2.0]
 
 
 def test_job_ids_differ_and_are_safe_in_file_names() -> None:

@@ -49,16 +49,13 @@ def test_twice_the_weight_is_twice_the_share() -> None:
     assert taken == {"heavy": 20, "light": 10}
 
 
-def test_a_big_job_costs_its_person_the_next_turns() -> None:
+@pytest.mark.parametrize("known_later", [False, True])
+def test_a_big_job_costs_its_person_the_next_turns(*, known_later: bool) -> None:
     queue = FairQueue()
     for n in range(8):
-        queue.add(f"big{n}", guild=1, user=1, cost=4)
+        queue.add(f"big{n}", guild=1, user=1, cost=1 if known_later else 4)
         queue.add(f"small{n}", guild=1, user=2, cost=1)
-    assert drained(queue)[:10].count("big0") == 1
-    queue = FairQueue()
-    for n in range(8):
-        queue.add(f"big{n}", guild=1, user=1, cost=4)
-        queue.add(f"small{n}", guild=1, user=2, cost=1)
+        queue.set_cost(f"big{n}", 4)
     taken = Counter(job_id.rstrip("0123456789") for job_id in drained(queue)[:10])
     assert taken == {"small": 8, "big": 2}
 
@@ -102,7 +99,7 @@ def test_an_empty_line_gives_nothing() -> None:
 Step = tuple[str, int, int, float, float]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "take", "remove"]),
+        st.sampled_from(["add", "add", "add", "take", "remove", "cost"]),
         st.integers(1, 3),
         st.integers(1, 4),
         st.sampled_from([1.0, 1.5, 4.0]),
@@ -124,6 +121,8 @@ def test_whatever_happens_every_job_is_taken_once_as_foretold(steps: list[Step])
             first = next(iter(queue.places()))
             assert queue.take() == first
             waiting.remove(first)
+        elif waiting and what == "cost":
+            queue.set_cost(waiting[n % len(waiting)], cost)
         elif waiting:
             job_id = waiting.pop(n % len(waiting))
             assert queue.remove(job_id)

@@ -1,6 +1,9 @@
 """The line: places and times, right at any moment."""
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from bot.jobs import Line, Position
 from bot.playground.timers import ManualClock
@@ -35,6 +38,24 @@ async def test_the_time_is_as_it_was_measured_and_runs_down() -> None:
     assert line.position(jobs[2].id) == Position(1, 10.0)
     line.finish(drawn=False)  # a cancelled job tells nothing
     assert line.position(jobs[3].id) == Position(2, 20.0)
+
+
+async def test_more_work_takes_longer_however_little_it_costs_its_person() -> None:
+    clock = ManualClock()
+    line = Line(clock)
+    usual, quick, long = make_job(steps=10), make_job(steps=1), make_job(steps=50)
+    for job in (usual, quick, long):
+        line.add(job)
+    assert await line.take() == usual
+    line.begin(usual)
+    clock.advance(22)  # ten steps of two passes, and two
+    line.finish(drawn=True)
+    assert line.position(quick.id) == Position(1, pytest.approx(4))
+    assert line.position(long.id) == Position(2, pytest.approx(4 + 102))
+    doubled = replace(quick, request=replace(quick.request, height_px=128))
+    line.replace(doubled)
+    assert line.position(long.id) == Position(2, pytest.approx(8 + 102))
+    assert await line.take() == doubled
 
 
 async def test_everybody_moves_up_when_one_leaves_or_is_taken() -> None:
