@@ -5,6 +5,7 @@ python -m tests.bot.killing.rounds --rounds 500
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,7 @@ _REFUSED = "To ask again:"
 _JOB = re.compile(r"\bjob ([a-z2-7]{8})\b")
 _EDITS = ("/webhooks/*/*/messages/*", "/channels/*/messages/*")
 _SETTLE_S = 60.0
+_SAY_EVERY = 50
 
 
 @dataclass
@@ -116,8 +119,13 @@ class Crowd:
             self.promised.add(interaction.id)
 
 
-async def kill_rounds(rounds: int, folder: Path, seed: int) -> Tally:
-    """Kill the bot `rounds` times, let it come to rest, and look."""
+async def kill_rounds(
+    rounds: int, folder: Path, seed: int, on_kill: Callable[[int], None] = lambda _: None
+) -> Tally:
+    """Kill the bot `rounds` times, let it come to rest, and look.
+
+    on_kill  told after each how many there were
+    """
     chance = random.Random(seed)
     loopback = LoopbackDiscord(rate_limits=False)
     await loopback.start()
@@ -126,7 +134,7 @@ async def kill_rounds(rounds: int, folder: Path, seed: int) -> Tally:
     looking = asyncio.create_task(_look(loopback, shown))
     asking = asyncio.create_task(crowd.keep_asking())
     try:
-        for _ in range(rounds):
+        for kill in range(1, rounds + 1):
             process = await _start(loopback, folder)
             begin_s = time.monotonic()
             if chance.random() < 0.9:  # else somewhere between its start and its first word
@@ -142,6 +150,7 @@ async def kill_rounds(rounds: int, folder: Path, seed: int) -> Tally:
             process.send_signal(signal.SIGKILL)
             await process.wait()
             await loopback.wait_offline()
+            on_kill(kill)
         asking.cancel()
         loopback.faults.clear()
         process = await _start(loopback, folder)
@@ -246,8 +255,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
+    # A request that breaks off because the bot was killed is what is tested, and no error.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+    def on_kill(kills: int) -> None:
+        if kills % _SAY_EVERY == 0:
+            sys.stderr.write(f"killed {kills} times of {arguments.rounds}\n")
+
     with tempfile.TemporaryDirectory() as folder:
-        tally = asyncio.run(kill_rounds(arguments.rounds, Path(folder), arguments.seed))
+        tally = asyncio.run(kill_rounds(arguments.rounds, Path(folder), arguments.seed, on_kill))
     sys.stdout.write(f"seed {arguments.seed}: {tally}\n")
     if tally.lost or tally.twice or tally.unaccounted:
         sys.exit(f"{tally.lost} {tally.twice} {tally.unaccounted}")
