@@ -125,9 +125,10 @@ def cut(text: str, max_units: int) -> str:
 
 def _card(job: Job, status: str) -> str:
     request = job.request
+    steps = request.num_inference_steps
     settings = [
         f"Seed {request.seed}",
-        f"{request.num_inference_steps} steps",
+        "1 step" if steps == 1 else f"{steps} steps",
         f"guidance {request.guidance_scale:g}",
     ]
     if job.size_known:

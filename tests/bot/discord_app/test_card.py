@@ -47,6 +47,8 @@ def test_how_it_was_sampled_is_said_and_asked_for_again() -> None:
     assert again(sampled).endswith("sampler:DPM++ 2M spacing:Karras")
     assert "Euler" not in card.finished_card(plain)
     assert "sampler" not in again(plain)
+    single = replace(plain, request=replace(plain.request, num_inference_steps=1))
+    assert "· 1 step ·" in card.finished_card(single)
 
 
 def units(text: str) -> int:
