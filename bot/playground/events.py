@@ -23,7 +23,8 @@ class ChannelEvent:
     """One thing that happened in a channel.
 
     message     the message as its viewers see it; of a deleted one only the ids; of an interaction
-                (`interaction_create`, `interaction_failed`) its id, state, user and command
+                (`interaction_create`, `interaction_failed`) its id, state, user, command and,
+                for a press, the message pressed on
     viewer_id   the only person who sees it (an ephemeral message, one's own command), None: all
     """
 

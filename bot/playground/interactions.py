@@ -97,7 +97,7 @@ class Interaction:
             self._waiters.remove(waiter)
 
     def summary(self) -> Json:
-        """Who did what, and where it stands."""
+        """Who did what, on which message (None: a command), and where it stands."""
         return {
             "id": str(self.id),
             "type": self.kind,
@@ -105,6 +105,7 @@ class Interaction:
             "state": self.state,
             "user_id": str(self.user_id),
             "channel_id": str(self.channel_id),
+            "message_id": None if self.source is None else str(self.source.id),
         }
 
     def answer_with(self, original: Message) -> None:

@@ -16,7 +16,6 @@ let stream = null;
 let retry = 0;
 const views = new Map(); // message id -> MessageView
 const unanswered = new Map(); // interaction id -> list item
-const pressed = new Map(); // interaction id -> id of the message whose button was pressed
 const dismissed = new Set(); // ids of messages this person put away
 const names = new Map(); // ids of people and channels -> names
 const lightbox = new Lightbox();
@@ -91,11 +90,7 @@ const actions = {
   names,
   enlarge: (images, index) => lightbox.open(images, index),
   press: async (message, customId) => {
-    const { id, refusal = "" } = await post("press", {
-      message_id: message.id,
-      custom_id: customId,
-    });
-    if (id) pressed.set(id, message.id);
+    const { refusal = "" } = await post("press", { message_id: message.id, custom_id: customId });
     return refusal;
   },
   dismiss: (message) => {
@@ -171,9 +166,8 @@ function showSent(interaction) {
 }
 
 function showFailed(interaction) {
-  const view = views.get(pressed.get(interaction.id));
   if (interaction.type === COMMAND) showUnanswered(interaction, true);
-  else view?.fail();
+  else views.get(interaction.message_id)?.fail();
 }
 
 function answerTo({ id }) {

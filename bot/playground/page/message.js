@@ -149,7 +149,8 @@ export class MessageView {
       if (button.ariaDisabled) return;
       button.ariaDisabled = "true"; // a truly disabled one would lose the focus
       this.#say("");
-      this.#say(await this.#actions.press(message, item.custom_id));
+      const refusal = await this.#actions.press(message, item.custom_id);
+      if (refusal) this.#say(refusal); // "" must not wipe a failure that overtook it
       button.ariaDisabled = null;
     };
     const button = element(

@@ -246,3 +246,20 @@ async def test_buttons_are_pressed(page, channel):
         await page.get_by_role("button", name="Ignored").click()
     channel.clock.advance(3.1)
     await expect(page.locator(".failed")).to_have_text("The application did not respond")
+
+
+async def test_a_failure_that_overtakes_the_answer_to_its_press_stays(page, channel):
+    async def late(route):
+        answer = await route.fetch()
+        channel.clock.advance(3.1)
+        await expect(failure).to_have_text("The application did not respond")
+        await route.fulfill(response=answer)
+
+    failure = page.locator(".failed")
+    await channel.loopback.slash("say", {"text": "first"})
+    await page.route("**/page/api/press", late)
+    button = page.get_by_role("button", name="Ignored")
+    async with page.expect_response("**/page/api/press"):
+        await button.click()
+    await expect(button).not_to_have_attribute("aria-disabled", "true")
+    await expect(failure).to_have_text("The application did not respond")
