@@ -22,7 +22,9 @@ def backup(folder: Path, to: Path) -> str:
     if to.exists():
         raise OutputError(f"{to} is there already. Name a folder that is not.")
     if not (folder / FILE_NAME).exists():
-        raise LedgerError(f"There is nothing to copy: no bot has worked in the folder {folder}.")
+        raise LedgerError(
+            f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
+        )
     draft = to.with_name(f".{to.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:

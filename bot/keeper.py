@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from bot.backoff import Sleep
 from bot.errors import BotError, LedgerError
 from bot.jobs import Album, Ledger
-from bot.jobs.ledger import Order
+from bot.jobs.ledger import Answer, Order
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ async def keep_orders(ledger: Ledger, dispatcher: Obeys, *, sleep: Sleep = async
         try:
             for order in await ledger.orders():
                 answer = await _obey(order, dispatcher)
-                log.info("%s %s: %s", order.kind, order.job_id, answer)
+                log.info("%s %s: %s", order.kind, order.job_id, answer.sentence)
                 await ledger.settle(order.id, answer)
         except LedgerError as error:
             log.warning("no orders can be taken: %s", error)
@@ -65,14 +65,14 @@ async def keep_clean(
         await sleep(_FORGET_EVERY_S)
 
 
-async def _obey(order: Order, dispatcher: Obeys) -> str:
+async def _obey(order: Order, dispatcher: Obeys) -> Answer:
     try:
         if order.kind == "cancel":
             await dispatcher.cancel(order.job_id, _BY_OPERATOR)
-            return f"The job {order.job_id} is cancelled."
+            return Answer(f"The job {order.job_id} is cancelled.", done=True)
         new_id = await dispatcher.requeue(order.job_id)
     except LedgerError:
         raise
     except BotError as error:
-        return str(error)
-    return f"The job {order.job_id} is in line again as {new_id}."
+        return Answer(str(error), done=False)
+    return Answer(f"The job {order.job_id} is in line again as {new_id}.", done=True)

@@ -47,9 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def work(
     args: argparse.Namespace, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Do what was asked; returns False if nothing could be done yet. Raises BotError."""
+    """Do what was asked; returns False if it was refused or not done yet. Raises BotError."""
     if not (folder / FILE_NAME).exists():
-        raise LedgerError(f"There are no jobs on record: no bot has worked in the folder {folder}.")
+        raise LedgerError(
+            f"There are no jobs on record: no bot has worked in the folder {folder.resolve()}."
+        )
     if args.action in {"cancel", "requeue"}:
         return _order(args, folder, sleep)
     with closing(connect(folder / FILE_NAME)) as connection:
@@ -59,7 +61,9 @@ def work(
             _print_list(records, as_json=args.json)
         else:
             record = book.get(connection, args.job)
-            _print_job(record, book.history(connection, args.job), as_json=args.json)
+            again_as = book.repeated_as(connection, args.job)
+            history = book.history(connection, args.job)
+            _print_job(record, history, again_as, as_json=args.json)
     return True
 
 
@@ -80,8 +84,8 @@ def _order(args: argparse.Namespace, folder: Path, sleep: Callable[[float], None
                 _say("The bot has not answered; it does it as soon as it can.")
                 return False
             sleep(_LOOK_EVERY_S)
-    _say(answer)
-    return True
+    _say(answer.sentence)
+    return answer.done
 
 
 def _print_list(records: list[Record], *, as_json: bool) -> None:
@@ -102,13 +106,23 @@ def _print_list(records: list[Record], *, as_json: bool) -> None:
         )
 
 
-def _print_job(record: Record, history: list[tuple[float, str, str]], *, as_json: bool) -> None:
+def _print_job(
+    record: Record,
+    history: list[tuple[float, str, str]],
+    again_as: str | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         steps = [{"at": _at(at_s), "state": state, "reason": why} for at_s, state, why in history]
-        _say(json.dumps({**_as_json(record), "history": steps}))
+        _say(json.dumps({**_as_json(record), "again_as": again_as, "history": steps}))
         return
     job, request = record.job, record.job.request
     _say(f"Job {job.id}, {record.state}" + ("" if record.attempt < 2 else ", second try"))  # noqa: PLR2004 - the second
+    if job.again_of is not None:
+        _say(f"It is the job {job.again_of} again.")
+    if again_as is not None:
+        _say(f"It was asked for again as {again_as}.")
     _say(f"Asked by {job.user_name} ({job.user_id}) in server {job.guild_id}, ", end="")
     _say(f"channel {job.channel_id}, message {job.message_id}")
     _say(f"Prompt: {request.prompt}")
@@ -139,6 +153,7 @@ def _as_json(record: Record) -> dict[str, object]:
         "channel_id": job.channel_id,
         "message_id": job.message_id,
         "asked_at": _at(job.asked_at_s),
+        "again_of": job.again_of,
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
         "seed": request.seed,

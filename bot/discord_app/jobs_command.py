@@ -117,6 +117,8 @@ class JobsCommand:
         lines = [
             card.list_line(record, self._line.position(record.job.id), now_s) for record in records
         ]
+        if len(records) == _LISTED:  # there may be more
+            lines.insert(0, f"Your latest {_LISTED}, the newest first:")
         return card.cut("\n".join(lines), card.MAX_MESSAGE_UNITS)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, UnknownJobError
 from bot.jobs.job import FINAL, MAX_ATTEMPTS, MOVES, REFUNDED, Job, Record, State, StoredImage
-from bot.jobs.ledger import Limits, Order, OrderKind
+from bot.jobs.ledger import Answer, Limits, Order, OrderKind
 from sdxl_engine import ImageRequest
 
 _MINUTE_S: Final = 60.0
@@ -35,7 +35,16 @@ def accept(connection: sqlite3.Connection, job: Job, limits: Limits) -> None:
 
 
 def insert(connection: sqlite3.Connection, job: Job) -> None:
-    """Write a new job down, whatever the limits."""
+    """Write a new job down, whatever the limits.
+
+    Raises IllegalMoveError if it repeats a job that was repeated before.
+    """
+    known = None if job.again_of is None else repeated_as(connection, job.again_of)
+    if known is not None:
+        raise IllegalMoveError(
+            f"The job {job.again_of} was asked for again before, as {known}. If that one ended "
+            "without pictures too, ask for it again."
+        )
     connection.execute(
         "INSERT INTO users VALUES (:id, :name, :at_s, :at_s) "
         "ON CONFLICT (id) DO UPDATE SET name = :name, last_at_s = :at_s",
@@ -43,8 +52,8 @@ def insert(connection: sqlite3.Connection, job: Job) -> None:
     )
     number = connection.execute(
         "INSERT INTO jobs (id, state, user_id, guild_id, channel_id, message_id, token, "
-        "interaction_id, attachment_limit_bytes, weight, cost, request, size_known, asked_at_s) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "interaction_id, attachment_limit_bytes, weight, cost, request, size_known, asked_at_s, "
+        "again_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job.id,
             State.QUEUED,
@@ -60,6 +69,7 @@ def insert(connection: sqlite3.Connection, job: Job) -> None:
             json.dumps(asdict(job.request)),
             job.size_known,
             job.asked_at_s,
+            job.again_of,
         ),
     ).lastrowid
     assert number is not None  # noqa: S101 - an insert has one
@@ -177,6 +187,12 @@ def history(connection: sqlite3.Connection, job_id: str) -> list[tuple[float, st
     return rows
 
 
+def repeated_as(connection: sqlite3.Connection, job_id: str) -> str | None:
+    """The id of the job that asks for this one again; None: nobody did."""
+    row = connection.execute("SELECT id FROM jobs WHERE again_of = ?", (job_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def counts(connection: sqlite3.Connection) -> dict[State, int]:
     """How many jobs there are of each state."""
     found = dict(connection.execute("SELECT state, jobs FROM counts").fetchall())
@@ -201,15 +217,20 @@ def orders(connection: sqlite3.Connection) -> list[Order]:
     return [Order(*row) for row in rows]
 
 
-def answer(connection: sqlite3.Connection, order_id: int) -> str | None:
+def answer(connection: sqlite3.Connection, order_id: int) -> Answer | None:
     """What came of an order; None: nothing yet."""
-    (said,) = connection.execute("SELECT answer FROM orders WHERE id = ?", (order_id,)).fetchone()
-    return None if said is None else str(said)
+    sentence, done = connection.execute(
+        "SELECT answer, done FROM orders WHERE id = ?", (order_id,)
+    ).fetchone()
+    return None if sentence is None else Answer(sentence, bool(done))
 
 
-def settle(connection: sqlite3.Connection, order_id: int, said: str) -> None:
+def settle(connection: sqlite3.Connection, order_id: int, answer: Answer) -> None:
     """Answer an order."""
-    connection.execute("UPDATE orders SET answer = ? WHERE id = ?", (said, order_id))
+    connection.execute(
+        "UPDATE orders SET answer = ?, done = ? WHERE id = ?",
+        (answer.sentence, answer.done, order_id),
+    )
 
 
 def outdated(connection: sqlite3.Connection, before_s: float) -> list[str]:
@@ -290,7 +311,7 @@ def _note(
 _COLUMNS: Final = (
     "jobs.id, state, attempt, user_id, users.name, guild_id, channel_id, message_id, token, "
     "interaction_id, attachment_limit_bytes, weight, cost, request, size_known, reason, told, "
-    "asked_at_s, started_at_s, drawn_at_s, ended_at_s, number"
+    "asked_at_s, started_at_s, drawn_at_s, ended_at_s, again_of, number"
 )
 
 

@@ -202,7 +202,7 @@ class Dispatcher:
         record = await self._ledger.get(job_id)
         if record.state not in FINAL - {State.DELIVERED} or not record.told:
             raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
-        job = replace(record.job, id=new_job_id(), interaction_id=None)
+        job = replace(record.job, id=new_job_id(), interaction_id=None, again_of=job_id)
         await self._ledger.insert(job)
         with in_job(job.id):
             log.info("asked for again, after %s", job_id)

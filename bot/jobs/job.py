@@ -68,6 +68,7 @@ class Job:
     weight                  of its user's roles: twice the weight, twice the share
     cost                    what it takes of its user's share, in typical jobs; see `cost_of`
     asked_at_s              when, in seconds since 1970
+    again_of                the job that an operator asked for again with this one
     """
 
     id: str
@@ -84,6 +85,7 @@ class Job:
     weight: float
     cost: float
     asked_at_s: float
+    again_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,15 +36,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What an operator wants done to a job, written down for the bot that owns the ledger.
-
-    answer  what came of it, in a sentence; None: not yet
-    """
+    """What an operator wants done to a job, written down for the bot that owns the ledger."""
 
     id: int
     job_id: str
     kind: OrderKind
-    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an order, in a sentence; `done` is False where it was refused."""
+
+    sentence: str
+    done: bool
 
 
 class Ledger(Protocol):
@@ -57,7 +61,10 @@ class Ledger(Protocol):
         """
 
     async def insert(self, job: Job) -> None:
-        """Take a job in that an operator asks for, whatever the limits."""
+        """Take a job in that an operator asks for, whatever the limits.
+
+        Raises IllegalMoveError if it repeats one that was repeated before.
+        """
 
     async def move(
         self,
@@ -110,7 +117,7 @@ class Ledger(Protocol):
     async def orders(self) -> list[Order]:
         """What operators want and nobody has done yet."""
 
-    async def settle(self, order_id: int, answer: str) -> None:
+    async def settle(self, order_id: int, answer: Answer) -> None:
         """Answer an order."""
 
     async def outdated(self, before_s: float) -> list[str]:

@@ -90,4 +90,9 @@ MIGRATIONS: Final = (
         UPDATE counts SET jobs = jobs - 1 WHERE state = old.state;
     END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN again_of TEXT;  -- the id of the job that it repeats
+    CREATE UNIQUE INDEX repeated_jobs ON jobs (again_of);
+    ALTER TABLE orders ADD COLUMN done INTEGER;  -- 0: it was refused; NULL: not answered yet
+    """,
 )

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from bot.errors import LedgerError
 from bot.jobs import book
 from bot.jobs.job import Job, Record, State, StoredImage
-from bot.jobs.ledger import Limits, Order
+from bot.jobs.ledger import Answer, Limits, Order
 from bot.jobs.schema import MIGRATIONS
 from bot.jobs.wait import wait_for
 from bot.jobs.write_thread import WriteThread
@@ -217,7 +217,7 @@ class SqliteLedger:
         """See `Ledger.orders`."""
         return await self.read(book.orders)
 
-    async def settle(self, order_id: int, answer: str) -> None:
+    async def settle(self, order_id: int, answer: Answer) -> None:
         """See `Ledger.settle`."""
         await self.write(lambda connection: book.settle(connection, order_id, answer))
 

@@ -160,6 +160,16 @@ async def test_the_list_shows_ones_own_jobs(loopback: LoopbackDiscord, run_bot: 
         await second.until(has_pictures)
 
 
+async def test_a_list_that_may_go_on_says_so(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot(lambda: FakePipeline(SIZES)):
+        for n in range(9):
+            await (await ask(loopback, f"picture {n}")).until(has_pictures)
+            listing = await loopback.slash("jobs", {}, user_id=BEN)
+            message = await listing.until(says(f"picture {n}"))
+            assert ("Your latest 8, the newest first:" in message["content"]) == (n >= 7)
+        assert "picture 0" not in message["content"]
+
+
 async def test_the_wait_is_foretold_once_it_was_measured(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
@@ -308,7 +318,7 @@ async def test_orders_of_an_operator_are_carried_out(
         assert await _operate(folder, "cancel", job_id)
         await interaction.until(says("Cancelled by the bot's owner."))
         assert f"The job {job_id} is cancelled." in capsys.readouterr().out
-        assert await _operate(folder, "cancel", job_id)
+        assert not await _operate(folder, "cancel", job_id)
         assert "it cannot become cancelled" in capsys.readouterr().out
         await told(bot)
         gate.open()
@@ -316,6 +326,8 @@ async def test_orders_of_an_operator_are_carried_out(
         assert f"The job {job_id} is in line again as" in capsys.readouterr().out
         message = await interaction.until(has_pictures)
         assert job_id not in message["attachments"][0]["filename"]
+        assert not await _operate(folder, "requeue", job_id)
+        assert f"The job {job_id} was asked for again before" in capsys.readouterr().out
 
 
 async def _operate(folder: Path, *argv: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from bot.errors import IllegalMoveError
 from bot.jobs import Album, Limits, State, book
+from bot.jobs.ledger import Answer
 from bot.jobs.sqlite_ledger import SqliteLedger
 from bot.keeper import keep_clean, keep_orders
 from tests.bot.jobs.jobs import NOON_S, make_job
@@ -113,9 +114,9 @@ async def test_orders_are_carried_out_once_and_answered(ledger: SqliteLedger) ->
         for order_id in ids
     ]
     assert answers == [
-        f"The job {job.id} is cancelled.",
-        "It is cancelled already.",
-        f"The job {job.id} is in line again as newnewne.",
+        Answer(f"The job {job.id} is cancelled.", done=True),
+        Answer("It is cancelled already.", done=False),
+        Answer(f"The job {job.id} is in line again as newnewne.", done=True),
     ]
     assert boss.done == [job.id]
     assert await ledger.orders() == []

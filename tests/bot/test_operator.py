@@ -80,6 +80,18 @@ def test_show_tells_all_and_no_token(jobs: list[str], capsys: Capture) -> None:
     assert [step["state"] for step in json.loads(out)["history"]] == ["queued"]
 
 
+def test_show_tells_what_was_asked_for_again(jobs: list[str], capsys: Capture) -> None:
+    with closing(connect(Path("data") / FILE_NAME, writes=True)) as connection:
+        book.insert(connection, make_job("again", again_of=jobs[1]))
+        again = book.find(connection, limit=1)[0].job.id
+    assert main(["jobs", "show", jobs[1]]) == 0
+    assert f"It was asked for again as {again}." in capsys.readouterr().out
+    assert main(["jobs", "show", again]) == 0
+    assert f"It is the job {jobs[1]} again." in capsys.readouterr().out
+    assert main(["jobs", "show", jobs[1], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["again_as"] == again
+
+
 def test_an_unknown_job_is_a_sentence(jobs: list[str], capsys: Capture) -> None:
     for action in ("show", "cancel", "requeue"):
         assert main(["jobs", action, "aaaaaaaa"]) == 1

@@ -19,6 +19,7 @@ def make_job(
     weight: float = 1.0,
     cost: float = 1.0,
     asked_at_s: float = NOON_S,
+    again_of: str | None = None,
 ) -> Job:
     return Job(
         id=new_job_id(),
@@ -35,4 +36,5 @@ def make_job(
         weight=weight,
         cost=cost,
         asked_at_s=asked_at_s,
+        again_of=again_of,
     )

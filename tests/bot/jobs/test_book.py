@@ -28,6 +28,7 @@ from bot.errors import (
 )
 from bot.jobs import Limits, State, StoredImage, book
 from bot.jobs.job import FINAL, MAX_ATTEMPTS, MOVES, REFUNDED
+from bot.jobs.schema import MIGRATIONS
 from bot.jobs.sqlite_ledger import FILE_NAME, connect, migrate
 from sdxl_engine import ImageRequest
 from tests.bot.jobs.jobs import NOON_S, make_job
@@ -273,6 +274,32 @@ def test_a_file_of_a_newer_bot_is_not_touched(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(LedgerError, match="its form is number 99"):
         connect(path, makes=True)
+
+
+def test_an_older_file_is_brought_to_the_newest_form(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+        old.execute("INSERT INTO orders (job_id, kind, at_s) VALUES ('x', 'cancel', 0)")
+    with pytest.raises(LedgerError, match="its form is number 1"):
+        connect(path)
+    with closing(connect(path, makes=True)) as connection:
+        (order,) = book.orders(connection)
+        assert book.answer(connection, order.id) is None
+        book.accept(connection, make_job(), NO_LIMITS)
+
+
+def test_a_job_is_repeated_once(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    assert book.repeated_as(ledger, job.id) is None
+    again = make_job(again_of=job.id)
+    book.insert(ledger, again)
+    assert book.repeated_as(ledger, job.id) == again.id
+    assert book.get(ledger, again.id).job == again
+    with pytest.raises(IllegalMoveError, match=f"again before, as {again.id}"):
+        book.insert(ledger, make_job(again_of=job.id))
+    book.insert(ledger, make_job(again_of=again.id))
 
 
 def test_what_is_no_ledger_is_a_sentence(tmp_path: Path) -> None:

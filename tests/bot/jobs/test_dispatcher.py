@@ -380,10 +380,12 @@ async def test_an_ended_job_can_be_asked_for_again(office) -> None:
         new_id = await it.dispatcher.requeue(job.id)
         await it.desk.until(lambda: new_id in it.desk.delivered)
         again = await it.ledger.get(new_id)
-        assert again.job.request == job.request
+        assert (again.job.request, again.job.again_of) == (job.request, job.id)
         assert await it.state(job) is State.FAILED
         with pytest.raises(IllegalMoveError, match="needs no second try"):
             await it.dispatcher.requeue(new_id)
+        with pytest.raises(IllegalMoveError, match=f"again before, as {new_id}"):
+            await it.dispatcher.requeue(job.id)
 
 
 async def test_drain_finishes_what_runs_and_keeps_what_waits(office) -> None:
