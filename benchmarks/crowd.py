@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.config import (
+from bot.app import Service
+from bot.config.reading import (
     Config,
     DiscordConfig,
     EngineConfig,
@@ -28,12 +29,13 @@ from bot.config import (
     LimitsConfig,
     Secret,
 )
-from bot.discord_app.sync import CommandRecord
-from bot.jobs import Job, Limits, Line, State, new_job_id
-from bot.jobs.sqlite_ledger import SqliteLedger
-from bot.playground.loopback import DEFAULT_TOKEN, LoopbackDiscord
-from bot.service import Service
+from bot.core.job import Job, State, new_job_id
+from bot.core.ports.ledger import Limits
+from bot.core.queue.waiting import Line
+from bot.homes.discord.sync import CommandRecord
+from bot.ledgers.sqlite.ledger import SqliteLedger
 from sdxl_engine import ImageRequest, Progress
+from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 
 LAG_NAP_S = 0.005
 PER_SIZE = 300

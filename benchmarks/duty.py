@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.config import Config, HealthConfig, LimitsConfig, Secret
-from bot.discord_app.card import FAILURE_MARK, is_preview
-from bot.discord_app.sync import CommandRecord
-from bot.jobs import wait_for
-from bot.playground.loopback import LoopbackDiscord
-from bot.service import Service
+from bot.app import Service
+from bot.config.reading import Config, HealthConfig, LimitsConfig, Secret
+from bot.homes.discord.render import FAILURE_MARK, is_preview
+from bot.homes.discord.sync import CommandRecord
+from bot.shared.futures import wait_for
 from sdxl_engine import ImageRequest, Images, Progress, SdxlPipeline
+from standins.discord.loopback import LoopbackDiscord
 
 LAG_NAP_S = 0.01
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import mean
 
-from bot.jobs.fair_queue import FairQueue
+from bot.core.queue.fairness import FairQueue
 
 SECONDS_A_JOB = 10.0
 HOG = 0

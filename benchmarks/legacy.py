@@ -37,7 +37,7 @@ from transformers import (
     FlaxCLIPTextModelWithProjection,
 )
 
-from sdxl_engine.forecast import STEPS, Chip, Forecast, devices_of, price
+from sdxl_engine.forecast.tpu import STEPS, Chip, Forecast, devices_of, price
 
 CONFIG: Final = ROOT / "sdxl_engine" / "sdxl_base"
 SIDE_PX: Final = 1024

@@ -110,8 +110,8 @@ def _engine(side: int, turn: Turn, *, cuda: bool) -> list[float]:
     import jax.numpy as jnp  # noqa: PLC0415
     from flax import nnx  # noqa: PLC0415
 
-    from sdxl_engine.models.config import UNetConfig  # noqa: PLC0415
-    from sdxl_engine.models.json_reader import read_json  # noqa: PLC0415
+    from sdxl_engine.checkpoint.config import UNetConfig  # noqa: PLC0415
+    from sdxl_engine.checkpoint.json_reader import read_json  # noqa: PLC0415
     from sdxl_engine.models.layers import Target  # noqa: PLC0415
     from sdxl_engine.models.unet import UNet  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ def main() -> int:
     # exception wherever it stands, is swallowed by jax's callbacks, or tears the runtime down under
     # a compilation. Commands that have something to finish set handlers of their own.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from bot import cli  # noqa: PLC0415 - after the line above, for it takes its time
+    from bot.cli import main as cli  # noqa: PLC0415 - after the line above, for it takes its time
 
     return cli.main()
 

@@ -30,7 +30,7 @@ from PIL import Image
 
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.pipeline import SdxlPipeline
-from sdxl_engine.programs import Weights
+from sdxl_engine.programs.compiler import Weights
 from sdxl_engine.request import MAX_IMAGES, ImageRequest
 
 _SCHEDULER: Final = "scheduler"

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sdxl_engine import samplers
-from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model, load_part, part_files
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.load import WEIGHT_STEMS, find_model, load_part, part_files
 from sdxl_engine.errors import DrawError, InvalidRequestError
-from sdxl_engine.models.config import SdxlConfig
 from sdxl_engine.models.layers import Target
-from sdxl_engine.preview import preview_factors
-from sdxl_engine.programs import (
+from sdxl_engine.programs.compiler import (
     Compiler,
     Guidance,
     Networks,
@@ -26,6 +25,7 @@ from sdxl_engine.programs import (
     Weights,
     replicated,
 )
+from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import GeneratedImage, ImageRequest, Images, Progress, format_size
 from sdxl_engine.tokenizer import PromptTokenizer
 

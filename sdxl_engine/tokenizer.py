@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sdxl_engine.checkpoint.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
-from sdxl_engine.models.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
 

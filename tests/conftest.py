@@ -7,7 +7,7 @@ import jax
 import pytest
 from judge import Judge
 
-from sdxl_engine.program_cache import use_program_cache
+from sdxl_engine.programs.cache import use_program_cache
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,8 +5,11 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from bot.discord_app.message import Face
-from bot.jobs import Job, LendPictures, Picture, Stage
+from bot.core.job import Job
+from bot.core.stage import Stage
+from bot.core.worker import LendPictures
+from bot.gallery.disk import Picture
+from bot.homes.discord.message import Face
 from sdxl_engine import (
     GeneratedImage,
     ImageRequest,

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.bot.playground.browser import imagine, opened, running_browser
+from tests.standins.discord.browser import imagine, opened, running_browser
 
 PICTURE = Path(__file__).parent.parent / "docs" / "playground.png"
 SIZE_PX = (1200, 820)

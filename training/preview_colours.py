@@ -18,10 +18,10 @@ import numpy as np
 from flax import nnx
 from world import draw_scene, random_scene
 
-from sdxl_engine.checkpoint import find_model, load_part
-from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.load import find_model, load_part
 from sdxl_engine.models.vae import Autoencoder
-from sdxl_engine.preview import PREVIEW_FILE
+from sdxl_engine.programs.preview import PREVIEW_FILE
 
 _SCENES: Final = 300
 _DIGITS: Final = 4  # of a colour in -1..1, of which 8 bits will be shown

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sdxl_engine.checkpoint.config import LEGACY_EOS, TextEncoderConfig
 from sdxl_engine.models.attention import attention
-from sdxl_engine.models.config import LEGACY_EOS, TextEncoderConfig
 from sdxl_engine.models.layers import (
     PLAIN,
     Embed,

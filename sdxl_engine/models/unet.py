@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sdxl_engine.checkpoint.config import UNetConfig
 from sdxl_engine.models.attention import cross_attention, self_attention
-from sdxl_engine.models.config import UNetConfig
 from sdxl_engine.models.layers import (
     PLAIN,
     Conv,

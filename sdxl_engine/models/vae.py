@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sdxl_engine.checkpoint.config import VaeConfig
 from sdxl_engine.models.attention import self_attention
-from sdxl_engine.models.config import VaeConfig
 from sdxl_engine.models.layers import (
     PLAIN,
     Conv,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import (
+from bot.app import Service
+from bot.config.reading import (
     Config,
     DiscordConfig,
     EngineConfig,
@@ -17,12 +18,11 @@ from bot.config import (
     LimitsConfig,
     Secret,
 )
-from bot.discord_app.pace import MakeThrottle
-from bot.discord_app.sync import CommandRecord
-from bot.playground.loopback import LoopbackDiscord
-from bot.playground.timers import ManualClock
-from bot.service import Service
+from bot.homes.cards.pace import MakeThrottle
+from bot.homes.discord.sync import CommandRecord
 from sdxl_engine import Pipeline
+from standins.base.timers import ManualClock
+from standins.discord.loopback import LoopbackDiscord
 from tests.fakes import FakePipeline
 
 SIZES = ((64, 64), (128, 64))

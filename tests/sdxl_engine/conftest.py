@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from sdxl_engine import SdxlPipeline
-from sdxl_engine.models.config import SdxlConfig
+from sdxl_engine.checkpoint.config import SdxlConfig
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
 GOLDENS = Path(__file__).parents[1] / "goldens"

@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 from jax.experimental.pallas import tpu as pltpu
 
-from sdxl_engine.checkpoint import expected_parameters, load_part, sdxl_base
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.load import expected_parameters, load_part, sdxl_base
 from sdxl_engine.models.attention import attention, cross_attention, self_attention
 from sdxl_engine.models.clip import TextEncoder
-from sdxl_engine.models.config import SdxlConfig
 from sdxl_engine.models.convolution import (
     _blocks,
     doubled_convolution,
@@ -30,7 +30,7 @@ from sdxl_engine.models.layers import (
 )
 from sdxl_engine.models.unet import UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
-from sdxl_engine.programs import Networks
+from sdxl_engine.programs.compiler import Networks
 from tests.sdxl_engine.conftest import Array, Golden, assert_within
 
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides

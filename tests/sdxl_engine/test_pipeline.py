@@ -8,7 +8,7 @@ import pytest
 
 from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeline
 from sdxl_engine.pipeline import _segments
-from sdxl_engine.preview import preview_factors
+from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
     MAX_INFERENCE_STEPS,
     MAX_SEED,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from asyncio_throttle.throttler import Throttler
 
-from bot import log as logs
-from bot.config import (
+from bot.app import Service
+from bot.config.reading import (
     Config,
     DiscordConfig,
     EngineConfig,
@@ -23,8 +23,8 @@ from bot.config import (
     LogConfig,
     Secret,
 )
-from bot.discord_app.sync import CommandRecord
-from bot.service import Service
+from bot.homes.discord.sync import CommandRecord
+from bot.operations import log as logs
 from sdxl_engine import ImageRequest, Progress
 from tests.fakes import FakePipeline
 

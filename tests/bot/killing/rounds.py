@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.discord_app.card import FAILURE_MARK, is_preview
-from bot.jobs.job import FINAL
-from bot.jobs.sqlite_ledger import FILE_NAME, connect
-from bot.playground.errors import CommandRefused, InteractionFailed
-from bot.playground.faults import Fault
-from bot.playground.interactions import Interaction
-from bot.playground.loopback import LoopbackDiscord
+from bot.core.job import FINAL
+from bot.homes.discord.render import FAILURE_MARK, is_preview
+from bot.ledgers.sqlite.ledger import FILE_NAME, connect
+from standins.base.faults import Fault
+from standins.discord.errors import CommandRefused, InteractionFailed
+from standins.discord.interactions import Interaction
+from standins.discord.loopback import LoopbackDiscord
 
 Message = dict[str, Any]
 

@@ -1,0 +1,279 @@
+"""`imagine doctor`: what is right and what is wrong here, each line with its mend."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import aiohttp
+
+from bot.config.reading import TOKEN_VARIABLE, Config, format_sizes, load_config
+from bot.errors import ConfigError
+from bot.homes.discord.connection import reach_failure
+from sdxl_engine import format_size
+
+Level = Literal["ok", "warn", "FAIL"]
+
+_PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
+_PROBE_TIMEOUT_S: Final = 180
+_ONLINE_TIMEOUT_S: Final = 10
+_LOADING_FACTOR: Final = 1.3  # the most memory that loading takes, in checkpoints
+_MIN_DISK_BYTES: Final = 2**30
+_TOKEN_SHAPE: Final = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
+_REAL_API: Final = "https://discord.com/api/v10"
+
+# In processes of their own: a runtime that crashes or hangs is one line and not the end.
+_JAX_PROBE: Final = """
+import json, jax
+devices = jax.devices()
+print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform]))
+"""
+_MODEL_PROBE: Final = """
+import json, sys
+from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model, part_files
+from sdxl_engine.errors import EngineError
+from sdxl_engine.models.config import SdxlConfig
+try:
+    folder = find_model(sys.argv[1], revision=sys.argv[2] or None)
+    config = SdxlConfig.load(folder)
+    sizes = [path.stat().st_size for part in WEIGHT_STEMS
+             for path in part_files(folder, part, half=False)]
+    print(json.dumps({"bytes": sum(sizes), "files": len(sizes), "size": config.native_size}))
+except EngineError as error:
+    print(json.dumps({"error": str(error)}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line.
+
+    what  is so
+    mend  what to do about it, "" where nothing need be done
+    """
+
+    level: Level
+    what: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What to look at.
+
+    config_path  as --config
+    environ      usually os.environ
+    online       ask Discord too
+    as_json      one JSON object instead of lines
+    """
+
+    config_path: Path | None
+    environ: Mapping[str, str]
+    online: bool
+    as_json: bool
+
+
+def examine(examination: Examination) -> bool:
+    """Print every finding as it is made; returns whether nothing FAILs."""
+    findings = []
+    for finding in _findings(examination):
+        findings.append(finding)
+        if not examination.as_json:
+            mend = f" {finding.mend}" if finding.mend else ""
+            sys.stdout.write(f"{finding.level:<5} {finding.what}{mend}\n")
+            sys.stdout.flush()
+    healthy = all(finding.level != "FAIL" for finding in findings)
+    if examination.as_json:
+        report = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
+        sys.stdout.write(json.dumps(report) + "\n")
+    return healthy
+
+
+def _findings(examination: Examination) -> Iterator[Finding]:
+    yield _python()
+    yield from _packages()
+    yield _jax(examination.environ)
+    try:
+        config = load_config(examination.config_path, examination.environ)
+    except ConfigError as error:
+        yield Finding("FAIL", str(error))
+        config = Config()
+    else:
+        yield Finding("ok", "The configuration is valid.")
+    yield from _model(config, examination.environ)
+    yield _storage(config.storage.folder)
+    yield _disk(config.storage.folder)
+    yield _token(examination.environ.get(TOKEN_VARIABLE, "").strip())
+    yield _port(config.playground.port)
+    if examination.online:
+        yield asyncio.run(_discord(config.discord.api_url or _REAL_API, examination.environ))
+
+
+def _python() -> Finding:
+    return Finding("ok", f"Python {sys.version.split()[0]} at {sys.executable}.")
+
+
+def _packages() -> Iterator[Finding]:
+    for name in _PACKAGES:
+        try:
+            yield Finding("ok", f"{name} {version(name)}.")
+        except PackageNotFoundError:
+            yield Finding("FAIL", f"{name} is not installed.", "Run `make setup`.")
+
+
+def _jax(environ: Mapping[str, str]) -> Finding:
+    probed = _probe(_JAX_PROBE, [], environ)
+    if isinstance(probed, str):
+        return Finding(
+            "FAIL",
+            f"jax does not start: {probed}.",
+            "Run `make setup`, with ACCELERATOR=tpu or cuda.",
+        )
+    count, kind, platform = probed
+    found = f"jax sees {count} x {kind}."
+    if platform == "cpu":
+        mend = "For a TPU or GPU run `make setup ACCELERATOR=tpu` (or cuda)."
+        return Finding("warn", f"{found} A full-size model takes minutes a picture there.", mend)
+    return Finding("ok", found)
+
+
+def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    engine = config.engine
+    # Offline: looking must not fetch gigabytes.
+    probed = _probe(
+        _MODEL_PROBE, [engine.model, engine.revision], {**environ, "HF_HUB_OFFLINE": "1"}
+    )
+    if isinstance(probed, str):
+        yield Finding("FAIL", f"The model {engine.model} cannot be examined: {probed}.")
+        return
+    if "error" in probed:
+        is_repository = "/" in engine.model and not Path(engine.model).is_absolute()
+        yield Finding(
+            "warn" if is_repository else "FAIL",
+            probed["error"],
+            "It will be fetched at the first start." if is_repository else "",
+        )
+        return
+    own = tuple(probed["size"])
+    sizes = engine.sizes or (own,)
+    yield Finding(
+        "ok",
+        f"Model {engine.model}: {probed['files']} weight files, {_amount(probed['bytes'])}, made "
+        f"for {format_size(*own)}; {format_sizes(sizes)} will be offered.",
+    )
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    room = f"This machine has {_amount(memory_bytes)} of memory."
+    if memory_bytes < _LOADING_FACTOR * probed["bytes"]:
+        yield Finding("warn", room, "Loading this model may need more: take a larger machine.")
+    else:
+        yield Finding("ok", room)
+
+
+def _storage(folder: Path) -> Finding:
+    # Where it will be made; a check leaves nothing behind.
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        return Finding(
+            "FAIL",
+            f"The storage folder {folder} cannot be written ({error.strerror}).",
+            "Set [storage] folder to one that can.",
+        )
+    return Finding("ok", f"The storage folder {folder} can be written.")
+
+
+def _disk(folder: Path) -> Finding:
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if free < _MIN_DISK_BYTES:
+        return Finding("warn", f"Only {_amount(free)} of disk are free.", "Make room.")
+    return Finding("ok", f"{_amount(free)} of disk are free.")
+
+
+def _token(token: str) -> Finding:
+    if not token:
+        return Finding(
+            "warn",
+            f"{TOKEN_VARIABLE} is not set.",
+            "`imagine serve` needs it; `imagine playground` and `imagine draw` do not.",
+        )
+    if not _TOKEN_SHAPE.fullmatch(token):
+        return Finding(
+            "warn",
+            f"{TOKEN_VARIABLE} does not look like a bot token (three parts with dots).",
+            "Copy it anew from the developer portal, without the word Bot.",
+        )
+    return Finding("ok", f"{TOKEN_VARIABLE} is set.")
+
+
+def _port(port: int) -> Finding:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    except OSError as error:
+        return Finding(
+            "warn",
+            f"The playground's port {port} cannot be used ({os.strerror(error.errno or 0)}).",
+            "Stop what uses it, or set [playground] port to another, or to 0 for any.",
+        )
+    return Finding("ok", f"The playground's port {port} is free.")
+
+
+async def _discord(api_url: str, environ: Mapping[str, str]) -> Finding:
+    token = environ.get(TOKEN_VARIABLE, "").strip()
+    url = f"{api_url}/users/@me" if token else f"{api_url}/gateway"
+    headers = {"Authorization": f"Bot {token}"} if token else {}
+    timeout = aiohttp.ClientTimeout(total=_ONLINE_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, headers=headers) as response,
+        ):
+            status = response.status
+    except (aiohttp.ClientError, OSError) as error:
+        what = f"Discord cannot be reached ({reach_failure(error)})."
+        return Finding("FAIL", what, "Check the network and [discord] api_url.")
+    if status == 401:  # noqa: PLR2004 - Unauthorized
+        return Finding("FAIL", "Discord does not accept the token.", "Copy it anew.")
+    if status != 200:  # noqa: PLR2004 - OK
+        return Finding("FAIL", f"Discord answers with status {status}.", "Try again later.")
+    return Finding("ok", "Discord answers" + (" and accepts the token." if token else "."))
+
+
+def _probe(script: str, arguments: list[str], environ: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+    """What the script printed, read as JSON; a text if it did not end well."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own script
+            [sys.executable, "-c", script, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_TIMEOUT_S,
+            env=dict(environ),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer in {_PROBE_TIMEOUT_S} s"
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        return lines[-1] if lines else f"it ended with code {done.returncode}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _amount(size_bytes: float) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if size_bytes < 1000:  # noqa: PLR2004 - as drives and chips are sold
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"

@@ -1,0 +1,173 @@
+"""`imagine jobs`: what an operator sees of the jobs on record, and does to them.
+
+Looking reads the ledger's file. To cancel a job or ask for it again is an order: a row that the
+running bot carries out within a second, or the next one when it starts.
+"""
+
+import argparse
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bot.core.job import Record, State
+from bot.errors import LedgerError
+from bot.ledgers import book
+from bot.ledgers.sqlite.ledger import FILE_NAME, connect, is_in_use
+from sdxl_engine import format_size
+
+_PATIENCE_S: Final = 10.0
+_LOOK_EVERY_S: Final = 0.1
+_PROMPT_CHARS: Final = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what `work` understands."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the latest jobs, the newest first")
+    listing.add_argument("--state", choices=[state.value for state in State])
+    listing.add_argument("--user", type=int, metavar="ID", help="of one person")
+    listing.add_argument("--limit", type=int, default=20, metavar="N", help="default: 20")
+    listing.add_argument("--json", action="store_true", help="print one JSON list")
+    for name, about in (
+        ("show", "all there is on record of one job"),
+        ("cancel", "stop a job that waits or is drawn"),
+        ("requeue", "ask again for a job that ended without pictures"),
+    ):
+        action = actions.add_parser(name, help=about)
+        action.add_argument("job", metavar="JOB", help="its eight letters and digits")
+        if name == "show":
+            action.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def work(
+    args: argparse.Namespace, folder: Path, *, sleep: Callable[[float], None] = time.sleep
+) -> bool:
+    """Do what was asked; returns False if it was refused or not done yet. Raises BotError."""
+    if not (folder / FILE_NAME).exists():
+        raise LedgerError(
+            f"There are no jobs on record: no bot has worked in the folder {folder.resolve()}."
+        )
+    if args.action in {"cancel", "requeue"}:
+        return _order(args, folder, sleep)
+    with closing(connect(folder / FILE_NAME)) as connection:
+        if args.action == "list":
+            states = [] if args.state is None else [State(args.state)]
+            records = book.find(connection, states=states, user_id=args.user, limit=args.limit)
+            _print_list(records, as_json=args.json)
+        else:
+            record = book.get(connection, args.job)
+            again_as = book.repeated_as(connection, args.job)
+            history = book.history(connection, args.job)
+            _print_job(record, history, again_as, as_json=args.json)
+    return True
+
+
+def _order(args: argparse.Namespace, folder: Path, sleep: Callable[[float], None]) -> bool:
+    with closing(connect(folder / FILE_NAME, writes=True)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            order_id = book.add_order(connection, args.job, args.action, time.time())
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise LedgerError(f"The order cannot be written down: {error}.") from error
+        if not is_in_use(folder):
+            _say("No bot is running; the next one does it when it starts.")
+            return True
+        until_s = time.monotonic() + _PATIENCE_S
+        while (answer := book.answer(connection, order_id)) is None:
+            if time.monotonic() > until_s:
+                _say("The bot has not answered; it does it as soon as it can.")
+                return False
+            sleep(_LOOK_EVERY_S)
+    _say(answer.sentence)
+    return answer.done
+
+
+def _print_list(records: list[Record], *, as_json: bool) -> None:
+    if as_json:
+        _say(json.dumps([_as_json(record) for record in records]))
+        return
+    if not records:
+        _say("There are no such jobs.")
+        return
+    _say(f"{'JOB':<9} {'STATE':<11} {'ASKED (UTC)':<17} {'BY':<16} PROMPT")
+    for record in records:
+        job = record.job
+        prompt = " ".join(job.request.prompt.split())
+        cut = prompt if len(prompt) <= _PROMPT_CHARS else prompt[: _PROMPT_CHARS - 1] + "…"
+        _say(
+            f"{job.id:<9} {record.state:<11} {_at(job.asked_at_s)[:16]:<17} "
+            f"{job.user_name[:16]:<16} {cut}"
+        )
+
+
+def _print_job(
+    record: Record,
+    history: list[tuple[float, str, str]],
+    again_as: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        steps = [{"at": _at(at_s), "state": state, "reason": why} for at_s, state, why in history]
+        _say(json.dumps({**_as_json(record), "again_as": again_as, "history": steps}))
+        return
+    job, request = record.job, record.job.request
+    _say(f"Job {job.id}, {record.state}" + ("" if record.attempt < 2 else ", second try"))  # noqa: PLR2004 - the second
+    if job.again_of is not None:
+        _say(f"It is the job {job.again_of} again.")
+    if again_as is not None:
+        _say(f"It was asked for again as {again_as}.")
+    _say(f"Asked by {job.user_name} ({job.user_id}) in server {job.guild_id}, ", end="")
+    _say(f"channel {job.channel_id}, message {job.message_id}")
+    _say(f"Prompt: {request.prompt}")
+    if request.negative_prompt:
+        _say(f"Stay away from: {request.negative_prompt}")
+    size = format_size(request.width_px, request.height_px) if job.size_known else "the model's"
+    _say(
+        f"{request.num_images} images, size {size}, {request.num_inference_steps} steps, guidance "
+        f"{request.guidance_scale:g}, seed {request.seed}, {request.sampler}"
+    )
+    for at_s, state, why in history:
+        _say(f"{_at(at_s)}  {state}" + (f": {why}" if why else ""))
+    for image in record.images:
+        _say(f"{image.filename}  {image.size_bytes} bytes  sha256 {image.sha256}")
+
+
+def _as_json(record: Record) -> dict[str, object]:
+    job, request = record.job, record.job.request
+    return {
+        "job": job.id,
+        "state": record.state.value,
+        "attempt": record.attempt,
+        "reason": record.reason,
+        "told": record.told,
+        "user_id": job.user_id,
+        "user_name": job.user_name,
+        "guild_id": job.guild_id,
+        "channel_id": job.channel_id,
+        "message_id": job.message_id,
+        "asked_at": _at(job.asked_at_s),
+        "again_of": job.again_of,
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "seed": request.seed,
+        "steps": request.num_inference_steps,
+        "guidance": request.guidance_scale,
+        "images": [image.filename for image in record.images],
+    }
+
+
+def _at(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(sep=" ", timespec="seconds")[:19]
+
+
+def _say(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+    sys.stdout.flush()

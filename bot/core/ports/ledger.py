@@ -1,0 +1,127 @@
+"""The ledger: what was asked for and what became of it, kept so that no crash can lose it.
+
+Every method is one transaction: when it returns, what it says is on the disk; when it raises,
+nothing of it happened. SQLite keeps it here (`sqlite_ledger.py`); a database that several machines
+share would implement the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bot.core.job import Job, Record, State, StoredImage
+from sdxl_engine import ImageRequest
+
+OrderKind = Literal["cancel", "requeue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken in; 0 is no limit, but for `queued`.
+
+    queued               jobs that may wait, of everybody
+    user_active          jobs of one person that may wait or be drawn
+    user_per_minute, user_per_day, guild_per_minute, guild_per_day
+                         jobs taken in within the last 60 seconds, the last 24 hours; those that
+                         failed or were rejected do not count
+    """
+
+    queued: int = 32
+    user_active: int = 0
+    user_per_minute: int = 0
+    user_per_day: int = 0
+    guild_per_minute: int = 0
+    guild_per_day: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an operator wants done to a job, written down for the bot that owns the ledger."""
+
+    id: int
+    job_id: str
+    kind: OrderKind
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an order, in a sentence; `done` is False where it was refused."""
+
+    sentence: str
+    done: bool
+
+
+class Ledger(Protocol):
+    """Every method raises LedgerError when the storage cannot do it."""
+
+    async def accept(self, job: Job) -> None:
+        """Take a job in, queued, if the limits allow it.
+
+        Raises JobRefusedError, or KnownJobError if its interaction was taken in before.
+        """
+
+    async def insert(self, job: Job) -> None:
+        """Take a job in that an operator asks for, whatever the limits.
+
+        Raises IllegalMoveError if it repeats one that was repeated before.
+        """
+
+    async def move(
+        self,
+        job_id: str,
+        to: State,
+        *,
+        reason: str = "",
+        images: Sequence[StoredImage] = (),
+        request: ImageRequest | None = None,
+        blameless: bool = False,
+    ) -> Record:
+        """Bring a job into another state.
+
+        reason     of an ending without pictures, as a sentence
+        images     of a drawn one
+        request    takes the place of the job's, its size known now
+        blameless  of a running one that goes back to the queue: the attempt does not count
+
+        Raises UnknownJobError, IllegalMoveError.
+        """
+
+    async def place(self, job_id: str, message_id: int) -> None:
+        """Note which message is the job's card."""
+
+    async def tell(self, job_id: str) -> None:
+        """Note that the person can read how the job ended; its token is forgotten."""
+
+    async def recover(self) -> list[Record]:
+        """Set right what a crash left, and return all that is not over or not told, oldest first.
+
+        Running jobs go back to the queue; what was begun often enough fails.
+        """
+
+    async def get(self, job_id: str) -> Record:
+        """One job; raises UnknownJobError."""
+
+    async def find(
+        self,
+        *,
+        states: Sequence[State] = (),
+        user_id: int | None = None,
+        guild_id: int | None = None,
+        limit: int = 20,
+    ) -> list[Record]:
+        """The latest jobs, the newest first; without `states` of every state."""
+
+    async def counts(self) -> dict[State, int]:
+        """How many jobs there are of each state."""
+
+    async def orders(self) -> list[Order]:
+        """What operators want and nobody has done yet."""
+
+    async def settle(self, order_id: int, answer: Answer) -> None:
+        """Answer an order."""
+
+    async def outdated(self, before_s: float) -> list[str]:
+        """The ids of all jobs that were over before then, and are told."""
+
+    async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
+        """Delete these jobs, and the orders and people that nothing was heard of since then."""

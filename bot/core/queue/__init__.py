@@ -1,0 +1,1 @@
+"""The queue of waiting jobs: fair, measured, and each told its place."""

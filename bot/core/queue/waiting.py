@@ -1,0 +1,119 @@
+"""The line of waiting jobs: who is next, at which place everybody stands, and until when."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bot.core.job import Job, work_of
+from bot.core.queue.fairness import FairQueue
+from bot.core.queue.speed import Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a waiting job stands.
+
+    place       1 is the next one to be drawn
+    ready_in_s  how long until it is drawn, as fast as it went lately; None: not measured yet
+    """
+
+    place: int
+    ready_in_s: float | None
+
+
+class Line:
+    """The waiting jobs and the one that is drawn; one task takes, any adds.
+
+    clock  seconds
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._queue = FairQueue()
+        self._jobs: dict[str, Job] = {}
+        self._speed = Speed()
+        self._drawing: tuple[int, float] | None = None  # its work, and when it was begun
+        self._closed = False
+        self._changed = asyncio.Event()
+        self._positions: dict[str, tuple[int, int]] | None = None  # place, work up to its end
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(tuple(self._jobs.values()))
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more jobs are given out."""
+        return self._closed
+
+    def add(self, job: Job) -> None:
+        """Let a job wait."""
+        # In a private channel there is no guild: there each person is one of their own.
+        guild = job.guild_id if job.guild_id is not None else -job.user_id
+        self._queue.add(job.id, guild=guild, user=job.user_id, cost=job.cost, weight=job.weight)
+        self._jobs[job.id] = job
+        self._positions = None
+        self._changed.set()
+
+    def replace(self, job: Job) -> None:
+        """Know more of a job that waits; it keeps its place among its person's."""
+        self._queue.set_cost(job.id, job.cost)
+        self._jobs[job.id] = job
+        self._positions = None
+
+    async def take(self) -> Job | None:
+        """The next job, as soon as there is one; None once the line is closed."""
+        while not self._closed:
+            if self._jobs:
+                self._positions = None
+                return self._jobs.pop(self._queue.take())
+            self._changed.clear()
+            await self._changed.wait()
+        return None
+
+    def remove(self, job_id: str) -> Job | None:
+        """Take one job out of the line, wherever it stands; None if it does not wait here."""
+        self._queue.remove(job_id)
+        self._positions = None
+        return self._jobs.pop(job_id, None)
+
+    def close(self) -> None:
+        """Give no more jobs out; those that wait stay."""
+        self._closed = True
+        self._changed.set()
+
+    def begin(self, job: Job) -> None:
+        """The engine has this job now."""
+        self._drawing = work_of(job.request), self._clock()
+
+    def finish(self, *, drawn: bool) -> None:
+        """The engine is free; only a job that was drawn tells how fast it goes."""
+        if self._drawing is not None and drawn:
+            work, begun_s = self._drawing
+            self._speed.observe(work, self._clock() - begun_s)
+        self._drawing = None
+
+    def position(self, job_id: str) -> Position | None:
+        """Where a job stands, right now; None if it does not wait."""
+        if self._positions is None:
+            self._positions = {}
+            work = 0
+            for waiting, place in self._queue.places().items():
+                work += work_of(self._jobs[waiting].request)
+                self._positions[waiting] = place, work
+        found = self._positions.get(job_id)
+        if found is None:
+            return None
+        place, work = found
+        return Position(place, self._seconds(work))
+
+    def _seconds(self, work: int) -> float | None:
+        seconds = self._speed.seconds(work)
+        if seconds is None or self._drawing is None:
+            return seconds
+        drawing, begun_s = self._drawing
+        left_s = (self._speed.seconds(drawing) or 0) - (self._clock() - begun_s)
+        return seconds + max(0.0, left_s)

@@ -1,0 +1,1 @@
+"""Where people are: a chat system each, and the cards that all of them show."""

@@ -1,0 +1,1 @@
+"""The ledger, written once over a small database port, and the databases."""

@@ -1,0 +1,1 @@
+"""The ledger's database in one SQLite file."""

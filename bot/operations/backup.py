@@ -1,0 +1,63 @@
+"""`imagine backup`: a copy of the ledger and its pictures, made while the bot goes on."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from bot.app import ALBUM_NAME
+from bot.errors import LedgerError, OutputError
+from bot.ledgers.sqlite.ledger import FILE_NAME, connect
+
+
+def backup(folder: Path, to: Path) -> str:
+    """Copy what stands in the storage folder, and say what was copied.
+
+    to  is made, whole or not at all. To restore it, stop the bot and put it in the storage
+        folder's place
+
+    The ledger is copied first: every picture that it speaks of is on the disk by then. Raises
+    LedgerError, OutputError.
+    """
+    if to.exists():
+        raise OutputError(f"{to} is there already. Name a folder that is not.")
+    if not (folder / FILE_NAME).exists():
+        raise LedgerError(
+            f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
+        )
+    draft = to.with_name(f".{to.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True, mode=0o700)  # prompts are nobody else's
+        jobs = _copy_ledger(folder / FILE_NAME, draft / FILE_NAME)
+        pictures = _copy_album(folder / ALBUM_NAME, draft / ALBUM_NAME)
+        draft.rename(to)
+    except (OSError, sqlite3.Error) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise OutputError(f"The copy {to} cannot be written ({error}). Make room.") from error
+    return f"Copied {jobs} jobs and {pictures} pictures to {to}."
+
+
+def _copy_ledger(path: Path, to: Path) -> int:
+    with closing(connect(path)) as source, closing(sqlite3.connect(to)) as copy:
+        source.backup(copy)
+        (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(str(verdict))
+        (jobs,) = copy.execute("SELECT count(*) FROM jobs").fetchone()
+    return int(jobs)
+
+
+def _copy_album(album: Path, to: Path) -> int:
+    pictures = 0
+    for path in album.glob("*/*"):
+        if path.name.startswith("."):  # half written
+            continue
+        target = to / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copy2(path, target)
+        except FileNotFoundError:  # its days ended in this moment
+            continue
+        pictures += 1
+    return pictures

@@ -1,0 +1,97 @@
+"""Log lines on standard error: plain or JSON, each with the job it belongs to, never a token."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from bot.config.reading import LogConfig, Secret
+
+_job_id: ContextVar[str] = ContextVar("job_id", default="")
+
+_HIDDEN: Final = "<hidden>"
+# Belt and braces: nothing of ours logs a token, but a library's debug line or traceback may.
+_TOKENS: Final = (
+    (re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w.-]+"), rf"\1{_HIDDEN}"),
+    (re.compile(r"(['\"]token['\"]:\s*['\"])[^'\"]+"), rf"\1{_HIDDEN}"),
+    (re.compile(r"(\bBot )[\w-]+\.[\w-]+\.[\w-]+"), rf"\1{_HIDDEN}"),
+    (re.compile(r"\b[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"), _HIDDEN),
+)
+
+
+@contextmanager
+def in_job(job_id: str) -> Iterator[None]:
+    """Give every line logged inside, and in tasks started inside, the job's id."""
+    token = _job_id.set(job_id)
+    try:
+        yield
+    finally:
+        _job_id.reset(token)
+
+
+def current_job() -> str:
+    """The id of the job that this code works for, or ""."""
+    return _job_id.get()
+
+
+class LineFormatter(logging.Formatter):
+    """One record as one text, with everything that looks like a token hidden.
+
+    as_json  a JSON object a line, else plain text
+    secret   hidden wherever it stands, whatever it looks like
+    """
+
+    def __init__(self, *, as_json: bool = False, secret: Secret | None = None) -> None:
+        super().__init__()
+        self._as_json = as_json
+        self._secret = secret
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or lines where there is a traceback."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        job_id = current_job()
+        message = record.getMessage()
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        if self._as_json:
+            parts = {
+                "at": at,
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "job": job_id,
+                "message": self._redact(message),
+                "traceback": self._redact(trace),
+            }
+            return json.dumps({key: value for key, value in parts.items() if value})
+        job = f" [{job_id}]" if job_id else ""
+        line = f"{at} {record.levelname:<7} {record.name}{job} {message}"
+        return self._redact(f"{line}\n{trace}" if trace else line)
+
+    def _redact(self, text: str) -> str:
+        if self._secret:
+            text = text.replace(self._secret.reveal(), _HIDDEN)
+        for pattern, hidden in _TOKENS:
+            text = pattern.sub(hidden, text)
+        return text
+
+
+def set_up(
+    config: LogConfig, *, secret: Secret | None = None, stream: TextIO | None = None
+) -> None:
+    """Send every log line of the process to one handler; a second call replaces the first.
+
+    stream  standard error if None
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(LineFormatter(as_json=config.format == "json", secret=secret))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(config.level.upper())
+    if config.level != "debug":
+        # Libraries tell at "info" what only their authors want to know.
+        for name in ("jax", "huggingface_hub", "httpx", "aiohttp.access", "discord"):
+            logging.getLogger(name).setLevel(logging.WARNING)

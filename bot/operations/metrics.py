@@ -1,0 +1,69 @@
+"""What the bot counts of itself, as Prometheus reads it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from bot.core.job import Record, State
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_QUICK_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 3)
+_SLOW_S: Final = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900)
+
+
+class Metrics:
+    """Counters, histograms and gauges of one bot; no label ever holds what people typed."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.accept_s = self._histogram(
+            "accept_seconds", "From a command's arrival to its place in the ledger.", _QUICK_S
+        )
+        self.loop_lag_s = self._histogram(
+            "loop_lag_seconds", "How much later than asked the event loop woke.", _QUICK_S
+        )
+        self._waited_s = self._histogram("wait_seconds", "From asked for to begun.", _SLOW_S)
+        self._drawn_s = self._histogram(
+            "draw_seconds", "From begun to pictures on the disk.", _SLOW_S
+        )
+        self._delivered_s = self._histogram(
+            "delivery_seconds", "From pictures on the disk to pictures in the channel.", _SLOW_S
+        )
+        self._ended = Counter(
+            "imagine_jobs_ended_total", "Jobs that ended.", ["state"], registry=self._registry
+        )
+        self._refused = Counter(
+            "imagine_refusals_total", "Commands not taken.", ["error"], registry=self._registry
+        )
+
+    def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """Something to be looked at whenever somebody asks."""
+        Gauge(f"imagine_{name}", about, registry=self._registry).set_function(read)
+
+    def drawn(self, record: Record) -> None:
+        """A job's pictures are on the disk."""
+        if record.started_at_s is not None and record.drawn_at_s is not None:
+            self._waited_s.observe(record.started_at_s - record.job.asked_at_s)
+            self._drawn_s.observe(record.drawn_at_s - record.started_at_s)
+
+    def delivered(self, record: Record) -> None:
+        """A job's pictures are in the channel."""
+        if record.drawn_at_s is not None and record.ended_at_s is not None:
+            self._delivered_s.observe(record.ended_at_s - record.drawn_at_s)
+        self.ended(State.DELIVERED)
+
+    def ended(self, state: State) -> None:
+        """A job is over."""
+        self._ended.labels(state.value).inc()
+
+    def refused(self, error: Exception) -> None:
+        """A command was not taken."""
+        self._refused.labels(type(error).__name__).inc()
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text form."""
+        return generate_latest(self._registry)
+
+    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"imagine_{name}", about, buckets=buckets, registry=self._registry)

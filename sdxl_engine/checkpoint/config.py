@@ -1,0 +1,432 @@
+"""The checkpoint's own JSON as frozen dataclasses.
+
+Each class reads the keys that change the arithmetic. A key whose value asks for arithmetic that is
+not written here is refused, by name: a picture drawn with the wrong activation is worse than none.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from sdxl_engine.checkpoint.json_reader import Json, JsonReader, read_json
+from sdxl_engine.errors import CheckpointError
+
+LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
+MODEL_INDEX: Final = "model_index.json"
+SCHEDULER_CONFIG: Final = "scheduler/scheduler_config.json"
+
+_PIPELINE: Final = "StableDiffusionXLPipeline"
+_OTHER_PIPELINES: Final = {
+    "StableDiffusionPipeline": " (Stable Diffusion 1 or 2)",
+    "StableDiffusionXLImg2ImgPipeline": " (the refiner)",
+    "StableDiffusionXLInpaintPipeline": " (inpainting)",
+}
+# What the noisiest training step must leave of the picture: below it, noise levels overflow.
+_LEAST_SIGNAL: Final = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoderConfig:
+    """One CLIP text encoder (transformers' CLIPTextConfig).
+
+    projection_dim  width of the pooled output, or None for an encoder without a projection
+    eos_token_id    the end token; the value 2 is a relic that means "the largest id of the row"
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    hidden_act: str
+    layer_norm_eps: float
+    eos_token_id: int
+    projection_dim: int | None
+
+    @classmethod
+    def from_json(cls, source: str, data: Json) -> Self:
+        """Read `text_encoder*/config.json`; raises CheckpointError naming `source` and the key."""
+        reader = JsonReader(source, data)
+        architecture = reader.one_of(
+            "architectures", ["CLIPTextModel"], ["CLIPTextModelWithProjection"]
+        )
+        projected = architecture == ["CLIPTextModelWithProjection"]
+        config = cls(
+            vocab_size=reader.whole("vocab_size"),
+            hidden_size=reader.whole("hidden_size"),
+            intermediate_size=reader.whole("intermediate_size"),
+            num_hidden_layers=reader.whole("num_hidden_layers"),
+            num_attention_heads=reader.whole("num_attention_heads"),
+            max_position_embeddings=reader.whole("max_position_embeddings"),
+            hidden_act=reader.one_of("hidden_act", "quick_gelu", "gelu"),
+            layer_norm_eps=reader.real("layer_norm_eps", 1e-5),
+            eos_token_id=reader.whole("eos_token_id", 49_407, least=0),
+            projection_dim=reader.whole("projection_dim") if projected else None,
+        )
+        if config.hidden_size % config.num_attention_heads:
+            raise reader.error(
+                "num_attention_heads", f"a divisor of hidden_size, {config.hidden_size}"
+            )
+        if config.eos_token_id >= config.vocab_size:
+            raise reader.error("eos_token_id", f"below vocab_size, {config.vocab_size}")
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """The denoiser (diffusers' UNet2DConditionModel with `text_time` conditioning).
+
+    sample_size            the latents' side that the model was trained for
+    num_attention_heads    a block, from the outside in
+    transformer_layers     transformer blocks in each attention of a block, from the outside in
+    down_attention         whether a block on the way down has attention, from the outside in
+    up_attention           the same on the way up, from the inside out
+    pooled_dim             width of the pooled text embedding that goes into the time embedding
+    """
+
+    sample_size: int
+    in_channels: int
+    out_channels: int
+    block_out_channels: tuple[int, ...]
+    layers_per_block: int
+    down_attention: tuple[bool, ...]
+    up_attention: tuple[bool, ...]
+    num_attention_heads: tuple[int, ...]
+    transformer_layers: tuple[int, ...]
+    cross_attention_dim: int
+    addition_time_embed_dim: int
+    projection_class_embeddings_input_dim: int
+    norm_num_groups: int
+    norm_eps: float
+
+    @property
+    def pooled_dim(self) -> int:
+        """What is left of the added embedding beside six sinusoidal size numbers."""
+        return self.projection_class_embeddings_input_dim - 6 * self.addition_time_embed_dim
+
+    @classmethod
+    def from_json(cls, source: str, data: Json) -> Self:
+        """Read `unet/config.json`; raises CheckpointError naming `source` and the key."""
+        reader = JsonReader(source, data)
+        reader.only(
+            _class_name="UNet2DConditionModel",
+            act_fn="silu",
+            addition_embed_type="text_time",
+            attention_type="default",
+            center_input_sample=False,
+            class_embed_type=None,
+            class_embeddings_concat=False,
+            conv_in_kernel=3,
+            conv_out_kernel=3,
+            cross_attention_norm=None,
+            downsample_padding=1,
+            dual_cross_attention=False,
+            encoder_hid_dim=None,
+            encoder_hid_dim_type=None,
+            flip_sin_to_cos=True,
+            freq_shift=0,
+            mid_block_scale_factor=1,
+            mid_block_type="UNetMidBlock2DCrossAttn",
+            num_attention_heads=None,
+            num_class_embeds=None,
+            only_cross_attention=False,
+            resnet_out_scale_factor=1.0,
+            resnet_skip_time_act=False,
+            resnet_time_scale_shift="default",
+            reverse_transformer_layers_per_block=None,
+            time_cond_proj_dim=None,
+            time_embedding_act_fn=None,
+            time_embedding_dim=None,
+            time_embedding_type="positional",
+            timestep_post_act=None,
+        )
+        # Absent means False in diffusers, and then 1x1 convolutions stand where SDXL has linears.
+        if not reader.flag("use_linear_projection", default=False):
+            raise reader.error("use_linear_projection", "true")
+        channels = reader.wholes("block_out_channels")
+        blocks = len(channels)
+        down = reader.kinds(
+            "down_block_types", {"DownBlock2D": False, "CrossAttnDownBlock2D": True}, blocks
+        )
+        up = reader.kinds(
+            "up_block_types", {"UpBlock2D": False, "CrossAttnUpBlock2D": True}, blocks
+        )
+        config = cls(
+            sample_size=reader.whole("sample_size"),
+            in_channels=reader.whole("in_channels"),
+            out_channels=reader.whole("out_channels"),
+            block_out_channels=channels,
+            layers_per_block=reader.whole("layers_per_block"),
+            down_attention=down,
+            up_attention=up,
+            # Named a head's width and meaning the number of heads: diffusers' historic mistake.
+            num_attention_heads=reader.wholes("attention_head_dim", length=blocks),
+            transformer_layers=reader.wholes("transformer_layers_per_block", length=blocks),
+            cross_attention_dim=reader.whole("cross_attention_dim"),
+            addition_time_embed_dim=reader.whole("addition_time_embed_dim"),
+            projection_class_embeddings_input_dim=reader.whole(
+                "projection_class_embeddings_input_dim"
+            ),
+            norm_num_groups=reader.whole("norm_num_groups"),
+            norm_eps=reader.real("norm_eps", 1e-5),
+        )
+        reader.check_groups(config.norm_num_groups, channels)
+        heads = config.num_attention_heads
+        if any(width % count for width, count in zip(channels, heads, strict=True)):
+            raise reader.error(
+                "attention_head_dim", f"divisors of block_out_channels, {list(channels)}"
+            )
+        for key, dim in (
+            ("block_out_channels", channels[0]),
+            ("addition_time_embed_dim", config.addition_time_embed_dim),
+        ):
+            if dim % 2:
+                raise reader.error(key, "even: half of the time embedding is sines, half cosines")
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class VaeConfig:
+    """The image autoencoder (diffusers' AutoencoderKL).
+
+    scale_factor    pixels a latent spans on one side, 8 for SDXL
+    scaling_factor  latents = scaling_factor * mean of the encoder
+    """
+
+    in_channels: int
+    out_channels: int
+    latent_channels: int
+    block_out_channels: tuple[int, ...]
+    layers_per_block: int
+    norm_num_groups: int
+    scaling_factor: float
+
+    @property
+    def scale_factor(self) -> int:
+        """One halving between each two levels."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+    @classmethod
+    def from_json(cls, source: str, data: Json) -> Self:
+        """Read `vae/config.json`; raises CheckpointError naming `source` and the key."""
+        reader = JsonReader(source, data)
+        reader.only(
+            _class_name="AutoencoderKL",
+            act_fn="silu",
+            in_channels=3,
+            latents_mean=None,
+            latents_std=None,
+            mid_block_add_attention=True,
+            out_channels=3,
+            shift_factor=None,
+            use_post_quant_conv=True,
+            use_quant_conv=True,
+        )
+        channels = reader.wholes("block_out_channels")
+        reader.kinds("down_block_types", {"DownEncoderBlock2D": False}, len(channels))
+        reader.kinds("up_block_types", {"UpDecoderBlock2D": False}, len(channels))
+        config = cls(
+            in_channels=reader.whole("in_channels", 3),
+            out_channels=reader.whole("out_channels", 3),
+            latent_channels=reader.whole("latent_channels"),
+            block_out_channels=channels,
+            layers_per_block=reader.whole("layers_per_block"),
+            norm_num_groups=reader.whole("norm_num_groups"),
+            scaling_factor=reader.real("scaling_factor", 0.18215),  # diffusers' default, not SDXL's
+        )
+        reader.check_groups(config.norm_num_groups, channels)
+        return config
+
+
+class _SchedulerDefaults(NamedTuple):
+    """What diffusers takes for a key that a scheduler's JSON leaves out."""
+
+    beta_start: float
+    beta_end: float
+    beta_schedule: str
+    timestep_spacing: str
+
+
+# The diffusers schedulers that share one noise schedule: variance preserving, discrete, by betas.
+_SCHEDULERS: Final[Mapping[str, _SchedulerDefaults]] = {
+    f"{name}Scheduler": defaults
+    for defaults, names in {
+        _SchedulerDefaults(0.0001, 0.02, "linear", "linspace"): (
+            "EulerDiscrete EulerAncestralDiscrete DPMSolverMultistep DPMSolverSinglestep "
+            "DEISMultistep UniPCMultistep LMSDiscrete SASolver"
+        ),
+        _SchedulerDefaults(0.0001, 0.02, "linear", "leading"): (
+            "DDIM DDIMParallel DDPM DDPMParallel PNDM"
+        ),
+        _SchedulerDefaults(0.00085, 0.012, "linear", "linspace"): (
+            "DPMSolverSDE HeunDiscrete KDPM2Discrete KDPM2AncestralDiscrete"
+        ),
+        _SchedulerDefaults(0.00085, 0.012, "scaled_linear", "leading"): "LCM TCD",
+    }.items()
+    for name in names.split()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """The noise schedule that the model was trained with (any diffusers scheduler of its kind).
+
+    Which sampler the file names, and how that would place its noise levels (Karras and the like),
+    is the sampler's choice and not the model's: this engine goes its own way through the schedule.
+
+    prediction_type  "epsilon" or "v_prediction"
+    timestep_spacing "leading", "trailing" or "linspace"
+    """
+
+    num_train_timesteps: int
+    beta_start: float
+    beta_end: float
+    beta_schedule: str
+    prediction_type: str
+    timestep_spacing: str
+    steps_offset: int
+
+    @classmethod
+    def from_json(cls, source: str, data: Json) -> Self:
+        """Read `scheduler/scheduler_config.json`; raises CheckpointError."""
+        reader = JsonReader(source, data)
+        defaults = _scheduler_defaults(source, data.get("_class_name", "EulerDiscreteScheduler"))
+        reader.only(
+            final_sigmas_type="zero",
+            interpolation_type="linear",
+            rescale_betas_zero_snr=False,
+            timestep_type="discrete",
+            trained_betas=None,
+            use_flow_sigmas=(None, False),
+            use_lu_lambdas=(None, False),
+        )
+        config = cls(
+            num_train_timesteps=reader.whole("num_train_timesteps", 1000),
+            beta_start=reader.real("beta_start", defaults.beta_start),
+            beta_end=reader.real("beta_end", defaults.beta_end),
+            beta_schedule=reader.one_of(
+                "beta_schedule", "scaled_linear", "linear", default=defaults.beta_schedule
+            ),
+            prediction_type=reader.one_of(
+                "prediction_type", "epsilon", "v_prediction", default="epsilon"
+            ),
+            timestep_spacing=reader.one_of(
+                "timestep_spacing",
+                "leading",
+                "trailing",
+                "linspace",
+                default=defaults.timestep_spacing,
+            ),
+            steps_offset=reader.whole("steps_offset", 0, least=0),
+        )
+        steps = config.num_train_timesteps
+        for key, beta in (("beta_start", config.beta_start), ("beta_end", config.beta_end)):
+            if max(0.0, 1.0 - beta) ** steps < _LEAST_SIGNAL:
+                raise reader.error(key, f"small enough to leave a picture after {steps} steps")
+        if config.steps_offset >= steps:
+            raise reader.error("steps_offset", f"below num_train_timesteps, {steps}")
+        return config
+
+
+def _scheduler_defaults(source: str, name: object) -> _SchedulerDefaults:
+    if not isinstance(name, str) or name not in _SCHEDULERS:
+        raise CheckpointError(
+            f"{source}: the scheduler is {json.dumps(name)}, whose noise schedule this engine does "
+            "not know. Choose a model trained with that of EulerDiscreteScheduler."
+        )
+    return _SCHEDULERS[name]
+
+
+@dataclass(frozen=True, slots=True)
+class SdxlConfig:
+    """Everything that a model folder's JSON says.
+
+    zero_empty_negative  no negative prompt means zeros rather than the encoded empty text
+    """
+
+    text_encoder: TextEncoderConfig
+    text_encoder_2: TextEncoderConfig
+    unet: UNetConfig
+    vae: VaeConfig
+    scheduler: SchedulerConfig
+    zero_empty_negative: bool
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """The width and height in pixels that the model was trained for."""
+        side_px = self.unet.sample_size * self.vae.scale_factor
+        return side_px, side_px
+
+    @property
+    def size_multiple_px(self) -> int:
+        """Sides must be multiples of this: the UNet halves the latents between its levels."""
+        return self.vae.scale_factor * int(2 ** (len(self.unet.block_out_channels) - 1))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the JSON of a model folder in diffusers format; raises CheckpointError."""
+
+        def read(name: str) -> tuple[str, Json]:
+            return name, read_json(folder, name)
+
+        index = JsonReader(MODEL_INDEX, read_index(folder))
+        config = cls(
+            text_encoder=TextEncoderConfig.from_json(*read("text_encoder/config.json")),
+            text_encoder_2=TextEncoderConfig.from_json(*read("text_encoder_2/config.json")),
+            unet=UNetConfig.from_json(*read("unet/config.json")),
+            vae=VaeConfig.from_json(*read("vae/config.json")),
+            scheduler=SchedulerConfig.from_json(*read(SCHEDULER_CONFIG)),
+            zero_empty_negative=index.flag("force_zeros_for_empty_prompt", default=True),
+        )
+        config._check_fit()
+        return config
+
+    def _check_fit(self) -> None:
+        unet, first, second = self.unet, self.text_encoder, self.text_encoder_2
+        if unet.in_channels > unet.out_channels:
+            raise CheckpointError(
+                f"unet/config.json: in_channels is {unet.in_channels}, more than the "
+                f"{unet.out_channels} it draws: it was trained for inpainting or editing. "
+                "This engine draws from text alone; choose another model."
+            )
+        text_dim, latent = first.hidden_size + second.hidden_size, self.vae.latent_channels
+        for name, value, other, wanted in (
+            ("cross_attention_dim", unet.cross_attention_dim, "both text encoders'", text_dim),
+            ("pooled text width", unet.pooled_dim, "text_encoder_2's", second.projection_dim),
+            ("in_channels", unet.in_channels, "the VAE's latent_channels", latent),
+            ("out_channels", unet.out_channels, "the VAE's latent_channels", latent),
+        ):
+            if value != wanted:
+                raise CheckpointError(
+                    f"unet/config.json: {name} is {value}, but {other} is {wanted}. "
+                    "The folder mixes two models."
+                )
+        if first.max_position_embeddings != second.max_position_embeddings:
+            raise CheckpointError(
+                f"text_encoder reads {first.max_position_embeddings} tokens "
+                f"(max_position_embeddings), text_encoder_2 {second.max_position_embeddings}. "
+                "The folder mixes two models."
+            )
+
+
+def read_index(folder: Path) -> Json:
+    """`model_index.json` of a model this engine draws; raises CheckpointError for any other."""
+    index = read_json(folder, MODEL_INDEX)
+    pipeline = index.get("_class_name")
+    if pipeline != _PIPELINE:
+        kind = "of no named kind"
+        if isinstance(pipeline, str):
+            kind = f"a {pipeline}{_OTHER_PIPELINES.get(pipeline, '')}"
+        raise CheckpointError(
+            f"{MODEL_INDEX}: the model is {kind}; this engine draws with {_PIPELINE} models. "
+            "Choose one of those."
+        )
+    JsonReader(MODEL_INDEX, index).only(requires_aesthetics_score=(None, False))
+    # The scheduler's own file says it again; here it is read before anything large is fetched.
+    scheduler = index.get("scheduler")
+    if isinstance(scheduler, list) and scheduler:
+        _scheduler_defaults(MODEL_INDEX, scheduler[-1])
+    return index

@@ -1,0 +1,130 @@
+"""Typed access to a checkpoint's JSON, with errors that name the file and the key."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sdxl_engine.errors import CheckpointError
+
+Json = Mapping[str, Any]  # what json.loads gives: the values are checked one by one below
+
+# Numbers beyond these are no model's; with them some sum overflows or divides by nothing.
+_LARGEST: Final = 1_000_000
+_SMALLEST: Final = 1e-12
+
+
+def read_json(folder: Path, name: str) -> Json:
+    """One JSON object of a model folder; raises CheckpointError."""
+    path = folder / name
+    try:
+        return parse_json(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{name} is missing in {folder}. Fetch the model again, or point to a folder in "
+            "diffusers format."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def parse_json(text: bytes) -> dict[str, Any]:
+    """One JSON object in UTF-8; raises ValueError for anything else or a key that is set twice."""
+    try:
+        data = json.loads(text.decode(), object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(data, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - what a damaged file raises
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a key is set twice")
+    return data
+
+
+class JsonReader:
+    """Typed access to one JSON object, with errors that name the file and the key."""
+
+    def __init__(self, source: str, data: Json) -> None:
+        self._source = source
+        self._data = data
+
+    def error(self, key: str, wanted: str) -> CheckpointError:
+        """What is wrong with a key, as an error to raise."""
+        value = json.dumps(self._data[key]) if key in self._data else "missing"
+        return CheckpointError(
+            f"{self._source}: {key} is {value}; this engine draws only models where it is {wanted}."
+        )
+
+    def only(self, **supported: object) -> None:
+        """Refuse any key whose value is not the one (or among the tuple of those) written here."""
+        for key, value in supported.items():
+            allowed = value if isinstance(value, tuple) else (value,)
+            if key in self._data and self._data[key] not in allowed:
+                raise self.error(key, json.dumps(allowed[-1]))
+
+    def one_of(self, key: str, *allowed: Any, default: object = None) -> Any:  # noqa: ANN401 - returns one of `allowed`
+        """A value that must be one of these; raises CheckpointError."""
+        value = self._data.get(key, default)
+        if value not in allowed:
+            raise self.error(key, " or ".join(json.dumps(choice) for choice in allowed))
+        return value
+
+    def whole(self, key: str, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number of at least `least`; raises CheckpointError."""
+        value = self._data.get(key, default)
+        if not _is_whole(value, least):
+            raise self.error(key, f"a whole number from {least} to {_LARGEST:,}")
+        return int(value)
+
+    def real(self, key: str, default: float) -> float:
+        """A finite number; raises CheckpointError."""
+        value = self._data.get(key, default)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not _SMALLEST <= value <= _LARGEST:
+            raise self.error(key, f"a number from {_SMALLEST:g} to {_LARGEST:,}")
+        return float(value)
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """True or false; raises CheckpointError."""
+        value = self._data.get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, "true or false")
+        return value
+
+    def wholes(self, key: str, length: int | None = None) -> tuple[int, ...]:
+        """A list of whole numbers; one number stands for `length` equal ones."""
+        value = self._data.get(key, 1 if key == "transformer_layers_per_block" else None)
+        if length is not None and _is_whole(value):
+            value = [value] * length
+        ok = isinstance(value, list) and value and all(map(_is_whole, value))
+        if not ok or (length is not None and len(value) != length):
+            raise self.error(key, f"a list of {length or 'some'} whole numbers, each at least 1")
+        return tuple(value)
+
+    def kinds(self, key: str, known: Mapping[str, bool], length: int) -> tuple[bool, ...]:
+        """A flag for each of `length` named kinds; raises CheckpointError."""
+        value = self._data.get(key)
+        names = list(known)  # a list: what is looked up may be no key of a mapping
+        if (
+            not isinstance(value, list)
+            or len(value) != length
+            or any(v not in names for v in value)
+        ):
+            raise self.error(key, f"{length} of {', '.join(names)}")
+        return tuple(known[kind] for kind in value)
+
+    def check_groups(self, groups: int, channels: tuple[int, ...]) -> None:
+        """Raise CheckpointError unless every width divides into `groups`."""
+        if any(width % groups for width in channels):
+            raise self.error(
+                "norm_num_groups", f"a divisor of block_out_channels, {list(channels)}"
+            )
+
+
+def _is_whole(value: object, least: int = 1) -> bool:
+    return type(value) is int and least <= value <= _LARGEST

@@ -1,0 +1,106 @@
+"""What a safetensors file holds: its header checked to the last byte, its tensors read one by one.
+
+The format: eight bytes with the length of the header, the header in JSON, then the tensors' bytes,
+each beginning where the last one ended.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.errors import CheckpointError
+
+# The types that weights come in; a file may hold others, but not in a tensor that is read.
+DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+}
+_PREFIX_BYTES: Final = 8
+_MAX_HEADER_BYTES: Final = 100 * 2**20  # the format's own limit
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where one tensor lies: `offset` and `size` in bytes from the start of the file."""
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+    def read(self) -> Array:
+        """Its values; plain reads, since a memory map would count the file as our memory.
+
+        Raises CheckpointError.
+        """
+        try:
+            array = np.empty(self.shape, DTYPES[self.dtype])
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                count = file.readinto(array.reshape(-1).view(np.uint8).data)
+        except (OSError, ValueError) as error:  # ValueError: a shape that numpy cannot hold
+            raise CheckpointError(f"{self.path} cannot be read: {error}.") from error
+        if count != self.size:
+            raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
+        return array
+
+
+def read_header(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a safetensors file, by name; raises CheckpointError for a damaged one."""
+    try:
+        with path.open("rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            start = _PREFIX_BYTES + int.from_bytes(file.read(_PREFIX_BYTES), "little")
+            if total < _PREFIX_BYTES or start > min(total, _PREFIX_BYTES + _MAX_HEADER_BYTES):
+                raise CheckpointError(
+                    f"{path} is truncated or not a safetensors file. Fetch the model again."
+                )
+            header = parse_json(file.read(start - _PREFIX_BYTES))
+        header.pop("__metadata__", None)
+        tensors = {name: _stored(path, start, entry) for name, entry in header.items()}
+        end = _end(start, tensors.values())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} has a damaged header. Fetch the model again.") from error
+    if end != total:
+        raise CheckpointError(
+            f"{path} is {total:,} bytes long where its header says {end:,}: it is truncated or "
+            "damaged. Fetch the model again."
+        )
+    return tensors
+
+
+def _stored(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:
+    first, last = entry["data_offsets"]
+    dtype, shape = entry["dtype"], entry["shape"]
+    if not (isinstance(dtype, str) and isinstance(shape, list)):
+        raise TypeError("a tensor without a type or shape")
+    if not all(type(number) is int and number >= 0 for number in (first, last, *shape)):
+        raise ValueError("an offset or side that is not a whole number")
+    if dtype in DTYPES and last - first != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+        raise ValueError("a tensor's size is not that of its shape")
+    return StoredTensor(path, dtype, tuple(shape), start + first, last - first)
+
+
+def _end(start: int, tensors: Iterable[StoredTensor]) -> int:
+    """Where the last tensor ends; raises ValueError for a gap or an overlap before it."""
+    end = start
+    for tensor in sorted(tensors, key=attrgetter("offset", "size")):
+        if tensor.offset != end or tensor.size < 0:
+            raise ValueError("a tensor does not begin where the last one ended")
+        end += tensor.size
+    return end

@@ -1,0 +1,1 @@
+"""What a TPU that is not here would make of the programs."""

@@ -1,0 +1,355 @@
+"""What the TPU compiler makes of the production programs, on a machine that has no TPU.
+
+    python -m sdxl_engine.forecast v5e:2x2 [--size 1024x1024] [--images 4] [--model FOLDER] [--json]
+
+compiles every program ahead of time for the chips of a topology, with abstract weights, and prints
+a table: whether it was accepted, its memory, and what it will cost. Needs libtpu, which
+`make tpu-check` sets up.
+
+Seconds are a roofline: the compiler's own estimate (`optimal_seconds` of its cost analysis), put
+right where it is known to be wrong. It counts -1 s for every `ConcatBitcast`, which is added back;
+and the body of a loop once, so each further round is added: of stacked layers what the compiler
+estimates for the stack alone, of any other loop the price by `sdxl_engine.hlo`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+# Before jax starts: no search for a TPU in the cloud, and the CPU where one is needed.
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# libtpu tells of every file that it does not find, and of a machine that it does not know.
+os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+# Nor is anything locked: the compiler runs beside another, and beside a bot on a real TPU.
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.experimental import topologies
+from jax.sharding import PartitionSpec
+
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.load import sdxl_base
+from sdxl_engine.errors import EngineError, InvalidRequestError
+from sdxl_engine.forecast.hlo import ScheduledProgram
+from sdxl_engine.models.layers import Layers, Stacked, Target, run_layers
+from sdxl_engine.programs.compiler import (
+    GUIDANCE,
+    IMAGES,
+    Compiler,
+    Networks,
+    Program,
+    Weights,
+    make_mesh,
+    replicated,
+)
+from sdxl_engine.request import format_size, parse_size
+
+if TYPE_CHECKING:
+    from sdxl_engine.models.unet import SpatialTransformer
+
+STEPS: Final = 20
+_PROMPTS: Final = 2
+_BROKEN_S: Final = 1.0  # what the compiler takes off for a ConcatBitcast
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One TPU chip, as Google Cloud's documentation of its generations gives it.
+
+    flops_per_s  in bfloat16
+    """
+
+    flops_per_s: float
+    hbm_bytes_per_s: float
+    hbm_bytes: float
+
+
+CHIPS: Final = {
+    "v4": Chip(275e12, 1228e9, 32e9),
+    "v5e": Chip(197e12, 819e9, 16e9),
+    "v5p": Chip(459e12, 2765e9, 95e9),
+    "v6e": Chip(918e12, 1640e9, 32e9),
+}
+# The two cores of a v4 are one device to jax on such a machine.
+_CHIP_CONFIG: Final = {"v4": {"chip_config_name": "megacore"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One program on one chip; of the two that denoise, one step.
+
+    failure     why the compiler refused it, or ""
+    compile_s   on this machine
+    peak_bytes  weights, arguments, results and everything between, at once
+    flops       multiplications and additions of matrix products
+    hbm_bytes   through the chip's memory
+    seconds     by the roofline above
+    floor_s     flops at the chip's full rate
+    """
+
+    program: str
+    failure: str = ""
+    compile_s: float = 0.0
+    peak_bytes: float = 0.0
+    flops: float = 0.0
+    hbm_bytes: float = 0.0
+    seconds: float = 0.0
+    floor_s: float = 0.0
+
+
+class Forecaster:
+    """Compiles one model's programs for one topology.
+
+    topology     such as "v5e:2x2"; one of CHIPS before the colon
+    model        a folder in diffusers format; its weights are not read
+    size_px      width and height of the images
+    num_images   of a request
+
+    Raises InvalidRequestError for a topology that the compiler does not know.
+    """
+
+    def __init__(
+        self, topology: str, model: Path, size_px: tuple[int, int], num_images: int
+    ) -> None:
+        self.chip, self.devices = devices_of(topology)
+        self._config = SdxlConfig.load(model)
+        self._networks = Networks.build(self._config, Target.of("tpu"))
+        self._size_px, self._num_images = size_px, num_images
+        everywhere = replicated(self.devices)
+        weights = Weights(
+            *(
+                _abstract(nnx.state(getattr(self._networks, part)), everywhere)
+                for part in Weights._fields
+            )
+        )
+        self._compiler = Compiler(self._config, self._networks, weights, self.devices)
+        self._mesh = make_mesh(self.devices, num_images)
+
+    def forecasts(self) -> Iterator[Forecast]:
+        """Program after program, each as soon as it is compiled; minutes each."""
+        programs = {"encode": self._compiler.encode()}
+        programs |= self._compiler.size(*self._size_px, self._num_images)
+        for name, program in programs.items():
+            begin_s = time.perf_counter()
+            try:
+                compiled = program.compile()
+            except Exception as error:  # noqa: BLE001 - whatever the compiler has against it
+                yield Forecast(name, failure=str(error).strip().splitlines()[0])
+                continue
+            compile_s = time.perf_counter() - begin_s
+            forecast = price(name, compiled, self.chip, all_rounds=name == "decode")
+            if name == "encode":
+                forecast = replace(forecast, seconds=forecast.seconds + self._text_rounds_s())
+            if name in {"guided", "unguided"}:
+                seconds = (forecast.seconds + self._unet_rounds_s) * self._passes(name)
+                forecast = replace(forecast, seconds=seconds)
+            yield replace(forecast, compile_s=compile_s)
+
+    def request_s(self, forecasts: Sequence[Forecast]) -> float:
+        """All images of one request: encode, STEPS guided steps, decode."""
+        seconds = {forecast.program: forecast.seconds for forecast in forecasts}
+        return seconds["encode"] + STEPS * seconds["guided"] + seconds["decode"]
+
+    def _passes(self, name: str) -> int:
+        """How often a step goes through the UNet on one device."""
+        prompts = _PROMPTS // self._mesh.shape[GUIDANCE] if name == "guided" else 1
+        images: int = self._compiler.padded(self._num_images) // self._mesh.shape[IMAGES]
+        return prompts * images
+
+    @cached_property
+    def _unet_rounds_s(self) -> float:
+        """The rounds that the compiler does not count in one pass through the UNet."""
+        config, unet = self._config.unet, self._networks.unet
+        coarsest = len(config.block_out_channels) - 1
+        by_level: dict[int, list[SpatialTransformer]] = {
+            level: [*down.attentions, *up.attentions]
+            for level, (down, up) in enumerate(
+                zip(unet.down_blocks, reversed(list(unet.up_blocks)), strict=True)
+            )
+        }
+        by_level[coarsest] += unet.mid_block.attentions
+        tokens = self._config.text_encoder.max_position_embeddings
+        width, height = (side // self._config.vae.scale_factor for side in self._size_px)
+        total = 0.0
+        for level, attentions in by_level.items():
+            if not attentions:
+                continue
+            dim = config.block_out_channels[level]
+            hidden = (1, (width >> level) * (height >> level), dim)
+            keys_values = (config.transformer_layers[level], 1, tokens, 2 * dim)
+            total += len(attentions) * self._rounds_s(
+                attentions[0].transformer_blocks,
+                lambda block, hidden, key_value: block(hidden, key_value),
+                jax.ShapeDtypeStruct(hidden, jnp.bfloat16),
+                jax.ShapeDtypeStruct(keys_values, jnp.bfloat16),
+            )
+        return total
+
+    def _text_rounds_s(self) -> float:
+        tokens = self._config.text_encoder.max_position_embeddings
+        total = 0.0
+        for encoder, config in (
+            (self._networks.text_encoder, self._config.text_encoder),
+            (self._networks.text_encoder_2, self._config.text_encoder_2),
+        ):
+            hidden = jax.ShapeDtypeStruct((_PROMPTS, tokens, config.hidden_size), jnp.bfloat16)
+            total += self._rounds_s(encoder.layers, lambda layer, hidden, _: layer(hidden), hidden)
+        return total
+
+    def _rounds_s(
+        self,
+        layers: Layers,
+        step: Callable[[Any, Any, Any], Any],
+        carry: jax.ShapeDtypeStruct,
+        inputs: jax.ShapeDtypeStruct | None = None,
+    ) -> float:
+        """All rounds but the first of one stack."""
+        if not isinstance(layers, Stacked):
+            return 0.0
+        definition, state = nnx.split(layers)
+        count: int = jax.tree.leaves(state)[0].shape[0]
+
+        def run(state: Any, carry: jax.Array, inputs: Any) -> jax.Array:  # noqa: ANN401 - pytrees
+            return run_layers(nnx.merge(definition, state), step, carry, inputs)
+
+        one = replicated(self.devices[:1])
+        arguments = tuple(_abstract(part, one) for part in (state, carry, inputs))
+        program = Program(make_mesh(self.devices[:1], 1), run, arguments, PartitionSpec())
+        return (count - 1) * _estimate_s(program.compile())
+
+
+def price(
+    name: str,
+    compiled: Any,  # noqa: ANN401 - jax.stages.Compiled is untyped
+    chip: Chip,
+    *,
+    all_rounds: bool,
+) -> Forecast:
+    """What a compiled program costs.
+
+    all_rounds  add to its seconds all rounds but the first of its loops; bytes and FLOPs have them
+    """
+    program = ScheduledProgram(
+        compiled.as_text(), flops_per_s=chip.flops_per_s, hbm_bytes_per_s=chip.hbm_bytes_per_s
+    )
+    cost = program.cost()
+    seconds = _estimate_s(compiled)
+    if all_rounds:
+        seconds += cost.seconds - program.cost(loops_once=True).seconds
+    memory = compiled.memory_analysis()
+    peak_bytes = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    return Forecast(
+        name,
+        peak_bytes=peak_bytes,
+        flops=cost.flops,
+        hbm_bytes=cost.hbm_bytes,
+        seconds=seconds,
+        floor_s=cost.flops / chip.flops_per_s,
+    )
+
+
+def devices_of(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
+    """The chips of a topology that need not be there.
+
+    Raises InvalidRequestError for one that the compiler does not know.
+    """
+    generation = topology.partition(":")[0]
+    if generation not in CHIPS:
+        raise InvalidRequestError(
+            f"There is no TPU {topology!r}. Write a generation and a shape such as v5e:2x2; "
+            f"generations are {', '.join(CHIPS)}."
+        )
+    try:
+        description = topologies.get_topology_desc(
+            platform="tpu", topology_name=topology, **_CHIP_CONFIG.get(generation, {})
+        )
+    except Exception as error:  # jax gives up in many ways
+        raise InvalidRequestError(
+            f"The TPU compiler does not start for {topology!r}: {str(error).splitlines()[0]} "
+            "It comes with `make setup ACCELERATOR=tpu`, on Linux x86-64."
+        ) from error
+    return CHIPS[generation], tuple(description.devices)
+
+
+def _abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees
+    """Weights as a TPU holds them, in bfloat16."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16, sharding=sharding), tree
+    )
+
+
+def _estimate_s(compiled: Any) -> float:  # noqa: ANN401 - jax.stages.Compiled is untyped
+    broken = compiled.as_text().count('custom_call_target="ConcatBitcast"')
+    seconds: float = compiled.cost_analysis()["optimal_seconds"] + broken * _BROKEN_S
+    return seconds
+
+
+def main() -> int:
+    """Print the table; 0 if the compiler accepts everything and it fits the chip."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("topology", help="such as v5e:2x2")
+    parser.add_argument("--size", default="1024x1024")
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--model", type=Path, default=sdxl_base())
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    say = sys.stderr if arguments.json else sys.stdout
+    try:
+        size_px = parse_size(arguments.size)
+        forecaster = Forecaster(arguments.topology, arguments.model, size_px, arguments.images)
+    except EngineError as error:
+        sys.stderr.write(f"imagine: {error}\n")
+        return 2
+    chip = forecaster.chip
+    say.write(
+        f"{arguments.images} images of {format_size(*size_px)} on {arguments.topology}, "
+        f"{len(forecaster.devices)} x {forecaster.devices[0].device_kind}, bfloat16\n"
+        f"{'program':<10}{'accepted':>9}{'memory':>16}{'TFLOP':>9}{'HBM GB':>8}"
+        f"{'ms':>9}{'floor ms':>10}{'compiled s':>12}\n"
+    )
+    forecasts = []
+    for forecast in forecaster.forecasts():
+        forecasts.append(forecast)
+        say.write(_row(forecast, chip) + "\n")
+        say.flush()
+    good = all(not one.failure and one.peak_bytes <= chip.hbm_bytes for one in forecasts)
+    request_s = forecaster.request_s(forecasts) if good else None
+    if request_s is not None:
+        say.write(f"{arguments.images} images, {STEPS} guided steps: {request_s:.2f} s\n")
+    if arguments.json:
+        report = {"programs": [asdict(one) for one in forecasts], "request_s": request_s}
+        sys.stdout.write(json.dumps(report) + "\n")
+    return 0 if good else 1
+
+
+def _row(forecast: Forecast, chip: Chip) -> str:
+    if forecast.failure:
+        return f"{forecast.program:<10}{'no':>9}  {forecast.failure}"
+    memory = f"{forecast.peak_bytes / 1e9:.2f} of {chip.hbm_bytes / 1e9:.0f} GB"
+    return (
+        f"{forecast.program:<10}{'yes':>9}{memory:>16}{forecast.flops / 1e12:>9.3f}"
+        f"{forecast.hbm_bytes / 1e9:>8.2f}{forecast.seconds * 1e3:>9.2f}"
+        f"{forecast.floor_s * 1e3:>10.2f}{forecast.compile_s:>12.1f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The compiled programs, and their cache on the disk."""

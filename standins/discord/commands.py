@@ -1,0 +1,267 @@
+"""The registered application commands and Discord's rules for registering them."""
+
+import asyncio
+import unicodedata
+from collections import deque
+from typing import Final
+
+from standins.base.timers import Clock
+from standins.discord.errors import ApiError, FormErrors, Refusal, form_error
+from standins.discord.rules import Path, check_text
+from standins.discord.wire import Json, Snowflakes
+
+MAX_COMMANDS: Final = 100
+MAX_CREATES_A_DAY: Final = 200
+DAY_S: Final = 86_400.0
+MAX_OPTIONS = MAX_CHOICES = 25
+MAX_COMMAND_CHARS: Final = 8_000
+
+CHAT_INPUT: Final = 1
+SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL = 1, 2, 3, 4, 5, 6, 7
+ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 8, 9, 10, 11
+
+_ASSIGNED = frozenset({"id", "application_id", "version", "guild_id"})
+_DEFAULTS: Final[Json] = {
+    "type": CHAT_INPUT,
+    "description": "",
+    "name_localizations": None,
+    "description_localizations": None,
+    "default_member_permissions": None,
+    "dm_permission": True,
+    "contexts": None,
+    "integration_types": [0],
+    "nsfw": False,
+}
+
+
+class CommandRegistry:
+    """What `PUT /applications/{id}/commands` and its neighbours keep.
+
+    syncs       how often a whole list was put
+    creates     how many commands were new or renamed in all
+    registered  set while there are any
+    """
+
+    def __init__(self, application_id: int, snowflakes: Snowflakes, clock: Clock) -> None:
+        self.syncs = 0
+        self.creates = 0
+        self.registered = asyncio.Event()
+        self._application_id = application_id
+        self._snowflakes = snowflakes
+        self._clock = clock
+        self._scopes: dict[int | None, dict[int, Json]] = {}
+        self._created_at: deque[float] = deque()
+
+    def all(self) -> list[Json]:
+        """Every command, the guilds' own first: they hide global ones of their name."""
+        scopes = sorted(self._scopes.items(), key=lambda scope: scope[0] is None)
+        return [command for _, commands in scopes for command in commands.values()]
+
+    def listed(self, guild_id: int | None) -> list[Json]:
+        """The commands of one guild (None: the global ones)."""
+        return list(self._scopes.get(guild_id, {}).values())
+
+    def get(self, guild_id: int | None, command_id: int) -> Json:
+        """One command; raises ApiError 10063."""
+        command = self._scopes.get(guild_id, {}).get(command_id)
+        if command is None:
+            raise ApiError(Refusal.UNKNOWN_COMMAND)
+        return command
+
+    def put(self, guild_id: int | None, payload: object) -> list[Json]:
+        """Replace the whole list; what did not change keeps its id and version."""
+        commands = [] if payload is None else payload
+        if not isinstance(commands, list) or not all(isinstance(one, dict) for one in commands):
+            sentence = "Only iterables may be used in a ListType"
+            raise form_error((), "LIST_TYPE_CONVERT", sentence)
+        errors = FormErrors()
+        names: set[tuple[object, object]] = set()
+        for place, command in enumerate(commands):
+            check_command(errors, (place,), command)
+            name = (command.get("type") or CHAT_INPUT, command.get("name"))
+            if name in names:
+                sentence = "Application command names must be unique"
+                code = "APPLICATION_COMMANDS_DUPLICATE_NAME"
+                errors.add((place, "name"), code, sentence)
+            names.add(name)
+        errors.check()
+        if len(commands) > MAX_COMMANDS:
+            raise ApiError(Refusal.TOO_MANY_COMMANDS)
+        before = self._scopes.get(guild_id, {})
+        known = {(old["type"], old["name"]) for old in before.values()}
+        self._count_creates(len(names - known))
+        self.syncs += 1
+        stored = [self._stored(guild_id, command) for command in commands]
+        self._scopes[guild_id] = {int(command["id"]): command for command in stored}
+        self._refresh_registered()
+        return stored
+
+    def create(self, guild_id: int | None, payload: Json) -> tuple[Json, bool]:
+        """Add one command or overwrite the one of its name; returns it and whether it is new."""
+        errors = FormErrors()
+        check_command(errors, (), payload)
+        errors.check()
+        old = self._same_name(guild_id, payload)
+        if old is None:
+            if len(self.listed(guild_id)) >= MAX_COMMANDS:
+                raise ApiError(Refusal.TOO_MANY_COMMANDS)
+            self._count_creates(1)
+        command = self._stored(guild_id, payload)
+        self._scopes.setdefault(guild_id, {})[int(command["id"])] = command
+        self._refresh_registered()
+        return command, old is None
+
+    def edit(self, guild_id: int | None, command_id: int, payload: Json) -> Json:
+        """Change what the payload names."""
+        old = self.get(guild_id, command_id)
+        merged = {name: value for name, value in old.items() if name not in _ASSIGNED} | payload
+        errors = FormErrors()
+        check_command(errors, (), merged)
+        errors.check()
+        command = {**self._stored(guild_id, merged), "id": old["id"]}
+        self._scopes[guild_id][command_id] = command
+        return command
+
+    def delete(self, guild_id: int | None, command_id: int) -> None:
+        """Remove one command; raises ApiError 10063."""
+        self.get(guild_id, command_id)
+        del self._scopes[guild_id][command_id]
+        self._refresh_registered()
+
+    def _refresh_registered(self) -> None:
+        if any(self._scopes.values()):
+            self.registered.set()
+        else:
+            self.registered.clear()
+
+    def _same_name(self, guild_id: int | None, command: Json) -> Json | None:
+        name = (command.get("type") or CHAT_INPUT, command["name"])
+        found = [old for old in self.listed(guild_id) if (old["type"], old["name"]) == name]
+        return found[0] if found else None
+
+    def _stored(self, guild_id: int | None, payload: Json) -> Json:
+        """The command as kept: with its old id if it had one, its old version if it is the same."""
+        command = {name: value for name, value in payload.items() if name not in _ASSIGNED}
+        command = {**_DEFAULTS, **{k: v for k, v in command.items() if v is not None}}
+        if command["default_member_permissions"] is not None:
+            command["default_member_permissions"] = str(command["default_member_permissions"])
+        if "options" in command:
+            command["options"] = [_option_json(option) for option in command["options"]]
+        old = self._same_name(guild_id, command)
+        fresh = str(self._snowflakes.new())
+        kept = {k: v for k, v in (old or {}).items() if k not in _ASSIGNED}
+        assigned: Json = {
+            "id": fresh if old is None else old["id"],
+            "application_id": str(self._application_id),
+            "version": old["version"] if old is not None and kept == command else fresh,
+        }
+        if guild_id is not None:
+            assigned["guild_id"] = str(guild_id)
+        return {**assigned, **command}
+
+    def _count_creates(self, number: int) -> None:
+        now = self._clock()
+        while self._created_at and self._created_at[0] <= now - DAY_S:
+            self._created_at.popleft()
+        if len(self._created_at) + number > MAX_CREATES_A_DAY:
+            raise ApiError(Refusal.TOO_MANY_CREATES)
+        self._created_at.extend([now] * number)
+        self.creates += number
+
+
+def check_command(errors: FormErrors, path: Path, command: Json) -> None:
+    """Note everything that Discord would refuse in a command."""
+    kind = command.get("type") or CHAT_INPUT
+    if kind != CHAT_INPUT:
+        check_text(errors, (*path, "name"), command.get("name"), 32, minimum=1)
+        return
+    _check_name(errors, (*path, "name"), command.get("name"))
+    check_text(errors, (*path, "description"), command.get("description"), 100, minimum=1)
+    _check_options(errors, path, command.get("options"))
+    if _chars(command) > MAX_COMMAND_CHARS:
+        sentence = f"Command exceeds maximum size ({MAX_COMMAND_CHARS})"
+        errors.add(path, "APPLICATION_COMMAND_TOO_LARGE", sentence)
+
+
+def _check_name(errors: FormErrors, path: Path, name: object) -> None:
+    check_text(errors, path, name, 32, minimum=1)
+    if not isinstance(name, str) or not 1 <= len(name) <= 32:  # noqa: PLR2004 - as in the call above
+        return
+    fitting = all(char in "-_'" or unicodedata.category(char)[0] in "LN" for char in name)
+    if not fitting or name != name.lower():
+        errors.add(path, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+
+
+def _check_options(errors: FormErrors, path: Path, options: object) -> None:
+    inside = (*path, "options")
+    if options is None:
+        return
+    if not isinstance(options, list) or not all(isinstance(option, dict) for option in options):
+        errors.add(inside, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
+        return
+    if len(options) > MAX_OPTIONS:
+        sentence = f"Must be {MAX_OPTIONS} or fewer in length."
+        errors.add(inside, "BASE_TYPE_MAX_LENGTH", sentence)
+    optional_seen = False
+    names: set[object] = set()
+    for place, option in enumerate(options):
+        here = (*inside, place)
+        _check_option(errors, here, option)
+        if option.get("required") and optional_seen:
+            sentence = "Required options must be placed before non-required options"
+            errors.add(here, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", sentence)
+        optional_seen = optional_seen or not option.get("required")
+        if option.get("name") in names:
+            sentence = "Option name already used"
+            errors.add((*here, "name"), "APPLICATION_COMMAND_OPTIONS_NAME_ALREADY_USED", sentence)
+        names.add(option.get("name"))
+
+
+def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
+    _check_name(errors, (*path, "name"), option.get("name"))
+    check_text(errors, (*path, "description"), option.get("description"), 100, minimum=1)
+    kind = option.get("type")
+    if kind not in range(SUBCOMMAND, ATTACHMENT + 1):
+        sentence = "Value must be one of {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}."
+        errors.add((*path, "type"), "BASE_TYPE_CHOICES", sentence)
+        return
+    if kind in {SUBCOMMAND, GROUP}:
+        _check_options(errors, path, option.get("options"))
+    low, high = ("min_length", "max_length") if kind == STRING else ("min_value", "max_value")
+    least, most = option.get(low), option.get(high)
+    if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+        sentence = f"{low} must be less than or equal to {high}"
+        errors.add((*path, low), "APPLICATION_COMMAND_OPTION_RANGE_INVALID", sentence)
+    choices = option.get("choices") or []
+    if choices and kind not in {STRING, INTEGER, NUMBER}:
+        sentence = "Choices are for string, integer and number options"
+        errors.add((*path, "choices"), "APPLICATION_COMMAND_OPTIONS_CHOICES_INVALID", sentence)
+    if choices and option.get("autocomplete"):
+        sentence = "Autocomplete cannot be set when choices are present"
+        code = "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID"
+        errors.add((*path, "autocomplete"), code, sentence)
+    if len(choices) > MAX_CHOICES:
+        sentence = f"Must be {MAX_CHOICES} or fewer in length."
+        errors.add((*path, "choices"), "BASE_TYPE_MAX_LENGTH", sentence)
+    for place, choice in enumerate(choices):
+        here = (*path, "choices", place)
+        check_text(errors, (*here, "name"), choice.get("name"), 100, minimum=1)
+        if kind == STRING:
+            check_text(errors, (*here, "value"), choice.get("value"), 100, minimum=1)
+        elif not isinstance(choice.get("value"), int | float):
+            sentence = f'Value "{choice.get("value")}" is not a number.'
+            errors.add((*here, "value"), "NUMBER_TYPE_COERCE", sentence)
+
+
+def _option_json(option: Json) -> Json:
+    shown = {name: value for name, value in option.items() if value is not None}
+    if "options" in shown:
+        shown["options"] = [_option_json(child) for child in shown["options"]]
+    return shown
+
+
+def _chars(node: Json) -> int:
+    """Name, description and value, of the command and everything in it."""
+    own = sum(len(str(node.get(name) or "")) for name in ("name", "description", "value"))
+    children = [*(node.get("options") or []), *(node.get("choices") or [])]
+    return own + sum(_chars(child) for child in children if isinstance(child, dict))

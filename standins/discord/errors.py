@@ -1,0 +1,107 @@
+"""Discord's refusals (the loopback answers with them) and the loopback's own errors.
+
+ApiError            what a request is answered with: status, code, message, nested form errors
+CommandRefused      Discord's own client would not send this; nothing reached the bot
+InteractionFailed   "The application did not respond": the bot did not answer in time
+PortTakenError      the server cannot start
+"""
+
+from enum import Enum
+
+from standins.discord.wire import Json
+
+
+class Refusal(Enum):
+    """Discord's errors as (HTTP status, JSON error code, message)."""
+
+    UNAUTHORIZED = (401, 0, "401: Unauthorized")
+    NOT_FOUND = (404, 0, "404: Not Found")
+    METHOD_NOT_ALLOWED = (405, 0, "405: Method Not Allowed")
+    BAD_REQUEST = (400, 0, "400: Bad Request")
+    NOT_YOUR_APPLICATION = (
+        403,
+        20012,
+        "You are not authorized to perform this action on this application",
+    )
+    UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
+    UNKNOWN_MEMBER = (404, 10007, "Unknown Member")
+    UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
+    UNKNOWN_USER = (404, 10013, "Unknown User")
+    UNKNOWN_WEBHOOK = (404, 10015, "Unknown Webhook")
+    UNKNOWN_INTERACTION = (404, 10062, "Unknown interaction")
+    UNKNOWN_COMMAND = (404, 10063, "Unknown application command")
+    TOO_MANY_ATTACHMENTS = (400, 30015, "Maximum number of attachments in a message reached (10)")
+    TOO_MANY_COMMANDS = (400, 30032, "Maximum number of application commands reached (100)")
+    TOO_MANY_CREATES = (
+        400,
+        30034,
+        "Max number of daily application command creates has been reached (200)",
+    )
+    TOO_LARGE = (413, 40005, "Request entity too large")
+    ALREADY_ACKNOWLEDGED = (400, 40060, "Interaction has already been acknowledged.")
+    MISSING_ACCESS = (403, 50001, "Missing Access")
+    NOT_THE_AUTHOR = (403, 50005, "Cannot edit a message authored by another user")
+    EMPTY_MESSAGE = (400, 50006, "Cannot send an empty message")
+    MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
+    INVALID_WEBHOOK_TOKEN = (401, 50027, "Invalid Webhook Token")
+    INVALID_FORM = (400, 50035, "Invalid Form Body")
+    INVALID_JSON = (400, 50109, "The request body contains invalid JSON.")
+
+
+class ApiError(Exception):
+    """A request that Discord refuses.
+
+    errors  the nested form errors of an Invalid Form Body
+    """
+
+    def __init__(self, refusal: Refusal, *, errors: Json | None = None) -> None:
+        self.status, self.code, self.message = refusal.value
+        self.body: Json = {"message": self.message, "code": self.code}
+        if errors:
+            self.body["errors"] = errors
+        super().__init__(f"{self.code}: {self.message}")
+
+
+class FormErrors:
+    """Collects what is wrong with a form, field by field, in Discord's nested shape."""
+
+    def __init__(self) -> None:
+        self.tree: Json = {}
+
+    def add(self, path: tuple[str | int, ...], code: str, message: str) -> None:
+        """Note one error at `path`, such as ("embeds", 0, "title").
+
+        A field that is wrong as a whole is not looked into, so it hides what is wrong inside it.
+        """
+        node = self.tree
+        for step in path:
+            if "_errors" in node:
+                return
+            node = node.setdefault(str(step), {})
+        noted = [*node.get("_errors", []), {"code": code, "message": message}]
+        node.clear()
+        node["_errors"] = noted
+
+    def check(self) -> None:
+        """Raise the 50035 with everything noted; nothing noted, nothing raised."""
+        if self.tree:
+            raise ApiError(Refusal.INVALID_FORM, errors=self.tree)
+
+
+def form_error(path: tuple[str | int, ...], code: str, message: str) -> ApiError:
+    """The refusal of a form that has one error."""
+    errors = FormErrors()
+    errors.add(path, code, message)
+    return ApiError(Refusal.INVALID_FORM, errors=errors.tree)
+
+
+class CommandRefused(Exception):  # noqa: N818 - it reads as what Discord's client does
+    """Discord's client refuses what the person typed; the sentence says why."""
+
+
+class InteractionFailed(Exception):  # noqa: N818 - the words of Discord's client
+    """The application did not respond, or took its answer back."""
+
+
+class PortTakenError(OSError):
+    """The address cannot be listened on; the sentence says what to do."""

@@ -1,0 +1,367 @@
+"""Interactions: what a person does with the bot, and the bot's answers under Discord's rules.
+
+A bot acknowledges within 3 s, once; then the interaction's token works for 15 minutes.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final, Literal
+
+from standins.base.events import ChannelEvent, EventHub
+from standins.base.timers import Timer, Timers
+from standins.discord.errors import ApiError, InteractionFailed, Refusal, form_error
+from standins.discord.forms import Form
+from standins.discord.messages import CHAT_INPUT_COMMAND, REPLY, Message, Messages
+from standins.discord.rules import EPHEMERAL
+from standins.discord.wire import Json
+from standins.discord.world import Channel, Person, World
+
+ACK_DEADLINE_S: Final = 3.0
+TOKEN_LIFE_S: Final = 15 * 60.0
+
+COMMAND, COMPONENT = 2, 3  # interaction types
+MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE = 4, 5, 6, 7  # callback types
+_CALLBACKS: Final = {
+    COMMAND: frozenset({MESSAGE, DEFERRED_MESSAGE}),
+    COMPONENT: frozenset({MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE}),
+}
+
+State = Literal["waiting", "deferred", "answered", "failed"]
+Predicate = Callable[[Json], bool]
+
+
+class Interaction:
+    """One command or press of a person, and what became of it.
+
+    kind        2: a command, 3: a component (a button or a select)
+    name        the command's name or the component's custom_id
+    state       waiting (no answer yet), deferred ("thinking"), answered, failed (3 s went by)
+    source      the message that the pressed component is on
+    """
+
+    def __init__(self, interaction_id: int, kind: int, person: Person, channel: Channel) -> None:
+        self.id = interaction_id
+        self.token = secrets.token_urlsafe(96)
+        self.kind = kind
+        self.name = ""
+        self.person = person
+        self.channel = channel
+        self.state: State = "waiting"
+        self.source: Message | None = None
+        self._original: Message | None = None
+        self._followups: list[Message] = []
+        self._waiters: list[tuple[Predicate, asyncio.Future[Json]]] = []
+
+    @property
+    def user_id(self) -> int:
+        """Who did it."""
+        return self.person.id
+
+    @property
+    def channel_id(self) -> int:
+        """Where."""
+        return self.channel.id
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the bot has answered or deferred."""
+        return self.state in {"deferred", "answered"}
+
+    @property
+    def original(self) -> Json | None:
+        """The @original message as its viewers see it now, None while there is none."""
+        return None if self._original is None else self._original.snapshot()
+
+    @property
+    def followups(self) -> list[Json]:
+        """The messages that the bot sent after it, oldest first."""
+        return [message.snapshot() for message in self._followups]
+
+    async def until(self, predicate: Predicate) -> Json:
+        """The original message as soon as it satisfies `predicate`, which sees every change.
+
+        Raises InteractionFailed when the bot does not answer in time or deletes its answer.
+        """
+        original = self.original
+        if original is not None and predicate(original):
+            return original
+        if self.state == "failed":
+            raise InteractionFailed("The application did not respond.")
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        waiter = (predicate, future)
+        self._waiters.append(waiter)
+        try:
+            return await future
+        finally:
+            self._waiters.remove(waiter)
+
+    def summary(self) -> Json:
+        """Who did what, on which message (None: a command), and where it stands."""
+        return {
+            "id": str(self.id),
+            "type": self.kind,
+            "name": self.name,
+            "state": self.state,
+            "user_id": str(self.user_id),
+            "channel_id": str(self.channel_id),
+            "message_id": None if self.source is None else str(self.source.id),
+        }
+
+    def answer_with(self, original: Message) -> None:
+        """Make this the @original message."""
+        self._original = original
+        original.on_change.append(self._on_change)
+        self._on_change(original, False)
+
+    def add_followup(self, message: Message) -> None:
+        """Note a message that the bot sent after the original."""
+        self._followups.append(message)
+        message.on_change.append(self._on_change)
+
+    def let_go(self) -> None:
+        """Follow the pressed message no longer; the answer to a command is followed for good."""
+        if self.source is not None and self._original is self.source:
+            self.source.on_change.remove(self._on_change)
+
+    def own_message(self, reference: str) -> Message:
+        """The answer called "@original" or its id; raises ApiError 10008."""
+        if reference == "@original":
+            if self._original is not None:
+                return self._original
+        else:
+            answers = [*self._followups, *([self._original] if self._original else [])]
+            for message in answers:
+                if str(message.id) == reference:
+                    return message
+        raise ApiError(Refusal.UNKNOWN_MESSAGE)
+
+    def fail(self, why: str) -> None:
+        """Nobody will answer this any more: whoever waits hears of it."""
+        for _, future in self._waiters:
+            if not future.done():
+                future.set_exception(InteractionFailed(why))
+
+    def _on_change(self, message: Message, deleted: bool) -> None:
+        if message is not self._original:
+            if deleted:
+                self._followups.remove(message)
+        elif deleted:
+            self._original = None
+            self.fail("The application took its answer back.")
+        else:
+            self.state = "deferred" if message.loading else "answered"
+            seen = message.snapshot()
+            for predicate, future in self._waiters:
+                if not future.done() and predicate(seen):
+                    future.set_result(seen)
+
+
+class Interactions:
+    """All interactions whose tokens still live."""
+
+    def __init__(self, world: World, messages: Messages, hub: EventHub, timers: Timers) -> None:
+        self._world = world
+        self._messages = messages
+        self._hub = hub
+        self._timers = timers
+        self._by_token: dict[str, Interaction] = {}
+        self._deadlines: dict[int, Timer] = {}
+
+    def open(
+        self,
+        kind: int,
+        name: str,
+        person: Person,
+        channel: Channel,
+        source: Message | None = None,
+    ) -> Interaction:
+        """A new interaction; its two deadlines run from now."""
+        interaction = Interaction(self._world.snowflakes.new(), kind, person, channel)
+        interaction.name = name
+        interaction.source = source
+        self._by_token[interaction.token] = interaction
+        self._deadlines[interaction.id] = self._timers.after(
+            ACK_DEADLINE_S, lambda: self._miss_deadline(interaction)
+        )
+        self._timers.after(TOKEN_LIFE_S, lambda: self._expire(interaction))
+        self._publish("interaction_create", interaction)
+        return interaction
+
+    def payload(self, interaction: Interaction, data: Json, attachment_size_limit: int) -> Json:
+        """The INTERACTION_CREATE event."""
+        world, channel, person = self._world, interaction.channel, interaction.person
+        permissions = str(person.permissions)
+        payload: Json = {
+            "id": str(interaction.id),
+            "application_id": str(world.application_id),
+            "type": interaction.kind,
+            "token": interaction.token,
+            "version": 1,
+            "data": data,
+            "guild_id": str(world.guild_id),
+            "guild": {"id": str(world.guild_id), "locale": "en-US", "features": []},
+            "guild_locale": "en-US",
+            "locale": "en-US",
+            "channel_id": str(channel.id),
+            "channel": {**world.channel_json(channel), "permissions": permissions},
+            "member": {**world.member_json(person), "permissions": permissions},
+            "app_permissions": str(channel.bot_permissions),
+            "entitlements": [],
+            "authorizing_integration_owners": {"0": str(world.guild_id)},
+            "context": 0,
+            "attachment_size_limit": attachment_size_limit,
+        }
+        if interaction.source is not None:
+            payload["message"] = interaction.source.snapshot()
+        return payload
+
+    def callback(self, interaction_id: int, token: str, form: Form) -> Json:
+        """The bot's first answer; returns Discord's description of it. Raises ApiError."""
+        interaction = self._by_token.get(token)
+        if interaction is None or interaction.id != interaction_id:
+            raise ApiError(Refusal.UNKNOWN_INTERACTION)
+        if interaction.acknowledged:
+            raise ApiError(Refusal.ALREADY_ACKNOWLEDGED)
+        if interaction.state == "failed":
+            raise ApiError(Refusal.UNKNOWN_INTERACTION)
+        kind = form.payload.get("type")
+        if kind not in _CALLBACKS[interaction.kind]:
+            sentence = f"Value must be one of {set(_CALLBACKS[interaction.kind])}."
+            raise form_error(("type",), "BASE_TYPE_CHOICES", sentence)
+        form = Form(form.payload.get("data") or {}, form.uploads)
+        if kind in {MESSAGE, DEFERRED_MESSAGE}:
+            message = self._post_original(interaction, form, loading=kind == DEFERRED_MESSAGE)
+        else:
+            message = self._update_source(interaction, form, deferred=kind == DEFERRED_UPDATE)
+        self._deadlines.pop(interaction.id).cancel()
+        described: Json = {
+            "interaction": {
+                "id": str(interaction.id),
+                "type": interaction.kind,
+                "response_message_id": str(message.id),
+                "response_message_loading": message.loading,
+                "response_message_ephemeral": message.viewer_id is not None,
+                "channel_id": str(interaction.channel_id),
+                "guild_id": str(self._world.guild_id),
+            }
+        }
+        if kind in {MESSAGE, UPDATE}:
+            described["resource"] = {"type": kind, "message": message.snapshot()}
+        return described
+
+    def answered(self, application_id: int, token: str) -> Interaction:
+        """The interaction behind a webhook address; raises ApiError unless it may be used."""
+        if application_id != self._world.application_id:
+            raise ApiError(Refusal.UNKNOWN_WEBHOOK)
+        interaction = self._by_token.get(token)
+        if interaction is None:
+            raise ApiError(Refusal.INVALID_WEBHOOK_TOKEN)
+        if not interaction.acknowledged:
+            raise ApiError(Refusal.UNKNOWN_WEBHOOK)
+        return interaction
+
+    def edit(self, interaction: Interaction, reference: str, form: Form) -> Json:
+        """Change one of the bot's answers."""
+        message = interaction.own_message(reference)
+        return self._edit(message, interaction, form).snapshot()
+
+    def follow_up(self, interaction: Interaction, form: Form) -> Json:
+        """One more message; after a deferral the first one takes the place of "thinking"."""
+        original = interaction.original
+        if original is not None and interaction.state == "deferred":
+            message = interaction.own_message("@original")
+            if message.loading:
+                return self._edit(message, interaction, form).snapshot()
+        extra = self._metadata(interaction)
+        if original is not None:
+            extra["type"] = REPLY
+            extra["message_reference"] = self._reference(original)
+        message = self._post(interaction, form, extra)
+        interaction.add_followup(message)
+        return message.snapshot()
+
+    def _edit(self, message: Message, interaction: Interaction, form: Form) -> Message:
+        return self._messages.edit(message, interaction.channel, self._world.bot, form)
+
+    def _post_original(self, interaction: Interaction, form: Form, *, loading: bool) -> Message:
+        extra = self._metadata(interaction)
+        if interaction.kind == COMMAND:
+            extra["type"] = CHAT_INPUT_COMMAND
+        elif interaction.source is not None:
+            extra["type"] = REPLY
+            extra["message_reference"] = self._reference(interaction.source.snapshot())
+        message = self._post(interaction, form, extra, loading=loading)
+        interaction.answer_with(message)
+        return message
+
+    def _update_source(self, interaction: Interaction, form: Form, *, deferred: bool) -> Message:
+        message = interaction.source
+        if message is None:
+            raise ApiError(Refusal.UNKNOWN_MESSAGE)
+        if not deferred:
+            self._edit(message, interaction, form)
+        interaction.answer_with(message)
+        if deferred:
+            interaction.state = "deferred"
+        return message
+
+    def _post(
+        self, interaction: Interaction, form: Form, extra: Json, *, loading: bool = False
+    ) -> Message:
+        flags = form.payload.get("flags")
+        ephemeral = isinstance(flags, int) and flags & EPHEMERAL
+        return self._messages.create(
+            interaction.channel,
+            self._world.bot,
+            form,
+            viewer_id=interaction.user_id if ephemeral else None,
+            extra=extra,
+            loading=loading,
+        )
+
+    def _metadata(self, interaction: Interaction) -> Json:
+        user = self._world.user_json(interaction.person)
+        metadata: Json = {
+            "id": str(interaction.id),
+            "type": interaction.kind,
+            "user": user,
+            "authorizing_integration_owners": {"0": str(self._world.guild_id)},
+        }
+        extra: Json = {
+            "application_id": str(self._world.application_id),
+            "webhook_id": str(self._world.application_id),
+            "interaction_metadata": metadata,
+        }
+        if interaction.kind == COMMAND:
+            metadata["name"] = interaction.name
+            summary = {"id": str(interaction.id), "type": COMMAND, "name": interaction.name}
+            extra["interaction"] = {**summary, "user": user}
+        elif interaction.source is not None:
+            metadata["interacted_message_id"] = str(interaction.source.id)
+        return extra
+
+    def _reference(self, message: Json) -> Json:
+        return {
+            "type": 0,
+            "channel_id": message["channel_id"],
+            "message_id": message["id"],
+            "guild_id": str(self._world.guild_id),
+        }
+
+    def _expire(self, interaction: Interaction) -> None:
+        del self._by_token[interaction.token]
+        interaction.let_go()
+
+    def _miss_deadline(self, interaction: Interaction) -> None:
+        self._deadlines.pop(interaction.id, None)
+        interaction.state = "failed"
+        interaction.fail("The application did not respond.")
+        self._publish("interaction_failed", interaction)
+
+    def _publish(
+        self, kind: Literal["interaction_create", "interaction_failed"], interaction: Interaction
+    ) -> None:
+        self._hub.publish(
+            ChannelEvent(kind, interaction.channel_id, interaction.summary(), interaction.user_id)
+        )

@@ -1,0 +1,252 @@
+"""A Discord of one's own on 127.0.0.1: the server, and what people do in it."""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from standins.base.events import ChannelEvent, EventHub, Predicate
+from standins.base.faults import Faults
+from standins.base.timers import Clock, Timers
+from standins.discord.commands import CommandRegistry
+from standins.discord.errors import CommandRefused, PortTakenError
+from standins.discord.forms import MAX_REQUEST_BYTES, Form
+from standins.discord.gateway import Gateway
+from standins.discord.interactions import COMMAND, COMPONENT, Interaction, Interactions
+from standins.discord.messages import Messages
+from standins.discord.middleware import API_PATH, api_middleware
+from standins.discord.person import press_component, type_command
+from standins.discord.ratelimits import RateLimits
+from standins.discord.rest import RestApi
+from standins.discord.wire import Json
+from standins.discord.world import Channel, Person, World, default_world
+
+DEFAULT_TOKEN: Final = "loopback-token"  # noqa: S105 - opens nothing but a loopback server
+_SHUTDOWN_TIMEOUT_S: Final = 2.0
+
+
+class LoopbackDiscord:
+    """A server that speaks Discord's REST API and gateway, version 10, and holds to its rules.
+
+    token                        the bot token that it accepts
+    clock                        seconds; a ManualClock stands still until a test moves it
+    rate_limits                  whether to limit as Discord does (with a clock that stands still
+                                 a limit never ends: switch them off, or move the clock)
+    attachment_size_limit_bytes  of one file
+    heartbeat_interval_s         how often bots must send a heartbeat
+
+    An unmodified discord.py comes here when `discord.http.Route.BASE` is `api_url` and
+    `discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY` is `yarl.URL(gateway_url)`.
+    `app` takes more routes until `start`; `world`, `faults`, `gateway` and `registry` are for tests
+    to look at and to change.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str = DEFAULT_TOKEN,
+        clock: Clock = time.monotonic,
+        rate_limits: bool = True,
+        attachment_size_limit_bytes: int = 10 * 2**20,
+        heartbeat_interval_s: float = 41.25,
+    ) -> None:
+        self.token = token
+        self.attachment_size_limit_bytes = attachment_size_limit_bytes
+        self.world: World = default_world()
+        self.timers = Timers(clock)
+        self.faults = Faults(self.timers)
+        self.gateway = Gateway(self.world, self.timers, self.faults, token, heartbeat_interval_s)
+        world = self.world
+        self.registry = CommandRegistry(world.application_id, world.snowflakes, clock)
+        self._hub = EventHub()
+        self._messages = Messages(world, self._hub, self.gateway.dispatch)
+        self._interactions = Interactions(world, self._messages, self._hub, self.timers)
+        limits = RateLimits(clock) if rate_limits else None
+        self.app = web.Application(
+            middlewares=[api_middleware(token, self.faults, limits)],
+            client_max_size=MAX_REQUEST_BYTES,
+        )
+        RestApi(
+            world=world,
+            hub=self._hub,
+            messages=self._messages,
+            interactions=self._interactions,
+            commands=self.registry,
+            gateway_url=lambda: self.gateway_url,
+            attachment_size_limit_bytes=attachment_size_limit_bytes,
+        ).add_routes(self.app)
+        self.app.router.add_get("/gateway", self.gateway.serve)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, such as http://127.0.0.1:8080; it must have started."""
+        if not self.world.base_url:
+            raise RuntimeError("The loopback Discord has no address before it has started.")
+        return self.world.base_url
+
+    @property
+    def api_url(self) -> str:
+        """What stands in for https://discord.com/api/v10."""
+        return self.base_url + API_PATH
+
+    @property
+    def gateway_url(self) -> str:
+        """What stands in for wss://gateway.discord.gg."""
+        return self.base_url.replace("http", "ws", 1) + "/gateway"
+
+    @property
+    def online(self) -> bool:
+        """Whether a bot listens."""
+        return self.gateway.ready.is_set()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes any free one. Raises PortTakenError."""
+        try:
+            listener = socket.create_server((host, port))
+        except OSError as error:
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
+                raise
+            raise PortTakenError(
+                error.errno,
+                f"{host}:{port} cannot be listened on: {error.strerror}. "
+                "Stop the program that uses it, or choose another port (0 takes any free one).",
+            ) from error
+        self.world.base_url = f"http://{host}:{listener.getsockname()[1]}"
+        self._runner = web.AppRunner(
+            self.app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def close(self) -> None:
+        """Send the bots away and stop listening."""
+        await self.gateway.close()
+        self.timers.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def slash(
+        self,
+        name: str,
+        options: Mapping[str, object],
+        *,
+        user_id: int | None = None,
+        channel_id: int | None = None,
+    ) -> Interaction:
+        """A person types a command.
+
+        name     "imagine", or "group sub" with subcommands
+        options  by name; of an attachment option an `Upload`
+        user_id, channel_id  who and where, the first of the world unless given
+
+        Returns once the bot has been sent it. Raises CommandRefused.
+        """
+        person, channel = self._person(user_id), self._channel(channel_id)
+        data = type_command(
+            self.registry.all(),
+            name,
+            options,
+            person=person,
+            channel_id=channel.id,
+            world=self.world,
+            messages=self._messages,
+        )
+        interaction = self._interactions.open(COMMAND, data["name"], person, channel)
+        self._send(interaction, data)
+        return interaction
+
+    async def press(
+        self,
+        message_id: int,
+        custom_id: str,
+        *,
+        user_id: int | None = None,
+        values: Sequence[str] = (),
+    ) -> Interaction:
+        """A person presses a button, or chooses `values` of a menu; raises CommandRefused."""
+        person = self._person(user_id)
+        message = self._messages.find(message_id)
+        if message is None or message.viewer_id not in {None, person.id}:
+            raise CommandRefused("The message is gone.")
+        data = press_component(message.snapshot(), custom_id, values)
+        channel = self._channel(message.channel_id)
+        interaction = self._interactions.open(COMPONENT, custom_id, person, channel, message)
+        self._send(interaction, data)
+        return interaction
+
+    async def say(
+        self, content: str, *, user_id: int | None = None, channel_id: int | None = None
+    ) -> Json:
+        """A person writes a message; raises ApiError as the API would refuse it."""
+        channel = self._channel(channel_id)
+        form = Form({"content": content})
+        return self._messages.create(channel, self._person(user_id), form).snapshot()
+
+    def delete(self, message_id: int) -> None:
+        """A moderator deletes a message; raises CommandRefused when it is gone."""
+        message = self._messages.find(message_id)
+        if message is None:
+            raise CommandRefused("The message is gone.")
+        self._messages.delete(message)
+
+    def commands(self) -> list[Json]:
+        """The commands as registered, the guild's own before the global ones."""
+        return self.registry.all()
+
+    def history(self, channel_id: int, viewer_id: int | None = None) -> list[Json]:
+        """What a person (None: everybody) sees in a channel, oldest first."""
+        return self._messages.history(channel_id, viewer_id)
+
+    async def wait_ready(self) -> None:
+        """Wait until a bot listens that has got READY and its guild."""
+        await self.gateway.ready.wait()
+
+    async def wait_offline(self) -> None:
+        """Wait until no bot listens."""
+        await self.gateway.away.wait()
+
+    async def wait_commands(self) -> None:
+        """Wait until commands are registered."""
+        await self.registry.registered.wait()
+
+    def subscribe(self) -> AbstractAsyncContextManager[asyncio.Queue[ChannelEvent]]:
+        """A queue of everything that happens in the channels while the context is open."""
+        return self._hub.subscribe()
+
+    async def wait_for(self, predicate: Predicate) -> ChannelEvent:
+        """The first event from now on that satisfies `predicate`."""
+        return await self._hub.wait_for(predicate)
+
+    def attachment_bytes(self, attachment_id: int) -> bytes:
+        """A stored file; raises KeyError when it is gone."""
+        upload = self._messages.file(attachment_id)
+        if upload is None:
+            raise KeyError(attachment_id)
+        return upload.data
+
+    async def download(self, attachment: Json) -> bytes:
+        """The file behind an attachment object, over HTTP as a viewer gets it."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(attachment["url"], raise_for_status=True) as response,
+        ):
+            return await response.read()
+
+    def _send(self, interaction: Interaction, data: Json) -> None:
+        limit = self.attachment_size_limit_bytes
+        payload = self._interactions.payload(interaction, data, limit)
+        self.gateway.dispatch("INTERACTION_CREATE", payload)
+
+    def _person(self, user_id: int | None) -> Person:
+        return self.world.first_person if user_id is None else self.world.people[user_id]
+
+    def _channel(self, channel_id: int | None) -> Channel:
+        world = self.world
+        return world.first_channel if channel_id is None else world.channels[channel_id]

@@ -1,0 +1,362 @@
+"""The messages in the channels and their files: kept, changed, shown, told to the bot."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from standins.base.events import ChannelEvent, EventHub, EventKind
+from standins.discord.errors import ApiError, FormErrors, Refusal
+from standins.discord.forms import Form, Upload
+from standins.discord.rules import (
+    EPHEMERAL,
+    LOADING,
+    MAX_ATTACHMENTS,
+    SUPPRESS_EMBEDS,
+    SUPPRESS_NOTIFICATIONS,
+    check_message,
+    check_not_empty,
+    mentions,
+)
+from standins.discord.wire import Json, snowflake, timestamp
+from standins.discord.world import VIEW_CHANNEL, Channel, Person, World
+
+MAX_MESSAGES_A_CHANNEL: Final = 500
+MAX_FILE_BYTES: Final = 256 * 2**20
+
+GUILD_MESSAGES: Final = 1 << 9
+MESSAGE_CONTENT: Final = 1 << 15
+
+_CONTENT_FIELDS: Final = {"content": "", "embeds": [], "attachments": [], "components": []}
+
+DEFAULT, REPLY, CHAT_INPUT_COMMAND = 0, 19, 20
+
+
+class Dispatch(Protocol):
+    """Sends an event to the bot's sessions."""
+
+    def __call__(
+        self, event: str, data: Json, *, intents: int = 0, plain: Json | None = None
+    ) -> None:
+        """Send `data` to sessions with one of `intents` (0: to all).
+
+        plain  what a session without the privileged message content gets instead
+        """
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """One message.
+
+    json       as everybody (or its one viewer) sees it
+    viewer_id  of an ephemeral one the only person who sees it
+    on_change  called after each change and with True after the deletion
+    """
+
+    json: Json
+    channel_id: int
+    viewer_id: int | None = None
+    on_change: list[Callable[["Message", bool], None]] = field(default_factory=list)
+
+    @property
+    def id(self) -> int:
+        """Its snowflake."""
+        return int(self.json["id"])
+
+    @property
+    def loading(self) -> bool:
+        """Whether it is only "Imagine is thinking..."."""
+        return bool(self.json["flags"] & LOADING)
+
+    def snapshot(self) -> Json:
+        """Its JSON now; later changes do not touch it."""
+        return copy.deepcopy(self.json)
+
+
+class Messages:
+    """All messages of the world.
+
+    Whatever is done here is published to the people (`hub`) and dispatched to the bot.
+
+    max_file_bytes  of all files together; beyond it the oldest files go
+    """
+
+    def __init__(
+        self,
+        world: World,
+        hub: EventHub,
+        dispatch: Dispatch,
+        *,
+        max_file_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        self._world = world
+        self._hub = hub
+        self._dispatch = dispatch
+        self._channels: dict[int, OrderedDict[int, Message]] = {}
+        self._files: OrderedDict[int, Upload] = OrderedDict()
+        self._file_bytes = 0
+        self._max_file_bytes = max_file_bytes
+
+    def find(self, message_id: int) -> Message | None:
+        """The message wherever it is."""
+        for messages in self._channels.values():
+            if message_id in messages:
+                return messages[message_id]
+        return None
+
+    def get(self, channel_id: int, message_id: int) -> Message:
+        """The message as the bot may fetch it; raises ApiError 10008."""
+        message = self._in(channel_id).get(message_id)
+        if message is None or message.viewer_id is not None:
+            raise ApiError(Refusal.UNKNOWN_MESSAGE)
+        return message
+
+    def history(self, channel_id: int, viewer_id: int | None = None) -> list[Json]:
+        """What a person (None: the bot) sees in a channel, oldest first."""
+        return [
+            message.snapshot()
+            for message in self._in(channel_id).values()
+            if message.viewer_id in {None, viewer_id}
+        ]
+
+    def file(self, attachment_id: int) -> Upload | None:
+        """A stored file, None if it never was or is gone."""
+        return self._files.get(attachment_id)
+
+    def create(
+        self,
+        channel: Channel,
+        author: Person,
+        form: Form,
+        *,
+        viewer_id: int | None = None,
+        extra: Mapping[str, object] | None = None,
+        loading: bool = False,
+    ) -> Message:
+        """A new message; raises ApiError.
+
+        viewer_id  makes it ephemeral
+        extra      more members of its JSON, such as `interaction_metadata`
+        loading    it is a "thinking" one, so it may be empty
+        """
+        payload = form.payload
+        check_message(payload)
+        flags = (payload.get("flags") or 0) & (SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS)
+        flags |= (LOADING if loading else 0) | (EPHEMERAL if viewer_id is not None else 0)
+        message = Message(
+            {
+                "id": str(self._world.snowflakes.new()),
+                "channel_id": str(channel.id),
+                "type": DEFAULT,
+                "content": "",
+                "author": self._world.user_json(author),
+                "timestamp": timestamp(),
+                "edited_timestamp": None,
+                "tts": bool(payload.get("tts")),
+                "pinned": False,
+                "mentions": [],
+                "mention_roles": [],
+                "mention_everyone": False,
+                "attachments": [],
+                "embeds": [],
+                "components": [],
+                **(extra or {}),
+                "flags": flags,
+            },
+            channel.id,
+            viewer_id,
+        )
+        if payload.get("nonce") is not None:
+            message.json["nonce"] = payload["nonce"]
+        changed, kept = self._filled(message, channel, author, form)
+        if not loading:
+            check_not_empty(changed)
+        self._keep(message, changed, kept)
+        channel.last_message_id = message.id
+        in_channel = self._in(channel.id)
+        in_channel[message.id] = message
+        self._tell("message_create", message)
+        while len(in_channel) > MAX_MESSAGES_A_CHANNEL:
+            self._drop_files(next(iter(in_channel.values())))
+            in_channel.popitem(last=False)
+        return message
+
+    def edit(self, message: Message, channel: Channel, author: Person, form: Form) -> Message:
+        """Change what the form names and nothing else; raises ApiError."""
+        check_message(form.payload)
+        changed, kept = self._filled(message, channel, author, form)
+        flags = form.payload.get("flags")
+        if flags is not None:
+            changed["flags"] = changed["flags"] & ~SUPPRESS_EMBEDS | flags & SUPPRESS_EMBEDS
+        changed["flags"] &= ~LOADING
+        changed["edited_timestamp"] = timestamp()
+        check_not_empty(changed)
+        self._keep(message, changed, kept)
+        self._tell("message_update", message)
+        return message
+
+    def delete(self, message: Message) -> None:
+        """Take it away, with its files."""
+        self._in(message.channel_id).pop(message.id, None)
+        self._drop_files(message)
+        self._tell("message_delete", message)
+
+    def attach(self, channel_id: int, upload: Upload) -> Json:
+        """Store a file and return its attachment object."""
+        attachment_id = self._world.snowflakes.new()
+        self._store(attachment_id, upload)
+        return self._attachment_json(channel_id, attachment_id, upload, {})
+
+    def _in(self, channel_id: int) -> OrderedDict[int, Message]:
+        return self._channels.setdefault(channel_id, OrderedDict())
+
+    def _filled(
+        self, message: Message, channel: Channel, author: Person, form: Form
+    ) -> tuple[Json, dict[int, Upload]]:
+        """The message's JSON with the form's content in it, and the new files by attachment id."""
+        payload, changed = form.payload, message.snapshot()
+        if "content" in payload:
+            changed["content"] = (payload["content"] or "").strip()
+        permissions = channel.bot_permissions if author is self._world.bot else author.permissions
+        allowed = payload.get("allowed_mentions")
+        changed |= mentions(
+            changed["content"],
+            allowed,
+            self._world,
+            permissions,
+            changed.get("referenced_message"),
+        )
+        changed["attachments"], kept = self._attachments(message, form)
+        if "embeds" in payload:
+            files = {one["filename"]: one["url"] for one in changed["attachments"]}
+            changed["embeds"] = [_embed_json(embed, files) for embed in payload["embeds"] or []]
+        if "components" in payload:
+            changed["components"] = _components_json(payload["components"] or [])
+        return changed, kept
+
+    def _attachments(self, message: Message, form: Form) -> tuple[list[Json], dict[int, Upload]]:
+        present = {int(one["id"]): one for one in message.json["attachments"]}
+        listed = form.payload.get("attachments")
+        if listed is None:
+            listed = [*present.values(), *({"id": at} for at in form.uploads)]
+        elif missing := form.uploads.keys() - {snowflake(item["id"]) for item in listed}:
+            listed = [*listed, *({"id": at} for at in sorted(missing))]
+        if len(listed) > MAX_ATTACHMENTS:
+            raise ApiError(Refusal.TOO_MANY_ATTACHMENTS)
+        result: list[Json] = []
+        new: dict[int, Upload] = {}
+        errors = FormErrors()
+        for place, item in enumerate(listed):
+            reference = snowflake(item["id"])
+            if reference in form.uploads:
+                upload = form.uploads[reference]
+                attachment_id = self._world.snowflakes.new()
+                new[attachment_id] = upload
+                result.append(
+                    self._attachment_json(message.channel_id, attachment_id, upload, item)
+                )
+            elif reference in present:
+                result.append(present[reference])
+            else:
+                sentence = "Attachment data cannot be found"
+                errors.add(("attachments", place, "id"), "ATTACHMENT_NOT_FOUND", sentence)
+        errors.check()
+        for one in result:
+            if message.viewer_id is not None:
+                one["ephemeral"] = True
+        return result, new
+
+    def _attachment_json(
+        self, channel_id: int, attachment_id: int, upload: Upload, item: Json
+    ) -> Json:
+        path = f"/attachments/{channel_id}/{attachment_id}/{quote(upload.filename)}"
+        attachment: Json = {
+            "id": str(attachment_id),
+            "filename": upload.filename,
+            "size": len(upload.data),
+            "url": self._world.base_url + path,
+            "proxy_url": self._world.base_url + path,
+            "content_type": upload.content_type,
+        }
+        if upload.width_px is not None:
+            attachment |= {"width": upload.width_px, "height": upload.height_px}
+        if item.get("description"):
+            attachment["description"] = item["description"]
+        return attachment
+
+    def _keep(self, message: Message, changed: Json, new: Mapping[int, Upload]) -> None:
+        left = {one["id"] for one in changed["attachments"]}
+        for one in message.json["attachments"]:
+            if one["id"] not in left:
+                self._drop_file(int(one["id"]))
+        for attachment_id, upload in new.items():
+            self._store(attachment_id, upload)
+        message.json = changed
+
+    def _store(self, attachment_id: int, upload: Upload) -> None:
+        self._files[attachment_id] = upload
+        self._file_bytes += len(upload.data)
+        while self._file_bytes > self._max_file_bytes:
+            self._drop_file(next(iter(self._files)))
+
+    def _drop_files(self, message: Message) -> None:
+        for one in message.json["attachments"]:
+            self._drop_file(int(one["id"]))
+
+    def _drop_file(self, attachment_id: int) -> None:
+        upload = self._files.pop(attachment_id, None)
+        self._file_bytes -= 0 if upload is None else len(upload.data)
+
+    def _tell(self, kind: EventKind, message: Message) -> None:
+        deleted = kind == "message_delete"
+        seen = message.snapshot()
+        if deleted:
+            seen = {"id": seen["id"], "channel_id": seen["channel_id"]}
+        for listener in message.on_change:
+            listener(message, deleted)
+        self._hub.publish(ChannelEvent(kind, message.channel_id, seen, message.viewer_id))
+        channel = self._world.channels[message.channel_id]
+        # An ephemeral message is its viewer's alone; the bot hears of it only in its own answers.
+        if message.viewer_id is not None or not channel.bot_permissions & VIEW_CHANNEL:
+            return
+        data = {**seen, "guild_id": str(self._world.guild_id)}
+        plain = None
+        if not deleted:
+            author = self._world.people[int(seen["author"]["id"])]
+            data["member"] = self._world.member_json(author, with_user=False)
+            pinged = any(one["id"] == str(self._world.bot.id) for one in seen["mentions"])
+            if not author.bot and not pinged:
+                plain = {**data, **copy.deepcopy(_CONTENT_FIELDS)}
+        self._dispatch(kind.upper(), data, intents=GUILD_MESSAGES, plain=plain)
+
+
+def _embed_json(embed: Json, files: Mapping[str, str]) -> Json:
+    """A rich embed as Discord shows it, with `attachment://` addresses resolved."""
+    shown: Json = {"type": "rich", **{name: value for name, value in embed.items() if value}}
+    for part in ("image", "thumbnail", "footer", "author"):
+        picture = dict(shown.get(part) or {})
+        for name in ("url", "icon_url"):
+            scheme, _, filename = str(picture.get(name) or "").partition("://")
+            if scheme == "attachment" and filename in files:
+                picture[name] = files[filename]
+        if picture:
+            shown[part] = picture
+    if "fields" in shown:
+        shown["fields"] = [{"inline": False, **item} for item in shown["fields"]]
+    return shown
+
+
+def _components_json(rows: list[Json]) -> list[Json]:
+    """Rows with every component numbered, as Discord does where the sender did not."""
+    ids = iter(range(1, 1_000))
+
+    def numbered(component: Json) -> Json:
+        given = {name: value for name, value in component.items() if value is not None}
+        shown: Json = {"id": next(ids), **given}
+        if "components" in shown:
+            shown["components"] = [numbered(child) for child in shown["components"]]
+        return shown
+
+    return [numbered(row) for row in rows]

@@ -1,0 +1,273 @@
+"""The playground's one page: its files, its events, and what people do on it.
+
+    GET  /                  the page
+    GET  /page/NAME         its scripts, style and icon
+    GET  /page/api/events   one person's view of one channel, as server-sent events
+    POST /page/api/slash    use a command
+    POST /page/api/press    press a button
+    POST /page/api/say      write a message
+
+Whoever can open this page acts as anybody in the world, so it answers this machine alone: the Host
+must be a loopback name, and a POST must come from the page itself.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib import resources
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from standins.base.events import ChannelEvent
+from standins.discord.errors import ApiError, CommandRefused
+from standins.discord.loopback import LoopbackDiscord
+from standins.discord.wire import Json, snowflake
+from standins.discord.world import Channel, Person
+
+_LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_MEDIA_TYPES: Final = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_HEADERS: Final = {
+    # Everything comes from this server; no text can become markup or script (trusted types).
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+# How often a quiet stream looks whether the bot came or went; it also finds closed connections.
+_PULSE_S: Final = 1.0
+_RETRY_MS: Final = 500  # how soon the browser connects again
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def add_page(loopback: LoopbackDiscord) -> None:
+    """Serve the page from the loopback's own address; call before it starts."""
+    _Page(loopback).add_to(loopback.app)
+
+
+class _Page:
+    def __init__(self, loopback: LoopbackDiscord) -> None:
+        self._loopback = loopback
+        self._files = _read_files()
+        self._closing = asyncio.Event()
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_get("/", _guarded(self._index))
+        app.router.add_get("/page/{name}", _guarded(self._file))
+        app.router.add_get("/page/api/events", _guarded(self._events))
+        app.router.add_post("/page/api/slash", _guarded(self._slash))
+        app.router.add_post("/page/api/press", _guarded(self._press))
+        app.router.add_post("/page/api/say", _guarded(self._say))
+        app.on_shutdown.append(self._end_streams)
+
+    async def _end_streams(self, _app: web.Application) -> None:
+        self._closing.set()
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return self._serve("index.html")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        return self._serve(request.match_info["name"])
+
+    def _serve(self, name: str) -> web.Response:
+        if name not in self._files:
+            raise web.HTTPNotFound
+        data, media_type = self._files[name]
+        return web.Response(body=data, content_type=media_type, charset="utf-8")
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """First the whole state, then every change to it: nothing can fall between the two."""
+        person = self._person(request.query.get("as"))
+        channel = self._channel(request.query.get("channel"))
+        response = web.StreamResponse()
+        response.content_type = "text/event-stream"
+        response.headers.update(_HEADERS)  # its headers leave before the guard sees it
+        await response.prepare(request)
+        with suppress(ConnectionError):  # the reader went away
+            async with self._loopback.subscribe() as queue:
+                await self._stream(response, queue, person, channel)
+        return response
+
+    async def _stream(
+        self,
+        response: web.StreamResponse,
+        queue: asyncio.Queue[ChannelEvent],
+        person: Person,
+        channel: Channel,
+    ) -> None:
+        bot = self._bot_json()
+        state = self._state_json(person, channel) | bot
+        await response.write(f"retry: {_RETRY_MS}\n".encode())
+        await _send(response, "state", state)
+        closing = asyncio.create_task(self._closing.wait())
+        arriving = asyncio.create_task(queue.get())
+        try:
+            while not closing.done():
+                await asyncio.wait(
+                    {closing, arriving}, timeout=_PULSE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if bot != (bot := self._bot_json()):
+                    await _send(response, "bot", bot)
+                if not arriving.done():
+                    await response.write(b":\n\n")
+                    continue
+                event = arriving.result()
+                arriving = asyncio.create_task(queue.get())
+                name = _NAMES.get(event.kind)
+                if name and event.channel_id == channel.id and event.seen_by(person.id):
+                    await _send(response, name, event.message)
+        finally:
+            closing.cancel()
+            arriving.cancel()
+            await asyncio.gather(closing, arriving, return_exceptions=True)
+
+    def _state_json(self, person: Person, channel: Channel) -> Json:
+        world = self._loopback.world
+        return {
+            "me": world.user_json(person),
+            "people": [world.user_json(someone) for someone in world.people.values()],
+            "bot": world.user_json(world.bot),
+            "guild": {"id": str(world.guild_id), "name": world.guild_name},
+            "roles": [world.role_json(role) for role in world.roles.values()],
+            "channels": [world.channel_json(some) for some in world.channels.values()],
+            "channel": world.channel_json(channel),
+            "messages": self._loopback.history(channel.id, person.id),
+        }
+
+    def _bot_json(self) -> Json:
+        return {"online": self._loopback.online, "commands": self._loopback.commands()}
+
+    async def _slash(self, request: web.Request) -> web.Response:
+        body = await _read_json(request)
+        person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
+        name, options = body.get("name"), body.get("options")
+        if not isinstance(name, str) or not isinstance(options, dict):
+            raise _refused(web.HTTPBadRequest, "A command needs a name and its options.")
+        try:
+            interaction = await self._loopback.slash(
+                name, options, user_id=person.id, channel_id=channel.id
+            )
+        except CommandRefused as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+        return web.json_response({"id": str(interaction.id)})
+
+    async def _press(self, request: web.Request) -> web.Response:
+        body = await _read_json(request)
+        person, custom_id = self._person(body.get("as")), body.get("custom_id")
+        message_id = snowflake(body.get("message_id"))
+        if message_id is None or not isinstance(custom_id, str):
+            raise _refused(web.HTTPBadRequest, "A press needs a message and a button.")
+        try:
+            interaction = await self._loopback.press(message_id, custom_id, user_id=person.id)
+        except CommandRefused as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+        return web.json_response({"id": str(interaction.id)})
+
+    async def _say(self, request: web.Request) -> web.Response:
+        body = await _read_json(request)
+        person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
+        content = body.get("content")
+        if not isinstance(content, str):
+            raise _refused(web.HTTPBadRequest, "A message needs its content.")
+        try:
+            message = await self._loopback.say(content, user_id=person.id, channel_id=channel.id)
+        except ApiError as error:
+            sentence = f"The message was refused: {error.message}. Change it and send it again."
+            raise _refused(web.HTTPUnprocessableEntity, sentence) from error
+        return web.json_response({"id": message["id"]})
+
+    def _person(self, text: object) -> Person:
+        world = self._loopback.world
+        person = world.first_person if text is None else world.people.get(snowflake(text) or 0)
+        if person is None or person.bot:
+            raise _refused(web.HTTPBadRequest, "Nobody here has this id. Reload the page.")
+        return person
+
+    def _channel(self, text: object) -> Channel:
+        world = self._loopback.world
+        channel = world.first_channel if text is None else world.channels.get(snowflake(text) or 0)
+        if channel is None:
+            raise _refused(web.HTTPBadRequest, "No channel here has this id. Reload the page.")
+        return channel
+
+
+# The page's names for what it shows; it draws a message the same way whether new or edited.
+_NAMES: Final[dict[str, str]] = {
+    "message_create": "message",
+    "message_update": "message",
+    "message_delete": "gone",
+    "interaction_create": "sent",
+    "interaction_failed": "failed",
+}
+
+
+def _read_files() -> dict[str, tuple[bytes, str]]:
+    folder = resources.files("standins.discord") / "web"
+    return {
+        item.name: (item.read_bytes(), _MEDIA_TYPES[item.name[item.name.rindex(".") :]])
+        for item in folder.iterdir()
+    }
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Answer this machine alone, a POST only from the page itself, and always with `_HEADERS`."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        try:
+            _check_sender(request)
+            response = await handler(request)
+        except web.HTTPException as error:
+            error.headers.update(_HEADERS)
+            raise
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+        return response
+
+    return guarded
+
+
+def _check_sender(request: web.Request) -> None:
+    # A name that somebody else's DNS points here (rebinding) arrives in the Host header.
+    try:
+        host = urlsplit(f"//{request.host}").hostname
+    except ValueError:
+        host = None
+    if host not in _LOOPBACK_HOSTS:
+        raise _refused(
+            web.HTTPForbidden, "The playground answers on this machine only. Open it as 127.0.0.1."
+        )
+    if request.method == "POST" and request.headers.get("Origin") != f"http://{request.host}":
+        raise _refused(web.HTTPForbidden, "Only the playground's own page may do this.")
+
+
+def _refused(kind: type[web.HTTPException], sentence: str) -> web.HTTPException:
+    return kind(text=json.dumps({"refusal": sentence}), content_type="application/json")
+
+
+async def _read_json(request: web.Request) -> Json:
+    try:
+        body = await request.json() if request.content_type == "application/json" else None
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise _refused(web.HTTPBadRequest, "The page sends a JSON object.")
+    return body
+
+
+async def _send(response: web.StreamResponse, name: str, data: Json) -> None:
+    # JSON has no raw line breaks, so one data line holds it whatever the message says.
+    await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())

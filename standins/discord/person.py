@@ -1,0 +1,185 @@
+"""What Discord's own client does before a command or a press reaches anybody."""
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from standins.discord.commands import (
+    ATTACHMENT,
+    BOOLEAN,
+    CHANNEL,
+    GROUP,
+    INTEGER,
+    NUMBER,
+    ROLE,
+    STRING,
+    SUBCOMMAND,
+    USER,
+)
+from standins.discord.errors import CommandRefused
+from standins.discord.forms import Upload
+from standins.discord.messages import Messages
+from standins.discord.rules import BUTTON, LINK_STYLE, components_of
+from standins.discord.wire import Json, snowflake
+from standins.discord.world import ADMINISTRATOR, Person, World
+
+MAX_STRING_OPTION_CHARS = 6_000
+MAX_SAFE_INTEGER = 2**53 - 1
+
+_WORDS = {BOOLEAN: "true or false", INTEGER: "a whole number", NUMBER: "a number", STRING: "text"}
+
+
+def type_command(
+    commands: Sequence[Json],
+    line: str,
+    values: Mapping[str, object],
+    *,
+    person: Person,
+    channel_id: int,
+    world: World,
+    messages: Messages,
+) -> Json:
+    """The `data` of the interaction that a typed command makes.
+
+    line    the command's name, with its subcommands after spaces
+    values  its options as typed; of an attachment option an Upload
+
+    Raises CommandRefused.
+    """
+    name, *path = line.removeprefix("/").split()
+    command = next((one for one in commands if one["type"] == 1 and one["name"] == name), None)
+    if command is None:
+        raise CommandRefused(f"There is no command /{name} here.")
+    needed = int(command.get("default_member_permissions") or 0)
+    if not person.permissions & ADMINISTRATOR and needed & ~person.permissions:
+        raise CommandRefused(f"{person.display_name} may not use /{name}.")
+    filling = _Filling(world, messages, channel_id)
+    data: Json = {"id": command["id"], "name": name, "type": command["type"]}
+    if "guild_id" in command:
+        data["guild_id"] = command["guild_id"]
+    options = filling.options(f"/{name}", command.get("options", []), path, values)
+    if options:
+        data["options"] = options
+    if filling.resolved:
+        data["resolved"] = filling.resolved
+    return data
+
+
+def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Json:
+    """The `data` of the interaction that a press (or a choice) makes; raises CommandRefused."""
+    found = [item for _, item in components_of(message["components"])]
+    item = next((one for one in found if one.get("custom_id") == custom_id), None)
+    if item is None:
+        raise CommandRefused(f"The message has nothing to press with the id {custom_id!r}.")
+    if item.get("disabled"):
+        raise CommandRefused(f"{item.get('label') or custom_id!r} is disabled.")
+    data: Json = {
+        "id": item["id"],
+        "component_type": item["type"],
+        "custom_id": custom_id,
+    }
+    if item["type"] == BUTTON:
+        if item["style"] == LINK_STYLE:
+            raise CommandRefused("A link opens a page; nothing is sent to the bot.")
+        return data
+    low, high = item.get("min_values", 1), item.get("max_values", 1)
+    if not low <= len(values) <= high:
+        raise CommandRefused(f"Choose {low} to {high}, not {len(values)}.")
+    offered = {option["value"] for option in item.get("options", [])}
+    if offered and not offered.issuperset(values):
+        raise CommandRefused("That choice is not on the list.")
+    return {**data, "values": list(values)}
+
+
+class _Filling:
+    """Fills a command's options in, and collects what their ids resolve to."""
+
+    def __init__(self, world: World, messages: Messages, channel_id: int) -> None:
+        self._world = world
+        self._messages = messages
+        self._channel_id = channel_id
+        self.resolved: Json = {}
+
+    def options(
+        self, line: str, offered: Sequence[Json], path: Sequence[str], values: Mapping[str, object]
+    ) -> list[Json]:
+        nested = [option for option in offered if option["type"] in {SUBCOMMAND, GROUP}]
+        if nested:
+            chosen = next((one for one in nested if path and one["name"] == path[0]), None)
+            if chosen is None:
+                names = ", ".join(option["name"] for option in nested)
+                raise CommandRefused(f"Say which {line} is meant: {names}.")
+            inner = f"{line} {chosen['name']}"
+            children = self.options(inner, chosen.get("options", []), path[1:], values)
+            return [{"type": chosen["type"], "name": chosen["name"], "options": children}]
+        if path:
+            raise CommandRefused(f"{line} has no subcommand {path[0]}.")
+        if unknown := values.keys() - {option["name"] for option in offered}:
+            raise CommandRefused(f"{line} has no option {min(unknown)}.")
+        filled = []
+        for option in offered:
+            value = values.get(option["name"])
+            if value is not None:
+                entry = {"type": option["type"], "name": option["name"]}
+                filled.append({**entry, "value": self._value(option, value)})
+            elif option.get("required"):
+                raise CommandRefused(f"This option is required: {option['name']}.")
+        return filled
+
+    def _value(self, option: Json, value: object) -> object:
+        name, kind = option["name"], option["type"]
+        if kind in _WORDS:
+            return _plain_value(option, value)
+        if kind == ATTACHMENT and isinstance(value, Upload):
+            attachment = self._messages.attach(self._channel_id, value)
+            return self._resolve("attachments", attachment["id"], attachment)
+        found = snowflake(value)
+        if kind == USER and found in self._world.people:
+            person = self._world.people[found]
+            member = self._world.member_json(person, with_user=False)
+            member["permissions"] = str(person.permissions)
+            self._resolve("members", str(found), member)
+            return self._resolve("users", str(found), self._world.user_json(person))
+        if kind == ROLE and found in self._world.roles:
+            role = self._world.role_json(self._world.roles[found])
+            return self._resolve("roles", str(found), role)
+        if kind == CHANNEL and found in self._world.channels:
+            channel = self._world.channel_json(self._world.channels[found])
+            channel["permissions"] = str(self._world.channels[found].bot_permissions)
+            return self._resolve("channels", str(found), channel)
+        raise CommandRefused(f"{name}: {value!r} is nothing that can be chosen here.")
+
+    def _resolve(self, kind: str, key: str, value: Json) -> str:
+        self.resolved.setdefault(kind, {})[key] = value
+        return key
+
+
+def _plain_value(option: Json, value: object) -> object:
+    """A text, number or truth value, held to the option's limits."""
+    name, kind = option["name"], option["type"]
+
+    def refuse(why: str) -> NoReturn:
+        raise CommandRefused(f"{name}: {why}.")
+
+    expected: dict[int, type | tuple[type, ...]] = {
+        STRING: str,
+        INTEGER: int,
+        NUMBER: (int, float),
+        BOOLEAN: bool,
+    }
+    if not isinstance(value, expected[kind]) or (isinstance(value, bool) and kind != BOOLEAN):
+        refuse(f"enter {_WORDS[kind]}")
+    choices = [choice["value"] for choice in option.get("choices", [])]
+    if choices and value not in choices:
+        refuse("choose one of the list")
+    if isinstance(value, str):
+        low, high = option.get("min_length", 0), option.get("max_length", MAX_STRING_OPTION_CHARS)
+        if option.get("required") and not value.strip():
+            raise CommandRefused(f"This option is required: {name}.")
+        if not low <= len(value) <= high:
+            refuse(f"enter {low} to {high} characters, not {len(value)}")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        low = option.get("min_value", -MAX_SAFE_INTEGER)
+        high = option.get("max_value", MAX_SAFE_INTEGER)
+        if not low <= value <= high:  # also refuses NaN
+            refuse(f"enter a number from {low} to {high}")
+    return value

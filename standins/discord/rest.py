@@ -1,0 +1,318 @@
+"""Discord's REST API, version 10: the routes.
+
+Each handler reads its request, calls one method of the part that knows the rules, and writes the
+answer down. What goes for every request is in `middleware.py`.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from standins.base.events import ChannelEvent, EventHub
+from standins.discord.commands import CommandRegistry
+from standins.discord.errors import ApiError, Refusal, form_error
+from standins.discord.forms import Form, read_form, read_json
+from standins.discord.interactions import Interactions
+from standins.discord.messages import REPLY, Message, Messages
+from standins.discord.middleware import API_PATH, json_response
+from standins.discord.wire import Json, snowflake
+from standins.discord.world import (
+    ATTACH_FILES,
+    READ_MESSAGE_HISTORY,
+    SEND_MESSAGES,
+    VIEW_CHANNEL,
+    Channel,
+    World,
+)
+
+Routes = list[tuple[str, str, Handler]]
+
+_MAX_HISTORY: Final = 100
+_MESSAGE: Final = "/channels/{channel_id}/messages/{message_id}"
+_WEBHOOK: Final = "/webhooks/{application_id}/{token}"
+_COMMANDS: Final = "/applications/{application_id}/commands"
+_GUILD_COMMANDS: Final = "/applications/{application_id}/guilds/{guild_id}/commands"
+
+
+class RestApi:
+    """The routes below /api/v10, and the files."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        hub: EventHub,
+        messages: Messages,
+        interactions: Interactions,
+        commands: CommandRegistry,
+        gateway_url: Callable[[], str],
+        attachment_size_limit_bytes: int,
+    ) -> None:
+        self._world = world
+        self._hub = hub
+        self._messages = messages
+        self._interactions = interactions
+        self._commands = commands
+        self._gateway_url = gateway_url
+        self._file_limit_bytes = attachment_size_limit_bytes
+
+    def add_routes(self, app: web.Application) -> None:
+        """Put every route on the application."""
+        routes: Routes = [
+            ("GET", "/users/@me", self._own_user),
+            ("GET", "/users/{user_id}", self._user),
+            ("GET", "/applications/@me", self._application),
+            ("GET", "/oauth2/applications/@me", self._application),
+            ("GET", "/gateway/bot", self._gateway_address),
+            ("GET", "/guilds/{guild_id}/members/{user_id}", self._member),
+            ("GET", "/channels/{channel_id}", self._channel),
+            ("POST", "/channels/{channel_id}/typing", self._typing),
+            ("GET", "/channels/{channel_id}/messages", self._history),
+            ("POST", "/channels/{channel_id}/messages", self._create_message),
+            ("GET", _MESSAGE, self._get_message),
+            ("PATCH", _MESSAGE, self._edit_message),
+            ("DELETE", _MESSAGE, self._delete_message),
+            ("POST", "/interactions/{interaction_id}/{token}/callback", self._callback),
+            ("POST", _WEBHOOK, self._follow_up),
+            ("GET", _WEBHOOK + "/messages/{message_id}", self._get_answer),
+            ("PATCH", _WEBHOOK + "/messages/{message_id}", self._edit_answer),
+            ("DELETE", _WEBHOOK + "/messages/{message_id}", self._delete_answer),
+        ]
+        for commands in (_COMMANDS, _GUILD_COMMANDS):
+            routes += [
+                ("GET", commands, self._list_commands),
+                ("PUT", commands, self._put_commands),
+                ("POST", commands, self._create_command),
+                ("GET", commands + "/{command_id}", self._get_command),
+                ("PATCH", commands + "/{command_id}", self._edit_command),
+                ("DELETE", commands + "/{command_id}", self._delete_command),
+            ]
+        for method, path, handler in routes:
+            app.router.add_route(method, API_PATH + path, handler)
+        app.router.add_get("/attachments/{channel_id}/{attachment_id}/{filename}", self._file)
+
+    async def _own_user(self, _: web.Request) -> web.Response:
+        return json_response(self._world.own_user_json())
+
+    async def _user(self, request: web.Request) -> web.Response:
+        person = self._world.people.get(_id(request, "user_id"))
+        if person is None:
+            raise ApiError(Refusal.UNKNOWN_USER)
+        return json_response(self._world.user_json(person))
+
+    async def _application(self, _: web.Request) -> web.Response:
+        return json_response(self._world.application_json())
+
+    async def _gateway_address(self, _: web.Request) -> web.Response:
+        limit = {"total": 1_000, "remaining": 1_000, "reset_after": 0, "max_concurrency": 1}
+        return json_response(
+            {"url": self._gateway_url(), "shards": 1, "session_start_limit": limit}
+        )
+
+    async def _member(self, request: web.Request) -> web.Response:
+        self._check_guild(request)
+        person = self._world.people.get(_id(request, "user_id"))
+        if person is None:
+            raise ApiError(Refusal.UNKNOWN_MEMBER)
+        return json_response(self._world.member_json(person))
+
+    async def _channel(self, request: web.Request) -> web.Response:
+        return json_response(self._world.channel_json(self._open_channel(request)))
+
+    async def _typing(self, request: web.Request) -> web.Response:
+        channel = self._open_channel(request, SEND_MESSAGES)
+        self._hub.publish(ChannelEvent("typing", channel.id))
+        return _no_content()
+
+    async def _history(self, request: web.Request) -> web.Response:
+        channel = self._open_channel(request)
+        limit = snowflake(request.query.get("limit", "50"))
+        if limit is None or not 1 <= limit <= _MAX_HISTORY:
+            sentence = f"int value should be between 1 and {_MAX_HISTORY}."
+            raise form_error(("limit",), "NUMBER_TYPE_RANGE", sentence)
+        before = snowflake(request.query.get("before"))
+        after = snowflake(request.query.get("after"))
+        found = self._messages.history(channel.id)
+        if not channel.bot_permissions & READ_MESSAGE_HISTORY:
+            found = []
+        if before is not None:
+            found = [message for message in found if int(message["id"]) < before]
+        if after is not None:
+            found = [message for message in found if int(message["id"]) > after][:limit]
+        return json_response(found[::-1][:limit])
+
+    async def _create_message(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        needed = SEND_MESSAGES | (ATTACH_FILES if form.uploads else 0)
+        channel = self._open_channel(request, needed)
+        sent = self._sent_before(channel, form)
+        if sent is None:
+            extra = self._reply(channel, form)
+            message = self._messages.create(channel, self._world.bot, form, extra=extra)
+            sent = message.snapshot()
+        return json_response(sent)
+
+    def _sent_before(self, channel: Channel, form: Form) -> Json | None:
+        """With `enforce_nonce` a repeated nonce gives the message that is already there."""
+        nonce = form.payload.get("nonce")
+        if nonce is None or not form.payload.get("enforce_nonce"):
+            return None
+        history = self._messages.history(channel.id)
+        return next((message for message in history if message.get("nonce") == nonce), None)
+
+    def _reply(self, channel: Channel, form: Form) -> Json:
+        reference = form.payload.get("message_reference")
+        if not isinstance(reference, dict):
+            return {}
+        try:
+            target = self._messages.get(channel.id, snowflake(reference.get("message_id")) or 0)
+        except ApiError:
+            if reference.get("fail_if_not_exists", True):
+                sentence = "Unknown message"
+                code = "MESSAGE_REFERENCE_UNKNOWN_MESSAGE"
+                raise form_error(("message_reference",), code, sentence) from None
+            return {}
+        place = {"channel_id": str(channel.id), "message_id": str(target.id)}
+        return {
+            "type": REPLY,
+            "message_reference": {"type": 0, "guild_id": str(self._world.guild_id), **place},
+            "referenced_message": target.snapshot(),
+        }
+
+    async def _get_message(self, request: web.Request) -> web.Response:
+        return json_response(self._message(request).snapshot())
+
+    async def _edit_message(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        message = self._message(request)
+        bot = self._world.bot
+        if message.json["author"]["id"] != str(bot.id):
+            raise ApiError(Refusal.NOT_THE_AUTHOR)
+        channel = self._world.channels[message.channel_id]
+        return json_response(self._messages.edit(message, channel, bot, form).snapshot())
+
+    async def _delete_message(self, request: web.Request) -> web.Response:
+        message = self._message(request)
+        if message.json["author"]["id"] != str(self._world.bot.id):
+            raise ApiError(Refusal.MISSING_PERMISSIONS)
+        self._messages.delete(message)
+        return _no_content()
+
+    async def _callback(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        interaction_id = _id(request, "interaction_id")
+        token = request.match_info["token"]
+        described = self._interactions.callback(interaction_id, token, form)
+        if request.query.get("with_response") in {"1", "true"}:
+            return json_response(described)
+        return _no_content()
+
+    async def _follow_up(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        interaction = self._interactions.answered(*_webhook(request))
+        return json_response(self._interactions.follow_up(interaction, form))
+
+    async def _get_answer(self, request: web.Request) -> web.Response:
+        return json_response(self._answer(request).snapshot())
+
+    async def _edit_answer(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        interaction = self._interactions.answered(*_webhook(request))
+        reference = request.match_info["message_id"]
+        return json_response(self._interactions.edit(interaction, reference, form))
+
+    async def _delete_answer(self, request: web.Request) -> web.Response:
+        self._messages.delete(self._answer(request))
+        return _no_content()
+
+    async def _list_commands(self, request: web.Request) -> web.Response:
+        return json_response(self._commands.listed(self._scope(request)))
+
+    async def _put_commands(self, request: web.Request) -> web.Response:
+        payload = await read_json(request)
+        return json_response(self._commands.put(self._scope(request), payload))
+
+    async def _create_command(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        command, is_new = self._commands.create(self._scope(request), form.payload)
+        return json_response(command, 201 if is_new else 200)
+
+    async def _get_command(self, request: web.Request) -> web.Response:
+        scope = self._scope(request)
+        return json_response(self._commands.get(scope, _id(request, "command_id")))
+
+    async def _edit_command(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        scope = self._scope(request)
+        command = self._commands.edit(scope, _id(request, "command_id"), form.payload)
+        return json_response(command)
+
+    async def _delete_command(self, request: web.Request) -> web.Response:
+        self._commands.delete(self._scope(request), _id(request, "command_id"))
+        return _no_content()
+
+    async def _file(self, request: web.Request) -> web.Response:
+        attachment_id = snowflake(request.match_info["attachment_id"])
+        upload = self._messages.file(attachment_id or 0)
+        if upload is None or upload.filename != request.match_info["filename"]:
+            raise web.HTTPNotFound(text="This content is no longer available.")
+        headers = {
+            "Content-Type": upload.content_type,
+            "Cache-Control": "public, max-age=31536000",
+            # A file is somebody's upload: it is shown, never run as a page of this address.
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        return web.Response(body=upload.data, headers=headers)
+
+    async def _form(self, request: web.Request) -> Form:
+        return await read_form(request, file_limit_bytes=self._file_limit_bytes)
+
+    def _scope(self, request: web.Request) -> int | None:
+        """The guild whose commands are meant, None: the global ones."""
+        if _id(request, "application_id") != self._world.application_id:
+            raise ApiError(Refusal.NOT_YOUR_APPLICATION)
+        return self._check_guild(request) if "guild_id" in request.match_info else None
+
+    def _check_guild(self, request: web.Request) -> int:
+        guild_id = _id(request, "guild_id")
+        if guild_id != self._world.guild_id:
+            raise ApiError(Refusal.MISSING_ACCESS)
+        return guild_id
+
+    def _open_channel(self, request: web.Request, needed: int = 0) -> Channel:
+        channel = self._world.channels.get(_id(request, "channel_id"))
+        if channel is None:
+            raise ApiError(Refusal.UNKNOWN_CHANNEL)
+        if not channel.bot_permissions & VIEW_CHANNEL:
+            raise ApiError(Refusal.MISSING_ACCESS)
+        if needed & ~channel.bot_permissions:
+            raise ApiError(Refusal.MISSING_PERMISSIONS)
+        return channel
+
+    def _message(self, request: web.Request) -> Message:
+        channel = self._open_channel(request)
+        return self._messages.get(channel.id, _id(request, "message_id"))
+
+    def _answer(self, request: web.Request) -> Message:
+        interaction = self._interactions.answered(*_webhook(request))
+        return interaction.own_message(request.match_info["message_id"])
+
+
+def _webhook(request: web.Request) -> tuple[int, str]:
+    return _id(request, "application_id"), request.match_info["token"]
+
+
+def _id(request: web.Request, name: str) -> int:
+    text = request.match_info[name]
+    value = snowflake(text)
+    if value is None:
+        sentence = f'Value "{text}" is not snowflake.'
+        raise form_error((name,), "NUMBER_TYPE_COERCE", sentence)
+    return value
+
+
+def _no_content() -> web.Response:
+    return web.Response(status=204)

@@ -1,0 +1,283 @@
+"""The little world inside the loopback: one guild, its channels, roles and people, the bot.
+
+Everything here is plain state and its JSON as Discord writes it.
+"""
+
+from dataclasses import dataclass, field
+
+from standins.discord.wire import Json, Snowflakes
+
+ADMINISTRATOR = 1 << 3
+VIEW_CHANNEL = 1 << 10
+SEND_MESSAGES = 1 << 11
+EMBED_LINKS = 1 << 14
+ATTACH_FILES = 1 << 15
+READ_MESSAGE_HISTORY = 1 << 16
+MENTION_EVERYONE = 1 << 17
+USE_APPLICATION_COMMANDS = 1 << 31
+TALK = (
+    VIEW_CHANNEL
+    | SEND_MESSAGES
+    | EMBED_LINKS
+    | ATTACH_FILES
+    | READ_MESSAGE_HISTORY
+    | MENTION_EVERYONE
+    | USE_APPLICATION_COMMANDS
+)
+ALL_PERMISSIONS = (1 << 53) - 1
+
+# Application flags (the "limited" ones) that grant the privileged intents.
+_INTENT_FLAGS = {1 << 8: 1 << 13, 1 << 1: 1 << 15, 1 << 15: 1 << 19}
+PRIVILEGED_INTENTS = sum(_INTENT_FLAGS)
+
+_FOUNDED = "2026-01-01T00:00:00.000000+00:00"
+
+
+@dataclass(slots=True)
+class Role:
+    """A role in the guild; the one with the guild's id is @everyone."""
+
+    id: int
+    name: str
+    permissions: int = 0
+    mentionable: bool = False
+    position: int = 0
+
+
+@dataclass(slots=True)
+class Person:
+    """A user and guild member; the bot is one too.
+
+    permissions  what they may do in every channel
+    """
+
+    id: int
+    username: str
+    display_name: str
+    bot: bool = False
+    role_ids: tuple[int, ...] = ()
+    permissions: int = TALK
+
+
+@dataclass(slots=True)
+class Channel:
+    """A text channel.
+
+    bot_permissions  what the bot may do in it
+    """
+
+    id: int
+    name: str
+    topic: str = ""
+    position: int = 0
+    bot_permissions: int = TALK
+    last_message_id: int | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """One guild with everything in it.
+
+    base_url             where attachments and avatars are served; set when the server starts
+    privileged_intents   intents (bits) that the application's owner has switched on
+    """
+
+    application_id: int = 900_000_000_000_000_001
+    guild_id: int = 900_000_000_000_000_100
+    guild_name: str = "Playground"
+    base_url: str = ""
+    privileged_intents: int = 0
+    channels: dict[int, Channel] = field(default_factory=dict)
+    people: dict[int, Person] = field(default_factory=dict)
+    roles: dict[int, Role] = field(default_factory=dict)
+    snowflakes: Snowflakes = field(default_factory=Snowflakes)
+
+    @property
+    def bot(self) -> Person:
+        """The application's bot user; it has the application's id, as Discord's newer ones do."""
+        return self.people[self.application_id]
+
+    @property
+    def first_channel(self) -> Channel:
+        """Where people write unless told otherwise."""
+        return next(iter(self.channels.values()))
+
+    @property
+    def first_person(self) -> Person:
+        """Who acts unless told otherwise."""
+        return next(person for person in self.people.values() if not person.bot)
+
+    def user_json(self, person: Person) -> Json:
+        """A user object."""
+        return {
+            "id": str(person.id),
+            "username": person.username,
+            "discriminator": "0000" if person.bot else "0",
+            "global_name": None if person.bot else person.display_name,
+            "avatar": None,
+            "banner": None,
+            "accent_color": None,
+            "avatar_decoration_data": None,
+            "primary_guild": None,
+            "public_flags": 0,
+            "flags": 0,
+            "bot": person.bot,
+        }
+
+    def own_user_json(self) -> Json:
+        """The bot's user object as only the bot itself sees it."""
+        own = {"mfa_enabled": True, "locale": "en-US", "verified": True, "email": None}
+        return {**self.user_json(self.bot), **own}
+
+    def member_json(self, person: Person, *, with_user: bool = True) -> Json:
+        """A guild member object."""
+        member: Json = {
+            "nick": None,
+            "avatar": None,
+            "banner": None,
+            "roles": [str(role_id) for role_id in person.role_ids],
+            "joined_at": _FOUNDED,
+            "premium_since": None,
+            "communication_disabled_until": None,
+            "deaf": False,
+            "mute": False,
+            "flags": 0,
+            "pending": False,
+        }
+        return {**member, "user": self.user_json(person)} if with_user else member
+
+    def role_json(self, role: Role) -> Json:
+        """A role object."""
+        return {
+            "id": str(role.id),
+            "name": role.name,
+            "permissions": str(role.permissions),
+            "position": role.position,
+            "color": 0,
+            "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+            "hoist": False,
+            "managed": False,
+            "mentionable": role.mentionable,
+            "icon": None,
+            "unicode_emoji": None,
+            "flags": 0,
+        }
+
+    def channel_json(self, channel: Channel) -> Json:
+        """A guild text channel object."""
+        missing = self.bot.permissions & ~channel.bot_permissions
+        deny = {"id": str(self.bot.id), "type": 1, "allow": "0", "deny": str(missing)}
+        last = channel.last_message_id
+        return {
+            "id": str(channel.id),
+            "type": 0,
+            "guild_id": str(self.guild_id),
+            "name": channel.name,
+            "topic": channel.topic or None,
+            "position": channel.position,
+            "permission_overwrites": [deny] if missing else [],
+            "nsfw": False,
+            "flags": 0,
+            "parent_id": None,
+            "rate_limit_per_user": 0,
+            "last_message_id": None if last is None else str(last),
+            "last_pin_timestamp": None,
+        }
+
+    def guild_json(self, *, all_members: bool = False) -> Json:
+        """The guild as GUILD_CREATE carries it; of the members only the bot unless told."""
+        members = list(self.people.values()) if all_members else [self.bot]
+        return {
+            "id": str(self.guild_id),
+            "name": self.guild_name,
+            "owner_id": str(self.first_person.id),
+            "unavailable": False,
+            "large": False,
+            "joined_at": _FOUNDED,
+            "member_count": len(self.people),
+            "preferred_locale": "en-US",
+            "features": [],
+            "icon": None,
+            "splash": None,
+            "banner": None,
+            "description": None,
+            "verification_level": 0,
+            "default_message_notifications": 1,
+            "explicit_content_filter": 0,
+            "mfa_level": 0,
+            "nsfw_level": 0,
+            "premium_tier": 0,
+            "premium_progress_bar_enabled": False,
+            "system_channel_id": None,
+            "system_channel_flags": 0,
+            "rules_channel_id": None,
+            "public_updates_channel_id": None,
+            "afk_channel_id": None,
+            "afk_timeout": 300,
+            "vanity_url_code": None,
+            "roles": [self.role_json(role) for role in self.roles.values()],
+            "channels": [
+                self.channel_json(channel)
+                for channel in self.channels.values()
+                if channel.bot_permissions & VIEW_CHANNEL
+            ],
+            "members": [self.member_json(person) for person in members],
+            "emojis": [],
+            "stickers": [],
+            "threads": [],
+            "voice_states": [],
+            "presences": [],
+            "stage_instances": [],
+            "guild_scheduled_events": [],
+            "soundboard_sounds": [],
+        }
+
+    def application_json(self) -> Json:
+        """The application as its owner sees it."""
+        flags = sum(
+            flag for intent, flag in _INTENT_FLAGS.items() if self.privileged_intents & intent
+        )
+        return {
+            "id": str(self.application_id),
+            "name": self.bot.display_name,
+            "icon": None,
+            "description": "",
+            "type": None,
+            "bot": self.user_json(self.bot),
+            "bot_public": True,
+            "bot_require_code_grant": False,
+            "verify_key": "0" * 64,
+            "flags": flags,
+            "flags_new": str(flags),
+            "redirect_uris": [],
+            "interactions_endpoint_url": None,
+            "role_connections_verification_url": None,
+            "owner": self.user_json(self.first_person),
+            "approximate_guild_count": 1,
+            "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
+            "explicit_content_filter": 0,
+            "team": None,
+            "eligible_oauth2_scopes": ["bot", "applications.commands"],
+        }
+
+
+def default_world() -> World:
+    """A guild with two channels, three people, one role and the bot; the ids are stable."""
+    world = World()
+    everyone = Role(world.guild_id, "@everyone", TALK)
+    painters = Role(900_000_000_000_000_201, "Painters", mentionable=True, position=1)
+    world.roles = {role.id: role for role in (everyone, painters)}
+    channels = (
+        Channel(900_000_000_000_000_301, "imagine", "Type /imagine and say what to draw."),
+        Channel(900_000_000_000_000_302, "gallery", "The ones worth keeping.", position=1),
+    )
+    world.channels = {channel.id: channel for channel in channels}
+    people = (
+        Person(900_000_000_000_000_401, "ada", "Ada", permissions=ALL_PERMISSIONS),
+        Person(900_000_000_000_000_402, "ben", "Ben", role_ids=(painters.id,)),
+        Person(900_000_000_000_000_403, "cleo", "Cleo"),
+        Person(world.application_id, "imagine", "Imagine", bot=True),
+    )
+    world.people = {person.id: person for person in people}
+    return world

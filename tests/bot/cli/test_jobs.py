@@ -1,0 +1,136 @@
+"""`imagine jobs` and `imagine backup`: what an operator sees, over a ledger as a bot leaves it."""
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.cli.main import main
+from bot.core.job import State
+from bot.core.ports.ledger import Limits
+from bot.gallery.disk import Album
+from bot.ledgers import book
+from bot.ledgers.sqlite.ledger import FILE_NAME, connect
+from tests.bot.core.jobs import NOON_S, make_job
+from tests.fakes import FakePipeline
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGINE_LOG__LEVEL", "error")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def jobs(folder: Path) -> list[str]:
+    """One delivered, one failed, one waiting."""
+    done, failed, waiting = (
+        make_job(prompt, user_id=n) for n, prompt in enumerate(("a cat", "a\nfish " * 20, "a dog"))
+    )
+    *_, last = FakePipeline().generate(done.request)
+    assert last.fetch is not None
+    images = Album(folder / "images", "doodle").store(done, last.fetch())
+    with closing(connect(folder / FILE_NAME, makes=True)) as connection:
+        for job in (done, failed, waiting):
+            book.accept(connection, replace(job, message_id=5), Limits())
+        for job in (done, failed):
+            book.move(connection, job.id, State.RUNNING, NOON_S + 1)
+        book.move(connection, done.id, State.DRAWN, NOON_S + 2, images=images)
+        book.move(connection, done.id, State.DELIVERED, NOON_S + 3)
+        book.move(connection, failed.id, State.FAILED, NOON_S + 2, reason="The device broke.")
+        book.tell(connection, failed.id)
+    return [done.id, failed.id, waiting.id]
+
+
+def test_without_a_ledger_it_says_so(capsys: Capture) -> None:
+    assert main(["jobs", "list"]) == 1
+    assert "There are no jobs on record" in capsys.readouterr().err
+    assert main(["backup", "copy"]) == 1
+    assert "There is nothing to copy" in capsys.readouterr().err
+
+
+def test_the_list_has_the_newest_first(jobs: list[str], capsys: Capture) -> None:
+    assert main(["jobs", "list"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["JOB", "STATE"]
+    assert [line.split()[:2] for line in lines] == [
+        [jobs[2], "queued"],
+        [jobs[1], "failed"],
+        [jobs[0], "delivered"],
+    ]
+    assert all(len(line) <= 100 for line in lines)
+    assert main(["jobs", "list", "--state", "failed", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["job"], one["reason"], one["told"]) == (jobs[1], "The device broke.", True)
+    assert main(["jobs", "list", "--user", "9"]) == 0
+    assert capsys.readouterr().out == "There are no such jobs.\n"
+
+
+def test_show_tells_all_and_no_token(jobs: list[str], capsys: Capture) -> None:
+    assert main(["jobs", "show", jobs[0]]) == 0
+    out = capsys.readouterr().out
+    for words in ("delivered", "a cat", "user0", "seed 0", f"{jobs[0]}_3.png", "sha256", "drawn"):
+        assert words in out
+    assert main(["jobs", "show", jobs[2], "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "a-token" not in out
+    assert [step["state"] for step in json.loads(out)["history"]] == ["queued"]
+
+
+def test_show_tells_what_was_asked_for_again(jobs: list[str], capsys: Capture) -> None:
+    with closing(connect(Path("data") / FILE_NAME, writes=True)) as connection:
+        book.insert(connection, make_job("again", again_of=jobs[1]))
+        again = book.find(connection, limit=1)[0].job.id
+    assert main(["jobs", "show", jobs[1]]) == 0
+    assert f"It was asked for again as {again}." in capsys.readouterr().out
+    assert main(["jobs", "show", again]) == 0
+    assert f"It is the job {jobs[1]} again." in capsys.readouterr().out
+    assert main(["jobs", "show", jobs[1], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["again_as"] == again
+
+
+def test_an_unknown_job_is_a_sentence(jobs: list[str], capsys: Capture) -> None:
+    for action in ("show", "cancel", "requeue"):
+        assert main(["jobs", action, "aaaaaaaa"]) == 1
+        assert "There is no job aaaaaaaa" in capsys.readouterr().err
+
+
+def test_without_a_bot_an_order_waits_for_the_next_one(jobs: list[str], capsys: Capture) -> None:
+    assert main(["jobs", "cancel", jobs[2]]) == 0
+    assert "the next one does it when it starts" in capsys.readouterr().out
+    with closing(connect(Path("data") / FILE_NAME)) as connection:
+        (order,) = book.orders(connection)
+    assert (order.job_id, order.kind) == (jobs[2], "cancel")
+
+
+def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture) -> None:
+    assert main(["backup", "copies/monday"]) == 0
+    assert capsys.readouterr().out == "Copied 3 jobs and 4 pictures to copies/monday.\n"
+    copy = Path("copies/monday")
+    assert copy.stat().st_mode & 0o077 == 0
+    with closing(connect(copy / FILE_NAME)) as connection:
+        record = book.get(connection, jobs[0])
+    pictures = Album(copy / "images", "doodle").read(jobs[0], record.images)
+    assert len(pictures) == 4
+    assert main(["backup", "copies/monday"]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_backup_that_cannot_be_written_leaves_nothing(jobs: list[str], capsys: Capture) -> None:
+    assert main(["backup", "/dev/null/copy"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_damaged_ledger_is_a_sentence(folder: Path, capsys: Capture) -> None:
+    folder.mkdir()
+    (folder / FILE_NAME).write_bytes(b"not a database" * 99)
+    assert main(["jobs", "list"]) == 1
+    assert "cannot be opened" in capsys.readouterr().err
+    with pytest.raises(sqlite3.DatabaseError), closing(sqlite3.connect(folder / FILE_NAME)) as raw:
+        raw.execute("SELECT 1 FROM jobs")

@@ -1,0 +1,201 @@
+"""Configuration: every mistake is an error that names the key, the place and what is expected."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.config.reading import Config, Secret, discord_token, load_config
+from bot.errors import ConfigError
+
+COMMITTED = Path(__file__).parents[3] / "config.toml"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "bot.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_committed_file_says_the_defaults_and_names_every_key() -> None:
+    assert load_config(COMMITTED, {}) == Config()
+    text = COMMITTED.read_text(encoding="utf-8")
+    for section in fields(Config):
+        assert f"[{section.name}]" in text
+        for key in fields(getattr(Config(), section.name)):
+            assert f"\n{key.name} = " in text
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(None, {"HOME": "/"}) == Config()
+
+
+def test_config_toml_of_the_working_folder_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text('[engine]\nmodel = "other"\n')
+    monkeypatch.chdir(tmp_path)
+    assert load_config(None, {}).engine.model == "other"
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no configuration file .*absent\.toml.*--config"):
+        load_config(tmp_path / "absent.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[engnie]\nmodel = "x"', r"\[engnie\] that does not exist\. Did you mean engine\?"),
+        (
+            '[engine]\nmodl = "x"',
+            r"'modl' in \[engine\] that does not exist\. Did you mean model\?",
+        ),
+        ("[engine]\nmodel = 3", r"\[engine\] model in .*bot\.toml must be a text .*not 3\."),
+        ('[engine]\nmodel = " "', "must be a text that is not empty"),
+        ("[engine]\nimages_per_request = 11", "must be a whole number from 1 to 10, not 11"),
+        ("[engine]\nimages_per_request = true", "must be a whole number from 1 to 10, not True"),
+        ("[engine]\nimages_per_request = 4.0", r"must be a whole number from 1 to 10, not 4\.0"),
+        ("[engine]\ndefault_guidance = nan", "must be a number from 0 to 20, not nan"),
+        ("[engine]\ndefault_guidance = inf", "must be a number from 0 to 20, not inf"),
+        ('[engine]\ndtype = "fp8"', 'must be one of "auto", "float32", "bfloat16"'),
+        ('[engine]\nsizes = ["1024"]', "must be a list of at most 25 different sizes"),
+        ('[engine]\nsizes = ["64x64", "64x64"]', "different sizes"),
+        ('[engine]\nsizes = "64x64"', "must be a list"),
+        ("[discord]\nguild_ids = [0]", r"server ids \(whole numbers\)"),
+        ('[discord]\napi_url = "localhost:1"', "starts with http:// or https://"),
+        ('[discord]\ngateway_url = "http://x"', "starts with ws:// or wss://"),
+        ('[discord]\ntoken = "abc"', "a token never stands in a file"),
+        ('token = "abc"', r"section \[token\] that does not exist"),
+        ("engine = 1", "must be a section, not a value"),
+        ("[engine", "is not valid TOML"),
+        ('[storage]\nfolder = ""', "must be the path of a folder"),
+        ("[storage]\nkeep_days = 1", "must be a whole number from 2"),
+        ('[limits]\nrole_weights = ["1"]', 'with a weight from 0.1 to 10, such as "123=2"'),
+        ('[limits]\nrole_weights = ["1=11"]', "with a weight from 0.1 to 10"),
+        ('[limits]\nrole_weights = ["1=nan"]', "with a weight from 0.1 to 10"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(write(tmp_path, text), {})
+
+
+def test_roles_have_weights(tmp_path: Path) -> None:
+    path = write(tmp_path, '[limits]\nrole_weights = ["123=2", "456=0.5"]')
+    assert load_config(path, {}).limits.role_weights == ((123, 2.0), (456, 0.5))
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "bot.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load_config(path, {})
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path, {})
+
+
+def test_the_environment_is_stronger_and_read_by_the_keys_kind(tmp_path: Path) -> None:
+    path = write(tmp_path, '[engine]\nmodel = "file"\nimages_per_request = 2')
+    config = load_config(
+        path,
+        {
+            "IMAGINE_ENGINE__MODEL": "environment",
+            "IMAGINE_ENGINE__SIZES": "1024x1024, 768x512",
+            "IMAGINE_ENGINE__DEFAULT_GUIDANCE": "7",
+            "IMAGINE_DISCORD__GUILD_IDS": "12,34",
+            "IMAGINE_STORAGE__FOLDER": "/var/lib/imagine",
+            "IMAGINE_PLAYGROUND__PORT": "0",
+        },
+    )
+    assert config.engine.model == "environment"
+    assert config.engine.images_per_request == 2
+    assert config.engine.sizes == ((1024, 1024), (768, 512))
+    assert config.engine.default_guidance == 7.0
+    assert config.discord.guild_ids == (12, 34)
+    assert config.storage.folder == Path("/var/lib/imagine")
+    assert config.playground.port == 0
+
+
+def test_an_empty_variable_empties_a_list(tmp_path: Path) -> None:
+    path = write(tmp_path, '[engine]\nsizes = ["64x64"]')
+    assert load_config(path, {"IMAGINE_ENGINE__SIZES": ""}).engine.sizes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("IMAGINE_ENGINE__MODL", "x", "Did you mean IMAGINE_ENGINE__MODEL"),
+        ("IMAGINE_MODEL", "x", "there is no such key"),
+        ("IMAGINE_DISCORD__TOKEN", "x", "set DISCORD_TOKEN"),
+        ("IMAGINE_JOBS__MAX_QUEUED", "many", "whole number from 1 to 1000, not 'many'"),
+        ("IMAGINE_JOBS__SHUTDOWN_GRACE_S", "nan", "number from 0 to 600, not nan"),
+        ("IMAGINE_DISCORD__GUILD_IDS", "1,x", "server ids"),
+    ],
+)
+def test_a_wrong_variable_is_named(name: str, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        load_config(COMMITTED, {name: text})
+    assert name in str(caught.value)
+
+
+keys = [
+    (section.name, key.name)
+    for section in fields(Config)
+    for key in fields(getattr(Config(), section.name))
+]
+
+
+@given(st.sampled_from(keys), st.text(max_size=40).filter(lambda text: "\0" not in text))
+def test_any_text_in_any_variable_is_a_value_or_one_sentence(
+    key: tuple[str, str], text: str
+) -> None:
+    name = f"IMAGINE_{key[0]}__{key[1]}".upper()
+    default = getattr(getattr(Config(), key[0]), key[1])
+    try:
+        config = load_config(COMMITTED, {name: text})
+    except ConfigError as error:
+        sentence = str(error)
+    else:
+        value = getattr(getattr(config, key[0]), key[1])
+        sentence = f"{name} must be" if isinstance(value, type(default)) else ""
+    assert f"{name} must be" in sentence
+
+
+def test_the_token_comes_from_its_variable_and_does_not_show_itself() -> None:
+    secret = discord_token({"DISCORD_TOKEN": " abc.def.ghi\n"})
+    assert secret.reveal() == "abc.def.ghi"
+    assert "abc" not in f"{secret} {secret!r} {[secret]}"
+    assert not Secret("")
+    with pytest.raises(ConfigError, match="DISCORD_TOKEN"):
+        discord_token({"DISCORD_TOKEN": ""})
+
+
+def test_a_token_in_a_variable_of_ours_is_sent_to_the_right_one() -> None:
+    with pytest.raises(ConfigError, match="unset it and set DISCORD_TOKEN") as caught:
+        load_config(None, {"IMAGINE_DISCORD__TOKEN": "secret"})
+    assert "GATEWAY" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_far_guess_is_not_made() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {"IMAGINE_HOME": "x"})
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_a_byte_order_mark_and_capitals_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'\xef\xbb\xbf[log]\nlevel = "INFO"\n')
+    assert load_config(path, {}).log.level == "info"
+    assert load_config(path, {"IMAGINE_LOG__LEVEL": "Debug"}).log.level == "debug"
+
+
+def test_a_section_that_stands_twice(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[log]\n[log]\n")
+    with pytest.raises(ConfigError, match="may stand there once"):
+        load_config(path, {})

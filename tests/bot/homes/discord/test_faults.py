@@ -1,0 +1,272 @@
+"""Every fault at every call of a job's life: one visible result, or a failure that is said."""
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.job import Record, State
+from bot.homes.discord.render import FAILURE_MARK, is_preview
+from bot.ledgers.sqlite.ledger import FILE_NAME, connect
+from standins.base.faults import Fault, GatewayFault
+from standins.base.timers import ManualClock
+from standins.discord.errors import InteractionFailed
+from standins.discord.interactions import Interaction
+from standins.discord.loopback import LoopbackDiscord
+from standins.discord.world import READ_MESSAGE_HISTORY, VIEW_CHANNEL
+from tests.bot.conftest import SIZES, Bot, RunBot, ShutThrottle
+from tests.fakes import FakePipeline, Gate
+
+Message = dict[str, Any]
+
+CALLBACK = "/interactions/*/*/callback"
+BY_TOKEN = "/webhooks/*/*/messages/*"
+BY_ID = "/channels/*/messages/*"
+READ = "/channels/*/messages"
+
+# Each strikes once. With a 5xx discord.py itself waits a second and asks again.
+FAULTS: dict[str, dict[str, Any]] = {
+    "slow": {"kind": "latency"},
+    "dropped before": {"kind": "drop_before"},
+    "dropped after": {"kind": "drop_after"},
+    "500": {"kind": "status", "status": 500},
+    "503": {"kind": "status", "status": 503},
+    "502 of a proxy": {"kind": "status", "status": 502, "body": "<html>Bad Gateway</html>"},
+    "429": {"kind": "rate_limit"},
+    "429 of all": {"kind": "rate_limit", "is_global": True},
+    "429 of a proxy": {"kind": "status", "status": 429, "body": "<html>Banned</html>"},
+    "unknown message": {"kind": "status", "status": 404, "body": {"code": 10008, "message": "?"}},
+    "unknown webhook": {"kind": "status", "status": 404, "body": {"code": 10015, "message": "?"}},
+    "dead token": {"kind": "status", "status": 401, "body": {"code": 50027, "message": "?"}},
+    "forbidden": {"kind": "status", "status": 403, "body": {"code": 50013, "message": "?"}},
+    "no access": {"kind": "status", "status": 403, "body": {"code": 50001, "message": "?"}},
+    "wrong form": {"kind": "status", "status": 400, "body": {"code": 50035, "message": "?"}},
+    "too large": {"kind": "status", "status": 413, "body": {"code": 40005, "message": "?"}},
+}
+TOKEN_REFUSALS = {"unknown webhook", "dead token"}
+FINAL_REFUSALS = {"unknown message", "forbidden", "no access", "wrong form", "too large"}
+
+
+def put(loopback: LoopbackDiscord, name: str, method: str, route: str, **more: Any) -> Fault:
+    options = dict(FAULTS[name])
+    if options["kind"] == "latency":
+        options["gate"] = asyncio.Event()
+    return loopback.faults.add(Fault(method=method, route=route, **options, **more))
+
+
+async def let_go(fault: Fault) -> None:
+    """It has struck; a slow answer comes now."""
+    await fault.wait_fired()
+    if fault.gate is not None:
+        fault.gate.set()
+
+
+def is_over(message: Message) -> bool:
+    return has_pictures(message) or message["content"].startswith(FAILURE_MARK)
+
+
+def has_pictures(message: Message) -> bool:
+    return any(not is_preview(file["filename"]) for file in message["attachments"])
+
+
+def messages(loopback: LoopbackDiscord) -> list[Message]:
+    return loopback.history(loopback.world.first_channel.id)
+
+
+async def check_one_result(
+    loopback: LoopbackDiscord, bot: Bot, interaction: Interaction, state: State
+) -> None:
+    """The channel shows one thing, and the ledger agrees."""
+    record = await told(bot)
+    assert record.state is state
+    shown = [message for message in messages(loopback) if has_pictures(message)]
+    said = [m for m in messages(loopback) if m["content"].startswith(FAILURE_MARK)]
+    assert (len(shown), len(said)) == ((1, 0) if state is State.DELIVERED else (0, 1))
+    if shown:
+        assert len(shown[0]["attachments"]) == 4
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_at_the_acknowledgement(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock, name: str
+) -> None:
+    async with run_bot() as bot:
+        fault = put(loopback, name, "POST", CALLBACK)
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await let_go(fault)
+        if FAULTS[name]["kind"] == "status" and FAULTS[name]["status"] < 500:
+            # Discord does not know the interaction, so nobody could see an answer.
+            waiting = asyncio.create_task(interaction.until(is_over))
+            await asyncio.sleep(0)
+            clock.advance(3.1)
+            with pytest.raises(InteractionFailed, match="did not respond"):
+                await waiting
+            assert await bot.service.ledger.find() == []
+        else:
+            await interaction.until(is_over)
+            await check_one_result(loopback, bot, interaction, State.DELIVERED)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_at_an_edit_before_the_pictures(
+    loopback: LoopbackDiscord, run_bot: RunBot, name: str, nth: int
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)) as bot:
+        fault = put(loopback, name, "PATCH", BY_TOKEN, nth=nth)
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        if nth == 2:
+            await interaction.until(lambda message: bool(message["content"]))
+            gate.let_through(1)
+        await let_go(fault)
+        gate.open()
+        await interaction.until(is_over)
+        await check_one_result(loopback, bot, interaction, State.DELIVERED)
+
+
+@pytest.mark.parametrize("by", [BY_TOKEN, BY_ID])
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_at_the_delivery(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock, name: str, by: str
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(lambda message: bool(message["content"]))
+        if by == BY_ID:
+            clock.advance(15 * 60 + 1)
+        fault = put(loopback, name, "PATCH", by)
+        gate.open()
+        await let_go(fault)
+        await interaction.until(is_over)
+        # What a bot's own token cannot die of; it ends, and says so.
+        refused = name in FINAL_REFUSALS | (TOKEN_REFUSALS if by == BY_ID else set())
+        state = State.UNDELIVERED if refused else State.DELIVERED
+        await check_one_result(loopback, bot, interaction, state)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_at_reading_back(loopback: LoopbackDiscord, run_bot: RunBot, name: str) -> None:
+    """The answer to the delivery is lost, and so is what would have told."""
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(lambda message: bool(message["content"]))
+        put(loopback, "dropped after", "PATCH", BY_TOKEN)
+        fault = put(loopback, name, "GET", BY_TOKEN)
+        gate.open()
+        await let_go(fault)
+        await interaction.until(is_over)
+        await check_one_result(loopback, bot, interaction, State.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("shut", "words"),
+    [
+        (VIEW_CHANNEL, "The channel is gone, or closed to the bot"),
+        ("deleted", "The message for the pictures was deleted"),
+    ],
+)
+async def test_a_place_that_is_gone_ends_in_a_state_that_says_so(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock, shut: Any, words: str
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        message = await interaction.until(lambda message: bool(message["content"]))
+        clock.advance(15 * 60 + 1)
+        if shut == "deleted":
+            loopback.delete(int(message["id"]))
+        else:
+            loopback.world.first_channel.bot_permissions &= ~shut
+        gate.open()
+        record = await told(bot)
+        assert record.state is State.UNDELIVERED
+        assert words in record.reason
+        assert "/jobs" in record.reason
+        # The pictures are there for the one who asked, and for nobody else.
+        listing = await loopback.slash("jobs", {})
+        shown = await listing.until(lambda message: bool(message["content"]))
+        assert "drawn, but not shown" in shown["content"]
+        press = await loopback.press(int(shown["id"]), f"v1:show:{record.job.id}")
+        pictures = await press.until(has_pictures)
+        assert len(pictures["attachments"]) == 4
+        assert pictures["flags"] & 64  # only they see it
+
+
+async def test_a_card_that_nobody_knows_is_found_again(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock
+) -> None:
+    """Discord's answer was lost, no edit came through, the token died."""
+    gate, slow = Gate(), asyncio.Event()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
+        put(loopback, "dropped after", "POST", CALLBACK)
+        edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
+        await loopback.slash("imagine", {"prompt": "x"})
+        await edit.wait_fired()
+        clock.advance(15 * 60 + 1)
+        slow.set()
+        gate.open()
+        record = await told(bot)
+        assert record.state is State.DELIVERED
+        (message,) = messages(loopback)
+        assert has_pictures(message)
+        assert record.job.message_id == int(message["id"])
+
+
+@pytest.mark.parametrize("name", ["dropped after", "dropped before", "503", "429"])
+async def test_a_card_that_cannot_be_found_is_sent_once(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock, name: str
+) -> None:
+    gate, slow = Gate(), asyncio.Event()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
+        loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
+        put(loopback, "dropped after", "POST", CALLBACK)
+        edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
+        await loopback.slash("imagine", {"prompt": "x"})
+        await edit.wait_fired()
+        clock.advance(15 * 60 + 1)
+        slow.set()
+        put(loopback, name, "POST", READ)
+        gate.open()
+        record = await told(bot)
+        assert record.state is State.DELIVERED
+        assert [has_pictures(message) for message in messages(loopback)] == [False, True]
+
+
+async def test_a_gateway_that_refuses_the_next_start_loses_no_pictures(
+    loopback: LoopbackDiscord, run_bot: RunBot, tmp_path: Path
+) -> None:
+    async with run_bot(throttle=ShutThrottle) as bot:
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(is_over)
+        record = await told(bot)
+    # As a process leaves it that dies before it can write that the pictures are there.
+    with closing(connect(tmp_path / "data" / FILE_NAME, writes=True)) as ledger:
+        ledger.execute("UPDATE jobs SET state = 'drawn', told = 0, token = ?", ("dead",))
+    edits = loopback.faults.add(Fault(kind="latency", method="PATCH", gate=_open(), count=None))
+    refusal = loopback.faults.add(GatewayFault(kind="refuse", on="CONNECT", count=2))
+    async with run_bot(throttle=ShutThrottle) as bot:
+        record = await told(bot)
+    assert record.state is State.DELIVERED
+    assert refusal.fired == 2
+    assert edits.fired == 0  # it read the card, and sent nothing again
+    assert [has_pictures(message) for message in messages(loopback)] == [True]
+
+
+def _open() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+async def told(bot: Bot) -> Record:
+    """The one job, once its end has been told."""
+    while True:
+        records = await bot.service.ledger.find()
+        if records and records[0].told:
+            return records[0]
+        await asyncio.sleep(0.01)

@@ -1,0 +1,336 @@
+"""What people do with their jobs in a channel: cancel, look, be refused, come back."""
+
+import argparse
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.cli import jobs as operator
+from bot.config.reading import HealthConfig
+from bot.core.job import State
+from bot.errors import EngineStuckError
+from sdxl_engine import ImageRequest, Progress
+from standins.discord.interactions import Interaction
+from standins.discord.loopback import LoopbackDiscord
+from tests.bot.conftest import NO_LIMITS, SIZES, RunBot, make_config
+from tests.bot.homes.discord.test_faults import has_pictures, told
+from tests.fakes import FakePipeline, Gate
+
+Message = dict[str, Any]
+
+ADA, BEN, CLEO = 900_000_000_000_000_401, 900_000_000_000_000_402, 900_000_000_000_000_403
+PAINTERS = 900_000_000_000_000_201
+
+
+def says(text: str) -> Any:
+    return lambda message: text in message["content"]
+
+
+async def ask(loopback: LoopbackDiscord, prompt: str = "x", *, user_id: int = BEN) -> Interaction:
+    return await loopback.slash("imagine", {"prompt": prompt}, user_id=user_id)
+
+
+def cancel_id(message: Message) -> str:
+    (row,) = message["components"]
+    (button,) = row["components"]
+    assert button["label"] == "Cancel"
+    return str(button["custom_id"])
+
+
+async def whispered(press: Interaction) -> Message:
+    while not press.followups:  # noqa: ASYNC110 - an interaction has no event for them
+        await asyncio.sleep(0.01)
+    (message,) = press.followups
+    assert message["flags"] & 64  # only they see it
+    return message
+
+
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [(BEN, "Cancelled by the one who asked."), (ADA, "Cancelled by a moderator.")],
+)
+@pytest.mark.parametrize("running", [False, True])
+async def test_the_one_who_asked_and_moderators_cancel(
+    loopback: LoopbackDiscord, run_bot: RunBot, who: int, words: str, running: bool
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)) as bot:
+        first = await ask(loopback)
+        message = await first.until(says("step 0"))
+        if not running:
+            second = await ask(loopback)
+            message = await second.until(says("Number 1"))
+        await loopback.press(int(message["id"]), cancel_id(message), user_id=who)
+        interaction = first if running else second
+        message = await interaction.until(says(words))
+        assert message["components"] == []
+        gate.open()
+        last = await ask(loopback, user_id=CLEO)
+        await last.until(has_pictures)
+        counts = await bot.service.ledger.counts()
+    assert counts[State.CANCELLED] == 1
+    assert not has_pictures(interaction.original or {})
+
+
+async def test_others_cannot_cancel_and_are_told_so(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        interaction = await ask(loopback)
+        message = await interaction.until(says("step 0"))
+        press = await loopback.press(int(message["id"]), cancel_id(message), user_id=CLEO)
+        assert "Only the one who asked for this" in (await whispered(press))["content"]
+        gate.open()
+        message = await interaction.until(has_pictures)
+        assert message["components"] == []
+
+
+async def test_a_press_that_comes_too_late_is_told_so(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)) as bot:
+        interaction = await ask(loopback)
+        message = await interaction.until(says("step 0"))
+        gate.open()
+        listing = await loopback.slash("jobs", {}, user_id=BEN)
+        job_id = cancel_id(message).split(":")[2]
+        await told(bot)
+        # The list still offers what was so when it was made, or another client shows an old card.
+        await bot.service.ledger.write(
+            lambda connection: connection.execute("UPDATE jobs SET state = 'queued'")
+        )
+        listing = await loopback.slash("jobs", {}, user_id=BEN)
+        shown = await listing.until(says(job_id))
+        await bot.service.ledger.write(
+            lambda connection: connection.execute("UPDATE jobs SET state = 'delivered'")
+        )
+        press = await loopback.press(int(shown["id"]), f"v1:cancel:{job_id}", user_id=BEN)
+        assert "too late" in (await whispered(press))["content"]
+
+
+async def test_buttons_work_after_a_restart(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    warm = threading.Event()
+
+    def start() -> FakePipeline:
+        warm.wait(60)
+        return FakePipeline(SIZES)
+
+    async with run_bot(start) as bot:
+        interaction = await ask(loopback)
+        message = await interaction.until(says("Number 1"))
+        bot.stop.set()
+        message = await interaction.until(says("restarting"))
+        assert message["components"] == []  # nobody would hear it
+        warm.set()
+        await bot.task
+    warm.clear()
+    async with run_bot(start):
+        message = await interaction.until(says("Number 1"))
+        await loopback.press(int(message["id"]), cancel_id(message), user_id=BEN)
+        await interaction.until(says("Cancelled by the one who asked."))
+        warm.set()
+
+
+async def test_the_list_shows_ones_own_jobs(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        empty = await loopback.slash("jobs", {}, user_id=BEN)
+        await empty.until(says("You have asked for nothing here yet"))
+        first = await ask(loopback, "a cat")
+        await first.until(says("step 0"))
+        second = await ask(loopback, "a dog")
+        await second.until(says("Number 1"))
+        await ask(loopback, "a secret", user_id=CLEO)
+        listing = await loopback.slash("jobs", {}, user_id=BEN)
+        message = await listing.until(says("a dog"))
+        assert message["flags"] & 64
+        assert "number 1 in the queue" in message["content"]
+        assert "running" in message["content"]
+        assert "a secret" not in message["content"]
+        gate.open()
+        await second.until(has_pictures)
+
+
+async def test_a_list_that_may_go_on_says_so(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot(lambda: FakePipeline(SIZES)):
+        for n in range(9):
+            await (await ask(loopback, f"picture {n}")).until(has_pictures)
+            listing = await loopback.slash("jobs", {}, user_id=BEN)
+            message = await listing.until(says(f"picture {n}"))
+            assert ("Your latest 8, the newest first:" in message["content"]) == (n >= 7)
+        assert "picture 0" not in message["content"]
+
+
+async def test_the_wait_is_foretold_once_it_was_measured(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        first = await ask(loopback)
+        gate.let_through(4)
+        await first.until(has_pictures)
+        second = await ask(loopback)
+        await second.until(says("step 0"))
+        third = await ask(loopback)
+        await third.until(says("Number 1 in the queue, ready <t:"))
+        gate.open()
+        await third.until(has_pictures)
+
+
+async def test_limits_are_a_sentence_and_give_the_command_back(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    limits = replace(NO_LIMITS, user_per_minute=1)
+    async with run_bot(config=make_config(limits=limits)):
+        first = await ask(loopback)
+        await first.until(has_pictures)
+        second = await ask(loopback, "again")
+        message = await second.until(says("You have asked 1 times within a minute"))
+        assert "/imagine prompt:again seed:" in message["content"]
+        other = await ask(loopback, user_id=CLEO)
+        await other.until(has_pictures)
+
+
+async def test_a_role_has_more_weight(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    limits = replace(NO_LIMITS, role_weights=((PAINTERS, 2.0),))
+    async with run_bot(config=make_config(limits=limits)) as bot:
+        for user_id in (BEN, CLEO):  # Ben is a painter
+            interaction = await ask(loopback, user_id=user_id)
+            await interaction.until(has_pictures)
+        cleo, ben = await bot.service.ledger.find()
+    assert (ben.job.weight, cleo.job.weight) == (2.0, 1.0)
+    assert (ben.job.user_name, cleo.job.user_name) == ("ben", "cleo")
+
+
+async def test_a_full_disk_is_a_sentence_and_passes(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        ledger = bot.service.ledger
+        await ledger.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+        contents = []
+        while not any("The bot's disk is full" in content for content in contents):
+            interaction = await ask(loopback, "x" * 900)  # the last page has room for some
+            message = await interaction.until(
+                lambda message: has_pictures(message) or "disk is full" in message["content"]
+            )
+            contents.append(message["content"])
+        await ledger.write(lambda connection: connection.execute("PRAGMA max_page_count = 9999"))
+        interaction = await ask(loopback)
+        await interaction.until(has_pictures)
+
+
+class HangingPipeline(FakePipeline):
+    """A device call that never returns, until the test is over."""
+
+    def __init__(self, over: threading.Event) -> None:
+        super().__init__(SIZES)
+        self._over = over
+
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        yield Progress(1, request.num_inference_steps)
+        self._over.wait(60)
+        yield from super().generate(request, previews=previews)
+
+
+async def test_an_engine_that_hangs_is_noticed_said_and_left(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    over = threading.Event()
+    config = make_config(stuck_after_s=0.5)
+    async with run_bot(lambda: HangingPipeline(over), config=config) as bot:
+        hung, waiting = await ask(loopback, "hung"), await ask(loopback, "waits")
+        await hung.until(says("The device does not answer, so the bot restarts itself."))
+        await waiting.until(says("The device does not answer"))
+        with pytest.raises(EngineStuckError):
+            await bot.task
+    over.set()
+    async with run_bot() as bot:
+        await hung.until(has_pictures)
+        await waiting.until(has_pictures)
+        records = await bot.service.ledger.find()
+    assert {record.job.request.prompt: record.attempt for record in records} == {
+        "hung": 2,
+        "waits": 1,
+    }
+
+
+async def test_health_tells_what_holds(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    warm = threading.Event()
+
+    def start() -> FakePipeline:
+        warm.wait(60)
+        return FakePipeline(SIZES)
+
+    config = replace(make_config(), health=HealthConfig(port=_free_port()))
+    async with run_bot(start, config=config) as bot, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{bot.service.health.port}"
+
+        async def get(path: str) -> tuple[int, str]:
+            async with session.get(url + path) as response:
+                return response.status, await response.text()
+
+        interaction = await ask(loopback)
+        await interaction.until(says("warming up"))
+        assert await get("/livez") == (200, "ok the engine answers\n")
+        status, text = await get("/readyz")
+        assert status == 503
+        assert "NO the engine is warm" in text
+        assert "imagine_queue_length 1.0" in (await get("/metrics"))[1]
+        warm.set()
+        await interaction.until(has_pictures)
+        await told(bot)
+        assert (await get("/readyz"))[0] == 200
+        _, text = await get("/metrics")
+        for line in (
+            'imagine_jobs_ended_total{state="delivered"} 1.0',
+            "imagine_accept_seconds_count 1.0",
+            "imagine_draw_seconds_count 1.0",
+            "imagine_queue_length 0.0",
+        ):
+            assert line in text
+        assert "x" not in {word for line in text.splitlines() for word in line.split('"')}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+async def test_orders_of_an_operator_are_carried_out(
+    loopback: LoopbackDiscord, run_bot: RunBot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = Gate()
+    folder = tmp_path / "data"
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)) as bot:
+        interaction = await ask(loopback)
+        message = await interaction.until(says("step 0"))
+        job_id = cancel_id(message).split(":")[2]
+        assert await _operate(folder, "cancel", job_id)
+        await interaction.until(says("Cancelled by the bot's owner."))
+        assert f"The job {job_id} is cancelled." in capsys.readouterr().out
+        assert not await _operate(folder, "cancel", job_id)
+        assert "it cannot become cancelled" in capsys.readouterr().out
+        await told(bot)
+        gate.open()
+        assert await _operate(folder, "requeue", job_id)
+        assert f"The job {job_id} is in line again as" in capsys.readouterr().out
+        message = await interaction.until(has_pictures)
+        assert job_id not in message["attachments"][0]["filename"]
+        assert not await _operate(folder, "requeue", job_id)
+        assert f"The job {job_id} was asked for again before" in capsys.readouterr().out
+
+
+async def _operate(folder: Path, *argv: str) -> bool:
+    parser = argparse.ArgumentParser()
+    operator.add_arguments(parser)
+    return await asyncio.to_thread(operator.work, parser.parse_args(argv), folder)

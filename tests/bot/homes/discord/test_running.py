@@ -1,0 +1,446 @@
+"""The whole bot over Discord's wire protocol, with a fake pipeline."""
+
+import asyncio
+import io
+import re
+import threading
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bot.errors import LoginError
+from bot.homes.discord.render import is_preview
+from sdxl_engine import EngineStartError, Pipeline
+from standins.base.faults import Fault, GatewayFault
+from standins.base.timers import ManualClock
+from standins.discord.errors import CommandRefused
+from standins.discord.loopback import LoopbackDiscord
+from tests.bot.conftest import SIZES, RunBot, make_config
+from tests.fakes import FakePipeline, Gate
+
+Message = dict[str, Any]
+
+CALLBACK = "/interactions/*/*/callback"
+ORIGINAL = "/webhooks/*/*/messages/@original"
+
+
+def finished(message: Message) -> bool:
+    return any(not is_preview(file["filename"]) for file in message["attachments"])
+
+
+def says(text: str) -> Any:
+    return lambda message: text in message["content"]
+
+
+def count(loopback: LoopbackDiscord, method: str, route: str) -> Fault:
+    """A fault that does no harm and counts the requests it meets."""
+    gate = asyncio.Event()
+    gate.set()
+    return loopback.faults.add(
+        Fault(kind="latency", method=method, route=route, gate=gate, count=None)
+    )
+
+
+async def test_imagine_becomes_four_different_pictures(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        interaction = await loopback.slash(
+            "imagine", {"prompt": "a red circle", "negative_prompt": "blue", "seed": 7}
+        )
+        message = await interaction.until(finished)
+    files = message["attachments"]
+    names = [file["filename"] for file in files]
+    job_id = names[0].split("_")[0]
+    assert names == [f"{job_id}_{n}.png" for n in range(4)]
+    assert re.fullmatch("[a-z2-7]{8}", job_id)
+    assert files[2]["description"] == "a red circle (picture 3 of 4)"
+    data = [loopback.attachment_bytes(int(file["id"])) for file in files]
+    assert len(set(data)) == 4
+    for one in data:
+        with Image.open(io.BytesIO(one)) as picture:
+            assert picture.size == (64, 64)
+            assert picture.info["parameters"] == (
+                "a red circle\nNegative prompt: blue\nSteps: 4, Sampler: Euler, CFG scale: 5, "
+                "Seed: 7, Size: 64x64, Model: doodle"
+            )
+    assert "Seed 7 · 4 steps · guidance 5 · 64x64" in message["content"]
+    assert "a red circle" in message["content"]
+
+
+async def test_every_option_reaches_the_engine(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline):
+        interaction = await loopback.slash(
+            "imagine",
+            {"prompt": "x", "seed": 2**32 - 1, "steps": 3, "guidance": 7.5, "size": "128x64"},
+        )
+        await interaction.until(finished)
+    (request,) = pipeline.requests
+    assert request.negative_prompt is None
+    assert request.seed == 2**32 - 1
+    assert request.num_inference_steps == 3
+    assert request.guidance_scale == 7.5
+    assert (request.width_px, request.height_px) == (128, 64)
+
+
+async def test_without_a_seed_each_gets_another_and_it_is_shown(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline):
+        for _ in range(2):
+            interaction = await loopback.slash("imagine", {"prompt": "x"})
+            message = await interaction.until(finished)
+            assert f"Seed {pipeline.requests[-1].seed} ·" in message["content"]
+    assert pipeline.requests[0].seed != pipeline.requests[1].seed
+
+
+async def test_the_card_tells_the_place_and_the_steps(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        first = await loopback.slash("imagine", {"prompt": "first"})
+        await first.until(says("step 0 of 4"))
+        second = await loopback.slash("imagine", {"prompt": "second"})
+        await second.until(says("Number 1 in the queue"))
+        third = await loopback.slash("imagine", {"prompt": "third"})
+        await third.until(says("Number 2 in the queue"))
+        gate.let_through(1)
+        await first.until(says("step 1 of 4"))
+        gate.let_through(3)
+        await first.until(finished)
+        await third.until(says("Number 1 in the queue"))
+        gate.open()
+        await third.until(finished)
+
+
+async def test_previews_are_shown_and_make_room_for_the_pictures(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        interaction = await loopback.slash("imagine", {"prompt": "a boat"})
+        gate.let_through(1)
+        message = await interaction.until(lambda message: bool(message["attachments"]))
+        (file,) = message["attachments"]
+        assert "step 1 of 4" in message["content"]
+        assert is_preview(file["filename"])
+        assert file["description"] == "What the pictures are becoming"
+        with Image.open(io.BytesIO(loopback.attachment_bytes(int(file["id"])))) as picture:
+            assert picture.size == (512, 512)
+        gate.open()
+        message = await interaction.until(finished)
+    assert not any(is_preview(file["filename"]) for file in message["attachments"])
+
+
+async def test_a_failure_takes_the_preview_away(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    gate = Gate()
+    pipeline = FakePipeline(SIZES, gate=gate)
+    async with run_bot(lambda: pipeline):
+        interaction = await loopback.slash("imagine", {"prompt": "a boat"})
+        gate.let_through(1)
+        await interaction.until(lambda message: bool(message["attachments"]))
+        pipeline.failure = ValueError("the device is gone")
+        gate.open()
+        message = await interaction.until(says("Drawing failed on the device"))
+    assert message["attachments"] == []
+
+
+async def test_discords_own_client_refuses_what_the_engine_would(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        await loopback.wait_commands()
+        for options in (
+            {},
+            {"prompt": "p" * 1001},
+            {"prompt": "x", "negative_prompt": "n" * 1001},
+            {"prompt": "x", "steps": 51},
+            {"prompt": "x", "steps": 0},
+            {"prompt": "x", "guidance": 20.5},
+            {"prompt": "x", "guidance": float("nan")},
+            {"prompt": "x", "seed": 2**32},
+            {"prompt": "x", "size": "512x512"},
+        ):
+            with pytest.raises(CommandRefused):
+                await loopback.slash("imagine", options)
+
+
+async def test_what_only_the_engine_sees_is_answered_with_its_sentence(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        interaction = await loopback.slash("imagine", {"prompt": "a\u202eb"})
+        message = await interaction.until(says("invisible control character (U+202E)"))
+        assert message["content"].startswith("⚠️")
+        after = await loopback.slash("imagine", {"prompt": "still alive"})
+        await after.until(finished)
+
+
+async def test_a_full_line_is_a_sentence(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), config=make_config(max_queued=1)):
+        first = await loopback.slash("imagine", {"prompt": "x"})
+        await first.until(says("step 0"))
+        second = await loopback.slash("imagine", {"prompt": "x"})
+        await second.until(says("Number 1"))
+        third = await loopback.slash("imagine", {"prompt": "x"})
+        await third.until(
+            says("1 jobs are already waiting. Ask again in a few minutes.\nTo ask again:")
+        )
+        gate.open()
+        await second.until(finished)
+
+
+async def test_a_job_that_fails_gets_its_sentence_and_the_next_is_drawn(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    pipeline = FakePipeline(SIZES, failure=ValueError("NaN"))
+    async with run_bot(lambda: pipeline):
+        bad = await loopback.slash("imagine", {"prompt": "bad"})
+        message = await bad.until(says("Drawing failed on the device. Try again"))
+        assert "```\nbad\n```" in message["content"]
+        pipeline.failure = None
+        good = await loopback.slash("imagine", {"prompt": "good"})
+        await good.until(finished)
+
+
+async def test_the_bot_is_online_while_the_engine_warms_up(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    warm = threading.Event()
+
+    def start() -> Pipeline:
+        warm.wait(60)
+        return FakePipeline(SIZES)
+
+    async with run_bot(start):
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        message = await interaction.until(says("warming up"))
+        assert "64x64" not in message["content"]
+        warm.set()
+        message = await interaction.until(finished)
+        assert "64x64" in message["content"]
+
+
+async def test_an_engine_that_cannot_start_tells_the_waiters_and_ends_the_bot(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    go = threading.Event()
+
+    def start() -> Pipeline:
+        go.wait(60)
+        raise OSError("no such device")
+
+    async with run_bot(start) as bot:
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(says("warming up"))
+        go.set()
+        await interaction.until(says("The engine could not start: no such device"))
+        with pytest.raises(EngineStartError):
+            await bot.task
+
+
+async def test_stopping_finishes_what_runs_and_keeps_what_waits(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)) as bot:
+        first = await loopback.slash("imagine", {"prompt": "first"})
+        await first.until(says("step 0"))
+        second = await loopback.slash("imagine", {"prompt": "second", "seed": 5})
+        await second.until(says("Number 1"))
+        bot.stop.set()
+        await second.until(says("The bot is restarting. Your place in line is kept."))
+        late = await loopback.slash("imagine", {"prompt": "late", "seed": 6})
+        message = await late.until(says("The bot is restarting. Ask again in a minute."))
+        assert "/imagine prompt:late seed:6 steps:4 guidance:5\n" in message["content"]
+        gate.open()
+        await first.until(finished)
+        await bot.task
+    warm = threading.Event()
+
+    def start() -> Pipeline:
+        warm.wait(60)
+        return FakePipeline(SIZES)
+
+    async with run_bot(start):
+        await second.until(says("The bot was restarted, and your place was kept."))
+        warm.set()
+        message = await second.until(finished)
+    assert "Seed 5 ·" in message["content"]
+
+
+async def test_a_job_that_takes_too_long_is_drawn_after_the_restart(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    for _ in range(3):  # more often than an engine may break down under a job
+        gate = Gate()
+        async with run_bot(
+            lambda gate=gate: FakePipeline(SIZES, gate=gate), config=make_config(grace_s=0)
+        ) as bot:
+            if not loopback.history(loopback.world.first_channel.id):
+                interaction = await loopback.slash("imagine", {"prompt": "x"})
+            await interaction.until(says("step 0"))
+            bot.stop.set()
+            await interaction.until(says("The bot is restarting"))
+            gate.open()
+            await bot.task
+    async with run_bot():
+        await interaction.until(finished)
+
+
+async def test_commands_are_told_once(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    puts = count(loopback, "PUT", "/**")
+    async with run_bot():
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(finished)
+    assert puts.fired == 1
+    async with run_bot():
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(finished)
+    assert puts.fired == 1
+
+
+async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot():
+        await loopback.wait_commands()
+        command, jobs = loopback.commands()
+    assert jobs["name"] == "jobs"
+    options = {option["name"]: option for option in command["options"]}
+    assert list(options) == [
+        *("prompt", "negative_prompt", "seed", "steps", "guidance", "size"),
+        *("sampler", "spacing"),
+    ]
+    assert {"name": "DPM++ 2M", "value": "dpmpp_2m"} in options["sampler"]["choices"]
+    assert [choice["value"] for choice in options["size"]["choices"]] == ["64x64", "128x64"]
+
+
+async def test_a_wrong_token_is_final(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot(online=False, token="wrong") as bot:
+        with pytest.raises(LoginError, match="does not accept the bot's token"):
+            await bot.task
+
+
+async def test_a_lost_acknowledgement_is_found_again(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        fault = loopback.faults.add(Fault(kind="drop_after", method="POST", route=CALLBACK))
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(finished)
+        assert fault.fired == 1
+
+
+async def test_an_acknowledgement_that_did_not_arrive_is_sent_again(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        fault = loopback.faults.add(Fault(kind="drop_before", method="POST", route=CALLBACK))
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(finished)
+        assert fault.fired == 1
+
+
+async def test_nothing_is_drawn_for_somebody_who_cannot_see_it(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline):
+        fault = loopback.faults.add(
+            Fault(
+                kind="status",
+                method="POST",
+                route=CALLBACK,
+                status=404,
+                body={"message": "Unknown interaction", "code": 10062},
+            )
+        )
+        await loopback.slash("imagine", {"prompt": "unseen"})
+        await fault.wait_fired()
+        interaction = await loopback.slash("imagine", {"prompt": "seen"})
+        await interaction.until(finished)
+    assert [request.prompt for request in pipeline.requests] == ["seen"]
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+async def test_pictures_survive_a_broken_connection(
+    loopback: LoopbackDiscord, run_bot: RunBot, kind: Any
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(says("step 0"))
+        # Every edit that comes now breaks once, the one with the pictures at the latest.
+        loopback.faults.add(Fault(kind=kind, method="PATCH", route=ORIGINAL, count=2))
+        gate.open()
+        message = await interaction.until(finished)
+        assert len(message["attachments"]) == 4
+
+
+async def test_after_15_minutes_the_card_is_edited_as_a_message_of_the_bots_own(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(says("step 0"))
+        by_id = count(loopback, "PATCH", "/channels/*/messages/*")
+        clock.advance(15 * 60 + 1)
+        gate.open()
+        message = await interaction.until(finished)
+        assert len(message["attachments"]) == 4
+        assert by_id.fired >= 1
+
+
+@pytest.mark.parametrize("file_limit_bytes", [1_000])
+async def test_pictures_that_discord_finds_too_large_are_a_sentence(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    loopback.attachment_size_limit_bytes = 2**20  # what it tells the bot, not what it takes
+    async with run_bot():
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(says("Discord finds the pictures too large"))
+
+
+@pytest.mark.parametrize("file_limit_bytes", [6_000])
+async def test_files_fit_the_limit_of_the_place(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot():
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        message = await interaction.until(finished)
+    # A noisy 64 x 64 PNG has 12 KiB.
+    assert all(file["filename"].endswith(".webp") for file in message["attachments"])
+    assert all(file["size"] <= 6_000 for file in message["attachments"])
+
+
+async def test_a_first_connection_that_fails_is_tried_again(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    login = loopback.faults.add(Fault(kind="drop_before", method="GET", route="/users/@me"))
+    gateway = loopback.faults.add(GatewayFault(kind="refuse", on="CONNECT"))
+    async with run_bot():
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(finished)
+    assert login.fired == 1
+    assert gateway.fired == 1
+
+
+async def test_a_dropped_gateway_comes_back_with_what_was_missed(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        fault = loopback.faults.add(GatewayFault(kind="reconnect", on="INTERACTION_CREATE"))
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        await interaction.until(finished)
+        assert fault.fired == 1
+
+
+async def test_two_long_prompts_fit_the_card(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot():
+        options = {"prompt": "🎨" * 1000, "negative_prompt": "`@everyone" * 100}
+        interaction = await loopback.slash("imagine", options)
+        message = await interaction.until(finished)
+        assert len(message["content"]) <= 2000

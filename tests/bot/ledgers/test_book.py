@@ -1,0 +1,464 @@
+"""The ledger's transactions: limits, moves, recovery; by example, and by any sequence of them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from bot.core.job import FINAL, MAX_ATTEMPTS, MOVES, REFUNDED, State, StoredImage
+from bot.core.ports.ledger import Limits
+from bot.errors import (
+    BotError,
+    IllegalMoveError,
+    JobRefusedError,
+    KnownJobError,
+    LedgerError,
+    UnknownJobError,
+)
+from bot.ledgers import book
+from bot.ledgers.sqlite.ledger import FILE_NAME, connect, migrate
+from bot.ledgers.sqlite.schema import MIGRATIONS
+from sdxl_engine import ImageRequest
+from tests.bot.core.jobs import NOON_S, make_job
+
+NO_LIMITS = Limits(queued=1000)
+IMAGES = (StoredImage(0, 7, "a_0.png", "ab" * 32, 10),)
+
+
+@pytest.fixture
+def ledger() -> Iterator[sqlite3.Connection]:
+    with closing(in_memory()) as connection:
+        yield connection
+
+
+def in_memory() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection)
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """As the write thread does it: what raises leaves nothing behind."""
+    connection.execute("SAVEPOINT work")
+    try:
+        yield
+    except BotError:
+        connection.execute("ROLLBACK TO work")
+        raise
+    finally:
+        connection.execute("RELEASE work")
+
+
+def test_a_job_comes_back_as_it_was_taken_in(ledger: sqlite3.Connection) -> None:
+    request = ImageRequest(
+        "a cat",
+        negative_prompt="",
+        seed=2**32 - 1,
+        guidance_scale=7.5,
+        width_px=64,
+        height_px=128,
+        sampler="ddim",
+        spacing="karras",
+        guidance_interval=(0.25, 0.75),
+    )
+    job = replace(make_job(), request=request, message_id=2**62, guild_id=None)
+    book.accept(ledger, job, NO_LIMITS)
+    record = book.get(ledger, job.id)
+    assert record.job == job
+    assert (record.state, record.attempt, record.reason, record.told) == (
+        State.QUEUED,
+        0,
+        "",
+        False,
+    )
+
+
+def test_a_token_shows_itself_nowhere() -> None:
+    assert "a-token" not in repr(make_job())
+
+
+def test_the_way_of_a_job_is_on_record(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    book.move(ledger, job.id, State.RUNNING, NOON_S + 1)
+    book.move(ledger, job.id, State.DRAWN, NOON_S + 2, images=IMAGES)
+    record = book.move(ledger, job.id, State.DELIVERED, NOON_S + 3)
+    assert record.images == IMAGES
+    assert (record.started_at_s, record.drawn_at_s, record.ended_at_s) == (
+        NOON_S + 1,
+        NOON_S + 2,
+        NOON_S + 3,
+    )
+    assert record.told
+    assert record.job.token == ""
+    assert book.history(ledger, job.id) == [
+        (NOON_S, "queued", ""),
+        (NOON_S + 1, "running", ""),
+        (NOON_S + 2, "drawn", ""),
+        (NOON_S + 3, "delivered", ""),
+    ]
+
+
+@pytest.mark.parametrize("before", list(State))
+@pytest.mark.parametrize("to", list(State))
+def test_only_legal_moves_are_made(ledger: sqlite3.Connection, before: State, to: State) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    ledger.execute("UPDATE jobs SET state = ?", (before,))
+    if to in MOVES.get(before, ()):
+        assert book.move(ledger, job.id, to, NOON_S).state is to
+    else:
+        with pytest.raises(IllegalMoveError, match=f"is {before}; it cannot become {to}"):
+            book.move(ledger, job.id, to, NOON_S)
+        assert book.get(ledger, job.id).state is before
+
+
+def test_an_interaction_is_taken_in_once(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    with pytest.raises(KnownJobError):
+        book.accept(ledger, replace(make_job(), interaction_id=job.interaction_id), NO_LIMITS)
+
+
+def test_a_full_line_refuses_until_a_job_begins(ledger: sqlite3.Connection) -> None:
+    first, second = make_job(), make_job()
+    book.accept(ledger, first, Limits(queued=1))
+    with pytest.raises(JobRefusedError, match="1 jobs are already waiting"):
+        book.accept(ledger, second, Limits(queued=1))
+    book.move(ledger, first.id, State.RUNNING, NOON_S)
+    book.accept(ledger, second, Limits(queued=1))
+
+
+def test_one_may_have_so_many_jobs_in_line(ledger: sqlite3.Connection) -> None:
+    limits = replace(NO_LIMITS, user_active=2)
+    jobs = [make_job(), make_job()]
+    for job in jobs:
+        book.accept(ledger, job, limits)
+    book.move(ledger, jobs[0].id, State.RUNNING, NOON_S)
+    with pytest.raises(JobRefusedError, match="You have 2 jobs in line"):
+        book.accept(ledger, make_job(), limits)
+    book.accept(ledger, make_job(user_id=2), limits)
+    book.move(ledger, jobs[0].id, State.DRAWN, NOON_S)
+    book.accept(ledger, make_job(), limits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "span_s", "words"),
+    [
+        (replace(NO_LIMITS, user_per_minute=2), 60, "You have asked 2 times within a minute"),
+        (replace(NO_LIMITS, user_per_day=2), 86_400, "You have asked 2 times within a day"),
+        (replace(NO_LIMITS, guild_per_minute=2), 60, "This server has asked 2 times in a minute"),
+        (replace(NO_LIMITS, guild_per_day=2), 86_400, "This server has asked 2 times within a day"),
+    ],
+)
+def test_a_window_holds_so_many_and_says_when_there_is_room(
+    ledger: sqlite3.Connection, limits: Limits, span_s: float, words: str
+) -> None:
+    for second in (0, 10):
+        book.accept(ledger, make_job(asked_at_s=NOON_S + second), limits)
+    again_at_s = int(NOON_S + span_s) + 1
+    with pytest.raises(JobRefusedError, match=f"{words}, which is the limit.*<t:{again_at_s}:R>"):
+        book.accept(ledger, make_job(asked_at_s=NOON_S + 20), limits)
+    book.accept(ledger, make_job(user_id=2, guild_id=4, asked_at_s=NOON_S + 20), limits)
+    book.accept(ledger, make_job(asked_at_s=NOON_S + span_s), limits)
+
+
+@pytest.mark.parametrize("state", sorted(REFUNDED))
+def test_what_failed_by_our_fault_is_given_back(ledger: sqlite3.Connection, state: State) -> None:
+    limits = replace(NO_LIMITS, user_per_day=1)
+    job = make_job()
+    book.accept(ledger, job, limits)
+    book.move(ledger, job.id, State.RUNNING, NOON_S)
+    with pytest.raises(JobRefusedError):
+        book.accept(ledger, make_job(), limits)
+    book.move(ledger, job.id, state, NOON_S)
+    book.accept(ledger, make_job(), limits)
+
+
+def test_what_kills_the_engine_twice_is_set_aside(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    book.move(ledger, job.id, State.RUNNING, NOON_S)
+    (record,) = book.recover(ledger, NOON_S)
+    assert (record.state, record.attempt) == (State.QUEUED, 1)
+    book.move(ledger, job.id, State.RUNNING, NOON_S)
+    (record,) = book.recover(ledger, NOON_S)
+    assert record.state is State.FAILED
+    assert "broke down both times" in record.reason
+    book.tell(ledger, job.id)
+    assert book.recover(ledger, NOON_S) == []
+
+
+def test_a_restart_of_the_bot_does_not_count_against_a_job(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    for _ in range(5):
+        book.move(ledger, job.id, State.RUNNING, NOON_S)
+        record = book.move(ledger, job.id, State.QUEUED, NOON_S, blameless=True)
+    assert record.attempt == 0
+
+
+def test_lost_files_are_drawn_again(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    book.move(ledger, job.id, State.RUNNING, NOON_S)
+    book.move(ledger, job.id, State.DRAWN, NOON_S, images=IMAGES)
+    record = book.move(ledger, job.id, State.QUEUED, NOON_S)
+    assert (record.images, record.attempt) == ((), 0)
+
+
+def test_an_ended_job_that_nobody_was_told_of_is_found_again(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    book.tell(ledger, job.id)  # means nothing while it is not over
+    book.move(ledger, job.id, State.CANCELLED, NOON_S, reason="Cancelled.")
+    (record,) = book.recover(ledger, NOON_S)
+    assert (record.state, record.reason, record.job.token) == (
+        State.CANCELLED,
+        "Cancelled.",
+        "a-token",
+    )
+    book.tell(ledger, job.id)
+    assert book.get(ledger, job.id).job.token == ""
+
+
+def test_retention_deletes_what_is_over_and_told(ledger: sqlite3.Connection) -> None:
+    old, untold, young, waiting = (make_job(user_id=n) for n in range(4))
+    for job in (old, untold, young, waiting):
+        book.accept(ledger, job, NO_LIMITS)
+    book.move(ledger, old.id, State.CANCELLED, NOON_S)
+    book.tell(ledger, old.id)
+    book.move(ledger, untold.id, State.CANCELLED, NOON_S)
+    book.move(ledger, young.id, State.CANCELLED, NOON_S + 100)
+    book.tell(ledger, young.id)
+    assert book.outdated(ledger, NOON_S + 50) == [old.id]
+    book.forget(ledger, [old.id], NOON_S + 50)
+    with pytest.raises(UnknownJobError):
+        book.get(ledger, old.id)
+    left = {record.job.id for record in book.find(ledger)}
+    assert left == {untold.id, young.id, waiting.id}
+    users = [name for (name,) in ledger.execute("SELECT name FROM users ORDER BY id")]
+    assert users == ["user1", "user2", "user3"]
+    assert ledger.execute("SELECT count(*) FROM transitions").fetchone() == (5,)
+
+
+def test_find_by_state_user_and_guild_the_newest_first(ledger: sqlite3.Connection) -> None:
+    jobs = [make_job(user_id=n % 2, guild_id=n % 3) for n in range(6)]
+    for job in jobs:
+        book.accept(ledger, job, NO_LIMITS)
+    book.move(ledger, jobs[4].id, State.RUNNING, NOON_S)
+    ids = [job.id for job in jobs]
+    assert [r.job.id for r in book.find(ledger, limit=2)] == ids[:3:-1]
+    assert [r.job.id for r in book.find(ledger, user_id=0)] == [ids[4], ids[2], ids[0]]
+    assert [r.job.id for r in book.find(ledger, user_id=0, guild_id=1)] == [ids[4]]
+    assert [r.job.id for r in book.find(ledger, states=[State.RUNNING])] == [ids[4]]
+
+
+def test_a_file_of_a_newer_bot_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(connect(path, makes=True)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerError, match="its form is number 99"):
+        connect(path, makes=True)
+
+
+def test_an_older_file_is_brought_to_the_newest_form(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+        old.execute("INSERT INTO orders (job_id, kind, at_s) VALUES ('x', 'cancel', 0)")
+    with pytest.raises(LedgerError, match="its form is number 1"):
+        connect(path)
+    with closing(connect(path, makes=True)) as connection:
+        (order,) = book.orders(connection)
+        assert book.answer(connection, order.id) is None
+        book.accept(connection, make_job(), NO_LIMITS)
+
+
+def test_a_job_is_repeated_once(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    assert book.repeated_as(ledger, job.id) is None
+    again = make_job(again_of=job.id)
+    book.insert(ledger, again)
+    assert book.repeated_as(ledger, job.id) == again.id
+    assert book.get(ledger, again.id).job == again
+    with pytest.raises(IllegalMoveError, match=f"again before, as {again.id}"):
+        book.insert(ledger, make_job(again_of=job.id))
+    book.insert(ledger, make_job(again_of=again.id))
+
+
+def test_what_is_no_ledger_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        connect(path, makes=True)
+
+
+LIMITS = Limits(
+    queued=6, user_active=4, user_per_minute=3, user_per_day=5, guild_per_minute=5, guild_per_day=9
+)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Whatever happens, in whatever order: the ledger agrees with a list of dictionaries."""
+
+    jobs = Bundle("jobs")
+
+    @initialize()
+    def open(self) -> None:
+        self.connection = in_memory()
+        self.now_s = NOON_S
+        self.model: dict[str, dict] = {}
+
+    def teardown(self) -> None:
+        self.connection.close()
+
+    @rule(seconds=st.sampled_from([1, 30, 60, 4_000, 86_400]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    @rule(target=jobs, user=st.integers(1, 3), guild=st.sampled_from([1, 2, None]))
+    def ask(self, user: int, guild: int | None):
+        job = make_job(user_id=user, guild_id=guild, asked_at_s=self.now_s)
+        fits = self.fits(user, guild)
+        try:
+            with transaction(self.connection):
+                book.accept(self.connection, job, LIMITS)
+        except JobRefusedError:
+            assert not fits
+            return multiple()
+        assert fits
+        self.model[job.id] = {
+            "state": State.QUEUED,
+            "attempt": 0,
+            "told": False,
+            "user": user,
+            "guild": guild,
+            "asked": self.now_s,
+            "cancels": 0,
+        }
+        return job.id
+
+    @rule(job_id=jobs, choice=st.integers(0, 5), blameless=st.booleans())
+    def move_on(self, job_id: str, choice: int, blameless: bool) -> None:
+        """One of the legal moves: at random few jobs would get far."""
+        legal = sorted(MOVES.get(self.model[job_id]["state"], ()))
+        # The way to the pictures first: it is the longest.
+        legal.sort(key=lambda to: to not in {State.RUNNING, State.DRAWN, State.DELIVERED})
+        if legal:
+            self.move(job_id, legal[choice % len(legal)], blameless)
+
+    @rule(job_id=jobs, to=st.sampled_from(list(State)), blameless=st.booleans())
+    def move(self, job_id: str, to: State, blameless: bool) -> None:
+        mine = self.model[job_id]
+        before = mine["state"]
+        legal = to in MOVES.get(before, ())
+        # The dispatcher begins no job more often than it may be begun.
+        if to is State.RUNNING and mine["attempt"] == MAX_ATTEMPTS:
+            return
+        try:
+            with transaction(self.connection):
+                book.move(
+                    self.connection,
+                    job_id,
+                    to,
+                    self.now_s,
+                    images=IMAGES if to is State.DRAWN else (),
+                    blameless=blameless,
+                )
+        except IllegalMoveError:
+            assert not legal
+            return
+        assert legal
+        mine["state"] = to
+        mine["cancels"] += to is State.CANCELLED
+        if to is State.RUNNING:
+            mine["attempt"] += 1
+        elif to is State.QUEUED:
+            mine["attempt"] = 0 if before is State.DRAWN else mine["attempt"] - blameless
+        elif to is State.DELIVERED:
+            mine["told"] = True
+
+    @rule(job_id=jobs)
+    def tell(self, job_id: str) -> None:
+        with transaction(self.connection):
+            book.tell(self.connection, job_id)
+        self.model[job_id]["told"] = self.model[job_id]["state"] in FINAL
+
+    @rule()
+    def crash_and_restart(self) -> None:
+        with transaction(self.connection):
+            records = book.recover(self.connection, self.now_s)
+        for mine in self.model.values():
+            if mine["state"] is State.RUNNING:
+                again = mine["attempt"] < MAX_ATTEMPTS
+                mine["state"] = State.QUEUED if again else State.FAILED
+        # Nothing is stranded: what is not over, and what nobody was told, is handed out again.
+        open_jobs = {job_id for job_id, mine in self.model.items() if not mine["told"]}
+        assert {record.job.id for record in records} == open_jobs
+        assert State.RUNNING not in {record.state for record in records}
+
+    def fits(self, user: int, guild: int | None) -> bool:
+        states = [mine["state"] for mine in self.model.values()]
+        own = [mine for mine in self.model.values() if mine["user"] == user]
+        active = sum(mine["state"] in {State.QUEUED, State.RUNNING} for mine in own)
+
+        def recent(jobs: list[dict], span_s: float) -> int:
+            return sum(
+                mine["asked"] > self.now_s - span_s and mine["state"] not in REFUNDED
+                for mine in jobs
+            )
+
+        here = [mine for mine in self.model.values() if mine["guild"] == guild is not None]
+        return (
+            states.count(State.QUEUED) < LIMITS.queued
+            and active < LIMITS.user_active
+            and recent(own, 60) < LIMITS.user_per_minute
+            and recent(own, 86_400) < LIMITS.user_per_day
+            and recent(here, 60) < LIMITS.guild_per_minute
+            and recent(here, 86_400) < LIMITS.guild_per_day
+        )
+
+    @invariant()
+    def agrees(self) -> None:
+        records = {record.job.id: record for record in book.find(self.connection, limit=10_000)}
+        assert records.keys() == self.model.keys()
+        for job_id, mine in self.model.items():
+            record = records[job_id]
+            assert (record.state, record.attempt, record.told) == (
+                mine["state"],
+                mine["attempt"],
+                mine["told"],
+            )
+            assert 0 <= record.attempt <= MAX_ATTEMPTS
+            assert mine["cancels"] <= 1
+            assert (record.ended_at_s is not None) == (record.state in FINAL)
+            ways = [state for _, state, _ in book.history(self.connection, job_id)]
+            assert not FINAL.intersection(ways[:-1])
+            assert ways[-1] == record.state
+            assert bool(record.images) == (
+                record.state in {State.DRAWN, State.DELIVERED, State.UNDELIVERED}
+            )
+            assert (record.job.token == "") == record.told
+        states = [mine["state"] for mine in self.model.values()]
+        assert book.counts(self.connection) == {state: states.count(state) for state in State}
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)

@@ -1,0 +1,56 @@
+"""Log lines carry their job, and never a token."""
+
+import asyncio
+import json
+import logging
+
+from bot.config.reading import Secret
+from bot.operations.log import LineFormatter, current_job, in_job
+
+TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.GaBcDe.abcdefghijklmnopqrstuvwxyz0123456789AB"
+
+
+def line(message: str, *args: object, formatter: LineFormatter, error: bool = False) -> str:
+    trace = (ValueError, ValueError(message), None) if error else None
+    record = logging.LogRecord("bot.x", logging.INFO, __file__, 1, message, args, trace)
+    return formatter.format(record)
+
+
+async def test_each_line_of_a_job_and_of_its_tasks_names_it() -> None:
+    async def task() -> str:
+        return line("drawn", formatter=LineFormatter())
+
+    with in_job("abcdefgh"):
+        started = asyncio.create_task(task())
+    assert current_job() == ""
+    assert " [abcdefgh] drawn" in await started
+    assert line("idle", formatter=LineFormatter()).endswith(" INFO    bot.x idle")
+
+
+def test_json_lines_are_objects() -> None:
+    with in_job("abcdefgh"):
+        parts = json.loads(line("%d images", 4, formatter=LineFormatter(as_json=True), error=True))
+    assert parts["job"] == "abcdefgh"
+    assert parts["message"] == "4 images"
+    assert parts["level"] == "info"
+    assert "ValueError" in parts["traceback"]
+
+
+def test_tokens_are_hidden_in_messages_and_traces() -> None:
+    for text in (
+        f"Authorization: Bot {TOKEN}",
+        f"token is {TOKEN}",
+        "PATCH https://discord.com/api/v10/webhooks/12/aW50ZXJhY3Rpb24.x-y_z/messages/@original",
+        "POST http://127.0.0.1:1/api/v10/interactions/34/aW50ZXJhY3Rpb24.x-y_z/callback",
+        "{'id': '1', 'token': 'aW50ZXJhY3Rpb24.x-y_z'}",
+    ):
+        for formatter in (LineFormatter(), LineFormatter(as_json=True)):
+            shown = line(text, formatter=formatter, error=True)
+            assert TOKEN not in shown
+            assert "aW50ZXJhY3Rpb24" not in shown
+            assert "<hidden>" in shown
+
+
+def test_the_secret_itself_is_hidden_whatever_it_looks_like() -> None:
+    formatter = LineFormatter(secret=Secret("plain-word"))
+    assert "plain-word" not in line("it is plain-word", formatter=formatter, error=True)

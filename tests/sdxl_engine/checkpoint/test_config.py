@@ -1,0 +1,397 @@
+"""The JSON of a model folder: what is read, what is taken for granted, and what is refused."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdxl_engine import CheckpointError, samplers
+from sdxl_engine.checkpoint.config import (
+    SchedulerConfig,
+    SdxlConfig,
+    TextEncoderConfig,
+    UNetConfig,
+    VaeConfig,
+)
+from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.checkpoint.load import sdxl_base
+from sdxl_engine.request import MAX_INFERENCE_STEPS, SAMPLERS
+from tests.sdxl_engine.conftest import GOLDENS
+
+INDEX = "model_index.json"
+SCHEDULER = "scheduler/scheduler_config.json"
+UNET = "unet/config.json"
+VAE = "vae/config.json"
+TEXT, TEXT_2 = "text_encoder/config.json", "text_encoder_2/config.json"
+READERS: dict[str, Callable[[str, Any], object]] = {
+    SCHEDULER: SchedulerConfig.from_json,
+    TEXT: TextEncoderConfig.from_json,
+    TEXT_2: TextEncoderConfig.from_json,
+    UNET: UNetConfig.from_json,
+    VAE: VaeConfig.from_json,
+}
+MISSING = object()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The JSON of tiny_b, to be edited."""
+    heavy = shutil.ignore_patterns("*.safetensors", "tokenizer*")
+    return Path(shutil.copytree(GOLDENS / "tiny_b", tmp_path / "model", ignore=heavy))
+
+
+def published(name: str) -> dict[str, Any]:
+    """A file of stabilityai/stable-diffusion-xl-base-1.0."""
+    data: dict[str, Any] = json.loads((sdxl_base() / name).read_text(encoding="utf-8"))
+    return data
+
+
+def edit(folder: Path, name: str, **values: object) -> None:
+    data = {**json.loads((folder / name).read_text(encoding="utf-8")), **values}
+    kept = {key: value for key, value in data.items() if value is not MISSING}
+    (folder / name).write_text(json.dumps(kept), encoding="utf-8")
+
+
+def load_error(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        SdxlConfig.load(folder)
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "said"),
+    [
+        (INDEX, "force_zeros_for_empty_prompt", "yes", "true or false"),
+        (INDEX, "requires_aesthetics_score", True, "requires_aesthetics_score is true"),
+        (SCHEDULER, "beta_schedule", "squaredcos_cap_v2", "scaled_linear"),
+        (SCHEDULER, "final_sigmas_type", "sigma_min", "zero"),
+        (SCHEDULER, "interpolation_type", "log_linear", "linear"),
+        (SCHEDULER, "prediction_type", "sample", "epsilon"),
+        (SCHEDULER, "rescale_betas_zero_snr", True, "rescale_betas_zero_snr"),
+        (SCHEDULER, "timestep_type", "continuous", "discrete"),
+        (SCHEDULER, "use_flow_sigmas", True, "use_flow_sigmas"),
+        (SCHEDULER, "use_lu_lambdas", True, "use_lu_lambdas"),
+        (TEXT, "hidden_act", "relu", "quick_gelu"),
+        (UNET, "_class_name", "UNetSpatioTemporalConditionModel", "UNet2DConditionModel"),
+        (UNET, "act_fn", "gelu", 'act_fn is "gelu"'),
+        (UNET, "addition_embed_type", "image", "text_time"),
+        (UNET, "use_linear_projection", False, "use_linear_projection is false"),
+        (UNET, "use_linear_projection", MISSING, "use_linear_projection is missing"),
+        (VAE, "_class_name", "AutoencoderTiny", "AutoencoderKL"),
+        (VAE, "in_channels", 4, "in_channels is 4"),
+        (VAE, "out_channels", 4, "out_channels is 4"),
+        (VAE, "shift_factor", 0.1, "shift_factor"),
+    ],
+)
+def test_arithmetic_that_is_not_written_here(
+    folder: Path, name: str, key: str, value: object, said: str
+):
+    edit(folder, name, **{key: value})
+    sentence = load_error(folder)
+    assert name in sentence
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "values"),
+    [
+        (SCHEDULER, "beta_start", [0, -1e-4, np.nan, np.inf, 10**400, "0.1", True, None, 0.9]),
+        (SCHEDULER, "beta_end", [0, np.nan, 0.5, 1, 2]),
+        (SCHEDULER, "num_train_timesteps", [0, -1, 1e3, 10**9, True]),
+        (SCHEDULER, "steps_offset", [-1, 1000, None]),
+        (SCHEDULER, "timestep_spacing", ["karras", [], {}]),
+        (TEXT, "eos_token_id", [599, -1, None, [2]]),
+        (TEXT, "layer_norm_eps", [0, np.nan, -np.inf]),
+        (TEXT, "num_attention_heads", [0, 5, 33]),
+        (TEXT, "vocab_size", [0, "many", 10**30]),
+        (TEXT_2, "architectures", [None, "CLIPTextModel", [["CLIPTextModel"]]]),
+        (UNET, "addition_time_embed_dim", [0, 5]),
+        (UNET, "attention_head_dim", [0, 5, [4, 4], [4, 4, 0], [4, 4, 5], [[4], 4, 4]]),
+        (UNET, "block_out_channels", ["wide", [], [[16], 24, 32], [16.0, 24, 32], {}]),
+        (UNET, "down_block_types", [["DownBlock2D"], [[], {}, "DownBlock2D"], None, "DownBlock2D"]),
+        (UNET, "norm_eps", [0, np.nan]),
+        (UNET, "norm_num_groups", [0, 3, 64, None]),
+        (UNET, "sample_size", [0, None, [64, 64]]),
+        (UNET, "transformer_layers_per_block", [0, -1, [1, 2], [[1, 1], 1, 1]]),
+        (VAE, "norm_num_groups", [0, 3]),
+        (VAE, "scaling_factor", [0, -0.13, np.nan, np.inf, 1e-300]),
+    ],
+)
+def test_values_that_would_crash_late_or_draw_black(
+    folder: Path, name: str, key: str, values: list[object]
+):
+    for value in values:
+        edit(folder, name, **{key: value})
+        sentence = load_error(folder)
+        assert f"{name}: {key} is {json.dumps(value)};" in sentence
+
+
+def test_an_odd_time_embedding(folder: Path):
+    edit(folder, UNET, block_out_channels=[15, 24, 33], norm_num_groups=3, attention_head_dim=3)
+    assert "block_out_channels" in load_error(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        (UNET, {"cross_attention_dim": 8}, "cross_attention_dim is 8, but both text"),
+        (UNET, {"projection_class_embeddings_input_dim": 40}, "pooled text width is 4"),
+        (TEXT_2, {"projection_dim": 24}, "text_encoder_2's is 24"),
+        (TEXT_2, {"architectures": ["CLIPTextModel"]}, "text_encoder_2's is None"),
+        (TEXT, {"max_position_embeddings": 77}, "reads 77 tokens"),
+        (TEXT_2, {"max_position_embeddings": 8}, "text_encoder_2 8"),
+        (VAE, {"latent_channels": 16}, "the VAE's latent_channels is 16"),
+        (UNET, {"out_channels": 8}, "out_channels is 8"),
+    ],
+)
+def test_parts_of_two_models(folder: Path, name: str, values: dict[str, object], said: str):
+    edit(folder, name, **values)
+    sentence = load_error(folder)
+    assert said in sentence
+    assert "mixes two models" in sentence
+
+
+def test_an_inpainting_unet_is_called_one(folder: Path):
+    edit(folder, UNET, in_channels=9)
+    assert "in_channels is 9, more than the 4 it draws: it was trained for inpainting" in (
+        load_error(folder)
+    )
+
+
+# Published models
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        # stabilityai/stable-diffusion-xl-refiner-1.0
+        (
+            {
+                "_class_name": "StableDiffusionXLImg2ImgPipeline",
+                "force_zeros_for_empty_prompt": False,
+                "requires_aesthetics_score": True,
+                "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+                "text_encoder": [None, None],
+                "tokenizer": [None, None],
+            },
+            "a StableDiffusionXLImg2ImgPipeline (the refiner); this engine draws with "
+            "StableDiffusionXLPipeline models",
+        ),
+        # stable-diffusion-v1-5/stable-diffusion-v1-5
+        (
+            {
+                "_class_name": "StableDiffusionPipeline",
+                "scheduler": ["diffusers", "PNDMScheduler"],
+                "text_encoder_2": MISSING,
+            },
+            "a StableDiffusionPipeline (Stable Diffusion 1 or 2)",
+        ),
+        # stabilityai/stable-diffusion-3-medium-diffusers
+        (
+            {
+                "_class_name": "StableDiffusion3Pipeline",
+                "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+            },
+            "a StableDiffusion3Pipeline; this engine",
+        ),
+        # playgroundai/playground-v2.5-1024px-aesthetic
+        (
+            {"scheduler": ["diffusers", "EDMDPMSolverMultistepScheduler"]},
+            'the scheduler is "EDMDPMSolverMultistepScheduler"',
+        ),
+        ({"scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]}, "FlowMatchEuler"),
+        ({"scheduler": ["diffusers", ["a"]]}, 'the scheduler is ["a"]'),
+        ({"_class_name": MISSING}, "of no named kind"),
+        ({"_class_name": ["a"]}, "of no named kind"),
+    ],
+)
+def test_models_of_another_kind(folder: Path, index: dict[str, object], said: str):
+    """Said before anything else of the folder is read."""
+    for part in ("text_encoder", "text_encoder_2", "unet", "vae", "scheduler"):
+        shutil.rmtree(folder / part)
+    edit(folder, INDEX, **index)
+    sentence = load_error(folder)
+    assert sentence.startswith("model_index.json: the ")
+    assert said in sentence
+
+
+PLAYGROUND_25 = {
+    "_class_name": "EDMDPMSolverMultistepScheduler",
+    "algorithm_type": "dpmsolver++",
+    "final_sigmas_type": "zero",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "rho": 7.0,
+    "sigma_data": 0.5,
+    "sigma_max": 80.0,
+    "sigma_min": 0.002,
+}
+
+
+def test_another_noise_schedule_is_refused_by_name():
+    with pytest.raises(CheckpointError, match="EDMDPMSolverMultistepScheduler"):
+        SchedulerConfig.from_json(SCHEDULER, PLAYGROUND_25)
+
+
+def test_sdxl_turbo_is_drawn_on_its_schedule():
+    turbo = {
+        **published(SCHEDULER),
+        "_class_name": "EulerAncestralDiscreteScheduler",
+        "timestep_spacing": "trailing",
+    }
+    config = SchedulerConfig.from_json(SCHEDULER, turbo)
+    assert config == SchedulerConfig(
+        1000, 0.00085, 0.012, "scaled_linear", "epsilon", "trailing", 1
+    )
+    assert list(samplers.spaced_timesteps(config, config.timestep_spacing, 1)) == [999]
+
+
+def test_a_samplers_choices_are_not_the_models():
+    """As fine-tunes are saved whose authors draw with DPM++ 2M Karras."""
+    choices = {
+        "_class_name": "DPMSolverMultistepScheduler",
+        "algorithm_type": "sde-dpmsolver++",
+        "lambda_min_clipped": -np.inf,
+        "solver_order": 2,
+        "use_beta_sigmas": True,
+        "use_exponential_sigmas": True,
+        "use_flow_sigmas": False,
+        "use_karras_sigmas": True,
+        "use_lu_lambdas": None,
+    }
+    plain = SchedulerConfig.from_json(SCHEDULER, published(SCHEDULER))
+    assert SchedulerConfig.from_json(SCHEDULER, {**published(SCHEDULER), **choices}) == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("EulerDiscrete", (0.0001, 0.02, "linear", "linspace")),
+        ("DPMSolverMultistep", (0.0001, 0.02, "linear", "linspace")),
+        ("DDIM", (0.0001, 0.02, "linear", "leading")),
+        ("PNDM", (0.0001, 0.02, "linear", "leading")),
+        ("HeunDiscrete", (0.00085, 0.012, "linear", "linspace")),
+        ("KDPM2AncestralDiscrete", (0.00085, 0.012, "linear", "linspace")),
+        ("LCM", (0.00085, 0.012, "scaled_linear", "leading")),
+    ],
+)
+def test_what_a_scheduler_leaves_out_is_as_in_diffusers(
+    name: str, expected: tuple[float, float, str, str]
+):
+    beta_start, beta_end, beta_schedule, spacing = expected
+    config = SchedulerConfig.from_json(SCHEDULER, {"_class_name": f"{name}Scheduler"})
+    assert config == SchedulerConfig(
+        1000, beta_start, beta_end, beta_schedule, "epsilon", spacing, 0
+    )
+
+
+def test_without_a_name_it_is_eulers():
+    euler = SchedulerConfig.from_json(SCHEDULER, {"_class_name": "EulerDiscreteScheduler"})
+    assert SchedulerConfig.from_json(SCHEDULER, {}) == euler
+
+
+def test_what_changes_nothing_when_drawing_is_accepted():
+    plain = UNetConfig.from_json(UNET, published(UNET))
+    more = {**published(UNET), "dropout": 0.1, "upcast_attention": True}
+    assert UNetConfig.from_json(UNET, more) == plain
+
+
+def test_the_end_token_is_transformers_own_by_default():
+    data = published(TEXT)
+    del data["eos_token_id"]
+    assert TextEncoderConfig.from_json(TEXT, data).eos_token_id == 49_407
+
+
+# Files that are no JSON, and JSON that is no model
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{",
+        b"",
+        b"[1]",
+        b"\xff\xfe{}",
+        b'{"a": 1, "a": 2}',
+        b'{"a": {"b": 1, "b": 2}}',
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b'{"a": ' + b"1" * 5_000 + b"}",
+    ],
+)
+@pytest.mark.parametrize("name", [INDEX, VAE])
+def test_json_that_is_none(folder: Path, name: str, text: bytes):
+    (folder / name).write_bytes(text)
+    assert f"{name} cannot be read as JSON" in load_error(folder)
+
+
+def test_a_file_that_is_a_folder(folder: Path):
+    (folder / VAE).unlink()
+    (folder / VAE).mkdir()
+    assert f"{VAE} cannot be read as JSON" in load_error(folder)
+
+
+numbers = st.integers() | st.floats() | st.sampled_from([0, 1, 2, 4, 8, 10**400])
+values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@given(st.data(), st.sampled_from(sorted(READERS)))
+def test_any_value_loads_or_is_refused(data: st.DataObject, name: str):
+    good = published(name)
+    key = data.draw(st.sampled_from(sorted(good)))
+    try:
+        READERS[name](name, {**good, key: data.draw(values)})
+    except CheckpointError:
+        return
+
+
+@given(st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_an_object_or_a_value_error(text: bytes):
+    try:
+        assert isinstance(parse_json(text), dict)
+    except ValueError:
+        return
+
+
+# From what is refused as too small to what is refused as too large.
+betas = st.floats(-12.5, -1).map(lambda exponent: 10**exponent)
+
+
+@given(
+    betas,
+    betas,
+    st.sampled_from(["linear", "scaled_linear"]),
+    st.sampled_from(["leading", "trailing", "linspace"]),
+    st.sampled_from(["epsilon", "v_prediction"]),
+    st.sampled_from(sorted(SAMPLERS)),
+    st.integers(1, MAX_INFERENCE_STEPS),
+)
+def test_a_schedule_that_loads_has_finite_coefficients(
+    start: float, end: float, curve: str, spacing: str, prediction: str, sampler: str, steps: int
+):
+    data = {
+        "beta_start": start,
+        "beta_end": end,
+        "beta_schedule": curve,
+        "timestep_spacing": spacing,
+        "prediction_type": prediction,
+    }
+    try:
+        config = SchedulerConfig.from_json(SCHEDULER, data)
+    except CheckpointError:
+        return
+    schedule = samplers.make_schedule(config, sampler, None, steps)
+    assert np.isfinite(schedule.table).all()
+    assert np.isfinite(schedule.initial_sigma)

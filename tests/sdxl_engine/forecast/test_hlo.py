@@ -1,0 +1,81 @@
+"""What a scheduled program costs, on a text as the TPU compiler writes it."""
+
+# ruff: noqa: E501 - the compiler writes long lines
+
+import pytest
+
+from sdxl_engine.forecast.hlo import ScheduledProgram
+
+# A matrix product of 64 x 32 by 32 x 128 in a loop of 10 rounds, its weights sliced from a stack in
+# HBM; then a convolution of 8 x 8 pixels, 3 x 3 taps, 4 to 16 features, whose operands lie in VMEM.
+TEXT = """HloModule jit_f, is_scheduled=true
+
+%fused_slice (param_0.1: bf16[10,32,128], param_1.1: s32[]) -> bf16[32,128] {
+  %param_0.1 = bf16[10,32,128]{2,1,0:T(8,128)} parameter(0)
+  %param_1.1 = s32[]{:T(128)} parameter(1)
+  %zero.1 = s32[]{:T(128)} constant(0)
+  %slice.1 = bf16[1,32,128]{2,1,0:T(8,128)} dynamic-slice(%param_0.1, %param_1.1, %zero.1, %zero.1), dynamic_slice_sizes={1,32,128}
+  ROOT %bitcast.1 = bf16[32,128]{1,0:T(8,128)} bitcast(%slice.1)
+}
+
+%fused_dot (param_0.2: bf16[64,32], param_1.2: bf16[10,32,128], param_2.2: s32[]) -> bf16[64,128] {
+  %param_0.2 = bf16[64,32]{1,0:T(8,128)S(1)} parameter(0)
+  %param_1.2 = bf16[10,32,128]{2,1,0:T(8,128)} parameter(1)
+  %param_2.2 = s32[]{:T(128)} parameter(2)
+  %weights.2 = bf16[32,128]{1,0:T(8,128)} fusion(%param_1.2, %param_2.2), kind=kLoop, calls=%fused_slice
+  ROOT %dot.2 = bf16[64,128]{1,0:T(8,128)S(1)} convolution(%param_0.2, %weights.2), dim_labels=bf_io->bf
+}
+
+%fused_conv (param_0.3: bf16[1,8,8,4], param_1.3: bf16[3,3,4,16]) -> bf16[1,8,8,16] {
+  %param_0.3 = bf16[1,8,8,4]{3,2,1,0:T(8,128)S(1)} parameter(0)
+  %param_1.3 = bf16[3,3,4,16]{3,2,1,0:T(8,128)S(1)} parameter(1)
+  ROOT %conv.3 = bf16[1,8,8,16]{3,2,1,0:T(8,128)} convolution(%param_0.3, %param_1.3), window={size=3x3 pad=1_1x1_1}, dim_labels=b01f_01io->b01f
+}
+
+%body (carry: (s32[], bf16[64,32], bf16[10,32,128])) -> (s32[], bf16[64,32], bf16[10,32,128]) {
+  %carry = (s32[]{:T(128)}, bf16[64,32]{1,0:T(8,128)S(1)}, bf16[10,32,128]{2,1,0:T(8,128)}) parameter(0)
+  %round = s32[]{:T(128)} get-tuple-element(%carry), index=0
+  %x = bf16[64,32]{1,0:T(8,128)S(1)} get-tuple-element(%carry), index=1
+  %stack = bf16[10,32,128]{2,1,0:T(8,128)} get-tuple-element(%carry), index=2
+  %product = bf16[64,128]{1,0:T(8,128)S(1)} fusion(%x, %stack, %round), kind=kOutput, calls=%fused_dot
+  ROOT %next = (s32[]{:T(128)}, bf16[64,32]{1,0:T(8,128)S(1)}, bf16[10,32,128]{2,1,0:T(8,128)}) tuple(%round, %x, %stack)
+}
+
+%condition (state: (s32[], bf16[64,32], bf16[10,32,128])) -> pred[] {
+  %state = (s32[]{:T(128)}, bf16[64,32]{1,0:T(8,128)S(1)}, bf16[10,32,128]{2,1,0:T(8,128)}) parameter(0)
+  %counter = s32[]{:T(128)} get-tuple-element(%state), index=0
+  %most = s32[]{:T(128)} constant(10)
+  ROOT %less = pred[]{:T(512)} compare(%counter, %most), direction=LT
+}
+
+ENTRY %main (p0: (s32[], bf16[64,32], bf16[10,32,128]), p1: bf16[1,8,8,4], p2: bf16[3,3,4,16]) -> bf16[1,8,8,16] {
+  %p0 = (s32[]{:T(128)}, bf16[64,32]{1,0:T(8,128)S(1)}, bf16[10,32,128]{2,1,0:T(8,128)}) parameter(0)
+  %p1 = bf16[1,8,8,4]{3,2,1,0:T(8,128)} parameter(1)
+  %p2 = bf16[3,3,4,16]{3,2,1,0:T(8,128)S(1)} parameter(2)
+  %loop = (s32[]{:T(128)}, bf16[64,32]{1,0:T(8,128)S(1)}, bf16[10,32,128]{2,1,0:T(8,128)}) while(%p0), condition=%condition, body=%body
+  %begin = (bf16[1,8,8,4]{3,2,1,0:T(8,128)S(1)}, bf16[1,8,8,4]{3,2,1,0:T(8,128)}, u32[]{:S(2)}) copy-start(%p1)
+  %near = bf16[1,8,8,4]{3,2,1,0:T(8,128)S(1)} copy-done(%begin)
+  %joined = bf16[1,8,8,4]{3,2,1,0:T(8,128)S(1)} custom-call(%near), custom_call_target="ConcatBitcast"
+  %kernel = bf16[1,8,8,4]{3,2,1,0:T(8,128)S(1)} custom-call(%joined), custom_call_target="tpu_custom_call", backend_config={"custom_call_config":{"cost_estimate":{"flops":"5000","transcendentals":"7","bytes_accessed":"300"}}}
+  ROOT %pictures = bf16[1,8,8,16]{3,2,1,0:T(8,128)} fusion(%kernel, %p2), kind=kOutput, calls=%fused_conv
+}
+"""
+DOT = 2 * 64 * 32 * 128
+WEIGHTS = 32 * 128 * 2
+CONV = 2 * 8 * 8 * 16 * 9 * 4
+PICTURE = 8 * 8 * 16 * 2
+COPIED = 8 * 8 * 4 * 2
+RATE, BANDWIDTH = 1e9, 1e7
+
+
+@pytest.mark.parametrize(("loops_once", "rounds"), [(False, 10), (True, 1)])
+def test_a_loop_counts_as_often_as_it_runs(loops_once: bool, rounds: int):
+    program = ScheduledProgram(TEXT, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH)
+    cost = program.cost(loops_once=loops_once)
+    assert cost.flops == rounds * DOT + CONV + 5000
+    # Of the stack the slice alone is read; the kernel's operands and result lie in VMEM.
+    assert cost.hbm_bytes == rounds * WEIGHTS + COPIED + PICTURE
+    # The product is bound by its weights, the convolution by its picture; a copy waits for nobody.
+    assert DOT / RATE < WEIGHTS / BANDWIDTH
+    expected_s = rounds * WEIGHTS / BANDWIDTH + 5000 / RATE + PICTURE / BANDWIDTH
+    assert cost.seconds == pytest.approx(expected_s)

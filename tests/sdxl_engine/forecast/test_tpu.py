@@ -1,0 +1,53 @@
+"""The TPU forecast where no TPU compiler is: what it says of wrong input, and how it counts."""
+
+import importlib.util
+import sys
+
+import jax
+import pytest
+
+from sdxl_engine import InvalidRequestError
+from sdxl_engine.checkpoint.load import sdxl_base
+from sdxl_engine.forecast import tpu as forecast
+from sdxl_engine.forecast.tpu import CHIPS, STEPS, Forecast, Forecaster
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands this machine's simulated devices in for a topology such as "4"."""
+    monkeypatch.setattr(
+        forecast, "devices_of", lambda count: (CHIPS["v5e"], tuple(jax.devices()[: int(count)]))
+    )
+
+
+@pytest.mark.parametrize(("devices", "passes"), [("1", 8), ("2", 4), ("4", 2), ("8", 1)])
+@pytest.mark.usefixtures("on_cpu")
+def test_a_guided_step_passes_once_for_each_picture_and_prompt_of_a_device(
+    devices: str, passes: int
+):
+    forecaster = Forecaster(devices, sdxl_base(), (1024, 1024), 4)
+    assert forecaster._passes("guided") == passes
+    assert forecaster._passes("unguided") == max(passes // 2, 1)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_request_is_every_program_with_its_steps():
+    forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4)
+    seconds = {"encode": 1.0, "guided": 10.0, "unguided": 5.0, "decode": 100.0, "preview": 1000.0}
+    forecasts = [Forecast(name, seconds=one) for name, one in seconds.items()]
+    assert forecaster.request_s(forecasts) == 101 + 10 * STEPS
+
+
+@pytest.mark.parametrize("topology", ["v7:2x2", "", "TPU", "v5e"])
+def test_an_unknown_topology_is_a_sentence(topology: str):
+    with pytest.raises(InvalidRequestError, match=r"^T.*\.$"):
+        forecast.devices_of(topology)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is here")
+def test_without_the_compiler_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["forecast", "v5e:2x2"])
+    assert forecast.main() == 2
+    assert "It comes with `make setup ACCELERATOR=tpu`" in capsys.readouterr().err

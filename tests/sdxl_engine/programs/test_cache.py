@@ -1,0 +1,111 @@
+"""Compiled programs on disk: read back, thrown away when damaged, refused when open to others."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdxl_engine.programs.cache import _machine, use_program_cache
+
+# In a process of its own: the cache belongs to a whole process. It prints what was compiled anew.
+SCRIPT = """
+import logging, sys, warnings
+from pathlib import Path
+warnings.simplefilter("error")
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+import jax, jax.numpy as jnp
+from sdxl_engine.program_cache import use_program_cache
+assert use_program_cache(Path(sys.argv[1]))
+misses = []
+jax.monitoring.register_event_listener(
+    lambda event, **_: misses.append(event) if event.endswith("cache_misses") else None
+)
+for power in (2, 3):
+    program = jax.jit(lambda x: jnp.sum(x**power)).lower(jnp.ones(5)).compile()
+    assert program(jnp.full(5, 2.0)) == 5 * 2**power
+print(len(misses), "compiled")
+"""
+
+
+def start(folder: Path) -> str:
+    done = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: Path):
+    folder = tmp_path / "programs"
+    assert not start(folder).endswith("0 compiled\n")
+    assert start(folder).endswith("0 compiled\n")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    kept = sorted((folder / _machine()).glob("*-cache"), key=lambda path: path.stat().st_size)
+    cut_short, flipped = kept[-2:]
+    cut_short.write_bytes(cut_short.read_bytes()[:100])
+    data = bytearray(flipped.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    flipped.write_bytes(data)
+    said = start(folder)
+    assert said.count("a damaged program is compiled again") == 2
+    assert said.endswith("2 compiled\n")
+    assert start(folder).endswith("0 compiled\n")
+
+
+def test_what_other_versions_left_is_removed(tmp_path: Path):
+    folder = tmp_path / "programs"
+    folder.mkdir(mode=0o700)
+    (folder / "0123456789abcdef").mkdir()
+    (folder / "0123456789abcdef" / "jit_f-cache").write_bytes(b"old")
+    (folder / "somebody's").mkdir()
+    start(folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([_machine(), "somebody's"])
+
+
+@pytest.mark.parametrize("planted", ["link", "file"])
+def test_a_folder_that_is_not_ours_is_not_trusted(
+    tmp_path: Path, planted: str, caplog: pytest.LogCaptureFixture
+):
+    """It returns before it touches jax, so this process stays as it is."""
+    folder, elsewhere = tmp_path / "programs", tmp_path / "elsewhere"
+    folder.mkdir(mode=0o700)
+    elsewhere.mkdir()
+    own = folder / _machine()
+    if planted == "link":
+        own.symlink_to(elsewhere)
+    else:
+        own.write_bytes(b"")
+    assert not use_program_cache(folder)
+    assert "compiled programs are not kept" in caplog.text
+
+
+def test_a_link_is_not_followed_and_nothing_behind_it_is_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "programs").symlink_to(elsewhere)
+    assert not use_program_cache(tmp_path / "programs")
+    assert "is not a folder" in caplog.text
+    assert [path.name for path in elsewhere.iterdir()] == ["0123456789abcdef"]
+
+
+def test_a_folder_that_is_open_to_others_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs").chmod(0o777)
+    assert not use_program_cache(tmp_path / "programs")
+    assert "is open to others" in caplog.text
+
+
+def test_no_folder_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "file").write_bytes(b"")
+    assert not use_program_cache(tmp_path / "file" / "programs")
+    assert "compiled programs are not kept" in caplog.text

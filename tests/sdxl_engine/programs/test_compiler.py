@@ -1,0 +1,201 @@
+"""The compiled programs one by one: the text, the first noise, and any sampler's step."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sdxl_engine import SdxlPipeline
+from sdxl_engine.models.layers import PLAIN
+from sdxl_engine.models.unet import UNet, UNetConditioning
+from sdxl_engine.programs.compiler import (
+    Executable,
+    Guidance,
+    Networks,
+    Sample,
+    SizePrograms,
+    _embed,
+)
+from sdxl_engine.request import MAX_INFERENCE_STEPS
+from sdxl_engine.samplers import C_IN, C_OUT, C_SKIP, COLUMNS, TIMESTEP, A, B, C, D
+from tests.sdxl_engine.conftest import Array, Golden, assert_within
+
+
+@pytest.fixture
+def programs(golden: Golden, pipeline: SdxlPipeline) -> SizePrograms:
+    run = golden.facts["run"]
+    return pipeline._programs[run["width_px"], run["height_px"]]
+
+
+@pytest.mark.parametrize("case", ["none", "empty", "real"])
+def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str):
+    negative = golden.facts["negative_prompts"][case]
+    negative_ids = pipeline.tokenizer(negative or "")
+    prompts_ids = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)
+    assert len(prompts_ids) == len(golden.facts["prompts"])
+    networks = Networks.build(golden.config, PLAIN)
+    embed = jax.jit(
+        partial(_embed, nnx.graphdef(networks.text_encoder), nnx.graphdef(networks.text_encoder_2))
+    )
+    for index, prompt_ids in enumerate(prompts_ids):
+        embedded = embed(
+            pipeline.weights.text_encoder,
+            pipeline.weights.text_encoder_2,
+            np.stack([negative_ids, prompt_ids]),
+            np.bool_(negative is not None),
+        )
+        for name, array in zip(("prompt_embeds", "pooled_prompt_embeds"), embedded, strict=True):
+            expected = [
+                golden[f"conditioning.{case}.negative_{name}"][0],
+                golden[f"conditioning.{name}"][index],
+            ]
+            assert_within(array, np.stack(expected), 1e-4)
+            if negative is None:
+                assert not np.any(array[0])
+
+
+def first_latents(
+    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, seed: int, sigma: float
+) -> Array:
+    """What the loop starts from: no step is taken."""
+    zeros = np.zeros_like(golden.nhwc("run.noise"))
+    sample = call(programs.guided, golden, pipeline, Sample(zeros, zeros), seed, sigma=sigma)
+    return np.asarray(sample.latents)
+
+
+def call(
+    program: Executable,
+    golden: Golden,
+    pipeline: SdxlPipeline,
+    sample: Sample,
+    seed: int,
+    *,
+    sigma: float = 0,
+    table: Array | None = None,
+    rows: tuple[int, int] = (0, 0),
+    first_index: int = 0,
+    guidance: tuple[float, float] = (1, 0),
+) -> Sample:
+    return program(
+        pipeline.weights.unet,
+        Sample(*map(jnp.asarray, sample)),
+        np.float32(sigma),
+        np.uint32(seed),
+        np.arange(len(sample.latents), dtype=np.int32) + first_index,
+        _condition(golden, pipeline),
+        np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32) if table is None else table,
+        np.int32(rows[0]),
+        np.int32(rows[1]),
+        Guidance(*map(np.float32, guidance)),
+    )
+
+
+def _unet(golden: Golden, pipeline: SdxlPipeline) -> UNet:
+    definition = nnx.graphdef(Networks.build(golden.config, PLAIN).unet)
+    return nnx.merge(definition, pipeline.weights.unet)
+
+
+def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:
+    """Of two prompts, as the encode program gives it: one after the other."""
+    names = ("encoder_hidden_states", "text_embeds", "time_ids")
+    each = [
+        _unet(golden, pipeline).condition(
+            *(jnp.asarray(golden[f"unet.{name}"][prompt : prompt + 1]) for name in names)
+        )
+        for prompt in (0, 1)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+def noise(seed: int, image: int, draw: int, shape: tuple[int, ...]) -> jax.Array:
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(np.uint32(seed)), image), draw)
+    return jax.random.normal(key, shape)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**16 + 7, 2**31, 2**32 - 1])
+def test_the_first_latents_are_the_seeds_noise(
+    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, seed: int
+):
+    sigma = 12.5
+    latents = first_latents(golden, pipeline, programs, seed, sigma)
+    assert len(latents) == 2
+    for image, latent in enumerate(latents):
+        expected = sigma * np.asarray(noise(seed, image, 0, latent.shape))
+        np.testing.assert_allclose(latent, expected, rtol=1e-6)
+
+
+def test_every_bit_of_a_seed_counts(golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms):
+    seeds = [0, 2**32 - 1, *(2**bit for bit in range(32)), 3, 3 + 2**16]
+    drawn = {
+        image.tobytes()
+        for seed in seeds
+        for image in first_latents(golden, pipeline, programs, seed, 1.0)
+    }
+    assert len(drawn) == 2 * len(seeds)
+
+
+def test_a_step_is_linear_in_all_that_the_loop_holds(
+    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms
+):
+    """Two rows of a table that no sampler here has: the estimate before, and noise of their own."""
+    first, last, seed = 3, 5, 2**32 - 5
+    draw = np.random.default_rng(0)
+    table = np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32)
+    columns = [C_SKIP, A, B, C, D]  # c_out is 0: what the model says plays no part
+    table[first:last, columns] = draw.uniform(0.5, 1.5, (last - first, len(columns)))
+    shape = golden.nhwc("run.noise").shape
+    x, before = draw.standard_normal((2, *shape)).astype(np.float32)
+    sample = call(
+        programs.guided,
+        golden,
+        pipeline,
+        Sample(x, before),
+        seed,
+        table=table,
+        rows=(first, last),
+        first_index=4,
+    )
+    for step in range(first, last):
+        row = table[step]
+        fresh = np.stack([noise(seed, image, step + 1, x.shape[1:]) for image in (4, 5)])
+        denoised = row[C_SKIP] * x
+        x, before = row[A] * x + row[B] * denoised + row[C] * before + row[D] * fresh, denoised
+    assert_within(sample.latents, x, 1e-6)
+    assert_within(sample.denoised, before, 1e-6)
+
+
+@pytest.mark.parametrize("rescale", [0.0, 0.4, 1.0])
+def test_guidance_is_the_formula(
+    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, rescale: float
+):
+    """One step that returns the model's guided output, against the formula on each half's own."""
+    table = np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32)
+    table[0, [C_IN, TIMESTEP, C_OUT, B]] = 1, 500, 1, 1
+    x = golden.nhwc("run.noise")
+    conditioning = _condition(golden, pipeline)
+    unet = _unet(golden, pipeline)
+    halves = []
+    for prompt in (0, 1):
+        own = jax.tree.map(lambda leaf, prompt=prompt: leaf[prompt], conditioning)
+        halves.append(np.asarray(unet(jnp.asarray(x), jnp.float32(500), own)))
+    negative, positive = halves
+    expected = negative + 6 * (positive - negative)
+    axes = (1, 2, 3)
+    contrast = positive.std(axes, keepdims=True) / expected.std(axes, keepdims=True)
+    expected = rescale * contrast * expected + (1 - rescale) * expected
+    sample = call(
+        programs.guided,
+        golden,
+        pipeline,
+        Sample(x, x),
+        0,
+        table=table,
+        rows=(0, 1),
+        guidance=(6, rescale),
+    )
+    assert_within(sample.latents, expected, 1e-4)
+    sample = call(programs.unguided, golden, pipeline, Sample(x, x), 0, table=table, rows=(0, 1))
+    assert_within(sample.latents, positive, 1e-4)

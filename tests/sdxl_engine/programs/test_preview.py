@@ -1,0 +1,56 @@
+"""The colours of latents: of the embedded model, of SDXL's, of nobody's, of a damaged file."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from sdxl_engine import CheckpointError, ImageRequest, SdxlPipeline
+from sdxl_engine.checkpoint.load import EMBEDDED_MODEL, find_model
+from sdxl_engine.programs.preview import PREVIEW_FILE, preview_factors
+
+
+def test_the_embedded_models_last_preview_is_its_picture_made_small():
+    pipeline = SdxlPipeline.load(EMBEDDED_MODEL, devices=jax.devices()[:1])
+    pipeline.warm_up([(128, 128)], num_images=1)
+    request = ImageRequest(
+        "a yellow star on a green background", width_px=128, height_px=128, num_images=1
+    )
+    *early, last = pipeline.generate(request, previews=True)
+    (preview,), (image,) = early[-1].previews, last.fetch()
+    small = np.frombuffer(preview.rgb, np.uint8).reshape(16, 16, 3).astype(float)
+    whole = np.frombuffer(image.rgb, np.uint8).reshape(16, 8, 16, 8, 3).mean(axis=(1, 3))
+    assert np.abs(small - whole).mean() < 12  # of 255
+    assert whole.std() > 20  # a picture, not a plain
+
+
+def test_four_channels_are_sdxls_and_others_are_grey(tmp_path: Path):
+    assert preview_factors(tmp_path, 4).shape == (5, 3)
+    assert preview_factors(tmp_path, 4).any()
+    assert not preview_factors(tmp_path, 16).any()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {},
+        {"latent_rgb_factors": [[1, 2, 3]] * 3, "bias": [0, 0, 0]},
+        {"latent_rgb_factors": [[1, 2, 3]] * 4},
+        {"latent_rgb_factors": [[1, 2]] * 4, "bias": [0, 0]},
+        {"latent_rgb_factors": [["red", 2, 3]] * 4, "bias": [0, 0, 0]},
+        {"latent_rgb_factors": [[1e999, 2, 3]] * 4, "bias": [0, 0, 0]},
+        {"latent_rgb_factors": 7, "bias": [0, 0, 0]},
+    ],
+)
+def test_a_damaged_description_is_named(tmp_path: Path, damaged: dict[str, object]):
+    (tmp_path / PREVIEW_FILE).write_text(json.dumps(damaged))
+    with pytest.raises(CheckpointError, match=r"preview.json must hold"):
+        preview_factors(tmp_path, 4)
+
+
+def test_a_whole_description_is_taken(tmp_path: Path):
+    shutil.copy(find_model(EMBEDDED_MODEL) / PREVIEW_FILE, tmp_path)
+    assert preview_factors(tmp_path, 4).shape == (5, 3)

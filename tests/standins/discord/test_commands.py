@@ -1,0 +1,264 @@
+"""Registering commands under Discord's rules."""
+
+import discord
+import pytest
+from discord import app_commands
+
+from standins.discord import CommandRefused, Upload
+from tests.standins.discord.client import running
+
+TEXT = {"type": 3, "name": "prompt", "description": "What to draw"}
+
+
+def command(name="imagine", **more):
+    return {"name": name, "description": "Draw", **more}
+
+
+@pytest.fixture
+def path(loopback):
+    return f"/applications/{loopback.world.application_id}/commands"
+
+
+@pytest.fixture
+def guild_path(loopback):
+    world = loopback.world
+    return f"/applications/{world.application_id}/guilds/{world.guild_id}/commands"
+
+
+async def test_discord_py_syncs_once_at_login(loopback, bot):
+    assert [one["name"] for one in loopback.commands()] == ["imagine"]
+    assert (loopback.registry.syncs, loopback.registry.creates) == (1, 1)
+    fetched = await bot.tree.fetch_commands()
+    assert [str(option.type) for option in fetched[0].options] == [
+        "AppCommandOptionType.string",
+        "AppCommandOptionType.integer",
+    ]
+    await bot.tree.sync()
+    assert (loopback.registry.syncs, loopback.registry.creates) == (2, 1)
+
+
+async def test_wait_commands(loopback, api, path):
+    await api("PUT", path, json=[command()])
+    await loopback.wait_commands()
+    await api("PUT", path, json=[])
+    assert not loopback.registry.registered.is_set()
+
+
+async def test_what_did_not_change_keeps_id_and_version(api, path):
+    _, before = await api("PUT", path, json=[command("a"), command("b")])
+    changed = command("b", options=[TEXT])
+    _, after = await api("PUT", path, json=[command("a"), changed, command("c")])
+    assert after[0] == before[0]
+    assert after[1]["id"] == before[1]["id"]
+    assert after[1]["version"] != before[1]["version"]
+    assert len({one["id"] for one in after}) == 3
+
+
+async def test_single_commands(api, path, guild_path):
+    status, made = await api("POST", path, json=command())
+    assert status == 201
+    status, same = await api("POST", path, json=command(description="Paint"))
+    assert (status, same["id"], same["description"]) == (200, made["id"], "Paint")
+    one = f"{path}/{made['id']}"
+    status, edited = await api("PATCH", one, json={"name": "paint"})
+    assert (edited["name"], edited["description"], edited["id"]) == ("paint", "Paint", made["id"])
+    assert (await api("GET", one))[1] == edited
+    assert await api("DELETE", one) == (204, None)
+    assert (await api("GET", one))[1]["code"] == 10063
+    assert await api("GET", path) == (200, [])
+    status, own = await api("POST", guild_path, json=command())
+    assert own["guild_id"] in guild_path
+
+
+async def test_guild_command_hides_the_global_one(loopback, api, path, guild_path):
+    await api("PUT", path, json=[command(), command("other")])
+    _, (own,) = await api("PUT", guild_path, json=[command(options=[TEXT])])
+    assert next(one["id"] for one in loopback.commands()) == own["id"]
+    await api("PUT", guild_path, json=[command(options=[{**TEXT, "required": True}])])
+    with pytest.raises(CommandRefused, match="required"):
+        await loopback.slash("imagine", {})
+
+
+async def test_not_the_bots_own(api, loopback):
+    assert (await api("GET", "/applications/1/commands"))[1]["code"] == 20012
+    path = f"/applications/{loopback.world.application_id}/guilds/1/commands"
+    assert (await api("GET", path))[1]["code"] == 50001
+
+
+def option(**more):
+    return {**TEXT, **more}
+
+
+@pytest.mark.parametrize(
+    ("commands", "where", "code"),
+    [
+        ([command("")], (0, "name"), "BASE_TYPE_REQUIRED"),
+        ([command("x" * 33)], (0, "name"), "BASE_TYPE_MAX_LENGTH"),
+        ([command("Imagine")], (0, "name"), "APPLICATION_COMMAND_INVALID_NAME"),
+        ([command("two words")], (0, "name"), "APPLICATION_COMMAND_INVALID_NAME"),
+        ([command(), command()], (1, "name"), "APPLICATION_COMMANDS_DUPLICATE_NAME"),
+        ([{"name": "imagine"}], (0, "description"), "BASE_TYPE_REQUIRED"),
+        ([command(description="x" * 101)], (0, "description"), "BASE_TYPE_MAX_LENGTH"),
+        (
+            [command(options=[option(name=f"n{n}") for n in range(26)])],
+            (0, "options"),
+            "BASE_TYPE_MAX_LENGTH",
+        ),
+        (
+            [command(options=[option(), option(name="x", required=True)])],
+            (0, "options", 1),
+            "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
+        ),
+        (
+            [command(options=[option(), option()])],
+            (0, "options", 1, "name"),
+            "APPLICATION_COMMAND_OPTIONS_NAME_ALREADY_USED",
+        ),
+        ([command(options=[option(type=12)])], (0, "options", 0, "type"), "BASE_TYPE_CHOICES"),
+        (
+            [command(options=[option(type=4, min_value=5, max_value=4)])],
+            (0, "options", 0, "min_value"),
+            "APPLICATION_COMMAND_OPTION_RANGE_INVALID",
+        ),
+        (
+            [command(options=[option(choices=[{"name": "x", "value": "x"}] * 26)])],
+            (0, "options", 0, "choices"),
+            "BASE_TYPE_MAX_LENGTH",
+        ),
+        (
+            [command(options=[option(choices=[{"name": "x", "value": ""}])])],
+            (0, "options", 0, "choices", 0, "value"),
+            "BASE_TYPE_REQUIRED",
+        ),
+        (
+            [command(options=[option(type=5, choices=[{"name": "x", "value": "x"}])])],
+            (0, "options", 0, "choices"),
+            "APPLICATION_COMMAND_OPTIONS_CHOICES_INVALID",
+        ),
+        (
+            [command(options=[option(autocomplete=True, choices=[{"name": "x", "value": "x"}])])],
+            (0, "options", 0, "autocomplete"),
+            "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
+        ),
+        (
+            [
+                command(
+                    options=[
+                        option(
+                            name=f"n{n}",
+                            choices=[
+                                {"name": f"{k}" * 40, "value": f"{k}" * 40} for k in range(25)
+                            ],
+                        )
+                        for n in range(5)
+                    ]
+                )
+            ],
+            (0,),
+            "APPLICATION_COMMAND_TOO_LARGE",
+        ),
+    ],
+)
+async def test_commands_that_are_refused(loopback, api, path, commands, where, code):
+    status, body = await api("PUT", path, json=commands)
+    assert (status, body["code"]) == (400, 50035)
+    node = body["errors"]
+    for step in where:
+        node = node[str(step)]
+    assert code in [error["code"] for error in node["_errors"]]
+    assert loopback.commands() == []
+    assert loopback.registry.creates == 0
+
+
+@pytest.mark.parametrize("name", ["imagine", "réver", "絵", "a-b_c'd", "x" * 32, "7"])
+async def test_names_that_are_fine(api, path, name):
+    assert (await api("PUT", path, json=[command(name)]))[0] == 200
+
+
+async def test_two_hundred_creates_a_day(loopback, api, path, clock):
+    for round_ in range(2):
+        names = [command(f"n{round_}-{number}") for number in range(100)]
+        assert (await api("PUT", path, json=names))[0] == 200
+    await api("PUT", path, json=[])
+    status, body = await api("PUT", path, json=[command()])
+    assert (status, body["code"]) == (400, 30034)
+    assert (await api("POST", path, json=command()))[1]["code"] == 30034
+    clock.advance(86_400)
+    assert (await api("PUT", path, json=[command()]))[0] == 200
+    assert loopback.registry.creates == 201
+
+
+async def test_hundred_commands_at_once(api, path):
+    names = [command(f"n{number}") for number in range(101)]
+    assert (await api("PUT", path, json=names))[1]["code"] == 30032
+    assert (await api("PUT", path, json=names[:100]))[0] == 200
+    assert (await api("POST", path, json=command()))[1]["code"] == 30032
+
+
+async def test_every_kind_of_option_reaches_discord_py(loopback, bot):
+    told = {}
+    group = app_commands.Group(name="art", description="Art")
+
+    @group.command(name="mix", description="Mix")
+    @app_commands.choices(size=[app_commands.Choice(name="big", value="b")])
+    async def mix(
+        interaction: discord.Interaction,
+        user: discord.Member,
+        file: discord.Attachment,
+        size: app_commands.Choice[str],
+        weight: float,
+        loud: bool,
+        where: discord.TextChannel,
+        role: discord.Role,
+    ) -> None:
+        told.update(user=user.id, data=await file.read(), size=size.value, weight=weight, loud=loud)
+        told.update(where=where.name, role=role.name)
+        await interaction.response.send_message("mixed")
+
+    bot.tree.add_command(group)
+    await bot.tree.sync()
+    world = loopback.world
+    person, channel, role = list(world.people)[1], world.first_channel, list(world.roles)[1]
+    interaction = await loopback.slash(
+        "art mix",
+        {
+            "user": person,
+            "file": Upload("a.txt", "text/plain", b"hello"),
+            "size": "b",
+            "weight": 1.5,
+            "loud": False,
+            "where": channel.id,
+            "role": str(role),
+        },
+    )
+    await interaction.until(lambda message: message["content"] == "mixed")
+    assert told == {
+        "user": person,
+        "data": b"hello",
+        "size": "b",
+        "weight": 1.5,
+        "loud": False,
+        "where": channel.name,
+        "role": world.roles[role].name,
+    }
+    with pytest.raises(CommandRefused, match="Say which /art"):
+        await loopback.slash("art", {})
+    with pytest.raises(CommandRefused, match="nothing that can be chosen"):
+        await loopback.slash("art mix", {"user": 1})
+
+
+async def test_command_for_moderators_only(loopback, api, path):
+    ban_members = 1 << 2
+    _, made = await api("PUT", path, json=[command(default_member_permissions=ban_members)])
+    assert made[0]["default_member_permissions"] == str(ban_members)
+    ada, ben, *_ = loopback.world.people
+    await loopback.slash("imagine", {}, user_id=ada)
+    with pytest.raises(CommandRefused, match="Ben may not"):
+        await loopback.slash("imagine", {}, user_id=ben)
+
+
+async def test_login_with_the_wrong_token(loopback):
+    loopback.token = "another"
+    with pytest.raises(discord.LoginFailure):
+        async with running(loopback):
+            raise AssertionError
