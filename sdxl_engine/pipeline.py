@@ -13,18 +13,13 @@ import numpy.typing as npt
 
 from sdxl_engine import samplers
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.load import WEIGHT_STEMS, find_model, load_part, part_files
+from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, part_files
+from sdxl_engine.checkpoint.hub import find_model
+from sdxl_engine.checkpoint.load import load_part
 from sdxl_engine.errors import DrawError, InvalidRequestError
 from sdxl_engine.models.layers import Target
-from sdxl_engine.programs.compiler import (
-    Compiler,
-    Guidance,
-    Networks,
-    Sample,
-    SizePrograms,
-    Weights,
-    replicated,
-)
+from sdxl_engine.programs.arithmetic import Guidance, Sample
+from sdxl_engine.programs.compiler import Compiler, Networks, SizePrograms, Weights, replicated
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import GeneratedImage, ImageRequest, Images, Progress, format_size
 from sdxl_engine.tokenizer import PromptTokenizer

@@ -2,8 +2,8 @@
 
     python training/preview_colours.py [--model FOLDER]
 
-writes FOLDER/preview.json (see sdxl_engine/preview.py): by least squares, from the latents that the
-model's own encoder gives true drawings to the mean colours of their patches.
+writes FOLDER/preview.json (see sdxl_engine/programs/preview.py): by least squares, from the latents
+that the model's own encoder gives true drawings to the mean colours of their patches.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from flax import nnx
 from world import draw_scene, random_scene
 
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.load import find_model, load_part
+from sdxl_engine.checkpoint.hub import find_model
+from sdxl_engine.checkpoint.load import load_part
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs.preview import PREVIEW_FILE
 

@@ -40,9 +40,10 @@ print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform]))
 """
 _MODEL_PROBE: Final = """
 import json, sys
-from sdxl_engine.checkpoint import WEIGHT_STEMS, find_model, part_files
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, part_files
+from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.errors import EngineError
-from sdxl_engine.models.config import SdxlConfig
 try:
     folder = find_model(sys.argv[1], revision=sys.argv[2] or None)
     config = SdxlConfig.load(folder)

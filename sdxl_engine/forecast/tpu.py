@@ -9,7 +9,7 @@ a table: whether it was accepted, its memory, and what it will cost. Needs libtp
 Seconds are a roofline: the compiler's own estimate (`optimal_seconds` of its cost analysis), put
 right where it is known to be wrong. It counts -1 s for every `ConcatBitcast`, which is added back;
 and the body of a loop once, so each further round is added: of stacked layers what the compiler
-estimates for the stack alone, of any other loop the price by `sdxl_engine.hlo`.
+estimates for the stack alone, of any other loop the price by `sdxl_engine.forecast.hlo`.
 """
 
 import argparse
@@ -40,13 +40,12 @@ from jax.experimental import topologies
 from jax.sharding import PartitionSpec
 
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.load import sdxl_base
+from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import Layers, Stacked, Target, run_layers
+from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES
 from sdxl_engine.programs.compiler import (
-    GUIDANCE,
-    IMAGES,
     Compiler,
     Networks,
     Program,

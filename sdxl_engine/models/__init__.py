@@ -4,5 +4,5 @@ Conventions that hold in every file here:
 - pictures and latents are NHWC, tokens are (batch, token, feature);
 - a module computes in the dtype of its parameters; what must stay float32 says so and why;
 - attribute names are those of the checkpoint (diffusers, transformers), so that
-  `sdxl_engine.checkpoint` can map one to the other by rule.
+  `sdxl_engine.checkpoint.names` can map one to the other by rule.
 """

@@ -28,16 +28,14 @@ from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
+from sdxl_engine.programs import arithmetic
+from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS, Guidance, Sample, State
 from sdxl_engine.request import MAX_INFERENCE_STEPS
-from sdxl_engine.samplers import C_IN, C_OUT, C_SKIP, COLUMNS, TIMESTEP, A, B, C, D
+from sdxl_engine.samplers import COLUMNS
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
-IMAGES: Final = "images"  # the mesh's axes
-GUIDANCE: Final = "guidance"
-_PROMPTS: Final = 2  # the negative one first
 _RGB: Final = 3
 
-State = nnx.State[Any, Any]
 Executable = Callable[..., Any]  # jax.stages.Compiled is untyped
 
 
@@ -71,24 +69,6 @@ class Weights(NamedTuple):
     vae: State
 
 
-class Sample(NamedTuple):
-    """What the sampling loop holds: x and the previous estimate of the image, f32[n, h, w, c]."""
-
-    latents: jax.Array
-    denoised: jax.Array
-
-
-class Guidance(NamedTuple):
-    """How the outputs of the two prompts become one, f32[] each.
-
-    scale    how far from the negative prompt's (Ho and Salimans 2022)
-    rescale  0..1, how far its contrast is brought back to the prompt's (Lin et al. 2023, sec. 3.4)
-    """
-
-    scale: jax.Array
-    rescale: jax.Array
-
-
 @dataclass(frozen=True, slots=True)
 class Program:
     """One program before it is compiled.
@@ -112,7 +92,7 @@ class Program:
             in_specs=jax.tree.map(lambda leaf: leaf.sharding.spec, self.arguments),
             out_specs=self.out_specs,
             # It knows of no rule for a kernel of our own, and could only confirm what is written
-            # here: after `_denoise` has gathered both halves, devices of a pair hold the same.
+            # here: after `denoise` has gathered both halves, devices of a pair hold the same.
             check_vma=False,
         )
         # Weights in float32 are asked for to be exact; by default a TPU would multiply them in
@@ -154,7 +134,7 @@ def replicated(devices: Sequence[jax.Device]) -> NamedSharding:
 
 def make_mesh(devices: Sequence[jax.Device], num_images: int) -> Mesh:
     """The devices as IMAGES x GUIDANCE: the second has two where there are more than images."""
-    halves = _PROMPTS if len(devices) > num_images and len(devices) % _PROMPTS == 0 else 1
+    halves = PROMPTS if len(devices) > num_images and len(devices) % PROMPTS == 0 else 1
     return Mesh(np.array(devices).reshape(-1, halves), (IMAGES, GUIDANCE))
 
 
@@ -222,16 +202,18 @@ class Compiler:
         )
 
         def denoise(*, guided: bool) -> Program:
-            function = partial(_denoise, self._unet, self._target, guided, mesh.shape[GUIDANCE])
+            function = partial(
+                arithmetic.denoise, self._unet, self._target, guided, mesh.shape[GUIDANCE]
+            )
             return Program(mesh, function, step_arguments, P(IMAGES), donated=(1,))
 
-        decode = partial(_decode, self._vae)
+        decode = partial(arithmetic.decode, self._vae)
         factors = self._shape((channels + 1, _RGB), jnp.float32)
         return {
             "guided": denoise(guided=True),
             "unguided": denoise(guided=False),
             "decode": Program(mesh, decode, (self._weights.vae, latents), P(IMAGES)),
-            "preview": Program(mesh, _preview, (factors, latents), P(IMAGES)),
+            "preview": Program(mesh, arithmetic.preview, (factors, latents), P(IMAGES)),
         }
 
     def compile_size(
@@ -249,7 +231,7 @@ class Compiler:
         return -(-num_images // along) * along
 
     def _encode(self) -> Callable[..., UNetConditioning]:
-        return partial(_encode, self._text_encoder, self._text_encoder_2, self._unet)
+        return partial(arithmetic.encode, self._text_encoder, self._text_encoder_2, self._unet)
 
     def _encode_arguments(self) -> tuple[Any, ...]:
         tokens = self._config.text_encoder.max_position_embeddings
@@ -257,7 +239,7 @@ class Compiler:
             self._weights.text_encoder,
             self._weights.text_encoder_2,
             self._weights.unet,
-            self._shape((_PROMPTS, len(TOKENIZER_FOLDERS), tokens), jnp.int32),
+            self._shape((PROMPTS, len(TOKENIZER_FOLDERS), tokens), jnp.int32),
             self._shape((), jnp.bool_),
             self._shape((TIME_IDS,), jnp.float32),
         )
@@ -273,165 +255,3 @@ class Compiler:
 
 def _abstract(array: jax.Array) -> Any:  # noqa: ANN401 - an abstract array stands for the array it describes
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
-
-
-def _encode(
-    text_encoder: nnx.GraphDef[TextEncoder],
-    text_encoder_2: nnx.GraphDef[TextEncoder],
-    unet: nnx.GraphDef[UNet],
-    weights: State,
-    weights_2: State,
-    unet_weights: State,
-    token_ids: jax.Array,
-    keep_negative: jax.Array,
-    time_ids: jax.Array,
-) -> UNetConditioning:
-    prompt_embeds, pooled = _embed(
-        text_encoder, text_encoder_2, weights, weights_2, token_ids, keep_negative
-    )
-    sizes = jnp.broadcast_to(time_ids[None], (_PROMPTS, TIME_IDS))
-    condition = nnx.merge(unet, unet_weights).condition
-    each = [
-        condition(*(array[prompt : prompt + 1] for array in (prompt_embeds, pooled, sizes)))
-        for prompt in range(_PROMPTS)
-    ]
-    stacked: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    return stacked
-
-
-def _embed(
-    text_encoder: nnx.GraphDef[TextEncoder],
-    text_encoder_2: nnx.GraphDef[TextEncoder],
-    weights: State,
-    weights_2: State,
-    token_ids: jax.Array,
-    keep_negative: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """(2, tokens, features of both encoders) and the pooled (2, features of the second)."""
-    first = nnx.merge(text_encoder, weights)(token_ids[:, 0])
-    second = nnx.merge(text_encoder_2, weights_2)(token_ids[:, 1])
-    prompt_embeds = jnp.concatenate([first.penultimate, second.penultimate], axis=-1)
-    keep = jnp.stack([keep_negative, jnp.ones_like(keep_negative)])
-    return (
-        jnp.where(keep[:, None, None], prompt_embeds, 0),
-        jnp.where(keep[:, None], second.pooled, 0),
-    )
-
-
-def _noise(
-    seed: jax.Array, image_indices: jax.Array, draw: jax.Array, shape: tuple[int, ...]
-) -> jax.Array:
-    """Unit noise that depends on the seed, the image's index and the draw, and on nothing else.
-
-    draw  0 for the initial sample, step + 1 within the loop
-    """
-
-    def one(index: jax.Array) -> jax.Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), draw)
-        return jax.random.normal(key, shape, jnp.float32)
-
-    return jax.vmap(one)(image_indices)
-
-
-def _denoise(
-    unet_definition: nnx.GraphDef[UNet],
-    target: Target,
-    guided: bool,
-    halves: int,
-    unet_weights: State,
-    sample: Sample,
-    initial_sigma: jax.Array,
-    seed: jax.Array,
-    image_indices: jax.Array,
-    conditioning: UNetConditioning,
-    table: jax.Array,
-    first: jax.Array,
-    last: jax.Array,
-    guidance: Guidance,
-) -> Sample:
-    unet = nnx.merge(unet_definition, unet_weights)
-    shape = sample.latents.shape[1:]
-    dtype = conditioning.added.dtype
-    # Which prompts this device draws with: one of a pair takes the negative one, the other the
-    # prompt; alone it takes both, or the prompt without guidance.
-    prompts = _PROMPTS if guided and halves == 1 else 1
-    begin = jax.lax.axis_index(GUIDANCE) if guided and halves > 1 else _PROMPTS - prompts
-    conditioning = jax.tree.map(
-        lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, begin, prompts), conditioning
-    )
-
-    def predict(scaled: jax.Array, timestep: jax.Array) -> jax.Array:
-        """All images with the one prompt, then all with the other."""
-        if target.one_by_one:
-            each: jax.Array = jax.lax.map(
-                lambda own: jax.lax.map(lambda one: unet(one[None], timestep, own)[0], scaled),
-                conditioning,
-            )
-            return each.reshape(-1, *shape)
-        joined = jax.tree.map(lambda leaf: _join(leaf, prompts), conditioning)
-        return unet(jnp.concatenate([scaled] * prompts), timestep, joined)
-
-    def step(index: jax.Array, sample: Sample) -> Sample:
-        row = table[index]
-        x, denoised_prev = sample
-        output = predict((row[C_IN] * x).astype(dtype), row[TIMESTEP])
-        # From here on float32: differences of nearly equal numbers, summed over all steps.
-        output = output.astype(jnp.float32)
-        if guided:
-            if halves > 1:
-                output = jax.lax.all_gather(output, GUIDANCE, tiled=True)
-            negative, positive = jnp.split(output, _PROMPTS)
-            output = _guide(negative, positive, guidance)
-        denoised = row[C_SKIP] * x + row[C_OUT] * output
-        noise = _noise(seed, image_indices, index + 1, shape)
-        return Sample(
-            row[A] * x + row[B] * denoised + row[C] * denoised_prev + row[D] * noise, denoised
-        )
-
-    noise = _noise(seed, image_indices, jnp.int32(0), shape)
-    begun = Sample(sample.latents + initial_sigma * noise, sample.denoised)
-    final: Sample = jax.lax.fori_loop(first, last, step, begun)
-    return final
-
-
-def _join(leaf: jax.Array, prompts: int) -> jax.Array:
-    """Prompts one by one as one batch: (prompts, 1, c) or, of what each block gets,
-    (prompts, blocks, 1, tokens, c) without its first axis.
-    """
-    axis = 0 if leaf.ndim == 3 else 1  # noqa: PLR2004 - the two shapes above
-    return jnp.concatenate([leaf[prompt] for prompt in range(prompts)], axis=axis)
-
-
-def _guide(negative: jax.Array, positive: jax.Array, guidance: Guidance) -> jax.Array:
-    guided = negative + guidance.scale * (positive - negative)
-    axes = tuple(range(1, guided.ndim))
-    contrast = positive.std(axes, keepdims=True) / guided.std(axes, keepdims=True)
-    rescaled = guided * (1 + guidance.rescale * (contrast - 1))
-    # Without it not even a rounding error; and a flat output has no contrast to divide by.
-    return jnp.where(guidance.rescale > 0, rescaled, guided)
-
-
-def _decode(
-    vae_definition: nnx.GraphDef[Autoencoder], vae_weights: State, latents: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    vae = nnx.merge(vae_definition, vae_weights)
-    dtype = jax.tree.leaves(vae_weights)[0].dtype
-
-    def one(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
-        pixels = vae.decode(latents[None].astype(dtype))[0].astype(jnp.float32)
-        return _levels(pixels), jnp.isfinite(pixels).all()
-
-    # One after the other: at full resolution an image's activations take gigabytes.
-    decoded: tuple[jax.Array, jax.Array] = jax.lax.map(one, latents)
-    return decoded
-
-
-def _preview(factors: jax.Array, latents: jax.Array) -> jax.Array:
-    return _levels(
-        jnp.einsum("nhwc,cr->nhwr", latents, factors[:-1]) + factors[-1, None, None, None]
-    )
-
-
-def _levels(pixels: jax.Array) -> jax.Array:
-    """Numbers of -1..1 as levels of 0..255."""
-    return jnp.round(jnp.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(jnp.uint8)

@@ -18,8 +18,9 @@ from flax import nnx
 from safetensors.numpy import load_file
 
 from sdxl_engine.checkpoint.config import UNetConfig
+from sdxl_engine.checkpoint.folder import part_files
 from sdxl_engine.checkpoint.json_reader import read_json
-from sdxl_engine.checkpoint.load import load_part, part_files
+from sdxl_engine.checkpoint.load import load_part
 from sdxl_engine.models.unet import UNet
 
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides

@@ -16,7 +16,8 @@ from world import random_scene
 
 from sdxl_engine import ImageRequest, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.load import WEIGHT_STEMS, find_model
+from sdxl_engine.checkpoint.folder import WEIGHT_STEMS
+from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.tokenizer import PromptTokenizer
 
 pytestmark = pytest.mark.timeout(600)  # it draws hundreds of pictures

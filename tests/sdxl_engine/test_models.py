@@ -10,7 +10,8 @@ from flax import nnx
 from jax.experimental.pallas import tpu as pltpu
 
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.load import expected_parameters, load_part, sdxl_base
+from sdxl_engine.checkpoint.hub import sdxl_base
+from sdxl_engine.checkpoint.load import expected_parameters, load_part
 from sdxl_engine.models.attention import attention, cross_attention, self_attention
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.convolution import (

@@ -19,8 +19,8 @@ from sdxl_engine.checkpoint.config import (
     UNetConfig,
     VaeConfig,
 )
+from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.json_reader import parse_json
-from sdxl_engine.checkpoint.load import sdxl_base
 from sdxl_engine.request import MAX_INFERENCE_STEPS, SAMPLERS
 from tests.sdxl_engine.conftest import GOLDENS
 

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from sdxl_engine import InvalidRequestError
-from sdxl_engine.checkpoint.load import sdxl_base
+from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import tpu as forecast
 from sdxl_engine.forecast.tpu import CHIPS, STEPS, Forecast, Forecaster
 

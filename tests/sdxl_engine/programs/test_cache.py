@@ -16,7 +16,7 @@ from pathlib import Path
 warnings.simplefilter("error")
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 import jax, jax.numpy as jnp
-from sdxl_engine.program_cache import use_program_cache
+from sdxl_engine.programs.cache import use_program_cache
 assert use_program_cache(Path(sys.argv[1]))
 misses = []
 jax.monitoring.register_event_listener(

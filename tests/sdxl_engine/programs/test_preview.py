@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sdxl_engine import CheckpointError, ImageRequest, SdxlPipeline
-from sdxl_engine.checkpoint.load import EMBEDDED_MODEL, find_model
+from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, find_model
 from sdxl_engine.programs.preview import PREVIEW_FILE, preview_factors
 
 

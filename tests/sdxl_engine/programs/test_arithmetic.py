@@ -11,14 +11,8 @@ from flax import nnx
 from sdxl_engine import SdxlPipeline
 from sdxl_engine.models.layers import PLAIN
 from sdxl_engine.models.unet import UNet, UNetConditioning
-from sdxl_engine.programs.compiler import (
-    Executable,
-    Guidance,
-    Networks,
-    Sample,
-    SizePrograms,
-    _embed,
-)
+from sdxl_engine.programs.arithmetic import Guidance, Sample, _embed
+from sdxl_engine.programs.compiler import Executable, Networks, SizePrograms
 from sdxl_engine.request import MAX_INFERENCE_STEPS
 from sdxl_engine.samplers import C_IN, C_OUT, C_SKIP, COLUMNS, TIMESTEP, A, B, C, D
 from tests.sdxl_engine.conftest import Array, Golden, assert_within

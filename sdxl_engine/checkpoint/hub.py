@@ -1,0 +1,125 @@
+"""Where a model is: the embedded one, a folder, or a repository that is fetched first."""
+
+import re
+from collections.abc import Callable, Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from sdxl_engine.checkpoint.config import MODEL_INDEX, SCHEDULER_CONFIG, SdxlConfig, read_index
+from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, listed, weight_files
+from sdxl_engine.errors import CheckpointError
+
+EMBEDDED_MODEL: Final = "doodle"
+_JSON_FILES: Final = (
+    MODEL_INDEX,
+    SCHEDULER_CONFIG,
+    *(f"{part}/config.json" for part in WEIGHT_STEMS),
+)
+_SMALL_FILES: Final = (*_JSON_FILES, "tokenizer*/*.json", "tokenizer*/*.txt")
+
+
+def find_model(model: str, *, revision: str | None = None, half: bool = False) -> Path:
+    """The local folder of a model.
+
+    model     "doodle", a folder, or a Hugging Face repository such as "owner/name"
+    revision  branch, tag or commit of the repository
+    half      prefer the fp16 files where the repository has both: half the download
+
+    A repository's needed files are fetched into Hugging Face's own cache, with a progress bar,
+    resuming what was cut off; `HF_HUB_OFFLINE=1` uses the cache alone.
+    Raises CheckpointError.
+    """
+    if model == EMBEDDED_MODEL:
+        return _own_folder(EMBEDDED_MODEL)
+    try:
+        folder = Path(model).expanduser()
+        if model and folder.is_dir():
+            return folder
+    except (OSError, RuntimeError):  # a name that is too long, a home of nobody
+        raise _nowhere(model) from None
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
+        return _fetch(model, revision, half=half)
+    raise _nowhere(model)
+
+
+def sdxl_base() -> Path:
+    """The JSON files of SDXL base 1.0 as published: its shapes, without weights and tokenizers."""
+    return _own_folder("sdxl_base")
+
+
+def _own_folder(name: str) -> Path:
+    return Path(str(resources.files("sdxl_engine") / name))
+
+
+def _nowhere(model: str) -> CheckpointError:
+    return CheckpointError(
+        f"There is no model {model!r:.100}: give a folder, a Hugging Face repository as "
+        f"owner/name, or {EMBEDDED_MODEL!r} for the embedded one."
+    )
+
+
+def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
+    # Late: only a model that is fetched needs a client.
+    from httpx2 import TransportError  # noqa: PLC0415 - what huggingface_hub lets through
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415
+    from huggingface_hub import errors as hub  # noqa: PLC0415
+
+    def fetch(patterns: Iterable[str]) -> Path:
+        folder = snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
+        return Path(folder)
+
+    try:
+        try:
+            names = HfApi().list_repo_files(repository, revision=revision)
+        except (hub.OfflineModeIsEnabled, TransportError):
+            return _cached(repository, revision)
+        _check_repository(repository, names, fetch)
+        wanted = [name for part in WEIGHT_STEMS for name in weight_files(names, part, half=half)]
+        return fetch([*_SMALL_FILES, *wanted])
+    except hub.GatedRepoError as error:
+        raise CheckpointError(
+            f"{repository} asks for its licence to be accepted first: do that on its page, then "
+            "log in with `hf auth login`."
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        raise CheckpointError(f"{repository} has no revision {revision!r}.") from error
+    except hub.RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is no repository {repository} on Hugging Face, or it is private. Check its "
+            "name; for a private one log in with `hf auth login`."
+        ) from error
+    except hub.HFValidationError:
+        raise _nowhere(repository) from None
+    except (hub.HfHubHTTPError, TransportError, OSError) as error:
+        raise CheckpointError(f"{repository} could not be fetched: {error}. Try again.") from error
+
+
+def _check_repository(
+    repository: str, names: Iterable[str], fetch: Callable[[Iterable[str]], Path]
+) -> None:
+    """Refuse a model that cannot be drawn before its gigabytes are fetched, not afterwards."""
+    missing = sorted(set(_JSON_FILES).difference(names))
+    if MODEL_INDEX not in missing:
+        # A model of another kind should hear that, rather than which of our files it lacks.
+        read_index(fetch([MODEL_INDEX]))
+    if missing:
+        raise CheckpointError(
+            f"{repository} is not a whole model in diffusers format: it has no {listed(missing)}. "
+            "Choose another, or convert it."
+        )
+    SdxlConfig.load(fetch(_SMALL_FILES))
+
+
+def _cached(repository: str, revision: str | None) -> Path:
+    """What an earlier fetch left; whether its weights are whole is found when they are read."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - as above
+
+    # Not snapshot_download: to it a cache is incomplete without the files that we never fetch.
+    index = try_to_load_from_cache(repository, "model_index.json", revision=revision)
+    if not isinstance(index, str):
+        raise CheckpointError(
+            f"{repository} is not in the local cache and Hugging Face cannot be reached. Connect "
+            "once to fetch it, or give a folder."
+        )
+    return Path(index).parent

@@ -1,0 +1,62 @@
+"""What a checkpoint calls the parameters of the networks. The only file that knows it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+Renames = Mapping[str, tuple[tuple[str, Any], ...]]  # re.sub's pattern and replacement
+# Where the engine's modules are called otherwise than the checkpoint's: (ours, theirs).
+_RENAMES: Final[Renames] = {
+    "unet": (
+        (r"\.to_out\.", ".to_out.0."),
+        (r"\.ff\.proj_in\.", ".ff.net.0.proj."),
+        (r"\.ff\.proj_out\.", ".ff.net.2."),
+    ),
+    "vae": ((r"\.to_out\.", ".to_out.0."),),
+    "text_encoder": (
+        (r"^(token|position)_embedding\.", r"text_model.embeddings.\1_embedding."),
+        (r"^layers\.", "text_model.encoder.layers."),
+        (r"^final_layer_norm\.", "text_model.final_layer_norm."),
+    ),
+}
+# The key that stands for the number of a layer where equal layers are stacked (models/layers.py).
+STACKED: Final = "each"
+# Linears that the engine multiplies at once: ours, and theirs in the order of its columns.
+FUSED: Final[Mapping[str, tuple[str, ...]]] = {
+    "to_qkv": ("to_q", "to_k", "to_v"),
+    "to_kv": ("to_k", "to_v"),
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+}
+# Parameters in a layout of our own; the second is made from a 3x3 kernel.
+QUARTERS: Final = "quarter_kernels"
+KERNELS: Final = ("kernel", QUARTERS)
+# What older files call a tensor: (theirs, today's name).
+OLD_NAMES: Final[Renames] = {
+    "vae": (
+        (r"\.(query|key|value)\.", lambda match: f".to_{match[1][0]}."),
+        (r"\.proj_attn\.", ".to_out.0."),
+    ),
+    # transformers 5 writes the encoder without its wrapper's name.
+    "text_encoder": ((r"^(embeddings|encoder|final_layer_norm)\.", r"text_model.\1."),),
+}
+# Buffers, not weights: older transformers stored 0, 1, 2, ... with the model.
+IGNORED: Final = re.compile(r"(^|\.)position_ids$")
+
+
+def tensor_name(part: str, path: tuple[str, ...], layer: int) -> str:
+    """The tensor of a parameter at `path`, of layer `layer` where its layers are stacked."""
+    kind = "bias" if path[-1] == "bias" else "weight"
+    own = [str(layer) if key == STACKED else key for key in path[:-1]]
+    return rename(".".join([*own, kind]), _RENAMES[family(part)])
+
+
+def family(part: str) -> str:
+    """The part whose names this one shares: both text encoders have the same."""
+    return part.removesuffix("_2")
+
+
+def rename(name: str, renames: Iterable[tuple[str, Any]]) -> str:
+    """Every pattern replaced, one after the other."""
+    for pattern, replacement in renames:
+        name = re.sub(pattern, replacement, name)
+    return name
