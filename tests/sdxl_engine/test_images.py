@@ -13,7 +13,7 @@ NOISE = random.Random(0).randbytes(64 * 48 * 3)
 IMAGE = GeneratedImage(index=0, seed=1, width_px=64, height_px=48, rgb=NOISE)
 
 
-def test_describe_is_the_form_that_other_tools_read():
+def test_describe_is_the_form_that_other_tools_read() -> None:
     request = ImageRequest("a cat", "dogs", 7, 30, 6.5, 1024, 768)
     assert describe(request, model="doodle") == (
         "a cat\nNegative prompt: dogs\n"
@@ -27,13 +27,13 @@ def test_describe_is_the_form_that_other_tools_read():
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))
-def test_png_keeps_pixels_and_parameters(parameters: str):
+def test_png_keeps_pixels_and_parameters(parameters: str) -> None:
     with Image.open(io.BytesIO(encode_png(IMAGE, parameters))) as picture:
         assert picture.tobytes() == NOISE
         assert picture.text["parameters"] == parameters
 
 
-def test_png_when_it_fits_else_webp():
+def test_png_when_it_fits_else_webp() -> None:
     png = encode_within(IMAGE, "a cat", 10**6)
     assert png.extension == "png"
     webp = encode_within(IMAGE, "a cät 🐈", len(png.data) - 1)
@@ -47,20 +47,20 @@ def test_png_when_it_fits_else_webp():
 
 @settings(max_examples=20)
 @given(st.integers(1, 10_000))
-def test_the_smallest_is_given_when_nothing_fits(limit_bytes: int):
+def test_the_smallest_is_given_when_nothing_fits(limit_bytes: int) -> None:
     encoded = encode_within(IMAGE, "a cat", limit_bytes)
     smallest = encode_within(IMAGE, "a cat", 1)
     assert len(encoded.data) <= limit_bytes or encoded == smallest
 
 
-def test_previews_of_any_aspect_are_as_large():
+def test_previews_of_any_aspect_are_as_large() -> None:
     wide = GeneratedImage(0, 1, 152, 104, bytes(3 * 152 * 104))  # the latents of 1216x832
     with Image.open(io.BytesIO(encode_preview((wide,)).data)) as picture:
         assert picture.size == (256, 175)
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, (256, 192)), (2, (512, 192)), (3, (512, 384))])
-def test_previews_become_one_picture(count: int, size: tuple[int, int]):
+def test_previews_become_one_picture(count: int, size: tuple[int, int]) -> None:
     reds, greens = (bytes(colour) * 64 * 48 for colour in ((200, 0, 0), (0, 200, 0)))
     previews = [GeneratedImage(k, 1, 64, 48, reds if k % 2 == 0 else greens) for k in range(count)]
     sheet = encode_preview(tuple(previews))
@@ -72,6 +72,6 @@ def test_previews_become_one_picture(count: int, size: tuple[int, int]):
             assert (red > 150) == (k % 2 == 0) == (green < 50)
 
 
-def test_pixels_must_match_the_size():
+def test_pixels_must_match_the_size() -> None:
     with pytest.raises(ValueError, match="not enough image data"):
         encode_png(GeneratedImage(0, 1, 64, 64, b"short"), "")

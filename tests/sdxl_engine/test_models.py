@@ -79,7 +79,7 @@ def check_text_encoder(
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
-def test_text_encoder(golden: Golden, part: str, target: Target):
+def test_text_encoder(golden: Golden, part: str, target: Target) -> None:
     tokenizer = part.replace("text_encoder", "tokenizer")
     check_text_encoder(golden, part, golden[f"{tokenizer}.token_ids"], part, target)
 
@@ -87,14 +87,14 @@ def test_text_encoder(golden: Golden, part: str, target: Target):
 # tiny_a has the old end token id, 2, and no such ids.
 @pytest.mark.parametrize("golden", ["tiny_b"], indirect=True)
 @pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
-def test_text_encoder_with_ids_above_the_end_token(golden: Golden, part: str):
+def test_text_encoder_with_ids_above_the_end_token(golden: Golden, part: str) -> None:
     """Where tokens were added after the end token, the largest id is not the end."""
     token_ids = golden[f"{part}_added.token_ids"]
     check_text_encoder(golden, part, token_ids, f"{part}_added", PLAIN)
 
 
 @pytest.mark.parametrize("case", ["unet", "unet_fraction"])
-def test_unet(golden: Golden, unet: UNet, case: str):
+def test_unet(golden: Golden, unet: UNet, case: str) -> None:
     output = jax.jit(unet)(
         jnp.asarray(golden.nhwc(f"{case}.sample")),
         jnp.asarray(golden[f"{case}.timestep"]),
@@ -103,7 +103,7 @@ def test_unet(golden: Golden, unet: UNet, case: str):
     assert_within(output, golden.nhwc(f"{case}.output"), TOLERANCE)
 
 
-def test_unet_blocks(golden: Golden, unet: UNet):
+def test_unet_blocks(golden: Golden, unet: UNet) -> None:
     """Each block on the oracle's own inputs, so that a failure names the block."""
     temb = jnp.asarray(golden["unet.inside.time_embedding"] + golden["unet.inside.add_embedding"])
     text = condition(golden, unet)
@@ -123,20 +123,20 @@ def test_unet_blocks(golden: Golden, unet: UNet):
         assert_within(block(x, skips, temb, text.up[position]), expected, TOLERANCE)
 
 
-def test_vae_encode(golden: Golden, vae: Autoencoder):
+def test_vae_encode(golden: Golden, vae: Autoencoder) -> None:
     latents = jax.jit(vae.encode)(jnp.asarray(golden.nhwc("vae.image")))
     expected = golden.nhwc("vae.mean") * golden.config.vae.scaling_factor
     assert_within(latents, expected, TOLERANCE)
 
 
-def test_vae_decode(golden: Golden, vae: Autoencoder):
+def test_vae_decode(golden: Golden, vae: Autoencoder) -> None:
     # diffusers decodes unscaled latents; ours take them as the UNet knows them.
     latents = golden.nhwc("vae.latents") * np.float32(golden.config.vae.scaling_factor)
     pixels = jax.jit(vae.decode)(jnp.asarray(latents))
     assert_within(pixels, golden.nhwc("vae.decoded"), TOLERANCE)
 
 
-def test_vae_blocks(golden: Golden, vae: Autoencoder):
+def test_vae_blocks(golden: Golden, vae: Autoencoder) -> None:
     """Each half on the oracle's own inputs, so that a failure names the half."""
     x = vae.encoder.conv_in(jnp.asarray(golden.nhwc("vae.image")))
     for block in vae.encoder.down_blocks:
@@ -149,7 +149,7 @@ def test_vae_blocks(golden: Golden, vae: Autoencoder):
     assert_within(mixed, golden.nhwc("vae.inside.decoder.mid_block"), TOLERANCE)
 
 
-def test_full_size_parameter_counts(target: Target):
+def test_full_size_parameter_counts(target: Target) -> None:
     """As the checkpoint counts them: the engine sums some up in advance."""
     networks = Networks.build(SdxlConfig.load(sdxl_base()), target)
 
@@ -171,7 +171,7 @@ def test_full_size_parameter_counts(target: Target):
 @pytest.mark.parametrize(
     ("golden", "bound"), [("tiny_a", 0.025), ("tiny_b", 0.016)], indirect=["golden"]
 )
-def test_bfloat16_follows_float32(golden: Golden, bound: float):
+def test_bfloat16_follows_float32(golden: Golden, bound: float) -> None:
     """The policy on TPU and GPU: the same picture of the noise to within bfloat16's 8 bits."""
     definition = nnx.graphdef(UNet(golden.config.unet))
     outputs = []
@@ -199,7 +199,7 @@ def test_bfloat16_follows_float32(golden: Golden, bound: float):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_attention_scores_are_float32(causal: bool):
+def test_attention_scores_are_float32(causal: bool) -> None:
     """Scores near 256, where bfloat16 knows even numbers only, that differ by about 1."""
     draw = np.random.default_rng(0)
     query, key, value = draw.standard_normal((3, 2, 32, 2 * 16))
@@ -214,7 +214,7 @@ def test_attention_scores_are_float32(causal: bool):
     assert_within(mixed.astype(jnp.float32), expected, 2**-7)
 
 
-def test_attention_is_the_formula():
+def test_attention_is_the_formula() -> None:
     draw = np.random.default_rng(1)
     query = draw.standard_normal((2, 5, 3 * 4))
     key, value = draw.standard_normal((2, 2, 7, 3 * 4))
@@ -228,7 +228,7 @@ def test_attention_is_the_formula():
 # Two heads in 128 columns as in SDXL, one, and four; tokens that fill no block.
 @pytest.mark.parametrize(("heads", "dim"), [(4, 64), (2, 128), (8, 32)])
 @pytest.mark.parametrize("tokens", [300, 16])
-def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int):
+def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int) -> None:
     draw = np.random.default_rng(2)
     qkv = jnp.asarray(draw.standard_normal((2, tokens, 3 * heads * dim)), jnp.float32)
     key_value = jnp.asarray(draw.standard_normal((2, 77, 2 * heads * dim)), jnp.float32)
@@ -248,7 +248,7 @@ def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int):
 )
 def test_the_tpu_kernel_is_a_normed_convolution(
     monkeypatch: pytest.MonkeyPatch, channels: int, out_channels: int, vmem_mib: float, steps: int
-):
+) -> None:
     size = (21, 24)
     monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: int(vmem_mib * 2**20))
     draw = np.random.default_rng(4)
@@ -272,7 +272,7 @@ def test_the_tpu_kernel_is_a_normed_convolution(
 @pytest.mark.parametrize(("vmem_mib", "steps"), [(4, 2), (9, 1)])
 def test_the_tpu_kernel_is_a_doubled_convolution(
     monkeypatch: pytest.MonkeyPatch, vmem_mib: int, steps: int
-):
+) -> None:
     monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: vmem_mib * 2**20)
     draw = np.random.default_rng(5)
     x = bfloat16(draw.standard_normal((2, 13, 24, 128)))
@@ -288,7 +288,7 @@ def test_the_tpu_kernel_is_a_doubled_convolution(
     assert_within(doubled.astype(jnp.float32), np.asarray(expected), 2**-8)
 
 
-def test_fused_blocks_are_the_same_blocks(monkeypatch: pytest.MonkeyPatch):
+def test_fused_blocks_are_the_same_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resnet with a shortcut and the time, then twice the size: as on a TPU and elsewhere."""
     monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**24)
     draw = np.random.default_rng(6)
@@ -313,7 +313,9 @@ def test_fused_blocks_are_the_same_blocks(monkeypatch: pytest.MonkeyPatch):
     assert_within(fused, apart, 2**-6)
 
 
-def test_the_tpu_kernel_takes_what_is_wide_and_narrow_enough(monkeypatch: pytest.MonkeyPatch):
+def test_the_tpu_kernel_takes_what_is_wide_and_narrow_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**23)
     small = jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16)
     assert kernel_takes(small, 128)
@@ -324,11 +326,11 @@ def test_the_tpu_kernel_takes_what_is_wide_and_narrow_enough(monkeypatch: pytest
     assert not kernel_takes(small, 128)
 
 
-def test_a_chip_that_jax_has_no_figures_of_has_no_kernel():
+def test_a_chip_that_jax_has_no_figures_of_has_no_kernel() -> None:
     assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16), 128)
 
 
-def test_a_tpu_is_told_to_fuse_every_resnet_and_upsampling():
+def test_a_tpu_is_told_to_fuse_every_resnet_and_upsampling() -> None:
     networks = Networks.build(SdxlConfig.load(sdxl_base()), Target.of("tpu"))
     fusing = (ResnetBlock, DoublingConv)
     for network, count in ((networks.unet, 17 + 2), (networks.vae, 10 + 14 + 3)):
@@ -350,7 +352,7 @@ def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
 
 
-def test_attention_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
+def test_attention_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(3)
     qkv = jnp.asarray(draw.standard_normal((2, 36, 3 * 8)), jnp.float32)
     whole = self_attention(qkv, heads=2)
@@ -361,7 +363,7 @@ def test_attention_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("dim", [6, 256, 320])
-def test_sinusoidal_embedding_of_large_positions(dim: int):
+def test_sinusoidal_embedding_of_large_positions(dim: int) -> None:
     """Against float64: a timestep off by 1 or a size off by 1 pixel shows at every frequency."""
     positions = np.array([0, 1, 333.25, 951, 999, 1371, 2048, 4095])
     angles = positions[:, None] / 10_000 ** (np.arange(dim // 2) / (dim // 2))

@@ -27,7 +27,7 @@ def golden_request(golden: Golden, case: str, **changes: object) -> ImageRequest
 
 
 @pytest.mark.parametrize("case", ["none", "empty", "real", "unguided"])
-def test_twenty_steps(golden: Golden, pipeline: SdxlPipeline, case: str):
+def test_twenty_steps(golden: Golden, pipeline: SdxlPipeline, case: str) -> None:
     guidance = {"guidance_scale": 1.0} if case == "unguided" else {}
     request = golden_request(golden, case, **guidance)
     for step, sample in pipeline.denoise(request, latents=golden.nhwc("run.noise")):
@@ -42,7 +42,7 @@ def test_twenty_steps(golden: Golden, pipeline: SdxlPipeline, case: str):
     assert np.abs(pixels - oracle).max() <= 1
 
 
-def test_no_negative_prompt_is_not_the_empty_one(golden: Golden, pipeline: SdxlPipeline):
+def test_no_negative_prompt_is_not_the_empty_one(golden: Golden, pipeline: SdxlPipeline) -> None:
     finals = []
     for case in ("none", "empty"):
         *_, (_, sample) = pipeline.denoise(golden_request(golden, case))
@@ -50,7 +50,7 @@ def test_no_negative_prompt_is_not_the_empty_one(golden: Golden, pipeline: SdxlP
     assert np.abs(finals[0] - finals[1]).max() > 1e-2
 
 
-def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: SdxlPipeline):
+def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: SdxlPipeline) -> None:
     request = golden_request(golden, "none", seed=7)
     reports = list(pipeline.generate(request))
     assert [report.step for report in reports] == [*range(0, 21, 2)]
@@ -66,7 +66,7 @@ def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: Sdx
 @pytest.mark.timeout(300)
 def test_nothing_compiles_after_warm_up(
     golden: Golden, pipeline: SdxlPipeline, compiles: CompileCounter
-):
+) -> None:
     # The listener hears a compile when there is one.
     jax.jit(lambda x: x * 3)(np.float32(golden.config.unet.sample_size))
     assert compiles.count == 1
@@ -98,7 +98,7 @@ def test_nothing_compiles_after_warm_up(
     assert compiles.count == 1
 
 
-def test_guidance_within_an_interval(golden: Golden, pipeline: SdxlPipeline):
+def test_guidance_within_an_interval(golden: Golden, pipeline: SdxlPipeline) -> None:
     """Inside it the guided steps, outside those without: each end is what one of the two draws."""
 
     def draw(**changes: object) -> Array:
@@ -129,7 +129,7 @@ def test_guidance_within_an_interval(golden: Golden, pipeline: SdxlPipeline):
 )
 def test_segments_break_where_guidance_begins_and_ends(
     guides: float, total: int, interval: tuple[float, float], expected: list[tuple[int, int, bool]]
-):
+) -> None:
     request = ImageRequest(
         "any", guidance_scale=guides, num_inference_steps=total, guidance_interval=interval
     )
@@ -139,7 +139,7 @@ def test_segments_break_where_guidance_begins_and_ends(
     assert set(expected) <= set(segments)
 
 
-def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline):
+def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline) -> None:
     request = golden_request(golden, "none")
     *early, last = pipeline.generate(request, previews=True)
     assert early[0].previews == ()
@@ -160,13 +160,13 @@ def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline):
     assert last.previews == ()
 
 
-def test_image_k_is_the_same_alone_and_in_company(golden: Golden, pipeline: SdxlPipeline):
+def test_image_k_is_the_same_alone_and_in_company(golden: Golden, pipeline: SdxlPipeline) -> None:
     *_, pair = pipeline.generate(golden_request(golden, "none", seed=3))
     *_, alone = pipeline.generate(golden_request(golden, "none", seed=3, num_images=1))
     assert alone.fetch() == pair.fetch()[:1]
 
 
-def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline):
+def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline) -> None:
     seeds = [0, 1, 2**32 - 1]
     drawn = set()
     for seed in seeds:
@@ -178,7 +178,7 @@ def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline):
 # One model suffices: three compilations each is what this costs.
 @pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
 @pytest.mark.timeout(300)
-def test_the_number_of_devices_changes_nothing(golden: Golden):
+def test_the_number_of_devices_changes_nothing(golden: Golden) -> None:
     pictures = {}
     for devices in (1, 4, 8):  # the last has two for each image, one a half of guidance
         pipeline = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:devices])
@@ -201,7 +201,7 @@ def test_the_number_of_devices_changes_nothing(golden: Golden):
         assert np.abs(pictures[devices] - pictures[1]).max() <= 1
 
 
-def test_refusals_come_before_the_first_step(golden: Golden, pipeline: SdxlPipeline):
+def test_refusals_come_before_the_first_step(golden: Golden, pipeline: SdxlPipeline) -> None:
     def refusal(**changes: object) -> str:
         with pytest.raises(InvalidRequestError) as caught:
             pipeline.generate(golden_request(golden, "none", **changes))
@@ -216,7 +216,9 @@ def test_refusals_come_before_the_first_step(golden: Golden, pipeline: SdxlPipel
 
 
 @pytest.mark.parametrize("size", [(72, 64), (32, 32), (0, 0), (-64, 64), (4096, 64)])
-def test_a_size_that_cannot_be_drawn_is_not_warmed(pipeline: SdxlPipeline, size: tuple[int, int]):
+def test_a_size_that_cannot_be_drawn_is_not_warmed(
+    pipeline: SdxlPipeline, size: tuple[int, int]
+) -> None:
     warm = pipeline.sizes
     with pytest.raises(InvalidRequestError):
         pipeline.warm_up([*warm, size])
@@ -225,7 +227,7 @@ def test_a_size_that_cannot_be_drawn_is_not_warmed(pipeline: SdxlPipeline, size:
     assert pipeline.sizes == warm
 
 
-def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: SdxlPipeline):
+def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: SdxlPipeline) -> None:
     request = golden_request(golden, "none")
     noise = golden.nhwc("run.noise").copy()
     noise[1, 0, 0, 0] = np.nan
@@ -238,14 +240,14 @@ def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: Sdxl
     assert len(images) == 1
 
 
-def test_nothing_is_warm_before_warm_up(golden: Golden):
+def test_nothing_is_warm_before_warm_up(golden: Golden) -> None:
     cold = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:1])
     assert cold.sizes == ()
     with pytest.raises(InvalidRequestError, match="warm_up comes first"):
         cold.check(golden_request(golden, "none"))
 
 
-def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline):
+def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline) -> None:
     request = golden_request(golden, "none", prompt="🐬 家 é", num_inference_steps=1)
     *_, last = pipeline.generate(request)
     assert len(last.fetch()) == 2

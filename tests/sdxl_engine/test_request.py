@@ -17,25 +17,25 @@ def refusal(**changes: object) -> str:
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\u200b\u200d", "\u3000", "\u0301"])
-def test_a_prompt_that_shows_nothing(prompt: str):
+def test_a_prompt_that_shows_nothing(prompt: str) -> None:
     assert "prompt is empty. Say what" in refusal(prompt=prompt)
 
 
-def test_a_prompt_of_four_thousand_characters():
+def test_a_prompt_of_four_thousand_characters() -> None:
     assert "4,000 characters long; the limit is 1,000. Shorten it." in refusal(prompt="a" * 4000)
     assert "negative prompt is 1,001 characters" in refusal(negative_prompt="a" * 1001)
     assert ImageRequest("a" * 1000).prompt
 
 
 @pytest.mark.parametrize("char", ["\x00", "\x1b", "\x7f", "\x85", "\u202e", "\u2066", "\ud800"])
-def test_control_characters_are_named(char: str):
+def test_control_characters_are_named(char: str) -> None:
     sentence = refusal(prompt=f"a cat{char}")
     assert f"U+{ord(char):04X}" in sentence
     assert "at place 6" in sentence
 
 
 @pytest.mark.parametrize("prompt", ["🐬", "👩‍👩‍👧", "قطة حمراء", "חתול", "a\nb", "é", "\u200bcat"])
-def test_emoji_and_every_script_are_welcome(prompt: str):
+def test_emoji_and_every_script_are_welcome(prompt: str) -> None:
     assert ImageRequest(prompt).prompt == prompt
 
 
@@ -72,31 +72,31 @@ def test_emoji_and_every_script_are_welcome(prompt: str):
         ("negative_prompt", 3),
     ],
 )
-def test_what_is_out_of_range_is_refused(field: str, value: object):
+def test_what_is_out_of_range_is_refused(field: str, value: object) -> None:
     refusal(**{field: value})
 
 
 @given(
     st.integers(8, 256).map(lambda side: side * 8), st.integers(8, 256).map(lambda side: side * 8)
 )
-def test_sizes_survive_a_round_trip(width_px: int, height_px: int):
+def test_sizes_survive_a_round_trip(width_px: int, height_px: int) -> None:
     assert parse_size(format_size(width_px, height_px)) == (width_px, height_px)
 
 
 @given(st.text(max_size=20))
-def test_any_text_is_a_size_or_an_error(text: str):
+def test_any_text_is_a_size_or_an_error(text: str) -> None:
     with suppress(InvalidRequestError):
         width_px, height_px = parse_size(text)
         assert ImageRequest("a cat", width_px=width_px, height_px=height_px)
 
 
 @given(st.text())
-def test_any_prompt_is_kept_as_it_is_or_refused(prompt: str):
+def test_any_prompt_is_kept_as_it_is_or_refused(prompt: str) -> None:
     with suppress(InvalidRequestError):
         assert ImageRequest(prompt).prompt == prompt
 
 
 @pytest.mark.parametrize("sampler", ["lcm", "tcd"])
-def test_a_distilled_sampler_has_its_own_spacing(sampler: str):
+def test_a_distilled_sampler_has_its_own_spacing(sampler: str) -> None:
     assert ImageRequest("a cat", sampler=sampler).spacing is None
     assert "Leave the spacing out" in refusal(sampler=sampler, spacing="karras")

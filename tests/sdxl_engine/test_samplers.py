@@ -36,13 +36,13 @@ def scheduler(
     return SchedulerConfig(total, *betas, beta_schedule, prediction_type, spacing, 1)
 
 
-def test_every_sampler_has_its_cases():
+def test_every_sampler_has_its_cases() -> None:
     assert {case.split(".")[0] for case in CASES} == set(SAMPLERS)
     assert {case.split(".")[1] for case in CASES} == {*SPACINGS, "None"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_way_is_diffusers(case: str):
+def test_the_way_is_diffusers(case: str) -> None:
     """The table followed row by row, as the compiled loop does."""
     sampler, spacing, count, prediction_type, beta_schedule = case.split(".")
     steps = int(count)
@@ -67,7 +67,7 @@ def test_the_way_is_diffusers(case: str):
 
 
 @given(st.integers(MAX_INFERENCE_STEPS, 5000), step_counts)
-def test_trailing_spacing_of_any_training(total: int, steps: int):
+def test_trailing_spacing_of_any_training(total: int, steps: int) -> None:
     """Whatever the model was trained with, and not only where diffusers counts right."""
     timesteps = samplers.spaced_timesteps(scheduler(total=total), "trailing", steps)
     assert timesteps.shape == (steps,)
@@ -79,7 +79,7 @@ def test_trailing_spacing_of_any_training(total: int, steps: int):
 
 
 @pytest.mark.parametrize(("total", "steps"), [(1024, 49), (999, 13)])
-def test_trailing_spacing_where_arange_counts_one_too_many(total: int, steps: int):
+def test_trailing_spacing_where_arange_counts_one_too_many(total: int, steps: int) -> None:
     assert len(np.arange(total, 0, -total / steps)) == steps + 1
     schedule = samplers.make_schedule(scheduler(total=total), "euler", "trailing", steps)
     assert schedule.table[0, TIMESTEP] == total - 1
@@ -88,7 +88,7 @@ def test_trailing_spacing_where_arange_counts_one_too_many(total: int, steps: in
 
 
 @given(step_counts)
-def test_karras_levels_span_what_was_trained(steps: int):
+def test_karras_levels_span_what_was_trained(steps: int) -> None:
     path = samplers.noise_path(scheduler(), "karras", steps)
     trained = samplers.sigmas_at(scheduler(), np.arange(1000.0))
     np.testing.assert_allclose(path.sigmas[0], trained[-1])
@@ -98,7 +98,7 @@ def test_karras_levels_span_what_was_trained(steps: int):
         np.testing.assert_allclose(np.diff(path.sigmas[:-1] ** (1 / 7), n=2), 0, atol=1e-12)
 
 
-def test_ays_levels_pass_through_the_published_ones():
+def test_ays_levels_pass_through_the_published_ones() -> None:
     published = samplers.ays_sigmas(10)
     np.testing.assert_allclose(samplers.ays_sigmas(19)[::2], published)
     np.testing.assert_allclose(samplers.ays_sigmas(19)[1::2] ** 2, published[1:] * published[:-1])
@@ -108,7 +108,7 @@ def test_ays_levels_pass_through_the_published_ones():
 @given(step_counts, any_spacing, st.sampled_from(["epsilon", "v_prediction"]))
 def test_a_perfect_model_ends_on_the_image(
     steps: int, way: tuple[str, str | None], prediction_type: str
-):
+) -> None:
     """Along x = image + sigma * noise, a model that knows the noise leads to the image."""
     sampler, spacing = way
     config = scheduler(prediction_type=prediction_type)
@@ -128,7 +128,7 @@ def test_a_perfect_model_ends_on_the_image(
 
 
 @given(step_counts, ways)
-def test_the_table_is_whole_and_finite(steps: int, way: tuple[str, str | None]):
+def test_the_table_is_whole_and_finite(steps: int, way: tuple[str, str | None]) -> None:
     sampler, spacing = way
     schedule = samplers.make_schedule(scheduler(), sampler, spacing, steps)
     assert schedule.table.dtype == np.float32
@@ -150,7 +150,7 @@ def test_the_table_is_whole_and_finite(steps: int, way: tuple[str, str | None]):
 
 
 @given(step_counts, st.sampled_from(EVEN_SPACINGS))
-def test_ddim_is_euler_in_sigma_space(steps: int, spacing: str):
+def test_ddim_is_euler_in_sigma_space(steps: int, spacing: str) -> None:
     euler = samplers.make_schedule(scheduler(), "euler", spacing, steps)
     ddim = samplers.make_schedule(scheduler(), "ddim", spacing, steps)
     np.testing.assert_array_equal(euler.table, ddim.table)

@@ -56,7 +56,7 @@ class GatedPipeline:
             self.closed.append(request.prompt)
 
 
-def test_jobs_are_drawn_in_order_on_the_engine_thread():
+def test_jobs_are_drawn_in_order_on_the_engine_thread() -> None:
     pipeline = GatedPipeline()
     threads = set()
     engine = EngineThread(lambda: pipeline)
@@ -79,7 +79,7 @@ def test_jobs_are_drawn_in_order_on_the_engine_thread():
     assert [report.step for report in reports[:4]] == [0, 1, 2, 3]
 
 
-def test_jobs_may_be_handed_in_while_loading():
+def test_jobs_may_be_handed_in_while_loading() -> None:
     loaded = threading.Event()
 
     def load() -> GatedPipeline:
@@ -99,7 +99,7 @@ def test_jobs_may_be_handed_in_while_loading():
     engine.close()
 
 
-def test_a_waiter_that_gives_up_spoils_nothing():
+def test_a_waiter_that_gives_up_spoils_nothing() -> None:
     engine = EngineThread(GatedPipeline)
     assert not engine.ready.cancel()
     engine.start()
@@ -108,7 +108,7 @@ def test_a_waiter_that_gives_up_spoils_nothing():
     engine.close()
 
 
-def test_a_failed_start_reaches_every_waiter():
+def test_a_failed_start_reaches_every_waiter() -> None:
     failing = threading.Event()
 
     def load() -> GatedPipeline:
@@ -127,7 +127,7 @@ def test_a_failed_start_reaches_every_waiter():
     assert engine.close()
 
 
-def test_a_job_that_raises_fails_alone():
+def test_a_job_that_raises_fails_alone() -> None:
     engine = EngineThread(GatedPipeline)
     engine.start()
     broken = engine.submit(ImageRequest("broken"))
@@ -139,7 +139,7 @@ def test_a_job_that_raises_fails_alone():
     engine.close()
 
 
-def test_the_next_job_is_drawn_while_the_images_of_the_last_are_fetched():
+def test_the_next_job_is_drawn_while_the_images_of_the_last_are_fetched() -> None:
     fetching = threading.Event()
 
     class Slow(GatedPipeline):
@@ -173,7 +173,7 @@ def test_the_next_job_is_drawn_while_the_images_of_the_last_are_fetched():
     assert engine.close(timeout_s=WAIT_S)
 
 
-def test_a_job_that_is_never_drawn_is_sent_as_well():
+def test_a_job_that_is_never_drawn_is_sent_as_well() -> None:
     engine = EngineThread(GatedPipeline)
     job = engine.submit(ImageRequest("never"))
     job.cancel()
@@ -181,7 +181,7 @@ def test_a_job_that_is_never_drawn_is_sent_as_well():
     engine.close()
 
 
-def test_previews_are_made_only_for_somebody_who_looks():
+def test_previews_are_made_only_for_somebody_who_looks() -> None:
     asked = []
 
     class Watching(GatedPipeline):
@@ -197,7 +197,7 @@ def test_previews_are_made_only_for_somebody_who_looks():
     engine.close()
 
 
-def test_a_refused_request_never_enters():
+def test_a_refused_request_never_enters() -> None:
     engine = EngineThread(GatedPipeline)
     engine.start()
     engine.ready.result(WAIT_S)
@@ -206,7 +206,7 @@ def test_a_refused_request_never_enters():
     engine.close()
 
 
-def test_a_listener_that_raises_costs_nobody_their_images():
+def test_a_listener_that_raises_costs_nobody_their_images() -> None:
     def listen(progress: Progress) -> None:
         raise RuntimeError("broken listener")
 
@@ -236,14 +236,16 @@ class TestGated:
         assert pipeline.stepping.acquire(timeout=WAIT_S)
         return job
 
-    def test_a_full_engine_is_a_named_error(self, engine: EngineThread, pipeline: GatedPipeline):
+    def test_a_full_engine_is_a_named_error(
+        self, engine: EngineThread, pipeline: GatedPipeline
+    ) -> None:
         self.begin(engine, pipeline, "running")
         for _ in range(2):
             engine.submit(ImageRequest("waiting"))
         with pytest.raises(EngineFullError, match="2 waiting jobs"):
             engine.submit(ImageRequest("one too many"))
 
-    def test_cancel_a_running_job(self, engine: EngineThread, pipeline: GatedPipeline):
+    def test_cancel_a_running_job(self, engine: EngineThread, pipeline: GatedPipeline) -> None:
         job = self.begin(engine, pipeline, "running")
         following = engine.submit(ImageRequest("following"))
         job.cancel()
@@ -255,7 +257,7 @@ class TestGated:
         assert pipeline.drawn == ["following"]
         assert pipeline.closed == ["running", "following"]
 
-    def test_cancel_a_waiting_job(self, engine: EngineThread, pipeline: GatedPipeline):
+    def test_cancel_a_waiting_job(self, engine: EngineThread, pipeline: GatedPipeline) -> None:
         running = self.begin(engine, pipeline, "running")
         waiting = engine.submit(ImageRequest("waiting"))
         waiting.cancel()
@@ -268,7 +270,7 @@ class TestGated:
 
     def test_a_cancelled_job_gives_up_its_place(
         self, engine: EngineThread, pipeline: GatedPipeline
-    ):
+    ) -> None:
         self.begin(engine, pipeline, "running")
         for _ in range(5):
             for job in [engine.submit(ImageRequest("waiting")) for _ in range(2)]:
@@ -276,7 +278,7 @@ class TestGated:
 
     def test_cancel_may_be_called_from_its_own_callback(
         self, engine: EngineThread, pipeline: GatedPipeline
-    ):
+    ) -> None:
         self.begin(engine, pipeline, "running")
         job = engine.submit(ImageRequest("waiting"))
         job.future.add_done_callback(lambda _: job.cancel())
@@ -285,7 +287,7 @@ class TestGated:
 
     def test_a_future_cancelled_by_its_awaiter_is_skipped(
         self, engine: EngineThread, pipeline: GatedPipeline
-    ):
+    ) -> None:
         running = self.begin(engine, pipeline, "running")
         waiting = engine.submit(ImageRequest("waiting"))
         assert waiting.future.cancel()
@@ -296,7 +298,7 @@ class TestGated:
 
     def test_close_finishes_what_runs_and_hands_back_what_waits(
         self, engine: EngineThread, pipeline: GatedPipeline
-    ):
+    ) -> None:
         running = self.begin(engine, pipeline, "running")
         waiting = engine.submit(ImageRequest("waiting"))
         assert not engine.close(timeout_s=0)
@@ -311,7 +313,9 @@ class TestGated:
         assert running.future.result(0)
         assert not engine.is_alive
 
-    def test_close_may_cancel_what_runs(self, engine: EngineThread, pipeline: GatedPipeline):
+    def test_close_may_cancel_what_runs(
+        self, engine: EngineThread, pipeline: GatedPipeline
+    ) -> None:
         running = self.begin(engine, pipeline, "running")
         assert not engine.close(cancel_running=True, timeout_s=0)
         assert pipeline.gate is not None
@@ -320,7 +324,7 @@ class TestGated:
             running.future.result(WAIT_S)
 
 
-def test_close_before_start():
+def test_close_before_start() -> None:
     engine = EngineThread(GatedPipeline)
     job = engine.submit(ImageRequest("never"))
     assert engine.close()
@@ -334,7 +338,7 @@ def test_close_before_start():
         engine.submit(ImageRequest("late"))
 
 
-def test_close_while_loading_settles_everybody():
+def test_close_while_loading_settles_everybody() -> None:
     loading, loaded = threading.Event(), threading.Event()
 
     def load() -> GatedPipeline:
@@ -356,7 +360,7 @@ def test_close_while_loading_settles_everybody():
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
-def test_no_exception_of_a_job_ends_the_thread(error: type[BaseException]):
+def test_no_exception_of_a_job_ends_the_thread(error: type[BaseException]) -> None:
     class Raising(GatedPipeline):
         def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
             if request.prompt == "broken":
@@ -373,7 +377,7 @@ def test_no_exception_of_a_job_ends_the_thread(error: type[BaseException]):
     engine.close()
 
 
-def test_finished_images_belong_to_whoever_asked():
+def test_finished_images_belong_to_whoever_asked() -> None:
     engine = EngineThread(GatedPipeline)
     engine.start()
     job = engine.submit(ImageRequest("a cat"))
@@ -387,7 +391,7 @@ def test_finished_images_belong_to_whoever_asked():
     engine.close()
 
 
-def test_nobody_waits_behind_an_engine_without_places():
+def test_nobody_waits_behind_an_engine_without_places() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         EngineThread(GatedPipeline, max_pending=0)
 

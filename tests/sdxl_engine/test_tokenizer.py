@@ -16,7 +16,7 @@ def tokenizer(golden: Golden) -> PromptTokenizer:
     return PromptTokenizer(golden.folder, golden.config)
 
 
-def test_ids_are_those_of_transformers(golden: Golden, tokenizer: PromptTokenizer):
+def test_ids_are_those_of_transformers(golden: Golden, tokenizer: PromptTokenizer) -> None:
     compared = 0
     for row, prompt in enumerate(golden.facts["prompts"]):
         try:
@@ -31,19 +31,19 @@ def test_ids_are_those_of_transformers(golden: Golden, tokenizer: PromptTokenize
     assert compared >= 3
 
 
-def test_the_two_pad_differently(tokenizer: PromptTokenizer):
+def test_the_two_pad_differently(tokenizer: PromptTokenizer) -> None:
     first, second = tokenizer("circle")
     end = first[-1]
     assert (first[3:] == end).all()
     assert second[-1] == 0
 
 
-def test_a_long_prompt_says_where_it_would_be_cut(tokenizer: PromptTokenizer):
+def test_a_long_prompt_says_where_it_would_be_cut(tokenizer: PromptTokenizer) -> None:
     with pytest.raises(InvalidRequestError, match=r"reads \d+\. Shorten it: .* after “….+”"):
         tokenizer("a red circle " * 70)
 
 
-def test_many_threads_may_ask(tokenizer: PromptTokenizer):
+def test_many_threads_may_ask(tokenizer: PromptTokenizer) -> None:
     prompts = [f"circle {number}" for number in range(50)]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(tokenizer, prompts))
@@ -51,12 +51,12 @@ def test_many_threads_may_ask(tokenizer: PromptTokenizer):
         np.testing.assert_array_equal(ids, tokenizer(prompt))
 
 
-def test_a_missing_folder_is_named(golden: Golden, tmp_path: Path):
+def test_a_missing_folder_is_named(golden: Golden, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="tokenizer/ is missing"):
         PromptTokenizer(tmp_path, golden.config)
 
 
-def test_a_damaged_tokenizer_is_named(golden: Golden, tmp_path: Path):
+def test_a_damaged_tokenizer_is_named(golden: Golden, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(golden.folder, tmp_path / "model"))
     for path in (folder / "tokenizer_2").iterdir():
         path.write_text("{")
@@ -67,7 +67,7 @@ def test_a_damaged_tokenizer_is_named(golden: Golden, tmp_path: Path):
 @pytest.mark.parametrize(("row", "encoder"), [(0, "text_encoder"), (1, "text_encoder_2")])
 def test_every_token_has_a_row_in_its_encoder(
     golden: Golden, tokenizer: PromptTokenizer, row: int, encoder: str
-):
+) -> None:
     """jax fills a row that is not there with NaN, and the picture is black."""
     largest = int(tokenizer("")[row].max())
     network = replace(getattr(golden.config, encoder), vocab_size=largest)
@@ -76,7 +76,7 @@ def test_every_token_has_a_row_in_its_encoder(
 
 
 @pytest.mark.parametrize("encoder", ["text_encoder", "text_encoder_2"])
-def test_a_text_ends_where_its_encoder_looks(golden: Golden, encoder: str):
+def test_a_text_ends_where_its_encoder_looks(golden: Golden, encoder: str) -> None:
     network = replace(getattr(golden.config, encoder), eos_token_id=7)
     with pytest.raises(CheckpointError, match="eos_token_id is 7"):
         PromptTokenizer(golden.folder, replace(golden.config, **{encoder: network}))

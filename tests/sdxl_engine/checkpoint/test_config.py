@@ -93,7 +93,7 @@ def load_error(folder: Path) -> str:
 )
 def test_arithmetic_that_is_not_written_here(
     folder: Path, name: str, key: str, value: object, said: str
-):
+) -> None:
     edit(folder, name, **{key: value})
     sentence = load_error(folder)
     assert name in sentence
@@ -127,14 +127,14 @@ def test_arithmetic_that_is_not_written_here(
 )
 def test_values_that_would_crash_late_or_draw_black(
     folder: Path, name: str, key: str, values: list[object]
-):
+) -> None:
     for value in values:
         edit(folder, name, **{key: value})
         sentence = load_error(folder)
         assert f"{name}: {key} is {json.dumps(value)};" in sentence
 
 
-def test_an_odd_time_embedding(folder: Path):
+def test_an_odd_time_embedding(folder: Path) -> None:
     edit(folder, UNET, block_out_channels=[15, 24, 33], norm_num_groups=3, attention_head_dim=3)
     assert "block_out_channels" in load_error(folder)
 
@@ -152,14 +152,14 @@ def test_an_odd_time_embedding(folder: Path):
         (UNET, {"out_channels": 8}, "out_channels is 8"),
     ],
 )
-def test_parts_of_two_models(folder: Path, name: str, values: dict[str, object], said: str):
+def test_parts_of_two_models(folder: Path, name: str, values: dict[str, object], said: str) -> None:
     edit(folder, name, **values)
     sentence = load_error(folder)
     assert said in sentence
     assert "mixes two models" in sentence
 
 
-def test_an_inpainting_unet_is_called_one(folder: Path):
+def test_an_inpainting_unet_is_called_one(folder: Path) -> None:
     edit(folder, UNET, in_channels=9)
     assert "in_channels is 9, more than the 4 it draws: it was trained for inpainting" in (
         load_error(folder)
@@ -213,7 +213,7 @@ def test_an_inpainting_unet_is_called_one(folder: Path):
         ({"_class_name": ["a"]}, "of no named kind"),
     ],
 )
-def test_models_of_another_kind(folder: Path, index: dict[str, object], said: str):
+def test_models_of_another_kind(folder: Path, index: dict[str, object], said: str) -> None:
     """Said before anything else of the folder is read."""
     for part in ("text_encoder", "text_encoder_2", "unet", "vae", "scheduler"):
         shutil.rmtree(folder / part)
@@ -236,12 +236,12 @@ PLAYGROUND_25 = {
 }
 
 
-def test_another_noise_schedule_is_refused_by_name():
+def test_another_noise_schedule_is_refused_by_name() -> None:
     with pytest.raises(CheckpointError, match="EDMDPMSolverMultistepScheduler"):
         SchedulerConfig.from_json(SCHEDULER, PLAYGROUND_25)
 
 
-def test_sdxl_turbo_is_drawn_on_its_schedule():
+def test_sdxl_turbo_is_drawn_on_its_schedule() -> None:
     turbo = {
         **published(SCHEDULER),
         "_class_name": "EulerAncestralDiscreteScheduler",
@@ -254,7 +254,7 @@ def test_sdxl_turbo_is_drawn_on_its_schedule():
     assert list(samplers.spaced_timesteps(config, config.timestep_spacing, 1)) == [999]
 
 
-def test_a_samplers_choices_are_not_the_models():
+def test_a_samplers_choices_are_not_the_models() -> None:
     """As fine-tunes are saved whose authors draw with DPM++ 2M Karras."""
     choices = {
         "_class_name": "DPMSolverMultistepScheduler",
@@ -285,7 +285,7 @@ def test_a_samplers_choices_are_not_the_models():
 )
 def test_what_a_scheduler_leaves_out_is_as_in_diffusers(
     name: str, expected: tuple[float, float, str, str]
-):
+) -> None:
     beta_start, beta_end, beta_schedule, spacing = expected
     config = SchedulerConfig.from_json(SCHEDULER, {"_class_name": f"{name}Scheduler"})
     assert config == SchedulerConfig(
@@ -293,18 +293,18 @@ def test_what_a_scheduler_leaves_out_is_as_in_diffusers(
     )
 
 
-def test_without_a_name_it_is_eulers():
+def test_without_a_name_it_is_eulers() -> None:
     euler = SchedulerConfig.from_json(SCHEDULER, {"_class_name": "EulerDiscreteScheduler"})
     assert SchedulerConfig.from_json(SCHEDULER, {}) == euler
 
 
-def test_what_changes_nothing_when_drawing_is_accepted():
+def test_what_changes_nothing_when_drawing_is_accepted() -> None:
     plain = UNetConfig.from_json(UNET, published(UNET))
     more = {**published(UNET), "dropout": 0.1, "upcast_attention": True}
     assert UNetConfig.from_json(UNET, more) == plain
 
 
-def test_the_end_token_is_transformers_own_by_default():
+def test_the_end_token_is_transformers_own_by_default() -> None:
     data = published(TEXT)
     del data["eos_token_id"]
     assert TextEncoderConfig.from_json(TEXT, data).eos_token_id == 49_407
@@ -328,12 +328,12 @@ def test_the_end_token_is_transformers_own_by_default():
     ],
 )
 @pytest.mark.parametrize("name", [INDEX, VAE])
-def test_json_that_is_none(folder: Path, name: str, text: bytes):
+def test_json_that_is_none(folder: Path, name: str, text: bytes) -> None:
     (folder / name).write_bytes(text)
     assert f"{name} cannot be read as JSON" in load_error(folder)
 
 
-def test_a_file_that_is_a_folder(folder: Path):
+def test_a_file_that_is_a_folder(folder: Path) -> None:
     (folder / VAE).unlink()
     (folder / VAE).mkdir()
     assert f"{VAE} cannot be read as JSON" in load_error(folder)
@@ -348,7 +348,7 @@ values = st.recursive(
 
 
 @given(st.data(), st.sampled_from(sorted(READERS)))
-def test_any_value_loads_or_is_refused(data: st.DataObject, name: str):
+def test_any_value_loads_or_is_refused(data: st.DataObject, name: str) -> None:
     good = published(name)
     key = data.draw(st.sampled_from(sorted(good)))
     try:
@@ -358,7 +358,7 @@ def test_any_value_loads_or_is_refused(data: st.DataObject, name: str):
 
 
 @given(st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_are_an_object_or_a_value_error(text: bytes):
+def test_any_bytes_are_an_object_or_a_value_error(text: bytes) -> None:
     try:
         assert isinstance(parse_json(text), dict)
     except ValueError:
@@ -380,7 +380,7 @@ betas = st.floats(-12.5, -1).map(lambda exponent: 10**exponent)
 )
 def test_a_schedule_that_loads_has_finite_coefficients(
     start: float, end: float, curve: str, spacing: str, prediction: str, sampler: str, steps: int
-):
+) -> None:
     data = {
         "beta_start": start,
         "beta_end": end,

@@ -19,7 +19,7 @@ from sdxl_engine.models.unet import UNet
 UNET_SHARD = "unet/diffusion_pytorch_model-00002-of-00004.safetensors"
 
 
-def test_half_files_are_preferred_when_half_is_asked_for():
+def test_half_files_are_preferred_when_half_is_asked_for() -> None:
     plain, half = (
         "unet/diffusion_pytorch_model.safetensors",
         "unet/diffusion_pytorch_model.fp16.safetensors",
@@ -31,7 +31,7 @@ def test_half_files_are_preferred_when_half_is_asked_for():
     assert weight_files([plain], "unet", half=True) == [plain]
 
 
-def test_shards_are_those_of_the_index(folder: Path):
+def test_shards_are_those_of_the_index(folder: Path) -> None:
     stray = folder / "unet/diffusion_pytorch_model-00001-of-00009.safetensors"
     shutil.copy(folder / UNET_SHARD, stray)
     files = part_files(folder, "unet", half=False)
@@ -58,7 +58,7 @@ def shard(folder: Path, variant: str) -> Path:
     return index
 
 
-def test_shards_of_the_fp16_variant(folder: Path):
+def test_shards_of_the_fp16_variant(folder: Path) -> None:
     shard(folder, "fp16")
     for half in (False, True):
         files = part_files(folder, "unet", half=half)
@@ -83,14 +83,14 @@ def test_shards_of_the_fp16_variant(folder: Path):
         '{"weight_map": ' + "[" * 200_000,
     ],
 )
-def test_an_index_that_is_none(folder: Path, text: str):
+def test_an_index_that_is_none(folder: Path, text: str) -> None:
     index = folder / "unet/diffusion_pytorch_model.safetensors.index.json"
     index.write_text(text)
     with pytest.raises(CheckpointError, match=index.name):
         part_files(folder, "unet", half=False)
 
 
-def test_a_shard_outside_of_the_folder_is_missing(folder: Path):
+def test_a_shard_outside_of_the_folder_is_missing(folder: Path) -> None:
     index = folder / "unet/diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "../vae/model.safetensors"}}))
     with pytest.raises(CheckpointError, match=r"lacks \.\./vae/model\.safetensors"):

@@ -34,7 +34,7 @@ UNET_SHARD = "unet/diffusion_pytorch_model-00002-of-00004.safetensors"
         "nul\0/x",
     ],
 )
-def test_a_model_that_is_nowhere(model: str):
+def test_a_model_that_is_nowhere(model: str) -> None:
     with pytest.raises(CheckpointError, match="There is no model") as caught:
         find_model(model)
     assert len(str(caught.value)) < 300
@@ -52,7 +52,7 @@ def run_find_model(code: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_repository_is_fetched_once_and_then_kept(folder: Path, tmp_path: Path):
+def test_a_repository_is_fetched_once_and_then_kept(folder: Path, tmp_path: Path) -> None:
     for name in ("unet/diffusion_pytorch_model.onnx", "vae/diffusion_pytorch_model.bin"):
         (folder / name).write_bytes(b"not needed")
     shutil.copy(folder / VAE, folder / "vae/diffusion_pytorch_model.fp16.safetensors")
@@ -123,7 +123,7 @@ def inpainting(folder: Path) -> None:
 )
 def test_a_repository_of_another_kind_is_refused_before_its_weights_are_fetched(
     folder: Path, tmp_path: Path, change: Callable[[Path], None], said: str
-):
+) -> None:
     change(folder)
     with LoopbackHub(folder) as hub:
         environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}

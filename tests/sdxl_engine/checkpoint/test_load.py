@@ -46,7 +46,7 @@ def edit_weights(path: Path, edit: Callable[[dict[str, np.ndarray]], None]) -> N
         "tokenizer_2",
     ],
 )
-def test_what_is_missing_is_named(folder: Path, name: str):
+def test_what_is_missing_is_named(folder: Path, name: str) -> None:
     path = folder / name
     if path.is_dir():
         shutil.rmtree(path)
@@ -58,13 +58,13 @@ def test_what_is_missing_is_named(folder: Path, name: str):
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 100, 5_000, -1])
-def test_a_truncated_file_is_named(folder: Path, kept: int):
+def test_a_truncated_file_is_named(folder: Path, kept: int) -> None:
     data = (folder / VAE).read_bytes()
     (folder / VAE).write_bytes(data[:kept])
     assert VAE in load_error(folder)
 
 
-def test_every_wrong_tensor_is_named_in_one_error(folder: Path):
+def test_every_wrong_tensor_is_named_in_one_error(folder: Path) -> None:
     def damage(weights: dict[str, np.ndarray]) -> None:
         del weights["decoder.conv_in.bias"]
         weights["decoder.conv_out.bias"] = np.zeros(7, np.float32)
@@ -85,7 +85,7 @@ def test_every_wrong_tensor_is_named_in_one_error(folder: Path):
         assert part in sentence
 
 
-def test_a_tensor_in_two_shards_is_set_twice(folder: Path):
+def test_a_tensor_in_two_shards_is_set_twice(folder: Path) -> None:
     first, second = (
         folder / f"unet/diffusion_pytorch_model-0000{n}-of-00004.safetensors" for n in (1, 2)
     )
@@ -94,7 +94,7 @@ def test_a_tensor_in_two_shards_is_set_twice(folder: Path):
     assert f"set twice: {name}" in load_error(folder)
 
 
-def test_pickles_are_refused(folder: Path):
+def test_pickles_are_refused(folder: Path) -> None:
     (folder / VAE).rename(folder / "vae/diffusion_pytorch_model.bin")
     sentence = load_error(folder)
     assert "pickled" in sentence
@@ -102,7 +102,7 @@ def test_pickles_are_refused(folder: Path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
-def test_any_float_file_becomes_the_dtype_asked_for(folder: Path, dtype: type):
+def test_any_float_file_becomes_the_dtype_asked_for(folder: Path, dtype: type) -> None:
     """fp16, bf16 and fp32 files, into float32 and bfloat16."""
     reference = load_file(folder / VAE)
     save_file({name: array.astype(dtype) for name, array in reference.items()}, folder / VAE)
@@ -116,7 +116,7 @@ def test_any_float_file_becomes_the_dtype_asked_for(folder: Path, dtype: type):
         np.testing.assert_array_equal(kernel, stored.transpose(2, 3, 1, 0))
 
 
-def test_loading_holds_one_tensor_at_a_time(tmp_path: Path):
+def test_loading_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
     """What the host needs beside the weights on the device is a few of the largest tensors."""
     config = VaeConfig(3, 3, 4, (64, 64, 64, 64), 2, 32, 1.0)
     network = Autoencoder(config)
@@ -137,7 +137,7 @@ def test_loading_holds_one_tensor_at_a_time(tmp_path: Path):
     assert peak < 0.3 * total
 
 
-def test_old_names_of_the_vae_are_read(folder: Path):
+def test_old_names_of_the_vae_are_read(folder: Path) -> None:
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
     def rename(weights: dict[str, np.ndarray]) -> None:

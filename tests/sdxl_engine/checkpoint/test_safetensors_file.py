@@ -42,14 +42,14 @@ def read_all(path: Path, data: bytes) -> dict[str, StoredTensor] | None:
     return tensors
 
 
-def test_a_good_file(path: Path):
+def test_a_good_file(path: Path) -> None:
     tensors = read_all(path, GOOD)
     assert tensors is not None
     assert {name: tensor.shape for name, tensor in tensors.items()} == {"a": (2, 3), "b": (4,)}
     np.testing.assert_array_equal(tensors["a"].read(), np.ones((2, 3), np.float32))
 
 
-def test_a_file_without_tensors(path: Path):
+def test_a_file_without_tensors(path: Path) -> None:
     save_file({}, path)
     assert read_header(path) == {}
 
@@ -79,7 +79,7 @@ def test_a_file_without_tensors(path: Path):
         b' "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
     ],
 )
-def test_a_damaged_header_is_named(path: Path, header: bytes):
+def test_a_damaged_header_is_named(path: Path, header: bytes) -> None:
     path.write_bytes(encode(header, bytes(4)))
     with pytest.raises(CheckpointError, match=r"weights\.safetensors has a damaged header"):
         read_header(path)
@@ -102,7 +102,7 @@ def layout(*spans: tuple[int, int]) -> bytes:
         [(0, 3), (3, 3), (3, 8)],
     ],
 )
-def test_tensors_lie_side_by_side(path: Path, spans: list[tuple[int, int]]):
+def test_tensors_lie_side_by_side(path: Path, spans: list[tuple[int, int]]) -> None:
     assert read_all(path, layout(*spans)) is not None
 
 
@@ -119,17 +119,17 @@ def test_tensors_lie_side_by_side(path: Path, spans: list[tuple[int, int]]):
         [],
     ],
 )
-def test_gaps_overlaps_and_ends_elsewhere(path: Path, spans: list[tuple[int, int]]):
+def test_gaps_overlaps_and_ends_elsewhere(path: Path, spans: list[tuple[int, int]]) -> None:
     assert read_all(path, layout(*spans)) is None
 
 
-def test_a_header_that_claims_the_whole_disk(path: Path):
+def test_a_header_that_claims_the_whole_disk(path: Path) -> None:
     path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         read_header(path)
 
 
-def test_a_tensor_whose_file_is_gone_or_cut(path: Path):
+def test_a_tensor_whose_file_is_gone_or_cut(path: Path) -> None:
     path.write_bytes(GOOD)
     tensor = read_header(path)["b"]
     path.write_bytes(GOOD[:-1])
@@ -145,17 +145,17 @@ def test_a_tensor_whose_file_is_gone_or_cut(path: Path):
 
 
 @given(st.binary(max_size=100))
-def test_any_bytes(path: Path, data: bytes):
+def test_any_bytes(path: Path, data: bytes) -> None:
     read_all(path, data)
 
 
 @given(st.binary(max_size=60))
-def test_any_header(path: Path, header: bytes):
+def test_any_header(path: Path, header: bytes) -> None:
     read_all(path, encode(header, bytes(8)))
 
 
 @given(st.data())
-def test_any_bytes_changed_in_a_good_file(path: Path, data: st.DataObject):
+def test_any_bytes_changed_in_a_good_file(path: Path, data: st.DataObject) -> None:
     damaged = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 3))):
         first = data.draw(st.integers(0, len(damaged)))
@@ -174,7 +174,7 @@ changes: dict[str, st.SearchStrategy[Any]] = {
 
 
 @given(st.data(), st.sampled_from(["a", "b"]))
-def test_any_value_changed_in_a_good_header(path: Path, data: st.DataObject, name: str):
+def test_any_value_changed_in_a_good_header(path: Path, data: st.DataObject, name: str) -> None:
     length = int.from_bytes(GOOD[:8], "little")
     header = json.loads(GOOD[8 : 8 + length])
     for key in data.draw(st.sets(st.sampled_from(sorted(changes)), min_size=1)):
@@ -186,6 +186,6 @@ def test_any_value_changed_in_a_good_header(path: Path, data: st.DataObject, nam
 @pytest.mark.parametrize("shape", [[2**62, 2**62], [10**30], [1] * 100])
 def test_an_empty_tensor_of_an_impossible_shape(
     path: Path, shape: list[int], change: Callable[[list[int]], list[int]]
-):
+) -> None:
     header = {"a": {"dtype": "F32", "shape": change(shape), "data_offsets": [0, 0]}}
     assert read_all(path, encode(json.dumps(header).encode())) is None

@@ -69,7 +69,7 @@ RATE, BANDWIDTH = 1e9, 1e7
 
 
 @pytest.mark.parametrize(("loops_once", "rounds"), [(False, 10), (True, 1)])
-def test_a_loop_counts_as_often_as_it_runs(loops_once: bool, rounds: int):
+def test_a_loop_counts_as_often_as_it_runs(loops_once: bool, rounds: int) -> None:
     program = ScheduledProgram(TEXT, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH)
     cost = program.cost(loops_once=loops_once)
     assert cost.flops == rounds * DOT + CONV + 5000

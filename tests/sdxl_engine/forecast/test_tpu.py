@@ -24,14 +24,14 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("on_cpu")
 def test_a_guided_step_passes_once_for_each_picture_and_prompt_of_a_device(
     devices: str, passes: int
-):
+) -> None:
     forecaster = Forecaster(devices, sdxl_base(), (1024, 1024), 4)
     assert forecaster._passes("guided") == passes
     assert forecaster._passes("unguided") == max(passes // 2, 1)
 
 
 @pytest.mark.usefixtures("on_cpu")
-def test_a_request_is_every_program_with_its_steps():
+def test_a_request_is_every_program_with_its_steps() -> None:
     forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4)
     seconds = {"encode": 1.0, "guided": 10.0, "unguided": 5.0, "decode": 100.0, "preview": 1000.0}
     forecasts = [Forecast(name, seconds=one) for name, one in seconds.items()]
@@ -39,7 +39,7 @@ def test_a_request_is_every_program_with_its_steps():
 
 
 @pytest.mark.parametrize("topology", ["v7:2x2", "", "TPU", "v5e"])
-def test_an_unknown_topology_is_a_sentence(topology: str):
+def test_an_unknown_topology_is_a_sentence(topology: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"^T.*\.$"):
         forecast.devices_of(topology)
 
@@ -47,7 +47,7 @@ def test_an_unknown_topology_is_a_sentence(topology: str):
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is here")
 def test_without_the_compiler_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setattr(sys, "argv", ["forecast", "v5e:2x2"])
     assert forecast.main() == 2
     assert "It comes with `make setup ACCELERATOR=tpu`" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def programs(golden: Golden, pipeline: SdxlPipeline) -> SizePrograms:
 
 
 @pytest.mark.parametrize("case", ["none", "empty", "real"])
-def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str):
+def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str) -> None:
     negative = golden.facts["negative_prompts"][case]
     negative_ids = pipeline.tokenizer(negative or "")
     prompts_ids = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)
@@ -112,7 +112,7 @@ def noise(seed: int, image: int, draw: int, shape: tuple[int, ...]) -> jax.Array
 @pytest.mark.parametrize("seed", [0, 7, 2**16 + 7, 2**31, 2**32 - 1])
 def test_the_first_latents_are_the_seeds_noise(
     golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, seed: int
-):
+) -> None:
     sigma = 12.5
     latents = first_latents(golden, pipeline, programs, seed, sigma)
     assert len(latents) == 2
@@ -121,7 +121,9 @@ def test_the_first_latents_are_the_seeds_noise(
         np.testing.assert_allclose(latent, expected, rtol=1e-6)
 
 
-def test_every_bit_of_a_seed_counts(golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms):
+def test_every_bit_of_a_seed_counts(
+    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms
+) -> None:
     seeds = [0, 2**32 - 1, *(2**bit for bit in range(32)), 3, 3 + 2**16]
     drawn = {
         image.tobytes()
@@ -133,7 +135,7 @@ def test_every_bit_of_a_seed_counts(golden: Golden, pipeline: SdxlPipeline, prog
 
 def test_a_step_is_linear_in_all_that_the_loop_holds(
     golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms
-):
+) -> None:
     """Two rows of a table that no sampler here has: the estimate before, and noise of their own."""
     first, last, seed = 3, 5, 2**32 - 5
     draw = np.random.default_rng(0)
@@ -164,7 +166,7 @@ def test_a_step_is_linear_in_all_that_the_loop_holds(
 @pytest.mark.parametrize("rescale", [0.0, 0.4, 1.0])
 def test_guidance_is_the_formula(
     golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, rescale: float
-):
+) -> None:
     """One step that returns the model's guided output, against the formula on each half's own."""
     table = np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32)
     table[0, [C_IN, TIMESTEP, C_OUT, B]] = 1, 500, 1, 1

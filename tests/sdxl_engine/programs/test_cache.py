@@ -41,7 +41,7 @@ def start(folder: Path) -> str:
     return done.stdout
 
 
-def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: Path):
+def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: Path) -> None:
     folder = tmp_path / "programs"
     assert not start(folder).endswith("0 compiled\n")
     assert start(folder).endswith("0 compiled\n")
@@ -58,7 +58,7 @@ def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: 
     assert start(folder).endswith("0 compiled\n")
 
 
-def test_what_other_versions_left_is_removed(tmp_path: Path):
+def test_what_other_versions_left_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "programs"
     folder.mkdir(mode=0o700)
     (folder / "0123456789abcdef").mkdir()
@@ -71,7 +71,7 @@ def test_what_other_versions_left_is_removed(tmp_path: Path):
 @pytest.mark.parametrize("planted", ["link", "file"])
 def test_a_folder_that_is_not_ours_is_not_trusted(
     tmp_path: Path, planted: str, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     """It returns before it touches jax, so this process stays as it is."""
     folder, elsewhere = tmp_path / "programs", tmp_path / "elsewhere"
     folder.mkdir(mode=0o700)
@@ -87,7 +87,7 @@ def test_a_folder_that_is_not_ours_is_not_trusted(
 
 def test_a_link_is_not_followed_and_nothing_behind_it_is_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "0123456789abcdef").mkdir(parents=True)
     (tmp_path / "programs").symlink_to(elsewhere)
@@ -98,14 +98,14 @@ def test_a_link_is_not_followed_and_nothing_behind_it_is_removed(
 
 def test_a_folder_that_is_open_to_others_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     (tmp_path / "programs").mkdir()
     (tmp_path / "programs").chmod(0o777)
     assert not use_program_cache(tmp_path / "programs")
     assert "is open to others" in caplog.text
 
 
-def test_no_folder_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_no_folder_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert not use_program_cache(tmp_path / "file" / "programs")
     assert "compiled programs are not kept" in caplog.text

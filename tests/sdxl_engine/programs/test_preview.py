@@ -13,7 +13,7 @@ from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, find_model
 from sdxl_engine.programs.preview import PREVIEW_FILE, preview_factors
 
 
-def test_the_embedded_models_last_preview_is_its_picture_made_small():
+def test_the_embedded_models_last_preview_is_its_picture_made_small() -> None:
     pipeline = SdxlPipeline.load(EMBEDDED_MODEL, devices=jax.devices()[:1])
     pipeline.warm_up([(128, 128)], num_images=1)
     request = ImageRequest(
@@ -27,7 +27,7 @@ def test_the_embedded_models_last_preview_is_its_picture_made_small():
     assert whole.std() > 20  # a picture, not a plain
 
 
-def test_four_channels_are_sdxls_and_others_are_grey(tmp_path: Path):
+def test_four_channels_are_sdxls_and_others_are_grey(tmp_path: Path) -> None:
     assert preview_factors(tmp_path, 4).shape == (5, 3)
     assert preview_factors(tmp_path, 4).any()
     assert not preview_factors(tmp_path, 16).any()
@@ -45,12 +45,12 @@ def test_four_channels_are_sdxls_and_others_are_grey(tmp_path: Path):
         {"latent_rgb_factors": 7, "bias": [0, 0, 0]},
     ],
 )
-def test_a_damaged_description_is_named(tmp_path: Path, damaged: dict[str, object]):
+def test_a_damaged_description_is_named(tmp_path: Path, damaged: dict[str, object]) -> None:
     (tmp_path / PREVIEW_FILE).write_text(json.dumps(damaged))
     with pytest.raises(CheckpointError, match=r"preview.json must hold"):
         preview_factors(tmp_path, 4)
 
 
-def test_a_whole_description_is_taken(tmp_path: Path):
+def test_a_whole_description_is_taken(tmp_path: Path) -> None:
     shutil.copy(find_model(EMBEDDED_MODEL) / PREVIEW_FILE, tmp_path)
     assert preview_factors(tmp_path, 4).shape == (5, 3)
