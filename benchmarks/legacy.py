@@ -22,6 +22,10 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the engine is not installed beside the old packages
 
+from sdxl_engine.forecast.environment import settle_environment
+
+settle_environment()  # jax and libtpu read it when they start
+
 import jax
 import jax.numpy as jnp
 from diffusers import (

@@ -1,7 +1,9 @@
 """A prompt to the token ids of both text encoders."""
 
-import os
+import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,11 +70,25 @@ class PromptTokenizer:
         return np.array(ids + padding, np.int32)
 
 
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Importing transformers, it advises to install PyTorch; tokenizers do without."""
+
+    def is_no_advice(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("PyTorch was not found")
+
+    logger = logging.getLogger("transformers")
+    logger.addFilter(is_no_advice)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_no_advice)
+
+
 def _load(folder: Path, encoder: TextEncoderConfig) -> Any:  # noqa: ANN401 - transformers is untyped
-    # It advises to install PyTorch; tokenizers do without.
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     # Late: the import takes a quarter of a second, and a folder's JSON is checked before it.
-    from transformers import CLIPTokenizer  # noqa: PLC0415
+    with _without_advice():
+        from transformers import CLIPTokenizer  # noqa: PLC0415
 
     if not folder.is_dir():
         raise CheckpointError(

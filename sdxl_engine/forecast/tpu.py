@@ -1,6 +1,7 @@
 """What the TPU compiler makes of the production programs, on a machine that has no TPU.
 
-    python -m sdxl_engine.forecast v5e:2x2 [--size 1024x1024] [--images 4] [--model FOLDER] [--json]
+    python -m sdxl_engine.forecast.tpu v5e:2x2 [--size 1024x1024] [--images 4] [--model FOLDER]
+                                       [--json]
 
 compiles every program ahead of time for the chips of a topology, with abstract weights, and prints
 a table: whether it was accepted, its memory, and what it will cost. Needs libtpu, which
@@ -14,7 +15,6 @@ estimates for the stack alone, of any other loop the price by `sdxl_engine.forec
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,15 +23,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-# Before jax starts: no search for a TPU in the cloud, and the CPU where one is needed.
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# libtpu tells of every file that it does not find, and of a machine that it does not know.
-os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
-os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-# Nor is anything locked: the compiler runs beside another, and beside a bot on a real TPU.
-os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+from sdxl_engine.forecast.environment import settle_environment
+
+if __name__ == "__main__":
+    settle_environment()
 
 import jax
 import jax.numpy as jnp

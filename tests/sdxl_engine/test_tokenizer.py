@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +51,29 @@ def test_many_threads_may_ask(tokenizer: PromptTokenizer) -> None:
         together = list(pool.map(tokenizer, prompts))
     for prompt, ids in zip(prompts, together, strict=True):
         np.testing.assert_array_equal(ids, tokenizer(prompt))
+
+
+# In a process of its own: transformers advises once a process, when it is imported.
+LOAD = """
+import os
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.hub import find_model
+from sdxl_engine.tokenizer import PromptTokenizer
+folder = find_model("doodle")
+before = dict(os.environ)
+PromptTokenizer(folder, SdxlConfig.load(folder))
+import logging, transformers
+assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+assert not logging.getLogger("transformers").filters
+print("ok")
+"""
+
+
+def test_its_library_is_silenced_without_the_environment() -> None:
+    done = subprocess.run(  # noqa: S603 - the text above
+        [sys.executable, "-c", LOAD], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("ok\n", "")
 
 
 def test_a_missing_folder_is_named(golden: Golden, tmp_path: Path) -> None:

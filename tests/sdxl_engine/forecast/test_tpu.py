@@ -1,6 +1,8 @@
 """The TPU forecast where no TPU compiler is: what it says of wrong input, and how it counts."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 
 import jax
@@ -9,7 +11,38 @@ import pytest
 from sdxl_engine import InvalidRequestError
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import tpu as forecast
+from sdxl_engine.forecast.environment import ENVIRONMENT
 from sdxl_engine.forecast.tpu import CHIPS, STEPS, Forecast, Forecaster
+
+# Prints what the program finds in its environment, and what jax took from it.
+PROGRAM = """
+import os, runpy, sys
+sys.argv = ["forecast", "v7:2x2"]
+try:
+    runpy.run_module("sdxl_engine.forecast.tpu", run_name="__main__")
+except SystemExit as stop:
+    import jax
+    print(stop.code, jax.config.jax_platforms, os.environ["TPU_ACCELERATOR_TYPE"])
+"""
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_program_settles_its_environment_before_jax_starts() -> None:
+    environ = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    done = subprocess.run(  # noqa: S603 - the text above
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environ, "TPU_ACCELERATOR_TYPE": "a person's own"},
+    )
+    assert done.stdout == "2 cpu a person's own\n", done.stderr
+    assert "There is no TPU 'v7:2x2'" in done.stderr
 
 
 @pytest.fixture
