@@ -51,7 +51,6 @@ def main() -> None:
     latents = denoise(5.0, 1)
     images = pipeline.decode(asked, latents)()
     small = pipeline.preview(asked, latents)
-    parameters = describe(asked, model=arguments.model)
     # One step holds what is done once a request as well; more steps tell the two apart.
     works: dict[str, Callable[[], object]] = {
         "one guided step, and all before it": lambda: denoise(5.0, 1),
@@ -61,7 +60,7 @@ def main() -> None:
         "preview": lambda: pipeline.preview(asked, latents),
         "its file": lambda: encode_preview(small),
         "decode and fetch": lambda: _decode(pipeline, asked, latents),
-        "four PNG files": lambda: _encode(images, parameters),
+        "four PNG files": lambda: _encode(asked, images, arguments.model),
     }
     times_s: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(arguments.rounds):  # in turns: what slows the machine down slows all
@@ -85,9 +84,9 @@ def _decode(pipeline: SdxlPipeline, request: ImageRequest, latents: jax.Array) -
     return fetch()
 
 
-def _encode(images: Images, parameters: str) -> None:
+def _encode(request: ImageRequest, images: Images, model: str) -> None:
     for image in images:
-        encode_png(image, parameters)
+        encode_png(image, describe(request, image.index, model=model))
 
 
 if __name__ == "__main__":

@@ -39,15 +39,18 @@ class EncodedImage:
     extension: str
 
 
-def describe(request: ImageRequest, *, model: str) -> str:
-    """The settings in the three-line form that other tools write and read back."""
+def describe(request: ImageRequest, index: int, *, model: str) -> str:
+    """The settings of one picture in the three-line form that other tools write and read back.
+
+    index  of the picture, `GeneratedImage.index`: with it this picture alone can be drawn again
+    """
     lines = [_one_line(request.prompt)]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}")
     spacing = f"Schedule type: {SPACINGS[request.spacing]}, " if request.spacing else ""
     lines.append(
         f"Steps: {request.num_inference_steps}, Sampler: {SAMPLERS[request.sampler]}, {spacing}"
-        f"CFG scale: {request.guidance_scale:g}, Seed: {request.seed}, "
+        f"CFG scale: {request.guidance_scale:g}, Seed: {request.seed}, Index: {index}, "
         f"Size: {format_size(request.width_px, request.height_px)}, Model: {model}"
     )
     return "\n".join(lines)

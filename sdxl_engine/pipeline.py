@@ -264,7 +264,7 @@ class SdxlPipeline:
                 for number in (request.guidance_scale, request.guidance_rescale)
             )
         )
-        indices = np.arange(programs.num_images, dtype=np.int32)
+        indices = np.arange(programs.num_images, dtype=np.int32) + np.int32(request.first_index)
         shape = self.latent_shape(width, height)
         empty = np.zeros((programs.num_images, *shape), np.float32)
         latents, sigma = empty, schedule.initial_sigma
@@ -338,7 +338,7 @@ def _images(request: ImageRequest, pixels: npt.NDArray[np.uint8]) -> Images:
     height_px, width_px = pixels.shape[1:3]
     return tuple(
         GeneratedImage(index, request.seed, width_px, height_px, image.tobytes())
-        for index, image in enumerate(pixels)
+        for index, image in enumerate(pixels, start=request.first_index)
     )
 
 

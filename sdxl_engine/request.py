@@ -50,11 +50,14 @@ class ImageRequest:
     prompt               what to draw, 1..1,000 characters
     negative_prompt      what to stay away from; None (no text at all) and "" (the encoded empty
                          text) condition the model differently and draw different images
-    seed                 0..2**32 - 1; image k draws its noise from `fold_in(seed, k)`
+    seed                 0..2**32 - 1; image k draws its noise from
+                         `fold_in(seed, first_index + k)`
     num_inference_steps  1..50
     guidance_scale       0..20; up to 1 means no guidance
     width_px, height_px  64..2048, multiples of 8
     num_images           1..10
+    first_index          0..9, the index of the first image; so any image of a request can be drawn
+                         again alone. No index is above 9
     sampler              one of SAMPLERS
     spacing              how noise levels are placed, one of SPACINGS; None is the model's own way
     guidance_rescale     0..1, how far guided contrast is brought back (Lin et al. 2023, sec. 3.4)
@@ -76,6 +79,7 @@ class ImageRequest:
     spacing: str | None = None
     guidance_rescale: float = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    first_index: int = 0
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)
@@ -86,6 +90,12 @@ class ImageRequest:
         _check_whole("seed", self.seed, 0, MAX_SEED)
         _check_whole("number of steps", self.num_inference_steps, 1, MAX_INFERENCE_STEPS)
         _check_whole("number of images", self.num_images, 1, MAX_IMAGES)
+        _check_whole("first index", self.first_index, 0, MAX_IMAGES - 1)
+        if self.first_index + self.num_images > MAX_IMAGES:
+            raise InvalidRequestError(
+                f"{self.num_images} images from index {self.first_index} on end beyond index "
+                f"{MAX_IMAGES - 1}, the last. Ask for fewer, or begin earlier."
+            )
         _check_side("width", self.width_px)
         _check_side("height", self.height_px)
         _check_number("guidance", self.guidance_scale, MAX_GUIDANCE_SCALE)
@@ -120,7 +130,7 @@ class ImageRequest:
 class GeneratedImage:
     """One finished image.
 
-    index  its place in the request, from 0
+    index  the first of a request has its `first_index`, by default 0
     seed   the request's seed (the image's own noise is `fold_in(seed, index)`)
     rgb    width_px * height_px * 3 bytes, rows from the top, uint8
     """

@@ -85,14 +85,13 @@ class FakePipeline:
 
 def _draw(request: ImageRequest) -> Images:
     width_px, height_px = request.width_px, request.height_px
-    noises = [
-        random.Random(f"{request.prompt}/{request.seed}/{k}") for k in range(request.num_images)
-    ]
+    indices = range(request.first_index, request.first_index + request.num_images)
+    noises = {k: random.Random(f"{request.prompt}/{request.seed}/{k}") for k in indices}
     return tuple(
         GeneratedImage(
             k, request.seed, width_px, height_px, noise.randbytes(3 * width_px * height_px)
         )
-        for k, noise in enumerate(noises)
+        for k, noise in noises.items()
     )
 
 

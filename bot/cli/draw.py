@@ -89,10 +89,10 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     say(f"Inference in {inference_s:.2f} s")
 
     begin_s = time.perf_counter()
-    parameters = describe(request, model=engine.model_name)
     paths = []
     for image in images:
         path = folder / f"{image.index}.png"
+        parameters = describe(request, image.index, model=engine.model_name)
         write_picture(path, encode_png(image, parameters))
         paths.append(path)
     encode_s = time.perf_counter() - begin_s

@@ -42,10 +42,10 @@ class Album:
 
         The same pictures give the same files, so it can be done again. Raises OSError.
         """
-        parameters = describe(job.request, model=self._model_name)
         limit_bytes = min(job.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
         stored = []
         for image in images:
+            parameters = describe(job.request, image.index, model=self._model_name)
             file = encode_within(image, parameters, limit_bytes)
             filename = _picture_name(job.id, image.index, file.extension)
             write_atomically(self._folder / job.id / filename, file.data)

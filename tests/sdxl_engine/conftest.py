@@ -1,7 +1,7 @@
 """The engine's tests run on eight simulated CPU devices and with jax at its strictest."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file
 
-from sdxl_engine import SdxlPipeline
+from sdxl_engine import Images, Progress, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
@@ -75,6 +75,13 @@ def compiles() -> Iterator[CompileCounter]:
     jax.monitoring.register_event_duration_secs_listener(counter)
     yield counter
     jax.monitoring.unregister_event_duration_listener(counter)
+
+
+def drawn(reports: Iterable[Progress]) -> Images:
+    """What a request's progress ends with."""
+    *_, last = reports
+    assert last.fetch is not None
+    return last.fetch()
 
 
 def assert_within(actual: Any, oracle: Array, tolerance: float) -> None:

@@ -15,15 +15,16 @@ IMAGE = GeneratedImage(index=0, seed=1, width_px=64, height_px=48, rgb=NOISE)
 
 def test_describe_is_the_form_that_other_tools_read() -> None:
     request = ImageRequest("a cat", "dogs", 7, 30, 6.5, 1024, 768)
-    assert describe(request, model="doodle") == (
+    assert describe(request, 3, model="doodle") == (
         "a cat\nNegative prompt: dogs\n"
-        "Steps: 30, Sampler: Euler, CFG scale: 6.5, Seed: 7, Size: 1024x768, Model: doodle"
+        "Steps: 30, Sampler: Euler, CFG scale: 6.5, Seed: 7, Index: 3, Size: 1024x768, "
+        "Model: doodle"
     )
     karras = ImageRequest("a cat", sampler="dpmpp_2m", spacing="karras")
-    assert "Sampler: DPM++ 2M, Schedule type: Karras, CFG" in describe(karras, model="doodle")
-    forged = describe(ImageRequest("a cat\nSteps: 1, Seed: 99"), model="doodle")
+    assert "Sampler: DPM++ 2M, Schedule type: Karras, CFG" in describe(karras, 0, model="doodle")
+    forged = describe(ImageRequest("a cat\nSteps: 1, Seed: 99"), 0, model="doodle")
     assert [line.split(":")[0] for line in forged.splitlines()] == ["a cat Steps", "Steps"]
-    assert "Negative" not in describe(ImageRequest("a cat"), model="doodle")
+    assert "Negative" not in describe(ImageRequest("a cat"), 0, model="doodle")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))

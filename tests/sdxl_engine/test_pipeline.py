@@ -1,6 +1,7 @@
 """The whole pipeline: against diffusers' own, over devices, and without a compile after warm-up."""
 
 import random
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,13 +11,14 @@ from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeli
 from sdxl_engine.pipeline import _segments
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
+    MAX_IMAGES,
     MAX_INFERENCE_STEPS,
     MAX_SEED,
     OWN_SPACING_SAMPLERS,
     SAMPLERS,
     SPACINGS,
 )
-from tests.sdxl_engine.conftest import Array, CompileCounter, Golden, assert_within
+from tests.sdxl_engine.conftest import Array, CompileCounter, Golden, assert_within, drawn
 
 
 def golden_request(golden: Golden, case: str, **changes: object) -> ImageRequest:
@@ -55,7 +57,7 @@ def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: Sdx
     reports = list(pipeline.generate(request))
     assert [report.step for report in reports] == [*range(0, 21, 2)]
     assert all(report.fetch is None for report in reports[:-1])
-    images = reports[-1].fetch()
+    images = drawn(reports)
     assert [image.index for image in images] == [0, 1]
     assert all(len(image.rgb) == image.width_px * image.height_px * 3 for image in images)
     assert images[0].rgb != images[1].rgb
@@ -89,9 +91,10 @@ def test_nothing_compiles_after_warm_up(
             # Each order of magnitude alike: many steps tell no more than few and take longer.
             num_inference_steps=round(MAX_INFERENCE_STEPS ** draw.random()),
             num_images=draw.randint(1, 2),
+            first_index=draw.randint(0, MAX_IMAGES - 2),
         )
-        *_, last = pipeline.generate(request, previews=draw.random() < 0.5)
-        assert len(last.fetch()) == request.num_images
+        images = drawn(pipeline.generate(request, previews=draw.random() < 0.5))
+        assert len(images) == request.num_images
         seen.add((sampler, request.spacing))
     assert {sampler for sampler, _ in seen} == set(SAMPLERS)
     assert {spacing for _, spacing in seen} == {None, *SPACINGS}
@@ -155,24 +158,40 @@ def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline) 
     colours = np.asarray(sample.latents) @ factors[:4] + factors[4]
     levels = np.round((colours.clip(-1, 1) / 2 + 0.5) * 255).astype(np.uint8)
     for shown, expected in zip(early[-1].previews, levels, strict=True):
-        drawn = np.frombuffer(shown.rgb, np.uint8).reshape(expected.shape)
-        assert np.abs(drawn.astype(int) - expected).max() <= 1
+        pixels = np.frombuffer(shown.rgb, np.uint8).reshape(expected.shape)
+        assert np.abs(pixels.astype(int) - expected).max() <= 1
     assert last.previews == ()
 
 
 def test_image_k_is_the_same_alone_and_in_company(golden: Golden, pipeline: SdxlPipeline) -> None:
-    *_, pair = pipeline.generate(golden_request(golden, "none", seed=3))
-    *_, alone = pipeline.generate(golden_request(golden, "none", seed=3, num_images=1))
-    assert alone.fetch() == pair.fetch()[:1]
+    pair = drawn(pipeline.generate(golden_request(golden, "none", seed=3)))
+    for index in (0, 1):
+        request = golden_request(golden, "none", seed=3, num_images=1, first_index=index)
+        assert drawn(pipeline.generate(request)) == pair[index : index + 1]
+
+
+def test_an_index_beyond_the_request_that_was_drawn(golden: Golden, pipeline: SdxlPipeline) -> None:
+    """The same two images, begun at 7: the first of them is the last of two begun at 6."""
+    pairs = []
+    for first_index in (6, 7):
+        request = golden_request(
+            golden, "none", seed=3, sampler="euler_ancestral", first_index=first_index
+        )
+        reports = list(pipeline.generate(request, previews=True))
+        previews = reports[-2].previews
+        assert [preview.index for preview in previews] == [first_index, first_index + 1]
+        pairs.append(drawn(reports))
+    assert [image.index for images in pairs for image in images] == [6, 7, 7, 8]
+    assert pairs[0][1] == pairs[1][0]
 
 
 def test_seeds_draw_different_images(golden: Golden, pipeline: SdxlPipeline) -> None:
     seeds = [0, 1, 2**32 - 1]
-    drawn = set()
+    pictures = set()
     for seed in seeds:
-        *_, last = pipeline.generate(golden_request(golden, "none", seed=seed))
-        drawn |= {image.rgb for image in last.fetch()}
-    assert len(drawn) == 2 * len(seeds)
+        images = drawn(pipeline.generate(golden_request(golden, "none", seed=seed)))
+        pictures |= {image.rgb for image in images}
+    assert len(pictures) == 2 * len(seeds)
 
 
 # One model suffices: three compilations each is what this costs.
@@ -194,8 +213,11 @@ def test_the_number_of_devices_changes_nothing(golden: Golden) -> None:
             guidance_rescale=0.5,
             guidance_interval=(0.0, 0.7),
         )
-        *_, last = pipeline.generate(request)
-        pictures[devices] = np.array([list(image.rgb) for image in last.fetch()])
+        images = drawn(pipeline.generate(request))
+        pictures[devices] = np.array([list(image.rgb) for image in images])
+        (third,) = drawn(pipeline.generate(replace(request, num_images=1, first_index=2)))
+        assert third.index == 2
+        assert np.array_equal(list(third.rgb), pictures[devices][2])
     for devices in (4, 8):
         # Other batch sizes sum in another order: the last of 8 bits may differ, nothing more.
         assert np.abs(pictures[devices] - pictures[1]).max() <= 1
@@ -231,9 +253,9 @@ def test_numbers_that_are_no_picture_are_an_error(golden: Golden, pipeline: Sdxl
     request = golden_request(golden, "none")
     noise = golden.nhwc("run.noise").copy()
     noise[1, 0, 0, 0] = np.nan
-    *_, last = pipeline.generate(request, latents=noise)
+    reports = list(pipeline.generate(request, latents=noise))
     with pytest.raises(DrawError, match="no picture"):
-        last.fetch()
+        drawn(reports)
     # Only the images that were asked for count.
     *_, (_, sample) = pipeline.denoise(golden_request(golden, "none", num_images=1))
     images = pipeline.decode(golden_request(golden, "none", num_images=1), sample.latents)()
@@ -249,5 +271,4 @@ def test_nothing_is_warm_before_warm_up(golden: Golden) -> None:
 
 def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline) -> None:
     request = golden_request(golden, "none", prompt="🐬 家 é", num_inference_steps=1)
-    *_, last = pipeline.generate(request)
-    assert len(last.fetch()) == 2
+    assert len(drawn(pipeline.generate(request))) == 2

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdxl_engine import ImageRequest, InvalidRequestError, format_size, parse_size
+from sdxl_engine import (
+    ImageRequest,
+    InvalidRequestError,
+    format_size,
+    parse_size,
+)
+from sdxl_engine.request import MAX_IMAGES
 
 
 def refusal(**changes: object) -> str:
@@ -63,6 +69,10 @@ def test_emoji_and_every_script_are_welcome(prompt: str) -> None:
         ("num_inference_steps", True),
         ("num_images", 0),
         ("num_images", 11),
+        ("first_index", -1),
+        ("first_index", 10),
+        ("first_index", 1.0),
+        ("first_index", 7),  # and four images
         ("seed", -1),
         ("seed", 2**32),
         ("width_px", 63),
@@ -94,6 +104,18 @@ def test_any_text_is_a_size_or_an_error(text: str) -> None:
 def test_any_prompt_is_kept_as_it_is_or_refused(prompt: str) -> None:
     with suppress(InvalidRequestError):
         assert ImageRequest(prompt).prompt == prompt
+
+
+@pytest.mark.parametrize("index", range(MAX_IMAGES))
+def test_any_image_of_a_request_can_be_asked_for_alone(index: int) -> None:
+    assert ImageRequest("a cat", num_images=1, first_index=index).first_index == index
+
+
+def test_no_image_lies_beyond_the_last() -> None:
+    assert ImageRequest("a cat", num_images=3, first_index=7).num_images == 3
+    assert refusal(num_images=4, first_index=7).startswith(
+        "4 images from index 7 on end beyond index 9, the last."
+    )
 
 
 @pytest.mark.parametrize("sampler", ["lcm", "tcd"])

@@ -28,6 +28,7 @@ def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
     assert [one.size_bytes for one in stored] == [len(one.data) for one in pictures]
     with Image.open(io.BytesIO(pictures[3].data)) as picture:
         assert picture.tobytes() == drawn()[3].rgb
+        assert ", Index: 3, Size" in picture.info["parameters"]
         assert picture.info["parameters"].endswith("Model: doodle")
 
 

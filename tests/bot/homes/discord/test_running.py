@@ -58,12 +58,12 @@ async def test_imagine_becomes_four_different_pictures(
     assert files[2]["description"] == "a red circle (picture 3 of 4)"
     data = [loopback.attachment_bytes(int(file["id"])) for file in files]
     assert len(set(data)) == 4
-    for one in data:
+    for index, one in enumerate(data):
         with Image.open(io.BytesIO(one)) as picture:
             assert picture.size == (64, 64)
             assert picture.info["parameters"] == (
                 "a red circle\nNegative prompt: blue\nSteps: 4, Sampler: Euler, CFG scale: 5, "
-                "Seed: 7, Size: 64x64, Model: doodle"
+                f"Seed: 7, Index: {index}, Size: 64x64, Model: doodle"
             )
     assert "Seed 7 · 4 steps · guidance 5 · 64x64" in message["content"]
     assert "a red circle" in message["content"]
