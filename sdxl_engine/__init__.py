@@ -21,7 +21,9 @@ from sdxl_engine.request import (
     Images,
     Progress,
     format_size,
+    parse_sampler,
     parse_size,
+    parse_spacing,
 )
 from sdxl_engine.thread import EngineJob, EngineThread, Pipeline
 
@@ -46,7 +48,9 @@ __all__ = [
     "Progress",
     "SdxlPipeline",
     "format_size",
+    "parse_sampler",
     "parse_size",
+    "parse_spacing",
 ]
 
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,7 @@ OWN_SPACING_SAMPLERS: Final = frozenset({"lcm", "tcd"})
 
 _UNPRINTABLE = 10**18
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
+_GAPS = re.compile(r"[\s_-]+")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -177,6 +178,30 @@ def parse_size(text: str) -> tuple[int, int]:
 def format_size(width_px: int, height_px: int) -> str:
     """The inverse of `parse_size`."""
     return f"{width_px}x{height_px}"
+
+
+def parse_sampler(text: str) -> str:
+    """The name in SAMPLERS of "dpmpp_2m" or "DPM++ 2M"; raises InvalidRequestError.
+
+    Case, spaces, underscores and hyphens play no part.
+    """
+    return _parse_name("sampler", text, SAMPLERS)
+
+
+def parse_spacing(text: str) -> str:
+    """The name in SPACINGS of "ays" or "Align Your Steps", as `parse_sampler`."""
+    return _parse_name("spacing", text, SPACINGS)
+
+
+def _parse_name(kind: str, text: str, titles: Mapping[str, str]) -> str:
+    known = {_letters(one): name for name, title in titles.items() for one in (name, title)}
+    name = known.get(_letters(text), text)
+    _check_name(kind, name, titles)
+    return name
+
+
+def _letters(text: str) -> str:
+    return _GAPS.sub("", text).casefold()
 
 
 def _is_visible(char: str) -> bool:

@@ -1,4 +1,6 @@
 import math
+import re
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -9,9 +11,11 @@ from sdxl_engine import (
     ImageRequest,
     InvalidRequestError,
     format_size,
+    parse_sampler,
     parse_size,
+    parse_spacing,
 )
-from sdxl_engine.request import MAX_IMAGES
+from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS
 
 
 def refusal(**changes: object) -> str:
@@ -116,6 +120,37 @@ def test_no_image_lies_beyond_the_last() -> None:
     assert refusal(num_images=4, first_index=7).startswith(
         "4 images from index 7 on end beyond index 9, the last."
     )
+
+
+@given(
+    st.sampled_from([(parse_sampler, SAMPLERS), (parse_spacing, SPACINGS)]),
+    st.data(),
+)
+def test_every_name_and_title_parses_to_its_name(
+    kind: tuple[Callable[[str], str], dict[str, str]], data: st.DataObject
+) -> None:
+    parse, titles = kind
+    name, title = data.draw(st.sampled_from(sorted(titles.items())))
+    written = data.draw(st.sampled_from([name, title]))
+    cases = (str.lower, str.upper, str.title, str)
+    gaps = st.sampled_from([" ", "_", "-", "  ", ""])
+    words = [data.draw(st.sampled_from(cases))(word) for word in re.split("[ _]", written)]
+    text = words[0] + "".join(data.draw(gaps) + word for word in words[1:])
+    assert parse(data.draw(gaps) + text + data.draw(gaps)) == name
+
+
+@pytest.mark.parametrize("text", ["", "heun", "dpm", "euler euler", "x" * 1000])
+def test_another_name_is_refused_with_the_list(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"There is no sampler .*{', '.join(SAMPLERS)}"):
+        parse_sampler(text)
+    with pytest.raises(InvalidRequestError, match=f"There is no spacing .*{', '.join(SPACINGS)}"):
+        parse_spacing(text)
+
+
+@given(st.text())
+def test_any_text_is_a_sampler_or_an_error(text: str) -> None:
+    with suppress(InvalidRequestError):
+        assert parse_sampler(text) in SAMPLERS
 
 
 @pytest.mark.parametrize("sampler", ["lcm", "tcd"])
