@@ -1,1 +1,1 @@
-"""What every stand-in needs: clocks, faults, events."""
+"""What every stand-in needs: clocks, faults, events, the parts of a page."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from standins.discord.wire import Json
+from standins.base.wire import Json
 
 EventKind = Literal[
     "message_create",

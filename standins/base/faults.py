@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from standins.base.timers import Timers
-from standins.discord.wire import Json
+from standins.base.wire import Json
 
 RestKind = Literal["latency", "status", "rate_limit", "drop_before", "drop_after"]
 GatewayKind = Literal["drop", "reconnect", "invalid_session", "silence", "refuse"]

@@ -6,9 +6,10 @@ from collections import deque
 from typing import Final
 
 from standins.base.timers import Clock
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, FormErrors, Refusal, form_error
 from standins.discord.rules import Path, check_text
-from standins.discord.wire import Json, Snowflakes
+from standins.discord.wire import Snowflakes
 
 MAX_COMMANDS: Final = 100
 MAX_CREATES_A_DAY: Final = 200

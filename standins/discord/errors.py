@@ -8,7 +8,7 @@ PortTakenError      the server cannot start
 
 from enum import Enum
 
-from standins.discord.wire import Json
+from standins.base.wire import Json
 
 
 class Refusal(Enum):
@@ -23,6 +23,7 @@ class Refusal(Enum):
         20012,
         "You are not authorized to perform this action on this application",
     )
+    UNKNOWN_GUILD = (404, 10004, "Unknown Guild")
     UNKNOWN_CHANNEL = (404, 10003, "Unknown Channel")
     UNKNOWN_MEMBER = (404, 10007, "Unknown Member")
     UNKNOWN_MESSAGE = (404, 10008, "Unknown Message")
@@ -46,6 +47,7 @@ class Refusal(Enum):
     INVALID_WEBHOOK_TOKEN = (401, 50027, "Invalid Webhook Token")
     INVALID_FORM = (400, 50035, "Invalid Form Body")
     INVALID_JSON = (400, 50109, "The request body contains invalid JSON.")
+    CANNOT_REPLY = (400, 160002, "Cannot reply without permission to read message history")
 
 
 class ApiError(Exception):
@@ -100,7 +102,7 @@ class CommandRefused(Exception):  # noqa: N818 - it reads as what Discord's clie
 
 
 class InteractionFailed(Exception):  # noqa: N818 - the words of Discord's client
-    """The application did not respond, or took its answer back."""
+    """The application did not respond, or its answer was deleted."""
 
 
 class PortTakenError(OSError):

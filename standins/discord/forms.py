@@ -12,8 +12,8 @@ from typing import Final
 from aiohttp import BodyPartReader, web
 from PIL import Image
 
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, Refusal, form_error
-from standins.discord.wire import Json
 
 PAYLOAD: Final = web.RequestKey("payload", object)  # a request's parsed JSON
 MAX_REQUEST_BYTES: Final = 25 * 2**20

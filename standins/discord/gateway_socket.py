@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from standins.discord.wire import Json
+from standins.base.wire import Json
 
 _ZSTD_FRAME_START: Final = b"\x28\xb5\x2f\xfd\x00\x38"  # no checksum, no length, 128 KiB window
 _ZSTD_MAX_BLOCK_BYTES: Final = 2**17

@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from standins.base.events import ChannelEvent
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, CommandRefused
 from standins.discord.loopback import LoopbackDiscord
-from standins.discord.wire import Json, snowflake
+from standins.discord.wire import snowflake
 from standins.discord.world import Channel, Person
 
 _LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -216,10 +217,11 @@ _NAMES: Final[dict[str, str]] = {
 
 
 def _read_files() -> dict[str, tuple[bytes, str]]:
-    folder = resources.files("standins.discord") / "web"
+    """The page's own files and those that every stand-in's page shares, by name."""
     return {
         item.name: (item.read_bytes(), _MEDIA_TYPES[item.name[item.name.rindex(".") :]])
-        for item in folder.iterdir()
+        for room in ("standins.base", "standins.discord")
+        for item in (resources.files(room) / "web").iterdir()
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from standins.base.timers import Clock
-from standins.discord.wire import Json
+from standins.base.wire import Json
 
 GLOBAL_LIMIT, GLOBAL_WINDOW_S = 50, 1.0
 

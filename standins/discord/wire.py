@@ -1,10 +1,7 @@
-"""How Discord writes things down: JSON objects, ids and times."""
+"""How Discord writes things down: ids and times."""
 
 import time
 from datetime import UTC, datetime
-from typing import Any
-
-Json = dict[str, Any]
 
 MAX_DIGITS = 20  # of a 64 bit number
 DISCORD_EPOCH_MS = 1_420_070_400_000  # the first second of 2015

@@ -1,5 +1,5 @@
 // One message as a list item that follows its edits: only the parts that changed are drawn anew.
-import { avatar, dots, element, icon, nameOf, time } from "./dom.js";
+import { avatar, dots, element, icon, nameOf, path, time } from "./dom.js";
 import { markdown } from "./markdown.js";
 
 const EPHEMERAL = 1 << 6;
@@ -7,12 +7,6 @@ const LOADING = 1 << 7;
 const BUTTON = 2;
 const LINK = 5;
 const STYLES = { 1: "primary", 4: "danger" };
-
-/** The address on this page's own origin, under whichever of its names the page was opened. */
-export function path(url) {
-  const { pathname, search } = new URL(url, location.href);
-  return pathname + search;
-}
 
 export class MessageView {
   #actions;

@@ -3,41 +3,57 @@
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import aiohttp
 import discord
+import pytest
+import yarl
 from discord import app_commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
 
+from standins.base.wire import Json
 from standins.discord import LoopbackDiscord
 
-Handler = Callable[[discord.Interaction], Awaitable[None]]
+# What the tests share the types of.
+Interaction = discord.Interaction[discord.Client]
+Handler = Callable[[Interaction], Awaitable[None]]
+Serve = Callable[[LoopbackDiscord], Awaitable[LoopbackDiscord]]
+Answer = tuple[int, Any]  # a request's status and JSON body
+
+_NOTED = frozenset(
+    {"connect", "ready", "resumed", "disconnect", "message", "message_edit", "raw_message_delete"}
+)
 
 
 class Bot(discord.Client):
     """An unmodified client with one command, /imagine, whose handler a test may swap."""
 
-    def __init__(self, *, intents: discord.Intents | None = None, **options: object) -> None:
+    def __init__(
+        self, *, intents: discord.Intents | None = None, heartbeat_timeout: float = 60.0
+    ) -> None:
         super().__init__(
-            intents=intents or discord.Intents.default(), guild_ready_timeout=0.0, **options
+            intents=intents or discord.Intents.default(),
+            guild_ready_timeout=0.0,
+            heartbeat_timeout=heartbeat_timeout,
         )
         self.tree = app_commands.CommandTree(self)
         self.handler: Handler = _defer
-        self.seen: asyncio.Queue[tuple[str, object]] = asyncio.Queue()
-        self.tree.command(name="imagine", description="Draw a picture")(self._imagine())
+        self.seen: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self.tree.command(name="imagine", description="Draw a picture")(self._imagine)
 
-    def _imagine(self):
-        @app_commands.describe(prompt="What to draw", steps="How long to look")
-        async def imagine(
-            interaction: discord.Interaction,
-            prompt: app_commands.Range[str, 1, 1000],
-            steps: app_commands.Range[int, 1, 50] = 20,
-        ) -> None:
-            self.seen.put_nowait(("imagine", (prompt, steps)))
-            await self.handler(interaction)
-
-        return imagine
+    @app_commands.describe(prompt="What to draw", steps="How long to look")
+    async def _imagine(
+        self,
+        interaction: Interaction,
+        prompt: app_commands.Range[str, 1, 1000],
+        steps: app_commands.Range[int, 1, 50] = 20,
+    ) -> None:
+        self.seen.put_nowait(("imagine", (prompt, steps)))
+        await self.handler(interaction)
 
     async def setup_hook(self) -> None:
         await self.tree.sync()
@@ -49,11 +65,11 @@ class Bot(discord.Client):
         raise AssertionError(event)
 
     def dispatch(self, event: str, /, *args: object, **options: object) -> None:
-        if event in {"connect", "ready", "resumed", "disconnect", "message", "message_edit"}:
+        if event in _NOTED:
             self.seen.put_nowait((event, args))
         super().dispatch(event, *args, **options)
 
-    async def saw(self, event: str) -> object:
+    async def saw(self, event: str) -> Any:
         """Wait for an event; those before it are skipped."""
         while True:
             name, what = await self.seen.get()
@@ -61,25 +77,46 @@ class Bot(discord.Client):
                 return what
 
 
-async def _defer(interaction: discord.Interaction) -> None:
+async def _defer(interaction: Interaction) -> None:
     await interaction.response.defer(thinking=True)
 
 
+@contextmanager
+def pointed_at(loopback: LoopbackDiscord) -> Iterator[None]:
+    """Send every client of this process to a loopback that has started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Route, "BASE", loopback.api_url)
+        patch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(loopback.gateway_url))
+        yield
+
+
 @asynccontextmanager
-async def running(loopback: LoopbackDiscord, **options: object) -> AsyncIterator[Bot]:
-    """A bot that is logged in, synced and ready."""
-    bot = Bot(**options)
-    task = asyncio.create_task(bot.start(loopback.token))
+async def online(bot: discord.Client, loopback: LoopbackDiscord) -> AsyncIterator[None]:
+    """Log a bot in and wait until it is ready; log it out at the end."""
+    running = asyncio.create_task(bot.start(loopback.token))
     ready = asyncio.create_task(loopback.wait_ready())
     try:
-        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        yield bot
+        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        yield
     finally:
         ready.cancel()
         await bot.close()
-        await asyncio.gather(task, ready, return_exceptions=True)
+        await asyncio.gather(running, ready, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(
+    loopback: LoopbackDiscord,
+    *,
+    intents: discord.Intents | None = None,
+    heartbeat_timeout: float = 60.0,
+) -> AsyncIterator[Bot]:
+    """A bot that is logged in, synced and ready."""
+    bot = Bot(intents=intents, heartbeat_timeout=heartbeat_timeout)
+    async with online(bot, loopback):
+        yield bot
 
 
 class Api:
@@ -90,8 +127,8 @@ class Api:
         self._loopback = loopback
 
     async def __call__(
-        self, method: str, path: str, *, token: str | None = None, **options: object
-    ) -> tuple[int, object]:
+        self, method: str, path: str, *, token: str | None = None, **options: Any
+    ) -> Answer:
         """Status and JSON body (None without one) of a request below /api/v10."""
         headers = {"Authorization": f"Bot {token or self._loopback.token}"}
         url = self._loopback.api_url + path
@@ -130,14 +167,14 @@ class RawGateway:
     async def resume(self, token: str, session_id: str, seq: int) -> None:
         await self.send(6, {"token": token, "session_id": session_id, "seq": seq})
 
-    async def receive(self) -> dict:
+    async def receive(self) -> Json:
         message = await self._socket.receive()
         if self._inflate is None:
             return json.loads(message.data)
         assert message.data.endswith(b"\x00\x00\xff\xff")
         return json.loads(self._inflate.decompress(message.data))
 
-    async def event(self, name: str) -> dict:
+    async def event(self, name: str) -> Json:
         """The next event of this name; what comes before is skipped."""
         while True:
             payload = await self.receive()

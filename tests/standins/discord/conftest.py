@@ -1,63 +1,65 @@
+"""Loopbacks, a real discord.py client in front of them, and plain requests."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
 import aiohttp
-import discord
 import pytest
-import yarl
 
 from standins.discord import LoopbackDiscord, ManualClock
-from tests.standins.discord.client import Api, running
+from tests.standins.discord.client import Api, Bot, Serve, pointed_at, running
 from tests.standins.discord.openapi import DESCRIPTION, Contract
 
 
 @pytest.fixture(scope="session")
-def description():
+def description() -> Contract | None:
     """Discord's description of its API, read once; None where it is not beside the project."""
     return Contract() if DESCRIPTION.is_file() else None
 
 
 @pytest.fixture
-def clock():
+def clock() -> ManualClock:
+    """A loopback's clock; it stands still until a test moves it."""
     return ManualClock()
 
 
 @pytest.fixture
-async def serve(description, monkeypatch):
+async def serve(description: Contract | None) -> AsyncIterator[Serve]:
     """Starts loopbacks; each one's bodies are checked against the description."""
-    started = []
+    started: list[LoopbackDiscord] = []
+    with ExitStack() as pointing:
 
-    async def start(**options):
-        loopback = LoopbackDiscord(**options)
-        if description is not None:
-            description.watch(loopback)
-        await loopback.start()
-        started.append(loopback)
-        monkeypatch.setattr(discord.http.Route, "BASE", loopback.api_url)
-        gateway = yarl.URL(loopback.gateway_url)
-        monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", gateway)
-        return loopback
+        async def start(loopback: LoopbackDiscord) -> LoopbackDiscord:
+            if description is not None:
+                description.watch(loopback)
+            await loopback.start()
+            started.append(loopback)
+            pointing.enter_context(pointed_at(loopback))
+            return loopback
 
-    yield start
-    for loopback in started:
-        await loopback.close()
+        yield start
+        for loopback in started:
+            await loopback.close()
     if description is not None:
         breaches, description.breaches = description.breaches, []
         assert breaches == []
 
 
 @pytest.fixture
-async def loopback(serve, clock):
+async def loopback(serve: Serve, clock: ManualClock) -> LoopbackDiscord:
     """A loopback whose clock stands still."""
-    return await serve(clock=clock, rate_limits=False)
+    return await serve(LoopbackDiscord(clock=clock, rate_limits=False))
 
 
 @pytest.fixture
-async def bot(loopback):
+async def bot(loopback: LoopbackDiscord) -> AsyncIterator[Bot]:
     """A real discord.py client, ready."""
     async with running(loopback) as bot:
         yield bot
 
 
 @pytest.fixture
-async def api(loopback):
+async def api(loopback: LoopbackDiscord) -> AsyncIterator[Api]:
     """Plain requests with the bot's token."""
     async with aiohttp.ClientSession() as session:
         yield Api(session, loopback)

@@ -11,10 +11,10 @@ import discord
 from discord import app_commands
 from PIL import Image
 
-from bot.homes.discord.endpoints import point_client_at
 from standins.base.timers import ManualClock
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
+from tests.standins.discord.client import online, pointed_at
 
 COLOURS = ("#c0392b", "#2e6db4", "#2f855a", "#d69e2e")
 SIZE_PX = 64
@@ -120,21 +120,13 @@ async def running_channel(port: int = 0) -> AsyncIterator[Channel]:
     loopback = LoopbackDiscord(clock=clock, rate_limits=False)
     add_page(loopback)
     await loopback.start(port=port)
-    point_client_at(loopback.api_url, loopback.gateway_url)
     bot = PageBot()
-    running = asyncio.create_task(bot.start(loopback.token))
-    online = asyncio.create_task(loopback.wait_ready())
     try:
-        await asyncio.wait({running, online}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-        yield Channel(loopback, bot, clock)
+        with pointed_at(loopback):
+            async with online(bot, loopback):
+                yield Channel(loopback, bot, clock)
     finally:
-        online.cancel()
-        await bot.close()
-        await asyncio.gather(running, online, return_exceptions=True)
         await loopback.close()
-        point_client_at("", "")
 
 
 def _png(colour: str) -> io.BytesIO:

@@ -6,7 +6,7 @@ import aiohttp
 import discord
 import pytest
 
-from standins.discord import Fault, GatewayFault
+from standins.discord import Fault, GatewayFault, LoopbackDiscord
 from tests.standins.discord.client import RawGateway, running
 
 TEAPOT = {"message": "I am a teapot", "code": 0}
@@ -85,7 +85,7 @@ async def test_latency_past_the_acknowledgement(loopback, bot, clock):
 
 
 async def test_closing_frees_held_requests(serve):
-    loopback = await serve()
+    loopback = await serve(LoopbackDiscord())
     fault = loopback.faults.add(Fault(kind="latency", gate=asyncio.Event()))
     async with aiohttp.ClientSession() as session:
         asking = asyncio.create_task(session.get(loopback.api_url + "/users/@me"))
@@ -208,7 +208,7 @@ async def test_identify_meets_an_invalid_session(loopback):
 
 
 async def test_discord_py_notices_a_zombie(serve, clock):
-    loopback = await serve(clock=clock, heartbeat_interval_s=0.02)
+    loopback = await serve(LoopbackDiscord(clock=clock, heartbeat_interval_s=0.02))
     async with running(loopback, heartbeat_timeout=0.3) as bot:
         fault = loopback.faults.add(GatewayFault(kind="silence", on="HEARTBEAT"))
         await bot.saw("resumed")

@@ -5,7 +5,7 @@ import asyncio
 import discord
 import pytest
 
-from standins.discord import Channel
+from standins.discord import Channel, LoopbackDiscord
 from tests.standins.discord.client import RawGateway, running
 
 GUILDS, MEMBERS, MESSAGES, CONTENT = 1, 1 << 1, 1 << 9, 1 << 15
@@ -321,11 +321,11 @@ async def test_discord_py_caches_members_it_may_see(loopback):
     async with running(loopback, intents=intents) as bot:
         await bot.saw("ready")
         guild = bot.get_guild(loopback.world.guild_id)
-        assert {member.name for member in guild.members} == {"ada", "ben", "cleo", "imagine"}
+        assert {member.name for member in guild.members} == {"ada", "ben", "cleo", "mia", "imagine"}
 
 
 async def test_server_that_stops_says_so(serve):
-    loopback = await serve()
+    loopback = await serve(LoopbackDiscord())
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()
         code, _ = await asyncio.gather(raw.closed(), loopback.close())

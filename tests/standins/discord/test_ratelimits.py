@@ -3,6 +3,7 @@
 import aiohttp
 import pytest
 
+from standins.discord import LoopbackDiscord
 from standins.discord.ratelimits import GLOBAL_LIMIT, RateLimits
 from tests.standins.discord.client import Api
 
@@ -10,7 +11,7 @@ from tests.standins.discord.client import Api
 @pytest.fixture
 async def limited(serve, clock):
     """A loopback that limits."""
-    return await serve(clock=clock)
+    return await serve(LoopbackDiscord(clock=clock))
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ async def test_deleted_answer_ends_the_wait(loopback, bot):
 
     bot.handler = regret
     interaction = await loopback.slash("imagine", {"prompt": "x"})
-    with pytest.raises(InteractionFailed, match="took its answer back"):
+    with pytest.raises(InteractionFailed, match="was deleted"):
         await interaction.until(lambda message: message["content"] == "never")
     assert interaction.original is None
     assert loopback.history(interaction.channel_id) == []

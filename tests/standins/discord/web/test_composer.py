@@ -128,7 +128,7 @@ async def test_subcommands_and_people_are_offered(page, channel):
     await page.keyboard.press("Enter")
     await page.get_by_role("button", name="+ of").click()
     await expect(page.locator("#menu:not([hidden]) [role=option]")).to_have_text(
-        ["Ada", "Ben", "Cleo", "imagine"]
+        ["Ada", "Ben", "Cleo", "Mia", "imagine"]
     )
     await page.keyboard.type("be")
     await page.keyboard.press("Enter")

@@ -1,6 +1,6 @@
 // One image large, over the page. A modal <dialog>: the browser keeps the focus inside, closes it
 // on Escape and gives the focus back.
-import { path } from "./message.js";
+import { path } from "./dom.js";
 
 const part = (name) => document.getElementById(`lightbox${name}`);
 

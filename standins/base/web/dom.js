@@ -48,6 +48,12 @@ export function avatar(name) {
   return fillAvatar(element("span", { class: "avatar", "aria-hidden": "true" }), name);
 }
 
+/** The address on this page's own origin, under whichever of its names the page was opened. */
+export function path(url) {
+  const { pathname, search } = new URL(url, location.href);
+  return pathname + search;
+}
+
 export function nameOf(user) {
   return user.global_name || user.username;
 }

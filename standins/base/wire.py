@@ -1,0 +1,5 @@
+"""What goes over every wire: JSON objects."""
+
+from typing import Any
+
+Json = dict[str, Any]
