@@ -16,8 +16,9 @@ from aiohttp import web
 
 from standins.base.faults import Faults, GatewayFault
 from standins.base.timers import Timer, Timers
+from standins.base.wire import Json
 from standins.discord.gateway_socket import COMPRESSIONS, CloseSocket, Socket
-from standins.discord.wire import Json, snowflake
+from standins.discord.wire import snowflake
 from standins.discord.world import PRIVILEGED_INTENTS, World
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE_STATE, RESUME = 0, 1, 2, 3, 4, 6
@@ -281,11 +282,11 @@ class Gateway:
         session = Session(intents, socket=connection.socket)
         connection.session = self._sessions[session.id] = session
         self.identifies += 1
-        guild_id = str(self._world.guild_id)
+        guild_id, member = str(self._world.guild_id), self._world.bot_is_member
         ready = {
             "v": 10,
             "user": self._world.own_user_json(),
-            "guilds": [{"id": guild_id, "unavailable": True}],
+            "guilds": [{"id": guild_id, "unavailable": True}] if member else [],
             "session_id": session.id,
             "resume_gateway_url": self.url,
             "session_type": "normal",
@@ -296,9 +297,9 @@ class Gateway:
             },
         }
         self._send(session, "READY", ready)
-        if intents & GUILDS:
+        if member and intents & GUILDS:
             all_members = bool(intents & GUILD_MEMBERS)
-            guild = self._world.guild_json(all_members=all_members)
+            guild = self._world.created_guild_json(all_members=all_members)
             self._send(session, "GUILD_CREATE", guild)
         self._refresh_ready()
 

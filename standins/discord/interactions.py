@@ -10,11 +10,11 @@ from typing import Final, Literal
 
 from standins.base.events import ChannelEvent, EventHub
 from standins.base.timers import Timer, Timers
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, InteractionFailed, Refusal, form_error
 from standins.discord.forms import Form
 from standins.discord.messages import CHAT_INPUT_COMMAND, REPLY, Message, Messages
 from standins.discord.rules import EPHEMERAL
-from standins.discord.wire import Json
 from standins.discord.world import Channel, Person, World
 
 ACK_DEADLINE_S: Final = 3.0
@@ -38,6 +38,7 @@ class Interaction:
     name        the command's name or the component's custom_id
     state       waiting (no answer yet), deferred ("thinking"), answered, failed (3 s went by)
     source      the message that the pressed component is on
+    thinking    the bot's deferred answer waits to be completed
     """
 
     def __init__(self, interaction_id: int, kind: int, person: Person, channel: Channel) -> None:
@@ -49,7 +50,9 @@ class Interaction:
         self.channel = channel
         self.state: State = "waiting"
         self.source: Message | None = None
+        self.thinking = False
         self._original: Message | None = None
+        self._answer: Message | None = None
         self._followups: list[Message] = []
         self._waiters: list[tuple[Predicate, asyncio.Future[Json]]] = []
 
@@ -74,18 +77,26 @@ class Interaction:
         return None if self._original is None else self._original.snapshot()
 
     @property
+    def answer(self) -> Json | None:
+        """What the person sees of the bot: @original or, where the bot has taken that back, the
+        follow-up in its place; None while there is none.
+        """
+        return None if self._answer is None else self._answer.snapshot()
+
+    @property
     def followups(self) -> list[Json]:
         """The messages that the bot sent after it, oldest first."""
         return [message.snapshot() for message in self._followups]
 
     async def until(self, predicate: Predicate) -> Json:
-        """The original message as soon as it satisfies `predicate`, which sees every change.
+        """The answer as soon as it satisfies `predicate`, which sees every change.
 
-        Raises InteractionFailed when the bot does not answer in time or deletes its answer.
+        Raises InteractionFailed when the bot does not answer in time or its answer is deleted. A
+        bot that takes back no more than "thinking" is still waited for: it may follow up.
         """
-        original = self.original
-        if original is not None and predicate(original):
-            return original
+        answer = self.answer
+        if answer is not None and predicate(answer):
+            return answer
         if self.state == "failed":
             raise InteractionFailed("The application did not respond.")
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
@@ -110,7 +121,7 @@ class Interaction:
 
     def answer_with(self, original: Message) -> None:
         """Make this the @original message."""
-        self._original = original
+        self._original = self._answer = original
         original.on_change.append(self._on_change)
         self._on_change(original, False)
 
@@ -118,6 +129,16 @@ class Interaction:
         """Note a message that the bot sent after the original."""
         self._followups.append(message)
         message.on_change.append(self._on_change)
+        if self._answer is None:
+            self._answer = message
+            self._on_change(message, False)
+
+    def withdraw(self) -> None:
+        """The bot takes "thinking" back: what it sends next is a message of its own."""
+        if self._original is not None:
+            self._original.on_change.remove(self._on_change)
+        self._original = self._answer = None
+        self.thinking = False
 
     def let_go(self) -> None:
         """Follow the pressed message no longer; the answer to a command is followed for good."""
@@ -143,13 +164,16 @@ class Interaction:
                 future.set_exception(InteractionFailed(why))
 
     def _on_change(self, message: Message, deleted: bool) -> None:
-        if message is not self._original:
-            if deleted:
+        if deleted:
+            if message is self._original:
+                self._original = None
+            else:
                 self._followups.remove(message)
-        elif deleted:
-            self._original = None
-            self.fail("The application took its answer back.")
-        else:
+            if message is self._answer:
+                self._answer = None
+                self.fail("The answer was deleted.")
+        elif message is self._answer:
+            self.thinking = message.loading
             self.state = "deferred" if message.loading else "answered"
             seen = message.snapshot()
             for predicate, future in self._waiters:
@@ -191,7 +215,7 @@ class Interactions:
     def payload(self, interaction: Interaction, data: Json, attachment_size_limit: int) -> Json:
         """The INTERACTION_CREATE event."""
         world, channel, person = self._world, interaction.channel, interaction.person
-        permissions = str(person.permissions)
+        permissions = str(world.permissions(person))
         payload: Json = {
             "id": str(interaction.id),
             "application_id": str(world.application_id),
@@ -206,7 +230,7 @@ class Interactions:
             "channel_id": str(channel.id),
             "channel": {**world.channel_json(channel), "permissions": permissions},
             "member": {**world.member_json(person), "permissions": permissions},
-            "app_permissions": str(channel.bot_permissions),
+            "app_permissions": str(world.bot_permissions(channel)),
             "entitlements": [],
             "authorizing_integration_owners": {"0": str(world.guild_id)},
             "context": 0,
@@ -266,13 +290,22 @@ class Interactions:
         message = interaction.own_message(reference)
         return self._edit(message, interaction, form).snapshot()
 
+    def delete(self, interaction: Interaction, reference: str) -> None:
+        """Delete one of the bot's answers; raises ApiError 10008."""
+        message = interaction.own_message(reference)
+        if message.loading:
+            interaction.withdraw()
+        self._messages.delete(message)
+
     def follow_up(self, interaction: Interaction, form: Form) -> Json:
-        """One more message; after a deferral the first one takes the place of "thinking"."""
+        """One more message; after a deferral the first one takes the place of "thinking".
+
+        It then keeps the deferral's visibility, whatever its flags say. Where a moderator has
+        deleted "thinking" there is nothing to complete any more: ApiError 10008.
+        """
+        if interaction.thinking:
+            return self.edit(interaction, "@original", form)
         original = interaction.original
-        if original is not None and interaction.state == "deferred":
-            message = interaction.own_message("@original")
-            if message.loading:
-                return self._edit(message, interaction, form).snapshot()
         extra = self._metadata(interaction)
         if original is not None:
             extra["type"] = REPLY
@@ -299,9 +332,13 @@ class Interactions:
         message = interaction.source
         if message is None:
             raise ApiError(Refusal.UNKNOWN_MESSAGE)
+        there = self._messages.find(message.id) is message
         if not deferred:
+            if not there:
+                raise ApiError(Refusal.UNKNOWN_MESSAGE)
             self._edit(message, interaction, form)
-        interaction.answer_with(message)
+        if there:
+            interaction.answer_with(message)
         if deferred:
             interaction.state = "deferred"
         return message
@@ -352,6 +389,8 @@ class Interactions:
     def _expire(self, interaction: Interaction) -> None:
         del self._by_token[interaction.token]
         interaction.let_go()
+        if interaction.answer is None:
+            interaction.fail("The application took its answer back.")
 
     def _miss_deadline(self, interaction: Interaction) -> None:
         self._deadlines.pop(interaction.id, None)

@@ -14,6 +14,7 @@ from aiohttp import web
 from standins.base.events import ChannelEvent, EventHub, Predicate
 from standins.base.faults import Faults
 from standins.base.timers import Clock, Timers
+from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
 from standins.discord.errors import CommandRefused, PortTakenError
 from standins.discord.forms import MAX_REQUEST_BYTES, Form
@@ -24,8 +25,7 @@ from standins.discord.middleware import API_PATH, api_middleware
 from standins.discord.person import press_component, type_command
 from standins.discord.ratelimits import RateLimits
 from standins.discord.rest import RestApi
-from standins.discord.wire import Json
-from standins.discord.world import Channel, Person, World, default_world
+from standins.discord.world import MANAGE_MESSAGES, Channel, Person, World, default_world
 
 DEFAULT_TOKEN: Final = "loopback-token"  # noqa: S105 - opens nothing but a loopback server
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
@@ -189,12 +189,24 @@ class LoopbackDiscord:
         form = Form({"content": content})
         return self._messages.create(channel, self._person(user_id), form).snapshot()
 
-    def delete(self, message_id: int) -> None:
-        """A moderator deletes a message; raises CommandRefused when it is gone."""
+    def delete(self, message_id: int, *, user_id: int | None = None) -> None:
+        """A person deletes a message: their own, or as a moderator anybody's.
+
+        Raises CommandRefused where Discord's client would not offer it.
+        """
+        person = self._person(user_id)
         message = self._messages.find(message_id)
-        if message is None:
+        if message is None or message.viewer_id not in {None, person.id}:
             raise CommandRefused("The message is gone.")
+        if message.viewer_id is not None:
+            raise CommandRefused("What only one person sees is dismissed, not deleted.")
+        if message.author_id != person.id and not self.moderates(person):
+            raise CommandRefused(f"{person.display_name} may not delete this message.")
         self._messages.delete(message)
+
+    def moderates(self, person: Person) -> bool:
+        """Whether somebody may delete what others wrote."""
+        return bool(self.world.permissions(person) & MANAGE_MESSAGES)
 
     def commands(self) -> list[Json]:
         """The commands as registered, the guild's own before the global ones."""

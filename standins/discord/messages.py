@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from urllib.parse import quote
 
 from standins.base.events import ChannelEvent, EventHub, EventKind
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, FormErrors, Refusal
 from standins.discord.forms import Form, Upload
 from standins.discord.rules import (
@@ -20,7 +21,7 @@ from standins.discord.rules import (
     check_not_empty,
     mentions,
 )
-from standins.discord.wire import Json, snowflake, timestamp
+from standins.discord.wire import snowflake, timestamp
 from standins.discord.world import VIEW_CHANNEL, Channel, Person, World
 
 MAX_MESSAGES_A_CHANNEL: Final = 500
@@ -64,6 +65,11 @@ class Message:
     def id(self) -> int:
         """Its snowflake."""
         return int(self.json["id"])
+
+    @property
+    def author_id(self) -> int:
+        """Who wrote it."""
+        return int(self.json["author"]["id"])
 
     @property
     def loading(self) -> bool:
@@ -170,7 +176,8 @@ class Messages:
         )
         if payload.get("nonce") is not None:
             message.json["nonce"] = payload["nonce"]
-        changed, kept = self._filled(message, channel, author, form)
+        changed, kept = self._filled(message, form)
+        changed |= self._pings(changed, channel, author, form)
         if not loading:
             check_not_empty(changed)
         self._keep(message, changed, kept)
@@ -186,7 +193,9 @@ class Messages:
     def edit(self, message: Message, channel: Channel, author: Person, form: Form) -> Message:
         """Change what the form names and nothing else; raises ApiError."""
         check_message(form.payload)
-        changed, kept = self._filled(message, channel, author, form)
+        changed, kept = self._filled(message, form)
+        if "content" in form.payload:  # whom it pings is read anew with its text, and only then
+            changed |= self._pings(changed, channel, author, form)
         flags = form.payload.get("flags")
         if flags is not None:
             changed["flags"] = changed["flags"] & ~SUPPRESS_EMBEDS | flags & SUPPRESS_EMBEDS
@@ -212,22 +221,22 @@ class Messages:
     def _in(self, channel_id: int) -> OrderedDict[int, Message]:
         return self._channels.setdefault(channel_id, OrderedDict())
 
-    def _filled(
-        self, message: Message, channel: Channel, author: Person, form: Form
-    ) -> tuple[Json, dict[int, Upload]]:
+    def _pings(self, message: Json, channel: Channel, author: Person, form: Form) -> Json:
+        """Whom the message pings now."""
+        world = self._world
+        by_bot = author is world.bot
+        permissions = world.bot_permissions(channel) if by_bot else world.permissions(author)
+        allowed, replied_to = (
+            form.payload.get("allowed_mentions"),
+            message.get("referenced_message"),
+        )
+        return mentions(message["content"], allowed, world, permissions, replied_to)
+
+    def _filled(self, message: Message, form: Form) -> tuple[Json, dict[int, Upload]]:
         """The message's JSON with the form's content in it, and the new files by attachment id."""
         payload, changed = form.payload, message.snapshot()
         if "content" in payload:
             changed["content"] = (payload["content"] or "").strip()
-        permissions = channel.bot_permissions if author is self._world.bot else author.permissions
-        allowed = payload.get("allowed_mentions")
-        changed |= mentions(
-            changed["content"],
-            allowed,
-            self._world,
-            permissions,
-            changed.get("referenced_message"),
-        )
         changed["attachments"], kept = self._attachments(message, form)
         if "embeds" in payload:
             files = {one["filename"]: one["url"] for one in changed["attachments"]}
@@ -319,7 +328,8 @@ class Messages:
         self._hub.publish(ChannelEvent(kind, message.channel_id, seen, message.viewer_id))
         channel = self._world.channels[message.channel_id]
         # An ephemeral message is its viewer's alone; the bot hears of it only in its own answers.
-        if message.viewer_id is not None or not channel.bot_permissions & VIEW_CHANNEL:
+        readable = self._world.bot_permissions(channel) & VIEW_CHANNEL
+        if message.viewer_id is not None or not readable:
             return
         data = {**seen, "guild_id": str(self._world.guild_id)}
         plain = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from standins.base.wire import Json
 from standins.discord.commands import (
     ATTACHMENT,
     BOOLEAN,
@@ -19,8 +20,8 @@ from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.messages import Messages
 from standins.discord.rules import BUTTON, LINK_STYLE, components_of
-from standins.discord.wire import Json, snowflake
-from standins.discord.world import ADMINISTRATOR, Person, World
+from standins.discord.wire import snowflake
+from standins.discord.world import Person, World
 
 MAX_STRING_OPTION_CHARS = 6_000
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -50,9 +51,9 @@ def type_command(
     if command is None:
         raise CommandRefused(f"There is no command /{name} here.")
     needed = int(command.get("default_member_permissions") or 0)
-    if not person.permissions & ADMINISTRATOR and needed & ~person.permissions:
+    if needed & ~world.permissions(person):
         raise CommandRefused(f"{person.display_name} may not use /{name}.")
-    filling = _Filling(world, messages, channel_id)
+    filling = _Filling(world, messages, person, channel_id)
     data: Json = {"id": command["id"], "name": name, "type": command["type"]}
     if "guild_id" in command:
         data["guild_id"] = command["guild_id"]
@@ -93,9 +94,10 @@ def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Jso
 class _Filling:
     """Fills a command's options in, and collects what their ids resolve to."""
 
-    def __init__(self, world: World, messages: Messages, channel_id: int) -> None:
+    def __init__(self, world: World, messages: Messages, person: Person, channel_id: int) -> None:
         self._world = world
         self._messages = messages
+        self._person = person
         self._channel_id = channel_id
         self.resolved: Json = {}
 
@@ -136,7 +138,7 @@ class _Filling:
         if kind == USER and found in self._world.people:
             person = self._world.people[found]
             member = self._world.member_json(person, with_user=False)
-            member["permissions"] = str(person.permissions)
+            member["permissions"] = str(self._world.permissions(person))
             self._resolve("members", str(found), member)
             return self._resolve("users", str(found), self._world.user_json(person))
         if kind == ROLE and found in self._world.roles:
@@ -144,7 +146,7 @@ class _Filling:
             return self._resolve("roles", str(found), role)
         if kind == CHANNEL and found in self._world.channels:
             channel = self._world.channel_json(self._world.channels[found])
-            channel["permissions"] = str(self._world.channels[found].bot_permissions)
+            channel["permissions"] = str(self._world.permissions(self._person))
             return self._resolve("channels", str(found), channel)
         raise CommandRefused(f"{name}: {value!r} is nothing that can be chosen here.")
 

@@ -11,15 +11,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from standins.base.events import ChannelEvent, EventHub
+from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
 from standins.discord.errors import ApiError, Refusal, form_error
 from standins.discord.forms import Form, read_form, read_json
 from standins.discord.interactions import Interactions
 from standins.discord.messages import REPLY, Message, Messages
 from standins.discord.middleware import API_PATH, json_response
-from standins.discord.wire import Json, snowflake
+from standins.discord.wire import snowflake
 from standins.discord.world import (
     ATTACH_FILES,
+    MANAGE_MESSAGES,
     READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
     VIEW_CHANNEL,
@@ -30,6 +32,7 @@ from standins.discord.world import (
 Routes = list[tuple[str, str, Handler]]
 
 _MAX_HISTORY: Final = 100
+_MAX_OWN_GUILDS: Final = 200
 _MESSAGE: Final = "/channels/{channel_id}/messages/{message_id}"
 _WEBHOOK: Final = "/webhooks/{application_id}/{token}"
 _COMMANDS: Final = "/applications/{application_id}/commands"
@@ -66,6 +69,10 @@ class RestApi:
             ("GET", "/applications/@me", self._application),
             ("GET", "/oauth2/applications/@me", self._application),
             ("GET", "/gateway/bot", self._gateway_address),
+            ("GET", "/users/@me/guilds", self._own_guilds),
+            ("GET", "/guilds/{guild_id}", self._guild),
+            ("GET", "/guilds/{guild_id}/roles", self._roles),
+            ("GET", "/guilds/{guild_id}/channels", self._channels),
             ("GET", "/guilds/{guild_id}/members/{user_id}", self._member),
             ("GET", "/channels/{channel_id}", self._channel),
             ("POST", "/channels/{channel_id}/typing", self._typing),
@@ -111,6 +118,44 @@ class RestApi:
             {"url": self._gateway_url(), "shards": 1, "session_start_limit": limit}
         )
 
+    async def _own_guilds(self, request: web.Request) -> web.Response:
+        limit = _whole(request, "limit", _MAX_OWN_GUILDS, default=_MAX_OWN_GUILDS)
+        guilds = [self._world.own_guild_json()] if self._world.bot_is_member else []
+        before, after = (
+            snowflake(request.query.get("before")),
+            snowflake(request.query.get("after")),
+        )
+        found = [
+            {**guild, **self._counts(request)}
+            for guild in guilds
+            if (before is None or int(guild["id"]) < before)
+            and (after is None or int(guild["id"]) > after)
+        ]
+        return json_response(found[:limit])
+
+    async def _guild(self, request: web.Request) -> web.Response:
+        if not self._is_own_guild(request):
+            raise ApiError(Refusal.UNKNOWN_GUILD)
+        return json_response({**self._world.guild_json(), **self._counts(request)})
+
+    async def _roles(self, request: web.Request) -> web.Response:
+        self._check_guild(request)
+        return json_response([self._world.role_json(role) for role in self._world.roles.values()])
+
+    async def _channels(self, request: web.Request) -> web.Response:
+        """All of them: a bot is told also of those that it may not see."""
+        self._check_guild(request)
+        world = self._world
+        return json_response([world.channel_json(channel) for channel in world.channels.values()])
+
+    def _counts(self, request: web.Request) -> Json:
+        if request.query.get("with_counts") not in {"1", "true"}:
+            return {}
+        return {
+            "approximate_member_count": len(self._world.people),
+            "approximate_presence_count": len(self._world.people),
+        }
+
     async def _member(self, request: web.Request) -> web.Response:
         self._check_guild(request)
         person = self._world.people.get(_id(request, "user_id"))
@@ -128,14 +173,11 @@ class RestApi:
 
     async def _history(self, request: web.Request) -> web.Response:
         channel = self._open_channel(request)
-        limit = snowflake(request.query.get("limit", "50"))
-        if limit is None or not 1 <= limit <= _MAX_HISTORY:
-            sentence = f"int value should be between 1 and {_MAX_HISTORY}."
-            raise form_error(("limit",), "NUMBER_TYPE_RANGE", sentence)
+        limit = _whole(request, "limit", _MAX_HISTORY, default=50)
         before = snowflake(request.query.get("before"))
         after = snowflake(request.query.get("after"))
         found = self._messages.history(channel.id)
-        if not channel.bot_permissions & READ_MESSAGE_HISTORY:
+        if not self._world.bot_permissions(channel) & READ_MESSAGE_HISTORY:
             found = []
         if before is not None:
             found = [message for message in found if int(message["id"]) < before]
@@ -166,6 +208,8 @@ class RestApi:
         reference = form.payload.get("message_reference")
         if not isinstance(reference, dict):
             return {}
+        if not self._world.bot_permissions(channel) & READ_MESSAGE_HISTORY:
+            raise ApiError(Refusal.CANNOT_REPLY)
         try:
             target = self._messages.get(channel.id, snowflake(reference.get("message_id")) or 0)
         except ApiError:
@@ -188,14 +232,16 @@ class RestApi:
         form = await self._form(request)
         message = self._message(request)
         bot = self._world.bot
-        if message.json["author"]["id"] != str(bot.id):
+        if message.author_id != bot.id:
             raise ApiError(Refusal.NOT_THE_AUTHOR)
         channel = self._world.channels[message.channel_id]
         return json_response(self._messages.edit(message, channel, bot, form).snapshot())
 
     async def _delete_message(self, request: web.Request) -> web.Response:
-        message = self._message(request)
-        if message.json["author"]["id"] != str(self._world.bot.id):
+        message, bot = self._message(request), self._world.bot
+        channel = self._world.channels[message.channel_id]
+        moderates = self._world.bot_permissions(channel) & MANAGE_MESSAGES
+        if message.author_id != bot.id and not moderates:
             raise ApiError(Refusal.MISSING_PERMISSIONS)
         self._messages.delete(message)
         return _no_content()
@@ -224,7 +270,8 @@ class RestApi:
         return json_response(self._interactions.edit(interaction, reference, form))
 
     async def _delete_answer(self, request: web.Request) -> web.Response:
-        self._messages.delete(self._answer(request))
+        interaction = self._interactions.answered(*_webhook(request))
+        self._interactions.delete(interaction, request.match_info["message_id"])
         return _no_content()
 
     async def _list_commands(self, request: web.Request) -> web.Response:
@@ -277,18 +324,21 @@ class RestApi:
         return self._check_guild(request) if "guild_id" in request.match_info else None
 
     def _check_guild(self, request: web.Request) -> int:
-        guild_id = _id(request, "guild_id")
-        if guild_id != self._world.guild_id:
+        if not self._is_own_guild(request):
             raise ApiError(Refusal.MISSING_ACCESS)
-        return guild_id
+        return self._world.guild_id
+
+    def _is_own_guild(self, request: web.Request) -> bool:
+        return self._world.bot_is_member and _id(request, "guild_id") == self._world.guild_id
 
     def _open_channel(self, request: web.Request, needed: int = 0) -> Channel:
         channel = self._world.channels.get(_id(request, "channel_id"))
         if channel is None:
             raise ApiError(Refusal.UNKNOWN_CHANNEL)
-        if not channel.bot_permissions & VIEW_CHANNEL:
+        permissions = self._world.bot_permissions(channel)
+        if not permissions & VIEW_CHANNEL:
             raise ApiError(Refusal.MISSING_ACCESS)
-        if needed & ~channel.bot_permissions:
+        if needed & ~permissions:
             raise ApiError(Refusal.MISSING_PERMISSIONS)
         return channel
 
@@ -311,6 +361,15 @@ def _id(request: web.Request, name: str) -> int:
     if value is None:
         sentence = f'Value "{text}" is not snowflake.'
         raise form_error((name,), "NUMBER_TYPE_COERCE", sentence)
+    return value
+
+
+def _whole(request: web.Request, name: str, most: int, *, default: int) -> int:
+    """A whole number of the query, from 1 to `most`."""
+    value = snowflake(request.query.get(name, str(default)))
+    if value is None or not 1 <= value <= most:
+        sentence = f"int value should be between 1 and {most}."
+        raise form_error((name,), "NUMBER_TYPE_RANGE", sentence)
     return value
 
 

@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, FormErrors, Refusal
-from standins.discord.wire import Json, snowflake
+from standins.discord.wire import snowflake
 from standins.discord.world import MENTION_EVERYONE, World
 
 MAX_CONTENT_CHARS: Final = 2_000
 MAX_ATTACHMENTS: Final = 10
 MAX_DESCRIPTION_CHARS: Final = 1_024
+MAX_ALLOWED_MENTIONS: Final = 100
 MAX_EMBEDS, MAX_EMBED_FIELDS, MAX_EMBED_TOTAL_CHARS = 10, 25, 6_000
 MAX_ROWS, MAX_BUTTONS_A_ROW, MAX_SELECT_OPTIONS = 5, 5, 25
 MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS = 100, 80
@@ -212,6 +214,9 @@ def _check_allowed_mentions(errors: FormErrors, value: object) -> None:
             sentence = "Value must be one of {'users', 'roles', 'everyone'}."
             errors.add(("allowed_mentions", "parse", place), "BASE_TYPE_CHOICES", sentence)
     for kind in ("users", "roles"):
+        if len(value.get(kind) or []) > MAX_ALLOWED_MENTIONS:
+            sentence = f"Must be {MAX_ALLOWED_MENTIONS} or fewer in length."
+            errors.add(("allowed_mentions", kind), "BASE_TYPE_MAX_LENGTH", sentence)
         if kind in parse and value.get(kind):
             sentence = f"parse:['{kind}'] and {kind}: [ids...] are mutually exclusive."
             code = "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE"

@@ -1,15 +1,18 @@
 """The little world inside the loopback: one guild, its channels, roles and people, the bot.
 
-Everything here is plain state and its JSON as Discord writes it.
+Everything here is plain state and its JSON as Discord writes it. What somebody may do is what their
+roles grant, and in a channel what is left of it there.
 """
 
 from dataclasses import dataclass, field
 
-from standins.discord.wire import Json, Snowflakes
+from standins.base.wire import Json
+from standins.discord.wire import Snowflakes
 
 ADMINISTRATOR = 1 << 3
 VIEW_CHANNEL = 1 << 10
 SEND_MESSAGES = 1 << 11
+MANAGE_MESSAGES = 1 << 13
 EMBED_LINKS = 1 << 14
 ATTACH_FILES = 1 << 15
 READ_MESSAGE_HISTORY = 1 << 16
@@ -35,42 +38,42 @@ _FOUNDED = "2026-01-01T00:00:00.000000+00:00"
 
 @dataclass(slots=True)
 class Role:
-    """A role in the guild; the one with the guild's id is @everyone."""
+    """A role in the guild; the one with the guild's id is @everyone.
+
+    bot_id  whose own role it is: Discord makes one for each bot that is invited with permissions
+    """
 
     id: int
     name: str
     permissions: int = 0
     mentionable: bool = False
     position: int = 0
+    bot_id: int | None = None
 
 
 @dataclass(slots=True)
 class Person:
-    """A user and guild member; the bot is one too.
-
-    permissions  what they may do in every channel
-    """
+    """A user and guild member; the bot is one too."""
 
     id: int
     username: str
     display_name: str
     bot: bool = False
     role_ids: tuple[int, ...] = ()
-    permissions: int = TALK
 
 
 @dataclass(slots=True)
 class Channel:
     """A text channel.
 
-    bot_permissions  what the bot may do in it
+    bot_permissions  what the channel leaves the bot of its permissions in the server
     """
 
     id: int
     name: str
     topic: str = ""
     position: int = 0
-    bot_permissions: int = TALK
+    bot_permissions: int = ALL_PERMISSIONS
     last_message_id: int | None = None
 
 
@@ -80,6 +83,7 @@ class World:
 
     base_url             where attachments and avatars are served; set when the server starts
     privileged_intents   intents (bits) that the application's owner has switched on
+    bot_is_member        whether the bot has been invited to the guild
     """
 
     application_id: int = 900_000_000_000_000_001
@@ -87,6 +91,7 @@ class World:
     guild_name: str = "Playground"
     base_url: str = ""
     privileged_intents: int = 0
+    bot_is_member: bool = True
     channels: dict[int, Channel] = field(default_factory=dict)
     people: dict[int, Person] = field(default_factory=dict)
     roles: dict[int, Role] = field(default_factory=dict)
@@ -98,6 +103,11 @@ class World:
         return self.people[self.application_id]
 
     @property
+    def owner(self) -> Person:
+        """Who may do everything in the guild."""
+        return self.first_person
+
+    @property
     def first_channel(self) -> Channel:
         """Where people write unless told otherwise."""
         return next(iter(self.channels.values()))
@@ -106,6 +116,29 @@ class World:
     def first_person(self) -> Person:
         """Who acts unless told otherwise."""
         return next(person for person in self.people.values() if not person.bot)
+
+    def permissions(self, person: Person) -> int:
+        """What somebody may do in the guild."""
+        if person is self.owner:
+            return ALL_PERMISSIONS
+        granted = 0
+        for role_id in (self.guild_id, *person.role_ids):
+            granted |= self.roles[role_id].permissions
+        return ALL_PERMISSIONS if granted & ADMINISTRATOR else granted
+
+    def bot_permissions(self, channel: Channel) -> int:
+        """What the bot may do in a channel."""
+        granted = self.permissions(self.bot)
+        return granted if granted & ADMINISTRATOR else granted & channel.bot_permissions
+
+    def take_from_bot(self, permissions: int) -> None:
+        """Take permissions from the bot in the whole guild.
+
+        A role only ever grants, so they are taken from @everyone as well as from the bot's roles.
+        In one channel alone they are taken by its `bot_permissions`.
+        """
+        for role_id in (self.guild_id, *self.bot.role_ids):
+            self.roles[role_id].permissions &= ~permissions
 
     def user_json(self, person: Person) -> Json:
         """A user object."""
@@ -148,6 +181,7 @@ class World:
 
     def role_json(self, role: Role) -> Json:
         """A role object."""
+        tags = {} if role.bot_id is None else {"tags": {"bot_id": str(role.bot_id)}}
         return {
             "id": str(role.id),
             "name": role.name,
@@ -156,16 +190,17 @@ class World:
             "color": 0,
             "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
             "hoist": False,
-            "managed": False,
+            "managed": role.bot_id is not None,
             "mentionable": role.mentionable,
             "icon": None,
             "unicode_emoji": None,
             "flags": 0,
+            **tags,
         }
 
     def channel_json(self, channel: Channel) -> Json:
         """A guild text channel object."""
-        missing = self.bot.permissions & ~channel.bot_permissions
+        missing = ALL_PERMISSIONS & ~channel.bot_permissions
         deny = {"id": str(self.bot.id), "type": 1, "allow": "0", "deny": str(missing)}
         last = channel.last_message_id
         return {
@@ -184,17 +219,14 @@ class World:
             "last_pin_timestamp": None,
         }
 
-    def guild_json(self, *, all_members: bool = False) -> Json:
-        """The guild as GUILD_CREATE carries it; of the members only the bot unless told."""
-        members = list(self.people.values()) if all_members else [self.bot]
+    def guild_json(self) -> Json:
+        """The guild as a request for it is answered."""
         return {
             "id": str(self.guild_id),
             "name": self.guild_name,
-            "owner_id": str(self.first_person.id),
-            "unavailable": False,
-            "large": False,
-            "joined_at": _FOUNDED,
-            "member_count": len(self.people),
+            "owner_id": str(self.owner.id),
+            "application_id": None,
+            "region": "deprecated",
             "preferred_locale": "en-US",
             "features": [],
             "icon": None,
@@ -205,9 +237,21 @@ class World:
             "default_message_notifications": 1,
             "explicit_content_filter": 0,
             "mfa_level": 0,
+            "nsfw": False,
             "nsfw_level": 0,
             "premium_tier": 0,
             "premium_progress_bar_enabled": False,
+            "premium_subscription_count": 0,
+            "home_header": None,
+            "discovery_splash": None,
+            "safety_alerts_channel_id": None,
+            "incidents_data": None,
+            "max_presences": None,
+            "max_members": 500_000,
+            "max_video_channel_users": 25,
+            "max_stage_video_channel_users": 50,
+            "widget_enabled": False,
+            "widget_channel_id": None,
             "system_channel_id": None,
             "system_channel_flags": 0,
             "rules_channel_id": None,
@@ -216,20 +260,43 @@ class World:
             "afk_timeout": 300,
             "vanity_url_code": None,
             "roles": [self.role_json(role) for role in self.roles.values()],
+            "emojis": [],
+            "stickers": [],
+        }
+
+    def created_guild_json(self, *, all_members: bool) -> Json:
+        """The guild as GUILD_CREATE carries it; of the members only the bot unless told."""
+        members = list(self.people.values()) if all_members else [self.bot]
+        return {
+            **self.guild_json(),
+            "unavailable": False,
+            "large": False,
+            "joined_at": _FOUNDED,
+            "member_count": len(self.people),
             "channels": [
                 self.channel_json(channel)
                 for channel in self.channels.values()
-                if channel.bot_permissions & VIEW_CHANNEL
+                if self.bot_permissions(channel) & VIEW_CHANNEL
             ],
             "members": [self.member_json(person) for person in members],
-            "emojis": [],
-            "stickers": [],
             "threads": [],
             "voice_states": [],
             "presences": [],
             "stage_instances": [],
             "guild_scheduled_events": [],
             "soundboard_sounds": [],
+        }
+
+    def own_guild_json(self) -> Json:
+        """The guild as one of the bot's own, with what the bot may do in it."""
+        return {
+            "id": str(self.guild_id),
+            "name": self.guild_name,
+            "icon": None,
+            "banner": None,
+            "owner": False,
+            "permissions": str(self.permissions(self.bot)),
+            "features": [],
         }
 
     def application_json(self) -> Json:
@@ -263,21 +330,27 @@ class World:
 
 
 def default_world() -> World:
-    """A guild with two channels, three people, one role and the bot; the ids are stable."""
+    """A guild with two channels, four people, their roles and the bot; the ids are stable.
+
+    Ada owns it, Ben is a painter, Mia a moderator.
+    """
     world = World()
     everyone = Role(world.guild_id, "@everyone", TALK)
     painters = Role(900_000_000_000_000_201, "Painters", mentionable=True, position=1)
-    world.roles = {role.id: role for role in (everyone, painters)}
+    moderators = Role(900_000_000_000_000_202, "Moderators", MANAGE_MESSAGES, position=2)
+    own = Role(900_000_000_000_000_203, "Imagine", TALK, position=3, bot_id=world.application_id)
+    world.roles = {role.id: role for role in (everyone, painters, moderators, own)}
     channels = (
         Channel(900_000_000_000_000_301, "imagine", "Type /imagine and say what to draw."),
         Channel(900_000_000_000_000_302, "gallery", "The ones worth keeping.", position=1),
     )
     world.channels = {channel.id: channel for channel in channels}
     people = (
-        Person(900_000_000_000_000_401, "ada", "Ada", permissions=ALL_PERMISSIONS),
+        Person(900_000_000_000_000_401, "ada", "Ada"),
         Person(900_000_000_000_000_402, "ben", "Ben", role_ids=(painters.id,)),
         Person(900_000_000_000_000_403, "cleo", "Cleo"),
-        Person(world.application_id, "imagine", "Imagine", bot=True),
+        Person(900_000_000_000_000_404, "mia", "Mia", role_ids=(moderators.id,)),
+        Person(world.application_id, "imagine", "Imagine", bot=True, role_ids=(own.id,)),
     )
     world.people = {person.id: person for person in people}
     return world
