@@ -6,6 +6,7 @@
     POST /page/api/slash    use a command
     POST /page/api/press    press a button
     POST /page/api/say      write a message
+    POST /page/api/delete   delete a message
 
 Whoever can open this page acts as anybody in the world, so it answers this machine alone: the Host
 must be a loopback name, and a POST must come from the page itself.
@@ -73,6 +74,7 @@ class _Page:
         app.router.add_post("/page/api/slash", _guarded(self._slash))
         app.router.add_post("/page/api/press", _guarded(self._press))
         app.router.add_post("/page/api/say", _guarded(self._say))
+        app.router.add_post("/page/api/delete", _guarded(self._delete))
         app.on_shutdown.append(self._end_streams)
 
     async def _end_streams(self, _app: web.Application) -> None:
@@ -139,8 +141,8 @@ class _Page:
     def _state_json(self, person: Person, channel: Channel) -> Json:
         world = self._loopback.world
         return {
-            "me": world.user_json(person),
-            "people": [world.user_json(someone) for someone in world.people.values()],
+            "me": self._person_json(person),
+            "people": [self._person_json(someone) for someone in world.people.values()],
             "bot": world.user_json(world.bot),
             "guild": {"id": str(world.guild_id), "name": world.guild_name},
             "roles": [world.role_json(role) for role in world.roles.values()],
@@ -148,6 +150,13 @@ class _Page:
             "channel": world.channel_json(channel),
             "messages": self._loopback.history(channel.id, person.id),
         }
+
+    def _person_json(self, person: Person) -> Json:
+        world = self._loopback.world
+        moderates = self._loopback.moderates(person)
+        duty = "owner" if person is world.owner else "moderator" if moderates else ""
+        roles = [str(role_id) for role_id in person.role_ids]
+        return {**world.user_json(person), "roles": roles, "moderates": moderates, "duty": duty}
 
     def _bot_json(self) -> Json:
         return {"online": self._loopback.online, "commands": self._loopback.commands()}
@@ -190,6 +199,17 @@ class _Page:
             sentence = f"The message was refused: {error.message}. Change it and send it again."
             raise _refused(web.HTTPUnprocessableEntity, sentence) from error
         return web.json_response({"id": message["id"]})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        body = await _read_json(request)
+        person, message_id = self._person(body.get("as")), snowflake(body.get("message_id"))
+        if message_id is None:
+            raise _refused(web.HTTPBadRequest, "A deletion needs a message.")
+        try:
+            self._loopback.delete(message_id, user_id=person.id)
+        except CommandRefused as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+        return web.json_response({"id": str(message_id)})
 
     def _person(self, text: object) -> Person:
         world = self._loopback.world

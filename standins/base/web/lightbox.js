@@ -6,10 +6,16 @@ const part = (name) => document.getElementById(`lightbox${name}`);
 
 export class Lightbox {
   #dialog = part("");
+  #owner = null;
   #images = [];
   #index = 0;
 
-  constructor() {
+  /** lost(owner)  called when it has closed and what had the focus before is gone */
+  constructor(lost) {
+    this.#dialog.addEventListener("close", () => {
+      const active = document.activeElement;
+      if (active === document.body || this.#dialog.contains(active)) lost(this.#owner);
+    });
     part("-previous").addEventListener("click", () => this.#show(this.#index - 1));
     part("-next").addEventListener("click", () => this.#show(this.#index + 1));
     part("-close").addEventListener("click", () => this.#dialog.close());
@@ -27,14 +33,33 @@ export class Lightbox {
     });
   }
 
-  open(images, index) {
+  /**
+   * owner   whose images they are, for `follow`
+   * images  { id, url, filename, description, width, height }
+   */
+  open(owner, images, index) {
+    this.#owner = owner;
+    this.#take(images, index);
+    this.#dialog.showModal();
+    part("-close").focus();
+  }
+
+  /** These are the owner's images now: stay at the one shown or at its place; close without any. */
+  follow(owner, images) {
+    if (!this.#dialog.open || owner !== this.#owner) return;
+    if (!images.length) return this.#dialog.close();
+    const ids = images.map(({ id }) => id);
+    if (ids.join() === this.#images.map(({ id }) => id).join()) return;
+    const same = ids.indexOf(this.#images[this.#index].id);
+    this.#take(images, same >= 0 ? same : Math.min(this.#index, images.length - 1));
+  }
+
+  #take(images, index) {
     this.#images = images;
     const single = images.length === 1;
     part("-previous").hidden = single;
     part("-next").hidden = single;
     this.#show(index);
-    this.#dialog.showModal();
-    part("-close").focus();
   }
 
   #show(index) {

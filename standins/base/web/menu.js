@@ -65,7 +65,8 @@ export class Menu {
     else if (event.key === "ArrowDown" && count) this.#activate((this.#active + 1) % count);
     else if (event.key === "ArrowUp" && count)
       this.#activate((Math.max(this.#active, 0) + count - 1) % count);
-    else if (event.key === "Enter" && this.#active >= 0) this.#take(this.#active);
+    else if (event.key === "Enter" && !event.shiftKey && this.#active >= 0)
+      this.#take(this.#active);
     else if (event.key === "Tab" && !event.shiftKey && this.#active >= 0) {
       if (!this.#take(this.#active)) return true; // the browser moves the focus on
     } else return false;

@@ -1,8 +1,9 @@
 // The page: one person looking at one channel, kept up to date by a stream of events.
 import { Composer } from "./composer.js";
+import { Deletion } from "./deletion.js";
 import { day, element, fillAvatar, icon, nameOf } from "./dom.js";
 import { Lightbox } from "./lightbox.js";
-import { MessageView, unansweredRow } from "./message.js";
+import { imagesOf, MessageView, unansweredRow } from "./message.js";
 import { offered } from "./options.js";
 
 const RETRY_MS = 500;
@@ -18,7 +19,8 @@ const views = new Map(); // message id -> MessageView
 const unanswered = new Map(); // interaction id -> list item
 const dismissed = new Set(); // ids of messages this person put away
 const names = new Map(); // ids of people and channels -> names
-const lightbox = new Lightbox();
+const deletion = new Deletion();
+const lightbox = new Lightbox((id) => (views.get(id)?.node ?? composer).focus());
 const composer = new Composer({
   use: (name, options) => send("slash", { name, options }),
   say: (content) => send("say", { content }),
@@ -88,7 +90,19 @@ function showPresence(online, text) {
 
 const actions = {
   names,
-  enlarge: (images, index) => lightbox.open(images, index),
+  pings: ({ mentions, mention_everyone, mention_roles }) =>
+    mention_everyone ||
+    mentions.some(({ id }) => id === world.me.id) ||
+    mention_roles.some((id) => world.me.roles.includes(id)),
+  // What one person alone sees is dismissed instead.
+  mayDelete: ({ author, flags }) =>
+    !(flags & EPHEMERAL) && (world.me.moderates || author.id === world.me.id),
+  remove: async (message) => {
+    if (!(await deletion.confirmed(message))) return "";
+    const { refusal = "" } = await post("delete", { message_id: message.id });
+    return refusal;
+  },
+  enlarge: (message, index) => lightbox.open(message.id, imagesOf(message), index),
   press: async (message, customId) => {
     const { refusal = "" } = await post("press", { message_id: message.id, custom_id: customId });
     return refusal;
@@ -106,6 +120,7 @@ function showMessage(message, { quiet = false } = {}) {
   const view = known ?? new MessageView(actions);
   const before = known?.message.attachments.length ?? 0;
   view.update(message);
+  lightbox.follow(message.id, imagesOf(message));
   if (!known) {
     views.set(message.id, view);
     const sent = unanswered.get(message.interaction_metadata?.id);
@@ -121,7 +136,9 @@ function showMessage(message, { quiet = false } = {}) {
   const images = message.attachments.length;
   const text = view.body.querySelector(".content, .thinking")?.textContent;
   if (images > before) announce(`${author} posted ${images} ${images === 1 ? "image" : "images"}.`);
-  else if (!known) announce(`${author}: ${text ?? "a message"}`);
+  else if (!known) {
+    announce(`${author}${actions.pings(message) ? " mentions you" : ""}: ${text ?? "a message"}`);
+  }
 }
 
 function append(node, date) {
@@ -155,10 +172,13 @@ function removeMessage(id) {
   if (view.node.contains(document.activeElement)) composer.focus();
   view.node.remove();
   views.delete(id);
+  lightbox.follow(id, []);
+  deletion.forget(id);
   group();
   showEmptiness();
 }
 
+const EPHEMERAL = 1 << 6; // a message's flag
 const COMMAND = 2; // an interaction's type; the other kind is a press
 
 function showSent(interaction) {
@@ -251,8 +271,12 @@ function showRail() {
   );
   const people = world.people.filter((person) => !person.bot);
   part("me").replaceChildren(
-    ...people.map((person) => element("option", { value: person.id }, nameOf(person))),
+    ...people.map((person) => {
+      const duty = person.duty && ` (${person.duty})`;
+      return element("option", { value: person.id }, `${nameOf(person)}${duty}`);
+    }),
   );
+  part("me-duty").textContent = world.me.duty ? `You are the ${world.me.duty}` : "You are";
   part("me").value = world.me.id;
   part("me-name").textContent = nameOf(world.me);
   fillAvatar(part("me-avatar"), nameOf(world.me));

@@ -6,6 +6,8 @@ import { check, named } from "./options.js";
 const MAX_MESSAGE_CHARS = 2000;
 
 const part = (id) => document.getElementById(id);
+/** An option is one line: line breaks, typed or pasted, become blanks. */
+const oneLine = (text) => text.replace(/\s*\n\s*/g, " ");
 
 export class Composer {
   #actions;
@@ -14,8 +16,8 @@ export class Composer {
   #commands = [];
   #command = null;
   #fields = []; // of the chosen command: { option, node, input }
-  #last = null; // what was sent last, for ArrowUp
-  #busy = false;
+  #last = null; // what ArrowUp brings back: the last command, or a text that was refused
+  #sending = Promise.resolve(); // one after the other, in the order they were written
 
   /**
    * actions.use(command name, values), actions.say(text)
@@ -84,10 +86,10 @@ export class Composer {
     this.#say("");
     this.#refresh();
     if (!this.#text.value.startsWith("/")) return this.#menu.close();
-    const typed = this.#text.value.slice(1).toLowerCase();
+    const typed = oneLine(this.#text.value.slice(1)).toLowerCase();
     // A blank after a whole name, of one word or of several, takes the command.
     const whole = this.#commands.find((command) => typed.startsWith(`${command.name} `));
-    if (whole) return this.#begin(whole, this.#text.value.slice(whole.name.length + 2).trim());
+    if (whole) return this.#begin(whole, oneLine(this.#text.value).slice(whole.name.length + 2));
     const items = this.#commands
       .filter((command) => command.name.startsWith(typed))
       .map((command) => ({
@@ -103,7 +105,7 @@ export class Composer {
 
   /** Start a command that was typed or pasted, with the options that follow its name. */
   #begin(command, rest) {
-    this.start(command, named(command.options, rest));
+    this.start(command, named(command.options, rest.trim()));
     const input = this.#fields[0]?.input;
     input?.setSelectionRange(input.value.length, input.value.length); // go on at its end
   }
@@ -151,8 +153,11 @@ export class Composer {
       }
     });
     input.addEventListener("input", () => {
-      // An option is one line; pasted line breaks become blanks.
-      if (input.value.includes("\n")) input.value = input.value.replace(/\s*\n\s*/g, " ");
+      if (input.value.includes("\n")) {
+        const caret = oneLine(input.value.slice(0, input.selectionStart)).length;
+        input.value = oneLine(input.value);
+        input.setSelectionRange(caret, caret);
+      }
       this.#say("");
       this.#refresh();
       this.#suggest(field);
@@ -201,7 +206,10 @@ export class Composer {
     if (this.#menu.handleKey(event)) return;
     const field = this.#fields.find(({ input }) => input === event.target);
     const typing = field || event.target === this.#text;
-    if (event.key === "Enter" && typing) {
+    if (event.key === "Enter" && event.shiftKey) {
+      // A line break where one is written; on the button it would be a click.
+      if (event.target === part("send")) event.preventDefault();
+    } else if (event.key === "Enter" && typing) {
       event.preventDefault();
       this.#submit();
     } else if (event.key === "Escape" && this.#command) {
@@ -223,13 +231,11 @@ export class Composer {
       this.#last
     ) {
       event.preventDefault();
-      const command = this.#commands.find(({ name }) => name === this.#last.name);
-      if (command) this.start(command, this.#last.texts);
+      this.#bringBack(this.#last);
     }
   }
 
-  async #submit() {
-    if (this.#busy) return;
+  #submit() {
     if (!this.#command) return this.#submitText();
     const values = {};
     for (const field of this.#fields) {
@@ -237,31 +243,43 @@ export class Composer {
       if (problem) return this.#say(problem, field);
       if (value !== undefined) values[field.option.name] = value;
     }
-    const sent = { name: this.#command.name, texts: this.#texts() };
-    if (!(await this.#accepted(this.#actions.use(sent.name, values)))) return;
+    const { name } = this.#command;
+    const sent = { name, texts: this.#texts() };
     this.#last = sent;
-    this.#leave();
-    this.#text.focus();
+    this.#send(sent, () => this.#actions.use(name, values));
   }
 
-  async #submitText() {
+  #submitText() {
     const text = this.#text.value.trim();
     if (text.startsWith("/")) {
-      return this.#say(`There is no command ${text.split(" ")[0]}. Type / to see them all.`);
+      return this.#say(`There is no command ${text.split(/\s/)[0]}. Type / to see them all.`);
     }
     if ([...text].length > MAX_MESSAGE_CHARS) {
       return this.#say(`A message has at most ${MAX_MESSAGE_CHARS} characters. Shorten it.`);
     }
-    if (text && (await this.#accepted(this.#actions.say(text)))) this.#leave();
+    if (text) this.#send({ text }, () => this.#actions.say(text));
   }
 
-  /** Whether what was sent was taken; the sentence of a refusal is shown. */
-  async #accepted(sending) {
-    this.#busy = true;
-    const refusal = await sending;
-    this.#busy = false;
+  /** Send what is written, ready for the next at once; what is refused comes back. */
+  async #send(sent, act) {
+    this.#leave();
+    this.#text.focus();
+    this.#sending = this.#sending.then(act);
+    const refusal = await this.#sending;
+    if (!refusal) return;
+    if (this.#command || this.#text.value) {
+      this.#last = sent;
+      return this.#say(`${refusal} Press ↑ in an empty line to get it back.`);
+    }
+    this.#bringBack(sent);
     this.#say(refusal);
-    return !refusal;
+  }
+
+  #bringBack({ name, texts, text = "" }) {
+    const command = this.#commands.find((one) => one.name === name);
+    if (command) return this.start(command, texts);
+    this.#text.value = text;
+    this.#refresh();
   }
 
   #texts() {

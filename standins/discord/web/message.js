@@ -8,13 +8,21 @@ const BUTTON = 2;
 const LINK = 5;
 const STYLES = { 1: "primary", 4: "danger" };
 
+/** The attachments that are shown as pictures. */
+export function imagesOf({ attachments }) {
+  return attachments.filter((file) => file.content_type?.startsWith("image/"));
+}
+
 export class MessageView {
   #actions;
   #parts = new Map();
 
   /**
    * actions.names            Map of ids to names, for mentions
-   * actions.enlarge(images, index)
+   * actions.pings(message)   whether it pings whoever looks
+   * actions.mayDelete(message)
+   * actions.remove(message)  a promise of the sentence of a refusal, or ""
+   * actions.enlarge(message, index)
    * actions.press(message, customId)  a promise of the sentence of a refusal, or ""
    * actions.dismiss(message)
    */
@@ -32,8 +40,10 @@ export class MessageView {
     if (!this.body.isConnected && !this.node.childElementCount) {
       if (used) this.node.append(usedLine(used, message.interaction));
       this.node.append(avatar(nameOf(message.author)), this.body);
+      if (this.#actions.mayDelete(message)) this.node.append(this.#tools());
     }
-    const images = message.attachments.filter((file) => file.content_type?.startsWith("image/"));
+    this.node.classList.toggle("for-me", this.#actions.pings(message));
+    const images = imagesOf(message);
     const files = message.attachments.filter((file) => !images.includes(file));
     const thinking = Boolean(message.flags & LOADING);
     const edited = message.edited_timestamp && !used;
@@ -98,6 +108,16 @@ export class MessageView {
     ];
   }
 
+  #tools() {
+    const remove = async () => this.#say(await this.#actions.remove(this.message));
+    const button = element(
+      "button",
+      { type: "button", "aria-label": "Delete message", title: "Delete message", onclick: remove },
+      icon("bin"),
+    );
+    return element("div", { class: "tools" }, button);
+  }
+
   #grid(images) {
     const grid = element("div", {
       class: images.length > 4 ? "images many" : "images",
@@ -115,7 +135,7 @@ export class MessageView {
       image.addEventListener("load", () => (image.dataset.loaded = ""));
       image.addEventListener("error", () => (image.dataset.loaded = "")); // shows the alt text
       image.src = path(file.url);
-      const enlarge = () => this.#actions.enlarge(images, index);
+      const enlarge = () => this.#actions.enlarge(this.message, index);
       grid.append(
         element("button", { type: "button", onclick: enlarge, dataset: { id: file.id } }, image),
       );

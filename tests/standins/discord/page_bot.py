@@ -41,6 +41,7 @@ class PageBot(discord.Client):
     """Commands that show every kind of answer.
 
     may_draw, may_finish  /imagine waits for them after deferring and after its first progress
+    previews              whether its first progress shows a picture
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class PageBot(discord.Client):
         )
         self.may_draw = asyncio.Event()
         self.may_finish = asyncio.Event()
+        self.previews = False
         self.may_draw.set()
         self.may_finish.set()
         self.tree = app_commands.CommandTree(self)
@@ -80,7 +82,10 @@ class PageBot(discord.Client):
         settings = f"size={size} steps={steps} guidance={guidance} seed={seed}"
         card = f"```\n{prompt.replace('`', '')}\n```\n{settings}"
         await self.may_draw.wait()
-        await interaction.edit_original_response(content=f"{card}\n`█░░░` step 5 of 20")
+        preview = [discord.File(_png("#777777"), "preview.png")] if self.previews else []
+        await interaction.edit_original_response(
+            content=f"{card}\n`█░░░` step 5 of 20", attachments=preview
+        )
         await self.may_finish.wait()
         files = [
             discord.File(_png(colour), f"job_{n}.png", description=f"{prompt} (picture {n + 1})")

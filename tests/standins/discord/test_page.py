@@ -13,9 +13,9 @@ from standins.discord import LoopbackDiscord
 from standins.discord.page_server import add_page
 from tests.standins.discord.page_bot import Channel, running_channel
 
-ADA, BEN = "900000000000000401", "900000000000000402"
+ADA, BEN, CLEO, MIA = (f"90000000000000040{n}" for n in (1, 2, 3, 4))
 GALLERY = "900000000000000302"
-POSTS = ("slash", "press", "say")
+POSTS = ("slash", "press", "say", "delete")
 
 
 @pytest_asyncio.fixture
@@ -77,6 +77,8 @@ async def next_named(stream: AsyncIterator[tuple[str, dict[str, Any]]], name: st
         ("/page/index.html", "text/html"),
         ("/page/channel.css", "text/css"),
         ("/page/channel.js", "text/javascript"),
+        ("/page/dom.js", "text/javascript"),
+        ("/page/lightbox.css", "text/css"),
         ("/page/icon.svg", "image/svg+xml"),
     ],
 )
@@ -170,6 +172,31 @@ async def test_what_discord_would_refuse_comes_back_as_a_sentence(post):
     assert "prompt" in answer["refusal"]
     assert (await post("press", {"message_id": "7", "custom_id": "again"}))[0] == 422
     assert (await post("say", {"content": "x" * 2001}))[0] == 422
+
+
+async def test_a_message_is_deleted_by_those_who_may(post, channel):
+    _, said = await post("say", {"as": BEN, "content": "hello"})
+    message_id = said["id"]
+    assert await post("delete", {"as": CLEO, "message_id": message_id}) == (
+        422,
+        {"refusal": "Cleo may not delete this message."},
+    )
+    assert await post("delete", {"as": MIA, "message_id": message_id}) == (200, {"id": message_id})
+    assert channel.loopback.history(channel.loopback.world.first_channel.id) == []
+    assert (await post("delete", {"as": MIA, "message_id": message_id}))[0] == 422
+
+
+async def test_the_page_is_told_who_does_what(http):
+    async with events(http, **{"as": MIA}) as stream:
+        state = await next_named(stream, "state")
+    assert {person["username"]: person["duty"] for person in state["people"]} == {
+        "ada": "owner",
+        "ben": "",
+        "cleo": "",
+        "mia": "moderator",
+        "imagine": "",
+    }
+    assert state["me"]["moderates"] is True
 
 
 async def test_the_state_comes_first_and_then_every_change(http, post):

@@ -1,9 +1,12 @@
 """Typing commands: the picker, the options, what is refused, what comes back."""
 
+import asyncio
+
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.standins.discord.browser import imagine, opened
+from tests.standins.discord.page_bot import Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -155,3 +158,133 @@ async def test_backspace_leads_back_to_the_picker(page):
     await expect(page.get_by_role("listbox")).to_contain_text("There is no command /nonsense.")
     await page.keyboard.press("Enter")
     await expect(page.locator("#problem")).to_contain_text("There is no command /nonsense.")
+
+
+async def held(page: Page, what: str) -> asyncio.Event:
+    """Hold the page's next requests of this kind back; returns the gate that lets them go."""
+    gate = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await gate.wait()
+        await route.continue_()
+
+    await page.route(f"**/page/api/{what}", hold)
+    return gate
+
+
+async def test_what_is_typed_right_after_enter_stays(page: Page, channel: Channel) -> None:
+    gate = await held(page, "say")
+    text = page.locator("#text")
+    await text.focus()
+    async with page.expect_request("**/page/api/say"):
+        await page.keyboard.type("one")
+        await page.keyboard.press("Enter")
+    await page.keyboard.type("two")
+    await expect(text).to_have_value("two")
+    gate.set()
+    await expect(page.locator(".content")).to_have_text(["one"])
+    await expect(text).to_have_value("two")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".content")).to_have_text(["one", "two"])
+
+
+async def test_what_is_typed_right_after_a_command_stays(page: Page, channel: Channel) -> None:
+    gate = await held(page, "slash")
+    async with page.expect_request("**/page/api/slash"):
+        await imagine(page, "a red circle")
+    await page.keyboard.type("nice")
+    await expect(page.locator("#text")).to_have_value("nice")
+    gate.set()
+    await expect(page.locator(".message")).to_have_count(1)
+    await expect(page.locator("#text")).to_have_value("nice")
+
+
+async def test_messages_sent_quickly_arrive_in_their_order(page: Page, channel: Channel) -> None:
+    gate = await held(page, "say")
+    await page.locator("#text").focus()
+    for text in ("one", "two", "three"):
+        await page.keyboard.type(text)
+        await page.keyboard.press("Enter")
+    gate.set()
+    await expect(page.locator(".content")).to_have_text(["one", "two", "three"])
+
+
+async def test_what_is_refused_comes_back(browser: Browser, channel: Channel) -> None:
+    address = channel.loopback.base_url
+    async with opened(browser, address, may_log="status of 422") as page:
+        await page.route(
+            "**/page/api/say",
+            lambda route: route.fulfill(status=422, json={"refusal": "The message was refused."}),
+        )
+        text = page.locator("#text")
+        await text.fill("one")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#problem")).to_have_text("The message was refused.")
+        await expect(text).to_have_value("one")
+
+
+async def test_what_is_refused_does_not_push_away_what_is_typed_meanwhile(
+    browser: Browser, channel: Channel
+) -> None:
+    bens = f"{channel.loopback.base_url}/?as=900000000000000402"
+    async with opened(browser, bens, may_log="status of 422") as page:
+        gate = await held(page, "slash")
+        await page.locator("#text").fill("/silent ")
+        async with page.expect_request("**/page/api/slash"):
+            await page.keyboard.press("Enter")
+        await page.keyboard.type("hm")
+        gate.set()
+        await expect(page.locator("#problem")).to_have_text(
+            "Ben may not use /silent. Press ↑ in an empty line to get it back."
+        )
+        await expect(page.locator("#text")).to_have_value("hm")
+        await page.locator("#text").fill("")
+        await page.keyboard.press("ArrowUp")
+        await expect(page.locator(".command-name")).to_have_text("/silent")
+
+
+async def test_shift_enter_breaks_the_line_of_a_message(page: Page, channel: Channel) -> None:
+    text = page.locator("#text")
+    await text.focus()
+    low = await text.bounding_box()
+    await page.keyboard.type("one")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("two")
+    await expect(text).to_have_value("one\ntwo")
+    high = await text.bounding_box()
+    assert low is not None
+    assert high is not None
+    assert high["height"] > low["height"]
+    await expect(page.locator(".message")).to_have_count(0)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".content")).to_have_text("one\ntwo")
+    [message] = channel.loopback.history(channel.loopback.world.first_channel.id)
+    assert message["content"] == "one\ntwo"
+    await expect(text).to_have_value("")
+
+
+async def test_shift_enter_never_sends_a_command(page: Page, channel: Channel) -> None:
+    await page.locator("#text").focus()
+    await page.keyboard.type("/im")
+    await page.keyboard.press("Shift+Enter")  # nor does it take the menu's command
+    await expect(page.locator(".command-name")).to_have_count(0)
+    await page.locator("#text").fill("/imagine a foxin snow")
+    prompt = page.get_by_label("prompt", exact=True)
+    for _ in "in snow":
+        await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("lying ")
+    await expect(prompt).to_have_value("a fox lying in snow")
+    await page.get_by_role("button", name="+ size").click()
+    await page.keyboard.press("Shift+Enter")
+    await page.get_by_role("button", name="Send").press("Shift+Enter")
+    await expect(page.locator(".command-name")).to_have_text("/imagine")
+    assert channel.loopback.history(channel.loopback.world.first_channel.id) == []
+    await prompt.press("Enter")
+    await expect(page.locator(".message")).to_have_count(1)
+
+
+async def test_a_command_pasted_over_several_lines(page: Page) -> None:
+    await page.locator("#text").fill("/imagine\nprompt:a fox\n  in snow\nseed:7\n")
+    await expect(page.get_by_label("prompt", exact=True)).to_have_value("a fox in snow")
+    await expect(page.get_by_label("seed", exact=True)).to_have_value("7")

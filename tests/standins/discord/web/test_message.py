@@ -6,11 +6,12 @@ import re
 import time
 from pathlib import Path
 
+import discord
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.standins.discord.browser import imagine, opened
-from tests.standins.discord.page_bot import COLOURS
+from tests.standins.discord.page_bot import COLOURS, Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -119,6 +120,49 @@ async def test_a_picture_is_enlarged_by_click_opened_and_downloaded(page, channe
     assert attachment["url"].endswith(await link.get_attribute("href"))
     await page.mouse.click(5, 400)  # beside the picture
     await expect(box).to_be_hidden()
+
+
+async def test_an_enlarged_preview_becomes_the_finished_picture(
+    page: Page, channel: Channel
+) -> None:
+    channel.bot.may_finish.clear()
+    channel.bot.previews = True
+    await imagine(page, "a red circle")
+    await page.get_by_role("button", name="preview").press("Enter")
+    box = page.get_by_role("dialog")
+    await expect(box).to_contain_text("1 of 1")
+    await expect(box.get_by_role("button", name="Next image")).to_be_hidden()
+    channel.bot.may_finish.set()
+    await expect(box).to_contain_text(f"1 of {len(COLOURS)}")
+    await expect(box.get_by_role("img")).to_have_attribute("alt", "a red circle (picture 1)")
+    [message] = channel.loopback.history(channel.loopback.world.first_channel.id)
+    finished = message["attachments"][0]["url"]
+    source = await box.get_by_role("img").get_attribute("src")
+    assert source is not None
+    assert finished.endswith(source)
+    await page.keyboard.press("ArrowRight")
+    await expect(box).to_contain_text(f"2 of {len(COLOURS)}")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".message")).to_be_focused()  # the preview's button is gone
+
+
+async def test_an_enlarged_picture_stays_while_others_change(page: Page, channel: Channel) -> None:
+    await imagine(page, "a red circle")
+    await page.get_by_role("button", name="picture 3").press("Enter")
+    box = page.get_by_role("dialog")
+    await expect(box).to_contain_text("3 of 4")
+    room = channel.bot.get_channel(channel.loopback.world.first_channel.id)
+    assert isinstance(room, discord.TextChannel)
+    [message] = [message async for message in room.history()]
+    await message.edit(attachments=message.attachments[1:])
+    await expect(box).to_contain_text("2 of 3")
+    await expect(box.get_by_role("img")).to_have_attribute("alt", "a red circle (picture 3)")
+    await message.edit(attachments=message.attachments[1:2])
+    await expect(box).to_contain_text("1 of 1")
+    await expect(box.get_by_role("img")).to_have_attribute("alt", "a red circle (picture 2)")
+    await message.delete()
+    await expect(box).to_be_hidden()
+    await expect(page.locator("#text")).to_be_focused()
 
 
 async def test_hostile_text_stays_text(page, channel):

@@ -46,6 +46,12 @@ async def test_everybody_can_read_and_reach_everything(browser, channel, scheme,
         await page.get_by_role("img").first.click()
         await expect(page.get_by_role("dialog")).to_be_visible()
         assert await page.evaluate(CHECKS) == []
+        await page.keyboard.press("Escape")
+        await channel.loopback.say(f"<@{world.first_person.id}> `look` **here**")
+        await expect(page.locator(".message.for-me")).to_have_count(1)
+        await page.get_by_role("button", name="Delete message").last.press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        assert await page.evaluate(CHECKS) == []
         assert world.first_channel.name == await page.locator("h1").text_content()
 
 
