@@ -64,10 +64,12 @@ function begin(state) {
   part("channel-name").textContent = world.channel.name;
   part("welcome-channel").textContent = world.channel.name;
   part("topic").textContent = world.channel.topic ?? "";
+  const before = [...views.keys()];
   views.clear();
   unanswered.clear();
   part("messages").replaceChildren();
   for (const message of world.messages) showMessage(message, { quiet: true });
+  for (const id of before) if (!views.has(id)) closeDialogs(id);
   showBot(world);
   showEmptiness();
   toEnd();
@@ -172,10 +174,15 @@ function removeMessage(id) {
   if (view.node.contains(document.activeElement)) composer.focus();
   view.node.remove();
   views.delete(id);
-  lightbox.follow(id, []);
-  deletion.forget(id);
+  closeDialogs(id);
   group();
   showEmptiness();
+}
+
+/** Close what is open over the page because of a message that is gone. */
+function closeDialogs(id) {
+  lightbox.follow(id, []);
+  deletion.forget(id);
 }
 
 const EPHEMERAL = 1 << 6; // a message's flag
