@@ -1,34 +1,15 @@
-"""Files that are either the old one or the new one, never half of it."""
+"""Files that are either whole or not there: never half of one."""
 
+import errno
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from bot.errors import OutputError
-
-
-def output_folder(folder: Path) -> Path:
-    """Make the folder that pictures are asked for in; raises OutputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}). Choose another with --out."
-        ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {folder} cannot be written to. Choose another with --out.")
-    return folder
-
-
-def write_picture(path: Path, data: bytes) -> None:
-    """Write a picture; raises OutputError, and an older one there is as it was."""
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}). Make room, or choose another folder "
-            "with --out."
-        ) from error
+# A file system that knows no hard links (FAT, some network ones) says one of these.
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -37,19 +18,62 @@ def write_atomically(path: Path, data: bytes) -> None:
     Once this returns, a power cut does not take the file away.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with _draft(path, data) as draft:
+        draft.replace(path)
+    _sync(path.parent)
+
+
+def write_new(folder: Path, names: Iterable[str], data: bytes) -> Path:
+    """Write `data` under the first of the names that nobody has taken, and return its path.
+
+    names  as many as it takes, best one first; another process may be taking some meanwhile
+
+    No file is ever overwritten, and none is half written. The folder must be there. Raises
+    OSError; FileExistsError if every name is taken.
+    """
+    with _draft(folder / "new", data) as draft:
+        for name in names:
+            path = folder / name
+            with suppress(FileExistsError):
+                _take(path, draft)
+                break
+        else:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+    _sync(folder)
+    return path
+
+
+def _take(path: Path, draft: Path) -> None:
+    """Give the whole draft the name; raises FileExistsError if it is taken."""
     try:
-        with draft.open("wb") as file:
+        path.hardlink_to(draft)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # The name is taken by making it, then the draft comes in the place of what we made.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        draft.replace(path)
+
+
+@contextmanager
+def _draft(path: Path, data: bytes) -> Iterator[Path]:
+    """A whole file beside `path`, on the disk; gone afterwards, unless it got another name."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
+        yield draft
+    finally:
         with suppress(OSError):  # where its folder is none, say: the first error tells it
             draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync(folder: Path) -> None:
+    """A file's name is part of its folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the name is part of the folder
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

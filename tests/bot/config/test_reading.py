@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.config.reading import Config, Secret, discord_token, load_config
+from bot.config.reading import discord_token, load_config
+from bot.config.sections import Config
 from bot.errors import ConfigError
+from bot.shared.secret import Secret
 
 COMMITTED = Path(__file__).parents[3] / "config.toml"
 

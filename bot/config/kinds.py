@@ -1,0 +1,164 @@
+"""What a key of the configuration may hold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sdxl_engine import InvalidRequestError, parse_size
+
+_MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
+_MIN_WEIGHT: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a key may hold.
+
+    expected  the end of "... must be", for a person
+    read      the checked value from a TOML value; raises ValueError
+    parse     the TOML value that a text from the environment stands for; raises ValueError
+    """
+
+    expected: str
+    read: Callable[[object], object]
+    parse: Callable[[str], object] = str
+
+
+def text(*, empty: bool = False) -> Kind:
+    """Any text; without the spaces around it."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or "\0" in value or not (empty or value.strip()):
+            raise ValueError
+        return value.strip()
+
+    return Kind("a text" if empty else "a text that is not empty", read)
+
+
+def one_of(*words: str) -> Kind:
+    """One of the words, in capitals or not."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str) or value.lower() not in words:
+            raise ValueError
+        return value.lower()
+
+    return Kind("one of " + ", ".join(f'"{word}"' for word in words), read)
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number, both ends included."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Kind(f"a whole number from {low} to {high}", read, int)
+
+
+def number(low: float, high: float) -> Kind:
+    """A number, both ends included."""
+
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        if not low <= value <= high:  # NaN is in no interval
+            raise ValueError
+        return float(value)
+
+    return Kind(f"a number from {low:g} to {high:g}", read, float)
+
+
+def url(*schemes: str) -> Kind:
+    """An address on Discord's side, or empty."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        parts = urlsplit(value)
+        if value and (parts.scheme not in schemes or not parts.hostname):
+            raise ValueError
+        return value
+
+    starts = " or ".join(f"{scheme}://" for scheme in schemes)
+    return Kind(f"empty (the real Discord) or an address that starts with {starts}", read)
+
+
+def sizes() -> Kind:
+    """Image sizes."""
+    return _list_of(_size, 'sizes such as "1024x1024"')
+
+
+def snowflakes() -> Kind:
+    """Ids of Discord's servers."""
+    return _list_of(_snowflake, "server ids (whole numbers)")
+
+
+def role_weights() -> Kind:
+    """Ids of Discord's roles, each with what its people's requests weigh."""
+    return _list_of(_role_weight, 'role ids with a weight from 0.1 to 10, such as "123=2"')
+
+
+def folder(*, empty: bool = False) -> Kind:
+    """The path of a folder; None for an empty text, where that may be."""
+
+    def read(value: object) -> Path | None:
+        if not isinstance(value, str) or "\0" in value or not (empty or value.strip()):
+            raise ValueError
+        if not value.strip():
+            return None
+        try:
+            return Path(value).expanduser()
+        except RuntimeError as error:  # "~somebody" who is not there
+            raise ValueError from error
+
+    return Kind("the path of a folder, or empty" if empty else "the path of a folder", read)
+
+
+def key(default: object, kind: Kind) -> Any:  # noqa: ANN401 - as dataclasses.field itself
+    """A field of a section."""
+    return field(default=default, metadata={"kind": kind})
+
+
+def _list_of(item: Callable[[object], object], expected: str) -> Kind:
+    def read(value: object) -> tuple[object, ...]:
+        if not isinstance(value, list):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        items = tuple(item(one) for one in value)
+        if len(items) > _MAX_CHOICES or len(set(items)) < len(items):
+            raise ValueError
+        return items
+
+    def parse(text: str) -> list[object]:
+        return [part.strip() for part in text.split(",")] if text.strip() else []
+
+    return Kind(f"a list of at most {_MAX_CHOICES} different {expected}", read, parse)
+
+
+def _size(value: object) -> tuple[int, int]:
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - one error for every wrong value
+    try:
+        return parse_size(value)
+    except InvalidRequestError as error:
+        raise ValueError from error
+
+
+def _snowflake(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError  # noqa: TRY004 - one error for every wrong value
+    number = int(value)
+    if not 0 < number < 2**63:
+        raise ValueError
+    return number
+
+
+def _role_weight(value: object) -> tuple[int, float]:
+    role, _, weight = str(value).partition("=")
+    share = float(weight)
+    if not isinstance(value, str) or not _MIN_WEIGHT <= share <= 1 / _MIN_WEIGHT:
+        raise ValueError
+    return _snowflake(role), share

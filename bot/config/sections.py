@@ -1,0 +1,110 @@
+"""Every key there is: a field of one of these sections, with its default and what it may hold."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bot.config import kinds
+from bot.config.kinds import key
+from sdxl_engine import format_size
+from sdxl_engine.request import MAX_GUIDANCE_SCALE, MAX_IMAGES, MAX_INFERENCE_STEPS
+
+_NO_LIMIT: Final = 1_000_000  # 0 says it too
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """[engine] what draws."""
+
+    model: str = key("doodle", kinds.text())
+    revision: str = key("", kinds.text(empty=True))
+    dtype: str = key("auto", kinds.one_of("auto", "float32", "bfloat16"))
+    sizes: tuple[tuple[int, int], ...] = key((), kinds.sizes())
+    images_per_request: int = key(4, kinds.whole(1, MAX_IMAGES))
+    default_steps: int = key(20, kinds.whole(1, MAX_INFERENCE_STEPS))
+    default_guidance: float = key(5.0, kinds.number(0, MAX_GUIDANCE_SCALE))
+    stuck_after_s: float = key(300.0, kinds.number(0, 86_400))
+
+    @property
+    def model_name(self) -> str:
+        """The model's short name, as it is written beside the settings of a picture."""
+        return Path(self.model).name or self.model
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordConfig:
+    """[discord] where people are."""
+
+    api_url: str = key("", kinds.url("http", "https"))
+    gateway_url: str = key("", kinds.url("ws", "wss"))
+    guild_ids: tuple[int, ...] = key((), kinds.snowflakes())
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """[storage] what stays between two starts."""
+
+    folder: Path = key(Path("data"), kinds.folder())  # noqa: RUF009 - a Path is frozen too
+    keep_days: int = key(30, kinds.whole(2, 36_500))  # a day's limits look back one
+
+
+@dataclass(frozen=True, slots=True)
+class JobsConfig:
+    """[jobs] the line of waiting jobs."""
+
+    max_queued: int = key(32, kinds.whole(1, 1000))
+    shutdown_grace_s: float = key(20.0, kinds.number(0, 600))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """[limits] how much one person, or one server, may ask for."""
+
+    user_active: int = key(5, kinds.whole(0, _NO_LIMIT))
+    user_per_minute: int = key(10, kinds.whole(0, _NO_LIMIT))
+    user_per_day: int = key(200, kinds.whole(0, _NO_LIMIT))
+    guild_per_minute: int = key(60, kinds.whole(0, _NO_LIMIT))
+    guild_per_day: int = key(2000, kinds.whole(0, _NO_LIMIT))
+    role_weights: tuple[tuple[int, float], ...] = key((), kinds.role_weights())
+
+
+@dataclass(frozen=True, slots=True)
+class HealthConfig:
+    """[health] what monitoring asks the bot."""
+
+    port: int = key(8643, kinds.whole(0, 65_535))
+
+
+@dataclass(frozen=True, slots=True)
+class PlaygroundConfig:
+    """[playground] the loopback Discord and its page."""
+
+    port: int = key(8642, kinds.whole(0, 65_535))
+    folder: Path | None = key(Path("playground"), kinds.folder(empty=True))  # noqa: RUF009 - as above
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """[log] what is written to standard error."""
+
+    level: str = key("info", kinds.one_of("debug", "info", "warning", "error"))
+    format: str = key("plain", kinds.one_of("plain", "json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; a section a field."""
+
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    discord: DiscordConfig = field(default_factory=DiscordConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    jobs: JobsConfig = field(default_factory=JobsConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    playground: PlaygroundConfig = field(default_factory=PlaygroundConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+def format_sizes(sizes: tuple[tuple[int, int], ...]) -> str:
+    """The sizes as a person reads them: "1024x1024, 768x768"."""
+    return ", ".join(format_size(*size) for size in sizes)

@@ -1,0 +1,9 @@
+"""What lies in the storage folder, by name: whoever reads or writes there takes the names here."""
+
+from typing import Final
+
+LEDGER: Final = "ledger.sqlite3"
+LEDGER_LOCK: Final = "ledger.lock"  # held by the one bot that works there
+IMAGES: Final = "images"  # a folder a job
+PROGRAMS: Final = "programs"  # what was compiled
+COMMANDS: Final = "commands.json"  # what Discord was told last
