@@ -1,6 +1,7 @@
 """Every error the bot raises on purpose, beside the engine's own.
 
 BotError
+├── UsageError         a command is asked for in words that it does not know
 ├── ConfigError        config.toml or the environment is wrong; names the key, the place, the mend
 ├── OutputError        pictures cannot be written where they should go
 ├── LoginError         Discord refuses this bot; trying again cannot help
@@ -20,6 +21,10 @@ BotError
 
 class BotError(Exception):
     """Base of everything below."""
+
+
+class UsageError(BotError):
+    """The command line cannot be understood as written."""
 
 
 class ConfigError(BotError):

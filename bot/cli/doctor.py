@@ -1,5 +1,6 @@
 """`imagine doctor`: what is right and what is wrong here, each line with its mend."""
 
+import argparse
 import asyncio
 import json
 import os
@@ -13,24 +14,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import aiohttp
-
-from bot.config.reading import TOKEN_VARIABLE, Config, format_sizes, load_config
+from bot.cli.exit_codes import FAILED, OK
+from bot.cli.finding import Finding
+from bot.config.reading import TOKEN_VARIABLE, load_config
+from bot.config.sections import Config, format_sizes
 from bot.errors import ConfigError
-from bot.homes.discord.connection import reach_failure
+from bot.shared.secret import Secret
 from sdxl_engine import format_size
-
-Level = Literal["ok", "warn", "FAIL"]
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
 _PROBE_TIMEOUT_S: Final = 180
-_ONLINE_TIMEOUT_S: Final = 10
 _LOADING_FACTOR: Final = 1.3  # the most memory that loading takes, in checkpoints
 _MIN_DISK_BYTES: Final = 2**30
 _TOKEN_SHAPE: Final = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
-_REAL_API: Final = "https://discord.com/api/v10"
+# What a repository on Hugging Face may be called; the engine fetches nothing else.
+_REPOSITORY: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_WEIGHT_FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 # In processes of their own: a runtime that crashes or hangs is one line and not the end.
 _JAX_PROBE: Final = """
@@ -55,17 +56,30 @@ except EngineError as error:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what `run` understands."""
+    parser.add_argument("--online", action="store_true", help="ask Discord as well")
+    parser.add_argument(
+        "--tpu",
+        metavar="TOPOLOGY",
+        help="instead, compile SDXL for TPUs that are not here, such as v5e:2x2 (minutes)",
+    )
+    parser.add_argument("--size", metavar="WxH", help="of the images, for --tpu; default 1024x1024")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
-    what  is so
-    mend  what to do about it, "" where nothing need be done
-    """
 
-    level: Level
-    what: str
-    mend: str = ""
+def run(args: argparse.Namespace) -> int:
+    """Examine, and say whether all is well."""
+    if args.tpu is not None:
+        # In a process of its own: it takes jax with other settings than any drawing does.
+        command = [sys.executable, "-m", "sdxl_engine.forecast.tpu", args.tpu]
+        command += [] if args.size is None else ["--size", args.size]
+        command += ["--json"] if args.json else []
+        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
+    examination = Examination(
+        config_path=args.config, environ=os.environ, online=args.online, as_json=args.json
+    )
+    return OK if examine(examination) else FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +128,14 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     yield from _model(config, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
-    yield _token(examination.environ.get(TOKEN_VARIABLE, "").strip())
-    yield _port(config.playground.port)
+    token = examination.environ.get(TOKEN_VARIABLE, "").strip()
+    yield _token(token)
+    yield from _ports(config)
     if examination.online:
-        yield asyncio.run(_discord(config.discord.api_url or _REAL_API, examination.environ))
+        # Late, for it brings aiohttp.
+        from bot.cli.doctor_online import ask_discord  # noqa: PLC0415
+
+        yield from asyncio.run(ask_discord(config.discord, Secret(token)))
 
 
 def _python() -> Finding:
@@ -158,11 +176,11 @@ def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("FAIL", f"The model {engine.model} cannot be examined: {probed}.")
         return
     if "error" in probed:
-        is_repository = "/" in engine.model and not Path(engine.model).is_absolute()
+        to_fetch = _is_repository(engine.model)
         yield Finding(
-            "warn" if is_repository else "FAIL",
+            "warn" if to_fetch else "FAIL",
             probed["error"],
-            "It will be fetched at the first start." if is_repository else "",
+            "It will be fetched at the first start." if to_fetch else "",
         )
         return
     own = tuple(probed["size"])
@@ -178,6 +196,12 @@ def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("warn", room, "Loading this model may need more: take a larger machine.")
     else:
         yield Finding("ok", room)
+
+
+def _is_repository(model: str) -> bool:
+    """Whether it is fetched from Hugging Face: nothing that is, or looks like, a path here."""
+    is_path = Path(model).exists() or model.lower().endswith(_WEIGHT_FILES)
+    return not is_path and _REPOSITORY.fullmatch(model) is not None
 
 
 def _storage(folder: Path) -> Finding:
@@ -219,38 +243,34 @@ def _token(token: str) -> Finding:
     return Finding("ok", f"{TOKEN_VARIABLE} is set.")
 
 
-def _port(port: int) -> Finding:
+def _ports(config: Config) -> Iterator[Finding]:
+    playground, health = config.playground.port, config.health.port
+    if playground and playground == health:
+        yield Finding(
+            "warn",
+            f"[playground] port and [health] port are both {health}: the playground cannot run "
+            "beside `imagine serve`.",
+            "Set one of them to another.",
+        )
+    yield _port(playground, "The playground's port", "[playground] port", "any")
+    yield _port(health, "The port of /livez, /readyz and /metrics", "[health] port", "none")
+
+
+def _port(port: int, what: str, key: str, zero: str) -> Finding:
+    """Whether the port can be listened on; `zero` is what 0 stands for."""
+    if port == 0:
+        return Finding("ok", f"{what} is 0: {zero}.")
     try:
         with socket.create_server(("127.0.0.1", port)):
             pass
     except OSError as error:
         return Finding(
             "warn",
-            f"The playground's port {port} cannot be used ({os.strerror(error.errno or 0)}).",
-            "Stop what uses it, or set [playground] port to another, or to 0 for any.",
+            f"{what}, {port}, cannot be used ({os.strerror(error.errno or 0)}).",
+            f"Stop what uses it (a bot that runs here?), or set {key} to another, or to 0 for "
+            f"{zero}.",
         )
-    return Finding("ok", f"The playground's port {port} is free.")
-
-
-async def _discord(api_url: str, environ: Mapping[str, str]) -> Finding:
-    token = environ.get(TOKEN_VARIABLE, "").strip()
-    url = f"{api_url}/users/@me" if token else f"{api_url}/gateway"
-    headers = {"Authorization": f"Bot {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=_ONLINE_TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, headers=headers) as response,
-        ):
-            status = response.status
-    except (aiohttp.ClientError, OSError) as error:
-        what = f"Discord cannot be reached ({reach_failure(error)})."
-        return Finding("FAIL", what, "Check the network and [discord] api_url.")
-    if status == 401:  # noqa: PLR2004 - Unauthorized
-        return Finding("FAIL", "Discord does not accept the token.", "Copy it anew.")
-    if status != 200:  # noqa: PLR2004 - OK
-        return Finding("FAIL", f"Discord answers with status {status}.", "Try again later.")
-    return Finding("ok", "Discord answers" + (" and accepts the token." if token else "."))
+    return Finding("ok", f"{what}, {port}, is free.")
 
 
 def _probe(script: str, arguments: list[str], environ: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON

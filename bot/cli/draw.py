@@ -1,7 +1,10 @@
 """`imagine draw`: one request straight to the engine, pictures into a folder, no bot."""
 
+import argparse
 import json
+import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -9,13 +12,68 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from bot.cli.arguments import whole
+from bot.cli.exit_codes import OK
+from bot.cli.pictures import output_folder, save_numbered
 from bot.cli.progress import ProgressBar
-from bot.config.reading import EngineConfig
-from bot.shared.files import output_folder, write_picture
+from bot.cli.request_options import add_request_options, command_line, request_of
+from bot.config.reading import load_config
+from bot.config.sections import EngineConfig
+from bot.engines.loading import OnBytes, load_pipeline
+from bot.errors import UsageError
+from bot.operations import log as logs
 from sdxl_engine import ImageRequest, Images, Pipeline
-from sdxl_engine.images import describe, encode_png
 
-OnBytes = Callable[[int, int], None]
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what `run` understands."""
+    parser.add_argument("prompt", nargs="+", metavar="PROMPT", help="what the pictures should show")
+    parser.add_argument("--model", help="doodle, a folder, or a Hugging Face repo id")
+    parser.add_argument("--count", type=whole(), metavar="N", help="how many pictures, 1 to 10")
+    parser.add_argument(
+        "--index",
+        type=whole(),
+        metavar="K",
+        help="draw picture K of the request alone, counted from 0: the same as among the others",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_request_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw; raises BotError, EngineError."""
+    config = load_config(args.config, os.environ)
+    level = max(config.log.level, "warning", key=_severity)
+    logs.set_up(level, as_json=config.log.format == "json")
+    engine = config.engine
+    if args.model is not None:
+        engine = replace(engine, model=args.model, revision="")
+    if args.index is not None and args.count is not None:
+        raise UsageError("--index means one picture: leave --count out.")
+    count = engine.images_per_request if args.count is None else args.count
+    request = request_of(
+        args,
+        engine,
+        " ".join(args.prompt),
+        count if args.index is None else 1,
+        first_index=args.index or 0,
+    )
+    draw(
+        Drawing(request, args.size is not None, args.out, args.json, tuple(_same_model(args))),
+        engine,
+        lambda engine, on_bytes: load_pipeline(engine, config.storage, on_bytes),
+    )
+    return OK
+
+
+def _severity(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def _same_model(args: argparse.Namespace) -> list[str]:
+    """The options that say which model it was."""
+    options = ("--config", args.config), ("--model", args.model)
+    return [f"{name}={value}" for name, value in options if value is not None]
 
 
 class DrawingPipeline(Pipeline, Protocol):
@@ -44,14 +102,16 @@ class Drawing:
     """What to draw and where to put it.
 
     request     checked already; its size is a stand-in unless `size_given`
-    folder      gets 0.png, 1.png, ...
+    folder      gets 0.png, 1.png, ..., after the last number that is there
     as_json     one JSON object on standard output, all other words on standard error
+    same_model  the options with which the same model draws again
     """
 
     request: ImageRequest
     size_given: bool
     folder: Path
     as_json: bool
+    same_model: tuple[str, ...] = ()
 
 
 def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
@@ -59,6 +119,8 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
+    from sdxl_engine.images import describe, encode_png  # noqa: PLC0415 - brings Pillow
+
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
     request = drawing.request
@@ -91,18 +153,20 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     begin_s = time.perf_counter()
     paths = []
     for image in images:
-        path = folder / f"{image.index}.png"
         parameters = describe(request, image.index, model=engine.model_name)
-        write_picture(path, encode_png(image, parameters))
-        paths.append(path)
+        paths.append(save_numbered(folder, encode_png(image, parameters)))
     encode_s = time.perf_counter() - begin_s
 
+    again = [_again(request, image.index, drawing.same_model) for image in images]
     say(f"Seed {request.seed}")
+    say("Each again, alone:" if len(again) > 1 else "Again:")
+    for command in again:
+        say(f"    {command}")
     if drawing.as_json:
         result = {
             "images": [
-                {"path": str(path), "index": image.index, "seed": image.seed}
-                for path, image in zip(paths, images, strict=True)
+                {"path": str(path), "index": image.index, "seed": image.seed, "again": command}
+                for path, image, command in zip(paths, images, again, strict=True)
             ],
             "request": asdict(request),
             "timings_s": {
@@ -117,6 +181,10 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     else:
         for path in paths:
             say(str(path))
+
+
+def _again(request: ImageRequest, index: int, same_model: Sequence[str]) -> str:
+    return shlex.join(["imagine", "draw", *same_model, *command_line(request, index)])
 
 
 class _Voice:

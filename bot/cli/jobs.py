@@ -6,6 +6,7 @@ running bot carries out within a second, or the next one when it starts.
 
 import argparse
 import json
+import os
 import sqlite3
 import sys
 import time
@@ -15,50 +16,75 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bot.cli.arguments import add_config, whole
+from bot.cli.exit_codes import FAILED, OK
+from bot.config.reading import load_config
 from bot.core.job import Record, State
 from bot.errors import LedgerError
 from bot.ledgers import book
-from bot.ledgers.sqlite.ledger import FILE_NAME, connect, is_in_use
+from bot.ledgers.sqlite.ledger import connect, is_in_use
+from bot.operations import log as logs
+from bot.shared.data_folder import LEDGER
 from sdxl_engine import format_size
 
 _PATIENCE_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.1
 _PROMPT_CHARS: Final = 40
+_MAX_LISTED: Final = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `work` understands."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="the latest jobs, the newest first")
-    listing.add_argument("--state", choices=[state.value for state in State])
-    listing.add_argument("--user", type=int, metavar="ID", help="of one person")
-    listing.add_argument("--limit", type=int, default=20, metavar="N", help="default: 20")
-    listing.add_argument("--json", action="store_true", help="print one JSON list")
-    for name, about in (
-        ("show", "all there is on record of one job"),
-        ("cancel", "stop a job that waits or is drawn"),
-        ("requeue", "ask again for a job that ended without pictures"),
-    ):
-        action = actions.add_parser(name, help=about)
+    listing.add_argument("--state", choices=[state.value for state in State], help="in this alone")
+    listing.add_argument("--user", metavar="ID", help="of one person")
+    listing.add_argument(
+        "--limit",
+        type=whole(1, _MAX_LISTED),
+        default=20,
+        metavar="N",
+        help="how many at most; default: 20",
+    )
+    showing = actions.add_parser("show", help="all there is on record of one job")
+    cancelling = actions.add_parser("cancel", help="stop a job that waits or is drawn")
+    requeuing = actions.add_parser(
+        "requeue", help="ask again for a job that ended without pictures"
+    )
+    for action in (showing, cancelling, requeuing):
         action.add_argument("job", metavar="JOB", help="its eight letters and digits")
-        if name == "show":
-            action.add_argument("--json", action="store_true", help="print one JSON object")
+    listing.add_argument("--json", action="store_true", help="print one JSON list")
+    showing.add_argument("--json", action="store_true", help="print one JSON object")
+    for action in (listing, showing, cancelling, requeuing):
+        add_config(action, default=argparse.SUPPRESS)  # one before the action counts, too
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked in the storage folder; raises BotError."""
+    config = load_config(args.config, os.environ)
+    logs.set_up(config.log.level, as_json=config.log.format == "json")
+    return OK if work(args, config.storage.folder) else FAILED
 
 
 def work(
     args: argparse.Namespace, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
     """Do what was asked; returns False if it was refused or not done yet. Raises BotError."""
-    if not (folder / FILE_NAME).exists():
+    if not (folder / LEDGER).exists():
         raise LedgerError(
             f"There are no jobs on record: no bot has worked in the folder {folder.resolve()}."
         )
     if args.action in {"cancel", "requeue"}:
         return _order(args, folder, sleep)
-    with closing(connect(folder / FILE_NAME)) as connection:
+    with closing(connect(folder / LEDGER)) as connection:
         if args.action == "list":
             states = [] if args.state is None else [State(args.state)]
-            records = book.find(connection, states=states, user_id=args.user, limit=args.limit)
+            records = book.find(
+                connection,
+                states=states,
+                user_id=args.user,
+                limit=args.limit,
+            )
             _print_list(records, as_json=args.json)
         else:
             record = book.get(connection, args.job)
@@ -69,7 +95,7 @@ def work(
 
 
 def _order(args: argparse.Namespace, folder: Path, sleep: Callable[[float], None]) -> bool:
-    with closing(connect(folder / FILE_NAME, writes=True)) as connection:
+    with closing(connect(folder / LEDGER, writes=True)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
             order_id = book.add_order(connection, args.job, args.action, time.time())

@@ -1,16 +1,169 @@
-"""One /imagine over the wire without a browser: a person's part, played by the program."""
+"""A visit to the playground: the loopback Discord and the real bot in one event loop, and a person
+played by the program.
+"""
 
-from collections.abc import Callable, Mapping
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bot.errors import PlaygroundError
+from bot.app import Service
+from bot.cli.ending import Ending
+from bot.cli.pictures import output_folder, save_named
+from bot.config.sections import Config, HealthConfig
+from bot.errors import ConfigError, PlaygroundError
 from bot.homes.discord.render import FAILURE_MARK, is_preview
-from bot.shared.files import output_folder, write_picture
-from standins.discord.errors import CommandRefused, InteractionFailed
+from bot.homes.discord.sync import CommandRecord
+from bot.ledgers.sqlite.ledger import is_in_use
+from bot.shared.futures import wait_for
+from bot.shared.secret import Secret
+from sdxl_engine import Pipeline
+from standins.discord.errors import CommandRefused, InteractionFailed, PortTakenError
 from standins.discord.loopback import LoopbackDiscord
+from standins.discord.page_server import add_page
 
 Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What to do in the playground.
+
+    options  of one /imagine to be asked right away; None: nobody asks
+    out      the folder that gets its pictures
+    stay     go on afterwards, until somebody stops it
+    show_address  of the page, once it is there
+    """
+
+    options: Mapping[str, object] | None
+    out: Path
+    stay: bool
+    show_address: bool
+
+
+async def run_playground(
+    config: Config,
+    visit: Visit,
+    start_pipeline: Callable[[], Pipeline],
+    stop: asyncio.Event,
+    ending: Ending,
+) -> None:
+    """Run the playground as the visit says, or until `stop` is set.
+
+    Its Discord forgets its channels when it ends; the bot's records and pictures stay in
+    [playground] folder. Raises BotError, EngineError.
+    """
+    loopback = LoopbackDiscord()
+    add_page(loopback)
+    with _records(config) as folder:
+        try:
+            await loopback.start(port=config.playground.port)
+        except PortTakenError as error:
+            raise PlaygroundError(
+                f"The port {config.playground.port} is taken or not allowed. Choose another with "
+                "--port, or set IMAGINE_PLAYGROUND__PORT=0 for any free one."
+            ) from error
+        here = replace(
+            config.discord,
+            api_url=loopback.api_url,
+            gateway_url=loopback.gateway_url,
+            guild_ids=(),
+        )
+        service = Service(
+            replace(config, discord=here, health=HealthConfig(port=0)),
+            Secret(loopback.token),
+            start_pipeline,
+            CommandRecord(None),  # this Discord forgets what it was told
+            folder,
+        )
+        ending.minds(service.engine)
+        await _stay(loopback, service, visit, stop)
+        if visit.stay:
+            _say(_last_word(config.playground.folder))
+
+
+@contextmanager
+def _records(config: Config) -> Iterator[Path]:
+    """The folder of the ledger and the pictures; raises ConfigError, PlaygroundError."""
+    folder = config.playground.folder
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="imagine-") as name:
+            yield Path(name)
+        return
+    if folder.resolve() == config.storage.folder.resolve():
+        raise ConfigError(
+            f"[playground] folder and [storage] folder are both {folder}: the jobs of a Discord "
+            "that forgets would stand among those of the real one. Set one to another."
+        )
+    if is_in_use(folder):
+        raise PlaygroundError(
+            f"Another playground works in the folder {folder}. Stop it, or set "
+            "IMAGINE_PLAYGROUND__FOLDER to another; empty, nothing is kept."
+        )
+    yield folder
+
+
+def _last_word(folder: Path | None) -> str:
+    if folder is None:
+        return "The playground ends here, and nothing of it is kept."
+    return (
+        "The playground ends here; its queue is not kept. What was drawn is: "
+        f"IMAGINE_STORAGE__FOLDER={folder} imagine jobs list"
+    )
+
+
+async def _stay(
+    loopback: LoopbackDiscord, service: Service, visit: Visit, stop: asyncio.Event
+) -> None:
+    over = asyncio.Event()
+    serving = asyncio.create_task(service.run(over), name="service")
+    visiting = asyncio.create_task(_visit(loopback, service, visit, stop), name="visit")
+    try:
+        await asyncio.wait([serving, visiting], return_when=asyncio.FIRST_COMPLETED)
+        if visiting.done():
+            visiting.result()
+    finally:
+        over.set()
+        visiting.cancel()
+        await asyncio.gather(serving, visiting, return_exceptions=True)
+        await loopback.close()
+    serving.result()
+
+
+async def _visit(
+    loopback: LoopbackDiscord, service: Service, visit: Visit, stop: asyncio.Event
+) -> None:
+    if visit.show_address:
+        _say(f"The playground is at {loopback.base_url}/")
+    if visit.options is not None:
+        _whisper(f"Seed {visit.options['seed']}")
+        asking = asyncio.create_task(
+            imagine_once(loopback, visit.options, visit.out, on_card=_whisper)
+        )
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([asking, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise PlaygroundError("It was stopped before the pictures were there. Ask again.")
+            for path in asking.result():
+                _say(str(path))
+        finally:
+            for task in (asking, stopping):
+                task.cancel()
+            await asyncio.gather(asking, stopping, return_exceptions=True)
+    if visit.stay:
+        warm = asyncio.create_task(wait_for(service.engine.ready))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([warm, stopping], return_when=asyncio.FIRST_COMPLETED)
+        warm.cancel()
+        if not stop.is_set():
+            # Said last, where a person looks.
+            _say(f"Open {loopback.base_url}/ in a browser and type /imagine. Ctrl-C ends it.")
+        await stopping
 
 
 async def imagine_once(
@@ -47,13 +200,20 @@ async def imagine_once(
         raise PlaygroundError(str(error)) from error
     if not _pictures(message):
         raise PlaygroundError(message["content"].removeprefix(FAILURE_MARK).strip().splitlines()[0])
-    paths = []
-    for attachment in _pictures(message):
-        path = folder / attachment["filename"]
-        write_picture(path, loopback.attachment_bytes(int(attachment["id"])))
-        paths.append(path)
-    return paths
+    return [
+        save_named(folder, file["filename"], loopback.attachment_bytes(int(file["id"])))
+        for file in _pictures(message)
+    ]
 
 
 def _pictures(message: Message) -> list[dict[str, Any]]:
     return [file for file in message["attachments"] if not is_preview(file["filename"])]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _whisper(text: str) -> None:
+    sys.stderr.write(text + "\n")

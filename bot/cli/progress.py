@@ -4,9 +4,10 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # has no types
+if TYPE_CHECKING:
+    from tqdm import tqdm  # type: ignore[import-untyped]  # has no types
 
 _LINE_EVERY_S: Final = 2.0  # what is over sooner needs no line
 
@@ -52,6 +53,8 @@ class ProgressBar:
             self._line(done, total)
             return
         if self._bar is None:
+            from tqdm import tqdm  # noqa: PLC0415 - for a terminal alone
+
             is_bytes = self._unit == "B"
             self._bar = tqdm(
                 total=total,

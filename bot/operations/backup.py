@@ -1,27 +1,30 @@
-"""`imagine backup`: a copy of the ledger and its pictures, made while the bot goes on."""
+"""A copy of the ledger and its pictures, made while the bot goes on."""
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bot.app import ALBUM_NAME
 from bot.errors import LedgerError, OutputError
-from bot.ledgers.sqlite.ledger import FILE_NAME, connect
+from bot.shared.data_folder import IMAGES, LEDGER
+
+Connect = Callable[[Path], sqlite3.Connection]
 
 
-def backup(folder: Path, to: Path) -> str:
+def backup(folder: Path, to: Path, connect: Connect) -> str:
     """Copy what stands in the storage folder, and say what was copied.
 
-    to  is made, whole or not at all. To restore it, stop the bot and put it in the storage
-        folder's place
+    to       is made, whole or not at all. To restore it, stop the bot and put it in the storage
+             folder's place
+    connect  opens the ledger's file to read it; raises LedgerError
 
     The ledger is copied first: every picture that it speaks of is on the disk by then. Raises
     LedgerError, OutputError.
     """
     if to.exists():
         raise OutputError(f"{to} is there already. Name a folder that is not.")
-    if not (folder / FILE_NAME).exists():
+    if not (folder / LEDGER).exists():
         raise LedgerError(
             f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
         )
@@ -29,8 +32,8 @@ def backup(folder: Path, to: Path) -> str:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True, mode=0o700)  # prompts are nobody else's
-        jobs = _copy_ledger(folder / FILE_NAME, draft / FILE_NAME)
-        pictures = _copy_album(folder / ALBUM_NAME, draft / ALBUM_NAME)
+        jobs = _copy_ledger(connect, folder / LEDGER, draft / LEDGER)
+        pictures = _copy_album(folder / IMAGES, draft / IMAGES)
         draft.rename(to)
     except (OSError, sqlite3.Error) as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -38,7 +41,7 @@ def backup(folder: Path, to: Path) -> str:
     return f"Copied {jobs} jobs and {pictures} pictures to {to}."
 
 
-def _copy_ledger(path: Path, to: Path) -> int:
+def _copy_ledger(connect: Connect, path: Path, to: Path) -> int:
     with closing(connect(path)) as source, closing(sqlite3.connect(to)) as copy:
         source.backup(copy)
         (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()

@@ -4,15 +4,11 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from bot.config.reading import LogConfig, Secret
-
-_job_id: ContextVar[str] = ContextVar("job_id", default="")
+from bot.shared.job_context import current_job
+from bot.shared.secret import Secret
 
 _HIDDEN: Final = "<hidden>"
 # Belt and braces: nothing of ours logs a token, but a library's debug line or traceback may.
@@ -22,21 +18,6 @@ _TOKENS: Final = (
     (re.compile(r"(\bBot )[\w-]+\.[\w-]+\.[\w-]+"), rf"\1{_HIDDEN}"),
     (re.compile(r"\b[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"), _HIDDEN),
 )
-
-
-@contextmanager
-def in_job(job_id: str) -> Iterator[None]:
-    """Give every line logged inside, and in tasks started inside, the job's id."""
-    token = _job_id.set(job_id)
-    try:
-        yield
-    finally:
-        _job_id.reset(token)
-
-
-def current_job() -> str:
-    """The id of the job that this code works for, or ""."""
-    return _job_id.get()
 
 
 class LineFormatter(logging.Formatter):
@@ -80,18 +61,23 @@ class LineFormatter(logging.Formatter):
 
 
 def set_up(
-    config: LogConfig, *, secret: Secret | None = None, stream: TextIO | None = None
+    level: str,
+    *,
+    as_json: bool = False,
+    secret: Secret | None = None,
+    stream: TextIO | None = None,
 ) -> None:
     """Send every log line of the process to one handler; a second call replaces the first.
 
+    level   "debug", "info", "warning" or "error"
     stream  standard error if None
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter(as_json=config.format == "json", secret=secret))
+    handler.setFormatter(LineFormatter(as_json=as_json, secret=secret))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(config.level.upper())
-    if config.level != "debug":
+    root.setLevel(level.upper())
+    if level != "debug":
         # Libraries tell at "info" what only their authors want to know.
         for name in ("jax", "huggingface_hub", "httpx", "aiohttp.access", "discord"):
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,91 @@
+"""What the arguments of all commands have in common: how they are read, and what is said of wrong
+ones.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from bot.errors import UsageError
+from bot.shared.nearest import did_you_mean
+
+_SHOWN_CHARS: Final = 40
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads arguments; what is wrong is one sentence that ends with what to do.
+
+    Raises UsageError where argparse would print its usage and end the process.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found."""
+        said = message.removeprefix("argument ")
+        end = "" if said.endswith((".", "?")) else "."
+        raise UsageError(
+            f"{said[:1].upper()}{said[1:]}{end} `{self.prog} --help` shows what there is."
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse's own
+        """As argparse, but nothing unknown is passed on: whose option it is not is known here."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            if word.startswith("-"):
+                name = word.partition("=")[0]
+                options = [option for option in self._option_string_actions if option[:2] == "--"]
+                raise UsageError(
+                    f"`{self.prog}` has no option {name}.{did_you_mean(name, options)}"
+                )
+        if unknown:
+            raise UsageError(
+                f"`{self.prog}` takes no {unknown[0]!r}. Leave it out, or put quotes around a text "
+                "of several words."
+            )
+        return parsed, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - as above
+        if action.choices is not None and value not in action.choices:
+            guess = did_you_mean(str(value), [str(choice) for choice in action.choices])
+            raise argparse.ArgumentError(action, f"there is no {_shown(value)}.{guess}")
+
+
+def add_config(parser: argparse.ArgumentParser, default: Any = None) -> None:  # noqa: ANN401 - as argparse's own
+    """Add --config."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=default,
+        metavar="PATH",
+        help="a config.toml; default: ./config.toml",
+    )
+
+
+def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
+    """The type of an argument that is a whole number, between these where they are given."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number") from None
+        if low is not None and number < low:
+            raise argparse.ArgumentTypeError(f"it must be at least {low}, not {_shown(text)}")
+        if high is not None and number > high:
+            raise argparse.ArgumentTypeError(f"it must be at most {high:,}, not {_shown(text)}")
+        return number
+
+    return read
+
+
+def real(text: str) -> float:
+    """The type of an argument that is a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a number") from None
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…")

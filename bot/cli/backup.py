@@ -1,0 +1,25 @@
+"""`imagine backup`: a copy of the records and pictures, while the bot runs."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from bot.cli.exit_codes import OK
+from bot.config.reading import load_config
+from bot.ledgers.sqlite.ledger import connect
+from bot.operations import log as logs
+from bot.operations.backup import backup
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what `run` understands."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="is made; must not be there yet")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Copy, and say what was copied; raises BotError."""
+    config = load_config(args.config, os.environ)
+    logs.set_up(config.log.level, as_json=config.log.format == "json")
+    sys.stdout.write(backup(config.storage.folder, args.folder, connect) + "\n")
+    return OK

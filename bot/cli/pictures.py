@@ -1,0 +1,59 @@
+"""Pictures into a folder that a person named: none is overwritten, and a mistake is a sentence."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from bot.errors import OutputError
+from bot.shared.files import write_new
+
+_NUMBERED: Final = re.compile(r"([0-9]{1,9})\.png")
+
+
+def output_folder(folder: Path) -> Path:
+    """Make the folder that pictures are asked for in; raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}). Choose another with --out."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {folder} cannot be written to. Choose another with --out.")
+    return folder
+
+
+def save_numbered(folder: Path, data: bytes) -> Path:
+    """Save a picture as the number after the last there: 0.png, 1.png, ...; raises OutputError."""
+    return _save(folder, _numbers(folder), data)
+
+
+def save_named(folder: Path, name: str, data: bytes) -> Path:
+    """Save a picture under its name, or with a number added if it is taken; raises OutputError."""
+    path = Path(name)
+    return _save(folder, _variants(path.stem, path.suffix), data)
+
+
+def _save(folder: Path, names: Iterator[str], data: bytes) -> Path:
+    try:
+        return write_new(folder, names, data)
+    except OSError as error:
+        raise OutputError(
+            f"The pictures cannot be written to {folder} ({error.strerror}). Make room, or choose "
+            "another folder with --out."
+        ) from error
+
+
+def _numbers(folder: Path) -> Iterator[str]:
+    taken = (_NUMBERED.fullmatch(path.name) for path in folder.iterdir())
+    last = max((int(match[1]) for match in taken if match is not None), default=-1)
+    yield from (f"{number}.png" for number in count(last + 1))
+
+
+def _variants(stem: str, suffix: str) -> Iterator[str]:
+    yield stem + suffix
+    for number in count(2):
+        yield f"{stem}-{number}{suffix}"

@@ -1,0 +1,106 @@
+"""What can be asked for on the command line, in the options that `draw` and `playground` share."""
+
+import argparse
+import secrets
+from pathlib import Path
+
+from bot.cli.arguments import real, whole
+from bot.config.sections import EngineConfig
+from sdxl_engine import ImageRequest, format_size, parse_size
+from sdxl_engine.request import (
+    DEFAULT_SAMPLER,
+    MAX_SEED,
+    SAMPLERS,
+    SPACINGS,
+    parse_sampler,
+    parse_spacing,
+)
+
+
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--negative", metavar="TEXT", help="what to stay away from")
+    parser.add_argument("--seed", type=whole(), metavar="N", help="default: a random one, printed")
+    parser.add_argument("--steps", type=whole(), metavar="N", help="denoising steps, 1 to 50")
+    parser.add_argument("--guidance", type=real, metavar="X", help="0 to 20; up to 1 means none")
+    parser.add_argument(
+        "--sampler",
+        type=parse_sampler,
+        metavar="NAME",
+        help=f"{', '.join(SAMPLERS)}, or as Discord writes them; default: {DEFAULT_SAMPLER}",
+    )
+    parser.add_argument(
+        "--spacing",
+        type=parse_spacing,
+        metavar="NAME",
+        help=f"of noise levels: {', '.join(SPACINGS)}; default: the model's own",
+    )
+    parser.add_argument("--size", metavar="WxH", help="in pixels; default: the model's own")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out"),
+        metavar="DIR",
+        help="for the pictures, which overwrite none; default: out",
+    )
+
+
+def request_of(
+    args: argparse.Namespace, engine: EngineConfig, prompt: str, count: int, *, first_index: int = 0
+) -> ImageRequest:
+    """The request as asked; its size is a stand-in unless --size was given.
+
+    Raises InvalidRequestError.
+    """
+    width_px, height_px = parse_size(args.size) if args.size is not None else (1024, 1024)
+    return ImageRequest(
+        prompt=prompt,
+        negative_prompt=args.negative,
+        seed=secrets.randbelow(MAX_SEED + 1) if args.seed is None else args.seed,
+        num_inference_steps=engine.default_steps if args.steps is None else args.steps,
+        guidance_scale=engine.default_guidance if args.guidance is None else args.guidance,
+        width_px=width_px,
+        height_px=height_px,
+        num_images=count,
+        sampler=args.sampler or DEFAULT_SAMPLER,
+        spacing=args.spacing,
+        first_index=first_index,
+    )
+
+
+def is_asked_for(args: argparse.Namespace) -> bool:
+    """Whether any option says what to ask for."""
+    options = args.negative, args.seed, args.steps, args.guidance, args.sampler, args.spacing
+    return any(value is not None for value in options)
+
+
+def command_options(args: argparse.Namespace, request: ImageRequest) -> dict[str, object]:
+    """The same as options of /imagine."""
+    options: dict[str, object] = {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "seed": request.seed,
+        "steps": request.num_inference_steps,
+        "guidance": request.guidance_scale,
+        "sampler": args.sampler,
+        "spacing": args.spacing,
+        "size": format_size(request.width_px, request.height_px) if args.size else None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def command_line(request: ImageRequest, index: int) -> list[str]:
+    """The words behind `imagine draw` that draw picture `index` of the request, alone."""
+    options: list[tuple[str, object]] = [
+        ("--negative", request.negative_prompt),
+        ("--seed", request.seed),
+        ("--steps", request.num_inference_steps),
+        ("--guidance", request.guidance_scale),
+        ("--sampler", request.sampler),
+        ("--spacing", request.spacing),
+        ("--size", format_size(request.width_px, request.height_px)),
+        ("--index", index),
+    ]
+    # With "=" and "--", texts that begin with a dash are read as what they are.
+    words = [f"{name}={value}" for name, value in options if value is not None]
+    return [*words, "--", request.prompt]

@@ -1,0 +1,39 @@
+"""`imagine serve`: the bot on Discord."""
+
+import argparse
+import logging
+import os
+
+from bot.cli.signals import run_until_stopped, start_anew
+from bot.config.reading import discord_token, load_config
+from bot.errors import EngineStuckError
+from bot.operations import log as logs
+from bot.shared.data_folder import COMMANDS
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """It takes none."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until the process is told to stop; raises BotError, EngineError."""
+    # Late, for they bring discord.py.
+    from bot.app import Service  # noqa: PLC0415
+    from bot.engines.loading import start_pipeline  # noqa: PLC0415
+    from bot.homes.discord.sync import CommandRecord  # noqa: PLC0415
+
+    config = load_config(args.config, os.environ)
+    token = discord_token(os.environ)
+    logs.set_up(config.log.level, as_json=config.log.format == "json", secret=token)
+    folder = config.storage.folder
+    service = Service(
+        config, token, lambda: start_pipeline(config), CommandRecord(folder / COMMANDS), folder
+    )
+    args.ending.minds(service.engine)
+    try:
+        return run_until_stopped(service.run)
+    except EngineStuckError as error:
+        log.critical("%s", error)
+        start_anew()

@@ -1,0 +1,151 @@
+"""`imagine draw`: pictures into a folder, over nobody else's, and each of them once more."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bot.cli.draw import Drawing, draw
+from bot.cli.main import main
+from bot.config.sections import EngineConfig
+from sdxl_engine import ImageRequest
+from tests.bot.cli.conftest import ENVIRONMENT, start
+from tests.fakes import FakePipeline
+
+Capture = pytest.CaptureFixture[str]
+
+SMALL = ("--steps", "2", "--size", "64x64")
+
+
+class FakeDrawing(FakePipeline):
+    """A pipeline as `draw` needs it."""
+
+    native_size = (64, 64)
+    device = "1 x fake"
+
+    def tokenize(self, request: ImageRequest) -> object:
+        return None
+
+    def warm_up(self, sizes: object = (), *, num_images: int = 4) -> float:
+        return 0.0
+
+
+def drawn(capsys: Capture, *argv: str) -> dict[str, Any]:
+    """What `imagine draw --json` prints."""
+    assert main(["draw", "--json", *argv]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def pixels(image: Mapping[str, str]) -> bytes:
+    with Image.open(image["path"]) as picture:
+        return picture.tobytes()
+
+
+def test_prints_one_object_and_writes_its_pictures(capsys: Capture) -> None:
+    argv = ("a red circle", *SMALL, "--count", "2", "--seed", "5", "--out", "pictures", "--json")
+    assert main(["draw", *argv]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert [(image["index"], image["seed"]) for image in result["images"]] == [(0, 5), (1, 5)]
+    assert result["request"]["num_inference_steps"] == 2
+    assert set(result["timings_s"]) == {"load", "compile", "inference", "encode"}
+    assert "cpu" in result["device"]
+    assert "Compiled in " in err
+    assert "Inference in " in err
+    for image in result["images"]:
+        with Image.open(image["path"]) as picture:
+            assert picture.size == (64, 64)
+            assert picture.info["parameters"].startswith("a red circle\nSteps: 2")
+    assert sorted(path.name for path in Path("pictures").iterdir()) == ["0.png", "1.png"]
+
+
+def test_one_of_them_again_alone_by_the_command_that_was_said(capsys: Capture) -> None:
+    prompt = '-a "red" circle\'s $HOME'
+    first = drawn(
+        capsys, "--negative=-blue ones", *SMALL, "--count", "3", "--seed", "5", "--guidance", "4.25",
+        "--sampler", "DPM++ 2M", "--spacing", "Karras", "--", prompt,
+    )  # fmt: skip
+    for image in first["images"]:
+        program, command, *argv = shlex.split(image["again"])
+        assert (program, command) == ("imagine", "draw")
+        again = drawn(capsys, *argv)
+        (alone,) = again["images"]
+        assert alone["index"] == image["index"]
+        assert alone["path"] not in {one["path"] for one in first["images"]}
+        assert pixels(alone) == pixels(image)
+        assert {**again["request"], "num_images": 3, "first_index": 0} == first["request"]
+    assert len({pixels(image) for image in first["images"]}) == 3
+    assert len(list(Path("out").iterdir())) == 6
+
+
+def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
+    request = ImageRequest("a\ncat", "", width_px=64, height_px=64, num_images=2, seed=7)
+    drawing = Drawing(request, True, Path("out"), False, ("--model=m",))
+    draw(drawing, EngineConfig(), lambda *_: FakeDrawing())
+    lines = capsys.readouterr().out
+    options = (
+        "imagine draw --model=m --negative= --seed=7 --steps=20 --guidance=5.0 --sampler=euler "
+        "--size=64x64 --index={} -- 'a\ncat'"
+    )
+    assert lines.endswith(
+        "Seed 7\nEach again, alone:\n"
+        f"    {options.format(0)}\n    {options.format(1)}\nout/0.png\nout/1.png\n"
+    )
+
+
+def test_names_of_samplers_are_taken_as_discord_writes_them(capsys: Capture) -> None:
+    for sampler, spacing in (("dpmpp_2m", "ays"), ("DPM++ 2M", "Align Your Steps")):
+        result = drawn(
+            capsys, "x", *SMALL, "--count", "1", "--sampler", sampler, "--spacing", spacing
+        )
+        request = result["request"]
+        assert (request["sampler"], request["spacing"]) == ("dpmpp_2m", "ays")
+
+
+def test_two_in_one_folder_overwrite_nothing() -> None:
+    requests = [
+        ImageRequest("x", seed=seed, width_px=64, height_px=64, num_images=2) for seed in (1, 2)
+    ]
+    for request in requests:
+        draw(Drawing(request, True, Path("out"), True), EngineConfig(), lambda *_: FakeDrawing())
+    assert sorted(path.name for path in Path("out").iterdir()) == [f"{k}.png" for k in range(4)]
+    assert len({path.read_bytes() for path in Path("out").iterdir()}) == 4
+
+
+def test_a_model_that_is_not_there(capsys: Capture) -> None:
+    assert main(["draw", "x", "--model", "./nothing-here"]) == 1
+    assert "There is no model './nothing-here'" in capsys.readouterr().err
+
+
+async def test_ctrl_c_ends_a_compilation_at_once_and_without_a_trace() -> None:
+    process = await start("draw", "x")
+    assert process.stderr is not None
+    line = b""
+    while not line.startswith(b"Compiling for"):
+        line = await process.stderr.readline()
+        assert line
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert b"Traceback" not in err
+
+
+def test_a_reader_that_leaves_costs_nobody_their_pictures() -> None:
+    command = f"{sys.executable} -m bot draw several words --steps 1 --size 64x64 | head -n 1"
+    said = subprocess.run(  # noqa: S602 - a pipe that breaks needs a shell
+        command, shell=True, env=dict(ENVIRONMENT), capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith("Compiled in")
+    assert "Traceback" not in said.stderr
+    pictures = sorted(Path("out").iterdir())
+    assert [path.name for path in pictures] == ["0.png", "1.png", "2.png", "3.png"]
+    with Image.open(pictures[0]) as picture:
+        assert picture.info["parameters"].startswith("several words\n")

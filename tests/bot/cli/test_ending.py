@@ -1,0 +1,86 @@
+"""How the process ends."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from bot.cli.ending import Ending
+from tests.bot.cli.conftest import ENVIRONMENT
+
+
+@dataclass
+class Engine:
+    is_alive: bool = True
+
+
+def test_it_ends_as_usual_unless_an_engine_hangs() -> None:
+    ending = Ending()
+    assert not ending.is_held_up
+    ended, hanging = Engine(is_alive=False), Engine()
+    ending.minds(ended)
+    assert not ending.is_held_up
+    ending.minds(hanging)
+    assert ending.is_held_up
+    hanging.is_alive = False
+    with pytest.raises(SystemExit, match="2"):
+        ending.leave(2)
+
+
+# A handler for the end stands in for the runtime, which crashes when it is torn down in use.
+LEAVE = """
+import atexit, sys
+from bot.cli.ending import Ending
+from sdxl_engine import EngineThread
+import threading
+atexit.register(print, "torn down")
+engine = EngineThread(threading.Event().wait)
+ending = Ending()
+ending.minds(engine)
+engine.start()
+assert not engine.close(timeout_s=0)
+print("closed")
+ending.leave(3)
+"""
+
+
+def test_a_hanging_engine_is_left_as_it_is_and_what_was_said_is_not_lost() -> None:
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", LEAVE],
+        env=dict(ENVIRONMENT),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "closed\n", "")
+
+
+START_ANEW = """
+import os, sys, threading
+from bot.cli.signals import start_anew
+
+if "INHERITED" in os.environ:
+    try:
+        os.fstat(int(os.environ["INHERITED"]))
+    except OSError:
+        print("clean", *sys.argv[1:])
+    sys.exit()
+reader, _ = os.pipe()
+os.set_inheritable(reader, True)
+os.environ["INHERITED"] = str(reader)
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+start_anew()
+"""
+
+
+def test_a_process_whose_device_hangs_starts_anew_without_what_it_held() -> None:
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", START_ANEW, "as", "before"],
+        env=dict(ENVIRONMENT),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "clean as before\n"
