@@ -20,20 +20,20 @@ from pathlib import Path
 import numpy as np
 
 from bot.app import Service
-from bot.config.reading import (
+from bot.config.sections import (
     Config,
     DiscordConfig,
     EngineConfig,
     HealthConfig,
     JobsConfig,
     LimitsConfig,
-    Secret,
 )
 from bot.core.job import Job, State, new_job_id
 from bot.core.ports.ledger import Limits
 from bot.core.queue.waiting import Line
 from bot.homes.discord.sync import CommandRecord
 from bot.ledgers.sqlite.ledger import SqliteLedger
+from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from bot.app import Service
-from bot.config.reading import Config, HealthConfig, LimitsConfig, Secret
+from bot.config.sections import Config, HealthConfig, LimitsConfig
 from bot.homes.discord.render import FAILURE_MARK, is_preview
 from bot.homes.discord.sync import CommandRecord
 from bot.shared.futures import wait_for
+from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Images, Progress, SdxlPipeline
 from standins.discord.loopback import LoopbackDiscord
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from bot.config.reading import Config, Secret
+from bot.config.sections import Config
 from bot.core.ports.ledger import Limits
 from bot.core.queue.waiting import Line
 from bot.core.worker import Dispatcher
@@ -27,6 +27,7 @@ from bot.operations.lag import watch_lag
 from bot.operations.metrics import Metrics
 from bot.operations.watch import watch_engine
 from bot.shared.futures import wait_for
+from bot.shared.secret import Secret
 from sdxl_engine import EngineThread, ImageRequest, Pipeline
 
 log = logging.getLogger(__name__)

@@ -26,9 +26,9 @@ from bot.errors import (
     UndeliveredError,
 )
 from bot.gallery.disk import Album, Picture
-from bot.operations.log import in_job
 from bot.operations.metrics import Metrics
 from bot.shared.futures import wait_for
+from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, persist
 from sdxl_engine import (
     EngineError,

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from bot.app import Service
-from bot.config.reading import (
+from bot.config.sections import (
     Config,
     DiscordConfig,
     EngineConfig,
     HealthConfig,
     JobsConfig,
     LimitsConfig,
-    Secret,
 )
 from bot.homes.cards.pace import MakeThrottle
 from bot.homes.discord.sync import CommandRecord
+from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.base.timers import ManualClock
 from standins.discord.loopback import LoopbackDiscord

@@ -20,7 +20,7 @@ from bot.homes.cards.editor import CardEditor, words_alone
 from bot.homes.cards.pace import MakeThrottle, Paces, edit_throttle
 from bot.homes.discord import render as card
 from bot.homes.discord.message import EDIT_ERRORS, Attachment, CardMessage, Face, GetClient
-from bot.operations.log import in_job
+from bot.shared.job_context import in_job
 from bot.shared.retry import Sleep
 from sdxl_engine import Images
 from sdxl_engine.images import encode_preview

@@ -16,8 +16,8 @@ from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import EDIT_ERRORS, Interaction, is_passing, retry_after_s
 from bot.homes.discord.render import failure_text, refused_text
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
-from bot.operations.log import in_job
 from bot.operations.metrics import Metrics
+from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, Sleep, persist
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.config.reading import EngineConfig
+from bot.config.sections import EngineConfig
 from bot.core.job import Job, new_job_id
 from bot.errors import KnownJobError
 from bot.homes.discord.message import Acknowledged, Interaction, acknowledge
-from bot.operations.log import in_job
 from bot.operations.metrics import Metrics
+from bot.shared.job_context import in_job
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
     DEFAULT_SAMPLER,

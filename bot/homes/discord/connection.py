@@ -8,11 +8,12 @@ from typing import Final
 import aiohttp
 import discord
 
-from bot.config.reading import TOKEN_VARIABLE, Secret
+from bot.config.reading import TOKEN_VARIABLE
 from bot.errors import LoginError
 from bot.homes.discord.client import ImagineClient
 from bot.homes.discord.sync import Size
 from bot.shared.retry import Backoff, Sleep
+from bot.shared.secret import Secret
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from bot.homes.cards.desk import picture_files
 from bot.homes.discord import render as card
 from bot.homes.discord.buttons import CancelButton, ShowButton
 from bot.homes.discord.message import EDIT_ERRORS, Face, Interaction, files_of
-from bot.operations.log import in_job
+from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
 

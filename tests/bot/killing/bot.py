@@ -13,18 +13,17 @@ from pathlib import Path
 from asyncio_throttle.throttler import Throttler
 
 from bot.app import Service
-from bot.config.reading import (
+from bot.config.sections import (
     Config,
     DiscordConfig,
     EngineConfig,
     HealthConfig,
     JobsConfig,
     LimitsConfig,
-    LogConfig,
-    Secret,
 )
 from bot.homes.discord.sync import CommandRecord
 from bot.operations import log as logs
+from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
 from tests.fakes import FakePipeline
 
@@ -44,7 +43,7 @@ class SteadyPipeline(FakePipeline):
 def main() -> None:
     """Serve the Discord at argv[1] from the folder argv[2], until somebody kills it."""
     base, folder = sys.argv[1], Path(sys.argv[2])
-    logs.set_up(LogConfig(level=os.environ.get("LEVEL", "error")))
+    logs.set_up(os.environ.get("LEVEL", "error"))
     service = Service(
         Config(
             engine=EngineConfig(sizes=SIZES, default_steps=4),

@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 
-from bot.config.reading import Secret
-from bot.operations.log import LineFormatter, current_job, in_job
+from bot.operations.log import LineFormatter
+from bot.shared.job_context import current_job, in_job
+from bot.shared.secret import Secret
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.GaBcDe.abcdefghijklmnopqrstuvwxyz0123456789AB"
 

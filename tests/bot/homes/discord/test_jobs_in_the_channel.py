@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bot.cli import jobs as operator
-from bot.config.reading import HealthConfig
+from bot.config.sections import HealthConfig
 from bot.core.job import State
 from bot.errors import EngineStuckError
 from sdxl_engine import ImageRequest, Progress
