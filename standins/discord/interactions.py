@@ -315,7 +315,8 @@ class Interactions:
         return message.snapshot()
 
     def _edit(self, message: Message, interaction: Interaction, form: Form) -> Message:
-        return self._messages.edit(message, interaction.channel, self._world.bot, form)
+        bot = self._world.bot
+        return self._messages.edit(message, interaction.channel, bot, _pinging_people(form))
 
     def _post_original(self, interaction: Interaction, form: Form, *, loading: bool) -> Message:
         extra = self._metadata(interaction)
@@ -351,7 +352,7 @@ class Interactions:
         return self._messages.create(
             interaction.channel,
             self._world.bot,
-            form,
+            _pinging_people(form),
             viewer_id=interaction.user_id if ephemeral else None,
             extra=extra,
             loading=loading,
@@ -404,3 +405,10 @@ class Interactions:
         self._hub.publish(
             ChannelEvent(kind, interaction.channel_id, interaction.summary(), interaction.user_id)
         )
+
+
+def _pinging_people(form: Form) -> Form:
+    """An answer that does not say whom it may ping pings people, but no role and not everyone."""
+    if form.payload.get("allowed_mentions") is not None:
+        return form
+    return Form({**form.payload, "allowed_mentions": {"parse": ["users"]}}, form.uploads)

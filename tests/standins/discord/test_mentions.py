@@ -11,6 +11,7 @@ from standins.discord.world import READ_MESSAGE_HISTORY
 from tests.standins.discord.client import Api, Bot, Interaction
 
 ADA, BEN = 900_000_000_000_000_401, 900_000_000_000_000_402
+PAINTERS = 900_000_000_000_000_201
 TEXT = f"<@{ADA}> <@{BEN}> @everyone"
 
 
@@ -81,14 +82,17 @@ async def test_a_follow_up_pings_only_the_one_it_names(loopback: LoopbackDiscord
         await interaction.response.send_message("the card")
         await interaction.followup.send(TEXT, allowed_mentions=only(ADA))
         await interaction.followup.send(TEXT, allowed_mentions=discord.AllowedMentions.none())
+        await interaction.followup.send(f"{TEXT} <@&{PAINTERS}>")
         done.set()
 
     bot.handler = follow
     interaction = await loopback.slash("imagine", {"prompt": "x"}, user_id=ADA)
     await done.wait()
-    named, nobody = interaction.followups
+    named, nobody, unsaid = interaction.followups
     assert pinged(named) == ([ADA], False)
     assert pinged(nobody) == ([], False)
+    assert pinged(unsaid) == ([ADA, BEN], False)  # an answer pings people alone unless it says more
+    assert unsaid["mention_roles"] == []
     assert interaction.original is not None
     assert named["message_reference"]["message_id"] == interaction.original["id"]
 
