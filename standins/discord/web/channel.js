@@ -105,6 +105,12 @@ const actions = {
     return refusal;
   },
   enlarge: (message, index) => lightbox.open(message.id, imagesOf(message), index),
+  show: (id) => {
+    const node = views.get(id)?.node;
+    node?.scrollIntoView({ block: "center" });
+    node?.focus();
+    return Boolean(node);
+  },
   press: async (message, customId) => {
     const { refusal = "" } = await post("press", { message_id: message.id, custom_id: customId });
     return refusal;
@@ -158,7 +164,7 @@ function group() {
   let before = null;
   for (const node of part("messages").children) {
     const message = views.get(node.dataset.id)?.message;
-    const plain = message && !message.interaction_metadata;
+    const plain = message && !message.interaction_metadata && !message.referenced_message;
     const goesOn =
       plain &&
       before?.author.id === message.author.id &&

@@ -23,6 +23,7 @@ export class MessageView {
    * actions.mayDelete(message)
    * actions.remove(message)  a promise of the sentence of a refusal, or ""
    * actions.enlarge(message, index)
+   * actions.show(id)         go to a message; whether it is here
    * actions.press(message, customId)  a promise of the sentence of a refusal, or ""
    * actions.dismiss(message)
    */
@@ -39,6 +40,7 @@ export class MessageView {
     this.node.classList.toggle("private", Boolean(message.flags & EPHEMERAL));
     if (!this.body.isConnected && !this.node.childElementCount) {
       if (used) this.node.append(usedLine(used, message.interaction));
+      else if (message.referenced_message) this.node.append(this.#reply(message.referenced_message));
       this.node.append(avatar(nameOf(message.author)), this.body);
       if (this.#actions.mayDelete(message)) this.node.append(this.#tools());
     }
@@ -106,6 +108,15 @@ export class MessageView {
     return [
       element("div", { class: "content" }, ...markdown(message.content, this.#actions.names)),
     ];
+  }
+
+  #reply({ id, author }) {
+    const show = () =>
+      this.#say(this.#actions.show(id) ? "" : "The message that this replies to is gone.");
+    const name = nameOf(author);
+    const button = element("button", { type: "button", onclick: show }, "replies to ");
+    button.append(element("b", {}, name));
+    return element("div", { class: "used" }, avatar(name), button);
   }
 
   #tools() {

@@ -48,6 +48,10 @@ async def test_everybody_can_read_and_reach_everything(browser, channel, scheme,
         assert await page.evaluate(CHECKS) == []
         await page.keyboard.press("Escape")
         await channel.loopback.say(f"<@{world.first_person.id}> `look` **here**")
+        room = channel.bot.get_partial_messageable(world.first_channel.id)
+        shown = room.get_partial_message(int(channel.loopback.history(room.id)[0]["id"]))
+        await room.send("there", reference=shown.to_reference())
+        await expect(page.get_by_role("button", name="replies to")).to_have_count(1)
         await expect(page.locator(".message.for-me")).to_have_count(1)
         await page.get_by_role("button", name="Delete message").last.press("Enter")
         await expect(page.get_by_role("dialog")).to_be_visible()

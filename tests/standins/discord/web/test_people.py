@@ -1,4 +1,4 @@
-"""What a moderator does on the page, and what pings people."""
+"""What people may do on the page, and what is about them: moderators, pings, replies."""
 
 import discord
 import pytest
@@ -99,6 +99,28 @@ async def test_a_ping_is_marked_for_the_one_it_names(browser: Browser, channel: 
         await channel.loopback.say("@everyone", user_id=int(CLEO))
         await expect(bens.locator(".message.for-me")).to_have_count(2)
         await expect(adas.locator(".message.for-me")).to_have_count(2)
+
+
+async def test_a_reply_leads_back_to_its_message(browser: Browser, channel: Channel) -> None:
+    async with opened(browser, page_of(channel, BEN)) as page:
+        asked = await channel.loopback.say("the first", user_id=int(BEN))
+        for n in range(30):
+            await channel.loopback.say(f"message {n}")
+        room = channel.bot.get_partial_messageable(channel.loopback.world.first_channel.id)
+        first = room.get_partial_message(int(asked["id"]))
+        await room.send("done", reference=first.to_reference())
+        target = page.locator(".message").first
+        await expect(page.get_by_text("done", exact=True)).to_be_in_viewport()
+        await expect(target).not_to_be_in_viewport()
+        await page.get_by_role("button", name="replies to Ben").click()
+        await expect(target).to_be_in_viewport()
+        await expect(target).to_be_focused()
+        channel.loopback.delete(first.id)
+        await expect(page.get_by_text("the first")).to_have_count(0)
+        await page.get_by_role("button", name="replies to Ben").click()
+        await expect(page.locator(".failed")).to_have_text(
+            "The message that this replies to is gone."
+        )
 
 
 def only(user_id: str) -> discord.AllowedMentions:
