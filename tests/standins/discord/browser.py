@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, FloatRect, Locator, Page, async_playwright, expect
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -19,6 +19,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+Size = tuple[int, int]  # of the window, in pixels
+Scheme = Literal["dark", "light"]
+
 DESKTOP, PHONE = (1280, 800), (360, 740)
 WAIT_MS = 15_000  # far more than anything here takes
 expect.set_options(timeout=WAIT_MS)
@@ -53,8 +56,8 @@ async def opened(
     browser: Browser,
     url: str,
     *,
-    size: tuple[int, int] = DESKTOP,
-    scheme: Literal["dark", "light"] = "dark",
+    size: Size = DESKTOP,
+    scheme: Scheme = "dark",
     may_log: str = "",
 ) -> AsyncIterator[Page]:
     """A page in a context of its own. Whatever the console complains about fails the test.
@@ -87,6 +90,13 @@ async def opened(
     finally:
         await context.close()
     assert not complaints, complaints
+
+
+async def box_of(node: Locator) -> FloatRect:
+    """Where a node is on the page; it must be shown."""
+    box = await node.bounding_box()
+    assert box is not None
+    return box
 
 
 async def imagine(page: Page, prompt: str) -> None:

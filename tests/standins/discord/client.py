@@ -154,7 +154,7 @@ class RawGateway:
         ):
             yield cls(socket, compressed="zlib" in query)
 
-    async def send(self, op: int, data: object = None) -> None:
+    async def send(self, op: object, data: object = None) -> None:
         await self._socket.send_json({"op": op, "d": data})
 
     async def send_text(self, text: str) -> None:
@@ -168,11 +168,12 @@ class RawGateway:
         await self.send(6, {"token": token, "session_id": session_id, "seq": seq})
 
     async def receive(self) -> Json:
-        message = await self._socket.receive()
-        if self._inflate is None:
-            return json.loads(message.data)
-        assert message.data.endswith(b"\x00\x00\xff\xff")
-        return json.loads(self._inflate.decompress(message.data))
+        data: bytes = (await self._socket.receive()).data
+        if self._inflate is not None:
+            assert data.endswith(b"\x00\x00\xff\xff")
+            data = self._inflate.decompress(data)
+        payload: Json = json.loads(data)
+        return payload
 
     async def event(self, name: str) -> Json:
         """The next event of this name; what comes before is skipped."""

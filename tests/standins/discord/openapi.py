@@ -3,12 +3,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
-from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from aiohttp.typedefs import Handler
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from standins.base.wire import Json
 from standins.discord import LoopbackDiscord
 from standins.discord.forms import PAYLOAD
 from standins.discord.middleware import API_PATH
@@ -22,12 +25,12 @@ class Contract:
     def __init__(self) -> None:
         self.breaches: list[str] = []
         self.checked = 0
-        self._document = _as_any_of(json.loads(DESCRIPTION.read_text()))
+        self._document: Json = _as_any_of(json.loads(DESCRIPTION.read_text()))
         schemas = self._document["components"]["schemas"]
         schemas["SnowflakeType"] = {"type": ["string", "integer"], "pattern": "^[0-9]+$"}
         # The errors of single fields carry names such as BASE_TYPE_REQUIRED, whatever is said here.
         schemas["Error"]["properties"]["code"] = {"type": ["integer", "string"]}
-        resource = Resource(contents=self._document, specification=DRAFT202012)
+        resource = DRAFT202012.create_resource(self._document)
         self._registry = Registry().with_resource("urn:discord", resource)
         self._templates = [
             (re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)), path)
@@ -38,9 +41,10 @@ class Contract:
         """Check everything that goes in and out from its start on."""
 
         @web.middleware
-        async def check(request: web.Request, handler) -> web.StreamResponse:
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = await handler(request)
             if request.path.startswith(API_PATH) and response.status < 500:
+                assert isinstance(response, web.Response)
                 self._check(request, response)
             return response
 
@@ -48,7 +52,7 @@ class Contract:
 
     def _check(self, request: web.Request, response: web.Response) -> None:
         path = request.path.removeprefix(API_PATH)
-        template = next((path_ for form, path_ in self._templates if form.fullmatch(path)), None)
+        template = next((path_ for form, path_ in self._templates if form.fullmatch(path)), "")
         operation = self._document["paths"].get(template, {}).get(request.method.lower())
         if operation is None:
             if response.status not in {404, 405}:
@@ -72,6 +76,7 @@ class Contract:
         at = [*at, "responses", status]
         if "$ref" in described:
             at = described["$ref"].removeprefix("#/").split("/")
+        assert isinstance(response.body, bytes)
         body = json.loads(response.body)
         self._validate(f"{here} {status}", [*at, "content", "application/json", "schema"], body)
 
@@ -89,7 +94,7 @@ class Contract:
             self.breaches.append(f"{what}: {place}: {deepest.message[:300]}")
 
 
-def _as_any_of(node: object) -> object:
+def _as_any_of(node: Any) -> Any:
     """The description's oneOf unions overlap, so one match or more is a match."""
     if isinstance(node, dict):
         return {"anyOf" if k == "oneOf" else k: _as_any_of(v) for k, v in node.items()}

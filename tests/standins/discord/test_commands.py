@@ -1,31 +1,34 @@
 """Registering commands under Discord's rules."""
 
+from typing import Any
+
 import discord
 import pytest
 from discord import app_commands
 
-from standins.discord import CommandRefused, Upload
-from tests.standins.discord.client import running
+from standins.base.wire import Json
+from standins.discord import CommandRefused, LoopbackDiscord, ManualClock, Upload
+from tests.standins.discord.client import Api, Bot, running
 
 TEXT = {"type": 3, "name": "prompt", "description": "What to draw"}
 
 
-def command(name="imagine", **more):
+def command(name: str = "imagine", **more: Any) -> Json:
     return {"name": name, "description": "Draw", **more}
 
 
 @pytest.fixture
-def path(loopback):
+def path(loopback: LoopbackDiscord) -> str:
     return f"/applications/{loopback.world.application_id}/commands"
 
 
 @pytest.fixture
-def guild_path(loopback):
+def guild_path(loopback: LoopbackDiscord) -> str:
     world = loopback.world
     return f"/applications/{world.application_id}/guilds/{world.guild_id}/commands"
 
 
-async def test_discord_py_syncs_once_at_login(loopback, bot):
+async def test_discord_py_syncs_once_at_login(loopback: LoopbackDiscord, bot: Bot) -> None:
     assert [one["name"] for one in loopback.commands()] == ["imagine"]
     assert (loopback.registry.syncs, loopback.registry.creates) == (1, 1)
     fetched = await bot.tree.fetch_commands()
@@ -37,14 +40,14 @@ async def test_discord_py_syncs_once_at_login(loopback, bot):
     assert (loopback.registry.syncs, loopback.registry.creates) == (2, 1)
 
 
-async def test_wait_commands(loopback, api, path):
+async def test_wait_commands(loopback: LoopbackDiscord, api: Api, path: str) -> None:
     await api("PUT", path, json=[command()])
     await loopback.wait_commands()
     await api("PUT", path, json=[])
     assert not loopback.registry.registered.is_set()
 
 
-async def test_what_did_not_change_keeps_id_and_version(api, path):
+async def test_what_did_not_change_keeps_id_and_version(api: Api, path: str) -> None:
     _, before = await api("PUT", path, json=[command("a"), command("b")])
     changed = command("b", options=[TEXT])
     _, after = await api("PUT", path, json=[command("a"), changed, command("c")])
@@ -54,7 +57,7 @@ async def test_what_did_not_change_keeps_id_and_version(api, path):
     assert len({one["id"] for one in after}) == 3
 
 
-async def test_single_commands(api, path, guild_path):
+async def test_single_commands(api: Api, path: str, guild_path: str) -> None:
     status, made = await api("POST", path, json=command())
     assert status == 201
     status, same = await api("POST", path, json=command(description="Paint"))
@@ -70,7 +73,9 @@ async def test_single_commands(api, path, guild_path):
     assert own["guild_id"] in guild_path
 
 
-async def test_guild_command_hides_the_global_one(loopback, api, path, guild_path):
+async def test_guild_command_hides_the_global_one(
+    loopback: LoopbackDiscord, api: Api, path: str, guild_path: str
+) -> None:
     await api("PUT", path, json=[command(), command("other")])
     _, (own,) = await api("PUT", guild_path, json=[command(options=[TEXT])])
     assert next(one["id"] for one in loopback.commands()) == own["id"]
@@ -79,13 +84,13 @@ async def test_guild_command_hides_the_global_one(loopback, api, path, guild_pat
         await loopback.slash("imagine", {})
 
 
-async def test_not_the_bots_own(api, loopback):
+async def test_not_the_bots_own(api: Api, loopback: LoopbackDiscord) -> None:
     assert (await api("GET", "/applications/1/commands"))[1]["code"] == 20012
     path = f"/applications/{loopback.world.application_id}/guilds/1/commands"
     assert (await api("GET", path))[1]["code"] == 50001
 
 
-def option(**more):
+def option(**more: Any) -> Json:
     return {**TEXT, **more}
 
 
@@ -159,7 +164,14 @@ def option(**more):
         ),
     ],
 )
-async def test_commands_that_are_refused(loopback, api, path, commands, where, code):
+async def test_commands_that_are_refused(
+    loopback: LoopbackDiscord,
+    api: Api,
+    path: str,
+    commands: list[Json],
+    where: tuple[str | int, ...],
+    code: str,
+) -> None:
     status, body = await api("PUT", path, json=commands)
     assert (status, body["code"]) == (400, 50035)
     node = body["errors"]
@@ -171,11 +183,13 @@ async def test_commands_that_are_refused(loopback, api, path, commands, where, c
 
 
 @pytest.mark.parametrize("name", ["imagine", "réver", "絵", "a-b_c'd", "x" * 32, "7"])
-async def test_names_that_are_fine(api, path, name):
+async def test_names_that_are_fine(api: Api, path: str, name: str) -> None:
     assert (await api("PUT", path, json=[command(name)]))[0] == 200
 
 
-async def test_two_hundred_creates_a_day(loopback, api, path, clock):
+async def test_two_hundred_creates_a_day(
+    loopback: LoopbackDiscord, api: Api, path: str, clock: ManualClock
+) -> None:
     for round_ in range(2):
         names = [command(f"n{round_}-{number}") for number in range(100)]
         assert (await api("PUT", path, json=names))[0] == 200
@@ -188,15 +202,15 @@ async def test_two_hundred_creates_a_day(loopback, api, path, clock):
     assert loopback.registry.creates == 201
 
 
-async def test_hundred_commands_at_once(api, path):
+async def test_hundred_commands_at_once(api: Api, path: str) -> None:
     names = [command(f"n{number}") for number in range(101)]
     assert (await api("PUT", path, json=names))[1]["code"] == 30032
     assert (await api("PUT", path, json=names[:100]))[0] == 200
     assert (await api("POST", path, json=command()))[1]["code"] == 30032
 
 
-async def test_every_kind_of_option_reaches_discord_py(loopback, bot):
-    told = {}
+async def test_every_kind_of_option_reaches_discord_py(loopback: LoopbackDiscord, bot: Bot) -> None:
+    told: Json = {}
     group = app_commands.Group(name="art", description="Art")
 
     @group.command(name="mix", description="Mix")
@@ -247,7 +261,7 @@ async def test_every_kind_of_option_reaches_discord_py(loopback, bot):
         await loopback.slash("art mix", {"user": 1})
 
 
-async def test_command_for_moderators_only(loopback, api, path):
+async def test_command_for_moderators_only(loopback: LoopbackDiscord, api: Api, path: str) -> None:
     ban_members = 1 << 2
     _, made = await api("PUT", path, json=[command(default_member_permissions=ban_members)])
     assert made[0]["default_member_permissions"] == str(ban_members)
@@ -257,7 +271,7 @@ async def test_command_for_moderators_only(loopback, api, path):
         await loopback.slash("imagine", {}, user_id=ben)
 
 
-async def test_login_with_the_wrong_token(loopback):
+async def test_login_with_the_wrong_token(loopback: LoopbackDiscord) -> None:
     loopback.token = "another"
     with pytest.raises(discord.LoginFailure):
         async with running(loopback):

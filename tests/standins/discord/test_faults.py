@@ -6,23 +6,24 @@ import aiohttp
 import discord
 import pytest
 
-from standins.discord import Fault, GatewayFault, LoopbackDiscord
-from tests.standins.discord.client import RawGateway, running
+from standins.base.faults import GatewayKind
+from standins.discord import Fault, GatewayFault, LoopbackDiscord, ManualClock
+from tests.standins.discord.client import Api, Bot, Interaction, RawGateway, Serve, running
 
 TEAPOT = {"message": "I am a teapot", "code": 0}
 ORIGINAL = "/webhooks/*/*/messages/@original"
 
 
 @pytest.fixture
-def messages(loopback):
+def messages(loopback: LoopbackDiscord) -> str:
     return f"/channels/{loopback.world.first_channel.id}/messages"
 
 
-def count(loopback):
+def count(loopback: LoopbackDiscord) -> int:
     return len(loopback.history(loopback.world.first_channel.id))
 
 
-async def test_status(loopback, api, messages):
+async def test_status(loopback: LoopbackDiscord, api: Api, messages: str) -> None:
     fault = loopback.faults.add(
         Fault(kind="status", method="POST", route="/channels/*/messages", status=418, body=TEAPOT)
     )
@@ -32,21 +33,23 @@ async def test_status(loopback, api, messages):
     assert (await api("POST", messages, json={"content": "x"}))[0] == 200
 
 
-async def test_second_and_third_time(loopback, api, messages):
+async def test_second_and_third_time(loopback: LoopbackDiscord, api: Api, messages: str) -> None:
     fault = loopback.faults.add(Fault(kind="status", route="/channels/**", nth=2, count=2))
     statuses = [(await api("GET", messages))[0] for _ in range(4)]
     assert statuses == [200, 503, 503, 200]
     assert (fault.seen, fault.fired) == (4, 2)
 
 
-async def test_for_good_until_cleared(loopback, api, messages):
+async def test_for_good_until_cleared(loopback: LoopbackDiscord, api: Api, messages: str) -> None:
     loopback.faults.add(Fault(kind="status", count=None))
     assert [(await api("GET", messages))[0] for _ in range(3)] == [503] * 3
     loopback.faults.clear()
     assert (await api("GET", messages))[0] == 200
 
 
-async def test_latency_until_a_gate_opens(loopback, api, messages):
+async def test_latency_until_a_gate_opens(
+    loopback: LoopbackDiscord, api: Api, messages: str
+) -> None:
     gate = asyncio.Event()
     fault = loopback.faults.add(Fault(kind="latency", method="POST", gate=gate))
     sending = asyncio.create_task(api("POST", messages, json={"content": "x"}))
@@ -56,7 +59,9 @@ async def test_latency_until_a_gate_opens(loopback, api, messages):
     assert (await sending)[0] == 200
 
 
-async def test_latency_by_the_clock(loopback, api, messages, clock):
+async def test_latency_by_the_clock(
+    loopback: LoopbackDiscord, api: Api, messages: str, clock: ManualClock
+) -> None:
     fault = loopback.faults.add(Fault(kind="latency", seconds=2))
     sending = asyncio.create_task(api("POST", messages, json={"content": "x"}))
     await fault.wait_fired()
@@ -66,10 +71,12 @@ async def test_latency_by_the_clock(loopback, api, messages, clock):
     assert (await sending)[0] == 200
 
 
-async def test_latency_past_the_acknowledgement(loopback, bot, clock):
-    refused = asyncio.Queue()
+async def test_latency_past_the_acknowledgement(
+    loopback: LoopbackDiscord, bot: Bot, clock: ManualClock
+) -> None:
+    refused: asyncio.Queue[int] = asyncio.Queue()
 
-    async def defer(interaction):
+    async def defer(interaction: Interaction) -> None:
         with pytest.raises(discord.NotFound) as caught:
             await interaction.response.defer(thinking=True)
         refused.put_nowait(caught.value.code)
@@ -84,7 +91,7 @@ async def test_latency_past_the_acknowledgement(loopback, bot, clock):
     assert interaction.state == "failed"
 
 
-async def test_closing_frees_held_requests(serve):
+async def test_closing_frees_held_requests(serve: Serve) -> None:
     loopback = await serve(LoopbackDiscord())
     fault = loopback.faults.add(Fault(kind="latency", gate=asyncio.Event()))
     async with aiohttp.ClientSession() as session:
@@ -96,14 +103,16 @@ async def test_closing_frees_held_requests(serve):
             await asking
 
 
-async def test_drop_before_leaves_no_trace(loopback, api, messages):
+async def test_drop_before_leaves_no_trace(
+    loopback: LoopbackDiscord, api: Api, messages: str
+) -> None:
     fault = loopback.faults.add(Fault(kind="drop_before", method="POST"))
     with pytest.raises(aiohttp.ClientError):
         await api("POST", messages, json={"content": "x"})
     assert (fault.fired, count(loopback)) == (1, 0)
 
 
-async def test_drop_after_has_done_it(loopback, api, messages):
+async def test_drop_after_has_done_it(loopback: LoopbackDiscord, api: Api, messages: str) -> None:
     fault = loopback.faults.add(Fault(kind="drop_after", method="POST"))
     with pytest.raises(aiohttp.ClientError):
         await api("POST", messages, json={"content": "x", "nonce": "1", "enforce_nonce": True})
@@ -113,8 +122,8 @@ async def test_drop_after_has_done_it(loopback, api, messages):
     assert count(loopback) == 1
 
 
-async def test_discord_py_waits_out_a_429(loopback, bot):
-    async def draw(interaction):
+async def test_discord_py_waits_out_a_429(loopback: LoopbackDiscord, bot: Bot) -> None:
+    async def draw(interaction: Interaction) -> None:
         await interaction.response.defer(thinking=True)
         await interaction.edit_original_response(content="done")
 
@@ -127,15 +136,16 @@ async def test_discord_py_waits_out_a_429(loopback, bot):
     assert (fault.fired, fault.seen) == (1, 2)
 
 
-async def test_discord_py_waits_out_a_global_429(loopback, bot):
+async def test_discord_py_waits_out_a_global_429(loopback: LoopbackDiscord, bot: Bot) -> None:
     fault = loopback.faults.add(
         Fault(kind="rate_limit", route="/channels/**", retry_after_s=0.01, is_global=True)
     )
     channel = await bot.fetch_channel(loopback.world.first_channel.id)
+    assert isinstance(channel, discord.TextChannel)
     assert (channel.name, fault.seen) == ("imagine", 2)
 
 
-async def test_429_looks_like_discords(loopback):
+async def test_429_looks_like_discords(loopback: LoopbackDiscord) -> None:
     loopback.faults.add(Fault(kind="rate_limit", retry_after_s=1.5))
     async with (
         aiohttp.ClientSession() as session,
@@ -147,10 +157,12 @@ async def test_429_looks_like_discords(loopback):
         assert response.headers["Via"] == "1.1 google"
 
 
-async def test_dropped_edit_reaches_the_bot_as_an_error(loopback, bot):
-    lost = asyncio.Queue()
+async def test_dropped_edit_reaches_the_bot_as_an_error(
+    loopback: LoopbackDiscord, bot: Bot
+) -> None:
+    lost: asyncio.Queue[Exception] = asyncio.Queue()
 
-    async def draw(interaction):
+    async def draw(interaction: Interaction) -> None:
         await interaction.response.defer(thinking=True)
         try:
             await interaction.edit_original_response(content="done")
@@ -161,17 +173,20 @@ async def test_dropped_edit_reaches_the_bot_as_an_error(loopback, bot):
     loopback.faults.add(Fault(kind="drop_after", method="PATCH", route=ORIGINAL))
     interaction = await loopback.slash("imagine", {"prompt": "x"})
     assert await lost.get()
+    assert interaction.original is not None
     assert interaction.original["content"] == "done"
 
 
-async def answer(interaction):
+async def answer(interaction: Interaction) -> None:
     await interaction.response.send_message("here")
 
 
 @pytest.mark.parametrize(
     ("kind", "resumable"), [("drop", False), ("reconnect", False), ("invalid_session", True)]
 )
-async def test_command_is_replayed_after_the_gateway_fails(loopback, bot, kind, resumable):
+async def test_command_is_replayed_after_the_gateway_fails(
+    loopback: LoopbackDiscord, bot: Bot, kind: GatewayKind, resumable: bool
+) -> None:
     bot.handler = answer
     fault = loopback.faults.add(
         GatewayFault(kind=kind, on="INTERACTION_CREATE", resumable=resumable)
@@ -181,7 +196,7 @@ async def test_command_is_replayed_after_the_gateway_fails(loopback, bot, kind, 
     assert (fault.fired, loopback.gateway.resumes) == (1, 1)
 
 
-async def test_command_is_lost_with_its_session(loopback, bot):
+async def test_command_is_lost_with_its_session(loopback: LoopbackDiscord, bot: Bot) -> None:
     bot.handler = answer
     loopback.faults.add(GatewayFault(kind="invalid_session", on="INTERACTION_CREATE"))
     interaction = await loopback.slash("imagine", {"prompt": "x"})
@@ -189,7 +204,7 @@ async def test_command_is_lost_with_its_session(loopback, bot):
     assert (loopback.gateway.identifies, interaction.state) == (2, "waiting")
 
 
-async def test_refused_connect(loopback):
+async def test_refused_connect(loopback: LoopbackDiscord) -> None:
     fault = loopback.faults.add(GatewayFault(kind="refuse", on="CONNECT"))
     with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
         async with RawGateway.connect(loopback):
@@ -201,13 +216,13 @@ async def test_refused_connect(loopback):
         GatewayFault(kind="refuse", on="RESUME")
 
 
-async def test_identify_meets_an_invalid_session(loopback):
+async def test_identify_meets_an_invalid_session(loopback: LoopbackDiscord) -> None:
     loopback.faults.add(GatewayFault(kind="invalid_session", on="IDENTIFY"))
     async with running(loopback):
         assert loopback.gateway.identifies == 1
 
 
-async def test_discord_py_notices_a_zombie(serve, clock):
+async def test_discord_py_notices_a_zombie(serve: Serve, clock: ManualClock) -> None:
     loopback = await serve(LoopbackDiscord(clock=clock, heartbeat_interval_s=0.02))
     async with running(loopback, heartbeat_timeout=0.3) as bot:
         fault = loopback.faults.add(GatewayFault(kind="silence", on="HEARTBEAT"))

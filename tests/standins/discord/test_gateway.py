@@ -1,18 +1,20 @@
 """The gateway: sessions, resuming, closing, what is sent to whom."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import discord
 import pytest
 
-from standins.discord import Channel, LoopbackDiscord
-from tests.standins.discord.client import RawGateway, running
+from standins.base.wire import Json
+from standins.discord import Channel, LoopbackDiscord, ManualClock
+from tests.standins.discord.client import Api, Bot, Interaction, RawGateway, Serve, running
 
 GUILDS, MEMBERS, MESSAGES, CONTENT = 1, 1 << 1, 1 << 9, 1 << 15
 
 
 @pytest.fixture
-async def raw(loopback):
+async def raw(loopback: LoopbackDiscord) -> AsyncIterator[RawGateway]:
     """A connection that has been greeted."""
     async with RawGateway.connect(loopback) as raw:
         hello = await raw.receive()
@@ -20,18 +22,18 @@ async def raw(loopback):
         yield raw
 
 
-async def answer(interaction):
+async def answer(interaction: Interaction) -> None:
     await interaction.response.send_message("here")
 
 
-async def here(loopback, bot):
+async def here(loopback: LoopbackDiscord, bot: Bot) -> Json:
     """The bot still answers."""
     bot.handler = answer
     interaction = await loopback.slash("imagine", {"prompt": "x"})
     return await interaction.until(lambda message: message["content"] == "here")
 
 
-async def test_ready_then_the_guild(loopback, raw):
+async def test_ready_then_the_guild(loopback: LoopbackDiscord, raw: RawGateway) -> None:
     await raw.identify(loopback.token)
     ready = await raw.receive()
     assert (ready["t"], ready["s"]) == ("READY", 1)
@@ -44,42 +46,45 @@ async def test_ready_then_the_guild(loopback, raw):
     assert loopback.online
 
 
-async def test_discord_py_knows_the_guild(loopback):
+async def test_discord_py_knows_the_guild(loopback: LoopbackDiscord) -> None:
     async with running(loopback) as bot:
         await bot.saw("ready")
         guild = bot.get_guild(loopback.world.guild_id)
+        assert guild is not None
         assert [channel.name for channel in guild.text_channels] == ["imagine", "gallery"]
         assert guild.me.id == loopback.world.application_id
         assert guild.text_channels[0].permissions_for(guild.me).attach_files
     await loopback.wait_offline()
 
 
-async def test_compressed_stream(loopback):
+async def test_compressed_stream(loopback: LoopbackDiscord) -> None:
     async with RawGateway.connect(loopback, "v=10&encoding=json&compress=zlib-stream") as raw:
         assert (await raw.receive())["op"] == 10
         await raw.identify(loopback.token)
         assert (await raw.receive())["t"] == "READY"
 
 
-async def test_unknown_compression(loopback):
+async def test_unknown_compression(loopback: LoopbackDiscord) -> None:
     with pytest.raises(Exception, match="400"):
         async with RawGateway.connect(loopback, "v=10&compress=lzma"):
             raise AssertionError
 
 
-async def test_heartbeat_is_acknowledged(raw):
+async def test_heartbeat_is_acknowledged(raw: RawGateway) -> None:
     await raw.send(1, None)
     assert (await raw.receive())["op"] == 11
 
 
-async def test_heartbeat_on_request(loopback, raw):
+async def test_heartbeat_on_request(loopback: LoopbackDiscord, raw: RawGateway) -> None:
     await raw.identify(loopback.token)
     await raw.event("GUILD_CREATE")
     loopback.gateway.ask_heartbeat()
     assert (await raw.receive())["op"] == 1
 
 
-async def test_bot_without_a_heartbeat_is_dropped(loopback, raw, clock):
+async def test_bot_without_a_heartbeat_is_dropped(
+    loopback: LoopbackDiscord, raw: RawGateway, clock: ManualClock
+) -> None:
     await raw.identify(loopback.token)
     ready = await raw.event("READY")
     await raw.event("GUILD_CREATE")
@@ -111,31 +116,35 @@ async def test_bot_without_a_heartbeat_is_dropped(loopback, raw, clock):
         (77, {}, 4003),
     ],
 )
-async def test_close_codes_before_a_session(raw, op, data, code):
+async def test_close_codes_before_a_session(
+    raw: RawGateway, op: object, data: object, code: int
+) -> None:
     await raw.send(op, data)
     assert await raw.closed() == code
 
 
 @pytest.mark.parametrize(("op", "code"), [(2, 4005), (6, 4005), (77, 4001), ("x", 4001)])
-async def test_close_codes_in_a_session(loopback, raw, op, code):
+async def test_close_codes_in_a_session(
+    loopback: LoopbackDiscord, raw: RawGateway, op: object, code: int
+) -> None:
     await raw.identify(loopback.token)
     await raw.send(op, {"token": loopback.token})
     assert await raw.closed() == code
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"op": 1, "d": "' + "x" * 4_096 + '"}'])
-async def test_undecodable_payload(raw, text):
+async def test_undecodable_payload(raw: RawGateway, text: str) -> None:
     await raw.send_text(text)
     assert await raw.closed() == 4002
 
 
 @pytest.mark.parametrize("query", ["v=9&encoding=json", "v=10&encoding=etf", "encoding=json"])
-async def test_other_versions(loopback, query):
+async def test_other_versions(loopback: LoopbackDiscord, query: str) -> None:
     async with RawGateway.connect(loopback, query) as raw:
         assert await raw.closed() == 4012
 
 
-async def test_too_many_payloads(raw, clock):
+async def test_too_many_payloads(raw: RawGateway, clock: ManualClock) -> None:
     for _ in range(2):
         clock.advance(60)
         for _ in range(120):
@@ -145,7 +154,7 @@ async def test_too_many_payloads(raw, clock):
     assert await raw.closed() == 4008
 
 
-async def test_resume_replays_what_was_missed(loopback):
+async def test_resume_replays_what_was_missed(loopback: LoopbackDiscord) -> None:
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()
         await raw.identify(loopback.token, GUILDS | MESSAGES)
@@ -164,7 +173,7 @@ async def test_resume_replays_what_was_missed(loopback):
     assert loopback.gateway.resumes == 1
 
 
-async def test_resume_that_cannot_be(loopback, clock):
+async def test_resume_that_cannot_be(loopback: LoopbackDiscord, clock: ManualClock) -> None:
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()
         await raw.resume(loopback.token, "unknown", 1)
@@ -178,7 +187,9 @@ async def test_resume_that_cannot_be(loopback, clock):
         assert await raw.closed() == 4007
 
 
-async def test_session_waits_three_minutes_for_its_bot(loopback, clock):
+async def test_session_waits_three_minutes_for_its_bot(
+    loopback: LoopbackDiscord, clock: ManualClock
+) -> None:
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()
         await raw.identify(loopback.token)
@@ -192,7 +203,7 @@ async def test_session_waits_three_minutes_for_its_bot(loopback, clock):
         assert (await raw.receive())["op"] == 9
 
 
-async def test_goodbye_ends_the_session(loopback):
+async def test_goodbye_ends_the_session(loopback: LoopbackDiscord) -> None:
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()
         await raw.identify(loopback.token)
@@ -204,7 +215,9 @@ async def test_goodbye_ends_the_session(loopback):
         assert (await raw.receive())["op"] == 9
 
 
-async def test_discord_py_resumes_after_a_drop_and_misses_nothing(loopback, bot):
+async def test_discord_py_resumes_after_a_drop_and_misses_nothing(
+    loopback: LoopbackDiscord, bot: Bot
+) -> None:
     bot.handler = answer
     loopback.gateway.drop()
     interaction = await loopback.slash("imagine", {"prompt": "missed"})
@@ -213,20 +226,22 @@ async def test_discord_py_resumes_after_a_drop_and_misses_nothing(loopback, bot)
     await bot.saw("resumed")
 
 
-async def test_discord_py_comes_back_when_asked(loopback, bot):
+async def test_discord_py_comes_back_when_asked(loopback: LoopbackDiscord, bot: Bot) -> None:
     loopback.gateway.reconnect()
     await bot.saw("resumed")
     assert await here(loopback, bot)
     assert (loopback.gateway.identifies, loopback.gateway.resumes) == (1, 1)
 
 
-async def test_discord_py_resumes_a_resumable_session(loopback, bot):
+async def test_discord_py_resumes_a_resumable_session(loopback: LoopbackDiscord, bot: Bot) -> None:
     loopback.gateway.invalidate(resumable=True)
     await bot.saw("resumed")
     assert (loopback.gateway.identifies, loopback.gateway.resumes) == (1, 1)
 
 
-async def test_discord_py_identifies_anew_after_an_invalid_session(loopback, bot):
+async def test_discord_py_identifies_anew_after_an_invalid_session(
+    loopback: LoopbackDiscord, bot: Bot
+) -> None:
     await bot.saw("connect")
     loopback.gateway.invalidate(resumable=False)
     assert not loopback.online
@@ -236,7 +251,7 @@ async def test_discord_py_identifies_anew_after_an_invalid_session(loopback, bot
     assert (loopback.gateway.identifies, loopback.gateway.resumes) == (2, 0)
 
 
-async def test_discord_py_is_told_of_privileged_intents(loopback):
+async def test_discord_py_is_told_of_privileged_intents(loopback: LoopbackDiscord) -> None:
     intents = discord.Intents.default()
     intents.message_content = True
     with pytest.raises(discord.PrivilegedIntentsRequired):
@@ -244,7 +259,7 @@ async def test_discord_py_is_told_of_privileged_intents(loopback):
             raise AssertionError
 
 
-async def test_message_content_is_privileged(loopback):
+async def test_message_content_is_privileged(loopback: LoopbackDiscord) -> None:
     loopback.world.privileged_intents = CONTENT
     bot_id = loopback.world.bot.id
     async with RawGateway.connect(loopback) as plain, RawGateway.connect(loopback) as full:
@@ -260,15 +275,18 @@ async def test_message_content_is_privileged(loopback):
         assert contents == ["", f"<@{bot_id}> hello"]
 
 
-async def test_own_messages_come_whole(loopback, bot, api):
+async def test_own_messages_come_whole(loopback: LoopbackDiscord, bot: Bot, api: Api) -> None:
     channel = loopback.world.first_channel
     await api("POST", f"/channels/{channel.id}/messages", json={"content": "mine"})
     (message,) = await bot.saw("message")
+    assert bot.user is not None
     assert (message.content, message.author.id) == ("mine", bot.user.id)
     assert message.channel.name == channel.name
 
 
-async def test_messages_of_other_intents_and_hidden_channels_stay_away(loopback):
+async def test_messages_of_other_intents_and_hidden_channels_stay_away(
+    loopback: LoopbackDiscord,
+) -> None:
     hidden = Channel(900_000_000_000_000_399, "hidden", bot_permissions=0)
     loopback.world.channels[hidden.id] = hidden
     async with RawGateway.connect(loopback) as guilds, RawGateway.connect(loopback) as messages:
@@ -285,7 +303,7 @@ async def test_messages_of_other_intents_and_hidden_channels_stay_away(loopback)
         assert (await guilds.receive())["op"] == 11
 
 
-async def test_edits_and_deletions_are_told(loopback, api):
+async def test_edits_and_deletions_are_told(loopback: LoopbackDiscord, api: Api) -> None:
     path = f"/channels/{loopback.world.first_channel.id}/messages"
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()
@@ -301,7 +319,7 @@ async def test_edits_and_deletions_are_told(loopback, api):
     assert created["d"]["guild_id"] == str(loopback.world.guild_id)
 
 
-async def test_members_on_request(loopback, raw):
+async def test_members_on_request(loopback: LoopbackDiscord, raw: RawGateway) -> None:
     people = list(loopback.world.people)
     await raw.identify(loopback.token)
     guild_id = str(loopback.world.guild_id)
@@ -314,17 +332,18 @@ async def test_members_on_request(loopback, raw):
     assert [one["user"]["username"] for one in chunk["members"]] == ["cleo"]
 
 
-async def test_discord_py_caches_members_it_may_see(loopback):
+async def test_discord_py_caches_members_it_may_see(loopback: LoopbackDiscord) -> None:
     loopback.world.privileged_intents = MEMBERS
     intents = discord.Intents.default()
     intents.members = True
     async with running(loopback, intents=intents) as bot:
         await bot.saw("ready")
         guild = bot.get_guild(loopback.world.guild_id)
+        assert guild is not None
         assert {member.name for member in guild.members} == {"ada", "ben", "cleo", "mia", "imagine"}
 
 
-async def test_server_that_stops_says_so(serve):
+async def test_server_that_stops_says_so(serve: Serve) -> None:
     loopback = await serve(LoopbackDiscord())
     async with RawGateway.connect(loopback) as raw:
         await raw.receive()

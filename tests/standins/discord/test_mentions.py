@@ -9,9 +9,8 @@ from standins.base.wire import Json
 from standins.discord import LoopbackDiscord
 from standins.discord.world import READ_MESSAGE_HISTORY
 from tests.standins.discord.client import Api, Bot, Interaction
+from tests.standins.discord.people import ADA, BEN, PAINTERS
 
-ADA, BEN = 900_000_000_000_000_401, 900_000_000_000_000_402
-PAINTERS = 900_000_000_000_000_201
 TEXT = f"<@{ADA}> <@{BEN}> @everyone"
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -10,23 +12,26 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from standins.base.events import EventHub
-from standins.discord import Channel, Person, Upload
+from standins.base.wire import Json
+from standins.discord import Channel, LoopbackDiscord, Person, Upload
 from standins.discord.forms import Form
 from standins.discord.messages import Messages
 from standins.discord.rules import mentions
 from standins.discord.world import ATTACH_FILES, SEND_MESSAGES, TALK, VIEW_CHANNEL, default_world
+from tests.standins.discord.client import Answer, Api
 
 LIMIT_BYTES = 10 * 2**20
+Post = Callable[..., Awaitable[Answer]]  # of a payload and files, each a name and its bytes
 
 
 @pytest.fixture
-def channel(loopback):
+def channel(loopback: LoopbackDiscord) -> str:
     return f"/channels/{loopback.world.first_channel.id}"
 
 
 @pytest.fixture
-def post(api, channel):
-    async def post(payload, *files):
+def post(api: Api, channel: str) -> Post:
+    async def post(payload: Json, *files: tuple[str, bytes]) -> Answer:
         if not files:
             return await api("POST", f"{channel}/messages", json=payload)
         return await api("POST", f"{channel}/messages", data=multipart(payload, *files))
@@ -34,7 +39,7 @@ def post(api, channel):
     return post
 
 
-def multipart(payload, *files):
+def multipart(payload: Json, *files: tuple[str, bytes]) -> aiohttp.FormData:
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("payload_json", json.dumps(payload))
     for place, (name, data) in enumerate(files):
@@ -42,19 +47,20 @@ def multipart(payload, *files):
     return form
 
 
-def row(*components):
+def row(*components: Json) -> Json:
     return {"type": 1, "components": list(components)}
 
 
-def button(custom_id="v1:x:1", **more):
+def button(custom_id: str = "v1:x:1", **more: Any) -> Json:
     return {"type": 2, "style": 1, "label": "x", "custom_id": custom_id, **more}
 
 
-def first_error(body, *path):
+def first_error(body: Json, *path: str | int) -> str:
     node = body["errors"]
     for step in path:
         node = node[str(step)]
-    return node["_errors"][0]["code"]
+    code: str = node["_errors"][0]["code"]
+    return code
 
 
 @pytest.mark.parametrize(
@@ -148,14 +154,16 @@ def first_error(body, *path):
         ),
     ],
 )
-async def test_forms_that_are_refused(post, loopback, payload, path, code):
+async def test_forms_that_are_refused(
+    post: Post, loopback: LoopbackDiscord, payload: Json, path: tuple[str | int, ...], code: str
+) -> None:
     status, body = await post(payload)
     assert (status, body["code"], body["message"]) == (400, 50035, "Invalid Form Body")
     assert first_error(body, *path) == code
     assert loopback.history(loopback.world.first_channel.id) == []
 
 
-async def test_longest_message_that_fits(post):
+async def test_longest_message_that_fits(post: Post) -> None:
     status, body = await post(
         {
             "content": "x" * 2_000,
@@ -168,12 +176,12 @@ async def test_longest_message_that_fits(post):
 
 
 @pytest.mark.parametrize("content", ["", "   ", "\n\t", None])
-async def test_empty_message(post, content):
+async def test_empty_message(post: Post, content: str) -> None:
     status, body = await post({"content": content})
     assert (status, body["code"]) == (400, 50006)
 
 
-async def test_edit_cannot_empty_a_message(api, post, channel):
+async def test_edit_cannot_empty_a_message(api: Api, post: Post, channel: str) -> None:
     _, message = await post({"content": "x"})
     path = f"{channel}/messages/{message['id']}"
     status, body = await api("PATCH", path, json={"content": ""})
@@ -181,7 +189,7 @@ async def test_edit_cannot_empty_a_message(api, post, channel):
     assert (await api("GET", path))[1]["content"] == "x"
 
 
-async def test_body_that_is_no_json(api, channel):
+async def test_body_that_is_no_json(api: Api, channel: str) -> None:
     headers = {"Content-Type": "application/json"}
     for data in (b"{", b"[]", b"\xff", b'{"content": NaN}'):
         status, body = await api("POST", f"{channel}/typing", json={})
@@ -194,7 +202,7 @@ async def test_body_that_is_no_json(api, channel):
                 assert (response.status, body["code"]) == (400, 50109)
 
 
-async def test_multipart_that_is_none(loopback, channel):
+async def test_multipart_that_is_none(loopback: LoopbackDiscord, channel: str) -> None:
     async with aiohttp.ClientSession() as session:
         headers = {
             "Authorization": f"Bot {loopback.token}",
@@ -205,7 +213,7 @@ async def test_multipart_that_is_none(loopback, channel):
             assert response.status == 400
 
 
-async def test_upload_and_download(loopback, post):
+async def test_upload_and_download(loopback: LoopbackDiscord, post: Post) -> None:
     status, message = await post({}, ("..my prüfbild (1).txt", b"hello"), ("b.bin", b"\0\1"))
     assert status == 200
     text, binary = message["attachments"]
@@ -215,7 +223,7 @@ async def test_upload_and_download(loopback, post):
     assert loopback.attachment_bytes(int(binary["id"])) == b"\0\1"
 
 
-async def test_files_are_served_as_files_only(loopback, post):
+async def test_files_are_served_as_files_only(loopback: LoopbackDiscord, post: Post) -> None:
     _, message = await post({}, ("page.html", b"<script>"))
     url = message["attachments"][0]["url"]
     async with aiohttp.ClientSession() as session:
@@ -226,7 +234,7 @@ async def test_files_are_served_as_files_only(loopback, post):
             assert response.status == 404
 
 
-async def test_webp_has_its_size(post):
+async def test_webp_has_its_size(post: Post) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (12, 7)).save(buffer, "WEBP")
     _, message = await post({}, ("a.webp", buffer.getvalue()), ("b.png", b"no picture"))
@@ -235,7 +243,7 @@ async def test_webp_has_its_size(post):
     assert "width" not in broken
 
 
-async def test_largest_file_and_one_byte_more(loopback, post):
+async def test_largest_file_and_one_byte_more(loopback: LoopbackDiscord, post: Post) -> None:
     status, message = await post({}, ("a.bin", bytes(LIMIT_BYTES)))
     assert status == 200
     assert len(await loopback.download(message["attachments"][0])) == LIMIT_BYTES
@@ -243,18 +251,20 @@ async def test_largest_file_and_one_byte_more(loopback, post):
     assert (status, body["code"]) == (413, 40005)
 
 
-async def test_request_of_more_than_25_mib(post):
+async def test_request_of_more_than_25_mib(post: Post) -> None:
     part = bytes(9 * 2**20)
     status, body = await post({}, ("a.bin", part), ("b.bin", part), ("c.bin", part))
     assert (status, body["code"]) == (413, 40005)
 
 
-async def test_eleven_files(post):
+async def test_eleven_files(post: Post) -> None:
     status, body = await post({}, *((f"{n}.txt", b"x") for n in range(11)))
     assert (status, body["code"]) == (400, 30015)
 
 
-async def test_edit_keeps_adds_and_drops_files(loopback, api, post, channel):
+async def test_edit_keeps_adds_and_drops_files(
+    loopback: LoopbackDiscord, api: Api, post: Post, channel: str
+) -> None:
     _, message = await post({"content": "x"}, ("a.txt", b"a"), ("b.txt", b"b"))
     path = f"{channel}/messages/{message['id']}"
     first, second = message["attachments"]
@@ -271,14 +281,16 @@ async def test_edit_keeps_adds_and_drops_files(loopback, api, post, channel):
     assert edited["edited_timestamp"] is not None
 
 
-async def test_deleted_message_takes_its_files_along(loopback, api, post, channel):
+async def test_deleted_message_takes_its_files_along(
+    loopback: LoopbackDiscord, api: Api, post: Post, channel: str
+) -> None:
     _, message = await post({}, ("a.txt", b"a"))
     assert await api("DELETE", f"{channel}/messages/{message['id']}") == (204, None)
     with pytest.raises(KeyError):
         loopback.attachment_bytes(int(message["attachments"][0]["id"]))
 
 
-async def test_old_messages_and_their_files_go(loopback, post):
+async def test_old_messages_and_their_files_go(loopback: LoopbackDiscord, post: Post) -> None:
     _, oldest = await post({}, ("a.txt", b"a"))
     for number in range(500):
         await loopback.say(str(number))
@@ -287,7 +299,7 @@ async def test_old_messages_and_their_files_go(loopback, post):
         loopback.attachment_bytes(int(oldest["attachments"][0]["id"]))
 
 
-def test_oldest_files_make_room():
+def test_oldest_files_make_room() -> None:
     world = default_world()
     messages = Messages(world, EventHub(), lambda *_, **__: None, max_file_bytes=10)
     files = [Upload(f"{n}.bin", "application/octet-stream", bytes(4)) for n in range(3)]
@@ -296,14 +308,14 @@ def test_oldest_files_make_room():
     assert [messages.file(one) for one in ids] == [None, *files[1:]]
 
 
-async def test_embed_shows_an_attached_file(post):
+async def test_embed_shows_an_attached_file(post: Post) -> None:
     embed = {"title": "x", "image": {"url": "attachment://a.png"}}
     _, message = await post({"embeds": [embed]}, ("a.png", b"x"))
     assert message["embeds"][0]["type"] == "rich"
     assert message["embeds"][0]["image"]["url"] == message["attachments"][0]["url"]
 
 
-async def test_unknown_places(api, channel):
+async def test_unknown_places(api: Api, channel: str) -> None:
     assert (await api("GET", "/channels/1"))[1]["code"] == 10003
     assert (await api("GET", f"{channel}/messages/1"))[1]["code"] == 10008
     assert (await api("GET", "/users/1"))[1]["code"] == 10013
@@ -312,7 +324,7 @@ async def test_unknown_places(api, channel):
     assert (await api("DELETE", "/users/@me"))[0] == 405
 
 
-async def test_guild_members(loopback, api):
+async def test_guild_members(loopback: LoopbackDiscord, api: Api) -> None:
     person = loopback.world.first_person
     status, member = await api("GET", f"/guilds/{loopback.world.guild_id}/members/{person.id}")
     assert (status, member["user"]["username"]) == (200, person.username)
@@ -321,7 +333,7 @@ async def test_guild_members(loopback, api):
     assert (await api("GET", f"/guilds/1/members/{person.id}"))[1]["code"] == 50001
 
 
-async def test_permissions(loopback, api, post):
+async def test_permissions(loopback: LoopbackDiscord, api: Api, post: Post) -> None:
     hidden = Channel(900_000_000_000_000_399, "hidden", bot_permissions=0)
     loopback.world.channels[hidden.id] = hidden
     status, body = await api("GET", f"/channels/{hidden.id}")
@@ -334,7 +346,7 @@ async def test_permissions(loopback, api, post):
     assert (await post({"content": "x"}))[1]["code"] == 50013
 
 
-async def test_other_peoples_messages(loopback, api, channel):
+async def test_other_peoples_messages(loopback: LoopbackDiscord, api: Api, channel: str) -> None:
     said = await loopback.say("mine")
     path = f"{channel}/messages/{said['id']}"
     status, body = await api("PATCH", path, json={"content": "x"})
@@ -343,11 +355,11 @@ async def test_other_peoples_messages(loopback, api, channel):
     assert (await api("GET", path))[1]["content"] == "mine"
 
 
-async def test_history_pages(loopback, api, channel):
+async def test_history_pages(loopback: LoopbackDiscord, api: Api, channel: str) -> None:
     ids = [(await loopback.say(str(number)))["id"] for number in range(5)]
     newest_first = ids[::-1]
 
-    async def page(**query):
+    async def page(**query: Any) -> list[str]:
         status, found = await api("GET", f"{channel}/messages", params=query)
         assert status == 200
         return [message["id"] for message in found]
@@ -359,7 +371,7 @@ async def test_history_pages(loopback, api, channel):
     assert (await api("GET", f"{channel}/messages", params={"limit": 101}))[1]["code"] == 50035
 
 
-async def test_repeated_nonce_sends_once(post):
+async def test_repeated_nonce_sends_once(post: Post) -> None:
     payload = {"content": "x", "nonce": "7", "enforce_nonce": True}
     _, first = await post(payload)
     _, second = await post(payload)
@@ -367,24 +379,24 @@ async def test_repeated_nonce_sends_once(post):
     assert first["id"] == second["id"] != third["id"]
 
 
-async def test_reply(loopback, post):
+async def test_reply(loopback: LoopbackDiscord, post: Post) -> None:
     said = await loopback.say("hello")
     reference = {"message_id": said["id"]}
     _, reply = await post({"content": "hi", "message_reference": reference})
     assert reply["referenced_message"]["content"] == "hello"
     assert [one["id"] for one in reply["mentions"]] == [said["author"]["id"]]
-    quiet = {"parse": []}
+    quiet: Json = {"parse": []}
     _, reply = await post(
         {"content": "hi", "message_reference": reference, "allowed_mentions": quiet}
     )
     assert reply["mentions"] == []
 
 
-async def test_pings_are_what_the_sender_allows(loopback, post):
+async def test_pings_are_what_the_sender_allows(loopback: LoopbackDiscord, post: Post) -> None:
     ben, role = list(loopback.world.people)[1], list(loopback.world.roles)[1]
     content = f"@everyone <@{ben}> <@!{ben}> <@&{role}> <@1>"
 
-    async def pinged(**more):
+    async def pinged(**more: Any) -> tuple[list[int], list[int], bool]:
         _, message = await post({"content": content, **more})
         users = [int(one["id"]) for one in message["mentions"]]
         return users, [int(one) for one in message["mention_roles"]], message["mention_everyone"]
@@ -402,7 +414,7 @@ PIECES = ["@everyone", "@here", "<@900000000000000402>", "<@&900000000000000201>
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
-def test_nothing_pings_when_nothing_may(content):
+def test_nothing_pings_when_nothing_may(content: str) -> None:
     world = default_world()
     assert mentions(content, {"parse": []}, world, TALK) == {
         "mentions": [],
@@ -412,13 +424,13 @@ def test_nothing_pings_when_nothing_may(content):
 
 
 @pytest.mark.parametrize("text", ["`@everyone`", "```\n@everyone\n```", "``a ` @everyone``"])
-def test_code_pings_nobody(text):
+def test_code_pings_nobody(text: str) -> None:
     world = default_world()
     assert mentions(text, None, world, TALK)["mention_everyone"] is False
     assert mentions(f"{text} @here", None, world, TALK)["mention_everyone"] is True
 
 
-def test_people_can_be_added():
+def test_people_can_be_added() -> None:
     world = default_world()
     world.people[7] = Person(7, "dora", "Dora")
     assert mentions("<@7>", None, world, TALK)["mentions"][0]["username"] == "dora"

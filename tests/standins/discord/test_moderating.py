@@ -9,8 +9,8 @@ from standins.base.wire import Json
 from standins.discord import CommandRefused, LoopbackDiscord
 from standins.discord.world import MANAGE_MESSAGES
 from tests.standins.discord.client import Api, Bot, Interaction, RawGateway
+from tests.standins.discord.people import ADA, BEN, CLEO, MIA
 
-ADA, BEN, CLEO, MIA = (900_000_000_000_000_400 + n for n in (1, 2, 3, 4))
 GUILDS, MESSAGES = 1, 1 << 9
 
 

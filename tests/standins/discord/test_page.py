@@ -12,8 +12,8 @@ import pytest_asyncio
 from standins.discord import LoopbackDiscord
 from standins.discord.page_server import add_page
 from tests.standins.discord.page_bot import Channel, running_channel
+from tests.standins.discord.people import ADA, BEN, CLEO, MIA
 
-ADA, BEN, CLEO, MIA = (f"90000000000000040{n}" for n in (1, 2, 3, 4))
 GALLERY = "900000000000000302"
 POSTS = ("slash", "press", "say", "delete")
 
@@ -82,7 +82,9 @@ async def next_named(stream: AsyncIterator[tuple[str, dict[str, Any]]], name: st
         ("/page/icon.svg", "image/svg+xml"),
     ],
 )
-async def test_its_files_carry_a_strict_policy(http, path, media_type):
+async def test_its_files_carry_a_strict_policy(
+    http: aiohttp.ClientSession, path: str, media_type: str
+) -> None:
     async with http.get(path) as response:
         assert response.status == 200
         assert response.content_type == media_type
@@ -93,7 +95,7 @@ async def test_its_files_carry_a_strict_policy(http, path, media_type):
 
 
 @pytest.mark.parametrize("path", ["/page/page.py", "/page/..%2Fpage.py", "/page/", "/page/x/y.js"])
-async def test_nothing_but_its_files_is_served(http, path):
+async def test_nothing_but_its_files_is_served(http: aiohttp.ClientSession, path: str) -> None:
     async with http.get(path) as response:
         assert response.status == 404
 
@@ -102,14 +104,18 @@ async def test_nothing_but_its_files_is_served(http, path):
     "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.7:80", "[::1", "localhost.", ""]
 )
 @pytest.mark.parametrize("path", ["/", "/page/channel.js", "/page/api/events"])
-async def test_a_foreign_host_name_gets_nothing(http, host, path):
+async def test_a_foreign_host_name_gets_nothing(
+    http: aiohttp.ClientSession, host: str, path: str
+) -> None:
     async with http.get(path, headers={"Host": host}) as response:
         assert response.status == 403
         assert "127.0.0.1" in (await response.json())["refusal"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-async def test_this_machine_may_be_called_by_any_of_its_names(http, channel, host):
+async def test_this_machine_may_be_called_by_any_of_its_names(
+    http: aiohttp.ClientSession, channel: Channel, host: str
+) -> None:
     port = channel.loopback.base_url.rpartition(":")[2]
     name = f"{host}:{port}"
     body = {"content": "hello"}
@@ -122,7 +128,9 @@ async def test_this_machine_may_be_called_by_any_of_its_names(http, channel, hos
 @pytest.mark.parametrize(
     "origin", [None, "null", "https://evil.example", "http://127.0.0.1:1", "http://127.0.0.1"]
 )
-async def test_another_page_cannot_do_anything(http, channel, what, origin):
+async def test_another_page_cannot_do_anything(
+    http: aiohttp.ClientSession, channel: Channel, what: str, origin: str | None
+) -> None:
     body = {"name": "say", "options": {"text": "x"}, "content": "x"}
     headers = {} if origin is None else {"Origin": origin}
     async with http.post(f"/page/api/{what}", json=body, headers=headers) as response:
@@ -142,13 +150,15 @@ async def test_another_page_cannot_do_anything(http, channel, what, origin):
         {"name": 3, "options": [], "content": 3, "message_id": "x", "custom_id": 1},
     ],
 )
-async def test_a_broken_body_is_answered_with_a_sentence(post, what, body):
+async def test_a_broken_body_is_answered_with_a_sentence(post: Post, what: str, body: Any) -> None:
     status, answer = await post(what, body)
     assert status == 400
     assert answer["refusal"].endswith(".")
 
 
-async def test_a_body_that_is_no_json_is_refused(http, channel):
+async def test_a_body_that_is_no_json_is_refused(
+    http: aiohttp.ClientSession, channel: Channel
+) -> None:
     headers = {"Origin": channel.loopback.base_url, "Content-Type": "application/json"}
     async with http.post("/page/api/say", data="{", headers=headers) as response:
         assert response.status == 400
@@ -157,12 +167,12 @@ async def test_a_body_that_is_no_json_is_refused(http, channel):
         assert response.status == 400
 
 
-async def test_the_bot_cannot_be_acted_as(post, channel):
+async def test_the_bot_cannot_be_acted_as(post: Post, channel: Channel) -> None:
     status, _ = await post("say", {"as": str(channel.loopback.world.bot.id), "content": "x"})
     assert status == 400
 
 
-async def test_what_discord_would_refuse_comes_back_as_a_sentence(post):
+async def test_what_discord_would_refuse_comes_back_as_a_sentence(post: Post) -> None:
     assert await post("slash", {"name": "nonsense", "options": {}}) == (
         422,
         {"refusal": "There is no command /nonsense here."},
@@ -174,20 +184,23 @@ async def test_what_discord_would_refuse_comes_back_as_a_sentence(post):
     assert (await post("say", {"content": "x" * 2001}))[0] == 422
 
 
-async def test_a_message_is_deleted_by_those_who_may(post, channel):
-    _, said = await post("say", {"as": BEN, "content": "hello"})
+async def test_a_message_is_deleted_by_those_who_may(post: Post, channel: Channel) -> None:
+    _, said = await post("say", {"as": str(BEN), "content": "hello"})
     message_id = said["id"]
-    assert await post("delete", {"as": CLEO, "message_id": message_id}) == (
+    assert await post("delete", {"as": str(CLEO), "message_id": message_id}) == (
         422,
         {"refusal": "Cleo may not delete this message."},
     )
-    assert await post("delete", {"as": MIA, "message_id": message_id}) == (200, {"id": message_id})
+    assert await post("delete", {"as": str(MIA), "message_id": message_id}) == (
+        200,
+        {"id": message_id},
+    )
     assert channel.loopback.history(channel.loopback.world.first_channel.id) == []
-    assert (await post("delete", {"as": MIA, "message_id": message_id}))[0] == 422
+    assert (await post("delete", {"as": str(MIA), "message_id": message_id}))[0] == 422
 
 
-async def test_the_page_is_told_who_does_what(http):
-    async with events(http, **{"as": MIA}) as stream:
+async def test_the_page_is_told_who_does_what(http: aiohttp.ClientSession) -> None:
+    async with events(http, **{"as": str(MIA)}) as stream:
         state = await next_named(stream, "state")
     assert {person["username"]: person["duty"] for person in state["people"]} == {
         "ada": "owner",
@@ -199,15 +212,17 @@ async def test_the_page_is_told_who_does_what(http):
     assert state["me"]["moderates"] is True
 
 
-async def test_the_state_comes_first_and_then_every_change(http, post):
-    async with events(http, **{"as": BEN}) as stream:
+async def test_the_state_comes_first_and_then_every_change(
+    http: aiohttp.ClientSession, post: Post
+) -> None:
+    async with events(http, **{"as": str(BEN)}) as stream:
         state = await next_named(stream, "state")
         assert state["me"]["username"] == "ben"
         names = [command["name"] for command in state["commands"]]
         assert names == ["imagine", "say", "silent", "queue"]
         assert state["online"] is True
         assert state["messages"] == []
-        await post("say", {"as": ADA, "content": "hello"})
+        await post("say", {"as": str(ADA), "content": "hello"})
         message = await next_named(stream, "message")
         assert message["content"] == "hello"
     async with events(http) as stream:
@@ -215,24 +230,28 @@ async def test_the_state_comes_first_and_then_every_change(http, post):
         assert [message["content"] for message in state["messages"]] == ["hello"]
 
 
-async def test_an_ephemeral_answer_and_another_channel_stay_out_of_sight(http, post):
-    async with events(http, **{"as": BEN}) as bens, events(http, **{"as": ADA}) as adas:
+async def test_an_ephemeral_answer_and_another_channel_stay_out_of_sight(
+    http: aiohttp.ClientSession, post: Post
+) -> None:
+    async with events(http, **{"as": str(BEN)}) as bens, events(http, **{"as": str(ADA)}) as adas:
         await next_named(bens, "state")
         await next_named(adas, "state")
-        secret = {"as": ADA, "name": "say", "options": {"text": "secret", "private": True}}
+        secret = {"as": str(ADA), "name": "say", "options": {"text": "secret", "private": True}}
         assert (await post("slash", secret))[0] == 200
         assert (await next_named(adas, "message"))["content"] == "secret"
         await post("say", {"channel": GALLERY, "content": "elsewhere"})
         await post("say", {"content": "for all"})
         assert (await next_named(bens, "message"))["content"] == "for all"
         assert (await next_named(adas, "message"))["content"] == "for all"
-    async with events(http, **{"as": BEN}) as stream:
+    async with events(http, **{"as": str(BEN)}) as stream:
         seen = await next_named(stream, "state")
         assert [message["content"] for message in seen["messages"]] == ["for all"]
 
 
-async def test_a_command_nobody_answers_fails_for_its_user_alone(http, post, channel):
-    async with events(http, **{"as": ADA}) as adas:
+async def test_a_command_nobody_answers_fails_for_its_user_alone(
+    http: aiohttp.ClientSession, post: Post, channel: Channel
+) -> None:
+    async with events(http, **{"as": str(ADA)}) as adas:
         await next_named(adas, "state")
         _, interaction = await post("slash", {"name": "silent", "options": {}})
         assert (await next_named(adas, "sent"))["id"] == interaction["id"]
@@ -240,14 +259,16 @@ async def test_a_command_nobody_answers_fails_for_its_user_alone(http, post, cha
         assert (await next_named(adas, "failed"))["name"] == "silent"
 
 
-async def test_the_page_hears_that_the_bot_went(http, channel):
+async def test_the_page_hears_that_the_bot_went(
+    http: aiohttp.ClientSession, channel: Channel
+) -> None:
     async with events(http) as stream:
         assert (await next_named(stream, "state"))["online"] is True
         await channel.bot.close()
         assert (await next_named(stream, "bot"))["online"] is False
 
 
-async def test_closing_ends_the_streams():
+async def test_closing_ends_the_streams() -> None:
     loopback = LoopbackDiscord(rate_limits=False)
     add_page(loopback)
     await loopback.start()
@@ -257,7 +278,7 @@ async def test_closing_ends_the_streams():
         assert [name async for name, _ in stream] == []
 
 
-async def test_an_unknown_viewer_gets_a_sentence(http):
+async def test_an_unknown_viewer_gets_a_sentence(http: aiohttp.ClientSession) -> None:
     async with http.get("/page/api/events", params={"as": "7"}) as response:
         assert response.status == 400
         assert "Reload" in (await response.json())["refusal"]

@@ -9,8 +9,8 @@ import pytest
 from standins.base.wire import Json
 from standins.discord import CommandRefused, InteractionFailed, LoopbackDiscord, ManualClock
 from tests.standins.discord.client import Bot, Interaction
+from tests.standins.discord.people import ADA, BEN
 
-ADA, BEN = 900_000_000_000_000_401, 900_000_000_000_000_402
 EPHEMERAL = 1 << 6
 
 
@@ -62,12 +62,14 @@ async def test_the_first_follow_up_keeps_the_visibility_of_its_deferral(
         await interaction.response.defer(thinking=True, ephemeral=deferred)
         await interaction.followup.send("one", ephemeral=not deferred)
         await interaction.followup.send("two", ephemeral=not deferred)
+        done.set()
 
+    done = asyncio.Event()
     bot.handler = follow
     interaction = await loopback.slash("imagine", {"prompt": "x"}, user_id=ADA)
     first = await interaction.until(says("one"))
     assert (first["flags"], interaction.original) == (flags, first)
-    await loopback.wait_for(lambda event: event.message.get("content") == "two")
+    await done.wait()
     [second] = interaction.followups
     assert second["flags"] == EPHEMERAL - flags
     assert seen_by(loopback, BEN) == (["two"] if deferred else ["one"])
@@ -121,8 +123,9 @@ async def test_a_private_message_is_edited_and_deleted_by_its_token(
 class List(discord.ui.View):
     """A list that a press brings up to date, at once or after a deferral."""
 
-    def __init__(self) -> None:
+    def __init__(self, done: asyncio.Event) -> None:
         super().__init__(timeout=None)
+        self.done = done
 
     @discord.ui.button(label="Now", custom_id="now")
     async def now(self, interaction: Interaction, _: discord.ui.Button["List"]) -> None:
@@ -133,6 +136,7 @@ class List(discord.ui.View):
         await interaction.response.defer()
         await interaction.edit_original_response(content="later")
         await interaction.followup.send("done", ephemeral=True)
+        self.done.set()
 
 
 @pytest.mark.parametrize("follows_a_deferral", [False, True])
@@ -143,10 +147,11 @@ async def test_a_press_on_a_private_message_edits_that_message(
         if follows_a_deferral:
             await interaction.response.defer(thinking=True)
             await interaction.delete_original_response()
-            await interaction.followup.send("list", view=List(), ephemeral=True)
+            await interaction.followup.send("list", view=List(done), ephemeral=True)
         else:
-            await interaction.response.send_message("list", view=List(), ephemeral=True)
+            await interaction.response.send_message("list", view=List(done), ephemeral=True)
 
+    done = asyncio.Event()
     bot.handler = show
     interaction = await loopback.slash("imagine", {"prompt": "x"}, user_id=ADA)
     shown = await interaction.until(says("list"))
@@ -158,6 +163,6 @@ async def test_a_press_on_a_private_message_edits_that_message(
         message = await press.until(says(custom_id))
         assert (message["id"], message["flags"]) == (shown["id"], EPHEMERAL)
     assert await interaction.until(says("later")) == message
-    await loopback.wait_for(lambda event: event.message.get("content") == "done")
+    await done.wait()
     assert seen_by(loopback, ADA) == ["later", "done"]
     assert seen_by(loopback, BEN) == []

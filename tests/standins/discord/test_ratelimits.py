@@ -1,31 +1,33 @@
 """Rate limits, by a clock that the test moves."""
 
+from collections.abc import AsyncIterator
+
 import aiohttp
 import pytest
 
-from standins.discord import LoopbackDiscord
+from standins.discord import LoopbackDiscord, ManualClock
 from standins.discord.ratelimits import GLOBAL_LIMIT, RateLimits
-from tests.standins.discord.client import Api
+from tests.standins.discord.client import Answer, Api, Serve
 
 
 @pytest.fixture
-async def limited(serve, clock):
+async def limited(serve: Serve, clock: ManualClock) -> LoopbackDiscord:
     """A loopback that limits."""
     return await serve(LoopbackDiscord(clock=clock))
 
 
 @pytest.fixture
-async def ask(limited):
+async def ask(limited: LoopbackDiscord) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession() as session:
         yield Api(session, limited)
 
 
-async def test_channel_edits(limited, ask, clock):
+async def test_channel_edits(limited: LoopbackDiscord, ask: Api, clock: ManualClock) -> None:
     world = limited.world
     path = f"/channels/{world.first_channel.id}/messages"
     _, message = await ask("POST", path, json={"content": "x"})
 
-    async def edit():
+    async def edit() -> Answer:
         return await ask("PATCH", f"{path}/{message['id']}", json={"content": "y"})
 
     assert [(await edit())[0] for _ in range(5)] == [200] * 5
@@ -37,10 +39,12 @@ async def test_channel_edits(limited, ask, clock):
     assert (await edit())[0] == 200
 
 
-async def test_answers_of_each_interaction_have_their_own_bucket(limited, ask, clock):
+async def test_answers_of_each_interaction_have_their_own_bucket(
+    limited: LoopbackDiscord, ask: Api, clock: ManualClock
+) -> None:
     limited.registry.put(None, [{"name": "imagine", "description": "Draw"}])
 
-    async def open_one():
+    async def open_one() -> str:
         interaction = await limited.slash("imagine", {})
         path = f"/interactions/{interaction.id}/{interaction.token}/callback"
         assert (await ask("POST", path, json={"type": 5}))[0] == 204
@@ -54,7 +58,7 @@ async def test_answers_of_each_interaction_have_their_own_bucket(limited, ask, c
     assert (await ask("PATCH", first, json={"content": "x"}))[0] == 200
 
 
-async def test_headers(limited):
+async def test_headers(limited: LoopbackDiscord) -> None:
     async with aiohttp.ClientSession() as session:
         url = f"{limited.api_url}/channels/{limited.world.first_channel.id}/messages"
         headers = {"Authorization": f"Bot {limited.token}"}
@@ -68,7 +72,7 @@ async def test_headers(limited):
             assert "X-RateLimit-Bucket" not in response.headers
 
 
-def test_global_limit_spares_interactions(clock):
+def test_global_limit_spares_interactions(clock: ManualClock) -> None:
     limits = RateLimits(clock)
     for _ in range(GLOBAL_LIMIT):
         assert limits.check("GET", "/users/@me").retry_after_s is None
@@ -79,7 +83,7 @@ def test_global_limit_spares_interactions(clock):
     assert limits.check("GET", "/users/@me").retry_after_s is None
 
 
-def test_windows_that_are_over_are_forgotten(clock):
+def test_windows_that_are_over_are_forgotten(clock: ManualClock) -> None:
     limits = RateLimits(clock)
     for number in range(100):
         limits.check("POST", f"/webhooks/1/{number}")

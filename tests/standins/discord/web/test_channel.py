@@ -1,15 +1,15 @@
 """The channel around the messages: people, scrolling, the connection, the bot's presence."""
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.standins.discord.browser import imagine, opened
-from tests.standins.discord.page_bot import COLOURS, running_channel
+from tests.standins.discord.page_bot import COLOURS, Channel, running_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_people_and_channels_can_be_changed(page, channel):
+async def test_people_and_channels_can_be_changed(page: Page, channel: Channel) -> None:
     await page.get_by_role("combobox", name="Who you are").select_option("Cleo")
     await expect(page.locator("#me-name")).to_have_text("Cleo")
     await page.get_by_role("button", name="gallery").click()
@@ -25,7 +25,9 @@ async def test_people_and_channels_can_be_changed(page, channel):
     await expect(page.locator(".message")).to_have_count(0)
 
 
-async def test_the_end_stays_in_sight_unless_one_reads_further_up(page, channel):
+async def test_the_end_stays_in_sight_unless_one_reads_further_up(
+    page: Page, channel: Channel
+) -> None:
     for n in range(30):
         await channel.loopback.say(f"message {n}")
     await expect(page.locator(".message")).to_have_count(30)
@@ -42,7 +44,7 @@ async def test_the_end_stays_in_sight_unless_one_reads_further_up(page, channel)
     await expect(newer).to_be_hidden()
 
 
-async def test_a_lost_connection_is_shown_and_the_history_comes_back(browser):
+async def test_a_lost_connection_is_shown_and_the_history_comes_back(browser: Browser) -> None:
     async with running_channel() as before:
         url = before.loopback.base_url
         shown = opened(browser, url, may_log="net::ERR")
@@ -61,7 +63,7 @@ async def test_a_lost_connection_is_shown_and_the_history_comes_back(browser):
         await shown.__aexit__(None, None, None)
 
 
-async def test_the_bot_leaves(page, channel):
+async def test_the_bot_leaves(page: Page, channel: Channel) -> None:
     await expect(page.locator("#bot-status")).to_have_text("imagine is online")
     await channel.bot.close()
     await expect(page.locator("#bot-status")).to_have_text("imagine is offline")

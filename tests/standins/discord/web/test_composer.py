@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.standins.discord.browser import imagine, opened
+from tests.standins.discord.browser import box_of, imagine, opened
 from tests.standins.discord.page_bot import Channel
+from tests.standins.discord.people import BEN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     ],
 )
 async def test_a_wrong_option_is_explained_and_nothing_is_sent(
-    page, channel, option, typed, sentence
-):
+    page: Page, channel: Channel, option: str, typed: str, sentence: str
+) -> None:
     await page.locator("#text").fill("/imagine a fox")
     await page.get_by_role("button", name=f"+ {option}").click()
     await page.keyboard.type(typed)
@@ -42,7 +43,7 @@ async def test_a_wrong_option_is_explained_and_nothing_is_sent(
     await expect(page.locator(".message")).to_have_count(1)
 
 
-async def test_the_prompt_is_required_and_limited(page):
+async def test_the_prompt_is_required_and_limited(page: Page) -> None:
     await page.locator("#text").fill("/imagine ")
     await page.keyboard.press("Enter")
     await expect(page.locator("#problem")).to_contain_text("“prompt” is empty.")
@@ -54,8 +55,10 @@ async def test_the_prompt_is_required_and_limited(page):
     )
 
 
-async def test_what_discord_refuses_is_shown_and_the_command_stays(browser, channel):
-    bens = f"{channel.loopback.base_url}/?as=900000000000000402"
+async def test_what_discord_refuses_is_shown_and_the_command_stays(
+    browser: Browser, channel: Channel
+) -> None:
+    bens = f"{channel.loopback.base_url}/?as={BEN}"
     async with opened(browser, bens, may_log="status of 422") as page:
         await page.locator("#text").fill("/silent ")
         await page.keyboard.press("Enter")
@@ -64,7 +67,7 @@ async def test_what_discord_refuses_is_shown_and_the_command_stays(browser, chan
         await expect(page.locator(".message")).to_have_count(0)
 
 
-async def test_an_empty_channel_offers_examples(page):
+async def test_an_empty_channel_offers_examples(page: Page) -> None:
     example = page.locator("#examples").get_by_text("a red heart on a yellow background")
     await example.click()
     prompt = page.get_by_label("prompt", exact=True)
@@ -75,7 +78,7 @@ async def test_an_empty_channel_offers_examples(page):
     await expect(example).to_be_hidden()
 
 
-async def test_the_last_command_comes_back(page):
+async def test_the_last_command_comes_back(page: Page) -> None:
     await imagine(page, "a red circle")
     await expect(page.locator(".message")).to_have_count(1)
     await expect(page.locator("#text")).to_be_focused()
@@ -85,7 +88,7 @@ async def test_the_last_command_comes_back(page):
     await expect(page.locator("#text")).to_be_focused()
 
 
-async def test_tab_goes_from_option_to_option(page):
+async def test_tab_goes_from_option_to_option(page: Page) -> None:
     await page.locator("#text").fill("/imagine a fox")
     for option in ("steps", "size", "guidance"):
         await page.get_by_role("button", name=f"+ {option}").click()
@@ -102,13 +105,13 @@ async def test_tab_goes_from_option_to_option(page):
     await expect(page.get_by_label("size", exact=True)).to_be_focused()
 
 
-async def test_pasted_lines_become_one(page):
+async def test_pasted_lines_become_one(page: Page) -> None:
     await page.locator("#text").fill("/imagine ")
     await page.get_by_label("prompt", exact=True).fill("a fox\n  in snow\r\n")
     await expect(page.get_by_label("prompt", exact=True)).to_have_value("a fox in snow ")
 
 
-async def test_a_whole_command_can_be_pasted(page):
+async def test_a_whole_command_can_be_pasted(page: Page) -> None:
     command = "/imagine prompt:a fox: red seed:7 steps:3 size:96x64"
     await page.locator("#text").fill(command)
     for name, value in {
@@ -120,11 +123,11 @@ async def test_a_whole_command_can_be_pasted(page):
         await expect(page.get_by_label(name, exact=True)).to_have_value(value)
 
 
-async def test_the_composer_is_ready_to_type_and_paste(page):
+async def test_the_composer_is_ready_to_type_and_paste(page: Page) -> None:
     await expect(page.locator("#text")).to_be_focused()
 
 
-async def test_subcommands_and_people_are_offered(page, channel):
+async def test_subcommands_and_people_are_offered(page: Page, channel: Channel) -> None:
     await page.locator("#text").focus()
     await page.keyboard.type("/que")
     await expect(page.locator("#menu:not([hidden]) [role=option]")).to_contain_text("/queue show")
@@ -147,7 +150,7 @@ async def test_subcommands_and_people_are_offered(page, channel):
     await expect(page.locator(".command-name")).to_have_text("/queue show")
 
 
-async def test_backspace_leads_back_to_the_picker(page):
+async def test_backspace_leads_back_to_the_picker(page: Page) -> None:
     await page.locator("#text").fill("/imagine ")
     await page.keyboard.press("Backspace")
     await expect(page.locator("#text")).to_be_focused()
@@ -226,7 +229,7 @@ async def test_what_is_refused_comes_back(browser: Browser, channel: Channel) ->
 async def test_what_is_refused_does_not_push_away_what_is_typed_meanwhile(
     browser: Browser, channel: Channel
 ) -> None:
-    bens = f"{channel.loopback.base_url}/?as=900000000000000402"
+    bens = f"{channel.loopback.base_url}/?as={BEN}"
     async with opened(browser, bens, may_log="status of 422") as page:
         gate = await held(page, "slash")
         await page.locator("#text").fill("/silent ")
@@ -246,14 +249,12 @@ async def test_what_is_refused_does_not_push_away_what_is_typed_meanwhile(
 async def test_shift_enter_breaks_the_line_of_a_message(page: Page, channel: Channel) -> None:
     text = page.locator("#text")
     await text.focus()
-    low = await text.bounding_box()
+    low = await box_of(text)
     await page.keyboard.type("one")
     await page.keyboard.press("Shift+Enter")
     await page.keyboard.type("two")
     await expect(text).to_have_value("one\ntwo")
-    high = await text.bounding_box()
-    assert low is not None
-    assert high is not None
+    high = await box_of(text)
     assert high["height"] > low["height"]
     await expect(page.locator(".message")).to_have_count(0)
     await page.keyboard.press("Enter")

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import discord
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
-from tests.standins.discord.browser import imagine, opened
+from tests.standins.discord.browser import box_of, imagine, opened
 from tests.standins.discord.page_bot import COLOURS, Channel
+from tests.standins.discord.people import BEN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ATTACK = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
 
-async def test_imagine_from_the_first_key_to_four_pictures(page, channel):
+async def test_imagine_from_the_first_key_to_four_pictures(page: Page, channel: Channel) -> None:
     channel.bot.may_draw.clear()
     channel.bot.may_finish.clear()
     await page.locator("#text").focus()
@@ -53,15 +54,15 @@ async def test_imagine_from_the_first_key_to_four_pictures(page, channel):
     for n in range(len(COLOURS)):
         await expect(images.nth(n)).to_have_attribute("alt", f"a red circle (picture {n + 1})")
         await expect(images.nth(n)).to_have_js_property("naturalWidth", 64)
-    boxes = [await images.nth(n).bounding_box() for n in range(len(COLOURS))]
+    boxes = [await box_of(images.nth(n)) for n in range(len(COLOURS))]
     assert boxes[0]["y"] == boxes[1]["y"] < boxes[2]["y"] == boxes[3]["y"]
     assert boxes[0]["x"] == boxes[2]["x"] < boxes[1]["x"] == boxes[3]["x"]
     await expect(page.locator("#text")).to_be_focused()
     await expect(page.locator("#announce")).to_have_text("imagine posted 4 images.")
 
 
-async def test_the_pictures_place_is_kept_before_they_load(page, channel):
-    async def wait(route):
+async def test_the_pictures_place_is_kept_before_they_load(page: Page, channel: Channel) -> None:
+    async def wait(route: Route) -> None:
         await may_load.wait()
         await route.continue_()
 
@@ -70,14 +71,14 @@ async def test_the_pictures_place_is_kept_before_they_load(page, channel):
     await imagine(page, "a red circle")
     image = page.get_by_role("img").first
     await expect(image).to_have_js_property("complete", False)
-    before = await image.bounding_box()
+    before = await box_of(image)
     may_load.set()
     await expect(image).to_have_js_property("naturalWidth", 64)
-    assert await image.bounding_box() == before
+    assert await box_of(image) == before
     assert before["height"] > 100
 
 
-async def test_a_picture_is_enlarged_and_paged_through_by_keyboard(page):
+async def test_a_picture_is_enlarged_and_paged_through_by_keyboard(page: Page) -> None:
     await imagine(page, "a red circle")
     second = page.get_by_role("button", name="picture 2")
     await second.press("Enter")
@@ -100,11 +101,13 @@ async def test_a_picture_is_enlarged_and_paged_through_by_keyboard(page):
     await expect(second).to_be_focused()
 
 
-async def test_a_picture_is_enlarged_by_click_opened_and_downloaded(page, channel):
+async def test_a_picture_is_enlarged_by_click_opened_and_downloaded(
+    page: Page, channel: Channel
+) -> None:
     await imagine(page, "a red circle")
     await page.get_by_role("img").first.click()
     box = page.get_by_role("dialog")
-    large = await box.get_by_role("img").bounding_box()
+    large = await box_of(box.get_by_role("img"))
     assert large["width"] == large["height"] == 3 * 64
     await box.get_by_role("button", name="Next image").click()
     await expect(box).to_contain_text("2 of 4")
@@ -165,7 +168,7 @@ async def test_an_enlarged_picture_stays_while_others_change(page: Page, channel
     await expect(page.locator("#text")).to_be_focused()
 
 
-async def test_hostile_text_stays_text(page, channel):
+async def test_hostile_text_stays_text(page: Page, channel: Channel) -> None:
     await imagine(page, ATTACK)
     await expect(page.locator(".message pre")).to_have_text(ATTACK)
     await page.locator("#text").fill("/say")
@@ -183,7 +186,7 @@ async def test_hostile_text_stays_text(page, channel):
     assert await page.title() == "#imagine · Playground"
 
 
-async def test_markdown_becomes_elements(page, channel):
+async def test_markdown_becomes_elements(page: Page, channel: Channel) -> None:
     text = (
         "**bold *both*** __under__ ~~gone~~ `**code**` \\*plain\\* snake_case_name _em_ "
         "<@900000000000000402> <#900000000000000302> </imagine:1> <t:0:D>\n"
@@ -206,14 +209,14 @@ async def test_markdown_becomes_elements(page, channel):
     await expect(content.locator("pre")).to_have_text("**as it is**")
 
 
-async def test_the_time_that_is_left_runs_down(page, channel):
+async def test_the_time_that_is_left_runs_down(page: Page, channel: Channel) -> None:
     await channel.loopback.slash("say", {"text": f"ready <t:{int(time.time()) + 40}:R>"})
     moment = page.locator(".content time")
     await expect(moment).to_have_text(re.compile("in (40|39) seconds"))
     await expect(moment).to_have_text("in 37 seconds")
 
 
-async def test_no_text_breaks_the_markdown(page):
+async def test_no_text_breaks_the_markdown(page: Page) -> None:
     pieces = [
         "*",
         "**",
@@ -253,7 +256,9 @@ async def test_no_text_breaks_the_markdown(page):
     assert found["ms"] < 10_000
 
 
-async def test_an_ephemeral_answer_says_so_and_can_be_dismissed(browser, page, channel):
+async def test_an_ephemeral_answer_says_so_and_can_be_dismissed(
+    browser: Browser, page: Page, channel: Channel
+) -> None:
     await page.locator("#text").fill("/say hush")
     await page.get_by_role("button", name="+ private").click()
     await page.keyboard.type("t")
@@ -261,7 +266,7 @@ async def test_an_ephemeral_answer_says_so_and_can_be_dismissed(browser, page, c
     await page.keyboard.press("Enter")
     message = page.locator(".message")
     await expect(message).to_contain_text("Only you can see this")
-    bens = f"{channel.loopback.base_url}/?as=900000000000000402"
+    bens = f"{channel.loopback.base_url}/?as={BEN}"
     async with opened(browser, bens) as other:
         await expect(other.locator("#me-name")).to_have_text("Ben")
         await expect(other.locator(".message")).to_have_count(0)
@@ -270,7 +275,7 @@ async def test_an_ephemeral_answer_says_so_and_can_be_dismissed(browser, page, c
     await expect(page.locator("#text")).to_be_focused()
 
 
-async def test_the_bot_that_never_answers(page, channel):
+async def test_the_bot_that_never_answers(page: Page, channel: Channel) -> None:
     await page.locator("#text").fill("/silent ")
     await page.keyboard.press("Enter")
     row = page.locator(".message")
@@ -281,7 +286,7 @@ async def test_the_bot_that_never_answers(page, channel):
     await expect(row).to_have_count(0)
 
 
-async def test_buttons_are_pressed(page, channel):
+async def test_buttons_are_pressed(page: Page, channel: Channel) -> None:
     await channel.loopback.slash("say", {"text": "first"})
     await page.get_by_role("button", name="Again").press("Enter")
     await expect(page.locator(".content")).to_have_text("again, Ada")
@@ -292,8 +297,10 @@ async def test_buttons_are_pressed(page, channel):
     await expect(page.locator(".failed")).to_have_text("The application did not respond")
 
 
-async def test_a_failure_that_overtakes_the_answer_to_its_press_stays(page, channel):
-    async def late(route):
+async def test_a_failure_that_overtakes_the_answer_to_its_press_stays(
+    page: Page, channel: Channel
+) -> None:
+    async def late(route: Route) -> None:
         answer = await route.fetch()
         channel.clock.advance(3.1)
         await expect(failure).to_have_text("The application did not respond")

@@ -6,13 +6,12 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.standins.discord.browser import imagine, opened
 from tests.standins.discord.page_bot import COLOURS, Channel
+from tests.standins.discord.people import ADA, BEN, CLEO, MIA, PAINTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ADA, BEN, CLEO, MIA = (f"90000000000000040{n}" for n in (1, 2, 3, 4))
 
-
-def page_of(channel: Channel, person: str) -> str:
+def page_of(channel: Channel, person: int) -> str:
     """The address of the page as one person sees it."""
     return f"{channel.loopback.base_url}/?as={person}"
 
@@ -55,9 +54,9 @@ async def test_a_moderator_deletes_what_the_bot_wrote(browser: Browser, channel:
 
 async def test_others_delete_only_what_they_wrote(browser: Browser, channel: Channel) -> None:
     async with opened(browser, page_of(channel, BEN)) as page:
-        await channel.loopback.say("of Ada", user_id=int(ADA))
-        await channel.loopback.say("of Ben", user_id=int(BEN))
-        await channel.loopback.slash("say", {"text": "hush", "private": True}, user_id=int(BEN))
+        await channel.loopback.say("of Ada", user_id=ADA)
+        await channel.loopback.say("of Ben", user_id=BEN)
+        await channel.loopback.slash("say", {"text": "hush", "private": True}, user_id=BEN)
         await expect(page.locator(".content")).to_have_text(["of Ada", "of Ben", "hush"])
         button = page.get_by_role("button", name="Delete message")
         await expect(button).to_have_count(1)
@@ -71,11 +70,11 @@ async def test_a_message_that_goes_meanwhile_takes_the_question_along(
     browser: Browser, channel: Channel
 ) -> None:
     async with opened(browser, page_of(channel, MIA)) as page:
-        said = await channel.loopback.say("x", user_id=int(BEN))
+        said = await channel.loopback.say("x", user_id=BEN)
         await page.get_by_role("button", name="Delete message").press("Enter")
         question = page.get_by_role("dialog", name="Delete this message?")
         await expect(question).to_be_visible()
-        channel.loopback.delete(int(said["id"]), user_id=int(BEN))
+        channel.loopback.delete(int(said["id"]), user_id=BEN)
         await expect(page.locator(".message")).to_have_count(0)
         await expect(question).to_be_hidden()
 
@@ -94,16 +93,16 @@ async def test_a_ping_is_marked_for_the_one_it_names(browser: Browser, channel: 
             await expect(page.locator(".mention")).to_have_text(["@Ada", "@Ben"])
             await expect(page.locator(".message.for-me")).to_have_count(marked)
         await expect(adas.locator("#announce")).to_have_text("imagine mentions you: @Ada @Ben")
-        await channel.loopback.say("<@&900000000000000201>", user_id=int(CLEO))
+        await channel.loopback.say(f"<@&{PAINTERS}>", user_id=CLEO)
         await expect(bens.locator(".message.for-me")).to_have_count(1)  # Ben is a painter
-        await channel.loopback.say("@everyone", user_id=int(CLEO))
+        await channel.loopback.say("@everyone", user_id=CLEO)
         await expect(bens.locator(".message.for-me")).to_have_count(2)
         await expect(adas.locator(".message.for-me")).to_have_count(2)
 
 
 async def test_a_reply_leads_back_to_its_message(browser: Browser, channel: Channel) -> None:
     async with opened(browser, page_of(channel, BEN)) as page:
-        asked = await channel.loopback.say("the first", user_id=int(BEN))
+        asked = await channel.loopback.say("the first", user_id=BEN)
         for n in range(30):
             await channel.loopback.say(f"message {n}")
         room = channel.bot.get_partial_messageable(channel.loopback.world.first_channel.id)
@@ -123,8 +122,8 @@ async def test_a_reply_leads_back_to_its_message(browser: Browser, channel: Chan
         )
 
 
-def only(user_id: str) -> discord.AllowedMentions:
+def only(user_id: int) -> discord.AllowedMentions:
     """Ping this one alone."""
     return discord.AllowedMentions(
-        everyone=False, roles=False, users=[discord.Object(int(user_id))], replied_user=False
+        everyone=False, roles=False, users=[discord.Object(user_id)], replied_user=False
     )

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.standins.discord.browser import DESKTOP, PHONE, imagine, opened
-from tests.standins.discord.page_bot import COLOURS
+from tests.standins.discord.browser import DESKTOP, PHONE, Scheme, Size, imagine, opened
+from tests.standins.discord.page_bot import COLOURS, Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -15,7 +15,9 @@ CHECKS = (Path(__file__).parent / "checks.js").read_text()
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_everybody_can_read_and_reach_everything(browser, channel, scheme, size):
+async def test_everybody_can_read_and_reach_everything(
+    browser: Browser, channel: Channel, scheme: Scheme, size: Size
+) -> None:
     world = channel.loopback.world
     async with opened(browser, channel.loopback.base_url, scheme=scheme, size=size) as page:
         assert await page.evaluate(CHECKS) == []
@@ -59,7 +61,9 @@ async def test_everybody_can_read_and_reach_everything(browser, channel, scheme,
         assert world.first_channel.name == await page.locator("h1").text_content()
 
 
-async def test_the_policy_holds_whatever_gets_into_the_page(browser, channel):
+async def test_the_policy_holds_whatever_gets_into_the_page(
+    browser: Browser, channel: Channel
+) -> None:
     attempts = {
         "require-trusted-types-for": "document.body.innerHTML = '<b>x</b>'",
         "script-src-elem": "import('data:text/javascript,1').catch(() => {})",
@@ -82,7 +86,7 @@ async def test_the_policy_holds_whatever_gets_into_the_page(browser, channel):
             assert blocked == directive
 
 
-async def test_the_checks_find_what_is_wrong(page):
+async def test_the_checks_find_what_is_wrong(page: Page) -> None:
     await page.evaluate(
         """() => {
             const bad = document.createElement("div");
