@@ -35,7 +35,7 @@ from diffusers import (
     FlaxUNet2DConditionModel,
 )
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from transformers import (
+from transformers import (  # type: ignore[attr-defined]  # version 5 has no Flax classes any more
     CLIPTextConfig,
     FlaxCLIPTextModel,
     FlaxCLIPTextModelWithProjection,
@@ -61,7 +61,7 @@ def main() -> None:
     scheduler = pipeline.scheduler.create_state()
 
     def whole(weights: Any, ids: jax.Array, negative_ids: jax.Array, key: jax.Array) -> jax.Array:
-        return pipeline._generate(  # noqa: SLF001 - what its pmap calls
+        drawn: jax.Array = pipeline._generate(  # noqa: SLF001 - what its pmap calls
             ids,
             {**weights, "scheduler": scheduler},
             jax.random.wrap_key_data(key[0]),
@@ -72,6 +72,7 @@ def main() -> None:
             None,
             negative_ids,
         )
+        return drawn
 
     def encode(weights: Any, ids: jax.Array, negative_ids: jax.Array, _: jax.Array) -> Any:
         return [pipeline.get_embeddings(each, weights) for each in (negative_ids, ids)]
@@ -80,14 +81,15 @@ def main() -> None:
         decoded = pipeline.vae.apply(
             {"params": weights["vae"]}, latents, method=pipeline.vae.decode
         )
-        return decoded.sample
+        pictures: jax.Array = decoded.sample
+        return pictures
 
     count = len(devices)
     ids = jax.ShapeDtypeStruct((count, 2, TOKENS), jnp.int32)
     request = (ids, ids, jax.ShapeDtypeStruct((count, 2), jnp.uint32))
     latents = jax.ShapeDtypeStruct((count, 4, SIDE_PX // 8, SIDE_PX // 8), jnp.float32)
     text_weights = {name: weights[name] for name in ("text_encoder", "text_encoder_2")}
-    programs = {
+    programs: dict[str, tuple[Callable[..., Any], Any, tuple[Any, ...]]] = {
         "whole": (whole, weights, request),
         "encode": (encode, text_weights, request),
         "decode": (decode, {"vae": weights["vae"]}, (latents,)),
@@ -174,7 +176,10 @@ def _weights(pipeline: Any) -> dict[str, Any]:
         "unet": jax.eval_shape(pipeline.unet.init_weights, key),
         "vae": jax.eval_shape(pipeline.vae.init_weights, key),
     }
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, DTYPE), shapes)
+    weights: dict[str, Any] = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, DTYPE), shapes
+    )
+    return weights
 
 
 if __name__ == "__main__":

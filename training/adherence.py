@@ -111,6 +111,7 @@ def _said(wording: str, colour: str, subject: str, background: str) -> str:
 def draw(pipeline: SdxlPipeline, request: ImageRequest) -> list[Pixels]:
     """The pictures of a request, u8[height, width, 3] each."""
     *_, last = pipeline.generate(request)
+    assert last.fetch is not None  # noqa: S101 - the engine's promise
     return [
         np.frombuffer(image.rgb, np.uint8).reshape(image.height_px, image.width_px, 3)
         for image in last.fetch()

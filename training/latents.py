@@ -86,8 +86,9 @@ def _distance_px(inside: Mask) -> F32:
     """From the middle of each pixel that is inside to the border, 0 outside; f32[h, w]."""
     if inside.all():
         return np.full(inside.shape, OUTLINE_REACH_PX, np.float32)
-    distance = ndimage.distance_transform_edt(inside).astype(np.float32)
-    return np.maximum(distance - 0.5, 0)
+    distance: F32 = ndimage.distance_transform_edt(inside).astype(np.float32)
+    within: F32 = np.maximum(distance - np.float32(0.5), 0)
+    return within
 
 
 def scenes(seeds: Sequence[int]) -> list[Scene]:

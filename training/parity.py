@@ -39,6 +39,7 @@ class Parity:
     def largest_difference(self, pipeline: SdxlPipeline, place: int) -> int:
         """Of the request at this place: over all pixels and colours, of 255."""
         *_, last = pipeline.generate(self.requests[place], latents=self._arrays[f"{place}.latents"])
+        assert last.fetch is not None  # noqa: S101 - the engine's promise
         oracle = self.oracle(place)
         drawn = np.frombuffer(last.fetch()[0].rgb, np.uint8).reshape(oracle.shape)
         return int(np.abs(drawn.astype(int) - oracle).max())

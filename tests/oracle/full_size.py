@@ -65,11 +65,15 @@ def build(part: str) -> Any:
     for key in ("architectures", "dropout", "torch_dtype", "transformers_version"):
         del config[key]
     kind = CLIPTextModel if part == "text_encoder" else CLIPTextModelWithProjection
-    return kind(CLIPTextConfig(**config)).eval()
+    network: Any = kind(CLIPTextConfig(**config))
+    return network.eval()
 
 
 def _config(part: str) -> dict[str, Any]:
-    return json.loads((CONFIGS / part / "config.json").read_text(encoding="utf-8"))
+    config: dict[str, Any] = json.loads(
+        (CONFIGS / part / "config.json").read_text(encoding="utf-8")
+    )
+    return config
 
 
 def count() -> None:
@@ -131,13 +135,14 @@ def _save(network: Any, folder: Path) -> None:
 
 def _forward(part: str, network: Any, draw: torch.Generator) -> Arrays:
     if part == "vae":
-        return vae_arrays(network, IMAGE_SIZE_PX, draw)
+        arrays: Arrays = vae_arrays(network, IMAGE_SIZE_PX, draw)
+        return arrays
     if part == "unet":
         inputs = unet_inputs(network, NUM_TOKENS, draw)
         outputs = unet_arrays(
             "unet", network, inputs, size=LATENT_SIZE, timestep=TIMESTEP, draw=draw
         )
-        return inputs | outputs
+        return {**inputs, **outputs}
     # The end token, which is the largest id, stands in the middle of one row and last in the other.
     end = network.config.vocab_size - 1
     token_ids = torch.randint(end, (2, NUM_TOKENS), generator=draw)

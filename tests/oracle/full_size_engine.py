@@ -22,6 +22,7 @@ from sdxl_engine.checkpoint.folder import part_files
 from sdxl_engine.checkpoint.json_reader import read_json
 from sdxl_engine.checkpoint.load import load_part
 from sdxl_engine.models.unet import UNet
+from sdxl_engine.programs.arithmetic import State
 
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides
 
@@ -57,10 +58,8 @@ def main(folder: Path) -> int:
     ]
     definition = nnx.graphdef(network)
 
-    def call(
-        state: nnx.State, sample: jax.Array, timestep: jax.Array, *rest: jax.Array
-    ) -> jax.Array:
-        unet = nnx.merge(definition, state)
+    def call(state: State, sample: jax.Array, timestep: jax.Array, *rest: jax.Array) -> jax.Array:
+        unet: UNet = nnx.merge(definition, state)
         return unet(sample, timestep, unet.condition(*rest))
 
     forward = jax.jit(call)

@@ -66,7 +66,7 @@ def forwards(tiny: Tiny, pipeline: StableDiffusionXLPipeline) -> Arrays:
         arrays |= unet_arrays(
             case, unet, inputs, size=tiny.unet_size, timestep=timestep, draw=draw, inside=inside
         )
-    return arrays | vae_arrays(pipeline.vae, (tiny.height_px, tiny.width_px), draw)
+    return {**arrays, **vae_arrays(pipeline.vae, (tiny.height_px, tiny.width_px), draw)}
 
 
 def _text(pipeline: StableDiffusionXLPipeline) -> Arrays:

@@ -112,7 +112,9 @@ def _follow(
     for step, timestep in enumerate(scheduler.timesteps):
         inputs.append(scheduler.scale_model_input(x, timestep))
         # Every scheduler draws its noise by this one function.
-        sys.modules[kind.__module__].randn_tensor = lambda *_, step=step, **__: noises[step + 1]
+        vars(sys.modules[kind.__module__])["randn_tensor"] = lambda *_, step=step, **__: noises[
+            step + 1
+        ]
         x = scheduler.step(outputs[step], timestep, x).prev_sample
     return {
         f"{name}.timesteps": scheduler.timesteps.float(),

@@ -247,7 +247,7 @@ def write_tokenizers(
 def _text_config(tiny: Tiny, tokenizer: CLIPTokenizer, shape: dict[str, Any]) -> CLIPTextConfig:
     if tiny.as_published:
         # SDXL's own configs: the end token is found as the largest id, 2 stands for "the old way".
-        ids = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+        ids: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
         spare = 0
     else:
         ids = {

@@ -65,7 +65,7 @@ class CompileCounter:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, event: str, duration_s: float, **details: object) -> None:
+    def __call__(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         self.count += event == COMPILING
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sdxl_engine import ImageRequest, InvalidRequestError, SdxlPipeline
 from sdxl_engine.compat import FlaxStableDiffusionXLPipeline, replicate
-from tests.sdxl_engine.conftest import CompileCounter, Golden
+from tests.sdxl_engine.conftest import CompileCounter, Golden, drawn
 
 OLD_IMPORTS = (
     "from diffusers import FlaxStableDiffusionXLPipeline\nfrom flax.jax_utils import replicate\n"
@@ -76,8 +76,9 @@ def test_an_old_script_runs(golden: Golden) -> None:
         height_px=height,
         num_images=1,
     )
-    *_, last = engine.generate(request, latents=np.asarray(noise).transpose(0, 2, 3, 1)[1:])
-    expected = np.frombuffer(last.fetch()[0].rgb, np.uint8).reshape(height, width, 3)
+    latents = np.asarray(noise).transpose(0, 2, 3, 1)[1:]
+    (image,) = drawn(engine.generate(request, latents=latents))
+    expected = np.frombuffer(image.rgb, np.uint8).reshape(height, width, 3)
     # Other numbers at once sum in another order.
     assert np.abs(np.asarray(pictures[5]).astype(int) - expected).max() <= 1
 

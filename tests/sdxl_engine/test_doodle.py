@@ -4,6 +4,7 @@ import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +34,7 @@ def doodle() -> SdxlPipeline:
     return pipeline
 
 
-def small(prompt: str, **settings: object) -> ImageRequest:
+def small(prompt: str, **settings: Any) -> ImageRequest:
     return ImageRequest(prompt, **{"width_px": 128, "height_px": 128, **settings})
 
 

@@ -31,7 +31,7 @@ def test_describe_is_the_form_that_other_tools_read() -> None:
 def test_png_keeps_pixels_and_parameters(parameters: str) -> None:
     with Image.open(io.BytesIO(encode_png(IMAGE, parameters))) as picture:
         assert picture.tobytes() == NOISE
-        assert picture.text["parameters"] == parameters
+        assert picture.info["parameters"] == parameters
 
 
 def test_png_when_it_fits_else_webp() -> None:
@@ -69,7 +69,9 @@ def test_previews_become_one_picture(count: int, size: tuple[int, int]) -> None:
     with Image.open(io.BytesIO(sheet.data)) as picture:
         assert picture.size == size
         for k in range(count):
-            red, green, _ = picture.getpixel((128 + k % 2 * 256, 96 + k // 2 * 192))
+            colour = picture.getpixel((128 + k % 2 * 256, 96 + k // 2 * 192))
+            assert isinstance(colour, tuple)
+            red, green, _ = colour
             assert (red > 150) == (k % 2 == 0) == (green < 50)
 
 

@@ -1,6 +1,7 @@
 """Each network against PyTorch diffusers and transformers, layer by layer."""
 
 import math
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,15 +32,20 @@ from sdxl_engine.models.layers import (
 )
 from sdxl_engine.models.unet import UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
+from sdxl_engine.programs.arithmetic import State
 from sdxl_engine.programs.compiler import Networks
 from tests.sdxl_engine.conftest import Array, Golden, assert_within
 
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides
 
 
-def load(golden: Golden, part: str, network: nnx.Module) -> nnx.Module:
+Network = TypeVar("Network", bound=nnx.Module)
+
+
+def load(golden: Golden, part: str, network: Network) -> Network:
     state = load_part(golden.folder, part, network, dtype=np.float32, place=jnp.asarray)
-    return nnx.merge(nnx.graphdef(network), state)
+    loaded: Network = nnx.merge(nnx.graphdef(network), state)
+    return loaded
 
 
 STACKED = Target(stacked=True)  # as on a TPU: equal layers are one loop
@@ -47,7 +53,8 @@ STACKED = Target(stacked=True)  # as on a TPU: equal layers are one loop
 
 @pytest.fixture(scope="module", params=[PLAIN, STACKED], ids=["apart", "stacked"])
 def target(request: pytest.FixtureRequest) -> Target:
-    return request.param
+    target: Target = request.param
+    return target
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +124,10 @@ def test_unet_blocks(golden: Golden, unet: UNet) -> None:
         x = jnp.asarray(expected)
     expected = golden.nhwc("unet.inside.mid_block")
     assert_within(unet.mid_block(x, temb, text.mid), expected, TOLERANCE)
-    for position, block in enumerate(unet.up_blocks):
+    for position, up_block in enumerate(unet.up_blocks):
         x = jnp.asarray(expected)
         expected = golden.nhwc(f"unet.inside.up_blocks.{position}")
-        assert_within(block(x, skips, temb, text.up[position]), expected, TOLERANCE)
+        assert_within(up_block(x, skips, temb, text.up[position]), expected, TOLERANCE)
 
 
 def test_vae_encode(golden: Golden, vae: Autoencoder) -> None:
@@ -180,8 +187,10 @@ def test_bfloat16_follows_float32(golden: Golden, bound: float) -> None:
             golden.folder, "unet", UNet(golden.config.unet), dtype=dtype, place=jnp.asarray
         )
 
-        def forward(state, sample, timestep, *inputs):
-            unet = nnx.merge(definition, state)
+        def forward(
+            state: State, sample: jax.Array, timestep: jax.Array, *inputs: jax.Array
+        ) -> jax.Array:
+            unet: UNet = nnx.merge(definition, state)
             return unet(sample, timestep, unet.condition(*inputs))
 
         output = jax.jit(forward)(
@@ -256,7 +265,7 @@ def test_the_tpu_kernel_is_a_normed_convolution(
     kernel = bfloat16(draw.standard_normal((3, 3, channels, out_channels)) / (9 * channels) ** 0.5)
     residual = bfloat16(draw.standard_normal((2, *size, out_channels)))
     scale, shift = draw.standard_normal((2, 2, channels)).astype(np.float32)
-    bias = draw.standard_normal((2, out_channels)).astype(np.float32)
+    bias = jnp.asarray(draw.standard_normal((2, out_channels)), jnp.float32)
     assert kernel_takes(x, out_channels)
     assert row_steps(x, out_channels, 1) == steps
     with pltpu.force_tpu_interpret_mode():
@@ -278,7 +287,7 @@ def test_the_tpu_kernel_is_a_doubled_convolution(
     x = bfloat16(draw.standard_normal((2, 13, 24, 128)))
     # Whole numbers of 64ths: what is summed of four of them is exact in bfloat16.
     kernel = draw.integers(-2, 3, (3, 3, 128, 256)).astype(np.float32) / 64
-    bias = draw.standard_normal((2, 256)).astype(np.float32)
+    bias = jnp.asarray(draw.standard_normal((2, 256)), jnp.float32)
     assert kernel_takes(x, 256, factor=2)
     assert row_steps(x, 256, 2) == steps
     with pltpu.force_tpu_interpret_mode():
@@ -296,9 +305,8 @@ def test_fused_blocks_are_the_same_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     temb = bfloat16(draw.standard_normal((2, 64)))
 
     def forward(target: Target) -> Array:
-        resnet = ResnetBlock(128, 256, temb_channels=64, groups=32, eps=1e-5, target=target)
-        blocks = nnx.List([resnet, Upsample(256, target)])
-        definition, shapes = nnx.split(blocks)
+        block = ResnetBlock(128, 256, temb_channels=64, groups=32, eps=1e-5, target=target)
+        definition, shapes = nnx.split(nnx.List([block, Upsample(256, target)]))
         weights = np.random.default_rng(7)
         resnet, upsample = nnx.merge(
             definition,
@@ -317,7 +325,7 @@ def test_the_tpu_kernel_takes_what_is_wide_and_narrow_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sdxl_engine.models.convolution._vmem_bytes", lambda: 2**23)
-    small = jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16)
+    small: Any = jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16)  # stands for such an array
     assert kernel_takes(small, 128)
     assert not kernel_takes(small.update(dtype=jnp.float32), 128)
     assert not kernel_takes(small.update(shape=(1, 8, 16, 64)), 128)
@@ -327,7 +335,7 @@ def test_the_tpu_kernel_takes_what_is_wide_and_narrow_enough(
 
 
 def test_a_chip_that_jax_has_no_figures_of_has_no_kernel() -> None:
-    assert not kernel_takes(jax.ShapeDtypeStruct((1, 8, 16, 128), jnp.bfloat16), 128)
+    assert not kernel_takes(jnp.zeros((1, 8, 16, 128), jnp.bfloat16), 128)
 
 
 def test_a_tpu_is_told_to_fuse_every_resnet_and_upsampling() -> None:
@@ -339,7 +347,9 @@ def test_a_tpu_is_told_to_fuse_every_resnet_and_upsampling() -> None:
 
 
 def row_steps(x: jax.Array, out_channels: int, factor: int) -> int:
-    return math.ceil(x.shape[1] / _blocks(x.shape, out_channels, factor).rows)
+    blocks = _blocks(x.shape, out_channels, factor)
+    assert blocks is not None
+    return math.ceil(x.shape[1] / blocks.rows)
 
 
 def bfloat16(array: Array) -> jax.Array:

@@ -2,6 +2,7 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,9 +19,9 @@ from sdxl_engine import (
 from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS
 
 
-def refusal(**changes: object) -> str:
+def refusal(prompt: Any = "a cat", **changes: Any) -> str:
     with pytest.raises(InvalidRequestError) as caught:
-        ImageRequest(**{"prompt": "a cat", **changes})
+        ImageRequest(prompt, **changes)
     sentence = str(caught.value)
     assert sentence.endswith(".")
     return sentence
@@ -122,17 +123,16 @@ def test_no_image_lies_beyond_the_last() -> None:
     )
 
 
-@given(
-    st.sampled_from([(parse_sampler, SAMPLERS), (parse_spacing, SPACINGS)]),
-    st.data(),
+@pytest.mark.parametrize(
+    ("parse", "titles"), [(parse_sampler, SAMPLERS), (parse_spacing, SPACINGS)]
 )
+@given(st.data())
 def test_every_name_and_title_parses_to_its_name(
-    kind: tuple[Callable[[str], str], dict[str, str]], data: st.DataObject
+    parse: Callable[[str], str], titles: dict[str, str], data: st.DataObject
 ) -> None:
-    parse, titles = kind
     name, title = data.draw(st.sampled_from(sorted(titles.items())))
     written = data.draw(st.sampled_from([name, title]))
-    cases = (str.lower, str.upper, str.title, str)
+    cases: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.title, str)
     gaps = st.sampled_from([" ", "_", "-", "  ", ""])
     words = [data.draw(st.sampled_from(cases))(word) for word in re.split("[ _]", written)]
     text = words[0] + "".join(data.draw(gaps) + word for word in words[1:])

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from sdxl_engine import (
     DrawError,
     EngineClosedError,
     EngineFullError,
+    EngineJob,
     EngineStartError,
     EngineThread,
     GeneratedImage,
@@ -119,7 +121,8 @@ def test_a_failed_start_reaches_every_waiter() -> None:
     engine.start()
     jobs = [engine.submit(ImageRequest("early")) for _ in range(3)]
     failing.set()
-    for future in [engine.ready, *(job.future for job in jobs)]:
+    waiters: list[Future[Any]] = [engine.ready, *(job.future for job in jobs)]
+    for future in waiters:
         with pytest.raises(EngineStartError, match="could not start: 16 GB"):
             future.result(WAIT_S)
     with pytest.raises(EngineStartError):
@@ -151,6 +154,7 @@ def test_the_next_job_is_drawn_while_the_images_of_the_last_are_fetched() -> Non
                 assert fetching.wait(WAIT_S)
                 if request.prompt == "damaged":
                     raise DrawError("No picture.")
+                assert last.fetch is not None
                 return last.fetch()
 
             yield Progress(3, 3, fetch=fetch)
@@ -231,7 +235,7 @@ class TestGated:
         pipeline.gate.release(100)
         assert engine.close(timeout_s=WAIT_S)
 
-    def begin(self, engine: EngineThread, pipeline: GatedPipeline, prompt: str):
+    def begin(self, engine: EngineThread, pipeline: GatedPipeline, prompt: str) -> EngineJob:
         job = engine.submit(ImageRequest(prompt))
         assert pipeline.stepping.acquire(timeout=WAIT_S)
         return job
@@ -328,7 +332,7 @@ def test_close_before_start() -> None:
     engine = EngineThread(GatedPipeline)
     job = engine.submit(ImageRequest("never"))
     assert engine.close()
-    waiters: list[Future] = [engine.ready, job.future]
+    waiters: list[Future[Any]] = [engine.ready, job.future]
     for future in waiters:
         with pytest.raises(EngineClosedError):
             future.result(0)
@@ -351,7 +355,7 @@ def test_close_while_loading_settles_everybody() -> None:
     job = engine.submit(ImageRequest("early"))
     assert loading.wait(WAIT_S)
     assert not engine.close(timeout_s=0)
-    waiters: list[Future] = [engine.ready, job.future]
+    waiters: list[Future[Any]] = [engine.ready, job.future]
     for future in waiters:
         with pytest.raises(EngineClosedError):
             future.result(0)

@@ -49,7 +49,7 @@ def shard(folder: Path, variant: str) -> Path:
     index = unet / f"diffusion_pytorch_model.safetensors.index.{variant}.json"
     (unet / "diffusion_pytorch_model.safetensors.index.json").unlink()
     names = sorted(weights)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((names[::2], names[1::2]), start=1):
         name = f"diffusion_pytorch_model.{variant}-0000{number}-of-00002.safetensors"
         save_file({key: weights[key] for key in part}, unet / name)

@@ -56,7 +56,7 @@ def first_latents(
 ) -> Array:
     """What the loop starts from: no step is taken."""
     zeros = np.zeros_like(golden.nhwc("run.noise"))
-    sample = call(programs.guided, golden, pipeline, Sample(zeros, zeros), seed, sigma=sigma)
+    sample = call(programs.guided, golden, pipeline, (zeros, zeros), seed, sigma=sigma)
     return np.asarray(sample.latents)
 
 
@@ -64,7 +64,7 @@ def call(
     program: Executable,
     golden: Golden,
     pipeline: SdxlPipeline,
-    sample: Sample,
+    sample: tuple[Array, Array],
     seed: int,
     *,
     sigma: float = 0,
@@ -73,23 +73,25 @@ def call(
     first_index: int = 0,
     guidance: tuple[float, float] = (1, 0),
 ) -> Sample:
-    return program(
+    stepped: Sample = program(
         pipeline.weights.unet,
         Sample(*map(jnp.asarray, sample)),
         np.float32(sigma),
         np.uint32(seed),
-        np.arange(len(sample.latents), dtype=np.int32) + first_index,
+        np.arange(len(sample[0]), dtype=np.int32) + first_index,
         _condition(golden, pipeline),
         np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32) if table is None else table,
         np.int32(rows[0]),
         np.int32(rows[1]),
-        Guidance(*map(np.float32, guidance)),
+        Guidance(*map(jnp.float32, guidance)),
     )
+    return stepped
 
 
 def _unet(golden: Golden, pipeline: SdxlPipeline) -> UNet:
     definition = nnx.graphdef(Networks.build(golden.config, PLAIN).unet)
-    return nnx.merge(definition, pipeline.weights.unet)
+    unet: UNet = nnx.merge(definition, pipeline.weights.unet)
+    return unet
 
 
 def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:
@@ -101,7 +103,8 @@ def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:
         )
         for prompt in (0, 1)
     ]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    stacked: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    return stacked
 
 
 def noise(seed: int, image: int, draw: int, shape: tuple[int, ...]) -> jax.Array:
@@ -148,7 +151,7 @@ def test_a_step_is_linear_in_all_that_the_loop_holds(
         programs.guided,
         golden,
         pipeline,
-        Sample(x, before),
+        (x, before),
         seed,
         table=table,
         rows=(first, last),
@@ -186,12 +189,12 @@ def test_guidance_is_the_formula(
         programs.guided,
         golden,
         pipeline,
-        Sample(x, x),
+        (x, x),
         0,
         table=table,
         rows=(0, 1),
         guidance=(6, rescale),
     )
     assert_within(sample.latents, expected, 1e-4)
-    sample = call(programs.unguided, golden, pipeline, Sample(x, x), 0, table=table, rows=(0, 1))
+    sample = call(programs.unguided, golden, pipeline, (x, x), 0, table=table, rows=(0, 1))
     assert_within(sample.latents, positive, 1e-4)

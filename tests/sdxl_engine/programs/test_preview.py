@@ -11,6 +11,7 @@ import pytest
 from sdxl_engine import CheckpointError, ImageRequest, SdxlPipeline
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, find_model
 from sdxl_engine.programs.preview import PREVIEW_FILE, preview_factors
+from tests.sdxl_engine.conftest import drawn
 
 
 def test_the_embedded_models_last_preview_is_its_picture_made_small() -> None:
@@ -19,8 +20,8 @@ def test_the_embedded_models_last_preview_is_its_picture_made_small() -> None:
     request = ImageRequest(
         "a yellow star on a green background", width_px=128, height_px=128, num_images=1
     )
-    *early, last = pipeline.generate(request, previews=True)
-    (preview,), (image,) = early[-1].previews, last.fetch()
+    reports = list(pipeline.generate(request, previews=True))
+    (preview,), (image,) = reports[-2].previews, drawn(reports)
     small = np.frombuffer(preview.rgb, np.uint8).reshape(16, 16, 3).astype(float)
     whole = np.frombuffer(image.rgb, np.uint8).reshape(16, 8, 16, 8, 3).mean(axis=(1, 3))
     assert np.abs(small - whole).mean() < 12  # of 255
