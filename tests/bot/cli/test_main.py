@@ -1,4 +1,4 @@
-"""The command line: a sentence and an exit code for every mistake, and nothing imported too early."""
+"""The command line: a sentence and a code for every mistake, and nothing imported too early."""
 
 import json
 import subprocess
