@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -125,12 +126,12 @@ def _findings(examination: Examination) -> Iterator[Finding]:
         config = Config()
     else:
         yield Finding("ok", "The configuration is valid.")
-    yield from _model(config, examination.environ)
+    yield from examine_model(config, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
     token = examination.environ.get(TOKEN_VARIABLE, "").strip()
     yield _token(token)
-    yield from _ports(config)
+    yield from examine_ports(config)
     if examination.online:
         # Late, for it brings aiohttp.
         from bot.cli.doctor_online import ask_discord  # noqa: PLC0415
@@ -166,8 +167,16 @@ def _jax(environ: Mapping[str, str]) -> Finding:
     return Finding("ok", found)
 
 
-def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Where the model is, and whether this machine has room for it."""
     engine = config.engine
+    if _is_file(engine.model):
+        yield Finding(
+            "FAIL",
+            f"The model {engine.model} is a file, or named like one.",
+            "Give a folder in diffusers format, or a Hugging Face repository as owner/name.",
+        )
+        return
     # Offline: looking must not fetch gigabytes.
     probed = _probe(
         _MODEL_PROBE, [engine.model, engine.revision], {**environ, "HF_HUB_OFFLINE": "1"}
@@ -176,12 +185,10 @@ def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("FAIL", f"The model {engine.model} cannot be examined: {probed}.")
         return
     if "error" in probed:
-        to_fetch = _is_repository(engine.model)
-        yield Finding(
-            "warn" if to_fetch else "FAIL",
-            probed["error"],
-            "It will be fetched at the first start." if to_fetch else "",
-        )
+        # Anything else is a path.
+        to_fetch = _REPOSITORY.fullmatch(engine.model) is not None
+        mend = "It is no folder here, so it will be fetched at the first start." if to_fetch else ""
+        yield Finding("warn" if to_fetch else "FAIL", probed["error"], mend)
         return
     own = tuple(probed["size"])
     sizes = engine.sizes or (own,)
@@ -198,10 +205,11 @@ def _model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("ok", room)
 
 
-def _is_repository(model: str) -> bool:
-    """Whether it is fetched from Hugging Face: nothing that is, or looks like, a path here."""
-    is_path = Path(model).exists() or model.lower().endswith(_WEIGHT_FILES)
-    return not is_path and _REPOSITORY.fullmatch(model) is not None
+def _is_file(model: str) -> bool:
+    """Whether it is a file, or named like one."""
+    with suppress(OSError):  # no file has so long a name
+        return model.lower().endswith(_WEIGHT_FILES) or Path(model).expanduser().is_file()
+    return False
 
 
 def _storage(folder: Path) -> Finding:
@@ -243,7 +251,8 @@ def _token(token: str) -> Finding:
     return Finding("ok", f"{TOKEN_VARIABLE} is set.")
 
 
-def _ports(config: Config) -> Iterator[Finding]:
+def examine_ports(config: Config) -> Iterator[Finding]:
+    """Whether the ports on this machine are free."""
     playground, health = config.playground.port, config.health.port
     if playground and playground == health:
         yield Finding(

@@ -1,0 +1,103 @@
+"""`imagine doctor`: each finding is true, and nothing is left behind."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from bot.cli.doctor import examine_model, examine_ports
+from bot.cli.main import main
+from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig
+from tests.bot.cli.conftest import ENVIRONMENT
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_as_json_it_is_one_object(capsys: Capture) -> None:
+    assert main(["doctor", "--json"]) == 0
+    assert not list(Path().iterdir())  # a check leaves nothing behind
+    report = json.loads(capsys.readouterr().out)
+    assert report["healthy"] is True
+    assert any("Model doodle" in finding["what"] for finding in report["findings"])
+
+
+def test_it_finds_what_is_wrong(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("IMAGINE_STORAGE__FOLDER", "file")
+    monkeypatch.setenv("IMAGINE_ENGINE__MODEL", "no-such-model")
+    monkeypatch.setenv("DISCORD_TOKEN", "secret")
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  The storage folder file cannot be written" in out
+    assert "FAIL  There is no model 'no-such-model'" in out
+    assert "warn  DISCORD_TOKEN does not look like a bot token" in out
+    assert "secret" not in out
+
+
+def test_a_broken_configuration_is_a_finding(capsys: Capture) -> None:
+    Path("config.toml").write_text("[engine]\nmodl = 1\n")
+    assert main(["doctor"]) == 1
+    assert "FAIL  config.toml has a key 'modl'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "sentence"),
+    [
+        ("./x.safetensors", "FAIL", "is a file, or named like one. Give a folder"),
+        ("models/x.safetensors", "FAIL", "is a file, or named like one. Give a folder"),
+        ("here/weights", "FAIL", "is a file, or named like one. Give a folder"),
+        ("./models/mine", "FAIL", "There is no model './models/mine'"),
+        ("../mine", "FAIL", "There is no model '../mine'"),
+        ("a/b/c", "FAIL", "There is no model 'a/b/c'"),
+        ("x" * 4096, "FAIL", "There is no model 'xxx"),
+        ("somebody/painting", "warn", "no folder here, so it will be fetched"),
+    ],
+)
+def test_a_path_is_never_taken_for_a_repository(
+    model: str, level: str, sentence: str, tmp_path: Path
+) -> None:
+    Path("here").mkdir()
+    Path("here/weights").touch()
+    config = Config(engine=EngineConfig(model=model))
+    environ = {**ENVIRONMENT, "HF_HUB_CACHE": str(tmp_path / "cache")}
+    (finding,) = examine_model(config, environ)
+    assert finding.level == level
+    assert sentence in f"{finding.what} {finding.mend}"
+
+
+def said_of(*, playground: int, health: int) -> list[str]:
+    config = Config(playground=PlaygroundConfig(playground), health=HealthConfig(health))
+    return [f"{finding.level}: {finding.what} {finding.mend}" for finding in examine_ports(config)]
+
+
+def test_both_ports_are_tried() -> None:
+    assert said_of(playground=0, health=0) == [
+        "ok: The playground's port is 0: any. ",
+        "ok: The port of /livez, /readyz and /metrics is 0: none. ",
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        _, health = said_of(playground=0, health=port)
+        playground, _ = said_of(playground=port, health=0)
+    assert health.startswith(
+        f"warn: The port of /livez, /readyz and /metrics, {port}, cannot be used (Address already"
+    )
+    assert "set [health] port to another" in health
+    assert playground.startswith(f"warn: The playground's port, {port}, cannot be used (Address")
+    assert "set [playground] port to another" in playground
+    assert said_of(playground=port, health=0)[0] == f"ok: The playground's port, {port}, is free. "
+
+
+def test_equal_ports_are_told_apart() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    both, playground, health = said_of(playground=port, health=port)
+    assert both.startswith(f"warn: [playground] port and [health] port are both {port}")
+    assert playground.startswith("ok: The playground's port")
+    assert health.startswith("ok: The port of /livez")
+
+
+def test_a_tpu_that_nobody_knows_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--tpu", "v99:2x2"]) == 2
+    assert "imagine: There is no TPU 'v99:2x2'." in capfd.readouterr().err

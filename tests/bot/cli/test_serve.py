@@ -1,0 +1,92 @@
+"""`imagine serve` as a process: how it begins, and how it ends."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from standins.discord.loopback import LoopbackDiscord
+from tests.bot.cli.conftest import ENVIRONMENT, run, start
+
+
+@pytest.fixture
+async def loopback() -> AsyncIterator[LoopbackDiscord]:
+    server = LoopbackDiscord()
+    await server.start()
+    yield server
+    await server.close()
+
+
+def environ_of(loopback: LoopbackDiscord, **more: str) -> dict[str, str]:
+    return {
+        **ENVIRONMENT,
+        "DISCORD_TOKEN": loopback.token,
+        "IMAGINE_DISCORD__API_URL": loopback.api_url,
+        "IMAGINE_DISCORD__GATEWAY_URL": loopback.gateway_url,
+        "IMAGINE_HEALTH__PORT": "0",
+        **more,
+    }
+
+
+async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDiscord) -> None:
+    environ = environ_of(
+        loopback,
+        IMAGINE_ENGINE__SIZES="192x192",  # slow enough to be stopped while it is drawn
+        IMAGINE_JOBS__SHUTDOWN_GRACE_S="60",
+    )
+    processes = []
+
+    async def serve() -> asyncio.subprocess.Process:
+        processes.append(await start("serve", environ=environ))
+        await loopback.wait_ready()
+        return processes[-1]
+
+    async def ended(process: asyncio.subprocess.Process) -> None:
+        _, err = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in err
+        assert loopback.token.encode() not in err
+
+    try:
+        process = await serve()
+        await loopback.wait_commands()
+        running = await loopback.slash("imagine", {"prompt": "runs", "steps": 50})
+        waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
+        await running.until(lambda message: " of 50" in message["content"])
+        process.send_signal(signal.SIGTERM)
+        await running.until(lambda message: len(message["attachments"]) == 4)
+        await waiting.until(lambda message: "Your place in line is kept" in message["content"])
+        await ended(process)
+        await loopback.wait_offline()
+
+        process = await serve()
+        await waiting.until(lambda message: len(message["attachments"]) == 4)
+        code, out, _ = await run("jobs", "list", environ=environ)
+        assert code == 0
+        assert [line.split()[1] for line in out.splitlines()[1:]] == ["delivered"] * 2
+        code, out, _ = await run("backup", "copy", environ=environ)
+        assert (code, out) == (0, "Copied 2 jobs and 8 pictures to copy.\n")
+        process.send_signal(signal.SIGTERM)
+        await ended(process)
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+
+async def test_it_stops_while_it_is_still_loading(loopback: LoopbackDiscord) -> None:
+    process = await start("serve", environ=environ_of(loopback))
+    await loopback.wait_ready()
+    process.send_signal(signal.SIGTERM)
+    _, err = await process.communicate()
+    assert process.returncode == 0
+    assert b"Traceback" not in err
+
+
+async def test_with_a_wrong_token_it_says_so(loopback: LoopbackDiscord) -> None:
+    code, _, err = await run("serve", environ=environ_of(loopback, DISCORD_TOKEN="wrong"))
+    assert code == 2
+    assert "imagine: Discord does not accept the bot's token." in err
+    assert "Traceback" not in err
