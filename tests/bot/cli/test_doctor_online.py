@@ -14,6 +14,7 @@ from bot.cli.finding import Finding
 from bot.cli.main import main
 from bot.config.sections import DiscordConfig
 from bot.shared.secret import Secret
+from standins.discord.loopback import LoopbackDiscord
 
 TOKEN = "a-token"
 ALL = sum(PERMISSIONS.values())
@@ -33,7 +34,7 @@ class Discord:
     faults: dict[str, int] = field(default_factory=dict)
 
     def add(self, guild_id: int, name: str, permissions: int = ALL, *, owner: bool = False) -> None:
-        nothing = {"icon": None, "banner": None, "features": []}
+        nothing: dict[str, Any] = {"icon": None, "banner": None, "features": []}
         guild = {"id": str(guild_id), "name": name, "permissions": str(permissions)}
         self.guilds.append({**guild, "owner": owner, **nothing})
 
@@ -148,6 +149,18 @@ async def test_nobody_there() -> None:
     (failed,) = await ask_discord(DiscordConfig("http://127.0.0.1:1/api"), Secret(TOKEN))
     assert failed.level == "FAIL"
     assert failed.what.startswith("Discord cannot be reached (127.0.0.1: ")
+
+
+async def test_our_own_stand_in_says_the_same() -> None:
+    loopback = LoopbackDiscord()
+    await loopback.start()
+    world = loopback.world
+    config = DiscordConfig(loopback.api_url, guild_ids=(world.guild_id,))
+    accepted, servers, invite = await ask_discord(config, Secret(loopback.token))
+    assert accepted == Finding("ok", "Discord answers and accepts the token.")
+    assert servers.what == f"The bot is in 1 server: {world.guild_name}."
+    assert f"client_id={world.application_id}&" in invite.what
+    await loopback.close()
 
 
 async def test_the_command_asks_and_fails_with_it(

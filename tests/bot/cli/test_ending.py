@@ -12,20 +12,22 @@ from tests.bot.cli.conftest import ENVIRONMENT
 
 @dataclass
 class Engine:
-    is_alive: bool = True
+    is_alive: bool
 
 
-def test_it_ends_as_usual_unless_an_engine_hangs() -> None:
+@pytest.mark.parametrize(
+    ("alive", "is_held_up"), [([], False), ([False], False), ([False, True], True)]
+)
+def test_it_is_held_up_while_any_engine_hangs(alive: list[bool], *, is_held_up: bool) -> None:
     ending = Ending()
-    assert not ending.is_held_up
-    ended, hanging = Engine(is_alive=False), Engine()
-    ending.minds(ended)
-    assert not ending.is_held_up
-    ending.minds(hanging)
-    assert ending.is_held_up
-    hanging.is_alive = False
+    for is_alive in alive:
+        ending.minds(Engine(is_alive))
+    assert ending.is_held_up is is_held_up
+
+
+def test_otherwise_it_ends_as_usual() -> None:
     with pytest.raises(SystemExit, match="2"):
-        ending.leave(2)
+        Ending().leave(2)
 
 
 # A handler for the end stands in for the runtime, which crashes when it is torn down in use.

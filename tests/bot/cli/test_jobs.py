@@ -13,7 +13,8 @@ from bot.core.job import State
 from bot.core.ports.ledger import Limits
 from bot.gallery.disk import Album
 from bot.ledgers import book
-from bot.ledgers.sqlite.ledger import FILE_NAME, connect
+from bot.ledgers.sqlite.ledger import connect
+from bot.shared.data_folder import IMAGES, LEDGER
 from tests.bot.core.jobs import NOON_S, make_job
 from tests.fakes import FakePipeline
 
@@ -35,8 +36,8 @@ def jobs(folder: Path) -> list[str]:
     )
     *_, last = FakePipeline().generate(done.request)
     assert last.fetch is not None
-    images = Album(folder / "images", "doodle").store(done, last.fetch())
-    with closing(connect(folder / FILE_NAME, makes=True)) as connection:
+    images = Album(folder / IMAGES, "doodle").store(done, last.fetch())
+    with closing(connect(folder / LEDGER, makes=True)) as connection:
         for job in (done, failed, waiting):
             book.accept(connection, replace(job, message_id=5), Limits())
         for job in (done, failed):
@@ -72,6 +73,26 @@ def test_the_list_has_the_newest_first(jobs: list[str], capsys: Capture) -> None
     assert capsys.readouterr().out == "There are no such jobs.\n"
 
 
+@pytest.mark.parametrize(
+    "words", [["--config", "my.toml", "list"], ["list", "--config", "my.toml"]]
+)
+def test_the_configuration_may_stand_before_the_action_and_after_it(
+    words: list[str], jobs: list[str], capsys: Capture
+) -> None:
+    Path("data").rename("mine")
+    assert main(["jobs", "list"]) == 1
+    Path("my.toml").write_text('[storage]\nfolder = "mine"\n')
+    assert main(["jobs", *words, "--limit", "2"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == jobs[:0:-1]
+
+
+def test_a_person_is_named_by_any_text(jobs: list[str], capsys: Capture) -> None:
+    assert main(["jobs", "list", "--user", "1"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [jobs[1]]
+    assert main(["jobs", "list", "--user", "U024BE7LH"]) == 0
+    assert capsys.readouterr().out == "There are no such jobs.\n"
+
+
 def test_show_tells_all_and_no_token(jobs: list[str], capsys: Capture) -> None:
     assert main(["jobs", "show", jobs[0]]) == 0
     out = capsys.readouterr().out
@@ -84,7 +105,7 @@ def test_show_tells_all_and_no_token(jobs: list[str], capsys: Capture) -> None:
 
 
 def test_show_tells_what_was_asked_for_again(jobs: list[str], capsys: Capture) -> None:
-    with closing(connect(Path("data") / FILE_NAME, writes=True)) as connection:
+    with closing(connect(Path("data") / LEDGER, writes=True)) as connection:
         book.insert(connection, make_job("again", again_of=jobs[1]))
         again = book.find(connection, limit=1)[0].job.id
     assert main(["jobs", "show", jobs[1]]) == 0
@@ -104,7 +125,7 @@ def test_an_unknown_job_is_a_sentence(jobs: list[str], capsys: Capture) -> None:
 def test_without_a_bot_an_order_waits_for_the_next_one(jobs: list[str], capsys: Capture) -> None:
     assert main(["jobs", "cancel", jobs[2]]) == 0
     assert "the next one does it when it starts" in capsys.readouterr().out
-    with closing(connect(Path("data") / FILE_NAME)) as connection:
+    with closing(connect(Path("data") / LEDGER)) as connection:
         (order,) = book.orders(connection)
     assert (order.job_id, order.kind) == (jobs[2], "cancel")
 
@@ -114,9 +135,9 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert capsys.readouterr().out == "Copied 3 jobs and 4 pictures to copies/monday.\n"
     copy = Path("copies/monday")
     assert copy.stat().st_mode & 0o077 == 0
-    with closing(connect(copy / FILE_NAME)) as connection:
+    with closing(connect(copy / LEDGER)) as connection:
         record = book.get(connection, jobs[0])
-    pictures = Album(copy / "images", "doodle").read(jobs[0], record.images)
+    pictures = Album(copy / IMAGES, "doodle").read(jobs[0], record.images)
     assert len(pictures) == 4
     assert main(["backup", "copies/monday"]) == 2
     assert "is there already" in capsys.readouterr().err
@@ -129,8 +150,8 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(jobs: list[str], capsys:
 
 def test_a_damaged_ledger_is_a_sentence(folder: Path, capsys: Capture) -> None:
     folder.mkdir()
-    (folder / FILE_NAME).write_bytes(b"not a database" * 99)
+    (folder / LEDGER).write_bytes(b"not a database" * 99)
     assert main(["jobs", "list"]) == 1
     assert "cannot be opened" in capsys.readouterr().err
-    with pytest.raises(sqlite3.DatabaseError), closing(sqlite3.connect(folder / FILE_NAME)) as raw:
+    with pytest.raises(sqlite3.DatabaseError), closing(sqlite3.connect(folder / LEDGER)) as raw:
         raw.execute("SELECT 1 FROM jobs")
