@@ -122,6 +122,14 @@ def test_the_environment_is_stronger_and_read_by_the_keys_kind(tmp_path: Path) -
     assert config.playground.port == 0
 
 
+def test_the_playground_may_have_no_folder(tmp_path: Path) -> None:
+    path = write(tmp_path, '[playground]\nfolder = "~/here"')
+    assert load_config(path, {}).playground.folder == Path.home() / "here"
+    assert load_config(path, {"IMAGINE_PLAYGROUND__FOLDER": " "}).playground.folder is None
+    with pytest.raises(ConfigError, match="must be the path of a folder, or empty, not 3"):
+        load_config(write(tmp_path, "[playground]\nfolder = 3"), {})
+
+
 def test_an_empty_variable_empties_a_list(tmp_path: Path) -> None:
     path = write(tmp_path, '[engine]\nsizes = ["64x64"]')
     assert load_config(path, {"IMAGINE_ENGINE__SIZES": ""}).engine.sizes == ()
@@ -163,7 +171,9 @@ def test_any_text_in_any_variable_is_a_value_or_one_sentence(
         sentence = str(error)
     else:
         value = getattr(getattr(config, key[0]), key[1])
-        sentence = f"{name} must be" if isinstance(value, type(default)) else ""
+        may_be_empty = name == "IMAGINE_PLAYGROUND__FOLDER" and not text.strip()
+        fits = value is None if may_be_empty else isinstance(value, type(default))
+        sentence = f"{name} must be" if fits else ""
     assert f"{name} must be" in sentence
 
 
