@@ -23,6 +23,7 @@ import jax
 
 log = logging.getLogger(__name__)
 
+KEPT_IN: Final = "JAX_COMPILATION_CACHE_DIR"  # jax's own
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 _MACHINE: Final = r"[0-9a-f]{16}"  # the names that `_machine` gives
@@ -34,8 +35,22 @@ def use_program_cache(folder: Path) -> bool:
 
     Makes the folder, readable by its owner alone. Returns False, with a word in the log, where it
     cannot be made or is open to others: then everything is compiled at each start, as before.
+    Where `KEPT_IN` names a folder in the environment, that one is taken, as it is.
     """
-    own = folder / _machine()
+    if not os.environ.get(KEPT_IN):
+        own = folder / _machine()
+        if not _tidied(folder, own):
+            return False
+        # Absolute, for jax keeps the name and not the place.
+        jax.config.update("jax_compilation_cache_dir", str(own.absolute()))
+    # Everything, however quick: a program that is left out is compiled at each start.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return True
+
+
+def _tidied(folder: Path, own: Path) -> bool:
+    """Make `own` in `folder`, and remove what will not be read again; False if it cannot be."""
     try:
         # Nothing is changed in a folder before it is known to be ours.
         for place in (folder, own):
@@ -43,7 +58,7 @@ def use_program_cache(folder: Path) -> bool:
             if fault := _fault(place):
                 log.warning("compiled programs are not kept: %s", fault)
                 return False
-        # The folders of other versions will not be read again.
+        # The folders of other versions.
         for other in folder.iterdir():
             if other != own and re.fullmatch(_MACHINE, other.name) and not other.is_symlink():
                 shutil.rmtree(other, ignore_errors=True)
@@ -54,11 +69,6 @@ def use_program_cache(folder: Path) -> bool:
     except OSError as error:
         log.warning("compiled programs are not kept: %s: %s", folder, error.strerror)
         return False
-    # Absolute, for jax keeps the name and not the place.
-    jax.config.update("jax_compilation_cache_dir", str(own.absolute()))
-    # Everything, however quick: a program that is left out is compiled at each start.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return True
 
 

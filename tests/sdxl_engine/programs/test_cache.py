@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdxl_engine.programs.cache import _machine, use_program_cache
+from sdxl_engine.programs.cache import KEPT_IN, _machine, use_program_cache
 
 # In a process of its own: the cache belongs to a whole process. It prints what was compiled anew.
 SCRIPT = """
@@ -29,13 +29,19 @@ print(len(misses), "compiled")
 """
 
 
-def start(folder: Path) -> str:
+@pytest.fixture(autouse=True)
+def nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the tests themselves are kept where their environment says."""
+    monkeypatch.delenv(KEPT_IN, raising=False)
+
+
+def start(folder: Path, **environ: str) -> str:
     done = subprocess.run(  # noqa: S603 - the script above
         [sys.executable, "-c", SCRIPT, str(folder)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **environ},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -56,6 +62,13 @@ def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: 
     assert said.count("a damaged program is compiled again") == 2
     assert said.endswith("2 compiled\n")
     assert start(folder).endswith("0 compiled\n")
+
+
+def test_the_environment_may_name_another_folder(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "programs", tmp_path / "elsewhere"
+    assert not start(folder, **{KEPT_IN: str(elsewhere)}).endswith("0 compiled\n")
+    assert start(folder, **{KEPT_IN: str(elsewhere)}).endswith("0 compiled\n")
+    assert not folder.exists()
 
 
 def test_what_other_versions_left_is_removed(tmp_path: Path) -> None:
