@@ -5,13 +5,15 @@ VENV ?= .venv
 ACCELERATOR ?=
 # What make tpu-check compiles for: a TPU generation and its shape.
 TOPOLOGY ?= v5e:2x2
+# Side by side: one more than the cores of a small machine, for many tests wait for a process.
+WORKERS ?= 3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--fork-strategy fewest --custom-compile-command "make lock" --upgrade
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test check tpu-check lock oracle legacy goldens doodle
+.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock oracle legacy goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,16 +41,18 @@ demo: setup ## the playground: a channel in your browser, the real bot behind it
 	$(VENV)/bin/imagine playground --demo
 
 test: setup-dev ## all tests
-	$(VENV)/bin/python -m pytest
+	# By groups: what shares a browser or a compiled model goes to one worker (tests/conftest.py).
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 kill-test: setup-dev ## kill the bot 500 times while people ask, and count broken promises (10 minutes)
 	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500
 
-check: setup-dev ## lint, formatting, types, then all tests
+lint: setup-dev # lint, formatting, types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(MAKE) test
+
+check: lint test ## lint, formatting, types, then all tests
 
 tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost (minutes)
 	@$(MAKE) --no-print-directory setup ACCELERATOR=tpu VENV=.venv-tpu
