@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.app import Service
+from bot.app import App, discord_home
 from bot.config.sections import (
     Config,
     DiscordConfig,
@@ -28,11 +28,12 @@ from bot.config.sections import (
     JobsConfig,
     LimitsConfig,
 )
-from bot.core.job import Job, State, new_job_id
-from bot.core.ports.ledger import Limits
-from bot.core.queue.waiting import Line
-from bot.homes.discord.sync import CommandRecord
-from bot.ledgers.sqlite.ledger import SqliteLedger
+from bot.core.job import Job, Origin, Person, State, Venue, new_job_id
+from bot.core.policy import Limits
+from bot.core.queue.waiting import JobQueue
+from bot.core.wish import Usual, Wish
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
@@ -59,22 +60,29 @@ class HeldPipeline:
         yield Progress(1, request.num_inference_steps, fetch=lambda: ())
 
 
+WISH = Wish("a circle", size_px=(64, 64)).settled(Usual())
+
+
+def put(job: Job, queue: JobQueue) -> None:
+    """As the worker does it."""
+    queue.add(job)
+    queue.measure(job.id, WISH.resolve((64, 64)), 1.0)
+
+
 def make_job(number: int) -> Job:
     """One of many, of a thousand people in a hundred servers."""
     return Job(
         id=new_job_id(),
-        request=ImageRequest("a circle", width_px=64, height_px=64),
-        size_known=True,
-        user_id=number % 1_000,
-        user_name="somebody",
-        guild_id=number % 100,
-        channel_id=1,
-        message_id=number,
-        token="",
-        interaction_id=number,
-        attachment_limit_bytes=2**20,
+        wish=WISH,
+        person=Person("village", str(number % 1_000), "somebody"),
+        origin=Origin(
+            venue=Venue("village", str(number % 100), "1"),
+            event=str(number),
+            message=str(number),
+            token="",
+            attachment_limit_bytes=2**20,
+        ),
         weight=1.0,
-        cost=1.0,
         asked_at_s=time.time(),
     )
 
@@ -82,26 +90,25 @@ def make_job(number: int) -> Job:
 async def serve(base_url: str, folder: Path) -> None:
     """The bot, as a process of its own; told to stop, it prints how late its loop woke."""
     pipeline = HeldPipeline()
-    service = Service(
-        Config(
-            engine=EngineConfig(sizes=pipeline.sizes, stuck_after_s=0),
-            discord=DiscordConfig(
-                f"{base_url}/api/v10", f"{base_url.replace('http', 'ws')}/gateway"
-            ),
-            jobs=JobsConfig(max_queued=100_000, shutdown_grace_s=0),
-            limits=LimitsConfig(0, 0, 0, 0, 0),
-            health=HealthConfig(port=0),
-        ),
-        Secret(DEFAULT_TOKEN),
-        lambda: pipeline,
-        CommandRecord(None),
-        folder,
+    config = Config(
+        engine=EngineConfig(sizes=pipeline.sizes, stuck_after_s=0),
+        discord=DiscordConfig(f"{base_url}/api/v10", f"{base_url.replace('http', 'ws')}/gateway"),
+        jobs=JobsConfig(max_queued=100_000, shutdown_grace_s=0),
+        limits=LimitsConfig(0, 0, 0, 0, 0),
+        health=HealthConfig(port=0),
     )
+    home = discord_home(config, Secret(DEFAULT_TOKEN), None)
+    app = App(config, lambda: pipeline, [home], folder)
     loop, stop, lags_s = asyncio.get_running_loop(), asyncio.Event(), list[float]()
     loop.add_signal_handler(signal.SIGUSR1, lags_s.clear)
-    loop.add_signal_handler(signal.SIGTERM, lambda: (_print("loop lag", lags_s), stop.set()))
+
+    def end() -> None:
+        _print("loop lag", lags_s)
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
     sampling = asyncio.create_task(_sample_lag(lags_s))
-    serving = asyncio.create_task(service.run(stop))
+    serving = asyncio.create_task(app.run(stop))
     await stop.wait()
     pipeline.go.set()
     sampling.cancel()
@@ -109,7 +116,7 @@ async def serve(base_url: str, folder: Path) -> None:
 
 
 async def measure_bot(waiting: int, people: int, rounds: int, folder: Path) -> None:
-    """Fill the line, then let everybody ask at once, several times."""
+    """Fill the queue, then let everybody ask at once, several times."""
     loopback = LoopbackDiscord(rate_limits=False)
     await loopback.start()
     bot = await asyncio.create_subprocess_exec(
@@ -144,9 +151,9 @@ async def measure_bot(waiting: int, people: int, rounds: int, folder: Path) -> N
         for number in range(rounds):
             begin = waiting + number * crowd
             await asyncio.gather(*map(ask, range(begin, begin + crowd)))
-        print(f"{waiting} jobs in line and more; {rounds} times {crowd} ask at once", flush=True)
+        print(f"{waiting} jobs wait and more; {rounds} times {crowd} ask at once", flush=True)
         _print("to Discord's acknowledgement", acks_s)
-        _print("to the place in line on the card", accepts_s)
+        _print("to the place in the queue on the card", accepts_s)
     bot.send_signal(signal.SIGTERM)
     await bot.wait()
     await loopback.close()
@@ -154,23 +161,25 @@ async def measure_bot(waiting: int, people: int, rounds: int, folder: Path) -> N
 
 async def measure_ledger(folder: Path) -> None:
     """A job's life in a file of so many rows."""
-    ledger = SqliteLedger(
-        folder,
-        Limits(
-            queued=10**9,
-            user_active=1_000,
-            user_per_minute=1_000,
-            user_per_day=1_000,
-            guild_per_minute=5_000,
-            guild_per_day=5_000,
-        ),
+    limits = Limits(
+        queued=10**9,
+        person_active=1_000,
+        person_per_minute=1_000,
+        person_per_day=1_000,
+        community_per_minute=5_000,
+        community_per_day=5_000,
     )
+    ledger = DatabaseLedger(SqliteDatabase(folder))
+
+    async def accept(job: Job) -> None:
+        await ledger.accept(job, limits)
+
     await asyncio.to_thread(ledger.open)
     number = 0
     for rows in (0, 1_000, 10_000, 100_000):
         jobs = [make_job(n) for n in range(number, rows)]
         for begin in range(0, len(jobs), 1_000):
-            await asyncio.gather(*map(ledger.accept, jobs[begin : begin + 1_000]))
+            await asyncio.gather(*map(accept, jobs[begin : begin + 1_000]))
         number = max(number, rows)
         mine = [make_job(n) for n in range(number, number + PER_SIZE)]
         number += PER_SIZE
@@ -179,32 +188,32 @@ async def measure_ledger(folder: Path) -> None:
         async def run(to: State, these: list[Job] = mine) -> list[float]:
             return await _timed(lambda job: ledger.move(job.id, to), these)
 
-        _print("accept", await _timed(ledger.accept, mine))
+        _print("accept", await _timed(accept, mine))
         _print("begin", await run(State.RUNNING))
         _print("drawn", await run(State.DRAWN))
         _print("delivered", await run(State.DELIVERED))
     await asyncio.to_thread(ledger.close)
 
 
-async def measure_line() -> None:
-    """The line in memory."""
+async def measure_queue() -> None:
+    """The queue in memory."""
     for waiting in (1_000, 10_000, 100_000):
-        line = Line()
+        queue = JobQueue()
         for number in range(waiting):
-            line.add(make_job(number))
+            put(make_job(number), queue)
         more = [make_job(number) for number in range(PER_SIZE)]
-        print(f"line of {waiting}")
+        print(f"queue of {waiting}")
 
-        async def add(job: Job, line: Line = line) -> None:
-            line.add(job)
+        async def add(job: Job, queue: JobQueue = queue) -> None:
+            put(job, queue)
 
-        async def take(_: Job, line: Line = line) -> None:
-            await line.take()
+        async def take(_: Job, queue: JobQueue = queue) -> None:
+            await queue.take()
 
         _print("add", await _timed(add, more))
         _print("take", await _timed(take, more))
         begin_s = time.perf_counter()
-        line.position(more[-1].id)
+        queue.position(more[-1].id)
         print(f"    every place, after a change    {(time.perf_counter() - begin_s) * 1e3:8.2f} ms")
 
 
@@ -246,7 +255,7 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure_ledger(Path(folder)))
-    asyncio.run(measure_line())
+    asyncio.run(measure_queue())
 
 
 if __name__ == "__main__":

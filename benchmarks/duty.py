@@ -18,11 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.app import Service
+from bot.app import App, discord_home
 from bot.config.sections import Config, HealthConfig, LimitsConfig
-from bot.homes.discord.render import FAILURE_MARK, is_preview
-from bot.homes.discord.sync import CommandRecord
-from bot.shared.futures import wait_for
+from bot.core.card import FAILURE_MARK, is_preview
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Images, Progress, SdxlPipeline
 from standins.discord.loopback import LoopbackDiscord
@@ -88,10 +86,10 @@ async def measure(jobs: int, steps: int, folder: Path) -> None:
         return watched[0]
 
     token = Secret(loopback.token)
-    service = Service(config, token, start_pipeline, CommandRecord(None), folder)
+    app = App(config, start_pipeline, [discord_home(config, token, None)], folder)
     stop = asyncio.Event()
-    serving = asyncio.create_task(service.run(stop))
-    await wait_for(service.engine.ready)
+    serving = asyncio.create_task(app.run(stop))
+    await app.engine.warm()
     await loopback.wait_ready()
     await loopback.wait_commands()
 

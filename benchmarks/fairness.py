@@ -73,7 +73,7 @@ def begun(line: Line, asked: list[Asked]) -> Iterator[tuple[Asked, float, int]]:
             now_s = max(now_s, coming[0].at_s)
         while coming and coming[0].at_s <= now_s:
             one = coming.popleft()
-            line.add(one.job_id, guild=GUILDS[one.user], user=one.user, cost=one.cost)
+            line.add(one.job_id, community=GUILDS[one.user], person=one.user, cost=one.cost)
             counted[one.job_id] = count
         one = by_id[line.take()]
         yield one, now_s, count - counted[one.job_id]

@@ -1,113 +1,109 @@
-"""The running bot: ledger, engine thread, dispatcher, Discord connection; opened and closed."""
+"""The composition root: configuration in, a running whole out."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.config.sections import Config
-from bot.core.ports.ledger import Limits
-from bot.core.queue.waiting import Line
-from bot.core.worker import Dispatcher
+from bot.core.events import Events
+from bot.core.policy import Limits
+from bot.core.ports.home import Home
+from bot.core.ports.ledger import Ledger
+from bot.core.queue.waiting import JobQueue
+from bot.core.studio import Studio
+from bot.core.worker import RESTARTING, Worker
+from bot.engines.loading import usual_of
+from bot.engines.local import LocalEngine
 from bot.errors import EngineStuckError
-from bot.gallery.disk import Album
-from bot.homes.cards.desk import CardDesk
-from bot.homes.cards.pace import MakeThrottle, edit_throttle
-from bot.homes.discord.client import ImagineClient
-from bot.homes.discord.commands import ImagineCommand
-from bot.homes.discord.connection import DiscordConnection
-from bot.homes.discord.endpoints import point_client_at
-from bot.homes.discord.jobs_command import JobsCommand
-from bot.homes.discord.sync import CommandRecord
-from bot.ledgers.sqlite.ledger import SqliteLedger
+from bot.gallery.disk import DiskGallery
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.health import HealthServer
 from bot.operations.housekeeping import keep_clean, keep_orders
-from bot.operations.lag import watch_lag
 from bot.operations.metrics import Metrics
-from bot.operations.watch import watch_engine
-from bot.shared.futures import wait_for
+from bot.operations.watch import watch_engine, watch_lag
+from bot.shared.data_folder import COMMANDS, IMAGES
 from bot.shared.secret import Secret
-from sdxl_engine import EngineThread, ImageRequest, Pipeline
+from sdxl_engine import Pipeline
+
+if TYPE_CHECKING:  # discord.py comes with the home that needs it
+    from bot.homes.cards.pace import MakeThrottle
 
 log = logging.getLogger(__name__)
 
-ALBUM_NAME: Final = "images"
+# A home of this bot; the queue says where jobs stand, the ledger which message a card is.
+MakeHome = Callable[[JobQueue, Ledger], Home]
+
 _LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
 _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
 
 
-class Service:
+class App:
     """The whole bot in one event loop, as `imagine serve` and the playground run it.
 
-    config          where Discord is, what is offered, how much is taken in
-    token           the bot's
-    start_pipeline  makes the warm pipeline, on the engine thread
-    record          what Discord was told last
+    config          what is offered, how much is taken in, how it is watched
+    start_pipeline  makes the warm pipeline, on the engine's thread
+    homes           where people are
     folder          of the ledger and the pictures
-    throttle        makes what holds the edits of one channel apart
+    last_words      what a card of an open job says when the bot stops
     """
 
     def __init__(
         self,
         config: Config,
-        token: Secret,
         start_pipeline: Callable[[], Pipeline],
-        record: CommandRecord,
+        homes: Sequence[MakeHome],
         folder: Path,
         *,
-        throttle: MakeThrottle = edit_throttle,
+        last_words: str = RESTARTING,
     ) -> None:
-        point_client_at(config.discord.api_url, config.discord.gateway_url)
         self._config = config
         self.metrics = Metrics()
-        self.engine = EngineThread(start_pipeline)
-        self.ledger = SqliteLedger(folder, _limits(config))
-        self.line = Line()
-        self._album = Album(folder / ALBUM_NAME, config.engine.model_name)
-        self._desk = CardDesk(self.line, self.ledger, self._client, throttle=throttle)
-        self._dispatcher = Dispatcher(
+        self.engine = LocalEngine(start_pipeline)
+        self.ledger = DatabaseLedger(SqliteDatabase(folder))
+        self.queue = JobQueue()
+        self._gallery = DiskGallery(folder / IMAGES, config.engine.model_name)
+        self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
+        events = Events(self.metrics.hear)
+        usual = usual_of(config.engine)
+        self._worker = Worker(
             self.engine,
             self.ledger,
-            self.line,
-            self._album,
-            self._desk,
-            self.metrics,
-            typical=ImageRequest(
-                "what people ask for",
-                num_inference_steps=config.engine.default_steps,
-                guidance_scale=config.engine.default_guidance,
-                num_images=config.engine.images_per_request,
-            ),
+            self.queue,
+            self._gallery,
+            self.homes,
+            events,
+            usual=usual,
+            last_words=last_words,
         )
-        role_weights = dict(config.limits.role_weights)
-        command = ImagineCommand(config.engine, role_weights, self._dispatcher, self.metrics)
-        jobs = JobsCommand(self.ledger, self.line, self._album, self._dispatcher)
-        self._connection = DiscordConnection(
-            lambda logged_in: ImagineClient(
-                command,
-                jobs,
-                self.metrics,
-                record,
-                logged_in,
-                guild_ids=config.discord.guild_ids,
-                model=config.engine.model,
-                sizes=config.engine.sizes,
-            ),
-            token,
+        self.studio = Studio(
+            self.engine,
+            self.ledger,
+            self.queue,
+            self._gallery,
+            self._worker,
+            events,
+            usual=usual,
+            limits=_limits_of(config),
         )
+        for home in self.homes.values():
+            home.attend(self.studio)
         self.health = HealthServer(
             self.metrics,
             alive={"the engine answers": lambda: not self._is_stuck()},
             ready={
-                "the engine is warm": lambda: (
-                    self.engine.ready.done() and self.engine.ready.exception() is None
-                ),
-                "Discord is connected": lambda: self._connection.is_online,
-                "the disk can be written": lambda: self._dispatcher.disk_is_writable,
+                "the engine is warm": lambda: self.engine.model is not None,
+                **{
+                    f"{name} is connected": partial(_is_online, home)
+                    for name, home in self.homes.items()
+                },
+                "the disk can be written": lambda: self._worker.disk_is_writable,
             },
         )
-        self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(self.line))
+        self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(self.queue))
         self.metrics.gauge(
             "engine_silent_seconds",
             "For how long the job on the device has given no sign of life.",
@@ -117,11 +113,11 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish or put back what runs.
 
-        A device call that hangs may outlive this, on the engine's daemon thread.
+        A device call that hangs may outlive this, on the engine's daemon thread: `engine.is_alive`.
         Raises EngineStartError, EngineStuckError, LedgerError, LoginError, ConfigError.
         """
-        await asyncio.to_thread(self.ledger.open)
         try:
+            await asyncio.to_thread(self.ledger.open)
             await self._serve(stop)
         finally:
             await asyncio.to_thread(self.ledger.close)
@@ -129,13 +125,13 @@ class Service:
     async def _serve(self, stop: asyncio.Event) -> None:
         if self._config.health.port:
             await self.health.start(self._config.health.port)
-        self._dispatcher.restore(await self.ledger.recover())
+        self._worker.restore(await self.ledger.recover())
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         watches = [asyncio.create_task(watch) for watch in self._watches()]
         vital = [
-            self._dispatcher.start(),
-            asyncio.create_task(self._connection.run(), name="discord"),
+            self._worker.start(),
+            *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
             *watches,
             stopping,
         ]
@@ -154,22 +150,21 @@ class Service:
         finally:
             log.info("stopping")
             await _end(watches)
-            await self._dispatcher.drain(self._config.jobs.shutdown_grace_s, stuck=stuck)
-            await self._desk.close(_LAST_WORDS_S)
-            await self._connection.close()
+            await self._worker.drain(self._config.jobs.shutdown_grace_s, stuck=stuck)
+            await asyncio.gather(*(home.close(_LAST_WORDS_S) for home in self.homes.values()))
             await _end([*vital, *helpers])
             await self.health.close()
+            self._gallery.close()
             # A start that is under way cannot be stopped; it ends with the process.
-            waits = self.engine.ready.done() and not stuck
-            timeout_s = _ENGINE_STOP_S if waits else 0
-            await asyncio.to_thread(self.engine.close, cancel_running=True, timeout_s=timeout_s)
+            waits = self.engine.model is not None and not stuck
+            await self.engine.close(_ENGINE_STOP_S if waits else 0)
             log.info("stopped")
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
         """What runs for as long as the bot does, and ends it where it fails."""
         watches = [
-            keep_orders(self.ledger, self._dispatcher),
-            keep_clean(self.ledger, self._album, self._config.storage.keep_days),
+            keep_orders(self.ledger, self.studio),
+            keep_clean(self.ledger, self._gallery, self._config.storage.keep_days),
         ]
         stuck_after_s = self._config.engine.stuck_after_s
         if stuck_after_s:
@@ -180,24 +175,57 @@ class Service:
         limit_s = self._config.engine.stuck_after_s
         return bool(limit_s) and self.engine.silent_s > limit_s
 
-    async def _client(self) -> ImagineClient:
-        return await self._connection.client()
-
     async def _offer_sizes(self) -> None:
-        pipeline = await wait_for(self.engine.ready)
-        await self._connection.offer(pipeline.sizes)
+        model = await self.engine.warm()
+        await asyncio.gather(*(home.offer(model.sizes) for home in self.homes.values()))
 
 
-def _limits(config: Config) -> Limits:
+def discord_home(
+    config: Config,
+    token: Secret,
+    folder: Path | None,
+    *,
+    throttle: "MakeThrottle | None" = None,
+) -> MakeHome:
+    """Discord, as the configuration has it.
+
+    folder    keeps what Discord was told last; None for a Discord that forgets as well
+    throttle  makes what holds the edits of one channel apart
+    """
+    # Here and not above: whoever has another home needs no discord.py.
+    from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
+    from bot.homes.discord.home import DiscordHome, DiscordSettings  # noqa: PLC0415
+
+    settings = DiscordSettings(
+        token=token,
+        usual=usual_of(config.engine),
+        model=config.engine.model,
+        api_url=config.discord.api_url,
+        gateway_url=config.discord.gateway_url,
+        guild_ids=config.discord.guild_ids,
+        role_weights=dict(config.limits.role_weights),
+        sizes=config.engine.sizes,
+        record=None if folder is None else folder / COMMANDS,
+    )
+    return lambda queue, ledger: DiscordHome(
+        settings, queue, ledger, throttle=throttle or edit_throttle
+    )
+
+
+def _limits_of(config: Config) -> Limits:
     limits = config.limits
     return Limits(
         queued=config.jobs.max_queued,
-        user_active=limits.user_active,
-        user_per_minute=limits.user_per_minute,
-        user_per_day=limits.user_per_day,
-        guild_per_minute=limits.guild_per_minute,
-        guild_per_day=limits.guild_per_day,
+        person_active=limits.user_active,
+        person_per_minute=limits.user_per_minute,
+        person_per_day=limits.user_per_day,
+        community_per_minute=limits.guild_per_minute,
+        community_per_day=limits.guild_per_day,
     )
+
+
+def _is_online(home: Home) -> bool:
+    return home.is_online
 
 
 async def _end(tasks: list["asyncio.Task[Any]"]) -> None:

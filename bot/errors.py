@@ -4,15 +4,20 @@ BotError
 ├── UsageError         a command is asked for in words that it does not know
 ├── ConfigError        config.toml or the environment is wrong; names the key, the place, the mend
 ├── OutputError        pictures cannot be written where they should go
-├── LoginError         Discord refuses this bot; trying again cannot help
+├── LoginError         a home refuses this bot; trying again cannot help
 ├── PlaygroundError    the playground cannot start, or its one command ended without pictures
 ├── JobRefusedError    this job is not taken now: a limit is reached, or the bot is stopping
 ├── LedgerError        what is on record cannot be read or written: a full disk, a damaged file
+├── GalleryError       pictures cannot be stored or deleted: a full disk
 ├── UnknownJobError    there is no job of that name
 ├── IllegalMoveError   the job is not in a state from which that could be done
-├── KnownJobError      the same interaction was taken in before
+├── NotAllowedError    that is somebody else's to do
+├── KnownJobError      the same event was taken in before
 ├── PictureLostError   a finished picture is not on the disk as it was written
-├── UndeliveredError   Discord has no place left where the pictures could be shown
+├── UndeliveredError   there is no place left where the pictures could be shown
+│   ├── CardGoneError  the job's card was deleted
+│   └── CardOverError  the job's card tells its end already
+├── AwayError          a home cannot be reached, or not now; the same may succeed later
 └── EngineStuckError   the device does not answer; only a new process can help
 
 `str(error)` is a sentence for a person: what happened, and what to do next.
@@ -36,7 +41,7 @@ class OutputError(BotError):
 
 
 class LoginError(BotError):
-    """Discord refuses the token or what the bot asks for; final."""
+    """A home refuses the token or what the bot asks for; final."""
 
 
 class PlaygroundError(BotError):
@@ -44,11 +49,22 @@ class PlaygroundError(BotError):
 
 
 class JobRefusedError(BotError):
-    """The job was not taken; nothing of it is kept."""
+    """The job was not taken; nothing of it is kept.
+
+    again_at_s  when it would be, in seconds since 1970; None: nobody knows
+    """
+
+    def __init__(self, sentence: str, again_at_s: float | None = None) -> None:
+        super().__init__(sentence)
+        self.again_at_s = again_at_s
 
 
 class LedgerError(BotError):
     """The ledger cannot be opened, read or written; nothing of what was tried is in it."""
+
+
+class GalleryError(BotError):
+    """A picture's file cannot be written or deleted; it is as it was."""
 
 
 class UnknownJobError(BotError):
@@ -59,8 +75,12 @@ class IllegalMoveError(BotError):
     """The job cannot go from its state into the one asked for; it stays as it is."""
 
 
+class NotAllowedError(BotError):
+    """Whoever wanted it may not do it; nothing has changed."""
+
+
 class KnownJobError(BotError):
-    """Discord has told of this interaction twice; the first time counts."""
+    """A home has told of this event twice; the first time counts."""
 
 
 class PictureLostError(BotError):
@@ -68,7 +88,26 @@ class PictureLostError(BotError):
 
 
 class UndeliveredError(BotError):
-    """The channel or the card is gone, or forbidden; trying again cannot help."""
+    """The channel is gone, or forbidden; trying again cannot help."""
+
+
+class CardGoneError(UndeliveredError):
+    """Somebody deleted the job's card."""
+
+
+class CardOverError(UndeliveredError):
+    """The job's card tells its end, of which the ledger, restored from a copy, knows nothing."""
+
+
+class AwayError(BotError):
+    """A home did not do what was wanted, and may do it later.
+
+    retry_after_s  how long it wants to be left alone; 0 if it did not say
+    """
+
+    def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
 
 
 class EngineStuckError(BotError):

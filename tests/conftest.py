@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
             if sum(path.lstat().st_size for path in folder.rglob("*")) > MOST_BYTES:
                 shutil.rmtree(folder)
     if use_program_cache(folder):
-        os.environ[KEPT_IN] = str(jax.config.jax_compilation_cache_dir)
+        os.environ[KEPT_IN] = str(jax.config.values["jax_compilation_cache_dir"])
 
 
 def _programs_folder() -> Path:

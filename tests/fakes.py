@@ -5,11 +5,14 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from bot.core.card import Card
 from bot.core.job import Job
+from bot.core.ports.gallery import Picture
+from bot.core.ports.home import LendPictures
 from bot.core.stage import Stage
-from bot.core.worker import LendPictures
-from bot.gallery.disk import Picture
-from bot.homes.discord.message import Face
+from bot.core.studio import Studio
+from bot.errors import CardGoneError
+from bot.homes.cards.message import Seen
 from sdxl_engine import (
     GeneratedImage,
     ImageRequest,
@@ -95,23 +98,37 @@ def _draw(request: ImageRequest) -> Images:
     )
 
 
-class FakeDesk:
+class FakeHome:
     """Remembers every stage, delivery and last word; a test waits for the one it means.
 
     failure   raised by every delivery
     arrivals  how many deliveries were begun
     """
 
-    def __init__(self, failure: Exception | None = None) -> None:
+    def __init__(self, failure: Exception | None = None, name: str = "village") -> None:
+        self.name = name
+        self.is_online = True
+        self.studio: Studio | None = None
         self.shown: list[tuple[str, Stage]] = []
         self.delivered: dict[str, tuple[Picture, ...]] = {}
         self.told: dict[str, str] = {}
+        self.mentioned: list[str] = []
+        self.forgotten: list[str] = []
         self.jobs: dict[str, Job] = {}
         self.arrivals = 0
         self.deliveries_open = asyncio.Event()
         self.deliveries_open.set()
         self._failure = failure
         self._changed = asyncio.Event()
+
+    def attend(self, studio: Studio) -> None:
+        self.studio = studio
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def offer(self, sizes: tuple[tuple[int, int], ...]) -> None:
+        return
 
     def stages(self, job: Job) -> list[Stage]:
         """What was shown of a job, in order."""
@@ -142,6 +159,17 @@ class FakeDesk:
         self.told[job.id] = sentence
         self._changed.set()
 
+    async def mention(self, job: Job) -> None:
+        self.mentioned.append(job.id)
+        self._changed.set()
+
+    async def forget(self, job: Job) -> None:
+        self.forgotten.append(job.id)
+        self._changed.set()
+
+    async def close(self, timeout_s: float) -> None:
+        return
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; it is looked at after each report and delivery."""
         while not condition():
@@ -152,34 +180,43 @@ class FakeDesk:
 class FakeMessage:
     """A message whose edits are kept, and held up or refused as the test says.
 
-    lost  raised after an edit was made, as when the answer does not arrive
+    lost     raised after an edit was made, as when the answer does not arrive
+    is_gone  somebody deleted it
+    is_over  what it showed before anybody here edited it says that its job is over
     """
 
     def __init__(self) -> None:
-        self.edits: list[Face] = []
+        self.edits: list[Card] = []
         self.failures: list[Exception] = []
         self.lost: list[Exception] = []
+        self.is_gone = False
+        self.is_over = False
         self.open = asyncio.Event()
         self.open.set()
         self.attempts = 0
         self.reads = 0
         self._edited = asyncio.Event()
 
-    async def edit(self, face: Face, *, is_last: bool = False) -> None:
+    async def edit(self, card: Card, *, is_last: bool = False) -> None:
         self.attempts += 1
         self._edited.set()
         await self.open.wait()
+        if self.is_gone:
+            raise CardGoneError("It was deleted.")
         if self.failures:
             raise self.failures.pop(0)
-        self.edits.append(face)
+        self.edits.append(card)
         self._edited.set()
         if self.lost:
             raise self.lost.pop(0)
 
-    async def shows(self, filenames: Sequence[str]) -> bool:
+    async def read(self) -> Seen | None:
         self.reads += 1
-        shown = next((face.attachments for face in reversed(self.edits) if face.attachments), ())
-        return [one.filename for one in shown] == list(filenames)
+        self._edited.set()
+        if self.is_gone:
+            raise CardGoneError("It was deleted.")
+        shown = next((card.pictures for card in reversed(self.edits) if card.pictures), ())
+        return Seen(tuple(one.filename for one in shown), is_over=self.is_over)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; it is looked at whenever an edit begins or ends."""

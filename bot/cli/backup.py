@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
-from bot.ledgers.sqlite.ledger import connect
+from bot.ledgers.sqlite.database import connect
 from bot.operations import log as logs
 from bot.operations.backup import backup
 

@@ -16,10 +16,11 @@ from bot.cli.arguments import whole
 from bot.cli.exit_codes import OK
 from bot.cli.pictures import output_folder, save_numbered
 from bot.cli.progress import ProgressBar
-from bot.cli.request_options import add_request_options, command_line, request_of
+from bot.cli.request_options import add_request_options, command_line, wish_of
 from bot.config.reading import load_config
 from bot.config.sections import EngineConfig
-from bot.engines.loading import OnBytes, load_pipeline
+from bot.core.wish import SOME_SIZE, Wish
+from bot.engines.loading import OnBytes, load_pipeline, usual_of
 from bot.errors import UsageError
 from bot.operations import log as logs
 from sdxl_engine import ImageRequest, Images, Pipeline
@@ -50,16 +51,11 @@ def run(args: argparse.Namespace) -> int:
         engine = replace(engine, model=args.model, revision="")
     if args.index is not None and args.count is not None:
         raise UsageError("--index means one picture: leave --count out.")
-    count = engine.images_per_request if args.count is None else args.count
-    request = request_of(
-        args,
-        engine,
-        " ".join(args.prompt),
-        count if args.index is None else 1,
-        first_index=args.index or 0,
-    )
+    wish = wish_of(args, " ".join(args.prompt), count=args.count, index=args.index)
+    wish = wish.settled(usual_of(engine))
+    wish.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
     draw(
-        Drawing(request, args.size is not None, args.out, args.json, tuple(_same_model(args))),
+        Drawing(wish, args.out, args.json, tuple(_same_model(args))),
         engine,
         lambda engine, on_bytes: load_pipeline(engine, config.storage, on_bytes),
     )
@@ -101,14 +97,13 @@ LoadPipeline = Callable[[EngineConfig, OnBytes], DrawingPipeline]
 class Drawing:
     """What to draw and where to put it.
 
-    request     checked already; its size is a stand-in unless `size_given`
+    wish        settled but for the size
     folder      gets 0.png, 1.png, ..., after the last number that is there
     as_json     one JSON object on standard output, all other words on standard error
     same_model  the options with which the same model draws again
     """
 
-    request: ImageRequest
-    size_given: bool
+    wish: Wish
     folder: Path
     as_json: bool
     same_model: tuple[str, ...] = ()
@@ -123,15 +118,12 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
 
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
-    request = drawing.request
 
     begin_s = time.perf_counter()
     with ProgressBar(f"Loading {engine.model_name}", "B") as bar:
         pipeline = load(engine, bar.show)
     load_s = time.perf_counter() - begin_s
-    if not drawing.size_given:
-        width_px, height_px = pipeline.native_size
-        request = replace(request, width_px=width_px, height_px=height_px)
+    request = drawing.wish.resolve(pipeline.native_size)
 
     sys.stderr.write(f"Compiling for {pipeline.device}\n")
     pipeline.tokenize(request)  # a prompt that is too long is said before minutes of compiling

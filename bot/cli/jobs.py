@@ -19,13 +19,13 @@ from typing import Final
 from bot.cli.arguments import add_config, whole
 from bot.cli.exit_codes import FAILED, OK
 from bot.config.reading import load_config
+from bot.core import card
 from bot.core.job import Record, State
 from bot.errors import LedgerError
 from bot.ledgers import book
-from bot.ledgers.sqlite.ledger import connect, is_in_use
+from bot.ledgers.sqlite.database import connect, is_in_use
 from bot.operations import log as logs
 from bot.shared.data_folder import LEDGER
-from sdxl_engine import format_size
 
 _PATIENCE_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.1
@@ -82,7 +82,7 @@ def work(
             records = book.find(
                 connection,
                 states=states,
-                user_id=args.user,
+                person_id=args.user,
                 limit=args.limit,
             )
             _print_list(records, as_json=args.json)
@@ -125,11 +125,11 @@ def _print_list(records: list[Record], *, as_json: bool) -> None:
     _say(f"{'JOB':<9} {'STATE':<11} {'ASKED (UTC)':<17} {'BY':<16} PROMPT")
     for record in records:
         job = record.job
-        prompt = " ".join(job.request.prompt.split())
+        prompt = " ".join(job.wish.prompt.split())
         cut = prompt if len(prompt) <= _PROMPT_CHARS else prompt[: _PROMPT_CHARS - 1] + "…"
         _say(
             f"{job.id:<9} {record.state:<11} {_at(job.asked_at_s)[:16]:<17} "
-            f"{job.user_name[:16]:<16} {cut}"
+            f"{job.person.name[:16]:<16} {cut}"
         )
 
 
@@ -144,22 +144,19 @@ def _print_job(
         steps = [{"at": _at(at_s), "state": state, "reason": why} for at_s, state, why in history]
         _say(json.dumps({**_as_json(record), "again_as": again_as, "history": steps}))
         return
-    job, request = record.job, record.job.request
+    job, wish, venue = record.job, record.job.wish, record.job.origin.venue
     _say(f"Job {job.id}, {record.state}" + ("" if record.attempt < 2 else ", second try"))  # noqa: PLR2004 - the second
     if job.again_of is not None:
         _say(f"It is the job {job.again_of} again.")
     if again_as is not None:
         _say(f"It was asked for again as {again_as}.")
-    _say(f"Asked by {job.user_name} ({job.user_id}) in server {job.guild_id}, ", end="")
-    _say(f"channel {job.channel_id}, message {job.message_id}")
-    _say(f"Prompt: {request.prompt}")
-    if request.negative_prompt:
-        _say(f"Stay away from: {request.negative_prompt}")
-    size = format_size(request.width_px, request.height_px) if job.size_known else "the model's"
-    _say(
-        f"{request.num_images} images, size {size}, {request.num_inference_steps} steps, guidance "
-        f"{request.guidance_scale:g}, seed {request.seed}, {request.sampler}"
-    )
+    _say(f"Asked by {job.person.name} ({job.person.id}) on {job.home}, ", end="")
+    _say(f"in server {venue.community}, channel {venue.channel}, message {job.origin.message}")
+    _say(f"Prompt: {wish.prompt}")
+    if wish.negative_prompt:
+        _say(f"Stay away from: {wish.negative_prompt}")
+    size = () if wish.size_px is not None else ("the model's size",)
+    _say(", ".join((f"{wish.num_images} pictures", *card.settings(wish), *size)))
     for at_s, state, why in history:
         _say(f"{_at(at_s)}  {state}" + (f": {why}" if why else ""))
     for image in record.images:
@@ -167,27 +164,33 @@ def _print_job(
 
 
 def _as_json(record: Record) -> dict[str, object]:
-    job, request = record.job, record.job.request
+    job, wish, venue = record.job, record.job.wish, record.job.origin.venue
     return {
         "job": job.id,
         "state": record.state.value,
         "attempt": record.attempt,
         "reason": record.reason,
         "told": record.told,
-        "user_id": job.user_id,
-        "user_name": job.user_name,
-        "guild_id": job.guild_id,
-        "channel_id": job.channel_id,
-        "message_id": job.message_id,
+        "home": job.home,
+        "user_id": _id(job.person.id),
+        "user_name": job.person.name,
+        "guild_id": _id(venue.community),
+        "channel_id": _id(venue.channel),
+        "message_id": _id(job.origin.message),
         "asked_at": _at(job.asked_at_s),
         "again_of": job.again_of,
-        "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt,
-        "seed": request.seed,
-        "steps": request.num_inference_steps,
-        "guidance": request.guidance_scale,
+        "prompt": wish.prompt,
+        "negative_prompt": wish.negative_prompt,
+        "seed": wish.seed,
+        "steps": wish.num_inference_steps,
+        "guidance": wish.guidance_scale,
         "images": [image.filename for image in record.images],
     }
+
+
+def _id(text: str | None) -> int | str | None:
+    """An id as it was printed before there were other homes: Discord's are numbers."""
+    return int(text) if text is not None and text.isdecimal() else text
 
 
 def _at(at_s: float) -> str:

@@ -12,10 +12,12 @@ from bot.cli.request_options import (
     add_request_options,
     command_options,
     is_asked_for,
-    request_of,
+    wish_of,
 )
 from bot.cli.signals import run_until_stopped
 from bot.config.reading import load_config
+from bot.core.wish import SOME_SIZE
+from bot.engines.loading import start_pipeline, usual_of
 from bot.errors import UsageError
 from bot.operations import log as logs
 from sdxl_engine import parse_size
@@ -42,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
     options = None
     if prompt is not None:
         # What is wrong with the options is found before anything is loaded.
-        request = request_of(args, config.engine, prompt, config.engine.images_per_request)
-        options = command_options(args, request)
+        wish = wish_of(args, prompt).settled(usual_of(config.engine))
+        wish.resolve(SOME_SIZE)
+        options = command_options(args, wish)
         output_folder(args.out)
     elif is_asked_for(args):
         raise UsageError(
@@ -60,7 +63,6 @@ def run(args: argparse.Namespace) -> int:
 
     # Late, for they bring discord.py.
     from bot.cli.playground_visit import Visit, run_playground  # noqa: PLC0415
-    from bot.engines.loading import start_pipeline  # noqa: PLC0415
 
     visit = Visit(
         options=options,

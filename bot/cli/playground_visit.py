@@ -9,17 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from bot.app import Service
+from bot.app import App, discord_home
 from bot.cli.ending import Ending
 from bot.cli.pictures import output_folder, save_named
 from bot.config.sections import Config, HealthConfig
+from bot.core.card import FAILURE_MARK, is_preview
 from bot.errors import ConfigError, PlaygroundError
-from bot.homes.discord.render import FAILURE_MARK, is_preview
-from bot.homes.discord.sync import CommandRecord
-from bot.ledgers.sqlite.ledger import is_in_use
-from bot.shared.futures import wait_for
+from bot.ledgers.sqlite.database import is_in_use
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.discord.errors import CommandRefused, InteractionFailed, PortTakenError
@@ -27,6 +25,8 @@ from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
 
 Message = dict[str, Any]
+
+_LAST_WORDS: Final = "The playground ends here; its queue is not kept."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,12 @@ async def run_playground(
             gateway_url=loopback.gateway_url,
             guild_ids=(),
         )
-        service = Service(
-            replace(config, discord=here, health=HealthConfig(port=0)),
-            Secret(loopback.token),
-            start_pipeline,
-            CommandRecord(None),  # this Discord forgets what it was told
-            folder,
-        )
-        ending.minds(service.engine)
-        await _stay(loopback, service, visit, stop)
+        config = replace(config, discord=here, health=HealthConfig(port=0))
+        # This Discord forgets what it was told of commands, and every card.
+        homes = [discord_home(config, Secret(loopback.token), None)]
+        app = App(config, start_pipeline, homes, folder, last_words=_LAST_WORDS)
+        ending.minds(app.engine)
+        await _stay(loopback, app, visit, stop)
         if visit.stay:
             _say(_last_word(config.playground.folder))
 
@@ -116,12 +113,10 @@ def _last_word(folder: Path | None) -> str:
     )
 
 
-async def _stay(
-    loopback: LoopbackDiscord, service: Service, visit: Visit, stop: asyncio.Event
-) -> None:
+async def _stay(loopback: LoopbackDiscord, app: App, visit: Visit, stop: asyncio.Event) -> None:
     over = asyncio.Event()
-    serving = asyncio.create_task(service.run(over), name="service")
-    visiting = asyncio.create_task(_visit(loopback, service, visit, stop), name="visit")
+    serving = asyncio.create_task(app.run(over), name="app")
+    visiting = asyncio.create_task(_visit(loopback, app, visit, stop), name="visit")
     try:
         await asyncio.wait([serving, visiting], return_when=asyncio.FIRST_COMPLETED)
         if visiting.done():
@@ -134,9 +129,7 @@ async def _stay(
     serving.result()
 
 
-async def _visit(
-    loopback: LoopbackDiscord, service: Service, visit: Visit, stop: asyncio.Event
-) -> None:
+async def _visit(loopback: LoopbackDiscord, app: App, visit: Visit, stop: asyncio.Event) -> None:
     if visit.show_address:
         _say(f"The playground is at {loopback.base_url}/")
     if visit.options is not None:
@@ -156,7 +149,7 @@ async def _visit(
                 task.cancel()
             await asyncio.gather(asking, stopping, return_exceptions=True)
     if visit.stay:
-        warm = asyncio.create_task(wait_for(service.engine.ready))
+        warm = asyncio.create_task(app.engine.warm())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([warm, stopping], return_when=asyncio.FIRST_COMPLETED)
         warm.cancel()

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 if TYPE_CHECKING:
-    from tqdm import tqdm  # type: ignore[import-untyped]  # has no types
+    from tqdm import tqdm
 
 _LINE_EVERY_S: Final = 2.0  # what is over sooner needs no line
 

@@ -1,15 +1,13 @@
 """What can be asked for on the command line, in the options that `draw` and `playground` share."""
 
 import argparse
-import secrets
 from pathlib import Path
 
 from bot.cli.arguments import real, whole
-from bot.config.sections import EngineConfig
+from bot.core.wish import Wish
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
     DEFAULT_SAMPLER,
-    MAX_SEED,
     SAMPLERS,
     SPACINGS,
     parse_sampler,
@@ -45,26 +43,24 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def request_of(
-    args: argparse.Namespace, engine: EngineConfig, prompt: str, count: int, *, first_index: int = 0
-) -> ImageRequest:
-    """The request as asked; its size is a stand-in unless --size was given.
+def wish_of(
+    args: argparse.Namespace, prompt: str, *, count: int | None = None, index: int | None = None
+) -> Wish:
+    """What was asked for; raises InvalidRequestError.
 
-    Raises InvalidRequestError.
+    index  of the one picture that is wanted; None: all of them
     """
-    width_px, height_px = parse_size(args.size) if args.size is not None else (1024, 1024)
-    return ImageRequest(
+    return Wish(
         prompt=prompt,
         negative_prompt=args.negative,
-        seed=secrets.randbelow(MAX_SEED + 1) if args.seed is None else args.seed,
-        num_inference_steps=engine.default_steps if args.steps is None else args.steps,
-        guidance_scale=engine.default_guidance if args.guidance is None else args.guidance,
-        width_px=width_px,
-        height_px=height_px,
-        num_images=count,
+        seed=args.seed,
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        size_px=None if args.size is None else parse_size(args.size),
+        num_images=count if index is None else 1,
+        first_index=index or 0,
         sampler=args.sampler or DEFAULT_SAMPLER,
         spacing=args.spacing,
-        first_index=first_index,
     )
 
 
@@ -74,17 +70,17 @@ def is_asked_for(args: argparse.Namespace) -> bool:
     return any(value is not None for value in options)
 
 
-def command_options(args: argparse.Namespace, request: ImageRequest) -> dict[str, object]:
-    """The same as options of /imagine."""
+def command_options(args: argparse.Namespace, wish: Wish) -> dict[str, object]:
+    """The same as options of /imagine; `wish` is settled."""
     options: dict[str, object] = {
-        "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt,
-        "seed": request.seed,
-        "steps": request.num_inference_steps,
-        "guidance": request.guidance_scale,
+        "prompt": wish.prompt,
+        "negative_prompt": wish.negative_prompt,
+        "seed": wish.seed,
+        "steps": wish.num_inference_steps,
+        "guidance": wish.guidance_scale,
         "sampler": args.sampler,
         "spacing": args.spacing,
-        "size": format_size(request.width_px, request.height_px) if args.size else None,
+        "size": None if wish.size_px is None else format_size(*wish.size_px),
     }
     return {name: value for name, value in options.items() if value is not None}
 

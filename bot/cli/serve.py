@@ -8,7 +8,6 @@ from bot.cli.signals import run_until_stopped, start_anew
 from bot.config.reading import discord_token, load_config
 from bot.errors import EngineStuckError
 from bot.operations import log as logs
-from bot.shared.data_folder import COMMANDS
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +19,18 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until the process is told to stop; raises BotError, EngineError."""
     # Late, for they bring discord.py.
-    from bot.app import Service  # noqa: PLC0415
+    from bot.app import App, discord_home  # noqa: PLC0415
     from bot.engines.loading import start_pipeline  # noqa: PLC0415
-    from bot.homes.discord.sync import CommandRecord  # noqa: PLC0415
 
     config = load_config(args.config, os.environ)
     token = discord_token(os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json", secret=token)
     folder = config.storage.folder
-    service = Service(
-        config, token, lambda: start_pipeline(config), CommandRecord(folder / COMMANDS), folder
-    )
-    args.ending.minds(service.engine)
+    homes = [discord_home(config, token, folder)]
+    app = App(config, lambda: start_pipeline(config), homes, folder)
+    args.ending.minds(app.engine)
     try:
-        return run_until_stopped(service.run)
+        return run_until_stopped(app.run)
     except EngineStuckError as error:
         log.critical("%s", error)
         start_anew()

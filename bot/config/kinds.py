@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from sdxl_engine import InvalidRequestError, parse_size
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.request import parse_size
 
 _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1

@@ -6,8 +6,7 @@ from typing import Final
 
 from bot.config import kinds
 from bot.config.kinds import key
-from sdxl_engine import format_size
-from sdxl_engine.request import MAX_GUIDANCE_SCALE, MAX_IMAGES, MAX_INFERENCE_STEPS
+from sdxl_engine.request import MAX_GUIDANCE_SCALE, MAX_IMAGES, MAX_INFERENCE_STEPS, format_size
 
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
 

@@ -1,10 +1,12 @@
-"""A job: one request for images, whose and where it is, and the states it goes through.
+"""A job: one wish, whose and where it is, and the states it goes through.
 
     queued ──> running ──> drawn ──> delivered
        │          │          └─────> undelivered
        └──────────┴──> cancelled, failed, rejected
 
-A running job that the bot lost goes back to queued, and so does a drawn one whose files are gone.
+A running job that the bot lost goes back to queued, and so does a drawn one whose files are gone. A
+job whose card turns out to show its pictures is delivered, whatever the ledger held: the ledger is
+a restored copy, older than the card. One whose card was deleted is cancelled, drawn or not.
 """
 
 import secrets
@@ -13,12 +15,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from sdxl_engine import ImageRequest
+from bot.core.wish import Wish
+from sdxl_engine.request import ImageRequest
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32: safe in file names
 _ID_CHARS: Final = 8
-# What the engine did not finish in two tries is not worth a third: others wait.
-MAX_ATTEMPTS: Final = 2
 _MAX_COST: Final = 4.0
 # What reading the prompt and decoding take, in passes through the UNet: one and a half on a TPU by
 # `imagine doctor --tpu`, four with the embedded model on a CPU.
@@ -39,61 +40,100 @@ class State(StrEnum):
 
 
 MOVES: Final[Mapping[State, frozenset[State]]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.REJECTED}),
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.REJECTED, State.DELIVERED}),
     State.RUNNING: frozenset(
-        {State.QUEUED, State.DRAWN, State.CANCELLED, State.FAILED, State.REJECTED}
+        {
+            State.QUEUED,
+            State.DRAWN,
+            State.CANCELLED,
+            State.FAILED,
+            State.REJECTED,
+            State.DELIVERED,
+        }
     ),
-    State.DRAWN: frozenset({State.QUEUED, State.DELIVERED, State.UNDELIVERED}),
+    State.DRAWN: frozenset({State.QUEUED, State.DELIVERED, State.UNDELIVERED, State.CANCELLED}),
 }
 """The legal moves; a state that is not here is final."""
 
 FINAL: Final = frozenset(State) - MOVES.keys()
-# What these took of somebody's limits is given back: the person got nothing, and not by choice.
-REFUNDED: Final = frozenset({State.FAILED, State.REJECTED})
+# What a person may still stop.
+UNFINISHED: Final = frozenset({State.QUEUED, State.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who asks.
+
+    home  the chat system's name, such as the key of its section in config.toml
+    id    theirs in that home
+    name  for people to read; not part of who it is
+    """
+
+    home: str
+    id: str
+    name: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Where something was asked.
+
+    community  a server or workspace; None in a private channel
+    channel    None where the home did not say
+    """
+
+    home: str
+    community: str | None
+    channel: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a job was asked with, and how its card is reached.
+
+    event                   what was asked with, once in its home; None if an operator asked again
+    message                 the card's id; None where the home did not say
+    token                   what opens the card for a while; a secret
+    attachment_limit_bytes  the largest file that the home takes there
+    """
+
+    venue: Venue
+    event: str | None
+    message: str | None
+    token: str = field(repr=False)
+    attachment_limit_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request for images, and whom and where it is for.
+    """One wish, and whom and where it is for.
 
-    request                 what to draw
-    size_known              False: nobody chose a size and the engine was still loading; the request
-                            then has a stand-in, and the model's own size is filled in when it runs
-    user_id, user_name      who asked
-    guild_id                None in a private channel
-    channel_id, message_id  where its card is; None where Discord did not say
-    token                   the interaction's, good for 15 minutes; a secret
-    interaction_id          what was asked with; None if an operator asked for it again
-    attachment_limit_bytes  the largest file that Discord takes there
-    weight                  of its user's roles: twice the weight, twice the share
-    cost                    what it takes of its user's share, in typical jobs; see `cost_of`
-    asked_at_s              when, in seconds since 1970
-    again_of                the job that an operator asked for again with this one
+    wish        with everything settled but the size; that too once the engine began it
+    weight      of its person's roles: twice the weight, twice the share
+    asked_at_s  when, in seconds since 1970
+    again_of    the job that an operator asked for again with this one
     """
 
     id: str
-    request: ImageRequest
-    size_known: bool
-    user_id: int
-    user_name: str
-    guild_id: int | None
-    channel_id: int | None
-    message_id: int | None
-    token: str = field(repr=False)
-    interaction_id: int | None
-    attachment_limit_bytes: int
+    wish: Wish
+    person: Person
+    origin: Origin
     weight: float
-    cost: float
     asked_at_s: float
     again_of: str | None = None
+
+    @property
+    def home(self) -> str:
+        """The name of the home that its card is in."""
+        return self.origin.venue.home
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One finished picture on the disk.
+    """One finished picture as it was stored.
 
     index     its place in the request, from 0
-    filename  in the job's folder and on Discord
+    filename  in the job's folder and in its message
     sha256    of the file's bytes, in hexadecimal
     """
 

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from sdxl_engine import Images
+from sdxl_engine.request import Images
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """In line; the place is looked up when it is shown, for it changes with every other job.
+    """In the queue; the place is looked up when it is shown, for it changes with every other job.
 
     warming_up  the engine is not ready yet
-    restored    it was in line before a restart of the bot
+    restored    it was in the queue before a restart of the bot
     """
 
     warming_up: bool = False

@@ -1,4 +1,4 @@
-"""The dispatcher: takes jobs in, has them drawn one by one, has them delivered.
+"""The worker: a job's way from the queue through the engine and the gallery to its home.
 
 What it does to a job it writes into the ledger first, so that wherever it is cut off, the next
 start goes on from there.
@@ -7,127 +7,95 @@ start goes on from there.
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-from bot.core.job import FINAL, Job, Record, State, StoredImage, cost_of, new_job_id
+from bot.core.events import Begun, Drawn, Ended, Events
+from bot.core.explain import OUR_FAULT
+from bot.core.job import Job, Record, State, StoredImage, cost_of
+from bot.core.ports.engine import Drawing as EngineDrawing
+from bot.core.ports.engine import Engine, Model
+from bot.core.ports.gallery import Gallery, Picture
+from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
-from bot.core.queue.waiting import Line
+from bot.core.queue.waiting import JobQueue
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.core.wish import SOME_SIZE, Usual, Wish
 from bot.errors import (
+    CardGoneError,
+    CardOverError,
+    GalleryError,
     IllegalMoveError,
-    JobRefusedError,
     LedgerError,
     PictureLostError,
     UndeliveredError,
 )
-from bot.gallery.disk import Album, Picture
-from bot.operations.metrics import Metrics
-from bot.shared.futures import wait_for
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, persist
-from sdxl_engine import (
-    EngineError,
-    EngineJob,
-    EngineThread,
-    ImageRequest,
-    Images,
-    InvalidRequestError,
-    JobCancelledError,
-    Pipeline,
-    Progress,
-)
+from sdxl_engine.errors import EngineError, InvalidRequestError, JobCancelledError
+from sdxl_engine.request import ImageRequest, Progress
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# The pictures of a job for one try to show them; raises PictureLostError.
-LendPictures = Callable[[], AbstractAsyncContextManager[tuple[Picture, ...]]]
 
 # While one job's pictures are fetched and stored the next is drawn. More finished jobs than this
 # hold the engine up: each keeps its raw pictures in memory.
 _MAX_STORING: Final = 4
 _MAX_UPLOADS: Final = 8  # each keeps its files in memory
-_STORERS: Final = 2
 # There is no time for more; the others read it when their place is restored.
 _TOLD_OF_RESTART: Final = 100
 _DISK_BACKOFF: Final = Backoff(first_s=0.5, limit_s=30.0)
-_OUR_FAULT: Final = (
-    "Something went wrong, and it has been noted. Ask again; if it stays, tell the bot's owner: "
-    "job {}."
-)
-_NOT_SHOWN: Final = (
-    "Discord did not take the pictures, and it has been noted. /jobs still has them."
-)
+_NOT_SHOWN: Final = "The pictures could not be shown, and it has been noted. /jobs still has them."
 _NO_ROOM: Final = (
     "The bot's disk is full or cannot be written. Your pictures are drawn and wait for room."
 )
-_RESTARTING: Final = "The bot is restarting. Your place in line is kept."
+RESTARTING: Final = "The bot is restarting. Your place in the queue is kept."
+_CARD_DELETED: Final = "Its message was deleted, and so it was not shown."
+_OVER_BEFORE: Final = "It was over already when the bot's records were restored from a copy."
 
 
-class Desk(Protocol):
-    """Where people hear of their jobs."""
-
-    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
-        """Show where the job stands; called on the event loop, returns at once."""
-
-    def places_changed(self) -> None:
-        """Somebody came, left or was begun: waiting jobs may stand elsewhere now."""
-
-    async def deliver(self, job: Job, lend: LendPictures) -> None:
-        """Show the pictures, and come back when they are seen.
-
-        lend  gives them for one try; its turn and their memory are for others between two
-
-        However often it is called, they are there once. Raises UndeliveredError, PictureLostError.
-        """
-
-    async def tell(self, job: Job, sentence: str) -> None:
-        """Say how the job ended, and come back when it is said or nobody can read it."""
-
-
-class Dispatcher:
+class Worker:
     """Feeds the engine and keeps the ledger.
 
-    engine  started by somebody else, perhaps still loading
-    line    what waits; the desk may look at it
-    album   keeps the pictures
-    desk    hears of every stage of every job
-    typical  what costs 1, in the model's own size
+    engine      started by somebody else, perhaps still loading
+    queue       what waits; homes may look at it
+    homes       hear of every stage of every job of theirs, by name
+    usual       what is drawn where a wish leaves it open; such a job costs 1
+    last_words  what a card says of a job that waits, or is drawn, when the bot stops
     """
 
     def __init__(
         self,
-        engine: EngineThread,
+        engine: Engine,
         ledger: Ledger,
-        line: Line,
-        album: Album,
-        desk: Desk,
-        metrics: Metrics,
+        queue: JobQueue,
+        gallery: Gallery,
+        homes: Mapping[str, Home],
+        events: Events,
         *,
-        typical: ImageRequest,
+        usual: Usual,
+        last_words: str = RESTARTING,
     ) -> None:
-        self._typical = typical
+        self._usual = usual
         self._engine = engine
         self._ledger = ledger
-        self._line = line
-        self._album = album
-        self._desk = desk
-        self._metrics = metrics
+        self._queue = queue
+        self._gallery = gallery
+        self._homes = homes
+        self._events = events
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[str, Job] = {}  # out of the line, and not drawn yet
-        self._drawing: dict[str, EngineJob] = {}  # of these, what the engine has not given yet
+        self._running: dict[str, Job] = {}  # out of the queue, and not drawn yet
+        self._drawing: dict[str, EngineDrawing] = {}  # of these, what the engine has not given yet
         self._storing = asyncio.Semaphore(_MAX_STORING)
         self._uploads = asyncio.Semaphore(_MAX_UPLOADS)
-        self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._restored: set[str] = set()  # waiting since before this process
         self._disk_trouble = False
-        self._closing_words = _RESTARTING
+        self._last_words = last_words
         self._drained = False
 
     @property
@@ -135,95 +103,90 @@ class Dispatcher:
         """Whether what had to be written last could be."""
         return not self._disk_trouble
 
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether what is taken in now will be drawn in this process."""
+        return not self._queue.closed
+
     def restore(self, records: Iterable[Record]) -> None:
         """Take up what an earlier process left; before `start`, on the event loop."""
         # What was with the engine already comes first.
         for record in sorted(records, key=lambda record: -record.attempt):
             job = record.job
             with in_job(job.id):
+                if job.home not in self._homes:
+                    log.warning("left alone: the bot is not in its home, %s, now", job.home)
+                    continue
                 log.info("restored, %s", record.state)
                 if record.state is State.QUEUED:
                     self._restored.add(job.id)
-                    self._wait(job)
+                    self.enqueue(job)
                 elif record.state is State.DRAWN:
                     self._spawn(self._deliver(job, record.images), job)
                 else:
                     self._spawn(self._tell(job, record.reason), job)
-        self._desk.places_changed()
+        self._places_changed()
 
     def start(self) -> "asyncio.Task[None]":
         """Begin to work; the task ends after `drain`, or with the engine's EngineStartError."""
-        self._task = asyncio.create_task(self._run(), name="dispatcher")
+        self._task = asyncio.create_task(self._run(), name="worker")
         return self._task
 
-    async def admit(self, job: Job) -> None:
-        """Take a job in; when this returns it is on the disk and in line.
+    def prepare(self, wish: Wish) -> ImageRequest:
+        """What the engine would be asked for, as far as it can be known and checked now.
 
-        Raises InvalidRequestError, EngineStartError, JobRefusedError, KnownJobError, LedgerError;
-        nothing of the job is kept then.
+        Raises InvalidRequestError.
         """
-        if self._engine.ready.done():
-            pipeline = self._engine.ready.result()
-            job = self._measured(job, pipeline)
-            pipeline.check(job.request)
-        if self._line.closed:
-            raise JobRefusedError("The bot is restarting. Ask again in a minute.")
-        try:
-            await self._ledger.accept(job)
-        except LedgerError:
-            self._disk_trouble = True
-            raise
-        self._disk_trouble = False
-        self._wait(job)
-        self._desk.places_changed()
+        model = self._engine.model
+        request = wish.resolve(SOME_SIZE if model is None else model.sizes[0])
+        if model is not None:
+            model.check(request)
+        return request
 
-    async def cancel(self, job_id: str, reason: str) -> None:
-        """Stop a job that waits or is drawn; `reason` is what its card says then.
+    def enqueue(self, job: Job) -> None:
+        """Let a job wait that is in the ledger."""
+        self._queue.add(job)
+        if self._engine.model is not None:  # else `_run` sees to it
+            self._measure(job, self._engine.model)
+        if self._queue.closed:
+            self._show(job, Paused(self._last_words), at_once=True)
+        else:
+            self._show_waiting(job)
+        self._places_changed()
 
-        Raises UnknownJobError, IllegalMoveError, LedgerError.
-        """
-        record = await self._ledger.move(job_id, State.CANCELLED, reason=reason)
-        self._line.remove(job_id)
-        self._running.pop(job_id, None)
-        engine_job = self._drawing.pop(job_id, None)
-        if engine_job is not None:
-            engine_job.cancel()
-        with in_job(job_id):
-            log.info("cancelled")
-            self._metrics.ended(State.CANCELLED)
-            self._spawn(self._tell(record.job, reason), record.job)
-        self._desk.places_changed()
+    def withdraw(self, record: Record) -> None:
+        """Let go of a job that the ledger holds as over, and say so."""
+        self._let_go(record.job)
+        with in_job(record.job.id):
+            log.info("%s: %s", record.state, record.reason)
+            self._events.tell(Ended(record))
+            self._spawn(self._tell(record.job, record.reason), record.job)
+        self._places_changed()
 
-    async def requeue(self, job_id: str) -> str:
-        """Ask for an ended job again, as a new one on the same card; returns the new id.
+    def card_gone(self, job: Job) -> None:
+        """Its card was deleted before it was over: it shall not be drawn, nor shown anywhere."""
+        self._spawn(self._close_silently(job, State.CANCELLED, _CARD_DELETED), job)
 
-        Raises UnknownJobError, IllegalMoveError, LedgerError.
-        """
-        record = await self._ledger.get(job_id)
-        if record.state not in FINAL - {State.DELIVERED} or not record.told:
-            raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
-        job = replace(record.job, id=new_job_id(), interaction_id=None, again_of=job_id)
-        await self._ledger.insert(job)
-        with in_job(job.id):
-            log.info("asked for again, after %s", job_id)
-        self._wait(job)
-        self._desk.places_changed()
-        return job.id
+    def card_over(self, job: Job, *, shows_pictures: bool) -> None:
+        """Its card tells its end, of which the ledger, restored from a copy, knows nothing."""
+        state = State.DELIVERED if shows_pictures else State.CANCELLED
+        reason = "" if shows_pictures else _OVER_BEFORE
+        self._spawn(self._close_silently(job, state, reason), job)
 
     async def drain(self, grace_s: float, *, stuck: str = "") -> None:
         """Stop: what waits stays in the ledger, what runs gets `grace_s` seconds.
 
-        What is not drawn by then goes back to the line, and what is not delivered stays drawn: the
+        What is not drawn by then goes back to the queue, and what is not delivered stays drawn: the
         next start goes on with both.
 
         stuck  the engine hangs, and this sentence says so: there is no grace, and it is held
                against the jobs that it has
         """
-        self._closing_words = stuck or _RESTARTING
-        self._line.close()
-        for job in itertools.islice(self._line, _TOLD_OF_RESTART):
-            self._desk.show(job, Paused(self._closing_words), at_once=True)
-        if self._engine.ready.done() and not stuck:
+        self._last_words = stuck or self._last_words
+        self._queue.close()
+        for job in itertools.islice(self._queue, _TOLD_OF_RESTART):
+            self._show(job, Paused(self._last_words), at_once=True)
+        if self._engine.model is not None and not stuck:
             await self._settle(grace_s)
         self._drained = True
         doing = {*self._tasks, *([self._task] if self._task else [])}
@@ -231,15 +194,38 @@ class Dispatcher:
         for task in doing:
             task.cancel()
         await asyncio.gather(*doing, return_exceptions=True)
-        for engine_job in drawing.values():
-            engine_job.cancel()
+        for engine_drawing in drawing.values():
+            engine_drawing.cancel()
         for job in self._running.values():
-            self._desk.show(job, Paused(self._closing_words), at_once=True)
+            self._show(job, Paused(self._last_words), at_once=True)
             if not stuck or job.id not in drawing:
                 with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
                     await self._ledger.move(job.id, State.QUEUED, blameless=True)
         self._running.clear()
-        self._storers.shutdown(wait=False, cancel_futures=True)
+
+    async def surely(
+        self, action: Callable[[], Awaitable[T]], on_trouble: Callable[[], None] = lambda: None
+    ) -> T:
+        """Write to the disk; while it cannot be written to, wait until it can."""
+        return await persist(
+            partial(self.noting_trouble, action, on_trouble),
+            "writing to the disk",
+            is_passing=lambda error: isinstance(error, LedgerError | GalleryError),
+            backoff=_DISK_BACKOFF,
+        )
+
+    async def noting_trouble(
+        self, action: Callable[[], Awaitable[T]], on_trouble: Callable[[], None] = lambda: None
+    ) -> T:
+        """Write to the disk, once; `disk_is_writable` tells how it went."""
+        try:
+            result = await action()
+        except (LedgerError, GalleryError):
+            self._disk_trouble = True
+            on_trouble()
+            raise
+        self._disk_trouble = False
+        return result
 
     async def _settle(self, grace_s: float) -> None:
         """Let what is under way come to its end, as far as the time goes."""
@@ -252,90 +238,89 @@ class Dispatcher:
 
     async def _run(self) -> None:
         try:
-            pipeline = await wait_for(self._engine.ready)
+            model = await self._engine.warm()
         except EngineError as error:
-            for waiting in itertools.islice(self._line, _TOLD_OF_RESTART):
-                sentence = f"{error} Your place in line is kept until the bot is mended."
-                self._desk.show(waiting, Paused(sentence), at_once=True)
+            for waiting in itertools.islice(self._queue, _TOLD_OF_RESTART):
+                sentence = f"{error} Your place in the queue is kept until the bot is mended."
+                self._show(waiting, Paused(sentence), at_once=True)
             raise
-        for waiting in self._line:
-            measured = self._measured(waiting, pipeline)
-            self._line.replace(measured)
-            self._show_waiting(measured)
+        for waiting in self._queue:
+            self._measure(waiting, model)
+            self._show_waiting(waiting)
         while True:
             await self._storing.acquire()
-            job = await self._line.take()
+            job = await self._queue.take()
             if job is None:
                 return
             self._restored.discard(job.id)
-            self._desk.places_changed()
+            self._places_changed()
             with in_job(job.id):
                 try:
-                    engine_job = await self._draw(job, pipeline)
+                    began = await self._begin(job)
                 except BaseException:
                     self._storing.release()
                     raise
-                if engine_job is None:
+                if began is None:
                     self._storing.release()
                 else:
-                    self._spawn(self._finish(job, engine_job), job)
-                del engine_job  # it holds the pictures
+                    self._spawn(self._finish(*began), job)
+                del began  # it holds the pictures
 
-    async def _draw(self, job: Job, pipeline: Pipeline) -> EngineJob | None:
+    async def _begin(self, job: Job) -> tuple[Job, ImageRequest, EngineDrawing] | None:
         """Have it drawn; returns as soon as the engine is free for the next."""
         try:
-            pipeline.check(job.request)
+            request = self.prepare(job.wish)
         except InvalidRequestError as error:
             await self._end(job, State.REJECTED, str(error))
             return None
+        job = replace(job, wish=replace(job.wish, size_px=(request.width_px, request.height_px)))
         self._running[job.id] = job  # before it is written: a stop must know of it
         try:
-            await self._surely(
-                lambda: self._ledger.move(job.id, State.RUNNING, request=job.request)
-            )
+            await self.surely(lambda: self._ledger.move(job.id, State.RUNNING, wish=job.wish))
         except IllegalMoveError:  # cancelled in this very moment
             self._running.pop(job.id, None)
         if job.id not in self._running:  # or in the next
             return None
         try:
-            engine_job = self._engine.submit(job.request, self._progress_of(job))
+            drawing = self._engine.submit(request, partial(self._progress, job))
         except EngineError as error:
             await self._end(job, State.FAILED, str(error))
             return None
-        self._drawing[job.id] = engine_job
-        self._line.begin(job)
-        self._show_running(job, Drawing(0, job.request.num_inference_steps))
-        await wait_for(engine_job.sent)
-        future = engine_job.future
-        self._line.finish(drawn=not future.done() or future.exception() is None)
-        return engine_job
+        self._drawing[job.id] = drawing
+        self._events.tell(Begun(job))
+        self._queue.begin(request)
+        self._show_running(job, Drawing(0, request.num_inference_steps))
+        self._queue.finish(drawn=await drawing.sent())
+        return job, request, drawing
 
-    async def _finish(self, job: Job, engine_job: EngineJob) -> None:
-        """From the engine to the disk, and on to the person."""
+    async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
+        """From the engine to the gallery, and on to the person."""
         try:
-            stored = await self._store(job, engine_job)
+            stored = await self._store(job, request, drawing)
         finally:
             self._storing.release()
         if stored is None:
             return
         try:
-            record = await self._surely(
+            record = await self.surely(
                 lambda: self._ledger.move(job.id, State.DRAWN, images=stored)
             )
         except IllegalMoveError:  # cancelled meanwhile
-            await asyncio.to_thread(self._album.forget, [job.id])
+            await self.surely(lambda: self._gallery.forget([job.id]))
             return
         finally:
             self._running.pop(job.id, None)
-        self._metrics.drawn(record)
+        self._events.tell(Drawn(record))
         await self._deliver(job, stored)
 
-    async def _store(self, job: Job, engine_job: EngineJob) -> tuple[StoredImage, ...] | None:
+    async def _store(
+        self, job: Job, request: ImageRequest, drawing: EngineDrawing
+    ) -> tuple[StoredImage, ...] | None:
         try:
-            images = await wait_for(engine_job.future)
+            images = await drawing.images()
             self._show_running(job, Uploading())
-            return await self._surely(
-                partial(self._on_storer, job, images),
+            return await self.surely(
+                lambda: self._gallery.store(job, request, images),
                 on_trouble=lambda: self._show_running(job, Paused(_NO_ROOM)),
             )
         except JobCancelledError:  # whoever cancelled it has seen to the rest
@@ -345,112 +330,108 @@ class Dispatcher:
             return None
         except Exception:  # one job's failure, told to its owner
             log.exception("the pictures could not be made")
-            await self._end(job, State.FAILED, _OUR_FAULT.format(job.id))
+            await self._end(job, State.FAILED, OUR_FAULT.format(job.id))
             return None
         finally:
             self._drawing.pop(job.id, None)
 
-    async def _on_storer(self, job: Job, images: Images) -> tuple[StoredImage, ...]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._storers, self._album.store, job, images)
-
     async def _deliver(self, job: Job, stored: tuple[StoredImage, ...]) -> None:
+        home = self._homes[job.home]
         try:
-            await self._desk.deliver(job, partial(self._lend, job.id, stored))
+            await home.deliver(job, partial(self._lend, job.id, stored))
         except PictureLostError as error:
             log.warning("%s It is drawn again.", error)
-            await self._surely(lambda: self._ledger.move(job.id, State.QUEUED))
-            self._wait(job)
-            self._desk.places_changed()
+            await self.surely(lambda: self._ledger.move(job.id, State.QUEUED))
+            self.enqueue(job)
+        except CardGoneError:
+            await self._close_silently(job, State.CANCELLED, _CARD_DELETED)
+        except CardOverError:
+            await self._close_silently(job, State.CANCELLED, _OVER_BEFORE)
         except UndeliveredError as error:
             await self._end(job, State.UNDELIVERED, str(error))
         except Exception:  # as above
             log.exception("the pictures could not be delivered")
             await self._end(job, State.UNDELIVERED, _NOT_SHOWN)
         else:
-            record = await self._surely(lambda: self._ledger.move(job.id, State.DELIVERED))
-            self._metrics.delivered(record)
-            log.info("delivered %d pictures", len(stored))
+            with suppress(IllegalMoveError):  # its card was deleted in this very moment
+                record = await self.surely(lambda: self._ledger.move(job.id, State.DELIVERED))
+                log.info("delivered %d pictures", len(stored))
+                self._events.tell(Ended(record))
+                await self._mention(job, home)
+
+    async def _mention(self, job: Job, home: Home) -> None:
+        try:
+            if await self._ledger.wants_mention(job.person):
+                await home.mention(job)
+        except Exception:  # a courtesy: what was promised is done
+            log.exception("the person could not be mentioned")
 
     @asynccontextmanager
     async def _lend(
         self, job_id: str, stored: tuple[StoredImage, ...]
     ) -> AsyncIterator[tuple[Picture, ...]]:
         async with self._uploads:
-            yield await asyncio.to_thread(self._album.read, job_id, stored)
+            yield await self._gallery.read(job_id, stored)
 
     async def _end(self, job: Job, state: State, sentence: str) -> None:
         with suppress(IllegalMoveError):  # it was cancelled first, and that has been told
-            record = await self._surely(lambda: self._ledger.move(job.id, state, reason=sentence))
-            log.info("%s: %s", state, sentence)
-            self._metrics.ended(state)
+            record = await self.surely(lambda: self._ledger.move(job.id, state, reason=sentence))
             self._running.pop(job.id, None)
-            # Not waited for: it may take as long as Discord is away.
-            self._spawn(self._tell(record.job, sentence), job)
+            # Not waited for: telling may take as long as the home is away.
+            self.withdraw(record)
+
+    async def _close_silently(self, job: Job, state: State, reason: str) -> None:
+        """Bring a job to its end of which nothing can, or need, be said any more."""
+        with in_job(job.id), suppress(IllegalMoveError):  # it came to another end first
+            record = await self.surely(lambda: self._ledger.move(job.id, state, reason=reason))
+            await self.surely(lambda: self._ledger.tell(job.id))
+            log.info("%s: %s", state, reason or "its card shows its pictures")
+            self._let_go(job)
+            await self._homes[job.home].forget(job)
+            self._events.tell(Ended(record))
+            if state is not State.DELIVERED:
+                await self.surely(lambda: self._gallery.forget([job.id]))
+            self._places_changed()
 
     async def _tell(self, job: Job, sentence: str) -> None:
-        await self._desk.tell(job, sentence)
-        await self._surely(lambda: self._ledger.tell(job.id))
+        await self._homes[job.home].tell(job, sentence)
+        await self.surely(lambda: self._ledger.tell(job.id))
 
-    def _measured(self, job: Job, pipeline: Pipeline) -> Job:
-        """In the model's own size where nobody chose one, and with its cost."""
-        width_px, height_px = pipeline.sizes[0]
-        request = job.request
-        if not job.size_known:
-            request = replace(request, width_px=width_px, height_px=height_px)
-        typical = replace(self._typical, width_px=width_px, height_px=height_px)
-        return replace(job, request=request, size_known=True, cost=cost_of(request, typical))
+    def _let_go(self, job: Job) -> None:
+        self._queue.remove(job.id)
+        self._restored.discard(job.id)
+        self._running.pop(job.id, None)
+        drawing = self._drawing.pop(job.id, None)
+        if drawing is not None:
+            drawing.cancel()
 
-    def _wait(self, job: Job) -> None:
-        ready = self._engine.ready
-        if ready.done() and ready.exception() is None:  # else `_run` sees to it
-            job = self._measured(job, ready.result())
-        self._line.add(job)
-        if self._line.closed:
-            self._desk.show(job, Paused(self._closing_words), at_once=True)
-        else:
-            self._show_waiting(job)
+    def _measure(self, job: Job, model: Model) -> None:
+        native_px = model.sizes[0]
+        typical = Wish("what people ask for").settled(self._usual).resolve(native_px)
+        with suppress(InvalidRequestError):  # said when its turn has come
+            request = job.wish.resolve(native_px)
+            self._queue.measure(job.id, request, cost_of(request, typical))
 
     def _show_waiting(self, job: Job) -> None:
-        warming_up = not self._engine.ready.done()
+        warming_up = self._engine.model is None
         restored = job.id in self._restored
-        self._desk.show(job, Waiting(warming_up=warming_up, restored=restored))
+        self._show(job, Waiting(warming_up=warming_up, restored=restored))
 
-    def _progress_of(self, job: Job) -> Callable[[Progress], None]:
-        loop = asyncio.get_running_loop()
-
-        def on_progress(progress: Progress) -> None:
-            stage = Drawing(progress.step, progress.num_inference_steps, progress.previews)
-            with suppress(RuntimeError):  # the loop has gone; nobody is left to tell
-                loop.call_soon_threadsafe(self._show_running, job, stage)
-
-        return on_progress
+    def _progress(self, job: Job, progress: Progress) -> None:
+        self._show_running(
+            job, Drawing(progress.step, progress.num_inference_steps, progress.previews)
+        )
 
     def _show_running(self, job: Job, stage: Stage) -> None:
         if job.id in self._running:  # and was not cancelled, which its card says by now
-            self._desk.show(job, stage)
+            self._show(job, stage)
 
-    async def _surely(
-        self, action: Callable[[], Awaitable[T]], on_trouble: Callable[[], None] = lambda: None
-    ) -> T:
-        """Write to the disk; while it cannot be written to, wait until it can."""
+    def _show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
+        self._homes[job.home].show(job, stage, at_once=at_once)
 
-        async def tried() -> T:
-            try:
-                result = await action()
-            except (LedgerError, OSError):
-                self._disk_trouble = True
-                on_trouble()
-                raise
-            self._disk_trouble = False
-            return result
-
-        return await persist(
-            tried,
-            "writing to the disk",
-            is_passing=lambda error: isinstance(error, LedgerError | OSError),
-            backoff=_DISK_BACKOFF,
-        )
+    def _places_changed(self) -> None:
+        for home in self._homes.values():
+            home.places_changed()
 
     def _spawn(self, work: Coroutine[Any, Any, None], job: Job) -> None:
         if self._drained:  # the next start finds in the ledger what is left to do

@@ -1,4 +1,4 @@
-"""From the configuration to a warm pipeline."""
+"""From the configuration to a warm pipeline, and to what is usual there."""
 
 import logging
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from bot.config.sections import Config, EngineConfig, StorageConfig
+from bot.core.wish import Usual
 from bot.shared.data_folder import PROGRAMS
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def load_pipeline(
     return SdxlPipeline.load(
         engine.model, revision=engine.revision or None, dtype=engine.dtype, on_progress=on_bytes
     )
+
+
+def usual_of(engine: EngineConfig) -> Usual:
+    """What is drawn where a wish leaves it open."""
+    return Usual(engine.default_steps, engine.default_guidance, engine.images_per_request)
 
 
 def start_pipeline(config: Config) -> "SdxlPipeline":

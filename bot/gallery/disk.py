@@ -1,33 +1,28 @@
-"""The album: finished pictures on the disk, from drawing to retention."""
+"""Finished pictures in a folder, from drawing to the end of their days."""
 
+import asyncio
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bot.core.job import Job, StoredImage
-from bot.errors import PictureLostError
+from bot.core.ports.gallery import Picture
+from bot.errors import GalleryError, PictureLostError
 from bot.shared.files import write_atomically
-from sdxl_engine import Images
 from sdxl_engine.images import describe, encode_within
+from sdxl_engine.request import ImageRequest, Images
 
-_MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10  # a request may hold 25 MiB, text included
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture as it is sent; its index is its place in the request."""
-
-    index: int
-    filename: str
-    data: bytes
+# What one message takes with all its files: 25 MiB, text included. A file's own limit is the job's.
+_MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10
+_STORERS: Final = 2  # encoding keeps a core busy
 
 
-class Album:
-    """A folder a job, a file a picture. Nothing here is quick: call it on a thread.
+class DiskGallery:
+    """Implements `Gallery`: a folder a job, a file a picture.
 
     folder      made with the first picture
     model_name  stands beside the settings in each file
@@ -36,32 +31,44 @@ class Album:
     def __init__(self, folder: Path, model_name: str) -> None:
         self._folder = folder
         self._model_name = model_name
+        self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
 
-    def store(self, job: Job, images: Images) -> tuple[StoredImage, ...]:
-        """Make the files of a job's pictures, small enough for its channel, and write them.
+    async def store(
+        self, job: Job, request: ImageRequest, images: Images
+    ) -> tuple[StoredImage, ...]:
+        """See `Gallery.store`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._storers, self._store, job, request, images)
 
-        The same pictures give the same files, so it can be done again. Raises OSError.
-        """
-        limit_bytes = min(job.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
+    async def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
+        """See `Gallery.read`."""
+        return await asyncio.to_thread(lambda: tuple(self._read(job_id, image) for image in stored))
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """See `Gallery.forget`."""
+        await asyncio.to_thread(self._forget, job_ids)
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+        self._storers.shutdown(wait=False, cancel_futures=True)
+
+    def _store(self, job: Job, request: ImageRequest, images: Images) -> tuple[StoredImage, ...]:
+        limit_bytes = min(job.origin.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
         stored = []
         for image in images:
-            parameters = describe(job.request, image.index, model=self._model_name)
+            parameters = describe(request, image.index, model=self._model_name)
             file = encode_within(image, parameters, limit_bytes)
             filename = _picture_name(job.id, image.index, file.extension)
-            write_atomically(self._folder / job.id / filename, file.data)
+            path = self._folder / job.id / filename
+            try:
+                write_atomically(path, file.data)
+            except OSError as error:
+                raise GalleryError(
+                    f"The picture {path} cannot be written ({error.strerror}). Make room."
+                ) from error
             digest = hashlib.sha256(file.data).hexdigest()
             stored.append(StoredImage(image.index, image.seed, filename, digest, len(file.data)))
         return tuple(stored)
-
-    def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
-        """The pictures as they were written; raises PictureLostError."""
-        return tuple(self._read(job_id, one) for one in stored)
-
-    def forget(self, job_ids: Iterable[str]) -> None:
-        """Delete the pictures of these jobs, as far as there are any."""
-        for job_id in job_ids:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(self._folder / job_id)
 
     def _read(self, job_id: str, stored: StoredImage) -> Picture:
         path = self._folder / job_id / stored.filename
@@ -72,6 +79,16 @@ class Album:
         if hashlib.sha256(data).hexdigest() != stored.sha256:
             raise PictureLostError(f"The picture {path} is not what was written.")
         return Picture(stored.index, stored.filename, data)
+
+    def _forget(self, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            try:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(self._folder / job_id)
+            except OSError as error:
+                raise GalleryError(
+                    f"The pictures of {job_id} cannot be deleted ({error.strerror})."
+                ) from error
 
 
 def _picture_name(job_id: str, index: int, extension: str) -> str:

@@ -74,6 +74,8 @@ def set_up(
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter(as_json=as_json, secret=secret))
+    # Two warnings of discord.py at every start, about packages for voice: no use of them is made.
+    handler.addFilter(lambda record: "voice will NOT be supported" not in record.getMessage())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

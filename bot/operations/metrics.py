@@ -5,6 +5,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Refused
 from bot.core.job import Record, State
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -17,7 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.accept_s = self._histogram(
+        self._accept_s = self._histogram(
             "accept_seconds", "From a command's arrival to its place in the ledger.", _QUICK_S
         )
         self.loop_lag_s = self._histogram(
@@ -41,25 +42,30 @@ class Metrics:
         """Something to be looked at whenever somebody asks."""
         Gauge(f"imagine_{name}", about, registry=self._registry).set_function(read)
 
-    def drawn(self, record: Record) -> None:
-        """A job's pictures are on the disk."""
+    def hear(self, event: Event) -> None:
+        """Count what happened."""
+        match event:
+            case Accepted(_, took_s):
+                self._accept_s.observe(took_s)
+            case Refused(error):
+                self._refused.labels(type(error).__name__).inc()
+            case Begun():
+                pass  # its waiting is known when it is drawn
+            case Drawn(record):
+                self._drawn(record)
+            case Ended(record):
+                self._ended.labels(record.state.value).inc()
+                if record.state is State.DELIVERED:
+                    self._delivered(record)
+
+    def _drawn(self, record: Record) -> None:
         if record.started_at_s is not None and record.drawn_at_s is not None:
             self._waited_s.observe(record.started_at_s - record.job.asked_at_s)
             self._drawn_s.observe(record.drawn_at_s - record.started_at_s)
 
-    def delivered(self, record: Record) -> None:
-        """A job's pictures are in the channel."""
+    def _delivered(self, record: Record) -> None:
         if record.drawn_at_s is not None and record.ended_at_s is not None:
             self._delivered_s.observe(record.ended_at_s - record.drawn_at_s)
-        self.ended(State.DELIVERED)
-
-    def ended(self, state: State) -> None:
-        """A job is over."""
-        self._ended.labels(state.value).inc()
-
-    def refused(self, error: Exception) -> None:
-        """A command was not taken."""
-        self._refused.labels(type(error).__name__).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text form."""

@@ -1,7 +1,9 @@
-"""Watches the engine thread: a device call that never returns is noticed, and ends the process."""
+"""Watches the engine, which may hang, and the event loop, which anything that blocks holds up."""
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from bot.errors import EngineStuckError
@@ -35,3 +37,28 @@ async def watch_engine(
             raise EngineStuckError(
                 "The device does not answer, so the bot restarts itself. Your place is kept."
             )
+
+
+async def watch_lag(
+    observe: Callable[[float], object] = lambda _: None,
+    *,
+    interval_s: float = 1.0,
+    warn_above_s: float = 0.25,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """Warn of every nap that took longer than asked for; runs until it is cancelled.
+
+    A loop that is blocked makes the bot miss the three seconds that a home gives it to answer.
+
+    observe       told how late each waking was, in seconds
+    interval_s    the length of a nap
+    warn_above_s  how much longer is worth a line
+    """
+    while True:
+        before_s = clock()
+        await sleep(interval_s)
+        lag_s = clock() - before_s - interval_s
+        observe(lag_s)
+        if lag_s > warn_above_s:
+            log.warning("the event loop was blocked for %.2f s", lag_s)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import Service
+from bot.app import App, discord_home
 from bot.config.sections import (
     Config,
     DiscordConfig,
@@ -18,7 +18,6 @@ from bot.config.sections import (
     LimitsConfig,
 )
 from bot.homes.cards.pace import MakeThrottle
-from bot.homes.discord.sync import CommandRecord
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.base.timers import ManualClock
@@ -58,14 +57,14 @@ async def loopback(clock: ManualClock, file_limit_bytes: int) -> AsyncIterator[L
 class Bot:
     """A running bot.
 
-    task   what `Service.run` returns or raises
+    task   what `App.run` returns or raises
     stop   ends it
     """
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    def __init__(self, app: App) -> None:
+        self.app = app
         self.stop = asyncio.Event()
-        self.task = asyncio.create_task(service.run(self.stop))
+        self.task = asyncio.create_task(app.run(self.stop))
 
 
 class OpenThrottle:
@@ -106,13 +105,15 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
             ),
         )
         bot = Bot(
-            Service(
+            App(
                 config,
-                Secret(token or loopback.token),
                 start_pipeline,
-                CommandRecord(tmp_path / "commands.json"),
+                [
+                    discord_home(
+                        config, Secret(token or loopback.token), tmp_path, throttle=throttle
+                    )
+                ],
                 tmp_path / "data",
-                throttle=throttle,
             )
         )
         try:

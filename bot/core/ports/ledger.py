@@ -1,37 +1,18 @@
 """The ledger: what was asked for and what became of it, kept so that no crash can lose it.
 
 Every method is one transaction: when it returns, what it says is on the disk; when it raises,
-nothing of it happened. SQLite keeps it here (`sqlite_ledger.py`); a database that several machines
-share would implement the same.
+nothing of it happened.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from bot.core.job import Job, Record, State, StoredImage
-from sdxl_engine import ImageRequest
+from bot.core.job import Job, Person, Record, State, StoredImage
+from bot.core.policy import Limits
+from bot.core.wish import Wish
 
 OrderKind = Literal["cancel", "requeue"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is taken in; 0 is no limit, but for `queued`.
-
-    queued               jobs that may wait, of everybody
-    user_active          jobs of one person that may wait or be drawn
-    user_per_minute, user_per_day, guild_per_minute, guild_per_day
-                         jobs taken in within the last 60 seconds, the last 24 hours; those that
-                         failed or were rejected do not count
-    """
-
-    queued: int = 32
-    user_active: int = 0
-    user_per_minute: int = 0
-    user_per_day: int = 0
-    guild_per_minute: int = 0
-    guild_per_day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +35,10 @@ class Answer:
 class Ledger(Protocol):
     """Every method raises LedgerError when the storage cannot do it."""
 
-    async def accept(self, job: Job) -> None:
+    async def accept(self, job: Job, limits: Limits) -> None:
         """Take a job in, queued, if the limits allow it.
 
-        Raises JobRefusedError, or KnownJobError if its interaction was taken in before.
+        Raises JobRefusedError, or KnownJobError if its event was taken in before.
         """
 
     async def insert(self, job: Job) -> None:
@@ -73,20 +54,22 @@ class Ledger(Protocol):
         *,
         reason: str = "",
         images: Sequence[StoredImage] = (),
-        request: ImageRequest | None = None,
+        wish: Wish | None = None,
         blameless: bool = False,
+        before: frozenset[State] | None = None,
     ) -> Record:
         """Bring a job into another state.
 
         reason     of an ending without pictures, as a sentence
         images     of a drawn one
-        request    takes the place of the job's, its size known now
+        wish       takes the place of the job's, its size known now
         blameless  of a running one that goes back to the queue: the attempt does not count
+        before     the states from which it may go; None: all from which it ever may
 
         Raises UnknownJobError, IllegalMoveError.
         """
 
-    async def place(self, job_id: str, message_id: int) -> None:
+    async def place(self, job_id: str, message: str) -> None:
         """Note which message is the job's card."""
 
     async def tell(self, job_id: str) -> None:
@@ -105,8 +88,8 @@ class Ledger(Protocol):
         self,
         *,
         states: Sequence[State] = (),
-        user_id: int | None = None,
-        guild_id: int | None = None,
+        person: Person | None = None,
+        community: str | None = None,
         limit: int = 20,
     ) -> list[Record]:
         """The latest jobs, the newest first; without `states` of every state."""
@@ -119,6 +102,12 @@ class Ledger(Protocol):
 
     async def settle(self, order_id: int, answer: Answer) -> None:
         """Answer an order."""
+
+    async def wants_mention(self, person: Person) -> bool:
+        """Whether this person wants to be mentioned when pictures are there."""
+
+    async def set_mention(self, person: Person, *, wanted: bool) -> None:
+        """Note whether they want it; forgotten with the last that was heard of them."""
 
     async def outdated(self, before_s: float) -> list[str]:
         """The ids of all jobs that were over before then, and are told."""

@@ -1,8 +1,8 @@
-"""The line of waiting jobs: fair among guilds, and in each guild among its people.
+"""Who is drawn next: fair among communities, and in each community among its people.
 
 Start-time fair queueing (Goyal, Vin and Cheng 1996, "Start-time Fair Queuing: A Scheduling
-Algorithm for Integrated Services Packet Switching Networks", section 2), once for the guilds of the
-bot and once for the people of each guild. A flow that has waiting jobs carries a start tag. The
+Algorithm for Integrated Services Packet Switching Networks", section 2), once for the
+communities and once for the people of each. A flow that has waiting jobs carries a start tag. The
 least one is served, and its tag moves on by the job's cost over the flow's weight. A flow that
 comes back is tagged with the tag last served, or where it left off if that is further: so one who
 was away claims nothing for that time, and one with forty jobs is served as often as one with two.
@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 F = TypeVar("F")
 
-_GUILD_WEIGHT: Final = 1.0
+_COMMUNITY_WEIGHT: Final = 1.0
 
 
 class _Tags(Generic[K, F]):
@@ -78,7 +78,7 @@ class _Tags(Generic[K, F]):
         heapq.heappush(self._heap, (start, order, key))
 
 
-class _Person:
+class _Flow:
     """One person's waiting jobs, the first asked for first, each with its cost."""
 
     def __init__(self) -> None:
@@ -86,12 +86,15 @@ class _Person:
         self.weight = 1.0
 
 
+_People = _Tags[Hashable, _Flow]
+
+
 class FairQueue:
     """Who is drawn next."""
 
     def __init__(self) -> None:
-        self._guilds: _Tags[int, _Tags[int, _Person]] = _Tags()
-        self._whose: dict[str, tuple[int, int]] = {}
+        self._communities: _Tags[Hashable, _People] = _Tags()
+        self._whose: dict[str, tuple[Hashable, Hashable]] = {}
         self._places: dict[str, int] | None = None
 
     def __len__(self) -> int:
@@ -101,54 +104,61 @@ class FairQueue:
         return job_id in self._whose
 
     def add(
-        self, job_id: str, *, guild: int, user: int, cost: float = 1.0, weight: float = 1.0
+        self,
+        job_id: str,
+        *,
+        community: Hashable,
+        person: Hashable,
+        cost: float = 1.0,
+        weight: float = 1.0,
     ) -> None:
         """Let a job wait.
 
         cost    what it takes, in typical jobs
-        weight  of this user from now on: twice the weight is twice the share
+        weight  of this person from now on: twice the weight is twice the share
         """
-        if guild not in self._guilds.flows:
-            self._guilds.enter(guild, _Tags())
-        people = self._guilds.flows[guild]
-        if user not in people.flows:
-            people.enter(user, _Person())
-        person = people.flows[user]
-        person.weight = weight
-        person.jobs[job_id] = cost
-        self._whose[job_id] = guild, user
+        if community not in self._communities.flows:
+            self._communities.enter(community, _Tags())
+        people = self._communities.flows[community]
+        if person not in people.flows:
+            people.enter(person, _Flow())
+        flow = people.flows[person]
+        flow.weight = weight
+        flow.jobs[job_id] = cost
+        self._whose[job_id] = community, person
         self._places = None
 
     def set_cost(self, job_id: str, cost: float) -> None:
         """A job that waits takes more or less than was known."""
-        guild, user = self._whose[job_id]
-        self._guilds.flows[guild].flows[user].jobs[job_id] = cost
+        community, person = self._whose[job_id]
+        self._communities.flows[community].flows[person].jobs[job_id] = cost
         self._places = None
 
     def take(self) -> str:
         """The next job, and it waits no more; raises IndexError if none waits."""
-        guild = self._guilds.first()
-        people = self._guilds.flows[guild]
-        user = people.first()
-        person = people.flows[user]
-        job_id, cost = person.jobs.popitem(last=False)
-        people.serve(user, cost / person.weight, stays=bool(person.jobs))
-        self._guilds.serve(guild, cost / _GUILD_WEIGHT, stays=bool(people.flows))
+        community = self._communities.first()
+        people = self._communities.flows[community]
+        person = people.first()
+        flow = people.flows[person]
+        job_id, cost = flow.jobs.popitem(last=False)
+        people.serve(person, cost / flow.weight, stays=bool(flow.jobs))
+        self._communities.serve(community, cost / _COMMUNITY_WEIGHT, stays=bool(people.flows))
         del self._whose[job_id]
         self._places = None
         return job_id
 
     def remove(self, job_id: str) -> bool:
-        """Take a job out of the line, wherever it stands; returns whether it was there."""
+        """Take a job out, wherever it stands; returns whether it was there."""
         if job_id not in self._whose:
             return False
-        guild, user = self._whose.pop(job_id)
-        people = self._guilds.flows[guild]
-        del people.flows[user].jobs[job_id]
-        if not people.flows[user].jobs:
-            people.drop(user)
+        community, person = self._whose.pop(job_id)
+        people = self._communities.flows[community]
+        flow = people.flows[person]
+        del flow.jobs[job_id]
+        if not flow.jobs:
+            people.drop(person)
         if not people.flows:
-            self._guilds.drop(guild)
+            self._communities.drop(community)
         self._places = None
         return True
 
@@ -161,13 +171,13 @@ class FairQueue:
     def _rehearse(self) -> list[str]:
         """The order in which the jobs would be taken."""
         twin = FairQueue()
-        twin._guilds = self._guilds.copy()
-        for guild, people in self._guilds.flows.items():
+        twin._communities = self._communities.copy()
+        for community, people in self._communities.flows.items():
             copied = people.copy()
-            for user, person in people.flows.items():
-                copied.flows[user] = double = _Person()
-                double.weight = person.weight
-                double.jobs = person.jobs.copy()
-            twin._guilds.flows[guild] = copied
+            for person, flow in people.flows.items():
+                copied.flows[person] = double = _Flow()
+                double.weight = flow.weight
+                double.jobs = flow.jobs.copy()
+            twin._communities.flows[community] = copied
         twin._whose = dict(self._whose)
         return [twin.take() for _ in range(len(self))]

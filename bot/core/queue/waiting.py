@@ -1,4 +1,4 @@
-"""The line of waiting jobs: who is next, at which place everybody stands, and until when."""
+"""The queue of waiting jobs: who is next, at which place everybody stands, and until when."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bot.core.job import Job, work_of
 from bot.core.queue.fairness import FairQueue
 from bot.core.queue.speed import Speed
+from sdxl_engine.request import ImageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Position:
     ready_in_s: float | None
 
 
-class Line:
+class JobQueue:
     """The waiting jobs and the one that is drawn; one task takes, any adds.
 
     clock  seconds
@@ -30,8 +31,9 @@ class Line:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._queue = FairQueue()
+        self._fair = FairQueue()
         self._jobs: dict[str, Job] = {}
+        self._work: dict[str, int] = {}  # of each, as `work_of` counts it
         self._speed = Speed()
         self._drawing: tuple[int, float] | None = None  # its work, and when it was begun
         self._closed = False
@@ -50,33 +52,41 @@ class Line:
         return self._closed
 
     def add(self, job: Job) -> None:
-        """Let a job wait."""
-        # In a private channel there is no guild: there each person is one of their own.
-        guild = job.guild_id if job.guild_id is not None else -job.user_id
-        self._queue.add(job.id, guild=guild, user=job.user_id, cost=job.cost, weight=job.weight)
+        """Let a job wait; until it is measured it counts as a typical one, and as no work."""
+        home, community = job.home, job.origin.venue.community
+        # In a private channel there is no community: there each person is one of their own.
+        shares_with = (home, "in", community) if community else (home, "alone", job.person.id)
+        self._fair.add(job.id, community=shares_with, person=job.person, weight=job.weight)
         self._jobs[job.id] = job
+        self._work[job.id] = 0
         self._positions = None
         self._changed.set()
 
-    def replace(self, job: Job) -> None:
-        """Know more of a job that waits; it keeps its place among its person's."""
-        self._queue.set_cost(job.id, job.cost)
-        self._jobs[job.id] = job
+    def measure(self, job_id: str, request: ImageRequest, cost: float) -> None:
+        """Know what a waiting job comes to; it keeps its place among its person's.
+
+        cost  what it takes of its person's share, in typical jobs; see `cost_of`
+        """
+        self._fair.set_cost(job_id, cost)
+        self._work[job_id] = work_of(request)
         self._positions = None
 
     async def take(self) -> Job | None:
-        """The next job, as soon as there is one; None once the line is closed."""
+        """The next job, as soon as there is one; None once the queue is closed."""
         while not self._closed:
             if self._jobs:
                 self._positions = None
-                return self._jobs.pop(self._queue.take())
+                job_id = self._fair.take()
+                del self._work[job_id]
+                return self._jobs.pop(job_id)
             self._changed.clear()
             await self._changed.wait()
         return None
 
     def remove(self, job_id: str) -> Job | None:
-        """Take one job out of the line, wherever it stands; None if it does not wait here."""
-        self._queue.remove(job_id)
+        """Take one job out, wherever it stands; None if it does not wait here."""
+        self._fair.remove(job_id)
+        self._work.pop(job_id, None)
         self._positions = None
         return self._jobs.pop(job_id, None)
 
@@ -85,12 +95,12 @@ class Line:
         self._closed = True
         self._changed.set()
 
-    def begin(self, job: Job) -> None:
-        """The engine has this job now."""
-        self._drawing = work_of(job.request), self._clock()
+    def begin(self, request: ImageRequest) -> None:
+        """The engine has this one now."""
+        self._drawing = work_of(request), self._clock()
 
     def finish(self, *, drawn: bool) -> None:
-        """The engine is free; only a job that was drawn tells how fast it goes."""
+        """The engine is free; only what was drawn tells how fast it goes."""
         if self._drawing is not None and drawn:
             work, begun_s = self._drawing
             self._speed.observe(work, self._clock() - begun_s)
@@ -101,8 +111,8 @@ class Line:
         if self._positions is None:
             self._positions = {}
             work = 0
-            for waiting, place in self._queue.places().items():
-                work += work_of(self._jobs[waiting].request)
+            for waiting, place in self._fair.places().items():
+                work += self._work[waiting]
                 self._positions[waiting] = place, work
         found = self._positions.get(job_id)
         if found is None:

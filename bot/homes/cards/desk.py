@@ -1,69 +1,88 @@
-"""The desk: shows each job's state on its card and hands over the pictures."""
+"""The desk: shows each job's state on its card and hands over the pictures, in any home."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
+from bot.core import card
+from bot.core.card import Card, Slot
 from bot.core.job import Job
+from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
-from bot.core.queue.waiting import Line
+from bot.core.queue.waiting import JobQueue
 from bot.core.stage import Drawing, Stage, Waiting
-from bot.core.worker import LendPictures
-from bot.errors import LedgerError, UndeliveredError
-from bot.gallery.disk import Picture
+from bot.errors import AwayError, LedgerError, UndeliveredError
 from bot.homes.cards.editor import CardEditor, words_alone
+from bot.homes.cards.message import Message, Seen
 from bot.homes.cards.pace import MakeThrottle, Paces, edit_throttle
-from bot.homes.discord import render as card
-from bot.homes.discord.message import EDIT_ERRORS, Attachment, CardMessage, Face, GetClient
 from bot.shared.job_context import in_job
 from bot.shared.retry import Sleep
-from sdxl_engine import Images
 from sdxl_engine.images import encode_preview
+from sdxl_engine.request import Images
 
 log = logging.getLogger(__name__)
 
 _LOOK_AFTER_S: Final = 0.1
 
+# Told when a home says which message a card is, and nobody knew yet.
+OnMessage = Callable[[str], Awaitable[None]]
+MakeMessage = Callable[[Job, OnMessage], Message]
+
+
+class HearsOfCards(Protocol):
+    """Who is told what a card turned out to be; the studio."""
+
+    def card_gone(self, job: Job) -> None:
+        """It was deleted before its job was over."""
+
+    def card_over(self, job: Job, *, shows_pictures: bool) -> None:
+        """It tells its job's end already."""
+
 
 class CardDesk:
-    """Where the dispatcher reports to: one card a job.
+    """One card a job.
 
-    line      says where a waiting job stands
+    queue     says where a waiting job stands
     ledger    notes which message a card is, where that was not known
-    client    waits until a Discord client is logged in
+    message   makes a home's message of a job
     throttle  makes what holds the edits of one channel apart
     clock     seconds since 1970
     """
 
     def __init__(
         self,
-        line: Line,
+        queue: JobQueue,
         ledger: Ledger,
-        client: GetClient,
+        message: MakeMessage,
         *,
         throttle: MakeThrottle = edit_throttle,
         clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._line = line
+        self._queue = queue
         self._ledger = ledger
-        self._client = client
+        self._message = message
         self._clock = clock
         self._sleep = sleep
         self._paces = Paces(throttle)
         self._cards: dict[str, CardEditor] = {}
         self._places: dict[str, int] = {}  # of the waiting, as their cards were told last
         self._looking: asyncio.TimerHandle | None = None
+        self._hears: HearsOfCards | None = None
         # Of their own: a preview that waits behind finished pictures is none.
         self._previews = ThreadPoolExecutor(1, thread_name_prefix="preview")
 
+    def report_to(self, studio: HearsOfCards) -> None:
+        """Tell this one what cards turn out to be; before any is shown."""
+        self._hears = studio
+
     def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
-        """Show where the job stands."""
+        """See `Home.show`."""
         with in_job(job.id):
             restored = isinstance(stage, Waiting) and stage.restored
             previews = stage.previews if isinstance(stage, Drawing) else ()
@@ -71,9 +90,9 @@ class CardDesk:
                 self._places.setdefault(job.id, 0)
             else:
                 self._places.pop(job.id, None)
-            words = partial(self._words, job, stage)
+            look = partial(self._look, job, stage)
             self._card(job, restored=restored).show(
-                words, previews, urgent=not isinstance(stage, Waiting), at_once=at_once
+                look, previews, urgent=not isinstance(stage, Waiting), at_once=at_once
             )
 
     def places_changed(self) -> None:
@@ -83,30 +102,37 @@ class CardDesk:
             self._looking = loop.call_later(_LOOK_AFTER_S, self._look_at_places)
 
     async def deliver(self, job: Job, lend: LendPictures) -> None:
-        """Turn the card into the pictures; raises UndeliveredError, or what Discord raises."""
+        """See `Home.deliver`."""
 
         @asynccontextmanager
-        async def face() -> AsyncIterator[Face]:
+        async def lend_card() -> AsyncIterator[Card]:
             async with lend() as pictures:
-                yield Face(card.finished_card(job), picture_files(job, pictures))
+                yield card.finished_card(job, pictures)
 
         # A card that nobody has here is an earlier process's, and may show the pictures already.
         restored = job.id not in self._cards
         editor = self._card(job, restored=restored)
         try:
-            await editor.finish(face)
+            await editor.finish(lend_card)
         finally:
-            self._forget(job.id)
+            self._let_go(job.id)
 
     async def tell(self, job: Job, sentence: str) -> None:
-        """Say how the job ended, where anybody can still read it."""
+        """See `Home.tell`."""
         editor = self._card(job, restored=False)
         try:
             await editor.finish(words_alone(card.failed_card(job, sentence)))
-        except (UndeliveredError, *EDIT_ERRORS) as error:
-            log.warning("the last words of a card were lost: %r", error)
+        except (UndeliveredError, AwayError) as error:
+            log.warning("the last words of a card were lost: %s", error)
         finally:
-            self._forget(job.id)
+            self._let_go(job.id)
+
+    async def forget(self, job: Job) -> None:
+        """See `Home.forget`."""
+        editor = self._cards.get(job.id)
+        self._let_go(job.id)
+        if editor is not None:
+            await editor.close()
 
     async def close(self, timeout_s: float) -> None:
         """Wait until every card says what it must say at once, or the time is up; then stop."""
@@ -127,7 +153,7 @@ class CardDesk:
     def _look_at_places(self) -> None:
         self._looking = None
         for job_id, seen in self._places.items():
-            position = self._line.position(job_id)
+            position = self._queue.position(job_id)
             if position is not None and position.place != seen:
                 self._places[job_id] = position.place
                 self._cards[job_id].look_again()
@@ -136,39 +162,37 @@ class CardDesk:
         editor = self._cards.get(job.id)
         if editor is None:
             editor = self._cards[job.id] = CardEditor(
-                CardMessage(job, self._client, partial(self._placed, job.id)),
-                self._paces.of(job.channel_id),
+                self._message(job, partial(self._placed, job.id)),
+                self._paces.of(job.origin.venue.channel),
                 partial(self._preview, job.id),
+                partial(self._over, job),
                 restored=restored,
                 sleep=self._sleep,
             )
         return editor
 
-    def _forget(self, job_id: str) -> None:
+    def _over(self, job: Job, seen: Seen | None) -> None:
+        assert self._hears is not None  # noqa: S101 - `report_to` comes first
+        if seen is None:
+            self._hears.card_gone(job)
+        else:
+            self._hears.card_over(job, shows_pictures=seen.has_pictures)
+
+    def _let_go(self, job_id: str) -> None:
         self._cards.pop(job_id, None)
         self._places.pop(job_id, None)
 
-    def _words(self, job: Job, stage: Stage) -> Face:
-        position = self._line.position(job.id) if isinstance(stage, Waiting) else None
-        text = card.progress_card(job, stage, position, self._clock())
-        return Face(text, can_cancel=isinstance(stage, Waiting | Drawing))
+    def _look(self, job: Job, stage: Stage) -> Card:
+        position = self._queue.position(job.id) if isinstance(stage, Waiting) else None
+        return card.progress_card(job, stage, position, self._clock())
 
-    async def _placed(self, job_id: str, message_id: int) -> None:
+    async def _placed(self, job_id: str, message: str) -> None:
         try:
-            await self._ledger.place(job_id, message_id)
+            await self._ledger.place(job_id, message)
         except LedgerError:  # it is found again where it is needed
             log.warning("it could not be noted which message the card is")
 
-    async def _preview(self, job_id: str, previews: Images) -> Attachment:
+    async def _preview(self, job_id: str, previews: Images) -> Slot:
         loop = asyncio.get_running_loop()
         file = await loop.run_in_executor(self._previews, encode_preview, previews)
-        name = card.preview_name(job_id, file.extension)
-        return Attachment(name, file.data, card.PREVIEW_ALT_TEXT)
-
-
-def picture_files(job: Job, pictures: tuple[Picture, ...]) -> tuple[Attachment, ...]:
-    """A job's pictures as they are attached, each with what a screen reader says of it."""
-    return tuple(
-        Attachment(one.filename, one.data, card.alt_text(job.request, one.index))
-        for one in pictures
-    )
+        return card.preview_slot(job_id, file.extension, file.data)

@@ -7,32 +7,39 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Final
 
-from bot.errors import UndeliveredError
+from bot.core.card import Card, Slot
+from bot.errors import AwayError, CardGoneError, CardOverError, UndeliveredError
+from bot.homes.cards.message import Message, Seen
 from bot.homes.cards.pace import Pace
-from bot.homes.discord.message import (
-    EDIT_ERRORS,
-    Attachment,
-    Face,
-    Message,
-    is_passing,
-    retry_after_s,
-)
 from bot.shared.retry import Backoff, Sleep, persist
-from sdxl_engine import Images
+from sdxl_engine.request import Images
 
 log = logging.getLogger(__name__)
 
-MakePicture = Callable[[Images], Awaitable[Attachment]]
-# A face for one try. Between tries, which may be an hour apart, nobody holds its pictures.
-LendFace = Callable[[], AbstractAsyncContextManager[Face]]
+MakePicture = Callable[[Images], Awaitable[Slot]]
+# A card for one try. Between tries, which may be an hour apart, nobody holds its pictures.
+LendCard = Callable[[], AbstractAsyncContextManager[Card]]
+# Told what a card showed that was over already; None: it was deleted.
+OnOver = Callable[[Seen | None], None]
 
 # About a day: the pictures are safe, and so is what is to be said.
 _LAST_EDIT: Final = Backoff(attempts=2_000)
+_BLANK: Final = Card((), "", None, ())
 
 
-def words_alone(text: str) -> LendFace:
-    """A face that takes everything but these words away."""
-    return lambda: nullcontext(Face(text, ()))
+def words_alone(card: Card) -> LendCard:
+    """A card that needs no pictures to be lent."""
+    return lambda: nullcontext(card)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the same may succeed later."""
+    return isinstance(error, AwayError)
+
+
+def retry_after_s(error: Exception) -> float:
+    """How long the home wants to be left alone; 0 if it did not say."""
+    return error.retry_after_s if isinstance(error, AwayError) else 0.0
 
 
 class CardEditor:
@@ -41,7 +48,8 @@ class CardEditor:
     message   what is edited
     pace      of its channel
     picture   makes one file of previews
-    restored  an earlier process had this card; what it shows is not known
+    on_over   told if the card is found deleted, or over before its job is
+    restored  an earlier process had this card; what it shows is not known, and read first
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class CardEditor:
         message: Message,
         pace: Pace,
         picture: MakePicture,
+        on_over: OnOver,
         *,
         restored: bool = False,
         backoff: Backoff = _LAST_EDIT,
@@ -57,13 +66,15 @@ class CardEditor:
         self._message = message
         self._pace = pace
         self._picture = picture
+        self._on_over = on_over
         self._backoff = backoff
         self._sleep = sleep
         self._in_doubt = restored
-        self._words: Callable[[], Face] = lambda: Face("")
+        self._unread = restored
+        self._look: Callable[[], Card] = lambda: _BLANK
         self._previews: Images = ()
-        self._shown: tuple[Face, Images] = (Face(""), ())
-        self._at_once = True  # the first face answers a person
+        self._shown: tuple[Card, Images] = (_BLANK, ())
+        self._at_once = True  # the first look answers a person
         self._answered = asyncio.Event()
         self._urgent = False
         self._turn: asyncio.Task[bool] | None = None
@@ -74,7 +85,7 @@ class CardEditor:
 
     def show(
         self,
-        words: Callable[[], Face],
+        look: Callable[[], Card],
         previews: Images = (),
         *,
         urgent: bool = False,
@@ -82,12 +93,12 @@ class CardEditor:
     ) -> None:
         """Want this on the card; the next one takes its place if it comes first.
 
-        words     asked when the card's turn has come, so that what they say is so
+        look      asked when the card's turn has come, so that what it says is so
         previews  shown as one picture; without any the picture that is there stays
         urgent    from now on its turns come before those of cards that only wait
         at_once   wait for no turn
         """
-        self._words, self._previews = words, previews
+        self._look, self._previews = look, previews
         if at_once:
             self._at_once = True
             self._answered.clear()
@@ -97,30 +108,34 @@ class CardEditor:
         self._changed.set()
 
     def look_again(self) -> None:
-        """What the words say may have changed."""
+        """What the card says may have changed."""
         self._changed.set()
 
     async def answered(self) -> None:
         """Wait until what was wanted at once has been tried."""
         await self._answered.wait()
 
-    async def finish(self, lend: LendFace) -> None:
+    async def finish(self, lend: LendCard) -> None:
         """Show this, now, whatever else was wanted; nothing is shown after it but another finish.
 
         Comes back when it is there. Where an answer was lost, or an earlier process may have done
-        it, the card is read first. Raises UndeliveredError, discord.HTTPException for what no
-        second try can mend, and what `lend` raises.
+        it, the card is read first. Raises CardGoneError, CardOverError, UndeliveredError, AwayError
+        after a day of tries, and what `lend` raises.
         """
         self._finished = True
 
         async def put() -> None:
-            async with lend() as face:
-                names = [one.filename for one in face.attachments or ()]
-                if self._in_doubt and names and await self._message.shows(names):
-                    log.info("the pictures are there already")
-                    return
+            async with lend() as card:
+                names = [one.filename for one in card.pictures or ()]
+                if self._in_doubt and names:
+                    seen = await self._message.read()
+                    if seen is not None and seen.shows(names):
+                        log.info("the pictures are there already")
+                        return
+                    if self._unread and seen is not None and seen.is_over:
+                        raise CardOverError("The card tells how its job ended.")
                 self._in_doubt = True
-                await self._message.edit(face, is_last=True)
+                await self._message.edit(card, is_last=True)
 
         async with self._editing:
             self._task.cancel()
@@ -128,7 +143,7 @@ class CardEditor:
             await persist(
                 put,
                 "the last edit of a card",
-                is_passing=is_passing,
+                is_passing=is_away,
                 retry_after_s=retry_after_s,
                 backoff=self._backoff,
                 sleep=self._sleep,
@@ -140,25 +155,41 @@ class CardEditor:
         await asyncio.wait([self._task])
 
     def _is_new(self) -> bool:
-        return (self._words(), self._previews) != self._shown
+        return (self._look(), self._previews) != self._shown
 
     async def _keep_up(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            if self._unread and not await self._is_open():
+                self._answered.set()
+                return
             if not self._at_once and not await self._wait_for_turn():
                 continue
-            face, previews = self._words(), self._previews
-            picture = face
+            card, previews = self._look(), self._previews
+            picture = card
             if previews:
-                picture = await self._with_preview(face, previews)
+                picture = await self._with_preview(card, previews)
             async with self._editing:
                 if self._finished:
                     return
                 if await self._edit(picture):
-                    self._shown = face, previews
+                    self._shown = card, previews
             self._at_once = False
             self._answered.set()
+
+    async def _is_open(self) -> bool:
+        """Whether a card of an earlier process still waits for its end, as far as can be seen."""
+        try:
+            seen = await self._message.read()
+        except CardGoneError:
+            self._on_over(None)
+            return False
+        self._unread = False
+        if seen is not None and (seen.is_over or seen.has_pictures):
+            self._on_over(seen)
+            return False
+        return True
 
     async def _wait_for_turn(self) -> bool:
         self._turn = asyncio.create_task(self._pace.turn(self._is_new, urgent=self._urgent))
@@ -169,24 +200,25 @@ class CardEditor:
             self._turn.cancel()
             self._turn = None
 
-    async def _with_preview(self, face: Face, previews: Images) -> Face:
+    async def _with_preview(self, card: Card, previews: Images) -> Card:
         try:
-            return replace(face, attachments=(await self._picture(previews),))
+            return replace(card, pictures=(await self._picture(previews),))
         except Exception:  # the words matter more
             log.exception("a preview could not be made")
-            return face
+            return card
 
-    async def _edit(self, face: Face) -> bool:
+    async def _edit(self, card: Card) -> bool:
         """Returns whether there is nothing more to try."""
         try:
-            await self._message.edit(face)
-        except (UndeliveredError, *EDIT_ERRORS) as error:
-            if not is_passing(error):
-                # Deleted, say. The pictures will be tried all the same.
-                log.warning("the card cannot be edited: %r", error)
-                return True
-            log.info("an edit of the card failed, it is tried again: %r", error)
-            await self._sleep(retry_after_s(error))
+            await self._message.edit(card)
+        except CardGoneError:
+            self._on_over(None)
+        except UndeliveredError as error:
+            # The pictures will be tried all the same.
+            log.warning("the card cannot be edited: %s", error)
+        except AwayError as error:
+            log.info("an edit of the card failed, it is tried again: %s", error)
+            await self._sleep(error.retry_after_s)
             self._changed.set()
             return False
         return True

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from asyncio_throttle.throttler import Throttler
 
-# Discord takes five edits in five seconds from a bot in a channel; pictures need some of them.
+# The strictest home takes five edits in five seconds in a channel; pictures need some of them.
 _SECONDS_PER_EDIT: Final = 1.5
 
 
@@ -57,11 +57,11 @@ class Paces:
 
     def __init__(self, make_throttle: MakeThrottle) -> None:
         self._make_throttle = make_throttle
-        self._paces: WeakValueDictionary[int | None, Pace] = WeakValueDictionary()
+        self._paces: WeakValueDictionary[str | None, Pace] = WeakValueDictionary()
 
-    def of(self, channel_id: int | None) -> Pace:
+    def of(self, channel: str | None) -> Pace:
         """The pace of this channel; keep it as long as cards are edited there."""
-        pace = self._paces.get(channel_id)
+        pace = self._paces.get(channel)
         if pace is None:
-            pace = self._paces[channel_id] = Pace(self._make_throttle())
+            pace = self._paces[channel] = Pace(self._make_throttle())
         return pace

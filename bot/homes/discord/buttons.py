@@ -1,72 +1,66 @@
-"""The buttons under a card. They work after a restart, for good: their id says which job is meant.
+"""What may be pressed. It works after a restart, for good: an id says which job is meant.
 
 Nothing else in an id is to be trusted; who may press is read from the ledger.
 """
 
 import re
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol, get_args
 
 import discord
 from discord.ui import Button, DynamicItem, View
 
+from bot.core.card import Action
+
 Interaction = discord.Interaction[Any]
+
+# Cancel on a card, Cancel in one's list, one's pictures, the choice to be mentioned.
+Press = Literal["cancel", "drop", "show", "mention"]
+_PRESSES = "|".join(get_args(Press))
 
 
 class Presses(Protocol):
-    """What the client does when a button is pressed."""
+    """What the client does when something is pressed."""
 
-    async def press_cancel(self, interaction: Interaction, job_id: str) -> None:
-        """Somebody wants the job cancelled."""
+    async def press(self, interaction: Interaction, press: Press, about: str) -> None:
+        """Somebody pressed.
 
-    async def press_show(self, interaction: Interaction, job_id: str) -> None:
-        """Somebody wants to see the job's pictures."""
-
-
-class CancelButton(DynamicItem[Button[View]], template=r"v1:cancel:(?P<job>[a-z2-7]{8})"):
-    """Cancels a job that waits or is drawn."""
-
-    def __init__(self, job_id: str, label: str = "Cancel") -> None:
-        super().__init__(Button(label=label, custom_id=f"v1:cancel:{job_id}"))
-        self._job_id = job_id
-
-    @classmethod
-    async def from_custom_id(
-        cls, _interaction: Interaction, _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> "CancelButton":
-        """The button that was pressed."""
-        return cls(match["job"])
-
-    async def callback(self, interaction: Interaction) -> None:
-        """Hand the press over."""
-        client: Presses = interaction.client
-        await client.press_cancel(interaction, self._job_id)
+        about  a job's id; of "mention" the choice, "on" or "off"
+        """
 
 
-class ShowButton(DynamicItem[Button[View]], template=r"v1:show:(?P<job>[a-z2-7]{8})"):
-    """Shows the pictures of a job to the one who asked for them."""
+class PressButton(
+    DynamicItem[Button[View]], template=rf"v1:(?P<press>{_PRESSES}):(?P<about>[a-z2-7]{{2,8}})"
+):
+    """One button; its id says everything."""
 
-    def __init__(self, job_id: str) -> None:
-        label = f"Pictures of {job_id}"
-        super().__init__(Button(label=label, custom_id=f"v1:show:{job_id}"))
-        self._job_id = job_id
+    def __init__(self, press: Press, about: str, label: str = "") -> None:
+        super().__init__(Button(label=label or press, custom_id=f"v1:{press}:{about}"))
+        self._press = press
+        self._about = about
 
     @classmethod
     async def from_custom_id(
         cls, _interaction: Interaction, _item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> "ShowButton":
+    ) -> "PressButton":
         """The button that was pressed."""
-        return cls(match["job"])
+        press: Any = match["press"]  # the template admits no other
+        return cls(press, match["about"])
 
     async def callback(self, interaction: Interaction) -> None:
         """Hand the press over."""
         client: Presses = interaction.client
-        await client.press_show(interaction, self._job_id)
+        await client.press(interaction, self._press, self._about)
 
 
-def buttons_of(job_id: str, *, can_cancel: bool) -> View | None:
+def card_buttons(actions: Iterable[Action]) -> View | None:
     """What stands under a card; None takes away what stood there."""
-    if not can_cancel:
-        return None
+    return row(PressButton(one.kind, one.job_id, one.label) for one in actions)
+
+
+def row(buttons: Iterable[PressButton]) -> View | None:
+    """Buttons that never time out."""
     view = View(timeout=None)
-    view.add_item(CancelButton(job_id))
-    return view
+    for button in buttons:
+        view.add_item(button)
+    return view if view.children else None

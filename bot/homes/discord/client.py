@@ -3,71 +3,35 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import discord
 from discord import app_commands
 
 from bot.core.job import new_job_id
-from bot.homes.discord.buttons import CancelButton, ShowButton
-from bot.homes.discord.commands import IS_ACKNOWLEDGED, JOB_ID, REQUEST, SIZE_KNOWN, ImagineCommand
-from bot.homes.discord.explain import explain
+from bot.homes.discord.buttons import Press, PressButton
+from bot.homes.discord.commands import ImagineCommand
+from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
-from bot.homes.discord.message import EDIT_ERRORS, Interaction, is_passing, retry_after_s
-from bot.homes.discord.render import failure_text, refused_text
+from bot.homes.discord.message import EDIT_ERRORS, Interaction, is_passing
+from bot.homes.discord.refusal import JOB_ID, refuse
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
-from bot.operations.metrics import Metrics
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, Sleep, persist
 
 log = logging.getLogger(__name__)
 
-# Two warnings at every start about packages for voice, which this bot has no use for.
-discord.VoiceClient.warn_nacl = False
-discord.VoiceClient.warn_dave = False
-
-
-_REFUSAL_BACKOFF: Final = Backoff(attempts=5)
-
 
 class Tree(app_commands.CommandTree[Any]):
     """The commands, with one handler for whatever goes wrong in any of them."""
 
-    def __init__(self, client: discord.Client, metrics: Metrics) -> None:
-        super().__init__(client)
-        self._metrics = metrics
-
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
-        """Tell the person: in the answer, or unseen by others where there is none yet."""
+        """Tell the person, unseen by others."""
         job_id = interaction.extras.get(JOB_ID) or new_job_id()
         with in_job(job_id):
-            original = getattr(error, "original", error)
-            self._metrics.refused(original)
-            sentence = explain(error, job_id)
-            request = interaction.extras.get(REQUEST)
-            if request is None:
-                text = failure_text(sentence)
-            else:
-                text = refused_text(sentence, request, size_known=interaction.extras[SIZE_KNOWN])
-
-            async def answer() -> None:
-                if interaction.extras.get(IS_ACKNOWLEDGED) or interaction.response.is_done():
-                    await interaction.edit_original_response(content=text)
-                else:
-                    await interaction.response.send_message(text, ephemeral=True)
-
-            try:
-                await persist(
-                    answer,
-                    "a refusal",
-                    is_passing=is_passing,
-                    retry_after_s=retry_after_s,
-                    backoff=_REFUSAL_BACKOFF,
-                )
-            except EDIT_ERRORS as unsaid:
-                log.warning("the person could not be told: %r", unsaid)
+            await refuse(interaction, error, job_id)
 
 
 class ImagineClient(discord.Client):
@@ -78,6 +42,7 @@ class ImagineClient(discord.Client):
     guild_ids  the servers that have it; empty is everywhere
     record     what Discord was told last
     logged_in  is set once requests can be sent
+    connector  says where Discord is; closed with the client
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
     """
@@ -86,9 +51,9 @@ class ImagineClient(discord.Client):
         self,
         command: ImagineCommand,
         jobs: JobsCommand,
-        metrics: Metrics,
         record: CommandRecord,
         logged_in: asyncio.Event,
+        connector: ElsewhereConnector,
         *,
         guild_ids: Sequence[int],
         model: str,
@@ -100,11 +65,12 @@ class ImagineClient(discord.Client):
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
+            connector=connector,
         )
         self.was_online = False
         self.is_online = False
         self._logged_in = logged_in
-        self._tree = Tree(self, metrics)
+        self._tree = Tree(self)
         self._command = command
         self._jobs = jobs
         self._record = record
@@ -116,7 +82,7 @@ class ImagineClient(discord.Client):
     async def setup_hook(self) -> None:
         """Told by discord.py between login and the first connection."""
         self._logged_in.set()
-        self.add_dynamic_items(CancelButton, ShowButton)
+        self.add_dynamic_items(PressButton)
         await self._tell()
 
     async def on_connect(self) -> None:
@@ -132,13 +98,14 @@ class ImagineClient(discord.Client):
         """Told by discord.py when the connection broke."""
         self.is_online = False
 
-    async def press_cancel(self, interaction: Interaction, job_id: str) -> None:
+    async def press(self, interaction: Interaction, press: Press, about: str) -> None:
         """See `buttons.Presses`."""
-        await self._jobs.cancel(interaction, job_id)
-
-    async def press_show(self, interaction: Interaction, job_id: str) -> None:
-        """See `buttons.Presses`."""
-        await self._jobs.show(interaction, job_id)
+        try:
+            await self._jobs.press(interaction, press, about)
+        except EDIT_ERRORS as error:
+            log.warning("a press was not answered: %r", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the one who pressed must hear
+            await refuse(interaction, error, new_job_id())
 
     async def offer(
         self, sizes: Sequence[Size], *, backoff: Backoff, sleep: Sleep = asyncio.sleep

@@ -1,39 +1,38 @@
-"""/imagine: its options, and the way from an interaction to a job."""
+"""/imagine: its options, and the way from an interaction to a wish."""
 
 import logging
-import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.config.sections import EngineConfig
-from bot.core.job import Job, new_job_id
+from bot.core.job import Origin, Person, Venue, new_job_id
+from bot.core.studio import Studio
+from bot.core.wish import Usual, Wish
 from bot.errors import KnownJobError
-from bot.homes.discord.message import Acknowledged, Interaction, acknowledge
-from bot.operations.metrics import Metrics
+from bot.homes.discord.message import Interaction, acknowledge
+from bot.homes.discord.refusal import JOB_ID, WISH
 from bot.shared.job_context import in_job
-from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
-    DEFAULT_SAMPLER,
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
     MAX_PROMPT_CHARS,
     MAX_SEED,
     SAMPLERS,
     SPACINGS,
+    format_size,
+    parse_sampler,
+    parse_size,
+    parse_spacing,
 )
 
 log = logging.getLogger(__name__)
 
-# The keys in interaction.extras, for the error handler.
-JOB_ID = "job_id"
-IS_ACKNOWLEDGED = "is_acknowledged"
-REQUEST = "request"
-SIZE_KNOWN = "size_known"
+HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
 NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
@@ -42,32 +41,17 @@ Steps = Range[int, 1, MAX_INFERENCE_STEPS]
 Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
 
 
-class Admits(Protocol):
-    """Who takes jobs in; the dispatcher."""
-
-    async def admit(self, job: Job) -> None:
-        """Take the job in or raise why not."""
-
-
 class ImagineCommand:
-    """Turns /imagine interactions into jobs.
+    """Turns /imagine interactions into wishes.
 
-    defaults      what an option is when it is left out
+    usual         what is drawn where an option is left out
     role_weights  the share of people with these roles, by role id; 1 is anybody's
-    dispatcher    gets the jobs
     """
 
-    def __init__(
-        self,
-        defaults: EngineConfig,
-        role_weights: Mapping[int, float],
-        dispatcher: Admits,
-        metrics: Metrics,
-    ) -> None:
-        self._defaults = defaults
+    def __init__(self, studio: Studio, usual: Usual, role_weights: Mapping[int, float]) -> None:
+        self._studio = studio
+        self._usual = usual
         self._role_weights = role_weights
-        self._dispatcher = dispatcher
-        self._metrics = metrics
 
     def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
@@ -77,9 +61,8 @@ class ImagineCommand:
             prompt="What the pictures should show",
             negative_prompt="What they should stay away from",
             seed="The same seed draws the same pictures; left out, a random one",
-            steps=f"More steps take longer; left out, {self._defaults.default_steps}",
-            guidance="How closely to follow the prompt; left out, "
-            f"{self._defaults.default_guidance:g}",
+            steps=f"More steps take longer; left out, {self._usual.num_inference_steps}",
+            guidance=f"How closely to follow the prompt; left out, {self._usual.guidance_scale:g}",
             size="Width x height in pixels; left out, the model's own",
             sampler="The way from noise to the picture; left out, Euler",
             spacing="How its steps are placed; left out, the model's own way",
@@ -98,72 +81,81 @@ class ImagineCommand:
             steps: Steps | None = None,
             guidance: Guidance | None = None,
             size: str | None = None,
-            sampler: str = DEFAULT_SAMPLER,
+            sampler: str | None = None,
             spacing: str | None = None,
         ) -> None:
-            job_id = new_job_id()
-            interaction.extras[JOB_ID] = job_id
-            begin_s = time.perf_counter()
-            with in_job(job_id):
-                acknowledged = await acknowledge(interaction)
-                if acknowledged is None:
-                    return
-                interaction.extras[IS_ACKNOWLEDGED] = True
-                width_px, height_px = parse_size(size) if size is not None else (1024, 1024)
-                request = ImageRequest(
-                    prompt=prompt,
-                    negative_prompt=negative_prompt,
-                    seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
-                    num_inference_steps=self._defaults.default_steps if steps is None else steps,
-                    guidance_scale=(
-                        self._defaults.default_guidance if guidance is None else float(guidance)
-                    ),
-                    width_px=width_px,
-                    height_px=height_px,
-                    num_images=self._defaults.images_per_request,
-                    sampler=sampler,
-                    spacing=spacing,
-                )
-                interaction.extras[REQUEST] = request
-                interaction.extras[SIZE_KNOWN] = size is not None
-                try:
-                    await self._dispatcher.admit(
-                        self._job(job_id, interaction, acknowledged, request)
-                    )
-                except KnownJobError as error:
-                    log.warning("%s", error)
-                    return
-                self._metrics.accept_s.observe(time.perf_counter() - begin_s)
-                log.info("taken")
+            wish = Wish(
+                prompt=prompt,
+                negative_prompt=negative_prompt,
+                seed=seed,
+                num_inference_steps=steps,
+                guidance_scale=None if guidance is None else float(guidance),
+            )
+            await self._ask(interaction, wish, size=size, sampler=sampler, spacing=spacing)
 
         return imagine
 
-    def _job(
+    async def _ask(
         self,
-        job_id: str,
         interaction: Interaction,
-        acknowledged: Acknowledged,
-        request: ImageRequest,
-    ) -> Job:
-        return Job(
-            id=job_id,
-            request=request,
-            size_known=bool(interaction.extras[SIZE_KNOWN]),
-            user_id=interaction.user.id,
-            user_name=interaction.user.name,
-            guild_id=interaction.guild_id,
-            channel_id=interaction.channel_id,
-            message_id=acknowledged.message_id,
-            token=interaction.token,
-            interaction_id=interaction.id,
-            attachment_limit_bytes=interaction.filesize_limit,
-            weight=self._weight(interaction.user),
-            cost=1.0,  # the dispatcher knows it
-            asked_at_s=time.time(),
-        )
+        wish: Wish,
+        *,
+        size: str | None,
+        sampler: str | None,
+        spacing: str | None,
+    ) -> None:
+        asked_at_s = time.time()
+        job_id = new_job_id()
+        interaction.extras[JOB_ID] = job_id
+        with in_job(job_id):
+            acknowledged = await acknowledge(interaction)
+            if acknowledged is None:
+                return
+            # Its seed is chosen here, so that a refusal can tell what to ask again.
+            interaction.extras[WISH] = wish = self._studio.settled(wish)
+            # Choices are texts to whoever sends an interaction: each is read, none believed.
+            if size is not None:
+                wish = replace(wish, size_px=parse_size(size))
+            if sampler is not None:
+                wish = replace(wish, sampler=parse_sampler(sampler))
+            if spacing is not None:
+                wish = replace(wish, spacing=parse_spacing(spacing))
+            interaction.extras[WISH] = wish
+            try:
+                await self._studio.ask(
+                    job_id,
+                    wish,
+                    person_of(interaction),
+                    Origin(
+                        venue=_venue_of(interaction),
+                        event=str(interaction.id),
+                        message=acknowledged.message_id,
+                        token=interaction.token,
+                        attachment_limit_bytes=interaction.filesize_limit,
+                    ),
+                    weight=self._weight(interaction.user),
+                    asked_at_s=asked_at_s,
+                )
+            except KnownJobError as error:  # its first telling is being answered
+                log.warning("%s", error)
 
     def _weight(self, person: discord.User | discord.Member) -> float:
         if not isinstance(person, discord.Member):
             return 1.0
         theirs = (w for role, w in self._role_weights.items() if person.get_role(role) is not None)
         return max(theirs, default=1.0)
+
+
+def person_of(interaction: Interaction) -> Person:
+    """Who did it."""
+    return Person(HOME, str(interaction.user.id), interaction.user.name)
+
+
+def community_of(interaction: Interaction) -> str | None:
+    """In which server; None in a private channel."""
+    return None if interaction.guild_id is None else str(interaction.guild_id)
+
+
+def _venue_of(interaction: Interaction) -> Venue:
+    channel = interaction.channel_id
+    return Venue(HOME, community_of(interaction), None if channel is None else str(channel))

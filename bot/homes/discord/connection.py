@@ -8,14 +8,16 @@ from typing import Final
 import aiohttp
 import discord
 
-from bot.config.reading import TOKEN_VARIABLE
 from bot.errors import LoginError
 from bot.homes.discord.client import ImagineClient
+from bot.homes.discord.message import is_passing
 from bot.homes.discord.sync import Size
 from bot.shared.retry import Backoff, Sleep
 from bot.shared.secret import Secret
 
 log = logging.getLogger(__name__)
+
+MakeClient = Callable[[asyncio.Event], ImagineClient]
 
 _BACKOFF: Final = Backoff()
 _OFFER_BACKOFF: Final = Backoff(attempts=5)
@@ -25,42 +27,46 @@ _WRONG_TOKEN_CLOSE: Final = 4004
 class DiscordConnection:
     """Logs in, stays connected, and tries again while nothing has ever worked.
 
-    make_client  a fresh client for each attempt: discord.py's cannot be used twice. It sets the
-                 event when it is logged in. Once one has been online it mends its own connection.
+    Once a client has been online it mends its own connection.
     """
 
     def __init__(
-        self,
-        make_client: Callable[[asyncio.Event], ImagineClient],
-        token: Secret,
-        *,
-        backoff: Backoff = _BACKOFF,
-        sleep: Sleep = asyncio.sleep,
+        self, token: Secret, *, backoff: Backoff = _BACKOFF, sleep: Sleep = asyncio.sleep
     ) -> None:
-        self._make_client = make_client
         self._token = token
         self._backoff = backoff
         self._sleep = sleep
         self._logged_in = asyncio.Event()
-        self._client = make_client(self._logged_in)
+        self._client: ImagineClient | None = None
         self._sizes: tuple[Size, ...] = ()
+        self._closed = False
 
     @property
     def is_online(self) -> bool:
         """Whether Discord's events reach the bot now."""
-        return self._client.is_online
+        return self._client is not None and self._client.is_online
 
     async def client(self) -> ImagineClient:
         """The client, as soon as it is logged in."""
         await self._logged_in.wait()
+        assert self._client is not None  # noqa: S101 - it set the event
         return self._client
 
-    async def run(self) -> None:
-        """Stay connected until `close`; raises LoginError when Discord refuses for good."""
+    async def run(self, make_client: MakeClient) -> None:
+        """Stay connected until `close`; raises LoginError when Discord refuses for good.
+
+        make_client  a fresh client for each attempt: discord.py's cannot be used twice. It sets
+                     the event when it is logged in
+        """
         for delay_s in self._backoff.delays_s():
-            client = self._client
+            if self._closed:
+                break
+            client = self._client = make_client(self._logged_in)
+            if self._sizes:
+                await client.offer(self._sizes, backoff=_OFFER_BACKOFF)
             try:
-                return await client.start(self._token.reveal())
+                await client.start(self._token.reveal())
+                break
             except (
                 discord.LoginFailure,
                 discord.PrivilegedIntentsRequired,
@@ -68,33 +74,45 @@ class DiscordConnection:
             ) as error:
                 raise _final(error) from error
             except Exception as error:
-                # A first connection that fails reaches us as anything, an AttributeError of
-                # discord.py's own included; after that discord.py reconnects by itself.
-                if client.was_online:
+                cause = _connection_error(error)
+                # Once it was online it reconnects by itself; and a fault of ours is no outage.
+                if client.was_online or cause is None:
                     raise
-                cause = error.__context__ if isinstance(error, AttributeError) else None
                 log.warning(
                     "Discord cannot be reached (%s); next try in %.1f s. Is the network there? "
                     "`imagine doctor --online` tells more.",
-                    reach_failure(cause or error),
+                    reach_failure(cause),
                     delay_s,
                 )
             self._logged_in.clear()  # nobody shall get one that is being closed
             await client.close()
             await self._sleep(delay_s)
-            self._client = self._make_client(self._logged_in)
-            if self._sizes:
-                await self._client.offer(self._sizes, backoff=_OFFER_BACKOFF)
-        return None
 
     async def offer(self, sizes: tuple[Size, ...]) -> None:
         """Offer these sizes in /imagine."""
         self._sizes = sizes
-        await self._client.offer(sizes, backoff=_OFFER_BACKOFF, sleep=self._sleep)
+        if self._client is not None:
+            await self._client.offer(sizes, backoff=_OFFER_BACKOFF, sleep=self._sleep)
 
     async def close(self) -> None:
         """Go offline; `run` returns."""
-        await self._client.close()
+        self._closed = True
+        if self._client is not None:
+            await self._client.close()
+
+
+def _connection_error(error: Exception) -> BaseException | None:
+    """Why the first connection failed, if that is why; None: it is something else."""
+    if isinstance(error, AttributeError) and error.__context__ is not None:
+        # discord.py 2.7 stumbles over the socket that it did not get.
+        return error.__context__ if _is_outage(error.__context__) else None
+    return error if _is_outage(error) else None
+
+
+def _is_outage(error: BaseException) -> bool:
+    return isinstance(error, discord.GatewayNotFound) or (
+        isinstance(error, Exception) and is_passing(error)
+    )
 
 
 def reach_failure(error: BaseException) -> str:
@@ -110,7 +128,7 @@ def _final(error: Exception) -> LoginError:
     )
     if wrong_token:
         return LoginError(
-            f"Discord does not accept the bot's token. Copy it anew from the developer portal "
-            f"into {TOKEN_VARIABLE}."
+            "Discord does not accept the bot's token. Copy it anew from the developer portal into "
+            "DISCORD_TOKEN."
         )
     return LoginError(f"Discord refuses this bot: {error}. See the developer portal.")

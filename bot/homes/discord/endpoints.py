@@ -1,19 +1,44 @@
-"""Which Discord the client talks to: the real one, or another address from the configuration."""
+"""Which Discord a client talks to: the real one, or another address from the configuration."""
 
-from typing import Final
-
+import aiohttp
 import yarl
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-_REAL_API: Final = Route.BASE
-_REAL_GATEWAY: Final = DiscordWebSocket.DEFAULT_GATEWAY
 
+class ElsewhereConnector(aiohttp.TCPConnector):
+    """Carries what one client means for the real Discord to other addresses.
 
-def point_client_at(api_url: str, gateway_url: str) -> None:
-    """Send every Discord client of this process to these addresses; empty is the real Discord.
+    api_url, gateway_url  such as "http://127.0.0.1:8642/api/v10"; empty is the real Discord
 
-    discord.py 2.7 has no setting for it; these two class attributes are what it reads.
+    discord.py 2.7 has no setting for it, only two class attributes that move every client of the
+    process. A connector is one client's own, and its interactions and webhooks go through it too.
     """
-    Route.BASE = api_url.rstrip("/") or _REAL_API
-    DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url) if gateway_url else _REAL_GATEWAY
+
+    def __init__(self, api_url: str, gateway_url: str) -> None:
+        super().__init__(limit=0)  # as discord.py makes its own: it has limits of its own
+        self._moves = [
+            (yarl.URL(str(real)), yarl.URL(elsewhere.rstrip("/")))
+            for real, elsewhere in (
+                (Route.BASE, api_url),
+                (DiscordWebSocket.DEFAULT_GATEWAY, gateway_url),
+            )
+            if elsewhere
+        ]
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> Connection:
+        """Connect to where the request is carried."""
+        for real, elsewhere in self._moves:
+            if req.url.origin() == real.origin():
+                rest = req.url.raw_path.removeprefix(real.raw_path.rstrip("/")).rstrip("/")
+                place = elsewhere.with_path(elsewhere.raw_path + rest, encoded=True)
+                req.url = place.with_query(req.url.raw_query_string)
+        return await super().connect(req, traces, timeout)

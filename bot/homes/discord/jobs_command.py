@@ -1,151 +1,108 @@
 """/jobs: one's own jobs, and what the buttons do to them."""
 
-import asyncio
 import logging
 import time
-from typing import Any, Final, Protocol
+from itertools import islice
+from typing import Any, Final
 
 from discord import app_commands
 from discord.ui import View
 
-from bot.core.job import Job, Record, State
-from bot.core.ports.ledger import Ledger
-from bot.core.queue.waiting import Line
-from bot.errors import BotError, IllegalMoveError, PictureLostError, UnknownJobError
-from bot.gallery.disk import Album
-from bot.homes.cards.desk import picture_files
-from bot.homes.discord import render as card
-from bot.homes.discord.buttons import CancelButton, ShowButton
-from bot.homes.discord.message import EDIT_ERRORS, Face, Interaction, files_of
+from bot.core import card
+from bot.core.policy import Actor
+from bot.core.studio import Listed, Studio
+from bot.errors import PictureLostError, UnknownJobError
+from bot.homes.discord import render
+from bot.homes.discord.buttons import Press, PressButton, row
+from bot.homes.discord.commands import community_of, person_of
+from bot.homes.discord.message import Interaction
 from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
 
 _LISTED: Final = 8
-_BUTTONS: Final = 5  # as many as stand in a row
-_CAN_CANCEL: Final = frozenset({State.QUEUED, State.RUNNING})
-_GONE: Final = "This job is no longer on record."
-_NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can cancel it."
-
-
-class Cancels(Protocol):
-    """Who stops jobs; the dispatcher."""
-
-    async def cancel(self, job_id: str, reason: str) -> None:
-        """Stop it or raise why not."""
+_BUTTONS: Final = 4  # beside the choice to be mentioned, as many as stand in a row
+_NOTHING: Final = "You have asked for nothing here yet. Type /imagine and say what to draw."
 
 
 class JobsCommand:
-    """Lists a person's jobs, cancels them, and shows pictures that found no other place.
+    """Lists a person's jobs, cancels them, and shows pictures that found no other place."""
 
-    dispatcher  cancels
-    """
-
-    def __init__(self, ledger: Ledger, line: Line, album: Album, dispatcher: Cancels) -> None:
-        self._ledger = ledger
-        self._line = line
-        self._album = album
-        self._dispatcher = dispatcher
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
 
     def build(self) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it."""
 
-        @app_commands.command(name="jobs", description="Your pictures: in line, drawn, not shown")
+        @app_commands.command(name="jobs", description="Your pictures: waiting, drawn, not shown")
         async def jobs(interaction: Interaction) -> None:
             await interaction.response.defer(ephemeral=True, thinking=True)
-            records = await self._ledger.find(
-                user_id=interaction.user.id, guild_id=interaction.guild_id, limit=_LISTED
-            )
-            await interaction.edit_original_response(
-                content=self._list(records), view=_list_buttons(records)
-            )
+            await self._show_list(interaction)
 
         return jobs
 
-    async def cancel(self, interaction: Interaction, job_id: str) -> None:
-        """Somebody pressed Cancel."""
-        with in_job(job_id):
-            try:
+    async def press(self, interaction: Interaction, press: Press, about: str) -> None:
+        """Somebody pressed a button; raises BotError for the one who did."""
+        match press:
+            case "cancel":
                 await interaction.response.defer()
-                await self._cancel(interaction, job_id)
-            except BotError as error:
-                await _whisper(interaction, str(error))
-            except EDIT_ERRORS as error:
-                log.warning("a press was not answered: %r", error)
-
-    async def show(self, interaction: Interaction, job_id: str) -> None:
-        """Somebody wants to see pictures that could not be shown where they were asked for."""
-        with in_job(job_id):
-            try:
+                await self._cancel(interaction, about)
+            case "drop":
+                await interaction.response.defer()
+                try:
+                    await self._cancel(interaction, about)
+                finally:  # what was too late is seen there, too
+                    await self._show_list(interaction)
+            case "show":
                 await interaction.response.defer(ephemeral=True, thinking=True)
-                face = await self._pictures(interaction.user.id, job_id)
-                await interaction.edit_original_response(
-                    content=face.text, attachments=files_of(face)
-                )
-            except (UnknownJobError, PictureLostError):
-                await _whisper(interaction, _GONE)
-            except BotError as error:
-                await _whisper(interaction, str(error))
-            except EDIT_ERRORS as error:
-                log.warning("a press was not answered: %r", error)
+                await self._show_pictures(interaction, about)
+            case "mention":
+                await interaction.response.defer()
+                person = person_of(interaction)
+                await self._studio.set_mention(person, wanted=about == "on")
+                await self._show_list(interaction)
 
     async def _cancel(self, interaction: Interaction, job_id: str) -> None:
-        record = await self._ledger.get(job_id)
-        job = record.job
-        if interaction.user.id == job.user_id:
-            reason = "Cancelled by the one who asked."
-        elif _is_moderator_of(interaction, job):
-            reason = "Cancelled by a moderator."
-        else:
-            await _whisper(interaction, _NOT_YOURS)
-            return
-        try:
-            await self._dispatcher.cancel(job_id, reason)
-        except IllegalMoveError:
-            await _whisper(interaction, "It is too late to cancel this: it is over or drawn.")
+        moderates = community_of(interaction) if interaction.permissions.manage_messages else None
+        with in_job(job_id):
+            await self._studio.cancel(job_id, Actor(person_of(interaction), moderates))
 
-    async def _pictures(self, user_id: int, job_id: str) -> Face:
-        record = await self._ledger.get(job_id)
-        if record.job.user_id != user_id:
-            raise IllegalMoveError("Only the one who asked for these pictures can see them here.")
-        pictures = await asyncio.to_thread(self._album.read, job_id, record.images)
-        if not pictures:
-            raise UnknownJobError(_GONE)
-        return Face(card.finished_card(record.job), picture_files(record.job, pictures))
+    async def _show_pictures(self, interaction: Interaction, job_id: str) -> None:
+        with in_job(job_id):
+            try:
+                record, pictures = await self._studio.pictures_of(person_of(interaction), job_id)
+            except PictureLostError as error:
+                raise UnknownJobError("The pictures of this job are no longer there.") from error
+        shown = card.finished_card(record.job, pictures)
+        await interaction.edit_original_response(
+            content=render.card_text(shown), attachments=render.files(shown.pictures)
+        )
 
-    def _list(self, records: list[Record]) -> str:
-        if not records:
-            return "You have asked for nothing here yet. Type /imagine and say what to draw."
-        now_s = time.time()
-        lines = [
-            card.list_line(record, self._line.position(record.job.id), now_s) for record in records
-        ]
-        if len(records) == _LISTED:  # there may be more
-            lines.insert(0, f"Your latest {_LISTED}, the newest first:")
-        return card.cut("\n".join(lines), card.MAX_MESSAGE_UNITS)
+    async def _show_list(self, interaction: Interaction) -> None:
+        person = person_of(interaction)
+        jobs = await self._studio.list_of(person, community_of(interaction), limit=_LISTED)
+        is_mentioned = await self._studio.wants_mention(person)
+        await interaction.edit_original_response(
+            content=_list(jobs), view=_buttons(jobs, is_mentioned=is_mentioned)
+        )
 
 
-def _is_moderator_of(interaction: Interaction, job: Job) -> bool:
-    # In a private channel Discord lets everybody manage messages; nobody moderates there.
-    in_its_guild = interaction.guild_id is not None and interaction.guild_id == job.guild_id
-    return in_its_guild and interaction.permissions.manage_messages
+def _list(jobs: tuple[Listed, ...]) -> str:
+    if not jobs:
+        return _NOTHING
+    now_s = time.time()
+    lines = [render.list_line(one, now_s) for one in jobs]
+    if len(jobs) == _LISTED:  # there may be more
+        lines.insert(0, f"Your latest {_LISTED}, the newest first:")
+    return render.cut("\n".join(lines), render.MAX_MESSAGE_UNITS)
 
 
-def _list_buttons(records: list[Record]) -> View | None:
-    view = View(timeout=None)
-    for record in records:
-        if len(view.children) == _BUTTONS:
-            break
-        if record.state in _CAN_CANCEL:
-            view.add_item(CancelButton(record.job.id, f"Cancel {record.job.id}"))
-        elif record.state is State.UNDELIVERED:
-            view.add_item(ShowButton(record.job.id))
-    return view if view.children else None
-
-
-async def _whisper(interaction: Interaction, sentence: str) -> None:
-    """Say something that only this person sees."""
-    try:
-        await interaction.followup.send(card.failure_text(sentence), ephemeral=True)
-    except EDIT_ERRORS as error:
-        log.warning("the person could not be told: %r", error)
+def _buttons(jobs: tuple[Listed, ...], *, is_mentioned: bool) -> View | None:
+    actions = (action for one in jobs for action in card.actions_of(one.record))
+    # A list that was cancelled from shows itself anew: its Cancel is not the card's.
+    buttons = [
+        PressButton("drop" if one.kind == "cancel" else one.kind, one.job_id, one.label)
+        for one in islice(actions, _BUTTONS)
+    ]
+    choice = ("off", "Stop mentioning me") if is_mentioned else ("on", "Mention me when done")
+    return row([*buttons, PressButton("mention", *choice)])

@@ -5,19 +5,22 @@ message's id, where the bot is a member. Where neither does, the card is a new m
 job's id as its nonce.
 """
 
-import io
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import aiohttp
 import discord
 
+from bot.core.card import Card
 from bot.core.job import Job
-from bot.errors import UndeliveredError
-from bot.homes.discord.buttons import buttons_of
+from bot.errors import AwayError, CardGoneError, UndeliveredError
+from bot.homes.cards.desk import OnMessage
+from bot.homes.cards.message import Seen
+from bot.homes.discord import render
+from bot.homes.discord.buttons import card_buttons
 
 log = logging.getLogger(__name__)
 
@@ -29,105 +32,90 @@ _UNKNOWN_CHANNEL, _UNKNOWN_MESSAGE, _MISSING_ACCESS = 10003, 10008, 50001
 _TOO_LARGE: Final = 413
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERRORS: Final = 500
-_CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
-EDIT_ERRORS: Final = (discord.DiscordException, *_CONNECTION_ERRORS)
+CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
+EDIT_ERRORS: Final = (discord.DiscordException, *CONNECTION_ERRORS)
 # Discord's own name for an interaction's answer, where the id of the message is not known.
 _ORIGINAL: Final[Any] = "@original"
 _SEARCHED_MESSAGES: Final = 100
 
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file to be sent; unlike discord.File it can be sent again after a failure."""
-
-    filename: str
-    data: bytes
-    alt_text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """What a card looks like.
-
-    attachments  None leaves those that are there as they are
-    can_cancel   it has a button that cancels the job
-    """
-
-    text: str
-    attachments: tuple[Attachment, ...] | None = None
-    can_cancel: bool = False
-
-
-class Message(Protocol):
-    """A message that can be edited and read."""
-
-    async def edit(self, face: Face, *, is_last: bool = False) -> None:
-        """Make it look like this.
-
-        is_last  the card's last face: where there is no message to change, a new one is sent
-
-        Raises EDIT_ERRORS, or UndeliveredError where trying again cannot help.
-        """
-
-    async def shows(self, filenames: Sequence[str]) -> bool:
-        """Whether it has exactly these files now; False too where it cannot be read."""
-
-
-OnMessageId = Callable[[int], Awaitable[None]]
 GetClient = Callable[[], Awaitable[discord.Client]]
 
 
 class CardMessage:
     """Implements `Message` for a job's card.
 
-    client         waits until a client is logged in
-    on_message_id  told when Discord says which message it is, and nobody knew yet
+    client      waits until a client is logged in
+    on_message  told when Discord says which message it is, and nobody knew yet
     """
 
-    def __init__(self, job: Job, client: GetClient, on_message_id: OnMessageId) -> None:
+    def __init__(self, job: Job, client: GetClient, on_message: OnMessage) -> None:
         self._job = job
         self._client = client
-        self._on_message_id = on_message_id
-        self._message_id = job.message_id
-        self._token = job.token
+        self._on_message = on_message
+        self._message_id = None if job.origin.message is None else int(job.origin.message)
+        self._token = job.origin.token
+        channel = job.origin.venue.channel
+        self._channel_id = None if channel is None else int(channel)
 
-    async def edit(self, face: Face, *, is_last: bool = False) -> None:
+    async def edit(self, card: Card, *, is_last: bool = False) -> None:
         """See `Message.edit`."""
         client = await self._client()
         try:
-            if self._token and await self._edit_by_token(client, face):
+            if self._token and await self._edit_by_token(client, card):
                 return
-            await self._edit_by_id(client, face, may_send=is_last)
-        except discord.HTTPException as error:
-            sentence = _why_never(error)
-            if sentence is None:
-                raise
-            raise UndeliveredError(sentence) from error
+            await self._edit_by_id(client, card, may_send=is_last)
+        except EDIT_ERRORS as error:
+            raise _translated(error) from error
         except RuntimeError as error:
             if not client.is_closed():
                 raise
-            raise ConnectionResetError("the client was closed meanwhile") from error
+            raise AwayError("The client was closed meanwhile.") from error
 
-    async def shows(self, filenames: Sequence[str]) -> bool:
-        """See `Message.shows`."""
+    async def read(self) -> Seen | None:
+        """See `Message.read`."""
         client = await self._client()
         try:
             message = await self._read(client)
         except (RuntimeError, *EDIT_ERRORS) as error:  # the former of a client that was closed
+            if isinstance(error, discord.NotFound) and error.code == _UNKNOWN_MESSAGE:
+                raise _translated(error) from error
             log.info("the card cannot be read back: %r", error)
-            return False
+            return None
         if message is None:
-            return False
-        return [file.filename for file in message.attachments] == list(filenames)
+            return None
+        names = tuple(file.filename for file in message.attachments)
+        return Seen(names, is_over=render.is_end(message.content, self._job.id))
 
-    async def _edit_by_token(self, client: discord.Client, face: Face) -> bool:
+    async def mention(self, sentence: str) -> None:
+        """Say something in answer to the card that its person is told of; tried once.
+
+        Raises discord.DiscordException, connection errors.
+        """
+        client = await self._client()
+        person = discord.Object(int(self._job.person.id))
+        text = f"<@{person.id}> {sentence}"
+        mentions = discord.AllowedMentions(users=[person], replied_user=False)
+        if self._channel_id is not None and self._message_id is not None:
+            channel = client.get_partial_messageable(self._channel_id)
+            card = channel.get_partial_message(self._message_id)
+            try:
+                await channel.send(text, allowed_mentions=mentions, reference=card)
+            except (discord.Forbidden, discord.NotFound):
+                if not self._token:
+                    raise
+            else:
+                return
+        if self._token:  # the only way where the bot is no member
+            await self._webhook(client).send(text, allowed_mentions=mentions)
+
+    async def _edit_by_token(self, client: discord.Client, card: Card) -> bool:
         """Returns whether the token still opened anything."""
         try:
             edited = await self._webhook(client).edit_message(
                 self._message_id or _ORIGINAL,
-                content=face.text,
-                attachments=files_of(face),
-                view=buttons_of(self._job.id, can_cancel=face.can_cancel),
+                content=render.card_text(card),
+                attachments=render.files(card.pictures),
+                view=card_buttons(card.actions),
             )
         except discord.HTTPException as error:
             if error.code not in _TOKEN_IS_DEAD:
@@ -138,28 +126,28 @@ class CardMessage:
         await self._found(edited.id)
         return True
 
-    async def _edit_by_id(self, client: discord.Client, face: Face, *, may_send: bool) -> None:
-        channel_id = self._job.channel_id
-        if channel_id is None:
+    async def _edit_by_id(self, client: discord.Client, card: Card, *, may_send: bool) -> None:
+        if self._channel_id is None:
             raise UndeliveredError(
                 "Discord no longer takes an answer to this command here. Ask with /jobs for the "
                 "pictures."
             )
-        channel = client.get_partial_messageable(channel_id)
+        channel = client.get_partial_messageable(self._channel_id)
         if self._message_id is None:
             found = await self._search(channel)
             if found is not None:
                 await self._found(found.id)
-        view = buttons_of(self._job.id, can_cancel=face.can_cancel)
+        text = render.card_text(card)
         if self._message_id is not None:
             await channel.get_partial_message(self._message_id).edit(
-                content=face.text, attachments=files_of(face), view=view
+                content=text,
+                attachments=render.files(card.pictures),
+                view=card_buttons(card.actions),
             )
         elif may_send:
             # Sent again with the same nonce, Discord gives back the one that is there.
-            sent = await channel.send(
-                face.text, files=files_of(face) if face.attachments else [], nonce=self._job.id
-            )
+            files = render.files(card.pictures) if card.pictures else []
+            sent = await channel.send(text, files=files, nonce=self._job.id)
             await self._found(sent.id)
 
     async def _read(self, client: discord.Client) -> discord.Message | None:
@@ -170,9 +158,9 @@ class CardMessage:
                 if error.code not in _TOKEN_IS_DEAD:
                     raise
                 self._token = ""
-        if self._job.channel_id is None:
+        if self._channel_id is None:
             return None
-        channel = client.get_partial_messageable(self._job.channel_id)
+        channel = client.get_partial_messageable(self._channel_id)
         if self._message_id is None:
             return await self._search(channel)
         return await channel.get_partial_message(self._message_id).fetch()
@@ -192,14 +180,14 @@ class CardMessage:
 
     def _is_mine(self, message: discord.Message) -> bool:
         asked_with = message.interaction_metadata
-        if asked_with is not None and asked_with.id == self._job.interaction_id:
+        if asked_with is not None and str(asked_with.id) == self._job.origin.event:
             return True
-        return f"job {self._job.id}" in message.content
+        return render.is_of(message.content, self._job.id)
 
     async def _found(self, message_id: int) -> None:
         if self._message_id is None:
             self._message_id = message_id
-            await self._on_message_id(message_id)
+            await self._on_message(str(message_id))
 
     def _webhook(self, client: discord.Client) -> discord.Webhook:
         assert client.application_id is not None  # noqa: S101 - known once it is logged in
@@ -213,7 +201,7 @@ class Acknowledged:
     message_id  of the answer; None if Discord's reply was lost
     """
 
-    message_id: int | None
+    message_id: str | None
 
 
 async def acknowledge(interaction: Interaction) -> Acknowledged | None:
@@ -228,7 +216,7 @@ async def acknowledge(interaction: Interaction) -> Acknowledged | None:
     except discord.HTTPException as error:
         log.warning("could not acknowledge the command: %s", error)
         return None
-    except _CONNECTION_ERRORS as error:
+    except CONNECTION_ERRORS as error:
         log.warning("the connection broke while acknowledging the command: %r", error)
     try:
         return await _defer(interaction)
@@ -236,7 +224,7 @@ async def acknowledge(interaction: Interaction) -> Acknowledged | None:
         if error.code == _ALREADY_ACKNOWLEDGED:
             return Acknowledged(None)
         log.warning("could not acknowledge the command: %s", error)
-    except _CONNECTION_ERRORS as error:
+    except CONNECTION_ERRORS as error:
         log.warning("could not acknowledge the command: %r", error)
     return None
 
@@ -245,7 +233,7 @@ def is_passing(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, discord.HTTPException):
         return error.status == _TOO_MANY_REQUESTS or error.status >= _SERVER_ERRORS
-    return isinstance(error, (*_CONNECTION_ERRORS, discord.RateLimited))
+    return isinstance(error, (*CONNECTION_ERRORS, discord.RateLimited))
 
 
 def retry_after_s(error: Exception) -> float:
@@ -260,32 +248,33 @@ def retry_after_s(error: Exception) -> float:
     return 0.0
 
 
-def _why_never(error: discord.HTTPException) -> str | None:
-    """Why the card will never look as wanted, for its person; None if that is not so."""
-    if error.code == _UNKNOWN_MESSAGE:
-        return "The message for the pictures was deleted. /jobs still has them."
-    if error.code in {_UNKNOWN_CHANNEL, _MISSING_ACCESS}:
-        return "The channel is gone, or closed to the bot. /jobs still has the pictures."
+def _translated(error: Exception) -> Exception:
+    """What a failed call means for the card."""
+    if is_passing(error):
+        return AwayError(f"Discord did not do it: {error!r}.", retry_after_s(error))
+    code = error.code if isinstance(error, discord.HTTPException) else None
+    if code == _UNKNOWN_MESSAGE:
+        return CardGoneError("The message for the pictures was deleted.")
+    if code in {_UNKNOWN_CHANNEL, _MISSING_ACCESS}:
+        return UndeliveredError(
+            "The channel is gone, or closed to the bot. /jobs still has the pictures."
+        )
     if isinstance(error, discord.Forbidden):
-        return (
+        return UndeliveredError(
             "The bot may not show pictures here. Ask a moderator to give it Attach Files and Send "
             "Messages; /jobs still has the pictures."
         )
-    if error.status == _TOO_LARGE:
-        return "Discord finds the pictures too large. Ask for fewer or smaller ones."
-    return None
+    if isinstance(error, discord.HTTPException) and error.status == _TOO_LARGE:
+        return UndeliveredError(
+            "Discord finds the pictures too large. Ask for fewer or smaller ones."
+        )
+    log.error("Discord does not take a card: %r", error)
+    return UndeliveredError(
+        "Discord did not take the pictures, and it has been noted. /jobs still has them."
+    )
 
 
 async def _defer(interaction: Interaction) -> Acknowledged:
     response = await interaction.response.defer(thinking=True)
-    return Acknowledged(response.message_id if response is not None else None)
-
-
-def files_of(face: Face) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
-    """A face's attachments as discord.py sends them."""
-    if face.attachments is None:
-        return discord.utils.MISSING
-    return [
-        discord.File(io.BytesIO(one.data), one.filename, description=one.alt_text)
-        for one in face.attachments
-    ]
+    message_id = None if response is None else response.message_id
+    return Acknowledged(None if message_id is None else str(message_id))

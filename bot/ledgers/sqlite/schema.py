@@ -1,4 +1,8 @@
-"""The tables of the SQLite ledger, and the steps from each older form of them to the next."""
+"""The tables of the ledger in SQLite, and the steps from each older form of them to the next.
+
+Form 1 is the first ledger's, form 2 knows repeated jobs, form 3 knows more homes than one: ids are
+text beside their home's name, and a request is kept as the wish that it was, versioned on its own.
+"""
 
 from typing import Final
 
@@ -93,6 +97,97 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs ADD COLUMN again_of TEXT;  -- the id of the job that it repeats
     CREATE UNIQUE INDEX repeated_jobs ON jobs (again_of);
-    ALTER TABLE orders ADD COLUMN done INTEGER;  -- 0: it was refused; NULL: not answered yet
+    ALTER TABLE orders ADD COLUMN done INTEGER;  -- 0: refused; NULL: open, or of form 1
+    """,
+    """
+    DROP TRIGGER count_in;
+    DROP TRIGGER count_over;
+    DROP TRIGGER count_out;
+    DROP INDEX jobs_of_user;
+    DROP INDEX jobs_of_guild;
+    DROP INDEX counted_of_user;
+    DROP INDEX counted_of_guild;
+    DROP INDEX jobs_by_state;
+    DROP INDEX active_jobs_of_user;
+    DROP INDEX open_jobs;
+    DROP INDEX told_jobs;
+    DROP INDEX repeated_jobs;
+
+    CREATE TABLE people (
+        home       TEXT NOT NULL,
+        id         TEXT NOT NULL,
+        name       TEXT NOT NULL,
+        first_at_s REAL NOT NULL,
+        last_at_s  REAL NOT NULL,
+        mention    INTEGER NOT NULL DEFAULT 0,  -- 1: when their pictures are there
+        PRIMARY KEY (home, id)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO people (home, id, name, first_at_s, last_at_s)
+        SELECT 'discord', CAST(id AS TEXT), name, first_at_s, last_at_s FROM users;
+
+    CREATE TABLE new_jobs (
+        number       INTEGER PRIMARY KEY,  -- the order of acceptance
+        id           TEXT NOT NULL UNIQUE,
+        state        TEXT NOT NULL,
+        attempt      INTEGER NOT NULL DEFAULT 0,
+        home         TEXT NOT NULL,
+        person       TEXT NOT NULL,
+        community    TEXT,
+        channel      TEXT,
+        message      TEXT,
+        token        TEXT NOT NULL,        -- opens the card; emptied once the job is over
+        event        TEXT,
+        attachment_limit_bytes INTEGER NOT NULL,
+        weight       REAL NOT NULL,
+        wish         TEXT NOT NULL,        -- JSON; see wish_json.py
+        reason       TEXT NOT NULL DEFAULT '',
+        told         INTEGER NOT NULL DEFAULT 0,
+        asked_at_s   REAL NOT NULL,
+        started_at_s REAL,
+        drawn_at_s   REAL,
+        ended_at_s   REAL,
+        again_of     TEXT UNIQUE,          -- the id of the job that it repeats
+        UNIQUE (home, event),
+        FOREIGN KEY (home, person) REFERENCES people (home, id)
+    ) STRICT;
+    -- A request of form 2 is a wish of version 1; a size that nobody chose was a stand-in. What is
+    -- no JSON is kept as it is: reading it sets the job aside.
+    INSERT INTO new_jobs
+        SELECT number, id, state, attempt, 'discord', CAST(user_id AS TEXT), CAST(guild_id AS TEXT),
+            CAST(channel_id AS TEXT), CAST(message_id AS TEXT), token, CAST(interaction_id AS TEXT),
+            attachment_limit_bytes, weight,
+            CASE WHEN size_known OR NOT json_valid(request) THEN request
+                 ELSE json_remove(request, '$.width_px', '$.height_px') END,
+            reason, told, asked_at_s, started_at_s, drawn_at_s, ended_at_s, again_of
+        FROM jobs ORDER BY number;
+    DROP TABLE jobs;
+    DROP TABLE users;
+    ALTER TABLE new_jobs RENAME TO jobs;
+
+    CREATE INDEX jobs_of_person ON jobs (home, person, number);
+    CREATE INDEX jobs_of_community ON jobs (home, community, number);
+    -- What counts against limits, so that looking back a day reads no job.
+    CREATE INDEX counted_of_person ON jobs (home, person, asked_at_s)
+        WHERE state NOT IN ('failed', 'rejected');
+    CREATE INDEX counted_of_community ON jobs (home, community, asked_at_s)
+        WHERE state NOT IN ('failed', 'rejected');
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE INDEX active_jobs_of_person ON jobs (home, person)
+        WHERE state IN ('queued', 'running');
+    CREATE INDEX open_jobs ON jobs (number) WHERE told = 0;
+    CREATE INDEX told_jobs ON jobs (ended_at_s) WHERE told = 1;
+
+    CREATE TRIGGER count_in AFTER INSERT ON jobs BEGIN
+        INSERT INTO counts VALUES (new.state, 1)
+            ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER count_over AFTER UPDATE OF state ON jobs BEGIN
+        UPDATE counts SET jobs = jobs - 1 WHERE state = old.state;
+        INSERT INTO counts VALUES (new.state, 1)
+            ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER count_out AFTER DELETE ON jobs BEGIN
+        UPDATE counts SET jobs = jobs - 1 WHERE state = old.state;
+    END;
     """,
 )

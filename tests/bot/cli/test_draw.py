@@ -14,6 +14,7 @@ from PIL import Image
 from bot.cli.draw import Drawing, draw
 from bot.cli.main import main
 from bot.config.sections import EngineConfig
+from bot.core.wish import Usual, Wish
 from sdxl_engine import ImageRequest
 from tests.bot.cli.conftest import ENVIRONMENT, start
 from tests.fakes import FakePipeline
@@ -70,8 +71,8 @@ def test_prints_one_object_and_each_picture_is_drawn_again_alone(capsys: Capture
 
 
 def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
-    request = ImageRequest("a\ncat", "", width_px=64, height_px=64, num_images=2, seed=7)
-    drawing = Drawing(request, True, Path("out"), False, ("--model=m",))
+    wish = Wish("a\ncat", "", size_px=(64, 64), num_images=2, seed=7).settled(Usual())
+    drawing = Drawing(wish, Path("out"), False, ("--model=m",))
     draw(drawing, EngineConfig(), lambda *_: FakeDrawing())
     lines = capsys.readouterr().out
     options = (
@@ -85,11 +86,9 @@ def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
 
 
 def test_two_in_one_folder_overwrite_nothing() -> None:
-    requests = [
-        ImageRequest("x", seed=seed, width_px=64, height_px=64, num_images=2) for seed in (1, 2)
-    ]
-    for request in requests:
-        draw(Drawing(request, True, Path("out"), True), EngineConfig(), lambda *_: FakeDrawing())
+    for seed in (1, 2):
+        wish = Wish("x", seed=seed, size_px=(64, 64), num_images=2).settled(Usual())
+        draw(Drawing(wish, Path("out"), True), EngineConfig(), lambda *_: FakeDrawing())
     assert sorted(path.name for path in Path("out").iterdir()) == [f"{k}.png" for k in range(4)]
     assert len({path.read_bytes() for path in Path("out").iterdir()}) == 4
 

@@ -1,5 +1,6 @@
 """`imagine jobs` and `imagine backup`: what an operator sees, over a ledger as a bot leaves it."""
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -10,10 +11,10 @@ import pytest
 
 from bot.cli.main import main
 from bot.core.job import State
-from bot.core.ports.ledger import Limits
-from bot.gallery.disk import Album
+from bot.core.policy import Limits
+from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
-from bot.ledgers.sqlite.ledger import connect
+from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER
 from tests.bot.core.jobs import NOON_S, make_job
 from tests.fakes import FakePipeline
@@ -34,12 +35,14 @@ def jobs(folder: Path) -> list[str]:
     done, failed, waiting = (
         make_job(prompt, user_id=n) for n, prompt in enumerate(("a cat", "a\nfish " * 20, "a dog"))
     )
-    *_, last = FakePipeline().generate(done.request)
+    request = done.wish.resolve((64, 64))
+    *_, last = FakePipeline().generate(request)
     assert last.fetch is not None
-    images = Album(folder / IMAGES, "doodle").store(done, last.fetch())
+    gallery = DiskGallery(folder / IMAGES, "doodle")
+    images = asyncio.run(gallery.store(done, request, last.fetch()))
     with closing(connect(folder / LEDGER, makes=True)) as connection:
         for job in (done, failed, waiting):
-            book.accept(connection, replace(job, message_id=5), Limits())
+            book.accept(connection, replace(job, origin=replace(job.origin, message="5")), Limits())
         for job in (done, failed):
             book.move(connection, job.id, State.RUNNING, NOON_S + 1)
         book.move(connection, done.id, State.DRAWN, NOON_S + 2, images=images)
@@ -137,7 +140,7 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert copy.stat().st_mode & 0o077 == 0
     with closing(connect(copy / LEDGER)) as connection:
         record = book.get(connection, jobs[0])
-    pictures = Album(copy / IMAGES, "doodle").read(jobs[0], record.images)
+    pictures = asyncio.run(DiskGallery(copy / IMAGES, "doodle").read(jobs[0], record.images))
     assert len(pictures) == 4
     assert main(["backup", "copies/monday"]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from bot.config.sections import Config, EngineConfig, JobsConfig, PlaygroundConf
 from bot.core.job import FINAL, State
 from bot.errors import ConfigError, PlaygroundError
 from bot.ledgers import book
-from bot.ledgers.sqlite.ledger import connect
+from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER
 from sdxl_engine import ImageRequest, Pipeline, Progress
 from tests.fakes import FakePipeline, Gate

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -11,16 +12,16 @@ from bot.cli.request_options import (
     command_line,
     command_options,
     is_asked_for,
-    request_of,
+    wish_of,
 )
-from bot.config.sections import EngineConfig
+from bot.core.wish import Usual
 from sdxl_engine import InvalidRequestError
 
 
 def parsed(*argv: str) -> argparse.Namespace:
     parser = Parser()
     parser.add_argument("prompt", nargs="*")
-    parser.add_argument("--index")
+    parser.add_argument("--index", type=int)
     add_request_options(parser)
     return parser.parse_args(argv)
 
@@ -31,9 +32,9 @@ def parsed(*argv: str) -> argparse.Namespace:
 )
 def test_names_are_taken_as_here_and_as_on_discord(sampler: str, spacing: str) -> None:
     args = parsed("--sampler", sampler, "--spacing", spacing)
-    request = request_of(args, EngineConfig(), "x", 4)
-    assert (request.sampler, request.spacing) == ("dpmpp_2m", "ays")
-    options = command_options(args, request)
+    wish = wish_of(args, "x")
+    assert (wish.sampler, wish.spacing) == ("dpmpp_2m", "ays")
+    options = command_options(args, wish)
     assert (options["sampler"], options["spacing"]) == ("dpmpp_2m", "ays")
 
 
@@ -47,19 +48,13 @@ def test_whether_anything_is_asked_for() -> None:
     assert is_asked_for(parsed("--negative", ""))
 
 
-def test_left_out_options_are_the_configurations_and_a_seed_is_drawn() -> None:
-    engine = EngineConfig(default_steps=7, default_guidance=2.0)
-    one, other = (request_of(parsed(), engine, "x", 4) for _ in range(2))
-    assert (one.num_inference_steps, one.guidance_scale) == (7, 2.0)
-    assert one.seed != other.seed
-
-
 @pytest.mark.parametrize("negative", [None, "", "-blue 'ones'"])
 def test_the_command_for_one_picture_asks_for_the_same(negative: str | None) -> None:
     argv = ["--seed=5", "--guidance=4.3", "--sampler=lcm", "--size=64x128", "--steps=9"]
     argv += [] if negative is None else [f"--negative={negative}"]
-    request = request_of(parsed(*argv), EngineConfig(), '-a\n"red" $HOME', 4)
-    words = shlex.split(shlex.join(command_line(request, 3)))
+    wish = wish_of(parsed(*argv), '-a\n"red" $HOME').settled(Usual())
+    words = shlex.split(shlex.join(command_line(wish.resolve((8, 8)), 3)))
     args = parsed(*words)
-    assert args.index == "3"
-    assert request_of(args, EngineConfig(), " ".join(args.prompt), 4) == request
+    assert args.index == 3
+    again = wish_of(args, " ".join(args.prompt), index=args.index)
+    assert again == replace(wish, num_images=1, first_index=3)

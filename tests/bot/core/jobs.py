@@ -2,39 +2,52 @@
 
 import itertools
 
-from bot.core.job import Job, new_job_id
-from sdxl_engine import ImageRequest
+from bot.core.job import Job, Origin, Person, Venue, new_job_id
+from bot.core.wish import Size, Wish
 
+HOME = "village"
 NOON_S = 1_800_000_000.0
-_interactions = itertools.count(1)
+_events = itertools.count(1)
+
+
+def make_person(number: int = 1) -> Person:
+    return Person(HOME, str(number), f"user{number}")
 
 
 def make_job(
     prompt: str = "a circle",
     *,
     steps: int = 2,
-    size_known: bool = True,
+    size_px: Size | None = (64, 64),
     user_id: int = 1,
     guild_id: int | None = 3,
     weight: float = 1.0,
-    cost: float = 1.0,
     asked_at_s: float = NOON_S,
     again_of: str | None = None,
+    attachment_limit_bytes: int = 2**20,
+    wish: Wish | None = None,
+    event: str | None = None,
 ) -> Job:
     return Job(
         id=new_job_id(),
-        request=ImageRequest(prompt, num_inference_steps=steps, width_px=64, height_px=64),
-        size_known=size_known,
-        user_id=user_id,
-        user_name=f"user{user_id}",
-        guild_id=guild_id,
-        channel_id=2,
-        message_id=None,
-        token="a-token",
-        interaction_id=next(_interactions),
-        attachment_limit_bytes=2**20,
+        wish=wish
+        or Wish(
+            prompt,
+            seed=0,
+            num_inference_steps=steps,
+            guidance_scale=5.0,
+            size_px=size_px,
+            num_images=4,
+        ),
+        person=make_person(user_id),
+        origin=Origin(
+            venue=Venue(HOME, None if guild_id is None else str(guild_id), "2"),
+            event=event or str(next(_events)),
+            message=None,
+            token="a-token",
+            attachment_limit_bytes=attachment_limit_bytes,
+        ),
         weight=weight,
-        cost=cost,
         asked_at_s=asked_at_s,
         again_of=again_of,
     )

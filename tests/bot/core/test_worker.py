@@ -1,45 +1,55 @@
-"""The dispatcher with a real engine thread, a real ledger, and a pipeline that the test holds."""
+"""The studio and its worker, with a real engine thread, a real ledger, and a pipeline that the
+test holds."""
 
 import asyncio
 import re
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.core.job import Job, Record, State, new_job_id
-from bot.core.ports.ledger import Limits
-from bot.core.queue.waiting import Line
-from bot.core.stage import Drawing, Paused, Uploading, Waiting
-from bot.core.worker import Dispatcher
+from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Events, Refused
+from bot.core.job import Job, Person, Record, State, cost_of, new_job_id
+from bot.core.policy import Actor, Limits, Owner
+from bot.core.queue.waiting import JobQueue
+from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.core.studio import Studio
+from bot.core.wish import Usual, Wish
+from bot.core.worker import Worker
+from bot.engines.local import LocalEngine
 from bot.errors import (
+    CardGoneError,
     IllegalMoveError,
     JobRefusedError,
     KnownJobError,
     LedgerError,
+    NotAllowedError,
     UndeliveredError,
     UnknownJobError,
 )
-from bot.gallery.disk import Album
-from bot.ledgers.sqlite.ledger import SqliteLedger
-from bot.operations.metrics import Metrics
-from sdxl_engine import EngineStartError, EngineThread, InvalidRequestError, Pipeline
-from tests.bot.core.jobs import make_job
-from tests.fakes import FakeDesk, FakePipeline, Gate
+from bot.gallery.disk import DiskGallery
+from bot.ledgers.database import Connection
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.sqlite.database import SqliteDatabase
+from sdxl_engine import EngineStartError, InvalidRequestError, Pipeline
+from tests.bot.core.jobs import make_job, make_person
+from tests.fakes import FakeHome, FakePipeline, Gate
+
+MakeLedger = Callable[[SqliteDatabase], DatabaseLedger]
 
 
-class HeldLedger(SqliteLedger):
+class HeldLedger(DatabaseLedger):
     """Holds the moment between a job's being written as running and anybody's knowing it."""
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
+    def __init__(self, database: SqliteDatabase) -> None:
+        super().__init__(database)
         self.written, self.go = asyncio.Event(), asyncio.Event()
 
-    async def move(self, job_id: str, to: State, **more: object) -> Record:
+    async def move(self, job_id: str, to: State, **more: Any) -> Record:
         record = await super().move(job_id, to, **more)
         if to is State.RUNNING:
             self.written.set()
@@ -48,67 +58,95 @@ class HeldLedger(SqliteLedger):
 
 
 class Office:
-    """A running dispatcher and its parts."""
+    """A running studio and its parts."""
 
     def __init__(
         self,
         folder: Path,
         start: Callable[[], Pipeline],
-        desk: FakeDesk,
-        make_ledger: type[SqliteLedger] = SqliteLedger,
+        home: FakeHome,
+        make_ledger: MakeLedger = DatabaseLedger,
     ) -> None:
-        self.desk = desk
-        self.engine = EngineThread(start)
-        self.ledger = make_ledger(folder, Limits(queued=8))
-        self.line = Line()
-        self.album = Album(folder / "images", "doodle")
-        self.dispatcher = Dispatcher(
+        self.home = home
+        self.engine = LocalEngine(start)
+        self.database = SqliteDatabase(folder)
+        self.ledger = make_ledger(self.database)
+        self.queue = JobQueue()
+        self.gallery = DiskGallery(folder / "images", "doodle")
+        self.heard: list[Event] = []
+        events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
+        self.worker = Worker(
             self.engine,
             self.ledger,
-            self.line,
-            self.album,
-            desk,
-            Metrics(),
-            typical=make_job().request,
+            self.queue,
+            self.gallery,
+            {home.name: home},
+            events,
+            usual=usual,
+        )
+        self.studio = Studio(
+            self.engine,
+            self.ledger,
+            self.queue,
+            self.gallery,
+            self.worker,
+            events,
+            usual=usual,
+            limits=Limits(queued=8),
+        )
+        home.attend(self.studio)
+
+    async def ask(self, job: Job) -> None:
+        await self.studio.ask(
+            job.id,
+            job.wish,
+            job.person,
+            job.origin,
+            weight=job.weight,
+            asked_at_s=job.asked_at_s,
         )
 
     def ended(self, job: Job) -> bool:
-        return job.id in self.desk.delivered or job.id in self.desk.told
+        return job.id in self.home.delivered or job.id in self.home.told
 
     async def state(self, job: Job) -> State:
         return (await self.ledger.get(job.id)).state
 
 
+OpenOffice = Callable[..., AbstractAsyncContextManager[Office]]
+
+
 @pytest.fixture
-def office(tmp_path: Path):
+def office(tmp_path: Path) -> OpenOffice:
     """Opens an office; the next one in the same test finds what the last one left."""
 
     @asynccontextmanager
     async def open_office(
         start: Callable[[], Pipeline] = FakePipeline,
-        desk: FakeDesk | None = None,
-        make_ledger: type[SqliteLedger] = SqliteLedger,
+        home: FakeHome | None = None,
+        make_ledger: MakeLedger = DatabaseLedger,
     ) -> AsyncIterator[Office]:
-        office = Office(tmp_path, start, desk or FakeDesk(), make_ledger)
+        office = Office(tmp_path, start, home or FakeHome(), make_ledger)
         await asyncio.to_thread(office.ledger.open)
-        office.dispatcher.restore(await office.ledger.recover())
-        task = office.dispatcher.start()
+        office.worker.restore(await office.ledger.recover())
+        task = office.worker.start()
         office.engine.start()
         try:
             yield office
         finally:
-            await office.dispatcher.drain(0)
+            await office.worker.drain(0)
             await asyncio.gather(task, return_exceptions=True)
-            await asyncio.to_thread(office.engine.close, cancel_running=True, timeout_s=10)
+            await office.engine.close(timeout_s=10)
+            office.gallery.close()
             await asyncio.to_thread(office.ledger.close)
 
     return open_office
 
 
-def limit_pages(pages: int) -> Callable[[sqlite3.Connection], object]:
+def limit_pages(pages: int) -> Callable[[Connection], object]:
     """A disk that is full, or, with many pages, has room again."""
 
-    def work(connection: sqlite3.Connection) -> object:
+    def work(connection: Connection) -> object:
         return connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
     return work
@@ -116,17 +154,17 @@ def limit_pages(pages: int) -> Callable[[sqlite3.Connection], object]:
 
 async def ask_until_refused(it: Office) -> None:
     for _ in range(100):  # the last page has room for some
-        await it.dispatcher.admit(make_job("x" * 900))
+        await it.ask(make_job("x" * 900))
 
 
-async def test_draws_in_order_and_shows_each_stage(office) -> None:
+async def test_draws_in_order_and_shows_each_stage(office: OpenOffice) -> None:
     pipeline = FakePipeline()
     async with office(lambda: pipeline) as it:
         jobs = [make_job(f"picture {n}") for n in range(3)]
         for job in jobs:
-            await it.dispatcher.admit(job)
-        await it.desk.until(lambda: len(it.desk.delivered) == 3)
-        stages = it.desk.stages(jobs[0])
+            await it.ask(job)
+        await it.home.until(lambda: len(it.home.delivered) == 3)
+        stages = it.home.stages(jobs[0])
     assert [request.prompt for request in pipeline.requests] == [
         "picture 0",
         "picture 1",
@@ -137,63 +175,65 @@ async def test_draws_in_order_and_shows_each_stage(office) -> None:
     assert isinstance(halfway, Drawing)
     assert (halfway.step, len(halfway.previews)) == (1, 4)
     assert [drawn, uploading] == [Drawing(2, 2), Uploading()]
-    assert [one.index for one in it.desk.delivered[jobs[1].id]] == [0, 1, 2, 3]
+    assert [one.index for one in it.home.delivered[jobs[1].id]] == [0, 1, 2, 3]
 
 
-async def test_the_ledger_has_every_state_before_anybody_sees_it(office) -> None:
+async def test_the_ledger_has_every_state_before_anybody_sees_it(office: OpenOffice) -> None:
     gate = Gate()
     async with office(lambda: FakePipeline(gate=gate)) as it:
-        it.desk.deliveries_open.clear()
+        it.home.deliveries_open.clear()
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
+        await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(job))
         assert await it.state(job) is State.RUNNING
         gate.open()
-        await it.desk.until(lambda: it.desk.arrivals == 1)
+        await it.home.until(lambda: it.home.arrivals == 1)
         record = await it.ledger.get(job.id)
         assert record.state is State.DRAWN
-        assert len(it.album.read(job.id, record.images)) == 4
-        it.desk.deliveries_open.set()
-        await it.desk.until(lambda: job.id in it.desk.delivered)
-        await it.dispatcher.drain(10)
+        assert len(await it.gallery.read(job.id, record.images)) == 4
+        it.home.deliveries_open.set()
+        await it.home.until(lambda: job.id in it.home.delivered)
+        await it.worker.drain(10)
         assert await it.state(job) is State.DELIVERED
 
 
-async def test_the_next_job_is_drawn_while_the_last_is_uploaded(office) -> None:
+async def test_the_next_job_is_drawn_while_the_last_is_uploaded(office: OpenOffice) -> None:
     async with office() as it:
-        it.desk.deliveries_open.clear()
+        it.home.deliveries_open.clear()
         first, second = make_job(), make_job()
-        await it.dispatcher.admit(first)
-        await it.dispatcher.admit(second)
-        await it.desk.until(lambda: it.desk.arrivals == 2)
-        assert not it.desk.delivered
-        it.desk.deliveries_open.set()
-        await it.desk.until(lambda: len(it.desk.delivered) == 2)
+        await it.ask(first)
+        await it.ask(second)
+        await it.home.until(lambda: it.home.arrivals == 2)
+        assert not it.home.delivered
+        it.home.deliveries_open.set()
+        await it.home.until(lambda: len(it.home.delivered) == 2)
 
 
-async def test_stuck_uploads_hold_up_neither_the_engine_nor_other_uploads(office) -> None:
+async def test_stuck_uploads_hold_up_neither_the_engine_nor_other_uploads(
+    office: OpenOffice,
+) -> None:
     count = 12  # more than are uploaded at once
     async with office() as it:
-        it.desk.deliveries_open.clear()
+        it.home.deliveries_open.clear()
         for _ in range(count):
-            await it.dispatcher.admit(make_job())
-        await it.desk.until(lambda: it.desk.arrivals == count)
-        it.desk.deliveries_open.set()
-        await it.desk.until(lambda: len(it.desk.delivered) == count)
+            await it.ask(make_job())
+        await it.home.until(lambda: it.home.arrivals == count)
+        it.home.deliveries_open.set()
+        await it.home.until(lambda: len(it.home.delivered) == count)
 
 
-async def test_an_interaction_that_comes_twice_is_drawn_once(office) -> None:
+async def test_an_interaction_that_comes_twice_is_drawn_once(office: OpenOffice) -> None:
     pipeline = FakePipeline()
     async with office(lambda: pipeline) as it:
         job = make_job()
-        await it.dispatcher.admit(job)
+        await it.ask(job)
         with pytest.raises(KnownJobError):
-            await it.dispatcher.admit(replace(job, id=new_job_id()))
-        await it.desk.until(lambda: it.ended(job))
+            await it.ask(replace(job, id=new_job_id()))
+        await it.home.until(lambda: it.ended(job))
     assert len(pipeline.requests) == 1
 
 
-async def test_jobs_wait_while_the_engine_warms_up_and_get_its_size(office) -> None:
+async def test_jobs_wait_while_the_engine_warms_up_and_get_its_size(office: OpenOffice) -> None:
     warm, gate = threading.Event(), Gate()
     pipeline = FakePipeline([(128, 96), (64, 64)], gate=gate)
 
@@ -202,35 +242,31 @@ async def test_jobs_wait_while_the_engine_warms_up_and_get_its_size(office) -> N
         return pipeline
 
     async with office(start) as it:
-        job, long = make_job(size_known=False), make_job(size_known=False, steps=9)
+        job, long = make_job(size_px=None), make_job(size_px=None, steps=9)
         for one in (job, long):
-            await it.dispatcher.admit(one)
-            assert it.desk.stages(one) == [Waiting(warming_up=True)]
+            await it.ask(one)
+            assert it.home.stages(one) == [Waiting(warming_up=True)]
         warm.set()
-        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
-        (waiting,) = it.line
-        assert (waiting.request.width_px, waiting.request.height_px) == (128, 96)
-        assert waiting.cost == pytest.approx(20 / 6)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(job))
         gate.open()
-        await it.desk.until(lambda: job.id in it.desk.delivered)
-        request = (await it.ledger.get(job.id)).job.request
+        await it.home.until(lambda: job.id in it.home.delivered)
+        wish = (await it.ledger.get(job.id)).job.wish
     assert (pipeline.requests[0].width_px, pipeline.requests[0].height_px) == (128, 96)
-    assert it.desk.jobs[job.id].size_known
-    assert (request.width_px, request.height_px) == (128, 96)
+    assert it.home.jobs[job.id].wish.size_px == wish.size_px == (128, 96)
 
 
-async def test_a_size_that_is_not_warm_is_refused_before_it_waits(office) -> None:
+async def test_a_size_that_is_not_warm_is_refused_before_it_waits(office: OpenOffice) -> None:
     async with office() as it:
-        await asyncio.to_thread(it.engine.ready.result, 10)
-        job = replace(make_job(), request=replace(make_job().request, width_px=512))
+        await it.engine.warm()
+        job = make_job(size_px=(512, 64))
         with pytest.raises(InvalidRequestError, match="not warm"):
-            await it.dispatcher.admit(job)
+            await it.ask(job)
         with pytest.raises(UnknownJobError):
             await it.ledger.get(job.id)
-    assert it.desk.shown == []
+    assert it.home.shown == []
 
 
-async def test_a_size_that_turns_out_not_to_be_warm_is_rejected_alone(office) -> None:
+async def test_a_size_that_turns_out_not_to_be_warm_is_rejected_alone(office: OpenOffice) -> None:
     warm = threading.Event()
 
     def start() -> Pipeline:
@@ -238,58 +274,60 @@ async def test_a_size_that_turns_out_not_to_be_warm_is_rejected_alone(office) ->
         return FakePipeline()
 
     async with office(start) as it:
-        odd = replace(make_job(), request=replace(make_job().request, width_px=512))
+        odd = make_job(size_px=(512, 64))
         good = make_job()
-        await it.dispatcher.admit(odd)
-        await it.dispatcher.admit(good)
+        await it.ask(odd)
+        await it.ask(good)
         warm.set()
-        await it.desk.until(lambda: it.ended(odd) and it.ended(good))
+        await it.home.until(lambda: it.ended(odd) and it.ended(good))
         assert await it.state(odd) is State.REJECTED
-    assert "not warm" in it.desk.told[odd.id]
-    assert good.id in it.desk.delivered
+    assert "not warm" in it.home.told[odd.id]
+    assert good.id in it.home.delivered
 
 
-async def test_an_engine_that_cannot_start_keeps_everybodys_place(tmp_path: Path, office) -> None:
+async def test_an_engine_that_cannot_start_keeps_everybodys_place(
+    tmp_path: Path, office: OpenOffice
+) -> None:
     go = threading.Event()
 
     def start() -> Pipeline:
         go.wait(60)
         raise OSError("no such device")
 
-    it = Office(tmp_path, start, FakeDesk())
+    it = Office(tmp_path, start, FakeHome())
     await asyncio.to_thread(it.ledger.open)
-    task = it.dispatcher.start()
+    task = it.worker.start()
     it.engine.start()
     jobs = [make_job(), make_job()]
     for job in jobs:
-        await it.dispatcher.admit(job)
+        await it.ask(job)
     go.set()
     with pytest.raises(EngineStartError, match="no such device"):
         await task
     for job in jobs:
-        paused = it.desk.stages(job)[-1]
+        paused = it.home.stages(job)[-1]
         assert isinstance(paused, Paused)
         assert "no such device" in paused.sentence
     with pytest.raises(EngineStartError):
-        await it.dispatcher.admit(make_job())
-    await it.dispatcher.drain(0)
-    await asyncio.to_thread(it.engine.close)
+        await it.ask(make_job())
+    await it.worker.drain(0)
+    await it.engine.close(0)
     await asyncio.to_thread(it.ledger.close)
     async with office() as again:
-        await again.desk.until(lambda: len(again.desk.delivered) == 2)
+        await again.home.until(lambda: len(again.home.delivered) == 2)
 
 
-async def test_a_job_that_fails_fails_alone(office) -> None:
+async def test_a_job_that_fails_fails_alone(office: OpenOffice) -> None:
     pipeline = FakePipeline(failure=ValueError("NaN"))
     async with office(lambda: pipeline) as it:
         bad, good = make_job(), make_job()
-        await it.dispatcher.admit(bad)
-        await it.desk.until(lambda: it.ended(bad))
+        await it.ask(bad)
+        await it.home.until(lambda: it.ended(bad))
         pipeline.failure = None
-        await it.dispatcher.admit(good)
-        await it.desk.until(lambda: good.id in it.desk.delivered)
+        await it.ask(good)
+        await it.home.until(lambda: good.id in it.home.delivered)
         assert await it.state(bad) is State.FAILED
-    assert "Drawing failed on the device" in it.desk.told[bad.id]
+    assert "Drawing failed on the device" in it.home.told[bad.id]
 
 
 @pytest.mark.parametrize(
@@ -299,137 +337,141 @@ async def test_a_job_that_fails_fails_alone(office) -> None:
         (OSError(), "/jobs still has them"),
     ],
 )
-async def test_pictures_that_find_no_place_are_kept(office, failure: Exception, words: str) -> None:
-    async with office(desk=FakeDesk(failure)) as it:
+async def test_pictures_that_find_no_place_are_kept(
+    office: OpenOffice, failure: Exception, words: str
+) -> None:
+    async with office(home=FakeHome(failure)) as it:
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: it.ended(job))
+        await it.ask(job)
+        await it.home.until(lambda: it.ended(job))
         record = await it.ledger.get(job.id)
         assert record.state is State.UNDELIVERED
         assert words in record.reason
-        assert len(it.album.read(job.id, record.images)) == 4
-    assert words in it.desk.told[job.id]
+        assert len(await it.gallery.read(job.id, record.images)) == 4
+    assert words in it.home.told[job.id]
 
 
-async def test_cancel_a_waiting_and_a_running_job(office) -> None:
+async def test_cancel_a_waiting_and_a_running_job(office: OpenOffice) -> None:
     gate = Gate()
     async with office(lambda: FakePipeline(gate=gate)) as it:
         first, second, third = (make_job() for _ in range(3))
         for job in (first, second, third):
-            await it.dispatcher.admit(job)
-        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(first))
-        await it.dispatcher.cancel(second.id, "Cancelled.")
-        position = it.line.position(third.id)
+            await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(first))
+        await it.studio.cancel(second.id, Owner())
+        position = it.queue.position(third.id)
         assert position is not None
         assert position.place == 1
-        await it.dispatcher.cancel(first.id, "Cancelled.")
+        await it.studio.cancel(first.id, Owner())
         with pytest.raises(IllegalMoveError):
-            await it.dispatcher.cancel(first.id, "Cancelled.")
+            await it.studio.cancel(first.id, Owner())
         gate.open()
-        await it.desk.until(lambda: third.id in it.desk.delivered)
+        await it.home.until(lambda: third.id in it.home.delivered)
         with pytest.raises(UnknownJobError):
-            await it.dispatcher.cancel("aaaaaaaa", "Cancelled.")
-        await it.desk.until(lambda: len(it.desk.told) == 2)
+            await it.studio.cancel("aaaaaaaa", Owner())
+        await it.home.until(lambda: len(it.home.told) == 2)
         assert [await it.state(job) for job in (first, second)] == [State.CANCELLED] * 2
 
 
-async def test_a_cancel_while_a_job_is_begun_stops_it(office) -> None:
+async def test_a_cancel_while_a_job_is_begun_stops_it(office: OpenOffice) -> None:
     pipeline = FakePipeline()
     async with office(lambda: pipeline, make_ledger=HeldLedger) as it:
+        assert isinstance(it.ledger, HeldLedger)
         job, other = make_job("cancelled"), make_job("other")
-        await it.dispatcher.admit(job)
+        await it.ask(job)
         await it.ledger.written.wait()
-        await it.dispatcher.cancel(job.id, "Cancelled.")
-        await it.desk.until(lambda: job.id in it.desk.told)
-        shown = len(it.desk.stages(job))
+        await it.studio.cancel(job.id, Owner())
+        await it.home.until(lambda: job.id in it.home.told)
+        shown = len(it.home.stages(job))
         it.ledger.go.set()
-        await it.dispatcher.admit(other)
-        await it.desk.until(lambda: other.id in it.desk.delivered)
-        assert len(it.desk.stages(job)) == shown
+        await it.ask(other)
+        await it.home.until(lambda: other.id in it.home.delivered)
+        assert len(it.home.stages(job)) == shown
     assert [request.prompt for request in pipeline.requests] == ["other"]
 
 
-async def test_a_stop_while_a_job_is_begun_puts_it_back(office) -> None:
+async def test_a_stop_while_a_job_is_begun_puts_it_back(office: OpenOffice) -> None:
     async with office(make_ledger=HeldLedger) as it:
+        assert isinstance(it.ledger, HeldLedger)
         job = make_job()
-        await it.dispatcher.admit(job)
+        await it.ask(job)
         await it.ledger.written.wait()
-        await it.dispatcher.drain(0)
-        assert isinstance(it.desk.stages(job)[-1], Paused)
+        await it.worker.drain(0)
+        assert isinstance(it.home.stages(job)[-1], Paused)
         record = await it.ledger.get(job.id)
         assert (record.state, record.attempt) == (State.QUEUED, 0)
 
 
-async def test_an_ended_job_can_be_asked_for_again(office) -> None:
+async def test_an_ended_job_can_be_asked_for_again(office: OpenOffice) -> None:
     pipeline = FakePipeline(failure=ValueError("NaN"))
     async with office(lambda: pipeline) as it:
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: job.id in it.desk.told)
+        await it.ask(job)
+        await it.home.until(lambda: job.id in it.home.told)
         pipeline.failure = None
         while not (await it.ledger.get(job.id)).told:  # noqa: ASYNC110 - a ledger has no event
             await asyncio.sleep(0)
-        new_id = await it.dispatcher.requeue(job.id)
-        await it.desk.until(lambda: new_id in it.desk.delivered)
+        new_id = await it.studio.repeat(job.id)
+        await it.home.until(lambda: new_id in it.home.delivered)
         again = await it.ledger.get(new_id)
-        assert (again.job.request, again.job.again_of) == (job.request, job.id)
+        assert (again.job.wish, again.job.again_of) == (job.wish, job.id)
         assert await it.state(job) is State.FAILED
         with pytest.raises(IllegalMoveError, match="needs no second try"):
-            await it.dispatcher.requeue(new_id)
+            await it.studio.repeat(new_id)
         with pytest.raises(IllegalMoveError, match=f"again before, as {new_id}"):
-            await it.dispatcher.requeue(job.id)
+            await it.studio.repeat(job.id)
 
 
-async def test_drain_finishes_what_runs_and_keeps_what_waits(office) -> None:
+async def test_drain_finishes_what_runs_and_keeps_what_waits(office: OpenOffice) -> None:
     gate = Gate()
     async with office(lambda: FakePipeline(gate=gate)) as it:
         first, second = make_job(), make_job()
-        await it.dispatcher.admit(first)
-        await it.dispatcher.admit(second)
-        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(first))
-        draining = asyncio.create_task(it.dispatcher.drain(60))
-        await it.desk.until(lambda: isinstance(it.desk.stages(second)[-1], Paused))
+        await it.ask(first)
+        await it.ask(second)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(first))
+        draining = asyncio.create_task(it.worker.drain(60))
+        await it.home.until(lambda: isinstance(it.home.stages(second)[-1], Paused))
         with pytest.raises(JobRefusedError, match="restarting"):
-            await it.dispatcher.admit(make_job())
+            await it.ask(make_job())
         gate.open()
         await draining
-        assert first.id in it.desk.delivered
+        assert first.id in it.home.delivered
         assert await it.state(second) is State.QUEUED
     async with office() as it:
-        await it.desk.until(lambda: second.id in it.desk.delivered)
-        assert it.desk.stages(second)[0] == Waiting(warming_up=True, restored=True)
-        assert first.id not in it.desk.delivered
+        await it.home.until(lambda: second.id in it.home.delivered)
+        assert it.home.stages(second)[0] == Waiting(warming_up=True, restored=True)
+        assert first.id not in it.home.delivered
 
 
-async def test_drain_puts_back_what_does_not_finish_in_time(office) -> None:
+async def test_drain_puts_back_what_does_not_finish_in_time(office: OpenOffice) -> None:
     gate = Gate()
     async with office(lambda: FakePipeline(gate=gate)) as it:
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
-        await it.dispatcher.drain(0)
-        assert isinstance(it.desk.stages(job)[-1], Paused)
+        await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(job))
+        await it.worker.drain(0)
+        assert isinstance(it.home.stages(job)[-1], Paused)
         record = await it.ledger.get(job.id)
         assert (record.state, record.attempt) == (State.QUEUED, 0)
         gate.open()
 
 
-async def test_an_upload_that_hangs_is_done_by_the_next_start(office) -> None:
+async def test_an_upload_that_hangs_is_done_by_the_next_start(office: OpenOffice) -> None:
     pipeline = FakePipeline()
     async with office(lambda: pipeline) as it:
-        it.desk.deliveries_open.clear()
+        it.home.deliveries_open.clear()
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: it.desk.arrivals == 1)
-        await it.dispatcher.drain(0)
+        await it.ask(job)
+        await it.home.until(lambda: it.home.arrivals == 1)
+        await it.worker.drain(0)
         assert await it.state(job) is State.DRAWN
-        assert not it.desk.delivered
+        assert not it.home.delivered
     async with office(lambda: pipeline) as it:
-        await it.desk.until(lambda: job.id in it.desk.delivered)
+        await it.home.until(lambda: job.id in it.home.delivered)
     assert len(pipeline.requests) == 1
 
 
-async def test_drain_does_not_wait_for_an_engine_that_is_loading(office) -> None:
+async def test_drain_does_not_wait_for_an_engine_that_is_loading(office: OpenOffice) -> None:
     warm = threading.Event()
 
     def start() -> Pipeline:
@@ -438,91 +480,278 @@ async def test_drain_does_not_wait_for_an_engine_that_is_loading(office) -> None
 
     async with office(start) as it:
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.dispatcher.drain(3600)  # the suite's own limit is 120 s
-        assert isinstance(it.desk.stages(job)[-1], Paused)
+        await it.ask(job)
+        await it.worker.drain(3600)  # the suite's own limit is 120 s
+        assert isinstance(it.home.stages(job)[-1], Paused)
         warm.set()
 
 
-async def test_lost_files_are_drawn_again(tmp_path: Path, office) -> None:
+async def test_lost_files_are_drawn_again(tmp_path: Path, office: OpenOffice) -> None:
     pipeline = FakePipeline()
     async with office(lambda: pipeline) as it:
-        it.desk.deliveries_open.clear()
+        it.home.deliveries_open.clear()
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: it.desk.arrivals == 1)
+        await it.ask(job)
+        await it.home.until(lambda: it.home.arrivals == 1)
     (tmp_path / "images" / job.id / f"{job.id}_2.png").unlink()
     async with office(lambda: pipeline) as it:
-        await it.desk.until(lambda: job.id in it.desk.delivered)
+        await it.home.until(lambda: job.id in it.home.delivered)
     assert len(pipeline.requests) == 2
 
 
-async def test_a_job_that_was_running_when_the_engine_hung_is_blamed(office) -> None:
+async def test_a_job_that_was_running_when_the_engine_hung_is_blamed(office: OpenOffice) -> None:
     job, waiting = make_job(), make_job()
     for attempt in (1, 2):
         gate, other = Gate(), make_job()
         async with office(lambda gate=gate: FakePipeline(gate=gate)) as it:
             if attempt == 1:
-                await it.dispatcher.admit(job)
-                await it.dispatcher.admit(waiting)
-            await it.dispatcher.admit(other)
-            await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
-            await it.dispatcher.drain(60, stuck="The device does not answer.")
-            await it.dispatcher.cancel(other.id, "Cancelled.")  # nobody is left to say so
-            assert other.id not in it.desk.told
+                await it.ask(job)
+                await it.ask(waiting)
+            await it.ask(other)
+            await it.home.until(lambda: Drawing(0, 2) in it.home.stages(job))
+            await it.worker.drain(60, stuck="The device does not answer.")
+            await it.studio.cancel(other.id, Owner())  # nobody is left to say so
+            assert other.id not in it.home.told
             for one in (job, waiting):
-                assert it.desk.stages(one)[-1] == Paused("The device does not answer.")
+                assert it.home.stages(one)[-1] == Paused("The device does not answer.")
             record = await it.ledger.get(job.id)
             assert (record.state, record.attempt) == (State.RUNNING, attempt)
             gate.open()
     async with office() as it:
-        await it.desk.until(lambda: it.ended(job) and it.ended(waiting))
+        await it.home.until(lambda: it.ended(job) and it.ended(waiting))
         assert await it.state(job) is State.FAILED
-    assert "broke down both times" in it.desk.told[job.id]
-    assert waiting.id in it.desk.delivered
+    assert "broke down both times" in it.home.told[job.id]
+    assert waiting.id in it.home.delivered
 
 
-async def test_a_full_disk_refuses_newcomers_and_loses_nobody(office) -> None:
+async def test_a_full_disk_refuses_newcomers_and_loses_nobody(office: OpenOffice) -> None:
     gate = Gate()
     async with office(lambda: FakePipeline(gate=gate)) as it:
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: Drawing(0, 2) in it.desk.stages(job))
-        await it.ledger.write(limit_pages(1))
+        await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(job))
+        await it.database.write(limit_pages(1))
         with pytest.raises(LedgerError, match="disk is full"):
             await ask_until_refused(it)
-        assert not it.dispatcher.disk_is_writable
-        waiting = len(it.line)
-        await it.ledger.write(limit_pages(10_000))
+        assert not it.worker.disk_is_writable
+        waiting = len(it.queue)
+        await it.database.write(limit_pages(10_000))
         gate.open()
-        await it.desk.until(lambda: len(it.desk.delivered) == 1 + waiting)
-        assert it.dispatcher.disk_is_writable
+        await it.home.until(lambda: len(it.home.delivered) == 1 + waiting)
+        assert it.worker.disk_is_writable
 
 
-async def test_pictures_wait_for_room_on_the_disk(tmp_path: Path, office) -> None:
+async def test_pictures_wait_for_room_on_the_disk(tmp_path: Path, office: OpenOffice) -> None:
     (tmp_path / "images").write_text("in the way")
     async with office() as it:
         job = make_job()
-        await it.dispatcher.admit(job)
-        await it.desk.until(lambda: isinstance(it.desk.stages(job)[-1], Paused))
-        assert not it.dispatcher.disk_is_writable
+        await it.ask(job)
+        await it.home.until(lambda: isinstance(it.home.stages(job)[-1], Paused))
+        assert not it.worker.disk_is_writable
         (tmp_path / "images").unlink()
-        await it.desk.until(lambda: job.id in it.desk.delivered)
-        assert it.dispatcher.disk_is_writable
+        await it.home.until(lambda: job.id in it.home.delivered)
+        assert it.worker.disk_is_writable
 
 
-async def test_what_a_job_costs_depends_on_its_steps_and_size(office) -> None:
-    gate = Gate()
-    async with office(lambda: FakePipeline([(64, 64), (128, 64)], gate=gate)) as it:
-        await asyncio.to_thread(it.engine.ready.result, 10)
-        small, usual, long, huge = (make_job(steps=steps) for steps in (1, 2, 3, 50))
-        wide = replace(make_job(), request=replace(make_job().request, width_px=128))
-        for job in (small, usual, long, huge, wide):
-            await it.dispatcher.admit(job)
-        costs = [(await it.ledger.get(job.id)).job.cost for job in (small, usual, long, huge, wide)]
-        gate.open()
+def test_what_a_job_costs_depends_on_its_steps_and_size() -> None:
+    def cost(steps: int, size_px: tuple[int, int] = (64, 64)) -> float:
+        request = make_job(steps=steps).wish.resolve(size_px)
+        wide = replace(request, width_px=size_px[0])
+        return cost_of(wide, make_job().wish.resolve((64, 64)))
+
+    costs = [cost(1), cost(2), cost(3), cost(50), cost(2, (128, 64))]
     # Two steps are guided, which is four passes, and two more are for the prompt and decoding.
     assert costs == [1.0, 1.0, pytest.approx(8 / 6), 4.0, 2.0]
+
+
+async def test_what_cannot_be_drawn_any_more_is_set_aside_and_the_others_go_on(
+    office: OpenOffice,
+) -> None:
+    wish = make_job().wish
+    strange = [
+        make_job(wish=replace(wish, sampler="of a newer version")),
+        make_job(wish=replace(wish, num_inference_steps=60)),
+        make_job(wish=replace(wish, unread=("style",))),
+        make_job(wish=Wish("(unreadable)", unread=("everything",))),
+    ]
+    good = make_job()
+    async with office() as it:
+        await it.worker.drain(0)
+        for job in (*strange, good):
+            await it.ledger.accept(job, Limits())
+    async with office() as it:
+        await it.home.until(lambda: all(map(it.ended, (*strange, good))))
+        assert [await it.state(job) for job in strange] == [State.REJECTED] * 4
+    assert good.id in it.home.delivered
+    assert "There is no sampler 'of a newer version'" in it.home.told[strange[0].id]
+    assert "between 1 and 50, not 60" in it.home.told[strange[1].id]
+    assert "does not know (style)" in it.home.told[strange[2].id]
+
+
+async def test_a_wish_is_settled_when_it_is_asked(office: OpenOffice) -> None:
+    async with office() as it:
+        job = make_job(wish=Wish("a cat"))
+        await it.ask(job)
+        wish = (await it.ledger.get(job.id)).job.wish
+    assert (wish.num_inference_steps, wish.guidance_scale, wish.num_images) == (2, 5.0, 4)
+    assert wish.seed is not None
+
+
+async def test_a_wish_that_no_model_could_draw_is_refused_while_the_engine_loads(
+    office: OpenOffice,
+) -> None:
+    warm = threading.Event()
+
+    def start() -> Pipeline:
+        warm.wait(60)
+        return FakePipeline()
+
+    async with office(start) as it:
+        with pytest.raises(InvalidRequestError, match="between 1 and 50"):
+            await it.ask(make_job(steps=99))
+        assert it.home.shown == []
+        warm.set()
+
+
+async def test_who_may_cancel(office: OpenOffice) -> None:
+    gate = Gate()
+    async with office(lambda: FakePipeline(gate=gate)) as it:
+        jobs = [make_job(user_id=1) for _ in range(3)]
+        private = make_job(user_id=1, guild_id=None)
+        for job in (*jobs, private):
+            await it.ask(job)
+        other = make_person(2)
+        for actor in (
+            Actor(other),
+            Actor(other, moderates="another"),
+            Actor(Person("town", "1"), moderates="3"),
+        ):
+            with pytest.raises(NotAllowedError, match="or a moderator"):
+                await it.studio.cancel(jobs[0].id, actor)
+        with pytest.raises(NotAllowedError):
+            await it.studio.cancel(private.id, Actor(other, moderates=None))
+        await it.studio.cancel(jobs[0].id, Actor(make_person(1)))
+        await it.studio.cancel(jobs[1].id, Actor(other, moderates="3"))
+        await it.studio.cancel(jobs[2].id, Owner())
+        await it.home.until(lambda: len(it.home.told) == 3)
+        gate.open()
+    assert [it.home.told[job.id] for job in jobs] == [
+        "Cancelled by the one who asked.",
+        "Cancelled by a moderator.",
+        "Cancelled by the bot's owner.",
+    ]
+
+
+def is_halfway(stage: Stage) -> bool:
+    return isinstance(stage, Drawing) and stage.step == 1
+
+
+@pytest.mark.parametrize("when", ["waiting", "drawn"])
+async def test_a_deleted_card_cancels_its_job(office: OpenOffice, when: str) -> None:
+    gate = Gate()
+    pipeline = FakePipeline(gate=gate)
+    async with office(lambda: pipeline) as it:
+        first, job = make_job("first"), make_job("deleted")
+        await it.ask(first)
+        await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(first))
+        if when == "drawn":
+            gate.let_through(3)
+            await it.home.until(lambda: any(is_halfway(one) for one in it.home.stages(job)))
+        it.studio.card_gone(job)
+        await it.home.until(lambda: job.id in it.home.forgotten)
+        gate.open()
+        await it.home.until(lambda: first.id in it.home.delivered)
+        record = await it.ledger.get(job.id)
+        assert (record.state, record.told) == (State.CANCELLED, True)
+        with pytest.raises(UnknownJobError):
+            await it.studio.pictures_of(job.person, job.id)
+    assert not it.ended(job)
+
+
+async def test_pictures_whose_card_was_deleted_are_kept_nowhere(
+    tmp_path: Path, office: OpenOffice
+) -> None:
+    async with office(home=FakeHome(CardGoneError("It was deleted."))) as it:
+        job = make_job()
+        await it.ask(job)
+        await it.home.until(lambda: job.id in it.home.forgotten)
+        await it.worker.drain(10)
+        record = await it.ledger.get(job.id)
+        assert (record.state, record.told) == (State.CANCELLED, True)
+        assert not (tmp_path / "images" / job.id).exists()
+
+
+async def test_a_card_that_shows_its_pictures_closes_its_job(office: OpenOffice) -> None:
+    """As after a restore: the copy holds the job as waiting, the card has its pictures."""
+    gate = Gate()
+    async with office(lambda: FakePipeline(gate=gate)) as it:
+        first, shown, over = make_job(), make_job(), make_job()
+        for job in (first, shown, over):
+            await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(first))
+        it.studio.card_over(shown, shows_pictures=True)
+        it.studio.card_over(over, shows_pictures=False)
+        await it.home.until(lambda: {shown.id, over.id} <= set(it.home.forgotten))
+        assert await it.state(shown) is State.DELIVERED
+        record = await it.ledger.get(over.id)
+        assert (record.state, record.told) == (State.CANCELLED, True)
+        assert "restored from a copy" in record.reason
+        gate.open()
+        await it.home.until(lambda: first.id in it.home.delivered)
+    assert not {shown.id, over.id} & it.home.delivered.keys()
+
+
+async def test_who_wants_it_is_mentioned_when_the_pictures_are_there(office: OpenOffice) -> None:
+    async with office() as it:
+        quiet, job = make_job(user_id=1), make_job(user_id=2)
+        await it.studio.set_mention(job.person, wanted=True)
+        assert await it.studio.wants_mention(job.person)
+        for one in (quiet, job):
+            await it.ask(one)
+        await it.home.until(lambda: job.id in it.home.mentioned)
+        await it.worker.drain(10)
+    assert it.home.mentioned == [job.id]
+
+
+async def test_jobs_of_a_home_that_is_not_here_are_left_alone(office: OpenOffice) -> None:
+    async with office() as it:
+        await it.worker.drain(0)
+        job = make_job()
+        await it.ledger.accept(job, Limits())
+    async with office(home=FakeHome(name="town")) as it:
+        assert len(it.queue) == 0
+        assert await it.state(job) is State.QUEUED
+    async with office() as it:
+        await it.home.until(lambda: job.id in it.home.delivered)
+
+
+async def test_whoever_listens_hears_the_whole_way(office: OpenOffice) -> None:
+    async with office() as it:
+        job = make_job()
+        await it.ask(job)
+        with pytest.raises(InvalidRequestError):
+            await it.ask(make_job(steps=99))
+        await it.home.until(lambda: job.id in it.home.delivered)
+        await it.worker.drain(10)
+    kinds = [type(event) for event in it.heard if not isinstance(event, Refused)]
+    assert kinds == [Accepted, Begun, Drawn, Ended]
+    assert len(it.heard) == 5
+
+
+async def test_a_list_says_where_each_job_stands(office: OpenOffice) -> None:
+    gate = Gate()
+    async with office(lambda: FakePipeline(gate=gate)) as it:
+        jobs = [make_job(user_id=1), make_job(user_id=2), make_job(user_id=1)]
+        for job in jobs:
+            await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(jobs[0]))
+        listed = await it.studio.list_of(jobs[0].person, "3", limit=5)
+        assert [one.record.job.id for one in listed] == [jobs[2].id, jobs[0].id]
+        assert listed[0].position is not None
+        assert listed[1].position is None
+        assert await it.studio.list_of(jobs[0].person, "elsewhere", limit=5) == ()
+        gate.open()
 
 
 def test_job_ids_differ_and_are_safe_in_file_names() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asyncio_throttle.throttler import Throttler
 
-from bot.app import Service
+from bot.app import App, discord_home
 from bot.config.sections import (
     Config,
     DiscordConfig,
@@ -21,7 +21,6 @@ from bot.config.sections import (
     JobsConfig,
     LimitsConfig,
 )
-from bot.homes.discord.sync import CommandRecord
 from bot.operations import log as logs
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
@@ -44,23 +43,21 @@ def main() -> None:
     """Serve the Discord at argv[1] from the folder argv[2], until somebody kills it."""
     base, folder = sys.argv[1], Path(sys.argv[2])
     logs.set_up(os.environ.get("LEVEL", "error"))
-    service = Service(
-        Config(
-            engine=EngineConfig(sizes=SIZES, default_steps=4),
-            discord=DiscordConfig(
-                api_url=f"{base}/api/v10", gateway_url=f"{base.replace('http', 'ws')}/gateway"
-            ),
-            jobs=JobsConfig(max_queued=1000),
-            limits=LimitsConfig(0, 0, 0, 0, 0),
-            health=HealthConfig(port=0),
+    config = Config(
+        engine=EngineConfig(sizes=SIZES, default_steps=4),
+        discord=DiscordConfig(
+            api_url=f"{base}/api/v10", gateway_url=f"{base.replace('http', 'ws')}/gateway"
         ),
-        Secret(os.environ["DISCORD_TOKEN"]),
-        lambda: SteadyPipeline(SIZES),
-        CommandRecord(folder / "commands.json"),
-        folder,
-        throttle=lambda: Throttler(20, 1.0, retry_interval=0.01),
+        jobs=JobsConfig(max_queued=1000),
+        limits=LimitsConfig(0, 0, 0, 0, 0),
+        health=HealthConfig(port=0),
     )
-    asyncio.run(service.run(asyncio.Event()))
+    token = Secret(os.environ["DISCORD_TOKEN"])
+    home = discord_home(
+        config, token, folder, throttle=lambda: Throttler(20, 1.0, retry_interval=0.01)
+    )
+    app = App(config, lambda: SteadyPipeline(SIZES), [home], folder)
+    asyncio.run(app.run(asyncio.Event()))
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from bot.core.card import FAILURE_MARK, is_preview
 from bot.core.job import FINAL
-from bot.homes.discord.render import FAILURE_MARK, is_preview
-from bot.ledgers.sqlite.ledger import FILE_NAME, connect
-from standins.base.faults import Fault
+from bot.ledgers.sqlite.database import connect
+from bot.shared.data_folder import LEDGER
+from standins.base.faults import Fault, RestKind
 from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -34,6 +35,7 @@ Message = dict[str, Any]
 _REFUSED = "To ask again:"
 _JOB = re.compile(r"\bjob ([a-z2-7]{8})\b")
 _EDITS = ("/webhooks/*/*/messages/*", "/channels/*/messages/*")
+_KINDS: Final[tuple[RestKind, ...]] = ("drop_before", "drop_after", "rate_limit")
 _SETTLE_S = 60.0
 _SAY_EVERY = 50
 
@@ -141,7 +143,7 @@ async def kill_rounds(
                 await loopback.wait_ready()
                 tally.restarts_s.append(time.monotonic() - begin_s)
             if chance.random() < 0.3:  # a network that fails as well
-                kind = chance.choice(["drop_before", "drop_after", "rate_limit"])
+                kind = chance.choice(_KINDS)
                 route = chance.choice(_EDITS)
                 loopback.faults.add(
                     Fault(kind=kind, method="PATCH", route=route, nth=chance.randint(1, 4))
@@ -223,7 +225,7 @@ def _is_reason(message: Message) -> bool:
 
 
 def _open_jobs(folder: Path) -> list[str]:
-    with closing(connect(folder / FILE_NAME)) as connection:
+    with closing(connect(folder / LEDGER)) as connection:
         rows = connection.execute("SELECT id, state, told FROM jobs WHERE told = 0").fetchall()
     return [f"{job_id} {state}" for job_id, state, _ in rows]
 
@@ -241,7 +243,7 @@ def _count(tally: Tally, crowd: Crowd, shown: dict[str, set[str]], folder: Path)
             tally.lost.append("gone" if message is None else message["content"])
     tally.twice = [job_id for job_id, messages in shown.items() if len(messages) > 1]
     tally.unaccounted = _open_jobs(folder)
-    with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+    with closing(sqlite3.connect(folder / LEDGER)) as connection:
         (tally.redrawn,) = connection.execute(
             "SELECT count(*) FROM transitions WHERE from_state = 'drawn' AND to_state = 'queued'"
         ).fetchone()

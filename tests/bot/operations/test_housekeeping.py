@@ -1,7 +1,6 @@
 """Retention and orders, with an injected clock and no waiting."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -9,11 +8,14 @@ from unittest.mock import AsyncMock
 import pytest
 
 from bot.core.job import State
-from bot.core.ports.ledger import Answer, Limits
+from bot.core.policy import Limits, Owner
+from bot.core.ports.ledger import Answer
 from bot.errors import IllegalMoveError
-from bot.gallery.disk import Album
+from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
-from bot.ledgers.sqlite.ledger import SqliteLedger
+from bot.ledgers.database import Connection
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.housekeeping import keep_clean, keep_orders
 from tests.bot.core.jobs import NOON_S, make_job
 
@@ -21,8 +23,8 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
-    ledger = SqliteLedger(tmp_path, Limits(queued=100), clock=lambda: NOON_S)
+async def ledger(tmp_path: Path) -> AsyncIterator[DatabaseLedger]:
+    ledger = DatabaseLedger(SqliteDatabase(tmp_path), clock=lambda: NOON_S)
     await asyncio.to_thread(ledger.open)
     yield ledger
     await asyncio.to_thread(ledger.close)
@@ -41,20 +43,20 @@ class Once:
 
 
 async def test_prompts_and_pictures_go_when_their_days_are_over(
-    tmp_path: Path, ledger: SqliteLedger
+    tmp_path: Path, ledger: DatabaseLedger
 ) -> None:
-    album, old, waiting = Album(tmp_path / "images", "doodle"), make_job(), make_job()
+    gallery, old, waiting = DiskGallery(tmp_path / "images", "doodle"), make_job(), make_job()
     for job in (old, waiting):
-        await ledger.accept(job)
+        await ledger.accept(job, Limits())
         (tmp_path / "images" / job.id).mkdir(parents=True)
         (tmp_path / "images" / job.id / "a.png").write_bytes(b"png")
     await ledger.move(old.id, State.CANCELLED)
     await ledger.tell(old.id)
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 30 * DAY_S, sleep=Once())
+        await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 30 * DAY_S, sleep=Once())
     assert len(await ledger.find()) == 2
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 30 * DAY_S + 1, sleep=Once())
+        await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 30 * DAY_S + 1, sleep=Once())
     assert [record.job.id for record in await ledger.find()] == [waiting.id]
     assert [path.name for path in (tmp_path / "images").iterdir()] == [waiting.id]
 
@@ -64,22 +66,22 @@ class CutOffError(Exception):
 
 
 async def test_pictures_outlive_no_row_that_knows_of_them(
-    tmp_path: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: DatabaseLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut off between the two deletions, the next round finds what is left."""
-    album, old = Album(tmp_path / "images", "doodle"), make_job()
-    await ledger.accept(old)
+    gallery, old = DiskGallery(tmp_path / "images", "doodle"), make_job()
+    await ledger.accept(old, Limits())
     await ledger.move(old.id, State.CANCELLED)
     await ledger.tell(old.id)
     (tmp_path / "images" / old.id).mkdir(parents=True)
     with monkeypatch.context() as cut:
-        cut.setattr(ledger, "write", AsyncMock(side_effect=CutOffError))
+        cut.setattr(ledger.database, "write", AsyncMock(side_effect=CutOffError))
         with pytest.raises(CutOffError):
-            await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 31 * DAY_S)
+            await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 31 * DAY_S)
     assert list((tmp_path / "images").iterdir()) == []
     assert [record.job.id for record in await ledger.find()] == [old.id]
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, album, 30, clock=lambda: NOON_S + 31 * DAY_S, sleep=Once())
+        await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 31 * DAY_S, sleep=Once())
     assert await ledger.find() == []
 
 
@@ -89,47 +91,49 @@ class Boss:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    async def cancel(self, job_id: str, reason: str) -> None:
+    async def cancel(self, job_id: str, by: Owner) -> None:
         if job_id in self.done:
             raise IllegalMoveError("It is cancelled already.")
         self.done.append(job_id)
 
-    async def requeue(self, job_id: str) -> str:
+    async def repeat(self, job_id: str) -> str:
         return "newnewne"
 
 
-async def test_orders_are_carried_out_once_and_answered(ledger: SqliteLedger) -> None:
+async def test_orders_are_carried_out_once_and_answered(ledger: DatabaseLedger) -> None:
     job = make_job()
-    await ledger.accept(job)
+    await ledger.accept(job, Limits())
 
-    def order(connection: sqlite3.Connection) -> list[int]:
+    def order(connection: Connection) -> list[int]:
         return [
             book.add_order(connection, job.id, kind, NOON_S)
             for kind in ("cancel", "cancel", "requeue")
         ]
 
-    ids, boss = await ledger.write(order), Boss()
+    ids, boss = await ledger.database.write(order), Boss()
     with pytest.raises(asyncio.CancelledError):
         await keep_orders(ledger, boss, sleep=Once(3))
-    answers = [
-        await ledger.read(lambda connection, order=order_id: book.answer(connection, order))
-        for order_id in ids
-    ]
-    assert answers == [
+
+    def answers(connection: Connection) -> list[Answer | None]:
+        return [book.answer(connection, order_id) for order_id in ids]
+
+    assert await ledger.database.read(answers) == [
         Answer(f"The job {job.id} is cancelled.", done=True),
         Answer("It is cancelled already.", done=False),
-        Answer(f"The job {job.id} is in line again as newnewne.", done=True),
+        Answer(f"The job {job.id} waits again as newnewne.", done=True),
     ]
     assert boss.done == [job.id]
     assert await ledger.orders() == []
 
 
-async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: SqliteLedger) -> None:
+async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: DatabaseLedger) -> None:
     job = make_job()
-    await ledger.accept(job)
-    await ledger.write(lambda connection: book.add_order(connection, job.id, "cancel", NOON_S))
-    await ledger.write(lambda connection: connection.execute("PRAGMA query_only = ON"))
+    await ledger.accept(job, Limits())
+    await ledger.database.write(
+        lambda connection: book.add_order(connection, job.id, "cancel", NOON_S)
+    )
+    await ledger.database.write(lambda connection: connection.execute("PRAGMA query_only = ON"))
     with pytest.raises(asyncio.CancelledError):
         await keep_orders(ledger, Boss(), sleep=Once(2))
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, Album(Path("none"), ""), 2, sleep=Once(2))
+        await keep_clean(ledger, DiskGallery(Path("none"), ""), 2, sleep=Once(2))

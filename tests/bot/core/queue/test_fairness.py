@@ -12,7 +12,7 @@ from bot.core.queue.fairness import FairQueue
 def filled(*jobs: tuple[str, int, int]) -> FairQueue:
     queue = FairQueue()
     for job_id, guild, user in jobs:
-        queue.add(job_id, guild=guild, user=user)
+        queue.add(job_id, community=guild, person=user)
     return queue
 
 
@@ -29,12 +29,12 @@ def test_forty_jobs_of_one_do_not_hold_the_others_up() -> None:
     queue = filled(*((f"a{n}", 1, 1) for n in range(40)))
     assert queue.take() == "a0"
     for user in range(2, 7):
-        queue.add(f"u{user}", guild=1, user=user)
+        queue.add(f"u{user}", community=1, person=user)
     places = queue.places()
     assert max(places[f"u{user}"] for user in range(2, 7)) <= 6
 
 
-def test_guilds_share_before_their_people_do() -> None:
+def test_communities_share_before_their_people_do() -> None:
     crowd = [(f"big{user}", 1, user) for user in range(10)]
     queue = filled(*crowd, ("small0", 2, 100), ("small1", 2, 100))
     assert drained(queue)[:4] == ["big0", "small0", "big1", "small1"]
@@ -43,8 +43,8 @@ def test_guilds_share_before_their_people_do() -> None:
 def test_twice_the_weight_is_twice_the_share() -> None:
     queue = FairQueue()
     for n in range(30):
-        queue.add(f"light{n}", guild=1, user=1)
-        queue.add(f"heavy{n}", guild=1, user=2, weight=2)
+        queue.add(f"light{n}", community=1, person=1)
+        queue.add(f"heavy{n}", community=1, person=2, weight=2)
     taken = Counter(job_id.rstrip("0123456789") for job_id in drained(queue)[:30])
     assert taken == {"heavy": 20, "light": 10}
 
@@ -53,8 +53,8 @@ def test_twice_the_weight_is_twice_the_share() -> None:
 def test_a_big_job_costs_its_person_the_next_turns(*, known_later: bool) -> None:
     queue = FairQueue()
     for n in range(8):
-        queue.add(f"big{n}", guild=1, user=1, cost=1 if known_later else 4)
-        queue.add(f"small{n}", guild=1, user=2, cost=1)
+        queue.add(f"big{n}", community=1, person=1, cost=1 if known_later else 4)
+        queue.add(f"small{n}", community=1, person=2, cost=1)
         queue.set_cost(f"big{n}", 4)
     taken = Counter(job_id.rstrip("0123456789") for job_id in drained(queue)[:10])
     assert taken == {"small": 8, "big": 2}
@@ -65,7 +65,7 @@ def test_who_was_away_claims_nothing_for_it() -> None:
     for _ in range(10):
         queue.take()
     for n in range(10):
-        queue.add(f"late{n}", guild=1, user=2)
+        queue.add(f"late{n}", community=1, person=2)
     taken = Counter(job_id.rstrip("0123456789") for job_id in drained(queue)[:10])
     assert taken == {"late": 5, "a": 5}
 
@@ -77,7 +77,7 @@ def test_coming_back_at_once_is_not_rewarded() -> None:
     for n in range(1, 20):
         taken.append(queue.take())
         if taken[-1].startswith("b"):
-            queue.add(f"b{n}", guild=1, user=2)
+            queue.add(f"b{n}", community=1, person=2)
     assert Counter(job_id[0] for job_id in taken)["b"] <= 10
 
 
@@ -86,12 +86,12 @@ def test_to_cancel_what_waits_does_not_pay() -> None:
     assert [queue.take() for _ in range(2)] == ["a0", "b0"]
     for n in range(1, 6):
         assert queue.remove(f"b{n}")
-    queue.add("b6", guild=1, user=2)
+    queue.add("b6", community=1, person=2)
     assert queue.take() == "a1"
     assert not queue.remove("b1")
 
 
-def test_an_empty_line_gives_nothing() -> None:
+def test_an_empty_queue_gives_nothing() -> None:
     with pytest.raises(IndexError):
         FairQueue().take()
 
@@ -115,7 +115,7 @@ def test_whatever_happens_every_job_is_taken_once_as_foretold(steps: list[Step])
     for n, (what, guild, user, cost, weight) in enumerate(steps):
         if what == "add":
             job_id = f"{guild}/{user}/{n}"
-            queue.add(job_id, guild=guild, user=user, cost=cost, weight=weight)
+            queue.add(job_id, community=guild, person=user, cost=cost, weight=weight)
             waiting.append(job_id)
         elif waiting and what == "take":
             first = next(iter(queue.places()))
@@ -147,12 +147,12 @@ def test_whatever_happens_every_job_is_taken_once_as_foretold(steps: list[Step])
 def test_no_two_people_who_both_wait_are_far_apart(jobs: list[tuple[int, float]]) -> None:
     """SFQ's theorem 1 (equal weights): while both wait, what two got differs by at most the sum of
     their largest jobs."""
-    queue, costs, left = FairQueue(), {}, Counter[int]()
+    queue, costs, left = FairQueue(), dict[str, float](), Counter[int]()
     for n, (user, cost) in enumerate(jobs):
-        queue.add(f"{user}/{n}", guild=1, user=user, cost=cost)
+        queue.add(f"{user}/{n}", community=1, person=user, cost=cost)
         costs[f"{user}/{n}"] = cost
         left[user] += 1
-    got: Counter[int] = Counter()
+    got = dict.fromkeys(left, 0.0)
     while queue:
         job_id = queue.take()
         user = int(job_id.split("/")[0])

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ from bot.cli import jobs as operator
 from bot.config.sections import HealthConfig
 from bot.core.job import State
 from bot.errors import EngineStuckError
+from bot.ledgers.sqlite.database import connect
+from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import NO_LIMITS, SIZES, RunBot, make_config
-from tests.bot.homes.discord.test_faults import has_pictures, told
+from tests.bot.homes.discord.test_faults import all_told, has_pictures, told
 from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
@@ -74,7 +77,7 @@ async def test_the_one_who_asked_and_moderators_cancel(
         gate.open()
         last = await ask(loopback, user_id=CLEO)
         await last.until(has_pictures)
-        counts = await bot.service.ledger.counts()
+        counts = await bot.app.ledger.counts()
     assert counts[State.CANCELLED] == 1
     assert not has_pictures(interaction.original or {})
 
@@ -100,21 +103,69 @@ async def test_a_press_that_comes_too_late_is_told_so(
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate)) as bot:
         interaction = await ask(loopback)
         message = await interaction.until(says("step 0"))
+        listing = await loopback.slash("jobs", {}, user_id=BEN)
+        shown = await listing.until(says("running"))
         gate.open()
-        listing = await loopback.slash("jobs", {}, user_id=BEN)
-        job_id = cancel_id(message).split(":")[2]
-        await told(bot)
+        job_id = (await told(bot)).job.id
         # The list still offers what was so when it was made, or another client shows an old card.
-        await bot.service.ledger.write(
-            lambda connection: connection.execute("UPDATE jobs SET state = 'queued'")
-        )
-        listing = await loopback.slash("jobs", {}, user_id=BEN)
-        shown = await listing.until(says(job_id))
-        await bot.service.ledger.write(
-            lambda connection: connection.execute("UPDATE jobs SET state = 'delivered'")
-        )
-        press = await loopback.press(int(shown["id"]), f"v1:cancel:{job_id}", user_id=BEN)
+        press = await loopback.press(int(shown["id"]), f"v1:drop:{job_id}", user_id=BEN)
         assert "too late" in (await whispered(press))["content"]
+        message = await listing.until(says("delivered"))
+        assert not any("drop" in one for one in custom_ids(message))
+
+
+async def test_a_list_that_was_cancelled_from_shows_itself_anew(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        first = await ask(loopback, "a cat")
+        await first.until(says("step 0"))
+        second = await ask(loopback, "a dog")
+        await second.until(says("Number 1"))
+        listing = await loopback.slash("jobs", {}, user_id=BEN)
+        shown = await listing.until(says("number 1 in the queue"))
+        drop, other, _ = custom_ids(shown)
+        await loopback.press(int(shown["id"]), drop, user_id=BEN)
+        shown = await listing.until(says("Cancelled by the one who asked."))
+        assert custom_ids(shown)[:-1] == [other]
+        await second.until(says("Cancelled by the one who asked."))
+        gate.open()
+        await first.until(has_pictures)
+
+
+async def test_who_wants_it_is_mentioned_when_the_pictures_are_there(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        listing = await loopback.slash("jobs", {}, user_id=BEN)
+        shown = await listing.until(says("You have asked for nothing here yet"))
+        assert custom_ids(shown) == ["v1:mention:on"]
+        await loopback.press(int(shown["id"]), "v1:mention:on", user_id=BEN)
+        await listing.until(lambda message: "v1:mention:off" in custom_ids(message))
+        card = await (await ask(loopback)).until(has_pictures)
+        ping = await mention(loopback)
+        assert ping["content"] == f"<@{BEN}> Your pictures are there."
+        assert [one["id"] for one in ping["mentions"]] == [str(BEN)]
+        assert ping["message_reference"]["message_id"] == card["id"]
+        await loopback.press(int(shown["id"]), "v1:mention:off", user_id=BEN)
+        await listing.until(lambda message: "v1:mention:on" in custom_ids(message))
+        await (await ask(loopback)).until(has_pictures)
+        await (await ask(loopback, user_id=CLEO)).until(has_pictures)
+    pings = [one for one in loopback.history(loopback.world.first_channel.id) if one["mentions"]]
+    assert pings == [ping]
+
+
+async def mention(loopback: LoopbackDiscord) -> Message:
+    while True:
+        for message in loopback.history(loopback.world.first_channel.id):
+            if message["mentions"]:
+                return message
+        await asyncio.sleep(0.01)
+
+
+def custom_ids(message: Message) -> list[str]:
+    return [one["custom_id"] for row in message["components"] for one in row["components"]]
 
 
 async def test_buttons_work_after_a_restart(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
@@ -195,7 +246,10 @@ async def test_limits_are_a_sentence_and_give_the_command_back(
         await first.until(has_pictures)
         second = await ask(loopback, "again")
         message = await second.until(says("You have asked 1 times within a minute"))
+        assert "There is room again <t:" in message["content"]
         assert "/imagine prompt:again seed:" in message["content"]
+        assert message["flags"] & 64  # only they see it
+        assert len(loopback.history(loopback.world.first_channel.id)) == 1
         other = await ask(loopback, user_id=CLEO)
         await other.until(has_pictures)
 
@@ -206,25 +260,25 @@ async def test_a_role_has_more_weight(loopback: LoopbackDiscord, run_bot: RunBot
         for user_id in (BEN, CLEO):  # Ben is a painter
             interaction = await ask(loopback, user_id=user_id)
             await interaction.until(has_pictures)
-        cleo, ben = await bot.service.ledger.find()
+        cleo, ben = await bot.app.ledger.find()
     assert (ben.job.weight, cleo.job.weight) == (2.0, 1.0)
-    assert (ben.job.user_name, cleo.job.user_name) == ("ben", "cleo")
+    assert (ben.job.person.name, cleo.job.person.name) == ("ben", "cleo")
 
 
 async def test_a_full_disk_is_a_sentence_and_passes(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
     async with run_bot() as bot:
-        ledger = bot.service.ledger
-        await ledger.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
-        contents = []
+        database = bot.app.ledger.database
+        await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+        contents: list[str] = []
         while not any("The bot's disk is full" in content for content in contents):
             interaction = await ask(loopback, "x" * 900)  # the last page has room for some
             message = await interaction.until(
                 lambda message: has_pictures(message) or "disk is full" in message["content"]
             )
             contents.append(message["content"])
-        await ledger.write(lambda connection: connection.execute("PRAGMA max_page_count = 9999"))
+        await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 9999"))
         interaction = await ask(loopback)
         await interaction.until(has_pictures)
 
@@ -257,8 +311,8 @@ async def test_an_engine_that_hangs_is_noticed_said_and_left(
     async with run_bot() as bot:
         await hung.until(has_pictures)
         await waiting.until(has_pictures)
-        records = await bot.service.ledger.find()
-    assert {record.job.request.prompt: record.attempt for record in records} == {
+        records = await bot.app.ledger.find()
+    assert {record.job.wish.prompt: record.attempt for record in records} == {
         "hung": 2,
         "waits": 1,
     }
@@ -273,7 +327,7 @@ async def test_health_tells_what_holds(loopback: LoopbackDiscord, run_bot: RunBo
 
     config = replace(make_config(), health=HealthConfig(port=_free_port()))
     async with run_bot(start, config=config) as bot, aiohttp.ClientSession() as session:
-        url = f"http://127.0.0.1:{bot.service.health.port}"
+        url = f"http://127.0.0.1:{bot.app.health.port}"
 
         async def get(path: str) -> tuple[int, str]:
             async with session.get(url + path) as response:
@@ -319,15 +373,73 @@ async def test_orders_of_an_operator_are_carried_out(
         await interaction.until(says("Cancelled by the bot's owner."))
         assert f"The job {job_id} is cancelled." in capsys.readouterr().out
         assert not await _operate(folder, "cancel", job_id)
-        assert "it cannot become cancelled" in capsys.readouterr().out
+        assert "It is too late to cancel this" in capsys.readouterr().out
         await told(bot)
         gate.open()
         assert await _operate(folder, "requeue", job_id)
-        assert f"The job {job_id} is in line again as" in capsys.readouterr().out
+        assert f"The job {job_id} waits again as" in capsys.readouterr().out
         message = await interaction.until(has_pictures)
         assert job_id not in message["attachments"][0]["filename"]
         assert not await _operate(folder, "requeue", job_id)
         assert f"The job {job_id} was asked for again before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("finished", [False, True])
+async def test_a_bot_goes_on_from_a_restored_copy(
+    loopback: LoopbackDiscord, run_bot: RunBot, tmp_path: Path, finished: bool
+) -> None:
+    """Delivered, being drawn and waiting when the copy was made; the folder itself is lost.
+
+    finished  the cards came to their ends after the copy
+    """
+    gate = Gate()
+    data, copy = tmp_path / "data", tmp_path / "copies" / "monday"
+    config = make_config(grace_s=0)
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), config=config) as bot:
+        first = await ask(loopback, "a cat")
+        gate.let_through(4)
+        drawn = await first.until(has_pictures)
+        await told(bot)
+        second = await ask(loopback, "a dog")
+        await second.until(says("step 0"))
+        third, fourth = await ask(loopback, "a fish"), await ask(loopback, "a bird")
+        message = await fourth.until(says("Number 2"))
+        said = await asyncio.to_thread(backup, data, copy, connect)
+        assert said == f"Copied 4 jobs and {len(drawn['attachments'])} pictures to {copy}."
+        if finished:
+            await loopback.press(int(message["id"]), cancel_id(message), user_id=BEN)
+            await fourth.until(says("Cancelled"))
+            gate.open()
+            await third.until(has_pictures)
+            await all_told(bot, 4)
+        else:
+            bot.stop.set()
+            await second.until(says("restarting"))
+            gate.open()
+    before = [interaction.answer for interaction in (first, second, third, fourth)]
+    shutil.rmtree(data)
+    copy.rename(data)
+    warm = threading.Event()
+    if not finished:
+        warm.set()
+
+    def start() -> FakePipeline:
+        warm.wait(60)
+        return FakePipeline(SIZES)
+
+    async with run_bot(start) as bot:
+        if not finished:
+            for interaction in (second, third, fourth):
+                await interaction.until(has_pictures)
+        # Where all cards tell their ends, nothing is left to be drawn.
+        records = await all_told(bot, 4)
+        warm.set()
+    states = [record.state for record in reversed(records)]
+    assert states == [State.DELIVERED] * 3 + [State.CANCELLED if finished else State.DELIVERED]
+    after = [interaction.answer for interaction in (first, second, third, fourth)]
+    if finished:  # no card was touched
+        assert after == before
+    assert after[0] == before[0]
 
 
 async def _operate(folder: Path, *argv: str) -> bool:

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.core import card
 from bot.core.job import Job, Record, State
 from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
-from bot.homes.discord import render as card
+from bot.core.studio import Listed
+from bot.core.wish import Usual, Wish
+from bot.homes.discord import render
 from sdxl_engine import ImageRequest, InvalidRequestError
 from tests.bot.core import jobs
 
@@ -17,30 +20,40 @@ NOW_S = 1_800_000_000.0
 
 
 def make_job(
-    prompt: str = "a circle", negative_prompt: str | None = None, *, size_known: bool = True
+    prompt: str = "a circle",
+    negative_prompt: str | None = None,
+    *,
+    size_px: tuple[int, int] | None = (1024, 1024),
 ) -> Job:
-    request = ImageRequest(prompt, negative_prompt, seed=7, num_inference_steps=20)
-    return replace(jobs.make_job(), id="abcdefgh", request=request, size_known=size_known)
+    wish = Wish(prompt, negative_prompt, seed=7, size_px=size_px).settled(Usual())
+    return replace(jobs.make_job(wish=wish), id="abcdefgh")
 
 
 def shown(job: Job, stage: Stage, position: Position | None = None) -> str:
-    return card.progress_card(job, stage, position, NOW_S)
+    return render.card_text(card.progress_card(job, stage, position, NOW_S))
+
+
+def finished(job: Job) -> str:
+    return render.card_text(card.finished_card(job, ()))
+
+
+def refused(sentence: str, job: Job) -> str:
+    return render.refused_text(sentence, None, job.wish)
 
 
 def again(job: Job) -> str:
-    return card.ask_again(job.request, size_known=job.size_known)
+    return " ".join(f"{name}:{value}" for name, value in card.options(job.wish).items())
 
 
 def test_how_it_was_sampled_is_said_and_asked_for_again() -> None:
     plain = make_job()
-    request = replace(plain.request, sampler="dpmpp_2m", spacing="karras")
-    sampled = replace(plain, request=request)
-    assert "DPM++ 2M Karras · job abcdefgh" in card.finished_card(sampled)
+    sampled = replace(plain, wish=replace(plain.wish, sampler="dpmpp_2m", spacing="karras"))
+    assert "DPM++ 2M Karras · job abcdefgh" in finished(sampled)
     assert again(sampled).endswith("sampler:DPM++ 2M spacing:Karras")
-    assert "Euler" not in card.finished_card(plain)
+    assert "Euler" not in finished(plain)
     assert "sampler" not in again(plain)
-    single = replace(plain, request=replace(plain.request, num_inference_steps=1))
-    assert "· 1 step ·" in card.finished_card(single)
+    single = replace(plain, wish=replace(plain.wish, num_inference_steps=1))
+    assert "· 1 step ·" in finished(single)
 
 
 def units(text: str) -> int:
@@ -79,9 +92,9 @@ positions = st.none() | st.builds(Position, st.integers(1, 1000), st.none() | st
 def cards(job: Job, stage: Stage, position: Position | None, sentence: str) -> list[str]:
     return [
         shown(job, stage, position),
-        card.finished_card(job),
-        card.failed_card(job, sentence),
-        card.refused_text(sentence, job.request, size_known=job.size_known),
+        finished(job),
+        render.card_text(card.failed_card(job, sentence)),
+        refused(sentence, job),
     ]
 
 
@@ -92,10 +105,10 @@ def test_no_card_is_longer_than_a_message_and_no_typed_markup_leaves_its_block(
     stage: Stage,
     position: Position | None,
     sentence: str,
-    size_known: bool,
+    is_size_known: bool,
 ) -> None:
     sentence = sentence.encode("utf-8", "ignore").decode()
-    job = make_job(prompt, negative, size_known=size_known)
+    job = make_job(prompt, negative, size_px=(1024, 1024) if is_size_known else None)
     for text in cards(job, stage, position, sentence):
         assert units(text) <= 2_000
         # Every backtick is ours: fences on lines of their own, and the bar's two.
@@ -110,14 +123,15 @@ def test_no_card_is_longer_than_a_message_and_no_typed_markup_leaves_its_block(
 
 @given(prompts, st.integers(0, 3))
 def test_alt_text_fits(prompt: str, index: int) -> None:
-    text = card.alt_text(ImageRequest(prompt), index)
-    assert units(text) <= 1_024
-    assert text.endswith(f"(picture {index + 1} of 4)")
+    slots = (card.Slot("a.png", card.alt_text(make_job(prompt).wish, index), b""),)
+    (file,) = render.files(slots)
+    assert units(file.description) <= render.MAX_ALT_TEXT_UNITS
+    assert file.description.startswith(f"Picture {index + 1} of 4: ")
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=50), st.integers(1, 60))
 def test_cut_keeps_the_beginning(text: str, limit: int) -> None:
-    short = card.cut(text, limit)
+    short = render.cut(text, limit)
     assert units(short) <= limit
     assert short == text if units(text) <= limit else text.startswith(short[:-1])
 
@@ -129,7 +143,7 @@ def test_eight_lines_of_a_list_fit_a_message_and_hold_no_typed_markup(
     prompt: str, position: Position | None, reason: str, state: State
 ) -> None:
     record = Record(make_job(prompt), state, 1, reason, False, None, None, None, ())
-    line = card.list_line(record, position, NOW_S)
+    line = render.list_line(Listed(record, position), NOW_S)
     assert units(line) * 8 + 7 <= 2_000
     assert line.count("`") == 4
     outside = "".join(line.split("`")[::2])
@@ -170,34 +184,39 @@ def test_the_first_line_says_where_the_job_stands(
 
 def test_the_finished_card_shows_all_settings() -> None:
     job = make_job("a `red` circle", "blue")
-    assert card.finished_card(job) == (
+    assert finished(job) == (
         "```\na ˋredˋ circle\n```\nStay away from:\n```\nblue\n```\n"  # noqa: RUF001 - the harmless one
         "Seed 7 · 20 steps · guidance 5 · 1024x1024 · job abcdefgh"
     )
 
 
 def test_a_size_nobody_knows_yet_is_not_shown() -> None:
-    job = make_job(size_known=False)
+    job = make_job(size_px=None)
     assert "1024" not in shown(job, Waiting(warming_up=True), Position(1, None))
-    assert "1024" not in card.refused_text("No.", job.request, size_known=False)
+    assert "1024" not in refused("No.", job)
 
 
 def test_no_negative_prompt_and_an_empty_one_differ() -> None:
-    assert "Stay away" not in card.finished_card(make_job())
-    assert "Stay away from:\n```\n(empty)\n```" in card.finished_card(make_job("a", ""))
+    assert "Stay away" not in finished(make_job())
+    assert "Stay away from:\n```\n(empty)\n```" in finished(make_job("a", ""))
 
 
 def test_two_long_prompts_share_the_room() -> None:
-    text = card.finished_card(make_job("p" * 1000, "n" * 1000))
+    text = finished(make_job("p" * 1000, "n" * 1000))
     assert text.count("p") > 850
     assert text.count("n") > 850
-    assert "p" * 1000 in card.finished_card(make_job("p" * 1000, "short"))
+    assert "p" * 1000 in finished(make_job("p" * 1000, "short"))
 
 
 def test_a_refusal_gives_the_command_back() -> None:
     job = make_job("a circle", "blue")
-    text = card.refused_text("The queue is full.", job.request, size_known=True)
+    text = refused("The queue is full.", job)
     assert text.startswith("⚠️ The queue is full.\nTo ask again:\n```")
     assert (
         "/imagine prompt:a circle negative_prompt:blue seed:7 steps:20 guidance:5 size:1024x1024"
     ) in text
+
+
+def test_a_refusal_that_passes_says_when() -> None:
+    text = render.refused_text("You have asked 2 times.", NOW_S + 0.5, make_job().wish)
+    assert f"You have asked 2 times. There is room again <t:{int(NOW_S) + 1}:R>.\n" in text

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot.core.card import is_preview
 from bot.errors import LoginError
-from bot.homes.discord.render import is_preview
 from sdxl_engine import EngineStartError, Pipeline
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
@@ -42,6 +42,14 @@ def count(loopback: LoopbackDiscord, method: str, route: str) -> Fault:
     )
 
 
+def check_unseen(loopback: LoopbackDiscord, refusal: Message) -> None:
+    """Only the one who asked sees it, and nothing of it stands in the channel."""
+    assert refusal["flags"] & 64
+    channel = loopback.history(loopback.world.first_channel.id)
+    assert not any("To ask again" in message["content"] for message in channel)
+    assert not any(message["flags"] & 128 for message in channel)  # nobody "thinks" any more
+
+
 async def test_imagine_becomes_four_different_pictures(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
@@ -55,7 +63,7 @@ async def test_imagine_becomes_four_different_pictures(
     job_id = names[0].split("_")[0]
     assert names == [f"{job_id}_{n}.png" for n in range(4)]
     assert re.fullmatch("[a-z2-7]{8}", job_id)
-    assert files[2]["description"] == "a red circle (picture 3 of 4)"
+    assert files[2]["description"] == "Picture 3 of 4: a red circle"
     data = [loopback.attachment_bytes(int(file["id"])) for file in files]
     assert len(set(data)) == 4
     for index, one in enumerate(data):
@@ -176,11 +184,12 @@ async def test_what_only_the_engine_sees_is_answered_with_its_sentence(
         interaction = await loopback.slash("imagine", {"prompt": "a\u202eb"})
         message = await interaction.until(says("invisible control character (U+202E)"))
         assert message["content"].startswith("⚠️")
+        check_unseen(loopback, message)
         after = await loopback.slash("imagine", {"prompt": "still alive"})
         await after.until(finished)
 
 
-async def test_a_full_line_is_a_sentence(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+async def test_a_full_queue_is_a_sentence(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
     gate = Gate()
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate), config=make_config(max_queued=1)):
         first = await loopback.slash("imagine", {"prompt": "x"})
@@ -188,9 +197,10 @@ async def test_a_full_line_is_a_sentence(loopback: LoopbackDiscord, run_bot: Run
         second = await loopback.slash("imagine", {"prompt": "x"})
         await second.until(says("Number 1"))
         third = await loopback.slash("imagine", {"prompt": "x"})
-        await third.until(
+        message = await third.until(
             says("1 jobs are already waiting. Ask again in a few minutes.\nTo ask again:")
         )
+        check_unseen(loopback, message)
         gate.open()
         await second.until(finished)
 
@@ -254,7 +264,7 @@ async def test_stopping_finishes_what_runs_and_keeps_what_waits(
         second = await loopback.slash("imagine", {"prompt": "second", "seed": 5})
         await second.until(says("Number 1"))
         bot.stop.set()
-        await second.until(says("The bot is restarting. Your place in line is kept."))
+        await second.until(says("The bot is restarting. Your place in the queue is kept."))
         late = await loopback.slash("imagine", {"prompt": "late", "seed": 6})
         message = await late.until(says("The bot is restarting. Ask again in a minute."))
         assert "/imagine prompt:late seed:6 steps:4 guidance:5\n" in message["content"]

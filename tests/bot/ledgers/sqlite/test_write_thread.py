@@ -87,13 +87,14 @@ def test_many_who_wait_share_a_transaction_and_one_that_raises_is_undone_alone(
         fails(connection)
 
     go = held(writer)
-    futures = [writer.submit(write("a")), writer.submit(refuse), writer.submit(write("b"))]
+    first, refused = writer.submit(write("a")), writer.submit(refuse)
+    last = writer.submit(write("b"))
     assert words(path) == []
     go.set()
-    assert futures[0].result(30) == "a"
-    assert futures[2].result(30) == "b"
+    assert first.result(30) == "a"
+    assert last.result(30) == "b"
     with pytest.raises(failure):
-        futures[1].result(30)
+        refused.result(30)
     assert words(path) == ["a", "b"]
 
 

@@ -1,0 +1,217 @@
+"""What a card says, as data: the message that tells where a job stands and becomes its pictures.
+
+Pure functions of a job and where it stands. A home renders a card in its own markup, cuts what is
+too long for it, and makes what people typed harmless there.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from bot.core.job import Job, Record, State
+from bot.core.ports.gallery import Picture
+from bot.core.queue.waiting import Position
+from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.core.wish import Wish
+from sdxl_engine.request import DEFAULT_SAMPLER, SAMPLERS, SPACINGS, format_size
+
+FAILURE_MARK: Final = "⚠️"
+PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
+_PREVIEW_NAME: Final = "preview"
+_ROUND_TO_S: Final = 10
+
+ActionKind = Literal["cancel", "show"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time, in seconds since 1970, that a home shows so that it counts down or up."""
+
+    at_s: int
+
+
+Words = tuple[str | Moment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A picture on a card: a file, and what a screen reader says of it."""
+
+    filename: str
+    alt_text: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that may be pressed."""
+
+    kind: ActionKind
+    job_id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The whole card.
+
+    status           the first line; empty once the pictures speak for themselves
+    progress         steps done, of how many; None where nothing is drawn
+    prompt           what people typed: to be shown, never to be read as markup
+    negative_prompt  likewise; None where there is none
+    fields           the settings, each a few words
+    pictures         None leaves those that are there as they are
+    actions          what may be pressed now
+    """
+
+    status: Words
+    prompt: str
+    negative_prompt: str | None
+    fields: tuple[str, ...]
+    progress: tuple[int, int] | None = None
+    pictures: tuple[Slot, ...] | None = None
+    actions: tuple[Action, ...] = ()
+
+
+def progress_card(job: Job, stage: Stage, position: Position | None, now_s: float) -> Card:
+    """The card of a job that is not over yet.
+
+    position  of a waiting one
+    now_s     seconds since 1970
+    """
+    actions = (Action("cancel", job.id, "Cancel"),) if isinstance(stage, Waiting | Drawing) else ()
+    match stage:
+        case Waiting() if position is not None:
+            return _card(job, _waiting(stage, position, now_s), actions=actions)
+        case Waiting():  # taken this moment: no edit for that
+            steps = job.wish.num_inference_steps or 1
+            return _card(job, _drawing(0, steps), progress=(0, steps), actions=actions)
+        case Drawing(step, steps):
+            return _card(job, _drawing(step, steps), progress=(step, steps), actions=actions)
+        case Uploading():
+            return _card(job, ("📤 Drawn. Uploading the pictures.",))
+        case Paused(sentence):
+            return _card(job, (f"⏸️ {sentence}",))
+
+
+def finished_card(job: Job, pictures: tuple[Picture, ...]) -> Card:
+    """The settings, and the pictures, each with what a screen reader says of it."""
+    slots = tuple(Slot(one.filename, alt_text(job.wish, one.index), one.data) for one in pictures)
+    return _card(job, (), pictures=slots)
+
+
+def failed_card(job: Job, sentence: str) -> Card:
+    """The card of a job that ended without pictures; `sentence` says why and what to do."""
+    return _card(job, (f"{FAILURE_MARK} {sentence}",), pictures=())
+
+
+def preview_slot(job_id: str, extension: str, data: bytes) -> Slot:
+    """The one file of all previews."""
+    return Slot(f"{job_id}_{_PREVIEW_NAME}.{extension}", PREVIEW_ALT_TEXT, data)
+
+
+def is_preview(filename: str) -> bool:
+    """Whether a card's file is not a finished picture."""
+    return f"_{_PREVIEW_NAME}." in filename
+
+
+def listed(record: Record, position: Position | None, now_s: float) -> Words:
+    """How a job stands, in a list of them."""
+    if position is not None:
+        return (f"number {position.place} in the queue", *_until(position, now_s))
+    if record.state is State.UNDELIVERED:
+        return (f"drawn, but not shown. {record.reason}",)
+    return (record.reason or record.state.value,)
+
+
+def actions_of(record: Record) -> tuple[Action, ...]:
+    """What the one who asked may press beside a job in a list."""
+    job_id = record.job.id
+    if record.state in {State.QUEUED, State.RUNNING}:
+        return (Action("cancel", job_id, f"Cancel {job_id}"),)
+    if record.state is State.UNDELIVERED:
+        return (Action("show", job_id, f"Pictures of {job_id}"),)
+    return ()
+
+
+def alt_text(wish: Wish, index: int) -> str:
+    """What a screen reader says of picture `index` (from 0); a long prompt loses its end first."""
+    return f"Picture {index + 1} of {wish.num_images}: {' '.join(wish.prompt.split())}"
+
+
+def settings(wish: Wish) -> tuple[str, ...]:
+    """The settings for people to read, each a few words."""
+    steps = wish.num_inference_steps
+    words = [
+        f"Seed {wish.seed}",
+        "1 step" if steps == 1 else f"{steps} steps",
+        f"guidance {wish.guidance_scale:g}",
+    ]
+    if wish.size_px is not None:
+        words.append(format_size(*wish.size_px))
+    if wish.sampler != DEFAULT_SAMPLER or wish.spacing is not None:
+        way = [SAMPLERS.get(wish.sampler, wish.sampler), _title_of_spacing(wish)]
+        words.append(" ".join(filter(None, way)))
+    return tuple(words)
+
+
+def options(wish: Wish) -> dict[str, str]:
+    """What to type to ask for the same again, by the option's name."""
+    typed = {"prompt": wish.prompt}
+    if wish.negative_prompt:
+        typed["negative_prompt"] = wish.negative_prompt
+    typed["seed"] = str(wish.seed)
+    typed["steps"] = str(wish.num_inference_steps)
+    typed["guidance"] = f"{wish.guidance_scale:g}"
+    if wish.size_px is not None:
+        typed["size"] = format_size(*wish.size_px)
+    if wish.sampler != DEFAULT_SAMPLER:
+        typed["sampler"] = SAMPLERS.get(wish.sampler, wish.sampler)
+    if wish.spacing is not None:
+        typed["spacing"] = _title_of_spacing(wish)
+    return typed
+
+
+def _title_of_spacing(wish: Wish) -> str:
+    return "" if wish.spacing is None else SPACINGS.get(wish.spacing, wish.spacing)
+
+
+def _card(
+    job: Job,
+    status: Words,
+    *,
+    progress: tuple[int, int] | None = None,
+    pictures: tuple[Slot, ...] | None = None,
+    actions: tuple[Action, ...] = (),
+) -> Card:
+    return Card(
+        status=status,
+        prompt=job.wish.prompt,
+        negative_prompt=job.wish.negative_prompt,
+        fields=(*settings(job.wish), f"job {job.id}"),
+        progress=progress,
+        pictures=pictures,
+        actions=actions,
+    )
+
+
+def _drawing(step: int, steps: int) -> Words:
+    return (f"step {step} of {steps}",)
+
+
+def _waiting(stage: Waiting, position: Position, now_s: float) -> Words:
+    parts = ["⏳"]
+    if stage.restored:
+        parts.append("The bot was restarted, and your place was kept.")
+    if stage.warming_up:
+        parts.append("The engine is warming up.")
+    parts.append(f"Number {position.place} in the queue")
+    return (" ".join(parts), *_until(position, now_s), ".")
+
+
+def _until(position: Position, now_s: float) -> Words:
+    if position.ready_in_s is None:
+        return ()
+    # Rounded, so that a card is not edited for the sake of a second. The home counts down.
+    ready_at_s = math.ceil((now_s + position.ready_in_s) / _ROUND_TO_S) * _ROUND_TO_S
+    return (", ready ", Moment(ready_at_s))

@@ -1,0 +1,151 @@
+"""Who may do what, and how much of it: pure functions whose verdict is data.
+
+Whoever asks gathers the facts (the ledger counts, a home knows whom it lets moderate); whoever is
+answered says the verdict in its own way.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from bot.core.job import Job, Person, State
+
+MINUTE_S: Final = 60.0
+DAY_S: Final = 86_400.0
+# What these took of somebody's limits is given back: the person got nothing, and not by choice.
+REFUNDED: Final = frozenset({State.FAILED, State.REJECTED})
+# What the engine did not finish in two tries is not worth a third: others wait.
+MAX_ATTEMPTS: Final = 2
+
+_SET_ASIDE: Final = (
+    "This was tried twice, and the drawing engine broke down both times, so it will not be tried "
+    "again. Ask for a smaller size or fewer steps."
+)
+NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can cancel it."
+
+Whose = Literal["person", "community"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken in; 0 is no limit, but for `queued`.
+
+    queued              jobs that may wait, of everybody
+    person_active       jobs of one person that may wait or be drawn
+    person_per_minute, person_per_day, community_per_minute, community_per_day
+                        jobs taken in within the last 60 seconds, the last 24 hours; those that
+                        failed or were rejected do not count
+    """
+
+    queued: int = 32
+    person_active: int = 0
+    person_per_minute: int = 0
+    person_per_day: int = 0
+    community_per_minute: int = 0
+    community_per_day: int = 0
+
+    @property
+    def windows(self) -> "tuple[Window, ...]":
+        """The limits over time, those that are set."""
+        every = (
+            Window("person", self.person_per_minute, MINUTE_S),
+            Window("person", self.person_per_day, DAY_S),
+            Window("community", self.community_per_minute, MINUTE_S),
+            Window("community", self.community_per_day, DAY_S),
+        )
+        return tuple(window for window in every if window.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """So many jobs of one owner within so many seconds."""
+
+    whose: Whose
+    limit: int
+    span_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What counts against the limits when somebody asks.
+
+    queued  jobs that wait, of everybody
+    active  jobs of this person that wait or are drawn
+    full    the windows in which as many were asked for as may be, and when there is room again, in
+            seconds since 1970
+    """
+
+    queued: int
+    active: int
+    full: Mapping[Window, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a job is not taken, as a sentence.
+
+    again_at_s  when it would be, in seconds since 1970; None: nobody knows
+    """
+
+    sentence: str
+    again_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who wants something done to a job.
+
+    moderates  the community in which they may delete what others wrote; None: nowhere
+    """
+
+    person: Person
+    moderates: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whoever runs the bot: they may do anything."""
+
+
+def admission(limits: Limits, usage: Usage) -> Refusal | None:
+    """Whether one more job may be taken in; None: it may."""
+    if usage.queued >= limits.queued:
+        return Refusal(f"{limits.queued} jobs are already waiting. Ask again in a few minutes.")
+    if limits.person_active and usage.active >= limits.person_active:
+        return Refusal(
+            f"You have {usage.active} jobs in the queue, as many as one may have. Wait for one of "
+            "them, or cancel one."
+        )
+    for window in limits.windows:
+        if window in usage.full:
+            who = "You have" if window.whose == "person" else "This server has"
+            span = "a minute" if window.span_s == MINUTE_S else "a day"
+            return Refusal(
+                f"{who} asked {window.limit} times within {span}, which is the limit.",
+                usage.full[window],
+            )
+    return None
+
+
+def cancelling(job: Job, by: Actor | Owner) -> str | None:
+    """What the job's card says if it is cancelled by this one; None: they may not."""
+    if isinstance(by, Owner):
+        return "Cancelled by the bot's owner."
+    if by.person == job.person:
+        return "Cancelled by the one who asked."
+    # In a private channel everybody may delete messages; nobody moderates there.
+    community = job.origin.venue.community
+    in_its_home = by.person.home == job.home
+    if in_its_home and community is not None and by.moderates == community:
+        return "Cancelled by a moderator."
+    return None
+
+
+def after_crash(attempt: int) -> tuple[State, str]:
+    """Where a job goes that ran when the process ended, and the sentence if it ends.
+
+    attempt  how often the engine began it
+    """
+    if attempt < MAX_ATTEMPTS:
+        return State.QUEUED, ""
+    return State.FAILED, _SET_ASIDE

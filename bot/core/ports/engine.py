@@ -1,0 +1,60 @@
+"""What draws, as the core sees it: a thread in this process, or machines elsewhere."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sdxl_engine.errors import EngineError
+from sdxl_engine.request import ImageRequest, Images, Progress
+
+OnProgress = Callable[[Progress], None]
+
+
+class Model(Protocol):
+    """What a warm engine draws with."""
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The warm sizes as (width_px, height_px); the first is drawn when none is asked for."""
+
+    def check(self, request: ImageRequest) -> None:
+        """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""
+
+
+class Drawing(Protocol):
+    """One request that the engine has."""
+
+    async def sent(self) -> bool:
+        """Wait for the time to hand in the next one; False if this one ended without images."""
+
+    async def images(self) -> Images:
+        """Wait for the images; raises EngineError."""
+
+    def cancel(self) -> None:
+        """Stop it; `images` raises JobCancelledError."""
+
+
+class Engine(Protocol):
+    """Draws one request after the other."""
+
+    @property
+    def model(self) -> Model | None:
+        """None while it is not warm, or could not become so."""
+
+    @property
+    def failure(self) -> EngineError | None:
+        """Why it cannot become warm; None: it is, or may yet be."""
+
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds what it has in hand has given no sign of life."""
+
+    async def warm(self) -> Model:
+        """Wait for the model; raises EngineError if it cannot be had."""
+
+    def submit(self, request: ImageRequest, on_progress: OnProgress) -> Drawing:
+        """Hand a request over; returns at once.
+
+        on_progress  called on the event loop
+
+        Raises EngineError.
+        """

@@ -1,0 +1,69 @@
+"""A place where people are, as the core sees it: where they ask, and where they hear of their jobs.
+
+A home is made before the studio and attends it afterwards, for each needs the other.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from bot.core.job import Job
+from bot.core.ports.gallery import Picture
+from bot.core.stage import Stage
+
+if TYPE_CHECKING:  # the studio knows the homes by this protocol
+    from bot.core.studio import Studio
+
+# The pictures of a job for one try to show them; raises PictureLostError.
+LendPictures = Callable[[], AbstractAsyncContextManager[tuple[Picture, ...]]]
+
+
+class Home(Protocol):
+    """One chat system, with people in it."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in `Person.home`."""
+
+    @property
+    def is_online(self) -> bool:
+        """Whether people's wishes reach the bot now."""
+
+    def attend(self, studio: "Studio") -> None:
+        """Ask this one for what people want; called once, before anything else."""
+
+    async def run(self) -> None:
+        """Let people ask, until `close`; raises LoginError if the home refuses for good."""
+
+    async def offer(self, sizes: tuple[tuple[int, int], ...]) -> None:
+        """Offer these sizes, width and height in pixels, from now on."""
+
+    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
+        """Show where the job stands; called on the event loop, returns at once.
+
+        A card that turns out to be deleted, or over, is told to `Studio.card_gone`, `card_over`.
+        """
+
+    def places_changed(self) -> None:
+        """Somebody came, left or was begun: waiting jobs may stand elsewhere now."""
+
+    async def deliver(self, job: Job, lend: LendPictures) -> None:
+        """Show the pictures, and come back when they are seen.
+
+        lend  gives them for one try; its turn and their memory are for others between two
+
+        However often it is called, they are there once. Raises CardGoneError, CardOverError,
+        UndeliveredError, PictureLostError.
+        """
+
+    async def tell(self, job: Job, sentence: str) -> None:
+        """Say how the job ended, and come back when it is said or nobody can read it."""
+
+    async def mention(self, job: Job) -> None:
+        """Tell the one who asked, so that they notice, that the pictures are there. Tried once."""
+
+    async def forget(self, job: Job) -> None:
+        """Let go of the job's card as it is: nothing is to be said any more."""
+
+    async def close(self, timeout_s: float) -> None:
+        """Finish the last words, or give them up after so many seconds; go offline, end `run`."""

@@ -1,0 +1,180 @@
+"""The use cases: what people and operators do, whichever home or command line they do it from."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bot.core import policy
+from bot.core.events import Accepted, Events, Refused
+from bot.core.job import FINAL, UNFINISHED, Job, Origin, Person, Record, State, new_job_id
+from bot.core.policy import Actor, Limits, Owner
+from bot.core.ports.engine import Engine
+from bot.core.ports.gallery import Gallery, Picture
+from bot.core.ports.ledger import Ledger
+from bot.core.queue.waiting import JobQueue, Position
+from bot.core.wish import Usual, Wish
+from bot.core.worker import Worker
+from bot.errors import IllegalMoveError, JobRefusedError, NotAllowedError, UnknownJobError
+from bot.shared.job_context import in_job
+
+log = logging.getLogger(__name__)
+
+_GONE: Final = "This job is no longer on record."
+_TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A job as it stands now; the position of a waiting one."""
+
+    record: Record
+    position: Position | None
+
+
+class Studio:
+    """What may be asked of the bot.
+
+    worker  takes up what the studio takes in
+    usual   what is drawn where a wish leaves it open
+    clock   seconds since 1970
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        queue: JobQueue,
+        gallery: Gallery,
+        worker: Worker,
+        events: Events,
+        *,
+        usual: Usual,
+        limits: Limits,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._queue = queue
+        self._gallery = gallery
+        self._worker = worker
+        self._events = events
+        self._usual = usual
+        self._limits = limits
+        self._clock = clock
+
+    async def ask(
+        self,
+        job_id: str,
+        wish: Wish,
+        person: Person,
+        origin: Origin,
+        *,
+        weight: float,
+        asked_at_s: float,
+    ) -> Job:
+        """Take a wish in; when this returns it is on the disk and in the queue.
+
+        job_id  of `new_job_id`, so that the log has it from the first line
+
+        Raises InvalidRequestError, EngineStartError, JobRefusedError, KnownJobError, LedgerError;
+        nothing of the job is kept then.
+        """
+        job = Job(job_id, wish.settled(self._usual), person, origin, weight, asked_at_s)
+        try:
+            await self._take_in(job)
+        except Exception as error:
+            self._events.tell(Refused(error))
+            raise
+        with in_job(job_id):
+            log.info("taken")
+            self._events.tell(Accepted(job, self._clock() - asked_at_s))
+            self._worker.enqueue(job)
+        return job
+
+    async def _take_in(self, job: Job) -> None:
+        if self._engine.failure is not None:
+            raise self._engine.failure
+        self._worker.prepare(job.wish)
+        if not self._worker.takes_jobs:
+            raise JobRefusedError("The bot is restarting. Ask again in a minute.")
+        await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
+
+    def settled(self, wish: Wish) -> Wish:
+        """The wish with its open parts chosen as they would be, so that it can be asked again."""
+        return wish.settled(self._usual)
+
+    async def cancel(self, job_id: str, by: Actor | Owner) -> None:
+        """Stop a job that waits or is drawn.
+
+        Raises UnknownJobError, NotAllowedError, IllegalMoveError, LedgerError.
+        """
+        record = await self._known(job_id)
+        reason = policy.cancelling(record.job, by)
+        if reason is None:
+            raise NotAllowedError(policy.NOT_YOURS)
+        try:
+            record = await self._ledger.move(
+                job_id, State.CANCELLED, reason=reason, before=UNFINISHED
+            )
+        except IllegalMoveError as error:
+            raise IllegalMoveError(_TOO_LATE) from error
+        self._worker.withdraw(record)
+
+    async def repeat(self, job_id: str) -> str:
+        """Ask for an ended job again, as a new one on the same card; returns the new id.
+
+        Raises UnknownJobError, IllegalMoveError, LedgerError.
+        """
+        record = await self._ledger.get(job_id)
+        if record.state not in FINAL - {State.DELIVERED} or not record.told:
+            raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
+        origin = replace(record.job.origin, event=None)
+        job = replace(record.job, id=new_job_id(), origin=origin, again_of=job_id)
+        await self._ledger.insert(job)
+        with in_job(job.id):
+            log.info("asked for again, after %s", job_id)
+            self._worker.enqueue(job)
+        return job.id
+
+    async def list_of(
+        self, person: Person, community: str | None, *, limit: int
+    ) -> tuple[Listed, ...]:
+        """A person's latest jobs, the newest first; `community`: only those asked for there."""
+        records = await self._ledger.find(person=person, community=community, limit=limit)
+        return tuple(Listed(one, self._queue.position(one.job.id)) for one in records)
+
+    async def pictures_of(self, person: Person, job_id: str) -> tuple[Record, tuple[Picture, ...]]:
+        """The pictures of a person's own job that found no other place.
+
+        Raises UnknownJobError, NotAllowedError, PictureLostError, LedgerError.
+        """
+        record = await self._known(job_id)
+        if record.job.person != person:
+            raise NotAllowedError("Only the one who asked for these pictures can see them here.")
+        if record.state is not State.UNDELIVERED:
+            raise UnknownJobError(_GONE)
+        return record, await self._gallery.read(job_id, record.images)
+
+    async def wants_mention(self, person: Person) -> bool:
+        """Whether this person is mentioned when their pictures are there."""
+        return await self._ledger.wants_mention(person)
+
+    async def set_mention(self, person: Person, *, wanted: bool) -> None:
+        """Mention them, or leave them alone, from now on."""
+        await self._ledger.set_mention(person, wanted=wanted)
+
+    def card_gone(self, job: Job) -> None:
+        """A home found the card of a job deleted that is not over."""
+        self._worker.card_gone(job)
+
+    def card_over(self, job: Job, *, shows_pictures: bool) -> None:
+        """A home found that the card of a job tells its end already."""
+        self._worker.card_over(job, shows_pictures=shows_pictures)
+
+    async def _known(self, job_id: str) -> Record:
+        try:
+            return await self._ledger.get(job_id)
+        except UnknownJobError as error:
+            raise UnknownJobError(_GONE) from error

@@ -1,0 +1,86 @@
+"""A wish: what somebody asked for, as they asked for it, with size, steps and seed perhaps open.
+
+It is data and checks nothing: one that an older or newer version wrote down can always be read and
+shown. It becomes an `ImageRequest` here alone, for every face, and there it is checked.
+"""
+
+import secrets
+from dataclasses import dataclass, fields, replace
+from typing import Final, TypeVar
+
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.request import DEFAULT_SAMPLER, MAX_SEED, ImageRequest
+
+T = TypeVar("T")
+Size = tuple[int, int]
+
+# What a wish is checked with while no model's own size is known.
+SOME_SIZE: Final[Size] = 1024, 1024
+
+_SETTLED_AT_ASKING: Final = ("seed", "num_inference_steps", "guidance_scale", "num_images")
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is drawn where a wish leaves it open; fields as in `ImageRequest`."""
+
+    num_inference_steps: int = 20
+    guidance_scale: float = 5.0
+    num_images: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Fields as in `ImageRequest`, None where nobody chose.
+
+    size_px  width and height; None is the model's own
+    unread   the names of settings that this version of the bot does not know
+    """
+
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    size_px: Size | None = None
+    num_images: int | None = None
+    first_index: int = 0
+    sampler: str = DEFAULT_SAMPLER
+    spacing: str | None = None
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    unread: tuple[str, ...] = ()
+
+    def settled(self, usual: Usual) -> "Wish":
+        """The wish with everything chosen but the size, which only a loaded model knows."""
+        return replace(
+            self,
+            seed=secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed,
+            num_inference_steps=_chosen(self.num_inference_steps, usual.num_inference_steps),
+            guidance_scale=_chosen(self.guidance_scale, usual.guidance_scale),
+            num_images=_chosen(self.num_images, usual.num_images),
+        )
+
+    def resolve(self, native_px: Size) -> ImageRequest:
+        """What the engine is asked for; raises InvalidRequestError if it cannot be drawn.
+
+        native_px  the size if nobody chose one
+        """
+        if self.unread:
+            raise InvalidRequestError(
+                "This was asked with settings that this version of the bot does not know "
+                f"({', '.join(self.unread):.100}). Ask again without them."
+            )
+        open_still = [name for name in _SETTLED_AT_ASKING if getattr(self, name) is None]
+        if open_still:
+            raise InvalidRequestError(
+                f"The record of this does not say its {', '.join(open_still)}. Ask again."
+            )
+        width_px, height_px = native_px if self.size_px is None else self.size_px
+        settings = {one.name: getattr(self, one.name) for one in fields(self)}
+        del settings["size_px"], settings["unread"]
+        return ImageRequest(**settings, width_px=width_px, height_px=height_px)
+
+
+def _chosen(value: T | None, usual: T) -> T:
+    return usual if value is None else value

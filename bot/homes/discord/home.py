@@ -1,0 +1,147 @@
+"""Discord as a home: its cards and its connection, put together."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.core.job import Job
+from bot.core.ports.home import LendPictures
+from bot.core.ports.ledger import Ledger
+from bot.core.queue.waiting import JobQueue
+from bot.core.stage import Stage
+from bot.core.studio import Studio
+from bot.core.wish import Usual
+from bot.homes.cards.desk import CardDesk, OnMessage
+from bot.homes.cards.pace import MakeThrottle, edit_throttle
+from bot.homes.discord.client import ImagineClient
+from bot.homes.discord.commands import HOME, ImagineCommand
+from bot.homes.discord.connection import DiscordConnection
+from bot.homes.discord.endpoints import ElsewhereConnector
+from bot.homes.discord.jobs_command import JobsCommand
+from bot.homes.discord.message import EDIT_ERRORS, CardMessage
+from bot.homes.discord.sync import CommandRecord, Size
+from bot.shared.secret import Secret
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordSettings:
+    """What a Discord home is told.
+
+    token                 the bot's
+    usual                 what is drawn where an option is left out
+    model                 whose sizes are offered
+    api_url, gateway_url  empty is the real Discord
+    guild_ids             the servers that have the commands; empty is everywhere
+    role_weights          the share of people with these roles, by role id; 1 is anybody's
+    sizes                 what is offered until the engine is warm; empty is what was last time
+    record                the file that keeps what Discord was told last; None keeps it in memory
+    """
+
+    token: Secret
+    usual: Usual
+    model: str
+    api_url: str = ""
+    gateway_url: str = ""
+    guild_ids: tuple[int, ...] = ()
+    role_weights: Mapping[int, float] = field(default_factory=dict)
+    sizes: tuple[Size, ...] = ()
+    record: Path | None = None
+
+
+class DiscordHome:
+    """Implements `Home`.
+
+    queue, ledger  as `CardDesk` needs them
+    throttle       makes what holds the edits of one channel apart
+    """
+
+    name = HOME
+
+    def __init__(
+        self,
+        settings: DiscordSettings,
+        queue: JobQueue,
+        ledger: Ledger,
+        *,
+        throttle: MakeThrottle = edit_throttle,
+    ) -> None:
+        self._settings = settings
+        self._record = CommandRecord(settings.record)
+        self._connection = DiscordConnection(settings.token)
+        self._desk = CardDesk(queue, ledger, self._message, throttle=throttle)
+
+    @property
+    def is_online(self) -> bool:
+        """See `Home.is_online`."""
+        return self._connection.is_online
+
+    def attend(self, studio: Studio) -> None:
+        """See `Home.attend`."""
+        self._studio = studio
+        self._desk.report_to(studio)
+
+    async def run(self) -> None:
+        """See `Home.run`."""
+        settings = self._settings
+        command = ImagineCommand(self._studio, settings.usual, settings.role_weights)
+        jobs = JobsCommand(self._studio)
+        await self._connection.run(
+            lambda logged_in: ImagineClient(
+                command,
+                jobs,
+                self._record,
+                logged_in,
+                ElsewhereConnector(settings.api_url, settings.gateway_url),
+                guild_ids=settings.guild_ids,
+                model=settings.model,
+                sizes=settings.sizes,
+            )
+        )
+
+    async def offer(self, sizes: tuple[Size, ...]) -> None:
+        """See `Home.offer`."""
+        await self._connection.offer(sizes)
+
+    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
+        """See `Home.show`."""
+        self._desk.show(job, stage, at_once=at_once)
+
+    def places_changed(self) -> None:
+        """See `Home.places_changed`."""
+        self._desk.places_changed()
+
+    async def deliver(self, job: Job, lend: LendPictures) -> None:
+        """See `Home.deliver`."""
+        await self._desk.deliver(job, lend)
+
+    async def tell(self, job: Job, sentence: str) -> None:
+        """See `Home.tell`."""
+        await self._desk.tell(job, sentence)
+
+    async def mention(self, job: Job) -> None:
+        """See `Home.mention`."""
+        try:
+            await CardMessage(job, self._connection.client, _unheard).mention(
+                "Your pictures are there."
+            )
+        except EDIT_ERRORS as error:
+            log.warning("the person could not be mentioned: %r", error)
+
+    async def forget(self, job: Job) -> None:
+        """See `Home.forget`."""
+        await self._desk.forget(job)
+
+    async def close(self, timeout_s: float) -> None:
+        """See `Home.close`."""
+        await self._desk.close(timeout_s)
+        await self._connection.close()
+
+    def _message(self, job: Job, on_message: OnMessage) -> CardMessage:
+        return CardMessage(job, self._connection.client, on_message)
+
+
+async def _unheard(_message: str) -> None:
+    """Which message it is is known where a card was shown."""

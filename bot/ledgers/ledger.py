@@ -1,0 +1,130 @@
+"""The ledger, once, over any database."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from bot.core.job import Job, Person, Record, State, StoredImage
+from bot.core.policy import Limits
+from bot.core.ports.ledger import Answer, Order
+from bot.core.wish import Wish
+from bot.ledgers import book
+from bot.ledgers.database import Connection, Database
+
+
+class DatabaseLedger:
+    """Implements `Ledger`; see there what each method does.
+
+    clock  seconds since 1970
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self.database = database
+        self._clock = clock
+
+    def open(self) -> None:
+        """Open the database; blocks. Raises LedgerError."""
+        self.database.open()
+
+    def close(self) -> None:
+        """Close it; blocks."""
+        self.database.close()
+
+    async def accept(self, job: Job, limits: Limits) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.accept(connection, job, limits))
+
+    async def insert(self, job: Job) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.insert(connection, job))
+
+    async def move(
+        self,
+        job_id: str,
+        to: State,
+        *,
+        reason: str = "",
+        images: Sequence[StoredImage] = (),
+        wish: Wish | None = None,
+        blameless: bool = False,
+        before: frozenset[State] | None = None,
+    ) -> Record:
+        """See `Ledger`."""
+        move = partial(
+            book.move,
+            job_id=job_id,
+            to=to,
+            at_s=self._clock(),
+            reason=reason,
+            images=images,
+            wish=wish,
+            blameless=blameless,
+            before=before,
+        )
+        return await self.database.write(move)
+
+    async def place(self, job_id: str, message: str) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.place(connection, job_id, message))
+
+    async def tell(self, job_id: str) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.tell(connection, job_id))
+
+    async def recover(self) -> list[Record]:
+        """See `Ledger`."""
+        at_s = self._clock()
+        return await self.database.write(lambda connection: book.recover(connection, at_s))
+
+    async def get(self, job_id: str) -> Record:
+        """See `Ledger`."""
+        return await self.database.read(lambda connection: book.get(connection, job_id))
+
+    async def find(
+        self,
+        *,
+        states: Sequence[State] = (),
+        person: Person | None = None,
+        community: str | None = None,
+        limit: int = 20,
+    ) -> list[Record]:
+        """See `Ledger`."""
+
+        def read(connection: Connection) -> list[Record]:
+            return book.find(
+                connection, states=states, person=person, community=community, limit=limit
+            )
+
+        return await self.database.read(read)
+
+    async def counts(self) -> dict[State, int]:
+        """See `Ledger`."""
+        return await self.database.read(book.counts)
+
+    async def orders(self) -> list[Order]:
+        """See `Ledger`."""
+        return await self.database.read(book.orders)
+
+    async def settle(self, order_id: int, answer: Answer) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.settle(connection, order_id, answer))
+
+    async def wants_mention(self, person: Person) -> bool:
+        """See `Ledger`."""
+        return await self.database.read(lambda connection: book.wants_mention(connection, person))
+
+    async def set_mention(self, person: Person, *, wanted: bool) -> None:
+        """See `Ledger`."""
+        at_s = self._clock()
+        await self.database.write(
+            lambda connection: book.set_mention(connection, person, wanted=wanted, at_s=at_s)
+        )
+
+    async def outdated(self, before_s: float) -> list[str]:
+        """See `Ledger`."""
+        return await self.database.read(lambda connection: book.outdated(connection, before_s))
+
+    async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.forget(connection, job_ids, before_s))
+        await self.database.scrub(before_s)

@@ -1,0 +1,81 @@
+"""The stored form of a wish: JSON with a version, read leniently.
+
+A row that today's version cannot use must stop nothing: it is read as far as it goes, and what it
+holds besides is named in `Wish.unread`, so that it is shown, and not drawn as something else.
+
+    version 1  an `ImageRequest` with all its fields, as form 2 of the ledger held it, no "version"
+    version 2  "version": 2 and the fields of `Wish`, those that are not open
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from bot.core.wish import Wish
+
+_VERSION: Final = 2
+_UNREADABLE: Final = Wish("(unreadable)", unread=("everything",))
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _pair_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and len(value) == 2 and all(map(kind, value))  # noqa: PLR2004 - a pair
+
+
+_KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "prompt": _text,
+    "negative_prompt": _text,
+    "seed": _whole,
+    "num_inference_steps": _whole,
+    "guidance_scale": _number,
+    "size_px": _pair_of(_whole),
+    "num_images": _whole,
+    "first_index": _whole,
+    "sampler": _text,
+    "spacing": _text,
+    "guidance_rescale": _number,
+    "guidance_interval": _pair_of(_number),
+}
+
+
+def write(wish: Wish) -> str:
+    """The stored form."""
+    settings = {name: value for name, value in asdict(wish).items() if value is not None}
+    unread = settings.pop("unread")
+    return json.dumps({"version": _VERSION, **settings, **dict.fromkeys(unread)})
+
+
+def read(text: str) -> Wish:
+    """The wish, whatever stands there."""
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        return _UNREADABLE
+    if not isinstance(stored, dict):
+        return _UNREADABLE
+    version = stored.pop("version", 1)
+    if version == 1 and "width_px" in stored and "height_px" in stored:
+        stored["size_px"] = [stored.pop("width_px"), stored.pop("height_px")]
+    settings: dict[str, Any] = {}
+    unread = [] if version in {1, _VERSION} else [f"version {version}"]
+    for name, value in stored.items():
+        if name in _KINDS and _KINDS[name](value):
+            settings[name] = tuple(value) if isinstance(value, list) else value
+        elif value is not None or name not in _KINDS:
+            unread.append(name)
+    if "prompt" not in settings:
+        settings["prompt"] = _UNREADABLE.prompt
+        unread = unread if "prompt" in unread else [*unread, "prompt"]
+    return Wish(**settings, unread=tuple(unread))

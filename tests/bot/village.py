@@ -1,0 +1,93 @@
+"""A home of its own, and all that one takes: a village whose people read a notice board.
+
+Run as a program it asks for pictures, waits for them and prints what the board says, with no chat
+system installed: `python -m tests.bot.village FOLDER`.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from bot.app import App
+from bot.config.sections import Config, EngineConfig, HealthConfig
+from bot.core import card
+from bot.core.job import Job, Origin, Person, Venue, new_job_id
+from bot.core.ports.home import LendPictures
+from bot.core.ports.ledger import Ledger
+from bot.core.queue.waiting import JobQueue
+from bot.core.stage import Stage
+from bot.core.studio import Studio
+from bot.core.wish import Wish
+from tests.fakes import FakePipeline
+
+SIZES = ((64, 64),)
+
+
+class Village:
+    """Implements `Home`: a notice a job, rewritten at once and never lost."""
+
+    name = "village"
+    is_online = True
+
+    def __init__(self, queue: JobQueue, _ledger: Ledger) -> None:
+        self.board: dict[str, list[card.Card]] = {}
+        self.over = asyncio.Event()
+        self._queue = queue
+
+    def attend(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def run(self) -> None:
+        ann, green = Person(self.name, "ann", "Ann"), Venue(self.name, "village", "green")
+        origin = Origin(green, event="e1", message=None, token="", attachment_limit_bytes=2**20)
+        wish = Wish("a red circle", seed=7, num_inference_steps=2)
+        await self._studio.ask(new_job_id(), wish, ann, origin, weight=1.0, asked_at_s=time.time())
+        await self.over.wait()
+
+    async def offer(self, sizes: tuple[tuple[int, int], ...]) -> None:
+        return
+
+    def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
+        position = self._queue.position(job.id)
+        self._pin(job, card.progress_card(job, stage, position, time.time()))
+
+    def places_changed(self) -> None:
+        return
+
+    async def deliver(self, job: Job, lend: LendPictures) -> None:
+        async with lend() as pictures:
+            self._pin(job, card.finished_card(job, pictures))
+        self.over.set()
+
+    async def tell(self, job: Job, sentence: str) -> None:
+        self._pin(job, card.failed_card(job, sentence))
+        self.over.set()
+
+    async def mention(self, job: Job) -> None:
+        return
+
+    async def forget(self, job: Job) -> None:
+        del self.board[job.id]
+
+    async def close(self, timeout_s: float) -> None:
+        self.over.set()
+
+    def _pin(self, job: Job, notice: card.Card) -> None:
+        self.board.setdefault(job.id, []).append(notice)
+
+
+async def main(folder: Path) -> None:
+    """From a wish to pictures."""
+    config = Config(engine=EngineConfig(sizes=SIZES), health=HealthConfig(port=0))
+    app = App(config, lambda: FakePipeline(SIZES), [Village], folder)
+    await app.run(asyncio.Event())  # until its home ends
+    village = app.homes["village"]
+    assert isinstance(village, Village)
+    for notice in next(iter(village.board.values())):
+        files = " ".join(slot.filename for slot in notice.pictures or ())
+        sys.stdout.write(f"{''.join(map(str, notice.status))} | {files}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
