@@ -47,12 +47,13 @@ test: setup-dev ## all tests
 kill-test: setup-dev ## kill the bot 500 times while people ask, and count broken promises (10 minutes)
 	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500
 
-lint: setup-dev # lint, formatting, types
+lint: setup-dev # lint, formatting, types, the arrows of ARCHITECTURE.md
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
-check: lint test ## lint, formatting, types, then all tests
+check: lint test ## lint, formatting, types, the map's arrows, then all tests
 
 tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost (minutes)
 	@$(MAKE) --no-print-directory setup ACCELERATOR=tpu VENV=.venv-tpu
