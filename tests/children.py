@@ -20,13 +20,14 @@ ENVIRONMENT = {
 
 
 def storage_folder(cache: pytest.Cache) -> Path:
-    """A `[storage] folder` with the programs that children compiled in earlier runs, nothing else.
-
-    One child at a time: a bot takes it for itself.
-    """
+    """A `[storage] folder` in which children find the programs that earlier ones compiled."""
     folder = cache.mkdir("children") / "out" / "ask"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def clear_records(folder: Path) -> None:
+    """Leave nothing but the programs: the one bot that takes the folder finds no jobs of old."""
     for path in folder.iterdir():
         if path.name != "programs":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.children import ENVIRONMENT, storage_folder
+from tests.children import ENVIRONMENT, clear_records, storage_folder
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -50,6 +50,7 @@ def test_draw(tmp_path: Path, request: pytest.FixtureRequest) -> None:
 def test_ask_and_latest(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     assert request.config.cache is not None
     folder = storage_folder(request.config.cache)
+    clear_records(folder)
     run("ask.py", "a blue star", str(tmp_path / "star.png"), cwd=folder.parents[1])
     with Image.open(tmp_path / "star.png") as picture:
         assert picture.size == (128, 128)
