@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import discord
 import pytest
 
 from bot.app import App, discord_home
@@ -26,6 +28,18 @@ from tests.fakes import FakePipeline
 
 SIZES = ((64, 64), (128, 64))
 NO_LIMITS = LimitsConfig(0, 0, 0, 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def no_waits_of_discord_py(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a 5xx discord.py sleeps a second, then three, then five; here it yields to others."""
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    hasty = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
+    for module in (discord.http, discord.webhook.async_):
+        monkeypatch.setattr(module, "asyncio", hasty)
 
 
 @pytest.fixture
