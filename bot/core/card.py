@@ -140,13 +140,15 @@ def alt_text(wish: Wish, index: int) -> str:
 
 
 def settings(wish: Wish) -> tuple[str, ...]:
-    """The settings for people to read, each a few words."""
-    steps = wish.num_inference_steps
-    words = [
-        f"Seed {wish.seed}",
-        "1 step" if steps == 1 else f"{steps} steps",
-        f"guidance {wish.guidance_scale:g}",
-    ]
+    """The settings for people to read, each a few words; what is still open is not among them."""
+    words = []
+    if wish.seed is not None:
+        words.append(f"Seed {wish.seed}")
+    if wish.num_inference_steps is not None:
+        steps = wish.num_inference_steps
+        words.append("1 step" if steps == 1 else f"{steps} steps")
+    if wish.guidance_scale is not None:
+        words.append(f"guidance {wish.guidance_scale:g}")
     if wish.size_px is not None:
         words.append(format_size(*wish.size_px))
     if wish.sampler != DEFAULT_SAMPLER or wish.spacing is not None:
@@ -157,19 +159,17 @@ def settings(wish: Wish) -> tuple[str, ...]:
 
 def options(wish: Wish) -> dict[str, str]:
     """What to type to ask for the same again, by the option's name."""
-    typed = {"prompt": wish.prompt}
-    if wish.negative_prompt:
-        typed["negative_prompt"] = wish.negative_prompt
-    typed["seed"] = str(wish.seed)
-    typed["steps"] = str(wish.num_inference_steps)
-    typed["guidance"] = f"{wish.guidance_scale:g}"
-    if wish.size_px is not None:
-        typed["size"] = format_size(*wish.size_px)
-    if wish.sampler != DEFAULT_SAMPLER:
-        typed["sampler"] = SAMPLERS.get(wish.sampler, wish.sampler)
-    if wish.spacing is not None:
-        typed["spacing"] = _title_of_spacing(wish)
-    return typed
+    chosen = {
+        "prompt": wish.prompt,
+        "negative_prompt": wish.negative_prompt or None,
+        "seed": wish.seed,
+        "steps": wish.num_inference_steps,
+        "guidance": None if wish.guidance_scale is None else f"{wish.guidance_scale:g}",
+        "size": None if wish.size_px is None else format_size(*wish.size_px),
+        "sampler": None if wish.sampler == DEFAULT_SAMPLER else SAMPLERS.get(wish.sampler),
+        "spacing": _title_of_spacing(wish) or None,
+    }
+    return {name: str(value) for name, value in chosen.items() if value is not None}
 
 
 def _title_of_spacing(wish: Wish) -> str:

@@ -69,7 +69,7 @@ def read(text: str) -> Wish:
     if version == 1 and "width_px" in stored and "height_px" in stored:
         stored["size_px"] = [stored.pop("width_px"), stored.pop("height_px")]
     settings: dict[str, Any] = {}
-    unread = [] if version in {1, _VERSION} else [f"version {version}"]
+    unread = [] if version in (1, _VERSION) else [f"version {version}"]
     for name, value in stored.items():
         if name in _KINDS and _KINDS[name](value):
             settings[name] = tuple(value) if isinstance(value, list) else value

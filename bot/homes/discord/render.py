@@ -138,4 +138,5 @@ def _one_line(text: str) -> str:
 
 
 def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
+    # A lone surrogate is no text, but may stand on record.
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -13,6 +13,7 @@ from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.studio import Listed
 from bot.core.wish import Usual, Wish
 from bot.homes.discord import render
+from bot.ledgers import wish_json
 from sdxl_engine import ImageRequest, InvalidRequestError
 from tests.bot.core import jobs
 
@@ -220,3 +221,17 @@ def test_a_refusal_gives_the_command_back() -> None:
 def test_a_refusal_that_passes_says_when() -> None:
     text = render.refused_text("You have asked 2 times.", NOW_S + 0.5, make_job().wish)
     assert f"You have asked 2 times. There is room again <t:{int(NOW_S) + 1}:R>.\n" in text
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"prompt": 5, "seed": "x"}', '{"size_px": [1]}']
+)
+def test_whatever_stands_on_record_can_be_shown(text: str) -> None:
+    wish = wish_json.read(text)
+    job = jobs.make_job(wish=wish)
+    record = Record(job, State.REJECTED, 0, "No.", False, None, None, None, ())
+    assert "(unreadable)" in render.list_line(Listed(record, None), NOW_S)
+    assert "(unreadable)" in shown(job, Waiting(), Position(1, None))
+    assert "(unreadable)" in shown(job, Drawing(1, 2))
+    assert "(unreadable)" in finished(job)
+    assert "(unreadable)" in refused("No.", job)
