@@ -97,7 +97,7 @@ class App:
             ready={
                 "the engine is warm": lambda: self.engine.model is not None,
                 **{
-                    f"{name} is connected": partial(_is_online, home)
+                    f"{name.capitalize()} is connected": partial(_is_online, home)
                     for name, home in self.homes.items()
                 },
                 "the disk can be written": lambda: self._worker.disk_is_writable,
@@ -116,8 +116,8 @@ class App:
         A device call that hangs may outlive this, on the engine's daemon thread: `engine.is_alive`.
         Raises EngineStartError, EngineStuckError, LedgerError, LoginError, ConfigError.
         """
+        await asyncio.to_thread(self.ledger.open)
         try:
-            await asyncio.to_thread(self.ledger.open)
             await self._serve(stop)
         finally:
             await asyncio.to_thread(self.ledger.close)

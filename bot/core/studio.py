@@ -93,14 +93,6 @@ class Studio:
             self._worker.enqueue(job)
         return job
 
-    async def _take_in(self, job: Job) -> None:
-        if self._engine.failure is not None:
-            raise self._engine.failure
-        self._worker.prepare(job.wish)
-        if not self._worker.takes_jobs:
-            raise JobRefusedError("The bot is restarting. Ask again in a minute.")
-        await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
-
     def settled(self, wish: Wish) -> Wish:
         """The wish with its open parts chosen as they would be, so that it can be asked again."""
         return wish.settled(self._usual)
@@ -172,6 +164,14 @@ class Studio:
     def card_over(self, job: Job, *, shows_pictures: bool) -> None:
         """A home found that the card of a job tells its end already."""
         self._worker.card_over(job, shows_pictures=shows_pictures)
+
+    async def _take_in(self, job: Job) -> None:
+        if self._engine.failure is not None:
+            raise self._engine.failure
+        self._worker.prepare(job.wish)
+        if not self._worker.takes_jobs:
+            raise JobRefusedError("The bot is restarting. Ask again in a minute.")
+        await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
 
     async def _known(self, job_id: str) -> Record:
         try:
