@@ -1,4 +1,4 @@
-"""How quick is the bot with a thousand jobs in line and fifty people asking at once?
+"""How quick is the bot with a thousand jobs waiting and fifty people asking at once?
 
     .venv/bin/python benchmarks/crowd.py [--waiting 1000] [--people 50] [--rounds 20]
 

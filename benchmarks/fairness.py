@@ -1,10 +1,10 @@
-"""How long do people wait while one of them has forty jobs in line?
+"""How long do people wait while one of them has forty jobs waiting?
 
     .venv/bin/python benchmarks/fairness.py [--crowds 200]
 
 Ten people of two servers and one who asks for forty at once, an engine that takes ten seconds a
-typical job, and the real scheduler; beside it the same crowd in a plain line. A place is a job that
-was begun between asking and being begun.
+typical job, and the real scheduler; beside it the same crowd in a plain queue. A place is a job
+that was begun between asking and being begun.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--crowds", type=int, default=200)
     arguments = parser.parse_args()
-    print(f"{arguments.crowds} crowds     {'plain line':>12} {'fair':>8}")
+    print(f"{arguments.crowds} crowds     {'plain queue':>12} {'fair':>8}")
     plain, fair = (measure(make, range(arguments.crowds)) for make in (PlainLine, FairQueue))
     rows: list[tuple[str, str, Callable[[list[float]], float]]] = [
         ("others' first job, places, mean", "first", mean),

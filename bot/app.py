@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -149,16 +150,19 @@ class App:
             raise
         finally:
             log.info("stopping")
-            await _end(watches)
-            await self._worker.drain(self._config.jobs.shutdown_grace_s, stuck=stuck)
-            await asyncio.gather(*(home.close(_LAST_WORDS_S) for home in self.homes.values()))
-            await _end([*vital, *helpers])
-            await self.health.close()
-            self._gallery.close()
             # A start that is under way cannot be stopped; it ends with the process.
-            waits = self.engine.model is not None and not stuck
-            await self.engine.close(_ENGINE_STOP_S if waits else 0)
-            log.info("stopped")
+            engine_s = _ENGINE_STOP_S if self.engine.model is not None and not stuck else 0
+            async with AsyncExitStack() as last:  # in reverse, each whatever becomes of the others
+                last.callback(log.info, "stopped")
+                last.push_async_callback(self.engine.close, engine_s)
+                last.callback(self._gallery.close)
+                last.push_async_callback(self.health.close)
+                last.push_async_callback(_end, [*vital, *helpers])
+                for home in self.homes.values():
+                    last.push_async_callback(home.close, _LAST_WORDS_S)
+                grace_s = self._config.jobs.shutdown_grace_s
+                last.push_async_callback(self._worker.drain, grace_s, stuck=stuck)
+                last.push_async_callback(_end, watches)
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
         """What runs for as long as the bot does, and ends it where it fails."""

@@ -183,6 +183,7 @@ class FakeMessage:
     lost     raised after an edit was made, as when the answer does not arrive
     is_gone  somebody deleted it
     is_over  what it showed before anybody here edited it says that its job is over
+    unreadable  how often reading it fails from now on
     """
 
     def __init__(self) -> None:
@@ -191,6 +192,7 @@ class FakeMessage:
         self.lost: list[Exception] = []
         self.is_gone = False
         self.is_over = False
+        self.unreadable = 0
         self.open = asyncio.Event()
         self.open.set()
         self.attempts = 0
@@ -215,6 +217,9 @@ class FakeMessage:
         self._edited.set()
         if self.is_gone:
             raise CardGoneError("It was deleted.")
+        if self.unreadable:
+            self.unreadable -= 1
+            return None
         shown = next((card.pictures for card in reversed(self.edits) if card.pictures), ())
         return Seen(tuple(one.filename for one in shown), is_over=self.is_over)
 

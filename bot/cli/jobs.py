@@ -63,7 +63,13 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked in the storage folder; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
-    return OK if work(args, config.storage.folder) else FAILED
+    try:
+        return OK if work(args, config.storage.folder) else FAILED
+    except sqlite3.Error as error:
+        raise LedgerError(
+            f"The ledger in {config.storage.folder} is damaged ({error}). Stop the bot, and "
+            "restore a copy."
+        ) from error
 
 
 def work(

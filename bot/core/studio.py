@@ -103,6 +103,7 @@ class Studio:
         Raises UnknownJobError, NotAllowedError, IllegalMoveError, LedgerError.
         """
         record = await self._known(job_id)
+        self._check_home(record.job)
         reason = policy.cancelling(record.job, by)
         if reason is None:
             raise NotAllowedError(policy.NOT_YOURS)
@@ -120,6 +121,7 @@ class Studio:
         Raises UnknownJobError, IllegalMoveError, LedgerError.
         """
         record = await self._ledger.get(job_id)
+        self._check_home(record.job)
         if record.state not in FINAL - {State.DELIVERED} or not record.told:
             raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
         origin = replace(record.job.origin, event=None)
@@ -172,6 +174,12 @@ class Studio:
         if not self._worker.takes_jobs:
             raise JobRefusedError("The bot is restarting. Ask again in a minute.")
         await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
+
+    def _check_home(self, job: Job) -> None:
+        if not self._worker.serves(job):
+            raise IllegalMoveError(
+                f"The job {job.id} is in {job.home}, and the bot is not there now. Start it there."
+            )
 
     async def _known(self, job_id: str) -> Record:
         try:

@@ -114,7 +114,7 @@ class Worker:
         for record in sorted(records, key=lambda record: -record.attempt):
             job = record.job
             with in_job(job.id):
-                if job.home not in self._homes:
+                if not self.serves(job):
                     log.warning("left alone: the bot is not in its home, %s, now", job.home)
                     continue
                 log.info("restored, %s", record.state)
@@ -131,6 +131,10 @@ class Worker:
         """Begin to work; the task ends after `drain`, or with the engine's EngineStartError."""
         self._task = asyncio.create_task(self._run(), name="worker")
         return self._task
+
+    def serves(self, job: Job) -> bool:
+        """Whether the bot is in the job's home now."""
+        return job.home in self._homes
 
     def prepare(self, wish: Wish) -> ImageRequest:
         """What the engine would be asked for, as far as it can be known and checked now.
@@ -196,7 +200,7 @@ class Worker:
         await asyncio.gather(*doing, return_exceptions=True)
         for engine_drawing in drawing.values():
             engine_drawing.cancel()
-        for job in self._running.values():
+        for job in tuple(self._running.values()):  # somebody may cancel one meanwhile
             self._show(job, Paused(self._last_words), at_once=True)
             if not stuck or job.id not in drawing:
                 with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
@@ -341,8 +345,9 @@ class Worker:
             await home.deliver(job, partial(self._lend, job.id, stored))
         except PictureLostError as error:
             log.warning("%s It is drawn again.", error)
-            await self.surely(lambda: self._ledger.move(job.id, State.QUEUED))
-            self.enqueue(job)
+            with suppress(IllegalMoveError):  # its card was deleted meanwhile
+                await self.surely(lambda: self._ledger.move(job.id, State.QUEUED))
+                self.enqueue(job)
         except CardGoneError:
             await self._close_silently(job, State.CANCELLED, _CARD_DELETED)
         except CardOverError:
@@ -357,7 +362,8 @@ class Worker:
                 record = await self.surely(lambda: self._ledger.move(job.id, State.DELIVERED))
                 log.info("delivered %d pictures", len(stored))
                 self._events.tell(Ended(record))
-                await self._mention(job, home)
+                message = record.job.origin.message  # by now it is known
+                await self._mention(replace(job, origin=replace(job.origin, message=message)), home)
 
     async def _mention(self, job: Job, home: Home) -> None:
         try:
@@ -383,18 +389,21 @@ class Worker:
     async def _close_silently(self, job: Job, state: State, reason: str) -> None:
         """Bring a job to its end of which nothing can, or need, be said any more."""
         with in_job(job.id), suppress(IllegalMoveError):  # it came to another end first
+            if state is State.CANCELLED:  # the pictures first: cut off in between, it is done again
+                await self.surely(lambda: self._gallery.forget([job.id]))
             record = await self.surely(lambda: self._ledger.move(job.id, state, reason=reason))
             await self.surely(lambda: self._ledger.tell(job.id))
             log.info("%s: %s", state, reason or "its card shows its pictures")
             self._let_go(job)
             await self._homes[job.home].forget(job)
             self._events.tell(Ended(record))
-            if state is not State.DELIVERED:
-                await self.surely(lambda: self._gallery.forget([job.id]))
             self._places_changed()
 
     async def _tell(self, job: Job, sentence: str) -> None:
-        await self._homes[job.home].tell(job, sentence)
+        try:
+            await self._homes[job.home].tell(job, sentence)
+        except Exception:  # what cannot be said must not be tried at every start, for ever
+            log.exception("the last words of a card could not be made")
         await self.surely(lambda: self._ledger.tell(job.id))
 
     def _let_go(self, job: Job) -> None:

@@ -4,10 +4,12 @@ A row that today's version cannot use must stop nothing: it is read as far as it
 holds besides is named in `Wish.unread`, so that it is shown, and not drawn as something else.
 
     version 1  an `ImageRequest` with all its fields, as form 2 of the ledger held it, no "version"
-    version 2  "version": 2 and the fields of `Wish`, those that are not open
+    version 2  "version": 2 and the fields of `Wish`, those that are not open; "unread" holds the
+               names of what an earlier reader found and did not know
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -15,19 +17,23 @@ from typing import Any, Final
 from bot.core.wish import Wish
 
 _VERSION: Final = 2
+_MOST: Final = 2**63
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UNREADABLE: Final = Wish("(unreadable)", unread=("everything",))
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str)
+    # JSON can hold half of a surrogate pair, which is no text and can be sent nowhere.
+    return isinstance(value, str) and not _SURROGATE.search(value)
 
 
 def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # What needs more bits can be neither printed nor counted with.
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, float) or _whole(value)
 
 
 def _pair_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -53,15 +59,18 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
 def write(wish: Wish) -> str:
     """The stored form."""
     settings = {name: value for name, value in asdict(wish).items() if value is not None}
-    unread = settings.pop("unread")
-    return json.dumps({"version": _VERSION, **settings, **dict.fromkeys(unread)})
+    return json.dumps({"version": _VERSION, **settings})
+
+
+def _names(value: object) -> list[str]:
+    return [name for name in value if _text(name)] if isinstance(value, list) else ["unread"]
 
 
 def read(text: str) -> Wish:
     """The wish, whatever stands there."""
     try:
         stored = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _UNREADABLE
     if not isinstance(stored, dict):
         return _UNREADABLE
@@ -69,7 +78,9 @@ def read(text: str) -> Wish:
     if version == 1 and "width_px" in stored and "height_px" in stored:
         stored["size_px"] = [stored.pop("width_px"), stored.pop("height_px")]
     settings: dict[str, Any] = {}
-    unread = [] if version in (1, _VERSION) else [f"version {version}"]
+    unread = _names(stored.pop("unread", []))
+    if version not in (1, _VERSION):
+        unread.append(f"version {version!s:.20}")
     for name, value in stored.items():
         if name in _KINDS and _KINDS[name](value):
             settings[name] = tuple(value) if isinstance(value, list) else value

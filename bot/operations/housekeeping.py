@@ -75,4 +75,7 @@ async def _obey(order: Order, studio: Obeys) -> Answer:
         raise
     except BotError as error:
         return Answer(str(error), done=False)
+    except Exception as error:  # an order must not stop the bot, at each start anew
+        log.exception("%s %s failed", order.kind, order.job_id)
+        return Answer(f"It failed: {type(error).__name__}. The log tells more.", done=False)
     return Answer(f"The job {order.job_id} waits again as {new_id}.", done=True)

@@ -119,7 +119,7 @@ class CardDesk:
 
     async def tell(self, job: Job, sentence: str) -> None:
         """See `Home.tell`."""
-        editor = self._card(job, restored=False)
+        editor = self._card(job, restored=job.id not in self._cards)
         try:
             await editor.finish(words_alone(card.failed_card(job, sentence)))
         except (UndeliveredError, AwayError) as error:
@@ -144,10 +144,11 @@ class CardDesk:
             for task in unsaid:
                 task.cancel()
             await asyncio.gather(*answers, return_exceptions=True)
-        if self._looking is not None:
-            self._looking.cancel()
+        self._places.clear()
         await asyncio.gather(*(one.close() for one in self._cards.values()))
         self._cards.clear()
+        if self._looking is not None:
+            self._looking.cancel()
         self._previews.shutdown(wait=False, cancel_futures=True)
 
     def _look_at_places(self) -> None:

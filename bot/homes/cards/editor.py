@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Final
@@ -24,6 +24,8 @@ OnOver = Callable[[Seen | None], None]
 
 # About a day: the pictures are safe, and so is what is to be said.
 _LAST_EDIT: Final = Backoff(attempts=2_000)
+# A card that cannot be read may be one that the bot may not read: then it is edited all the same.
+_READING: Final = Backoff(first_s=0.5, attempts=4)
 _BLANK: Final = Card((), "", None, ())
 
 
@@ -71,6 +73,8 @@ class CardEditor:
         self._sleep = sleep
         self._in_doubt = restored
         self._unread = restored
+        self._touched = False  # by an edit of ours before the last
+        self._tried_last = False
         self._look: Callable[[], Card] = lambda: _BLANK
         self._previews: Images = ()
         self._shown: tuple[Card, Images] = (_BLANK, ())
@@ -82,6 +86,7 @@ class CardEditor:
         self._editing = asyncio.Lock()  # a later edit must not overtake an earlier one
         self._finished = False
         self._task = asyncio.create_task(self._keep_up(), name="card")
+        self._task.add_done_callback(self._ended)
 
     def show(
         self,
@@ -127,14 +132,16 @@ class CardEditor:
         async def put() -> None:
             async with lend() as card:
                 names = [one.filename for one in card.pictures or ()]
-                if self._in_doubt and names:
+                if (self._in_doubt and names) or self._unread:
                     seen = await self._message.read()
-                    if seen is not None and seen.shows(names):
+                    # An edit of ours may have put its words over pictures that were there.
+                    unspoilt = self._tried_last or not self._touched
+                    if seen is not None and names and seen.shows(names) and unspoilt:
                         log.info("the pictures are there already")
                         return
-                    if self._unread and seen is not None and seen.is_over:
+                    if self._unread and seen is not None and self._tells_end(seen, names):
                         raise CardOverError("The card tells how its job ended.")
-                self._in_doubt = True
+                self._in_doubt = self._tried_last = True
                 await self._message.edit(card, is_last=True)
 
         async with self._editing:
@@ -175,21 +182,36 @@ class CardEditor:
                     return
                 if await self._edit(picture):
                     self._shown = card, previews
+                    self._touched = True
             self._at_once = False
             self._answered.set()
 
     async def _is_open(self) -> bool:
         """Whether a card of an earlier process still waits for its end, as far as can be seen."""
-        try:
-            seen = await self._message.read()
-        except CardGoneError:
-            self._on_over(None)
-            return False
-        self._unread = False
-        if seen is not None and (seen.is_over or seen.has_pictures):
-            self._on_over(seen)
-            return False
-        return True
+        for delay_s in _READING.delays_s():
+            try:
+                seen = await self._message.read()
+            except CardGoneError:
+                self._on_over(None)
+                return False
+            if seen is not None:
+                self._unread = False
+                if seen.is_over or seen.has_pictures:
+                    self._on_over(seen)
+                    return False
+                return True
+            await self._sleep(delay_s)
+        return True  # it may not be read here: the last edit looks once more
+
+    @staticmethod
+    def _tells_end(seen: Seen, names: Sequence[str]) -> bool:
+        """Whether an earlier process's card is not to be changed any more."""
+        return seen.is_over or (not names and seen.has_pictures)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._answered.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a card is kept up to date no more: %r", error, exc_info=error)
 
     async def _wait_for_turn(self) -> bool:
         self._turn = asyncio.create_task(self._pace.turn(self._is_new, urgent=self._urgent))

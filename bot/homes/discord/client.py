@@ -13,7 +13,7 @@ from bot.homes.discord.buttons import Press, PressButton
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
-from bot.homes.discord.message import EDIT_ERRORS, Interaction, is_passing
+from bot.homes.discord.message import EDIT_ERRORS, Interaction, is_passing, translated
 from bot.homes.discord.refusal import JOB_ID, refuse
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
 from bot.shared.job_context import in_job
@@ -104,6 +104,8 @@ class ImagineClient(discord.Client):
             await self._jobs.press(interaction, press, about)
         except EDIT_ERRORS as error:
             log.warning("a press was not answered: %r", error)
+            if isinstance(error, discord.HTTPException) and not is_passing(error):
+                await refuse(interaction, translated(error), new_job_id())
         except Exception as error:  # noqa: BLE001 - whatever it is, the one who pressed must hear
             await refuse(interaction, error, new_job_id())
 

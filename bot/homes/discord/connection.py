@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +23,13 @@ MakeClient = Callable[[asyncio.Event], ImagineClient]
 _BACKOFF: Final = Backoff()
 _OFFER_BACKOFF: Final = Backoff(attempts=5)
 _WRONG_TOKEN_CLOSE: Final = 4004
+_OUTAGES: Final = (
+    aiohttp.ClientError,
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    discord.GatewayNotFound,
+)
 
 
 class DiscordConnection:
@@ -110,9 +118,10 @@ def _connection_error(error: Exception) -> BaseException | None:
 
 
 def _is_outage(error: BaseException) -> bool:
-    return isinstance(error, discord.GatewayNotFound) or (
-        isinstance(error, Exception) and is_passing(error)
-    )
+    # Not any OSError: a full disk of ours is one.
+    if isinstance(error, discord.HTTPException | discord.RateLimited):
+        return is_passing(error)
+    return isinstance(error, _OUTAGES)
 
 
 def reach_failure(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from bot.errors import PictureLostError, UnknownJobError
 from bot.homes.discord import render
 from bot.homes.discord.buttons import Press, PressButton, row
 from bot.homes.discord.commands import community_of, person_of
-from bot.homes.discord.message import Interaction
+from bot.homes.discord.message import EDIT_ERRORS, Interaction
 from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class JobsCommand:
                 try:
                     await self._cancel(interaction, about)
                 finally:  # what was too late is seen there, too
-                    await self._show_list(interaction)
+                    with suppress(*EDIT_ERRORS):  # what went wrong before it matters more
+                        await self._show_list(interaction)
             case "show":
                 await interaction.response.defer(ephemeral=True, thinking=True)
                 await self._show_pictures(interaction, about)

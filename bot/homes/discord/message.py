@@ -65,7 +65,7 @@ class CardMessage:
                 return
             await self._edit_by_id(client, card, may_send=is_last)
         except EDIT_ERRORS as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         except RuntimeError as error:
             if not client.is_closed():
                 raise
@@ -78,7 +78,7 @@ class CardMessage:
             message = await self._read(client)
         except (RuntimeError, *EDIT_ERRORS) as error:  # the former of a client that was closed
             if isinstance(error, discord.NotFound) and error.code == _UNKNOWN_MESSAGE:
-                raise _translated(error) from error
+                raise translated(error) from error
             log.info("the card cannot be read back: %r", error)
             return None
         if message is None:
@@ -248,8 +248,8 @@ def retry_after_s(error: Exception) -> float:
     return 0.0
 
 
-def _translated(error: Exception) -> Exception:
-    """What a failed call means for the card."""
+def translated(error: Exception) -> Exception:
+    """What a failed call means for a card, as an error with a sentence for its person."""
     if is_passing(error):
         return AwayError(f"Discord did not do it: {error!r}.", retry_after_s(error))
     code = error.code if isinstance(error, discord.HTTPException) else None

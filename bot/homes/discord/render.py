@@ -133,10 +133,10 @@ def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
 
 
 def _one_line(text: str) -> str:
-    # A thousand line breaks would make the card as tall as the channel.
-    return " ".join(text.split())
+    # A thousand line breaks would make the card as tall as the channel. Half of a surrogate pair,
+    # which an interaction can hold, is no text: Discord would refuse the whole message.
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _units(text: str) -> int:
-    # A lone surrogate is no text, but may stand on record.
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return len(text.encode("utf-16-le")) // 2

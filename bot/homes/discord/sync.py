@@ -84,6 +84,9 @@ async def sync_if_changed(
         return False
     for place in places:
         await tree.sync(guild=place)
-    record.write(fingerprint, model, sizes)
+    try:
+        record.write(fingerprint, model, sizes)
+    except OSError as error:  # then they are told again at the next start
+        log.warning("it could not be noted what Discord was told: %s", error)
     log.info("told Discord the commands")
     return True

@@ -69,6 +69,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writes: bool, makes:
             f"The ledger {path} was written by a newer version of the bot (its form is number "
             f"{form}, this one writes {FORM}). Start that version, or go back to a copy of before."
         )
+    if writes:
+        # What is deleted is gone, not merely out of sight: of old rows, and of old tables as well.
+        connection.execute("PRAGMA secure_delete = ON")
     if makes:
         if form < FORM:
             _migrate(connection, path, form)
@@ -80,8 +83,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writes: bool, makes:
         )
     if writes:
         connection.execute("PRAGMA synchronous = FULL")
-        # What retention deletes is gone, not merely out of sight.
-        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA foreign_keys = ON")
     else:
         connection.execute("PRAGMA query_only = ON")
@@ -208,9 +209,7 @@ class SqliteDatabase:
     def _scrub(self, before_s: float) -> None:
         # What was deleted still stands in the write-ahead log; a reader in the way leaves it there
         # until next time.
-        self._on_reader(
-            lambda reading: reading.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        )
+        self._on_reader(lambda reading: reading.execute(_CHECKPOINT).fetchone())
         for form in range(1, FORM):
             copy = older_file(self._path, form)
             with suppress(OSError):  # none, or not ours to delete: asked again next time

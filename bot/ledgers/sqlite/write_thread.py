@@ -17,6 +17,8 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
 
 _FULL = "The bot's disk is full or cannot be written. Tell the bot's owner, and ask again later."
+_DAMAGED = "The bot's records are damaged. Tell the bot's owner: a copy of them must be restored."
+_DISK_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")
 
 
 class WriteThread:
@@ -58,7 +60,8 @@ class WriteThread:
             if not self._closed:
                 self._closed = True
                 self._works.put(None)
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
 
     def _main(self) -> None:
         try:
@@ -100,7 +103,7 @@ class WriteThread:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             for _, future in batch:
-                failure = LedgerError(_FULL)
+                failure = LedgerError(_FULL if _is_disks(error) else _DAMAGED)
                 failure.__cause__ = error
                 _settle(future.set_exception, failure)
         else:
@@ -125,6 +128,12 @@ def _outcome(
         return lambda: _settle(future.set_exception, failure)
     connection.execute("RELEASE work")
     return lambda: _settle(future.set_result, result)
+
+
+def _is_disks(error: sqlite3.Error) -> bool:
+    """Whether the disk refused, and the records are as they should be."""
+    name: str = getattr(error, "sqlite_errorname", "SQLITE_FULL")  # not all come from SQLite itself
+    return name.startswith(_DISK_ERRORS)
 
 
 def _settle(settle: Callable[[Any], None], value: object) -> None:

@@ -99,7 +99,7 @@ def test_a_person_is_named_by_any_text(jobs: list[str], capsys: Capture) -> None
 def test_show_tells_all_and_no_token(jobs: list[str], capsys: Capture) -> None:
     assert main(["jobs", "show", jobs[0]]) == 0
     out = capsys.readouterr().out
-    for words in ("delivered", "a cat", "user0", "seed 0", f"{jobs[0]}_3.png", "sha256", "drawn"):
+    for words in ("delivered", "a cat", "user0", "Seed 0", f"{jobs[0]}_3.png", "sha256", "drawn"):
         assert words in out
     assert main(["jobs", "show", jobs[2], "--json"]) == 0
     out = capsys.readouterr().out

@@ -56,7 +56,7 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDisco
         await running.until(lambda message: " of 50" in message["content"])
         process.send_signal(signal.SIGTERM)
         await running.until(lambda message: len(message["attachments"]) == 4)
-        await waiting.until(lambda message: "Your place in line is kept" in message["content"])
+        await waiting.until(lambda message: "Your place in the queue is kept" in message["content"])
         await ended(process)
         await loopback.wait_offline()
 

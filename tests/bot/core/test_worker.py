@@ -726,6 +726,61 @@ async def test_jobs_of_a_home_that_is_not_here_are_left_alone(office: OpenOffice
         await it.home.until(lambda: job.id in it.home.delivered)
 
 
+async def test_an_order_for_a_home_that_is_not_here_is_refused(office: OpenOffice) -> None:
+    async with office() as it:
+        await it.worker.drain(0)
+        waiting, failed = make_job(), make_job()
+        for job in (waiting, failed):
+            await it.ledger.accept(job, Limits())
+        await it.ledger.move(failed.id, State.CANCELLED)
+        await it.ledger.tell(failed.id)
+    async with office(home=FakeHome(name="town")) as it:
+        with pytest.raises(IllegalMoveError, match="the bot is not there now"):
+            await it.studio.cancel(waiting.id, Owner())
+        with pytest.raises(IllegalMoveError, match="the bot is not there now"):
+            await it.studio.repeat(failed.id)
+        assert await it.state(waiting) is State.QUEUED
+
+
+async def test_last_words_that_cannot_be_made_are_not_tried_for_ever(office: OpenOffice) -> None:
+    class Mute(FakeHome):
+        async def tell(self, job: Job, sentence: str) -> None:
+            self.told[job.id] = sentence
+            self._changed.set()
+            raise ValueError("a mistake")
+
+    async with office(lambda: FakePipeline(failure=ValueError("NaN")), home=Mute()) as it:
+        job = make_job()
+        await it.ask(job)
+        await it.home.until(lambda: job.id in it.home.told)
+        await it.worker.drain(10)
+        assert (await it.ledger.get(job.id)).told
+
+
+async def test_a_cancel_in_the_last_moment_of_a_stop_breaks_nothing(office: OpenOffice) -> None:
+    class Cancelling(FakeHome):
+        """A person presses Cancel whenever a card says that the bot stops."""
+
+        cancelling: set[asyncio.Task[None]] = set()  # noqa: RUF012 - one home a test
+
+        def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
+            super().show(job, stage, at_once=at_once)
+            if isinstance(stage, Paused):
+                assert self.studio is not None
+                cancel = self.studio.cancel(job.id, Owner())
+                self.cancelling.add(asyncio.create_task(cancel))
+
+    gate, home = Gate(), Cancelling()
+    async with office(lambda: FakePipeline(gate=gate), home=home) as it:
+        jobs = [make_job() for _ in range(3)]
+        for job in jobs:
+            await it.ask(job)
+        await it.home.until(lambda: Drawing(0, 2) in it.home.stages(jobs[0]))
+        await it.worker.drain(0)
+        gate.open()
+        await asyncio.gather(*home.cancelling, return_exceptions=True)
+
+
 async def test_whoever_listens_hears_the_whole_way(office: OpenOffice) -> None:
     async with office() as it:
         job = make_job()

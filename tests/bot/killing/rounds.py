@@ -45,7 +45,7 @@ class Tally:
     """What came of it all.
 
     asked        commands that Discord took
-    accepted     of these, those whose person saw a place in line, or more
+    accepted     of these, those whose person saw a place in the queue, or more
     lost         accepted, and neither pictures nor a reason in the end
     twice        jobs whose pictures stand on more than one message
     redrawn      jobs that were drawn, and were drawn again
@@ -83,7 +83,7 @@ class Crowd:
         self._people = [one.id for one in loopback.world.people.values() if not one.bot]
         self._channels = list(loopback.world.channels)
         self.asked: list[Interaction] = []
-        self.promised: set[int] = set()  # interactions whose person saw a place in line
+        self.promised: set[int] = set()  # interactions whose person saw a place in the queue
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def keep_asking(self) -> None:

@@ -1,4 +1,4 @@
-"""Whatever dies in between: who saw a place in line sees pictures or a reason, once."""
+"""Whatever dies in between: who saw a place in the queue sees pictures or a reason, once."""
 
 import random
 from pathlib import Path

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,12 +49,7 @@ def test_whatever_stands_there_is_read_and_drawn_or_refused(text: str) -> None:
     wish = wish_json.read(text)
     with suppress(InvalidRequestError):
         wish.resolve((64, 64))
-    again = wish_json.read(wish_json.write(wish))
-    try:
-        again.resolve((64, 64))
-    except InvalidRequestError:
-        return
-    assert again == wish
+    assert wish_json.read(wish_json.write(wish)) == wish or "nan" in repr(wish)
 
 
 def test_a_request_of_before_there_were_wishes() -> None:
@@ -65,3 +61,22 @@ def test_a_request_of_before_there_were_wishes() -> None:
 def test_a_newer_version_says_so() -> None:
     wish = wish_json.read('{"version": 3, "prompt": "a cat", "mask": null}')
     assert wish == Wish("a cat", unread=("version 3", "mask"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"prompt": "x", "sampler": 5, "negative_prompt": 7}',
+        '{"prompt": "x", "version": [1]}',
+        '{"prompt": "half of a pair: \\ud83c"}',
+        '{"prompt": "x", "guidance_scale": 1' + "0" * 400 + "}",
+        '{"prompt": "x", "unread": 5}',
+        "[" * 100_000,
+    ],
+)
+def test_what_was_not_read_is_still_not_read_when_it_is_asked_again(text: str) -> None:
+    wish = wish_json.read(text)
+    assert wish.unread
+    assert wish_json.read(wish_json.write(wish)) == wish
+    with pytest.raises(InvalidRequestError, match="settings that this version"):
+        wish.resolve((64, 64))

@@ -392,3 +392,46 @@ async def test_a_restored_card_that_is_over_gets_no_pictures() -> None:
     with pytest.raises(CardOverError):
         await desk.editor.finish(lent(said("done", (PICTURE,))))
     assert desk.message.attempts == 0
+
+
+async def test_a_restored_card_that_cannot_be_read_at_first_is_left_as_it_is() -> None:
+    desk = Desk(restored=True)
+    desk.message.edits = [said("done", (PICTURE,))]
+    desk.message.unreadable = 2
+    desk.editor.show(says("number 1"))
+    await desk.editor.answered()
+    assert desk.over == [Seen(("a_0.png",), is_over=False)]
+    assert texts(desk.message) == ["done"]
+    assert len(desk.sleep.delays_s) == 2
+    await desk.editor.close()
+
+
+async def test_words_put_over_pictures_that_nobody_could_see_are_taken_back() -> None:
+    desk = Desk(restored=True)
+    desk.message.edits = [said("done", (PICTURE,))]
+    desk.message.unreadable = 3  # as often as is tried before it is edited all the same
+    desk.editor.show(says("number 1"))
+    await desk.editor.answered()
+    assert texts(desk.message) == ["done", "number 1"]
+    await desk.editor.finish(lent(said("done", (PICTURE,))))
+    assert texts(desk.message) == ["done", "number 1", "done"]
+
+
+async def test_a_restored_card_with_pictures_is_not_told_an_end() -> None:
+    desk = Desk(restored=True)
+    desk.message.edits = [said("done", (PICTURE,))]
+    with pytest.raises(CardOverError):
+        await desk.editor.finish(lent(said("It failed.", ())))
+    assert texts(desk.message) == ["done"]
+
+
+async def test_a_card_whose_words_cannot_be_made_holds_nobody_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> Card:
+        raise ValueError("a mistake")
+
+    desk = Desk()
+    desk.editor.show(broken)
+    await desk.editor.answered()
+    assert "kept up to date no more" in caplog.text

@@ -203,10 +203,31 @@ async def test_a_place_that_is_gone_ends_in_a_state_that_says_so(
         assert pictures["flags"] & 64  # only they see it
 
 
+async def test_pictures_that_are_refused_once_more_are_no_endless_thinking(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot(throttle=ShutThrottle) as bot:
+        put(loopback, "too large", "PATCH", BY_TOKEN, nth=2)
+        await loopback.slash("imagine", {"prompt": "x"})
+        record = await told(bot)
+        assert record.state is State.UNDELIVERED
+        listing = await loopback.slash("jobs", {})
+        shown = await listing.until(lambda message: bool(message["content"]))
+        put(loopback, "too large", "PATCH", BY_TOKEN)
+        press = await loopback.press(int(shown["id"]), f"v1:show:{record.job.id}")
+        answer = await press.until(says("Discord finds the pictures too large"))
+        assert answer["flags"] & 64  # only they see it
+
+
 @pytest.mark.parametrize("token_is_dead", [False, True])
 @pytest.mark.parametrize("when", ["waiting", "running", "drawn"])
 async def test_a_card_that_a_moderator_deletes_cancels_its_job(
-    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock, when: str, token_is_dead: bool
+    loopback: LoopbackDiscord,
+    run_bot: RunBot,
+    clock: ManualClock,
+    tmp_path: Path,
+    when: str,
+    token_is_dead: bool,
 ) -> None:
     gate = Gate()
     pipeline = FakePipeline(SIZES, gate=gate)
@@ -221,7 +242,8 @@ async def test_a_card_that_a_moderator_deletes_cancels_its_job(
         if token_is_dead:
             clock.advance(15 * 60 + 1)
         loopback.delete(int(card["id"]), user_id=ADA)
-        gate.open()
+        # It is noticed at the next edit: when it is begun, while it is drawn, or at its delivery.
+        gate.let_through({"waiting": 4, "running": 1, "drawn": 4}[when])
         records = await all_told(bot, 2 if when == "waiting" else 1)
         assert records[0].state is State.CANCELLED
         assert "message was deleted" in records[0].reason
@@ -229,7 +251,8 @@ async def test_a_card_that_a_moderator_deletes_cancels_its_job(
         shown = await listing.until(lambda message: bool(message["content"]))
         assert "message was deleted" in shown["content"]
         assert "v1:show" not in str(shown["components"])
-    assert "second" not in {request.prompt for request in pipeline.requests}
+        assert not (tmp_path / "data" / "images" / records[0].job.id).exists()
+        gate.open()
 
 
 async def test_a_card_that_nobody_knows_is_found_again(

@@ -104,7 +104,7 @@ async def test_a_press_that_comes_too_late_is_told_so(
         interaction = await ask(loopback)
         message = await interaction.until(says("step 0"))
         listing = await loopback.slash("jobs", {}, user_id=BEN)
-        shown = await listing.until(says("running"))
+        shown = await listing.until(lambda message: "v1:drop" in str(message["components"]))
         gate.open()
         job_id = (await told(bot)).job.id
         # The list still offers what was so when it was made, or another client shows an old card.
@@ -274,9 +274,7 @@ async def test_a_full_disk_is_a_sentence_and_passes(
         contents: list[str] = []
         while not any("The bot's disk is full" in content for content in contents):
             interaction = await ask(loopback, "x" * 900)  # the last page has room for some
-            message = await interaction.until(
-                lambda message: has_pictures(message) or "disk is full" in message["content"]
-            )
+            message = await interaction.until(lambda message: bool(message["content"]))
             contents.append(message["content"])
         await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 9999"))
         interaction = await ask(loopback)

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.core.job import Origin, State, Venue
 from bot.core.policy import Limits
+from bot.core.ports.ledger import Answer
 from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, KnownJobError, LedgerError, UnknownJobError
 from bot.ledgers.ledger import DatabaseLedger
@@ -215,3 +217,29 @@ def test_a_new_file_and_a_migrated_one_have_the_same_tables(tmp_path: Path) -> N
             schemas.append(rows.fetchall())
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     assert schemas[0] == schemas[1]
+
+
+async def test_prompts_of_an_older_form_are_gone_when_they_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with a SQLite that was not built to overwrite what it deletes."""
+
+    def careless(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(*args, **options)
+        connection.execute("PRAGMA secure_delete = OFF")
+        return connection
+
+    real = sqlite3.connect
+    folder = older(tmp_path, 2)
+    monkeypatch.setattr(sqlite3, "connect", careless)
+    async with opened(folder) as ledger:
+        assert holds(folder, "a waiting cat")
+        await ledger.forget([record.job.id for record in await ledger.find()], NOON_S + 1)
+        assert not holds(folder, "a waiting cat")
+
+
+async def test_what_is_damaged_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    async with opened(tmp_path) as ledger:
+        await ledger.database.write(lambda connection: connection.execute("DROP TABLE orders"))
+        with pytest.raises(LedgerError, match="records are damaged"):
+            await ledger.settle(1, Answer("Done.", done=True))
