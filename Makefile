@@ -41,8 +41,8 @@ demo: setup ## the playground: a channel in your browser, the real bot behind it
 	$(VENV)/bin/imagine playground --demo
 
 test: setup-dev ## all tests
-	# By groups: what shares a browser or a compiled model goes to one worker (tests/conftest.py).
-	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	# tests/conftest.py says what goes to one worker, and in which order.
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
 kill-test: setup-dev ## kill the bot 500 times while people ask, and count broken promises (10 minutes)
 	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500
