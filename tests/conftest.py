@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import settings
 from judge import Judge
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # no py.typed
 
@@ -20,6 +21,11 @@ GROUPS = ("test_doodle.py", "tiny_a", "tiny_b", "/web/", "test_judge.py")
 MOST_BYTES = 2**29  # of compiled programs; those of one state of the sources are 40 MB
 
 
+# A busy machine is no fault of what is tested; no timing is asserted.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled programs and compile quickly: here, in workers, in processes of the tests.
 
@@ -27,7 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     folder = _programs_folder()
     if not hasattr(config, "workerinput"):
-        # Half of a compilation is LLVM's passes, and a small model's few steps are no slower.
+        # Half of a compilation is LLVM's passes. What runs often is compiled with them all the same
+        # (`fully_optimised`): without, it takes twice as long.
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {flags}".strip()
         with suppress(FileNotFoundError):  # another run tidies up as well

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 import pytest
+from jax.stages import Lowered
 from safetensors.numpy import load_file
 
 from sdxl_engine import Images, Progress, SdxlPipeline
@@ -50,12 +53,22 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(folder, SdxlConfig.load(folder), facts, load_file(folder / "goldens.safetensors"))
 
 
+@contextmanager
+def fully_optimised() -> Iterator[None]:
+    """Compile ahead of time as people have it, for what runs often; see `pytest_configure`."""
+    with pytest.MonkeyPatch.context() as patch:
+        fully = partialmethod(Lowered.compile, {"xla_backend_optimization_level": 3})
+        patch.setattr(Lowered, "compile", fully)
+        yield
+
+
 @pytest.fixture(scope="session")
 def pipeline(golden: Golden) -> SdxlPipeline:
     """The tiny model, warm for its golden size and two images on one device."""
     pipeline = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:1])
     run = golden.facts["run"]
-    pipeline.warm_up([(run["width_px"], run["height_px"])], num_images=2)
+    with fully_optimised():
+        pipeline.warm_up([(run["width_px"], run["height_px"])], num_images=2)
     return pipeline
 
 

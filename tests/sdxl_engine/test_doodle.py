@@ -3,7 +3,6 @@
 import random
 import re
 from dataclasses import replace
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from adherence import draw, hat_prompts, held_out_prompts, measure, with_negative
 from captions import UNKNOWN, caption, vocabulary
-from jax.stages import Lowered
 from judge import Judge
 from parity import Parity
 from safetensors.numpy import load_file
@@ -23,6 +21,7 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.tokenizer import PromptTokenizer
+from tests.sdxl_engine.conftest import fully_optimised
 
 pytestmark = pytest.mark.timeout(600)  # it draws hundreds of pictures
 LARGEST_BYTES = 20_000_000
@@ -31,11 +30,8 @@ PARITY = Parity()
 
 @pytest.fixture(scope="module")
 def doodle() -> SdxlPipeline:
-    """Compiled as people have it, where the other tests' programs are not optimised."""
-    with pytest.MonkeyPatch.context() as patch:
-        fully = partialmethod(Lowered.compile, {"xla_backend_optimization_level": 3})
-        patch.setattr(Lowered, "compile", fully)
-        pipeline = SdxlPipeline.load("doodle", devices=jax.devices()[:1])
+    pipeline = SdxlPipeline.load("doodle", devices=jax.devices()[:1])
+    with fully_optimised():
         pipeline.warm_up(PARITY.sizes)
     return pipeline
 

@@ -1,6 +1,7 @@
 """The compiled programs one by one: the text, the first noise, and any sampler's step."""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +95,13 @@ def _unet(golden: Golden, pipeline: SdxlPipeline) -> UNet:
     return unet
 
 
+_conditions: dict[Path, UNetConditioning] = {}  # by model: each takes a quarter of a second
+
+
 def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:
     """Of two prompts, as the encode program gives it: one after the other."""
+    if golden.folder in _conditions:
+        return _conditions[golden.folder]
     names = ("encoder_hidden_states", "text_embeds", "time_ids")
     each = [
         _unet(golden, pipeline).condition(
@@ -103,8 +109,8 @@ def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:
         )
         for prompt in (0, 1)
     ]
-    stacked: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    return stacked
+    both: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    return _conditions.setdefault(golden.folder, both)
 
 
 def noise(seed: int, image: int, draw: int, shape: tuple[int, ...]) -> jax.Array:
