@@ -16,6 +16,7 @@ from bot.cli.main import main
 from bot.config.sections import EngineConfig
 from bot.core.wish import Usual, Wish
 from sdxl_engine import ImageRequest
+from sdxl_engine.programs.cache import KEPT_IN
 from tests.bot.cli.conftest import ENVIRONMENT, start
 from tests.fakes import FakePipeline
 
@@ -99,7 +100,9 @@ def test_a_model_that_is_not_there(capsys: Capture) -> None:
 
 
 async def test_ctrl_c_ends_a_compilation_at_once_and_without_a_trace() -> None:
-    process = await start("draw", "x")
+    # Nothing may be kept from before, or there is nothing to be broken off.
+    environ = {name: text for name, text in ENVIRONMENT.items() if name != KEPT_IN}
+    process = await start("draw", "x", environ=environ)
     assert process.stderr is not None
     line = b""
     while not line.startswith(b"Compiling for"):
