@@ -8,9 +8,9 @@ The prompts of one thing are combinations that were never trained on; hats and p
 import argparse
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -123,14 +123,15 @@ Shares = dict[str, npt.NDArray[np.float64]]
 
 
 def measure(
-    pipeline: SdxlPipeline, judge: Judge, prompts: Sequence[Prompt], *, guidance_scale: float
+    pipeline: SdxlPipeline,
+    judge: Judge,
+    prompts: Sequence[Prompt],
+    **settings: Any,  # noqa: ANN401 - fields of ImageRequest
 ) -> Shares:
-    """What IMAGES pictures of each prompt show; the same seeds whatever the guidance."""
+    """What IMAGES pictures of each prompt show; the same seeds whatever the settings."""
     names: dict[str, list[float]] = {}
-    for place, (prompt, asked) in enumerate(
-        tqdm(prompts, f"guidance {guidance_scale:g}", unit=" prompts")
-    ):
-        pictures = draw(pipeline, _request(prompt, place, guidance_scale))
+    for place, (prompt, asked) in enumerate(tqdm(prompts, unit=" prompts")):
+        pictures = draw(pipeline, _request(prompt, place, settings))
         looks = [found(asked, judge.look(picture)) for picture in pictures]
         for name in _RESPECTS:
             hits = [look[name] for look in looks if name in look]
@@ -138,17 +139,9 @@ def measure(
     return {name: np.array(shares) for name, shares in names.items()}
 
 
-def _request(
-    prompt: str, seed: int, guidance_scale: float, negative: str | None = None
-) -> ImageRequest:
+def _request(prompt: str, seed: int, settings: Mapping[str, Any]) -> ImageRequest:
     return ImageRequest(
-        prompt,
-        negative,
-        seed=seed,
-        guidance_scale=guidance_scale,
-        width_px=SIZE_PX,
-        height_px=SIZE_PX,
-        num_images=IMAGES,
+        prompt, seed=seed, width_px=SIZE_PX, height_px=SIZE_PX, num_images=IMAGES, **settings
     )
 
 
@@ -156,9 +149,8 @@ def with_negative(
     pipeline: SdxlPipeline,
     judge: Judge,
     count: int,
-    *,
     negative: str | None,
-    guidance_scale: float,
+    **settings: Any,  # noqa: ANN401 - as above
 ) -> dict[str, float]:
     """What becomes of `count` prompts that name a subject, but no colour for it.
 
@@ -173,7 +165,8 @@ def with_negative(
     random.Random(3).shuffle(asked)
     red, right = [], []
     for seed, (subject, prompt) in enumerate(asked[:count]):
-        for picture in draw(pipeline, _request(prompt, seed, guidance_scale, negative)):
+        request = _request(prompt, seed, {"negative_prompt": negative, **settings})
+        for picture in draw(pipeline, request):
             things = judge.look(picture).things
             red.append(any(thing.colour == "red" for thing in things))
             right.append(any(thing.subject == subject for thing in things))
@@ -221,7 +214,7 @@ def main() -> None:
     for negative in (None, "red", "blue"):
         _show(
             f"50 prompts, negative {negative!r}",
-            with_negative(pipeline, judge, 50, negative=negative, guidance_scale=_GUIDANCES[1]),
+            with_negative(pipeline, judge, 50, negative, guidance_scale=_GUIDANCES[1]),
         )
     print(f"{IMAGES} images a prompt, {time.perf_counter() - begin_s:.0f} s")
 

@@ -26,6 +26,8 @@ from tests.sdxl_engine.conftest import fully_optimised
 pytestmark = pytest.mark.timeout(600)  # it draws hundreds of pictures
 LARGEST_BYTES = 20_000_000
 PARITY = Parity()
+# Pictures follow their words as well as in Euler's twenty steps, in half the time.
+QUICKLY: dict[str, Any] = {"sampler": "dpmpp_2m", "num_inference_steps": 8}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def doodle() -> SdxlPipeline:
 
 
 def small(prompt: str, **settings: Any) -> ImageRequest:
-    return ImageRequest(prompt, **{"width_px": 128, "height_px": 128, **settings})
+    return ImageRequest(prompt, **{"width_px": 128, "height_px": 128, **QUICKLY, **settings})
 
 
 def test_it_is_small_and_half_precision() -> None:
@@ -94,7 +96,7 @@ def test_a_picture_can_be_drawn_again_alone(doodle: SdxlPipeline) -> None:
 
 
 def test_it_draws_what_it_was_never_shown(doodle: SdxlPipeline, judge: Judge) -> None:
-    shares = measure(doodle, judge, held_out_prompts()[:24], guidance_scale=3.0)
+    shares = measure(doodle, judge, held_out_prompts()[:24], guidance_scale=3.0, **QUICKLY)
     assert shares["subject"].mean() >= 0.85
     assert shares["colour"].mean() >= 0.9  # a sample; training/README.md has the whole
     assert shares["background"].mean() >= 0.95
@@ -103,7 +105,7 @@ def test_it_draws_what_it_was_never_shown(doodle: SdxlPipeline, judge: Judge) ->
 def test_guidance_makes_it_heed_the_prompt(doodle: SdxlPipeline, judge: Judge) -> None:
     """Of what it has seen least, fish and dolphins with hats; the rest it gets right without."""
     plainly, guided = (
-        measure(doodle, judge, hat_prompts(16), guidance_scale=scale)["all"].mean()
+        measure(doodle, judge, hat_prompts(16), guidance_scale=scale, **QUICKLY)["all"].mean()
         for scale in (1.0, 3.0)
     )
     assert guided > plainly + 0.03
@@ -111,7 +113,7 @@ def test_guidance_makes_it_heed_the_prompt(doodle: SdxlPipeline, judge: Judge) -
 
 def test_a_negative_prompt_lowers_what_it_names(doodle: SdxlPipeline, judge: Judge) -> None:
     free, red, blue = (
-        with_negative(doodle, judge, 12, negative=negative, guidance_scale=3.0)
+        with_negative(doodle, judge, 12, negative, guidance_scale=3.0, **QUICKLY)
         for negative in (None, "red", "blue")
     )
     assert red["red"] < free["red"] / 2

@@ -32,7 +32,7 @@ def environ_of(loopback: LoopbackDiscord, **more: str) -> dict[str, str]:
 async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDiscord) -> None:
     environ = environ_of(
         loopback,
-        IMAGINE_ENGINE__SIZES="192x192",  # slow enough to be stopped while it is drawn
+        IMAGINE_ENGINE__SIZES="64x64",
         IMAGINE_JOBS__SHUTDOWN_GRACE_S="60",
     )
     processes = []

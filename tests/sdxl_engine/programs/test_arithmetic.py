@@ -103,10 +103,9 @@ def _condition(golden: Golden, pipeline: SdxlPipeline) -> UNetConditioning:
     if golden.folder in _conditions:
         return _conditions[golden.folder]
     names = ("encoder_hidden_states", "text_embeds", "time_ids")
+    condition = jax.jit(_unet(golden, pipeline).condition)
     each = [
-        _unet(golden, pipeline).condition(
-            *(jnp.asarray(golden[f"unet.{name}"][prompt : prompt + 1]) for name in names)
-        )
+        condition(*(jnp.asarray(golden[f"unet.{name}"][prompt : prompt + 1]) for name in names))
         for prompt in (0, 1)
     ]
     both: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
@@ -181,7 +180,7 @@ def test_guidance_is_the_formula(
     table[0, [C_IN, TIMESTEP, C_OUT, B]] = 1, 500, 1, 1
     x = golden.nhwc("run.noise")
     conditioning = _condition(golden, pipeline)
-    unet = _unet(golden, pipeline)
+    unet = jax.jit(_unet(golden, pipeline))
     halves = []
     for prompt in (0, 1):
         own = jax.tree.map(lambda leaf, prompt=prompt: leaf[prompt], conditioning)
