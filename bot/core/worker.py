@@ -17,7 +17,7 @@ from bot.core.events import Begun, Drawn, Ended, Events
 from bot.core.explain import OUR_FAULT
 from bot.core.job import Job, Record, State, StoredImage, cost_of
 from bot.core.ports.engine import Drawing as EngineDrawing
-from bot.core.ports.engine import Engine, Model
+from bot.core.ports.engine import Engine
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
@@ -97,6 +97,7 @@ class Worker:
         self._disk_trouble = False
         self._last_words = last_words
         self._drained = False
+        self._typical: ImageRequest | None = None  # what costs 1; None while there is no model
 
     @property
     def disk_is_writable(self) -> bool:
@@ -150,8 +151,7 @@ class Worker:
     def enqueue(self, job: Job) -> None:
         """Let a job wait that is in the ledger."""
         self._queue.add(job)
-        if self._engine.model is not None:  # else `_run` sees to it
-            self._measure(job, self._engine.model)
+        self._measure(job)
         if self._queue.closed:
             self._show(job, Paused(self._last_words), at_once=True)
         else:
@@ -248,8 +248,10 @@ class Worker:
                 sentence = f"{error} Your place in the queue is kept until the bot is mended."
                 self._show(waiting, Paused(sentence), at_once=True)
             raise
+        typical = Wish("what people ask for").settled(self._usual)
+        self._typical = typical.resolve(model.sizes[0])
         for waiting in self._queue:
-            self._measure(waiting, model)
+            self._measure(waiting)
             self._show_waiting(waiting)
         while True:
             await self._storing.acquire()
@@ -414,12 +416,12 @@ class Worker:
         if drawing is not None:
             drawing.cancel()
 
-    def _measure(self, job: Job, model: Model) -> None:
-        native_px = model.sizes[0]
-        typical = Wish("what people ask for").settled(self._usual).resolve(native_px)
+    def _measure(self, job: Job) -> None:
+        if self._typical is None:  # `_run` sees to it, as soon as the model is known
+            return
         with suppress(InvalidRequestError):  # said when its turn has come
-            request = job.wish.resolve(native_px)
-            self._queue.measure(job.id, request, cost_of(request, typical))
+            request = job.wish.resolve((self._typical.width_px, self._typical.height_px))
+            self._queue.measure(job.id, request, cost_of(request, self._typical))
 
     def _show_waiting(self, job: Job) -> None:
         warming_up = self._engine.model is None

@@ -56,7 +56,9 @@ class JobQueue:
         home, community = job.home, job.origin.venue.community
         # In a private channel there is no community: there each person is one of their own.
         shares_with = (home, "in", community) if community else (home, "alone", job.person.id)
-        self._fair.add(job.id, community=shares_with, person=job.person, weight=job.weight)
+        # Plain tuples: they are hashed a hundred times a job, and a dataclass's hash is slow.
+        person = (home, job.person.id)
+        self._fair.add(job.id, community=shares_with, person=person, weight=job.weight)
         self._jobs[job.id] = job
         self._work[job.id] = 0
         self._positions = None
