@@ -27,6 +27,10 @@ def latest(count: int) -> list[Job]:
 
 
 if __name__ == "__main__":
-    for job in latest(int(sys.argv[1])):
+    try:
+        jobs = latest(int(sys.argv[1]))
+    except subprocess.CalledProcessError as error:  # it has said why
+        sys.exit(error.returncode)
+    for job in jobs:
         pictures = ", ".join(job["images"]) or "no pictures"
         print(f"{job['asked_at']}  {job['job']}  {job['state']}  {job['prompt']}: {pictures}")
