@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,9 +16,9 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 from sdxl_engine.programs.cache import KEPT_IN, use_program_cache
 
-# Parts of test ids that share what is dear and made once a worker: compiled models, a browser, a
+# Patterns of test ids that share what is dear and made once a worker: compiled models, a browser, a
 # judge. Each goes to one worker, in this order, which is that of their length.
-GROUPS = (("test_doodle.py", "test_judge.py"), ("tiny_a",), ("tiny_b",), ("/web/",))
+GROUPS = (r"test_(doodle|judge)\.py", "tiny_a", "tiny_b", "/web/")
 MOST_BYTES = 2**29  # of compiled programs; those of one state of the sources are 40 MB
 
 
@@ -51,7 +52,7 @@ def _programs_folder() -> Path:
 
 
 def _group(test_id: str) -> str:
-    return next((parts[0] for parts in GROUPS if any(p in test_id for p in parts)), test_id)
+    return next((group for group in GROUPS if re.search(group, test_id)), test_id)
 
 
 class InGroups(LoadScopeScheduling):  # type: ignore[misc] # untyped, as above
@@ -73,7 +74,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> InGroups:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the groups first, so that the longest do not begin last."""
-    items.sort(key=lambda item: [_group(item.nodeid) != parts[0] for parts in GROUPS])
+    items.sort(key=lambda item: [_group(item.nodeid) != group for group in GROUPS])
 
 
 @pytest.fixture(autouse=True)

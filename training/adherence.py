@@ -8,9 +8,10 @@ The prompts of one thing are combinations that were never trained on; hats and p
 import argparse
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,10 @@ from world import (
 
 from sdxl_engine import ImageRequest, SdxlPipeline
 
-IMAGES: Final = 4
 _GUIDANCES: Final = (1.0, 3.0)  # none, and what the model draws best with
 _RESPECTS: Final = ("subject", "colour", "background", "hat", "order", "all")
-SIZE_PX: Final = 128
+# With each prompt and seed in turn.
+LIKE: Final = ImageRequest("a prompt", width_px=128, height_px=128, num_images=4)
 _RELATIONS: Final = {
     "left of": (-1, 0),
     "right of": (1, 0),
@@ -123,15 +124,14 @@ Shares = dict[str, npt.NDArray[np.float64]]
 
 
 def measure(
-    pipeline: SdxlPipeline,
-    judge: Judge,
-    prompts: Sequence[Prompt],
-    **settings: Any,  # noqa: ANN401 - fields of ImageRequest
+    pipeline: SdxlPipeline, judge: Judge, prompts: Sequence[Prompt], like: ImageRequest
 ) -> Shares:
-    """What IMAGES pictures of each prompt show; the same seeds whatever the settings."""
+    """What pictures of each prompt show, otherwise drawn alike; the same seeds for each `like`."""
     names: dict[str, list[float]] = {}
-    for place, (prompt, asked) in enumerate(tqdm(prompts, unit=" prompts")):
-        pictures = draw(pipeline, _request(prompt, place, settings))
+    for place, (prompt, asked) in enumerate(
+        tqdm(prompts, f"guidance {like.guidance_scale:g}", unit=" prompts")
+    ):
+        pictures = draw(pipeline, replace(like, prompt=prompt, seed=place))
         looks = [found(asked, judge.look(picture)) for picture in pictures]
         for name in _RESPECTS:
             hits = [look[name] for look in looks if name in look]
@@ -139,18 +139,8 @@ def measure(
     return {name: np.array(shares) for name, shares in names.items()}
 
 
-def _request(prompt: str, seed: int, settings: Mapping[str, Any]) -> ImageRequest:
-    return ImageRequest(
-        prompt, seed=seed, width_px=SIZE_PX, height_px=SIZE_PX, num_images=IMAGES, **settings
-    )
-
-
 def with_negative(
-    pipeline: SdxlPipeline,
-    judge: Judge,
-    count: int,
-    negative: str | None,
-    **settings: Any,  # noqa: ANN401 - as above
+    pipeline: SdxlPipeline, judge: Judge, count: int, like: ImageRequest
 ) -> dict[str, float]:
     """What becomes of `count` prompts that name a subject, but no colour for it.
 
@@ -165,8 +155,7 @@ def with_negative(
     random.Random(3).shuffle(asked)
     red, right = [], []
     for seed, (subject, prompt) in enumerate(asked[:count]):
-        request = _request(prompt, seed, {"negative_prompt": negative, **settings})
-        for picture in draw(pipeline, request):
+        for picture in draw(pipeline, replace(like, prompt=prompt, seed=seed)):
             things = judge.look(picture).things
             red.append(any(thing.colour == "red" for thing in things))
             right.append(any(thing.subject == subject for thing in things))
@@ -182,7 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     judge = Judge.train()
     pipeline = SdxlPipeline.load(arguments.model)
-    pipeline.warm_up([(SIZE_PX, SIZE_PX)], num_images=IMAGES)
+    pipeline.warm_up([(LIKE.width_px, LIKE.height_px)], num_images=LIKE.num_images)
     begin_s = time.perf_counter()
     _show("the judge on fresh drawings", accuracy(judge, 600))
     for name, prompts in (
@@ -191,7 +180,8 @@ def main() -> None:
         ("prompts with two things", pair_prompts(arguments.others)),
     ):
         plain, guided = (
-            measure(pipeline, judge, prompts, guidance_scale=scale) for scale in _GUIDANCES
+            measure(pipeline, judge, prompts, replace(LIKE, guidance_scale=scale))
+            for scale in _GUIDANCES
         )
         for scale, shares in zip(_GUIDANCES, (plain, guided), strict=True):
             means = {
@@ -211,12 +201,13 @@ def main() -> None:
             for subject in sorted(set(subjects))
         }
         _show("    everything right, by the first subject", by_subject)
+    guided_like = replace(LIKE, guidance_scale=_GUIDANCES[1])
     for negative in (None, "red", "blue"):
         _show(
             f"50 prompts, negative {negative!r}",
-            with_negative(pipeline, judge, 50, negative, guidance_scale=_GUIDANCES[1]),
+            with_negative(pipeline, judge, 50, replace(guided_like, negative_prompt=negative)),
         )
-    print(f"{IMAGES} images a prompt, {time.perf_counter() - begin_s:.0f} s")
+    print(f"{LIKE.num_images} images a prompt, {time.perf_counter() - begin_s:.0f} s")
 
 
 def _show(title: str, shares: dict[str, float]) -> None:
