@@ -12,9 +12,11 @@ from tests.children import ENVIRONMENT, clear_records, storage_folder
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name: str, *arguments: str, cwd: Path, **environment: str) -> list[str]:
-    """The lines that an example prints."""
-    done = subprocess.run(  # noqa: S603 - our own script
+def process(
+    name: str, *arguments: str, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """An example, run to its end."""
+    return subprocess.run(  # noqa: S603 - our own script
         [sys.executable, EXAMPLES / name, *arguments],
         cwd=cwd,
         env=ENVIRONMENT | environment,
@@ -22,6 +24,11 @@ def run(name: str, *arguments: str, cwd: Path, **environment: str) -> list[str]:
         text=True,
         check=False,
     )
+
+
+def run(name: str, *arguments: str, cwd: Path, **environment: str) -> list[str]:
+    """The lines that an example prints."""
+    done = process(name, *arguments, cwd=cwd, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -59,3 +66,10 @@ def test_ask_and_latest(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     assert state == "delivered"
     pictures = ", ".join(f"{job}_{place}.png" for place in range(4))
     assert told == f"a blue star: {pictures}"
+
+
+def test_latest_where_no_bot_has_worked(tmp_path: Path) -> None:
+    done = process("latest.py", "5", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("imagine: There are no jobs on record")

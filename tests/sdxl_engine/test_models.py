@@ -127,7 +127,7 @@ def test_unet_blocks(golden: Golden, unet: UNet) -> None:
     for position, up_block in enumerate(unet.up_blocks):
         x = jnp.asarray(expected)
         expected = golden.nhwc(f"unet.inside.up_blocks.{position}")
-        # It takes its skips off the list.
+        # Not jitted: it takes its skips off the list itself.
         assert_within(up_block(x, skips, temb, text.up[position]), expected, TOLERANCE)
 
 

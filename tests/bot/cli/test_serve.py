@@ -32,7 +32,7 @@ def environ_of(loopback: LoopbackDiscord, **more: str) -> dict[str, str]:
 async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDiscord) -> None:
     environ = environ_of(
         loopback,
-        IMAGINE_ENGINE__SIZES="64x64",
+        IMAGINE_ENGINE__SIZES="64x64",  # in fifty steps slow enough to be stopped in the middle
         IMAGINE_JOBS__SHUTDOWN_GRACE_S="60",
     )
     processes = []
