@@ -56,7 +56,7 @@ class JobQueue:
         home, community = job.home, job.origin.venue.community
         # In a private channel there is no community: there each person is one of their own.
         shares_with = (home, "in", community) if community else (home, "alone", job.person.id)
-        # Plain tuples: they are hashed a hundred times a job, and a dataclass's hash is slow.
+        # A plain tuple: counting the places hashes everybody's, and a dataclass's hash is slow.
         person = (home, job.person.id)
         self._fair.add(job.id, community=shares_with, person=person, weight=job.weight)
         self._jobs[job.id] = job
