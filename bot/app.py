@@ -25,8 +25,9 @@ from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.health import HealthServer
 from bot.operations.housekeeping import keep_clean, keep_orders
 from bot.operations.metrics import Metrics
-from bot.operations.watch import watch_engine, watch_lag
+from bot.operations.watch import silence_limit_s, watch_disk, watch_engine, watch_lag
 from bot.shared.data_folder import COMMANDS, IMAGES
+from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 
@@ -126,7 +127,7 @@ class App:
     async def _serve(self, stop: asyncio.Event) -> None:
         if self._config.health.port:
             await self.health.start(self._config.health.port)
-        self._worker.restore(await self.ledger.recover())
+        self._worker.restore(await self.ledger.recover(), await self.ledger.unanswered())
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         watches = [asyncio.create_task(watch) for watch in self._watches()]
@@ -140,13 +141,13 @@ class App:
             asyncio.create_task(self._offer_sizes(), name="sizes"),
             asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
         ]
-        stuck = ""
+        stuck: EngineStuckError | None = None
         try:
             done, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except EngineStuckError as error:
-            stuck = str(error)
+            stuck = error
             raise
         finally:
             log.info("stopping")
@@ -169,15 +170,22 @@ class App:
         watches = [
             keep_orders(self.ledger, self.studio),
             keep_clean(self.ledger, self._gallery, self._config.storage.keep_days),
+            watch_disk(self._worker),
         ]
         stuck_after_s = self._config.engine.stuck_after_s
         if stuck_after_s:
-            watches.append(watch_engine(self.engine, stuck_after_s))
+            watches.append(
+                watch_engine(self.engine, stuck_after_s, is_starting=self._engine_is_starting)
+            )
         return watches
 
     def _is_stuck(self) -> bool:
-        limit_s = self._config.engine.stuck_after_s
+        starting = self._engine_is_starting()
+        limit_s = silence_limit_s(self._config.engine.stuck_after_s, starting=starting)
         return bool(limit_s) and self.engine.silent_s > limit_s
+
+    def _engine_is_starting(self) -> bool:
+        return self.engine.model is None
 
     async def _offer_sizes(self) -> None:
         model = await self.engine.warm()
@@ -190,11 +198,14 @@ def discord_home(
     folder: Path | None,
     *,
     throttle: "MakeThrottle | None" = None,
+    call_limit_s: float | None = None,
+    sleep: Sleep = asyncio.sleep,
 ) -> MakeHome:
     """Discord, as the configuration has it.
 
-    folder    keeps what Discord was told last; None for a Discord that forgets as well
-    throttle  makes what holds the edits of one channel apart
+    folder        keeps what Discord was told last; None for a Discord that forgets as well
+    throttle      makes what holds the edits of one channel apart
+    call_limit_s  how long a call may take that carries no pictures; None is the usual time
     """
     # Here and not above: whoever has another home needs no discord.py.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
@@ -212,7 +223,12 @@ def discord_home(
         record=None if folder is None else folder / COMMANDS,
     )
     return lambda queue, ledger: DiscordHome(
-        settings, queue, ledger, throttle=throttle or edit_throttle
+        settings,
+        queue,
+        ledger,
+        throttle=throttle or edit_throttle,
+        call_limit_s=call_limit_s,
+        sleep=sleep,
     )
 
 

@@ -103,12 +103,23 @@ class AwayError(BotError):
     """A home did not do what was wanted, and may do it later.
 
     retry_after_s  how long it wants to be left alone; 0 if it did not say
+    may_come       it was not waited for any longer, and may yet be done
     """
 
-    def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, sentence: str, retry_after_s: float = 0.0, *, may_come: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
+        self.may_come = may_come
 
 
 class EngineStuckError(BotError):
-    """The engine has given no sign of life for too long."""
+    """The engine has given no sign of life for too long.
+
+    limit_s  how long it may be silent
+    """
+
+    def __init__(self, sentence: str, limit_s: float) -> None:
+        super().__init__(sentence)
+        self.limit_s = limit_s

@@ -22,6 +22,7 @@ from sdxl_engine.programs.arithmetic import Guidance, Sample
 from sdxl_engine.programs.compiler import Compiler, Networks, SizePrograms, Weights, replicated
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import GeneratedImage, ImageRequest, Images, Progress, format_size
+from sdxl_engine.thread import sign_of_start
 from sdxl_engine.tokenizer import PromptTokenizer
 
 _SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
@@ -134,9 +135,11 @@ class SdxlPipeline:
         distinct = dict.fromkeys(sizes or (self.native_size,))
         for size in distinct:
             self._check_drawable(*size, num_images)
+        goes_on = sign_of_start()
         begin = time.perf_counter()
         encode = self._compiler.encode().compile()
         for size in distinct:
+            goes_on()
             self._programs[size] = self._compiler.compile_size(*size, num_images, encode)
         return time.perf_counter() - begin
 

@@ -47,6 +47,18 @@ class Pipeline(Protocol):
         """Draw; the last progress fetches the images. Closing the iterator stops the work."""
 
 
+_starting = threading.local()  # on an engine thread: what takes a sign of life of its start
+
+
+def sign_of_start() -> Callable[[], None]:
+    """What to call now and then while a pipeline is started: it tells that the start goes on.
+
+    To be asked for on the thread that starts it; elsewhere nobody waits, and it does nothing.
+    """
+    go_on: Callable[[], None] = getattr(_starting, "go_on", lambda: None)
+    return go_on
+
+
 class EngineJob:
     """A handle on one submitted request.
 
@@ -79,8 +91,18 @@ class EngineJob:
         if self._withdraw(self):
             self._fail(JobCancelledError("The job was cancelled."))
 
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds it has given no sign of life; 0 while no thread works on it."""
+        sign_s = self._sign_of_life_s
+        return 0.0 if sign_s is None else self._clock() - sign_s
+
     def _live(self) -> None:
         self._sign_of_life_s = self._clock()
+
+    def _rest(self) -> None:
+        """No thread works on it now: its silence means nothing."""
+        self._sign_of_life_s = None
 
     def _draw(self, pipeline: Pipeline) -> Fetch | None:
         """Have the pipeline draw; None if the job has ended, by an error or otherwise."""
@@ -93,6 +115,8 @@ class EngineJob:
         except BaseException as error:  # noqa: BLE001 - a job fails alone, even on SystemExit
             self._fail_with(error)
             return None
+        finally:
+            self._rest()
 
     def _finish(self, fetch: Fetch) -> None:
         """Wait for the images."""
@@ -104,6 +128,8 @@ class EngineJob:
             self._fail_with(error)
         else:
             self.future.set_result(images)
+        finally:
+            self._rest()
 
     def _generate(self, pipeline: Pipeline) -> Fetch:
         fetch: Fetch | None = None
@@ -185,6 +211,7 @@ class EngineThread:
         self._fetched: EngineJob | None = None
         self._closing = False
         self._started = False
+        self._start_sign_s: float | None = None
         self._drawn: SimpleQueue[tuple[EngineJob, Fetch] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
@@ -202,12 +229,13 @@ class EngineThread:
 
     @property
     def silent_s(self) -> float:
-        """For how many seconds the job that is drawn, or fetched, has given no sign of life."""
+        """For how many seconds what is in hand (the start, a job) has given no sign of life."""
         with self._changed:
             jobs = (self._running, self._fetched)
-        signs_s = [job._sign_of_life_s for job in jobs if job is not None]  # noqa: SLF001 - the two classes are one unit
-        now_s = self._clock()
-        return max((now_s - sign_s for sign_s in signs_s if sign_s is not None), default=0.0)
+        starting_s = 0.0
+        if self._start_sign_s is not None and not self.ready.done():
+            starting_s = self._clock() - self._start_sign_s
+        return max([starting_s, *(job.silent_s for job in jobs if job is not None)])
 
     def start(self) -> None:
         """Start loading; returns at once, wait on `ready`. Raises EngineClosedError."""
@@ -215,6 +243,7 @@ class EngineThread:
             if self._closing:
                 raise EngineClosedError("The engine was closed before it started.")
             self._started = True
+            self._start_sign_s = self._clock()
             for thread in self._threads:
                 thread.start()
 
@@ -274,6 +303,7 @@ class EngineThread:
             self._drawn.put(None)
 
     def _draw_jobs(self) -> None:
+        _starting.go_on = self._start_goes_on
         try:
             pipeline = self._start_pipeline()
         except BaseException as error:  # noqa: BLE001 - whatever stops the start, waiters must hear
@@ -313,6 +343,9 @@ class EngineThread:
                 return False
             self._waiting.remove(job)
             return True
+
+    def _start_goes_on(self) -> None:
+        self._start_sign_s = self._clock()
 
     def _fail_start(self, error: BaseException) -> None:
         # Our own errors say all there is; anything else needs its trace.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from bot.core.card import Card
-from bot.core.job import Job
+from bot.core.job import Job, Origin
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.stage import Stage
@@ -112,6 +112,7 @@ class FakeHome:
         self.shown: list[tuple[str, Stage]] = []
         self.delivered: dict[str, tuple[Picture, ...]] = {}
         self.told: dict[str, str] = {}
+        self.apologies: dict[str, str] = {}  # by the event in which something was wished
         self.mentioned: list[str] = []
         self.forgotten: list[str] = []
         self.jobs: dict[str, Job] = {}
@@ -157,6 +158,11 @@ class FakeHome:
     async def tell(self, job: Job, sentence: str) -> None:
         assert job.id not in self.told
         self.told[job.id] = sentence
+        self._changed.set()
+
+    async def apologize(self, origin: Origin, sentence: str) -> None:
+        assert origin.event is not None
+        self.apologies[origin.event] = sentence
         self._changed.set()
 
     async def mention(self, job: Job) -> None:

@@ -20,6 +20,7 @@ from bot.core.wish import SOME_SIZE
 from bot.engines.loading import start_pipeline, usual_of
 from bot.errors import UsageError
 from bot.operations import log as logs
+from bot.shared import descriptors
 from sdxl_engine import parse_size
 
 _DEMO_PROMPT: Final = "a red circle on a blue background"
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     # Late, for they bring discord.py.
     from bot.cli.playground_visit import Visit, run_playground  # noqa: PLC0415
 
+    descriptors.raise_limit()
     visit = Visit(
         options=options,
         out=args.out,

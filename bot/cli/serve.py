@@ -8,6 +8,7 @@ from bot.cli.signals import run_until_stopped, start_anew
 from bot.config.reading import discord_token, load_config
 from bot.errors import EngineStuckError
 from bot.operations import log as logs
+from bot.shared import descriptors
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, os.environ)
     token = discord_token(os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json", secret=token)
+    descriptors.raise_limit()
     folder = config.storage.folder
     homes = [discord_home(config, token, folder)]
     app = App(config, lambda: start_pipeline(config), homes, folder)

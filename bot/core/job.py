@@ -40,7 +40,9 @@ class State(StrEnum):
 
 
 MOVES: Final[Mapping[State, frozenset[State]]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.REJECTED, State.DELIVERED}),
+    State.QUEUED: frozenset(
+        {State.RUNNING, State.CANCELLED, State.FAILED, State.REJECTED, State.DELIVERED}
+    ),
     State.RUNNING: frozenset(
         {
             State.QUEUED,
@@ -148,9 +150,10 @@ class StoredImage:
 class Record:
     """What the ledger holds of a job.
 
-    attempt  how often the engine began it, not counting what a restart of the bot broke off
+    attempt  how often the engine began it, not counting what broke off without its being suspected
     reason   the sentence that its person reads, where it ended without pictures
     told     whether that person could read how it ended
+    set_aside  it was failed at this very start, for what broke down under it before
     ..._at_s in seconds since 1970; None: not yet
     """
 
@@ -163,6 +166,7 @@ class Record:
     drawn_at_s: float | None
     ended_at_s: float | None
     images: tuple[StoredImage, ...]
+    set_aside: bool = False
 
 
 def work_of(request: ImageRequest) -> int:

@@ -8,19 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from bot.core.job import Job, Person, State
+from bot.core.job import Job, Person, State, Venue
 
 MINUTE_S: Final = 60.0
 DAY_S: Final = 86_400.0
 # What these took of somebody's limits is given back: the person got nothing, and not by choice.
 REFUNDED: Final = frozenset({State.FAILED, State.REJECTED})
-# What the engine did not finish in two tries is not worth a third: others wait.
-MAX_ATTEMPTS: Final = 2
+# A process may end for many reasons, and whatever ran then is only suspected: from then on it is
+# drawn alone. Four ends under the same job, three of them with nothing else in hand, are its own.
+MAX_ATTEMPTS: Final = 4
+# That a device falls silent under a job is seen, not guessed; the second time it was alone with it.
+MAX_HANGS: Final = 2
 
-_SET_ASIDE: Final = (
-    "This was tried twice, and the drawing engine broke down both times, so it will not be tried "
-    "again. Ask for a smaller size or fewer steps."
-)
 NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can cancel it."
 
 Whose = Literal["person", "community"]
@@ -95,11 +94,12 @@ class Refusal:
 class Actor:
     """Somebody who wants something done to a job.
 
-    moderates  the community in which they may delete what others wrote; None: nowhere
+    moderates  the channel in which they want it, where they may delete what others wrote there;
+               None: nowhere
     """
 
     person: Person
-    moderates: str | None = None
+    moderates: Venue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,21 @@ def cancelling(job: Job, by: Actor | Owner) -> str | None:
         return "Cancelled by the bot's owner."
     if by.person == job.person:
         return "Cancelled by the one who asked."
-    # In a private channel everybody may delete messages; nobody moderates there.
-    community = job.origin.venue.community
-    in_its_home = by.person.home == job.home
-    if in_its_home and community is not None and by.moderates == community:
+    # In a private channel everybody may delete messages; nobody moderates there. And whoever
+    # moderates one channel of a server moderates no other by that.
+    venue = job.origin.venue
+    is_known = venue.community is not None and venue.channel is not None
+    if is_known and by.moderates == venue:
         return "Cancelled by a moderator."
     return None
+
+
+def draws_alone(attempt: int) -> bool:
+    """Whether nothing else may be in hand while a job is drawn.
+
+    attempt  what is held against it: how often it was in hand when something broke down
+    """
+    return attempt > 0
 
 
 def after_crash(attempt: int) -> tuple[State, str]:
@@ -148,4 +157,22 @@ def after_crash(attempt: int) -> tuple[State, str]:
     """
     if attempt < MAX_ATTEMPTS:
         return State.QUEUED, ""
-    return State.FAILED, _SET_ASIDE
+    return State.FAILED, (
+        f"The bot's process ended {attempt} times while this was drawn, at last with nothing else "
+        "beside it, so it will not be tried again. Ask for a smaller size or fewer steps."
+    )
+
+
+def after_hang(attempt: int, silent_s: float) -> tuple[State, str]:
+    """Where a job goes under which the device fell silent, and the sentence if it ends.
+
+    attempt   how often the engine began it
+    silent_s  for how many seconds the device said nothing
+    """
+    if attempt < MAX_HANGS:
+        return State.QUEUED, ""
+    return State.FAILED, (
+        f"Drawing this broke off {attempt} times. At last the device did not answer for "
+        f"{silent_s:.0f} s, with nothing else to draw, so it will not be tried again. Ask for a "
+        "smaller size or fewer steps."
+    )

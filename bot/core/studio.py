@@ -1,5 +1,6 @@
 """The use cases: what people and operators do, whichever home or command line they do it from."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -16,11 +17,19 @@ from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue, Position
 from bot.core.wish import Usual, Wish
 from bot.core.worker import Worker
-from bot.errors import IllegalMoveError, JobRefusedError, NotAllowedError, UnknownJobError
+from bot.errors import (
+    IllegalMoveError,
+    JobRefusedError,
+    LedgerError,
+    NotAllowedError,
+    UnknownJobError,
+)
 from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
 
+# Of the three seconds that a home gives for a first answer.
+_HEARING_S: Final = 1.0
 _GONE: Final = "This job is no longer on record."
 _TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
 
@@ -63,6 +72,25 @@ class Studio:
         self._usual = usual
         self._limits = limits
         self._clock = clock
+
+    async def hear(self, origin: Origin) -> None:
+        """Note that somebody wishes something, before they see that it was heard.
+
+        However this process ends, they are told something: `ask` and `answered` take the note back.
+        Never raises, and takes no longer than a moment.
+        """
+        try:
+            async with asyncio.timeout(_HEARING_S):
+                await self._ledger.hear(origin)
+        except (LedgerError, TimeoutError) as error:
+            log.warning("a wish could not be noted before it is answered: %r", error)
+
+    async def answered(self, origin: Origin) -> None:
+        """They have an answer, and no job came of it. Never raises."""
+        try:
+            await self._ledger.answered(origin)
+        except LedgerError as error:  # then they are told something else as well, some day
+            log.warning("it could not be noted that a wish was answered: %s", error)
 
     async def ask(
         self,

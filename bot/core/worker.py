@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
+from bot.core import policy
 from bot.core.events import Begun, Drawn, Ended, Events
 from bot.core.explain import OUR_FAULT
-from bot.core.job import Job, Record, State, StoredImage, cost_of
+from bot.core.job import Job, Origin, Record, State, StoredImage, cost_of
 from bot.core.ports.engine import Drawing as EngineDrawing
 from bot.core.ports.engine import Engine
 from bot.core.ports.gallery import Gallery, Picture
@@ -27,6 +28,7 @@ from bot.core.wish import SOME_SIZE, Usual, Wish
 from bot.errors import (
     CardGoneError,
     CardOverError,
+    EngineStuckError,
     GalleryError,
     IllegalMoveError,
     LedgerError,
@@ -35,17 +37,24 @@ from bot.errors import (
 )
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, persist
+from bot.shared.shares import Shares
 from sdxl_engine.errors import EngineError, InvalidRequestError, JobCancelledError
 from sdxl_engine.request import ImageRequest, Progress
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Kept = Literal["records", "pictures"]  # each may lie on a disk of its own
 
 # While one job's pictures are fetched and stored the next is drawn. More finished jobs than this
 # hold the engine up: each keeps its raw pictures in memory.
 _MAX_STORING: Final = 4
-_MAX_UPLOADS: Final = 8  # each keeps its files in memory
+# Uploads, each with its files in memory: few at once, for they share the line. A slow one makes
+# room for others after a while, and no community has more than its share.
+_UPLOADS: Final = 8
+_SLOW_UPLOADS: Final = 56
+_SLOW_AFTER_S: Final = 3.0
+_SHARE_OF_UPLOADS: Final = 4
 # There is no time for more; the others read it when their place is restored.
 _TOLD_OF_RESTART: Final = 100
 _DISK_BACKOFF: Final = Backoff(first_s=0.5, limit_s=30.0)
@@ -54,6 +63,7 @@ _NO_ROOM: Final = (
     "The bot's disk is full or cannot be written. Your pictures are drawn and wait for room."
 )
 RESTARTING: Final = "The bot is restarting. Your place in the queue is kept."
+_HEARD: Final = "The bot was restarted in that very moment, and your wish was lost. Ask again."
 _CARD_DELETED: Final = "Its message was deleted, and so it was not shown."
 _OVER_BEFORE: Final = "It was over already when the bot's records were restored from a copy."
 
@@ -92,9 +102,14 @@ class Worker:
         self._running: dict[str, Job] = {}  # out of the queue, and not drawn yet
         self._drawing: dict[str, EngineDrawing] = {}  # of these, what the engine has not given yet
         self._storing = asyncio.Semaphore(_MAX_STORING)
-        self._uploads = asyncio.Semaphore(_MAX_UPLOADS)
+        self._uploads = Shares(
+            _UPLOADS, _SHARE_OF_UPLOADS, slow_after_s=_SLOW_AFTER_S, slow=_SLOW_UPLOADS
+        )
         self._restored: set[str] = set()  # waiting since before this process
-        self._disk_trouble = False
+        self._suspects: set[str] = set()  # of these, what is drawn with nothing else in hand
+        self._idle = asyncio.Event()  # nothing runs
+        self._idle.set()
+        self._disk_trouble: set[Kept] = set()
         self._last_words = last_words
         self._drained = False
         self._typical: ImageRequest | None = None  # what costs 1; None while there is no model
@@ -109,23 +124,33 @@ class Worker:
         """Whether what is taken in now will be drawn in this process."""
         return not self._queue.closed
 
-    def restore(self, records: Iterable[Record]) -> None:
-        """Take up what an earlier process left; before `start`, on the event loop."""
+    def restore(self, records: Iterable[Record], unanswered: Iterable[Origin] = ()) -> None:
+        """Take up what an earlier process left; before `start`, on the event loop.
+
+        unanswered  where somebody wished something, and no job came of it
+        """
         # What was with the engine already comes first.
         for record in sorted(records, key=lambda record: -record.attempt):
             job = record.job
             with in_job(job.id):
+                if record.set_aside:
+                    self._events.tell(Ended(record))
                 if not self.serves(job):
                     log.warning("left alone: the bot is not in its home, %s, now", job.home)
                     continue
                 log.info("restored, %s", record.state)
                 if record.state is State.QUEUED:
                     self._restored.add(job.id)
+                    if policy.draws_alone(record.attempt):
+                        self._suspects.add(job.id)
                     self.enqueue(job)
                 elif record.state is State.DRAWN:
-                    self._spawn(self._deliver(job, record.images), job)
+                    self._spawn(self._deliver(job, record.images), job.id)
                 else:
-                    self._spawn(self._tell(job, record.reason), job)
+                    self._spawn(self._tell(job, record.reason), job.id)
+        for origin in unanswered:
+            if origin.venue.home in self._homes:
+                self._spawn(self._apologize(origin))
         self._places_changed()
 
     def start(self) -> "asyncio.Task[None]":
@@ -164,29 +189,30 @@ class Worker:
         with in_job(record.job.id):
             log.info("%s: %s", record.state, record.reason)
             self._events.tell(Ended(record))
-            self._spawn(self._tell(record.job, record.reason), record.job)
+            self._spawn(self._tell(record.job, record.reason), record.job.id)
         self._places_changed()
 
     def card_gone(self, job: Job) -> None:
         """Its card was deleted before it was over: it shall not be drawn, nor shown anywhere."""
-        self._spawn(self._close_silently(job, State.CANCELLED, _CARD_DELETED), job)
+        self._spawn(self._close_silently(job, State.CANCELLED, _CARD_DELETED), job.id)
 
     def card_over(self, job: Job, *, shows_pictures: bool) -> None:
         """Its card tells its end, of which the ledger, restored from a copy, knows nothing."""
         state = State.DELIVERED if shows_pictures else State.CANCELLED
         reason = "" if shows_pictures else _OVER_BEFORE
-        self._spawn(self._close_silently(job, state, reason), job)
+        self._spawn(self._close_silently(job, state, reason), job.id)
 
-    async def drain(self, grace_s: float, *, stuck: str = "") -> None:
+    async def drain(self, grace_s: float, *, stuck: EngineStuckError | None = None) -> None:
         """Stop: what waits stays in the ledger, what runs gets `grace_s` seconds.
 
         What is not drawn by then goes back to the queue, and what is not delivered stays drawn: the
         next start goes on with both.
 
-        stuck  the engine hangs, and this sentence says so: there is no grace, and it is held
-               against the jobs that it has
+        stuck  the engine hangs: there is no grace, and it is held against the jobs under which it
+               fell silent, and no others
         """
-        self._last_words = stuck or self._last_words
+        silent_s = {job_id: drawing.silent_s for job_id, drawing in self._drawing.items()}
+        self._last_words = str(stuck) if stuck else self._last_words
         self._queue.close()
         for job in itertools.islice(self._queue, _TOLD_OF_RESTART):
             self._show(job, Paused(self._last_words), at_once=True)
@@ -202,34 +228,60 @@ class Worker:
             engine_drawing.cancel()
         for job in tuple(self._running.values()):  # somebody may cancel one meanwhile
             self._show(job, Paused(self._last_words), at_once=True)
-            if not stuck or job.id not in drawing:
-                with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
+            with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
+                if stuck and silent_s.get(job.id, 0.0) > stuck.limit_s:
+                    await self._hold_against(job, silent_s[job.id])
+                else:
                     await self._ledger.move(job.id, State.QUEUED, blameless=True)
         self._running.clear()
 
+    async def _hold_against(self, job: Job, silent_s: float) -> None:
+        """The device fell silent under it: it is tried once more, or no more."""
+        attempt = (await self._ledger.get(job.id)).attempt
+        state, reason = policy.after_hang(attempt, silent_s)
+        record = await self._ledger.move(job.id, state, reason=reason)
+        if state is State.FAILED:  # the next start says so
+            self._events.tell(Ended(record))
+
     async def surely(
-        self, action: Callable[[], Awaitable[T]], on_trouble: Callable[[], None] = lambda: None
+        self,
+        action: Callable[[], Awaitable[T]],
+        on_trouble: Callable[[], None] = lambda: None,
+        *,
+        kept: Kept = "records",
     ) -> T:
         """Write to the disk; while it cannot be written to, wait until it can."""
         return await persist(
-            partial(self.noting_trouble, action, on_trouble),
+            partial(self.noting_trouble, action, on_trouble, kept=kept),
             "writing to the disk",
             is_passing=lambda error: isinstance(error, LedgerError | GalleryError),
             backoff=_DISK_BACKOFF,
         )
 
     async def noting_trouble(
-        self, action: Callable[[], Awaitable[T]], on_trouble: Callable[[], None] = lambda: None
+        self,
+        action: Callable[[], Awaitable[T]],
+        on_trouble: Callable[[], None] = lambda: None,
+        *,
+        kept: Kept = "records",
     ) -> T:
         """Write to the disk, once; `disk_is_writable` tells how it went."""
         try:
             result = await action()
         except (LedgerError, GalleryError):
-            self._disk_trouble = True
+            self._disk_trouble.add(kept)
             on_trouble()
             raise
-        self._disk_trouble = False
+        self._disk_trouble.discard(kept)
         return result
+
+    async def probe_disk(self) -> None:
+        """Find out whether what could not be written can be by now; never raises."""
+        with suppress(LedgerError, GalleryError):
+            if "records" in self._disk_trouble:
+                await self.noting_trouble(self._ledger.probe)
+            if "pictures" in self._disk_trouble:
+                await self.noting_trouble(self._gallery.probe, kept="pictures")
 
     async def _settle(self, grace_s: float) -> None:
         """Let what is under way come to its end, as far as the time goes."""
@@ -261,16 +313,31 @@ class Worker:
             self._restored.discard(job.id)
             self._places_changed()
             with in_job(job.id):
-                try:
-                    began = await self._begin(job)
-                except BaseException:
-                    self._storing.release()
-                    raise
-                if began is None:
-                    self._storing.release()
-                else:
-                    self._spawn(self._finish(*began), job)
-                del began  # it holds the pictures
+                await (self._draw_alone(job) if job.id in self._suspects else self._draw(job))
+
+    async def _draw_alone(self, job: Job) -> None:
+        """What breaks down now is this job's doing."""
+        log.info("drawn alone: something broke down when it was in hand before")
+        self._suspects.discard(job.id)
+        await self._idle.wait()
+        await self._draw(job)
+        await self._idle.wait()
+
+    async def _draw(self, job: Job) -> None:
+        """Have it drawn, and see to the rest of its way beside whatever is drawn next."""
+        try:
+            began = await self._begin(job)
+        except BaseException as error:
+            self._storing.release()
+            if not isinstance(error, Exception):
+                raise
+            log.exception("it could not be begun")  # one job's failure, told to its owner
+            await self._end(job, State.FAILED, OUR_FAULT.format(job.id))
+            return
+        if began is None:
+            self._storing.release()
+        else:
+            self._spawn(self._finish(*began), job.id)
 
     async def _begin(self, job: Job) -> tuple[Job, ImageRequest, EngineDrawing] | None:
         """Have it drawn; returns as soon as the engine is free for the next."""
@@ -281,10 +348,11 @@ class Worker:
             return None
         job = replace(job, wish=replace(job.wish, size_px=(request.width_px, request.height_px)))
         self._running[job.id] = job  # before it is written: a stop must know of it
+        self._idle.clear()
         try:
             await self.surely(lambda: self._ledger.move(job.id, State.RUNNING, wish=job.wish))
         except IllegalMoveError:  # cancelled in this very moment
-            self._running.pop(job.id, None)
+            self._runs_no_more(job.id)
         if job.id not in self._running:  # or in the next
             return None
         try:
@@ -312,10 +380,10 @@ class Worker:
                 lambda: self._ledger.move(job.id, State.DRAWN, images=stored)
             )
         except IllegalMoveError:  # cancelled meanwhile
-            await self.surely(lambda: self._gallery.forget([job.id]))
+            await self.surely(lambda: self._gallery.forget([job.id]), kept="pictures")
             return
         finally:
-            self._running.pop(job.id, None)
+            self._runs_no_more(job.id)
         self._events.tell(Drawn(record))
         await self._deliver(job, stored)
 
@@ -328,6 +396,7 @@ class Worker:
             return await self.surely(
                 lambda: self._gallery.store(job, request, images),
                 on_trouble=lambda: self._show_running(job, Paused(_NO_ROOM)),
+                kept="pictures",
             )
         except JobCancelledError:  # whoever cancelled it has seen to the rest
             return None
@@ -344,7 +413,7 @@ class Worker:
     async def _deliver(self, job: Job, stored: tuple[StoredImage, ...]) -> None:
         home = self._homes[job.home]
         try:
-            await home.deliver(job, partial(self._lend, job.id, stored))
+            await home.deliver(job, partial(self._lend, job, stored))
         except PictureLostError as error:
             log.warning("%s It is drawn again.", error)
             with suppress(IllegalMoveError):  # its card was deleted meanwhile
@@ -376,15 +445,16 @@ class Worker:
 
     @asynccontextmanager
     async def _lend(
-        self, job_id: str, stored: tuple[StoredImage, ...]
+        self, job: Job, stored: tuple[StoredImage, ...]
     ) -> AsyncIterator[tuple[Picture, ...]]:
-        async with self._uploads:
-            yield await self._gallery.read(job_id, stored)
+        venue = job.origin.venue
+        async with self._uploads.place((venue.home, venue.community or venue.channel)):
+            yield await self._gallery.read(job.id, stored)
 
     async def _end(self, job: Job, state: State, sentence: str) -> None:
         with suppress(IllegalMoveError):  # it was cancelled first, and that has been told
             record = await self.surely(lambda: self._ledger.move(job.id, state, reason=sentence))
-            self._running.pop(job.id, None)
+            self._runs_no_more(job.id)
             # Not waited for: telling may take as long as the home is away.
             self.withdraw(record)
 
@@ -392,7 +462,7 @@ class Worker:
         """Bring a job to its end of which nothing can, or need, be said any more."""
         with in_job(job.id), suppress(IllegalMoveError):  # it came to another end first
             if state is State.CANCELLED:  # the pictures first: cut off in between, it is done again
-                await self.surely(lambda: self._gallery.forget([job.id]))
+                await self.surely(lambda: self._gallery.forget([job.id]), kept="pictures")
             record = await self.surely(lambda: self._ledger.move(job.id, state, reason=reason))
             await self.surely(lambda: self._ledger.tell(job.id))
             log.info("%s: %s", state, reason or "its card shows its pictures")
@@ -408,13 +478,26 @@ class Worker:
             log.exception("the last words of a card could not be made")
         await self.surely(lambda: self._ledger.tell(job.id))
 
+    async def _apologize(self, origin: Origin) -> None:
+        try:
+            await self._homes[origin.venue.home].apologize(origin, _HEARD)
+        except Exception:  # as above
+            log.exception("a wish that was lost could not be answered")
+        await self.surely(lambda: self._ledger.answered(origin))
+
     def _let_go(self, job: Job) -> None:
         self._queue.remove(job.id)
         self._restored.discard(job.id)
-        self._running.pop(job.id, None)
+        self._suspects.discard(job.id)
+        self._runs_no_more(job.id)
         drawing = self._drawing.pop(job.id, None)
         if drawing is not None:
             drawing.cancel()
+
+    def _runs_no_more(self, job_id: str) -> None:
+        self._running.pop(job_id, None)
+        if not self._running:
+            self._idle.set()
 
     def _measure(self, job: Job) -> None:
         if self._typical is None:  # `_run` sees to it, as soon as the model is known
@@ -444,12 +527,12 @@ class Worker:
         for home in self._homes.values():
             home.places_changed()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], job: Job) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], job_id: str = "") -> None:
         if self._drained:  # the next start finds in the ledger what is left to do
             work.close()
             return
-        with in_job(job.id):
-            task = asyncio.create_task(work, name=f"job {job.id}")
+        with in_job(job_id):
+            task = asyncio.create_task(work, name=f"job {job_id}" if job_id else "apology")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

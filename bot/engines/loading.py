@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bot.config.sections import Config, EngineConfig, StorageConfig
 from bot.core.wish import Usual
 from bot.shared.data_folder import PROGRAMS
+from sdxl_engine.thread import sign_of_start
 
 if TYPE_CHECKING:
     from sdxl_engine import SdxlPipeline
@@ -51,8 +52,11 @@ def start_pipeline(config: Config) -> "SdxlPipeline":
     engine = config.engine
     next_line_s = time.monotonic() + _SECONDS_PER_LINE
 
+    goes_on = sign_of_start()
+
     def on_bytes(done: int, total: int) -> None:
         nonlocal next_line_s
+        goes_on()
         if time.monotonic() >= next_line_s:
             next_line_s = time.monotonic() + _SECONDS_PER_LINE
             log.info("loading %s: %d %%", engine.model_name, 100 * done // max(total, 1))
@@ -60,6 +64,7 @@ def start_pipeline(config: Config) -> "SdxlPipeline":
     log.info("loading %s", engine.model_name)
     pipeline = load_pipeline(engine, config.storage, on_bytes)
     log.info("compiling for %s", pipeline.device)
+    goes_on()
     seconds = pipeline.warm_up(engine.sizes, num_images=engine.images_per_request)
     log.info("Compiled in %.2f s", seconds)
     return pipeline

@@ -16,6 +16,11 @@ class LocalDrawing:
     def __init__(self, job: EngineJob) -> None:
         self._job = job
 
+    @property
+    def silent_s(self) -> float:
+        """See `Drawing.silent_s`."""
+        return self._job.silent_s
+
     async def sent(self) -> bool:
         """See `Drawing.sent`."""
         await wait_for(self._job.sent)

@@ -18,6 +18,8 @@ from sdxl_engine.request import ImageRequest, Images
 
 # What one message takes with all its files: 25 MiB, text included. A file's own limit is the job's.
 _MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10
+_PROBE: Final = ".probe"
+_PROBE_BYTES: Final = 2**20  # as much as a picture: a file with nothing in it fits a full disk
 _STORERS: Final = 2  # encoding keeps a core busy
 
 
@@ -44,6 +46,10 @@ class DiskGallery:
         """See `Gallery.read`."""
         return await asyncio.to_thread(lambda: tuple(self._read(job_id, image) for image in stored))
 
+    async def probe(self) -> None:
+        """See `Gallery.probe`."""
+        await asyncio.to_thread(self._probe)
+
     async def forget(self, job_ids: Sequence[str]) -> None:
         """See `Gallery.forget`."""
         await asyncio.to_thread(self._forget, job_ids)
@@ -69,6 +75,14 @@ class DiskGallery:
             digest = hashlib.sha256(file.data).hexdigest()
             stored.append(StoredImage(image.index, image.seed, filename, digest, len(file.data)))
         return tuple(stored)
+
+    def _probe(self) -> None:
+        path = self._folder / _PROBE
+        try:
+            write_atomically(path, bytes(_PROBE_BYTES))
+            path.unlink()
+        except OSError as error:
+            raise GalleryError(f"Nothing can be written to {self._folder}. Make room.") from error
 
     def _read(self, job_id: str, stored: StoredImage) -> Picture:
         path = self._folder / job_id / stored.filename

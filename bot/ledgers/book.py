@@ -4,6 +4,7 @@ Whoever calls them opens and commits the transaction; where one raises, it must 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from bot.core import policy
@@ -25,7 +26,45 @@ from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, Unknown
 from bot.ledgers import wish_json
 from bot.ledgers.database import Connection
 
+_PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _REFUNDED: Final = ", ".join(f"'{state}'" for state in sorted(policy.REFUNDED))
+
+
+def hear(connection: Connection, origin: Origin) -> None:
+    """Note that a wish was heard, unless a job came of it already."""
+    venue = origin.venue
+    connection.execute(
+        "INSERT INTO unanswered SELECT ?, ?, ?, ?, ?, ? "
+        "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE home = ? AND event = ?) ON CONFLICT DO NOTHING",
+        (
+            venue.home,
+            origin.event,
+            venue.community,
+            venue.channel,
+            origin.token,
+            origin.attachment_limit_bytes,
+            venue.home,
+            origin.event,
+        ),
+    )
+
+
+def answered(connection: Connection, origin: Origin) -> None:
+    """Take that note back."""
+    connection.execute(
+        "DELETE FROM unanswered WHERE home = ? AND event = ?", (origin.venue.home, origin.event)
+    )
+
+
+def unanswered(connection: Connection) -> list[Origin]:
+    """Where wishes were heard that have no answer."""
+    rows = connection.execute(
+        "SELECT home, community, channel, event, token, attachment_limit_bytes FROM unanswered"
+    )
+    return [
+        Origin(Venue(home, community, channel), event, None, token, limit_bytes)
+        for home, community, channel, event, token, limit_bytes in rows
+    ]
 
 
 def accept(connection: Connection, job: Job, limits: Limits) -> None:
@@ -39,6 +78,7 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
     if refusal is not None:
         raise JobRefusedError(refusal.sentence, refusal.again_at_s)
     insert(connection, job)
+    answered(connection, job.origin)
 
 
 def insert(connection: Connection, job: Job) -> None:
@@ -147,10 +187,21 @@ def tell(connection: Connection, job_id: str) -> None:
 def recover(connection: Connection, at_s: float) -> list[Record]:
     """Set right what a crash left, and return all that is not over or not told, oldest first."""
     running = connection.execute("SELECT id, attempt FROM jobs WHERE state = 'running'").fetchall()
+    failed = set[str]()
     for job_id, attempt in running:
         state, reason = policy.after_crash(attempt)
         move(connection, job_id, state, at_s, reason=reason)
-    return _records(connection, "told = 0", (), "number")
+        if state is State.FAILED:
+            failed.add(job_id)
+    records = _records(connection, "told = 0", (), "number")
+    return [replace(one, set_aside=one.job.id in failed) for one in records]
+
+
+def probe(connection: Connection) -> None:
+    """Write something that changes nothing, and takes room of its own meanwhile."""
+    origin = Origin(Venue("", None, None), "probe", None, "x" * _PROBE_CHARS, 0)
+    hear(connection, origin)
+    answered(connection, origin)
 
 
 def get(connection: Connection, job_id: str) -> Record:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from bot.core.job import Job, Person, Record, State, StoredImage
+from bot.core.job import Job, Origin, Person, Record, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer, Order
 from bot.core.wish import Wish
@@ -29,6 +29,22 @@ class DatabaseLedger:
     def close(self) -> None:
         """Close it; blocks."""
         self.database.close()
+
+    async def hear(self, origin: Origin) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.hear(connection, origin))
+
+    async def answered(self, origin: Origin) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.answered(connection, origin))
+
+    async def unanswered(self) -> list[Origin]:
+        """See `Ledger`."""
+        return await self.database.read(book.unanswered)
+
+    async def probe(self) -> None:
+        """See `Ledger`."""
+        await self.database.write(book.probe)
 
     async def accept(self, job: Job, limits: Limits) -> None:
         """See `Ledger`."""

@@ -1,4 +1,4 @@
-"""Watches the engine, which may hang, and the event loop, which anything that blocks holds up."""
+"""Watches the engine, which may hang, the disk, which may be full, and the event loop."""
 
 import asyncio
 import logging
@@ -12,6 +12,9 @@ from bot.shared.retry import Sleep
 log = logging.getLogger(__name__)
 
 _LOOKS: Final = 10  # within the time that a silence may last
+# Compiling one program gives no sign of life, and took eleven minutes on two busy cores.
+_STARTING_TAKES: Final = 6
+_PROBE_EVERY_S: Final = 2.0
 
 
 class Lives(Protocol):
@@ -22,21 +25,54 @@ class Lives(Protocol):
         """For how many seconds what it has in hand has given none."""
 
 
+class Writes(Protocol):
+    """What writes to the disk; the worker."""
+
+    @property
+    def disk_is_writable(self) -> bool:
+        """Whether what had to be written last could be."""
+
+    async def probe_disk(self) -> None:
+        """Find out whether it can be now; never raises."""
+
+
+def silence_limit_s(stuck_after_s: float, *, starting: bool) -> float:
+    """How long the engine may be silent; while it loads and compiles longer than later."""
+    return stuck_after_s * (_STARTING_TAKES if starting else 1)
+
+
 async def watch_engine(
-    engine: Lives, stuck_after_s: float, *, sleep: Sleep = asyncio.sleep
+    engine: Lives,
+    stuck_after_s: float,
+    *,
+    is_starting: Callable[[], bool] = lambda: False,
+    sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Raise EngineStuckError once a job has given no sign of life for `stuck_after_s` seconds.
+    """Raise EngineStuckError once the engine has given no sign of life for too long.
+
+    stuck_after_s  how long, while it draws; see `silence_limit_s`
 
     Nothing in this process can stop a thread that hangs in the device's driver.
     """
     while True:
         await sleep(stuck_after_s / _LOOKS)
-        silent_s = engine.silent_s
-        if silent_s > stuck_after_s:
-            log.critical("the device has not answered for %.0f s", silent_s)
+        silent_s, starting = engine.silent_s, is_starting()
+        limit_s = silence_limit_s(stuck_after_s, starting=starting)
+        if silent_s > limit_s:
+            doing = "while it was made ready" if starting else "for a job"
+            log.critical("the device has not answered %s, for %.0f s", doing, silent_s)
             raise EngineStuckError(
-                "The device does not answer, so the bot restarts itself. Your place is kept."
+                "The device does not answer, so the bot restarts itself. Your place is kept.",
+                limit_s,
             )
+
+
+async def watch_disk(disk: Writes, *, sleep: Sleep = asyncio.sleep) -> None:
+    """While nothing could be written, see whether it can be by now; runs until it is cancelled."""
+    while True:
+        await sleep(_PROBE_EVERY_S)
+        if not disk.disk_is_writable:
+            await disk.probe_disk()
 
 
 async def watch_lag(

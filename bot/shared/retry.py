@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
+
+# Whatever the other side asks for: a garbled answer may ask for a year.
+_LONGEST_WAIT_S: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class Backoff:
             tried += 1
 
 
+def bounded_s(asked_s: float) -> float:
+    """For how long to leave the other side alone that asked for `asked_s` seconds."""
+    return min(max(asked_s, 0.0), _LONGEST_WAIT_S) if math.isfinite(asked_s) else 0.0
+
+
 async def persist(
     action: Callable[[], Awaitable[T]],
     what: str,
@@ -49,7 +58,8 @@ async def persist(
 
     what           what is tried, for the log
     is_passing     whether the same may succeed later
-    retry_after_s  how long the other side asked to be left alone; no delay is shorter
+    retry_after_s  how long the other side asked to be left alone; no delay is shorter, as far as
+                   `bounded_s` goes
 
     Returns what `action` returns; raises its last error.
     """
@@ -59,7 +69,7 @@ async def persist(
         except Exception as error:
             if not is_passing(error):
                 raise
-            wait_s = max(delay_s, retry_after_s(error))
+            wait_s = max(delay_s, bounded_s(retry_after_s(error)))
             log.warning("%s failed (%r), next try in %.1f s", what, error, wait_s)
         await sleep(wait_s)
     return await action()

@@ -64,6 +64,9 @@ class Village:
         self._pin(job, card.failed_card(job, sentence))
         self.over.set()
 
+    async def apologize(self, origin: Origin, sentence: str) -> None:
+        return
+
     async def mention(self, job: Job) -> None:
         return
 

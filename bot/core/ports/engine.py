@@ -23,6 +23,10 @@ class Model(Protocol):
 class Drawing(Protocol):
     """One request that the engine has."""
 
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds the device has given no sign of life of it; 0 while it waits."""
+
     async def sent(self) -> bool:
         """Wait for the time to hand in the next one; False if this one ended without images."""
 

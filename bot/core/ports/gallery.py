@@ -31,5 +31,8 @@ class Gallery(Protocol):
     async def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
         """The pictures as they were stored; raises PictureLostError."""
 
+    async def probe(self) -> None:
+        """Write something that nobody looks at; raises GalleryError while nothing can be stored."""
+
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Delete the pictures of these jobs, as far as there are any; raises GalleryError."""

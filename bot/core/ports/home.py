@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from bot.core.job import Job
+from bot.core.job import Job, Origin
 from bot.core.ports.gallery import Picture
 from bot.core.stage import Stage
 
@@ -58,6 +58,12 @@ class Home(Protocol):
 
     async def tell(self, job: Job, sentence: str) -> None:
         """Say how the job ended, and come back when it is said or nobody can read it."""
+
+    async def apologize(self, origin: Origin, sentence: str) -> None:
+        """Say something where a wish was heard that no job came of.
+
+        Comes back when it is said, or nobody can read it.
+        """
 
     async def mention(self, job: Job) -> None:
         """Tell the one who asked, so that they notice, that the pictures are there. Tried once."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from bot.core.job import Job, Person, Record, State, StoredImage
+from bot.core.job import Job, Origin, Person, Record, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.wish import Wish
 
@@ -34,6 +34,18 @@ class Answer:
 
 class Ledger(Protocol):
     """Every method raises LedgerError when the storage cannot do it."""
+
+    async def hear(self, origin: Origin) -> None:
+        """Note that a wish was heard; `accept` of its event, or `answered`, takes the note back.
+
+        Nothing is noted of an event that was taken in before.
+        """
+
+    async def answered(self, origin: Origin) -> None:
+        """Note that whoever wished it has an answer, though no job came of it."""
+
+    async def unanswered(self) -> list[Origin]:
+        """Where wishes were heard that have no answer: the process ended in between."""
 
     async def accept(self, job: Job, limits: Limits) -> None:
         """Take a job in, queued, if the limits allow it.
@@ -78,8 +90,11 @@ class Ledger(Protocol):
     async def recover(self) -> list[Record]:
         """Set right what a crash left, and return all that is not over or not told, oldest first.
 
-        Running jobs go back to the queue; what was begun often enough fails.
+        Running jobs go back to the queue; what was begun often enough fails, and is `set_aside`.
         """
+
+    async def probe(self) -> None:
+        """Write something that changes nothing; raises LedgerError while nothing can be written."""
 
     async def get(self, job_id: str) -> Record:
         """One job; raises UnknownJobError."""

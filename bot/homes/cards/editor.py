@@ -11,7 +11,7 @@ from bot.core.card import Card, Slot
 from bot.errors import AwayError, CardGoneError, CardOverError, UndeliveredError
 from bot.homes.cards.message import Message, Seen
 from bot.homes.cards.pace import Pace
-from bot.shared.retry import Backoff, Sleep, persist
+from bot.shared.retry import Backoff, Sleep, bounded_s, persist
 from sdxl_engine.request import Images
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ OnOver = Callable[[Seen | None], None]
 _LAST_EDIT: Final = Backoff(attempts=2_000)
 # A card that cannot be read may be one that the bot may not read: then it is edited all the same.
 _READING: Final = Backoff(first_s=0.5, attempts=4)
+# An edit that was given up may still come, after the last one and over it: then that is undone.
+_SECOND_LOOK_S: Final = 10.0
 _BLANK: Final = Card((), "", None, ())
 
 
@@ -75,6 +77,7 @@ class CardEditor:
         self._unread = restored
         self._touched = False  # by an edit of ours before the last
         self._tried_last = False
+        self._strays = False  # an edit before the last may yet arrive
         self._look: Callable[[], Card] = lambda: _BLANK
         self._previews: Images = ()
         self._shown: tuple[Card, Images] = (_BLANK, ())
@@ -124,37 +127,53 @@ class CardEditor:
         """Show this, now, whatever else was wanted; nothing is shown after it but another finish.
 
         Comes back when it is there. Where an answer was lost, or an earlier process may have done
-        it, the card is read first. Raises CardGoneError, CardOverError, UndeliveredError, AwayError
-        after a day of tries, and what `lend` raises.
+        it, the card is read first; where an earlier edit was given up, it is read once more some
+        time afterwards. Raises CardGoneError, CardOverError, UndeliveredError, AwayError after a
+        day of tries, and what `lend` raises.
         """
         self._finished = True
-
-        async def put() -> None:
-            async with lend() as card:
-                names = [one.filename for one in card.pictures or ()]
-                if (self._in_doubt and names) or self._unread:
-                    seen = await self._message.read()
-                    # An edit of ours may have put its words over pictures that were there.
-                    unspoilt = self._tried_last or not self._touched
-                    if seen is not None and names and seen.shows(names) and unspoilt:
-                        log.info("the pictures are there already")
-                        return
-                    if self._unread and seen is not None and self._tells_end(seen, names):
-                        raise CardOverError("The card tells how its job ended.")
-                self._in_doubt = self._tried_last = True
-                await self._message.edit(card, is_last=True)
-
         async with self._editing:
             self._task.cancel()
             await asyncio.wait([self._task])
-            await persist(
-                put,
-                "the last edit of a card",
-                is_passing=is_away,
-                retry_after_s=retry_after_s,
-                backoff=self._backoff,
-                sleep=self._sleep,
-            )
+            await self._surely(lambda: self._put_last(lend))
+            if self._strays:
+                await self._sleep(_SECOND_LOOK_S)
+                await self._surely(lambda: self._put_right(lend))
+
+    async def _surely(self, put: Callable[[], Awaitable[None]]) -> None:
+        await persist(
+            put,
+            "the last edit of a card",
+            is_passing=is_away,
+            retry_after_s=retry_after_s,
+            backoff=self._backoff,
+            sleep=self._sleep,
+        )
+
+    async def _put_last(self, lend: LendCard) -> None:
+        """Show it, unless it is there."""
+        async with lend() as card:
+            names = [one.filename for one in card.pictures or ()]
+            if (self._in_doubt and names) or self._unread:
+                seen = await self._message.read()
+                # An edit of ours may have put its words over pictures that were there.
+                unspoilt = self._tried_last or not self._touched
+                if seen is not None and names and seen.shows(names) and unspoilt:
+                    log.info("the pictures are there already")
+                    return
+                if self._unread and seen is not None and self._tells_end(seen, names):
+                    raise CardOverError("The card tells how its job ended.")
+            self._in_doubt = self._tried_last = True
+            await self._message.edit(card, is_last=True)
+
+    async def _put_right(self, lend: LendCard) -> None:
+        """Show it again, if something else came over it."""
+        seen = await self._message.read()
+        if seen is None or seen.is_last:
+            return
+        log.warning("an edit that was given up came after the last one: that is shown anew")
+        async with lend() as card:
+            await self._message.edit(card, is_last=True)
 
     async def close(self) -> None:
         """Show nothing any more."""
@@ -180,11 +199,15 @@ class CardEditor:
             async with self._editing:
                 if self._finished:
                     return
-                if await self._edit(picture):
-                    self._shown = card, previews
-                    self._touched = True
+                self._touched = True
+                away = await self._edit(picture)
+            if away is None:
+                self._shown = card, previews
             self._at_once = False
             self._answered.set()
+            if away is not None:  # not in the lock: the last edit waits for no earlier one's delay
+                await self._sleep(bounded_s(away.retry_after_s))
+                self._changed.set()
 
     async def _is_open(self) -> bool:
         """Whether a card of an earlier process still waits for its end, as far as can be seen."""
@@ -229,8 +252,8 @@ class CardEditor:
             log.exception("a preview could not be made")
             return card
 
-    async def _edit(self, card: Card) -> bool:
-        """Returns whether there is nothing more to try."""
+    async def _edit(self, card: Card) -> AwayError | None:
+        """Returns why it must be tried again."""
         try:
             await self._message.edit(card)
         except CardGoneError:
@@ -240,7 +263,6 @@ class CardEditor:
             log.warning("the card cannot be edited: %s", error)
         except AwayError as error:
             log.info("an edit of the card failed, it is tried again: %s", error)
-            await self._sleep(error.retry_after_s)
-            self._changed.set()
-            return False
-        return True
+            self._strays |= error.may_come
+            return error
+        return None

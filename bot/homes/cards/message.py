@@ -13,10 +13,12 @@ class Seen:
 
     filenames  of its pictures, in order
     is_over    it says how its job ended
+    is_last    its words are those of the last edit that was made here
     """
 
     filenames: tuple[str, ...]
     is_over: bool
+    is_last: bool = True
 
     @property
     def has_pictures(self) -> bool:

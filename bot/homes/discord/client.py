@@ -2,34 +2,43 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 import discord
 from discord import app_commands
 
 from bot.core.job import new_job_id
-from bot.homes.discord.buttons import Press, PressButton
+from bot.homes.discord.acknowledgement import counting_trace
+from bot.homes.discord.buttons import Interaction, Press, PressButton
+from bot.homes.discord.calls import DISCORD_ERRORS, is_final, is_passing, retry_after_s, translated
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
-from bot.homes.discord.message import EDIT_ERRORS, Interaction, is_passing, translated
-from bot.homes.discord.refusal import JOB_ID, refuse
+from bot.homes.discord.refusal import refuse
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, Sleep, persist
 
 log = logging.getLogger(__name__)
 
+_TELLING: Final = Backoff()
+_LOOK_AT_COMMANDS_EVERY_S: Final = 3_600.0
+# The shortest that discord.py waits for by itself; for longer the call fails, and we wait.
+_MAX_RATELIMIT_S: Final = 30.0
+# A connection that does not begin is no connection: it is made anew.
+_VITAL_EVENTS: Final = frozenset({"READY", "RESUMED"})
+
 
 class Tree(app_commands.CommandTree[Any]):
-    """The commands, with one handler for whatever goes wrong in any of them."""
+    """The commands, with one handler for whatever goes wrong before one of them is run."""
 
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
         """Tell the person, unseen by others."""
-        job_id = interaction.extras.get(JOB_ID) or new_job_id()
+        job_id = new_job_id()
         with in_job(job_id):
             await refuse(interaction, error, job_id)
 
@@ -45,6 +54,7 @@ class ImagineClient(discord.Client):
     connector  says where Discord is; closed with the client
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
+    backoff    between two tries to tell Discord the commands
     """
 
     def __init__(
@@ -58,6 +68,8 @@ class ImagineClient(discord.Client):
         guild_ids: Sequence[int],
         model: str,
         sizes: Sequence[Size],
+        backoff: Backoff = _TELLING,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         intents = discord.Intents.none()
         intents.guilds = True  # which servers and channels there are; not privileged
@@ -66,7 +78,12 @@ class ImagineClient(discord.Client):
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             connector=connector,
+            http_trace=counting_trace(),
+            max_ratelimit_timeout=_MAX_RATELIMIT_S,
         )
+        parsers = self._connection.parsers
+        for event in parsers.keys() - _VITAL_EVENTS:
+            parsers[event] = _on_its_own(event, parsers[event])
         self.was_online = False
         self.is_online = False
         self._logged_in = logged_in
@@ -77,13 +94,17 @@ class ImagineClient(discord.Client):
         self._guild_ids = guild_ids
         self._model = model
         self._sizes = sizes or record.sizes(model)
-        self._telling = asyncio.Lock()
+        self._backoff = backoff
+        self._sleep = sleep
+        self._news = asyncio.Event()  # Discord may have to be told something
+        self._telling: asyncio.Task[None] | None = None
 
     async def setup_hook(self) -> None:
         """Told by discord.py between login and the first connection."""
         self._logged_in.set()
         self.add_dynamic_items(PressButton)
-        await self._tell()
+        # Beside the connection, which is worth having whatever comes of it.
+        self._telling = asyncio.create_task(self._keep_told(), name="commands")
 
     async def on_connect(self) -> None:
         """Told by discord.py when a session has begun."""
@@ -102,51 +123,73 @@ class ImagineClient(discord.Client):
         """See `buttons.Presses`."""
         try:
             await self._jobs.press(interaction, press, about)
-        except EDIT_ERRORS as error:
+        except DISCORD_ERRORS as error:
             log.warning("a press was not answered: %r", error)
-            if isinstance(error, discord.HTTPException) and not is_passing(error):
+            if is_final(error):
                 await refuse(interaction, translated(error), new_job_id())
         except Exception as error:  # noqa: BLE001 - whatever it is, the one who pressed must hear
             await refuse(interaction, error, new_job_id())
 
-    async def offer(
-        self, sizes: Sequence[Size], *, backoff: Backoff, sleep: Sleep = asyncio.sleep
-    ) -> None:
+    def offer(self, sizes: Sequence[Size]) -> None:
         """Offer these sizes from now on."""
         self._sizes = sizes
-        if self.application_id is None:
-            return  # setup_hook tells them
-        try:
+        self._news.set()
+
+    async def close(self) -> None:
+        """Go offline."""
+        self.is_online = False
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+        await super().close()
+
+    async def _keep_told(self) -> None:
+        """Tell Discord the commands whenever it does not know them as they are."""
+        while True:
+            self._news.clear()
             await persist(
                 self._tell,
                 "telling Discord the commands",
                 is_passing=is_passing,
-                backoff=backoff,
-                sleep=sleep,
+                retry_after_s=retry_after_s,
+                backoff=self._backoff,
+                sleep=self._sleep,
             )
-        except EDIT_ERRORS as error:
-            log.error("Discord still offers the old sizes: %r", error)  # noqa: TRY400 - no trace needed
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AT_COMMANDS_EVERY_S):
+                    await self._news.wait()
 
     async def _tell(self) -> None:
-        async with self._telling:
-            self._tree.clear_commands(guild=None)
-            guilds = [discord.Object(guild_id) for guild_id in self._guild_ids]
-            for command in (self._command.build(self._sizes), self._jobs.build()):
-                self._tree.add_command(
-                    command, override=True, guilds=guilds or discord.utils.MISSING
-                )
-            try:
-                await sync_if_changed(
-                    self._tree,
-                    self._guild_ids,
-                    self._record,
-                    model=self._model,
-                    sizes=self._sizes,
-                )
-            except (discord.Forbidden, app_commands.CommandSyncFailure) as error:
-                # Not worth going offline: what Discord was told before still works.
-                log.error(  # noqa: TRY400 - no trace needed
-                    "Discord refuses the commands: %s. Invite the bot with the scope "
-                    "applications.commands to every server in [discord] guild_ids.",
-                    error,
-                )
+        self._tree.clear_commands(guild=None)
+        guilds = [discord.Object(guild_id) for guild_id in self._guild_ids]
+        for command in (self._command.build(self._sizes), self._jobs.build()):
+            self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
+        try:
+            await sync_if_changed(
+                self._tree,
+                self._guild_ids,
+                self._record,
+                model=self._model,
+                sizes=self._sizes,
+            )
+        except discord.HTTPException as error:
+            if is_passing(error):
+                raise
+            # Not worth going offline: what Discord was told before still works.
+            log.error(  # noqa: TRY400 - no trace needed
+                "Discord refuses the commands: %s. Invite the bot with the scope "
+                "applications.commands to every server in [discord] guild_ids.",
+                error,
+            )
+
+
+def _on_its_own(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What reads one event, so that one that makes no sense costs that event and nothing else."""
+
+    def guarded(data: Any) -> None:  # noqa: ANN401 - whatever Discord sent
+        try:
+            parse(data)
+        except Exception:
+            log.exception("an event of Discord's cannot be understood: %s", event)
+
+    return guarded

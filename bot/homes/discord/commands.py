@@ -13,9 +13,10 @@ from discord.app_commands import Choice, Range
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.studio import Studio
 from bot.core.wish import Usual, Wish
-from bot.errors import KnownJobError
-from bot.homes.discord.message import Interaction, acknowledge
-from bot.homes.discord.refusal import JOB_ID, WISH
+from bot.errors import AwayError, KnownJobError
+from bot.homes.discord.acknowledgement import acknowledge
+from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.refusal import refuse, say_on_card
 from bot.shared.job_context import in_job
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
@@ -106,38 +107,41 @@ class ImagineCommand:
     ) -> None:
         asked_at_s = time.time()
         job_id = new_job_id()
-        interaction.extras[JOB_ID] = job_id
         with in_job(job_id):
-            acknowledged = await acknowledge(interaction)
+            origin = _origin_of(interaction)
+            await self._studio.hear(origin)
+            try:
+                acknowledged = await acknowledge(interaction)
+            except AwayError as error:
+                await say_on_card(interaction.client, interaction.token, str(error))
+                await self._studio.answered(origin)
+                return
             if acknowledged is None:
+                await self._studio.answered(origin)
                 return
             # Its seed is chosen here, so that a refusal can tell what to ask again.
-            interaction.extras[WISH] = wish = self._studio.settled(wish)
-            # Choices are texts to whoever sends an interaction: each is read, none believed.
-            if size is not None:
-                wish = replace(wish, size_px=parse_size(size))
-            if sampler is not None:
-                wish = replace(wish, sampler=parse_sampler(sampler))
-            if spacing is not None:
-                wish = replace(wish, spacing=parse_spacing(spacing))
-            interaction.extras[WISH] = wish
+            wish = self._studio.settled(wish)
             try:
+                # Choices are texts to whoever sends an interaction: each is read, none believed.
+                if size is not None:
+                    wish = replace(wish, size_px=parse_size(size))
+                if sampler is not None:
+                    wish = replace(wish, sampler=parse_sampler(sampler))
+                if spacing is not None:
+                    wish = replace(wish, spacing=parse_spacing(spacing))
                 await self._studio.ask(
                     job_id,
                     wish,
                     person_of(interaction),
-                    Origin(
-                        venue=_venue_of(interaction),
-                        event=str(interaction.id),
-                        message=acknowledged.message_id,
-                        token=interaction.token,
-                        attachment_limit_bytes=interaction.filesize_limit,
-                    ),
+                    replace(origin, message=acknowledged.message_id),
                     weight=self._weight(interaction.user),
                     asked_at_s=asked_at_s,
                 )
             except KnownJobError as error:  # its first telling is being answered
                 log.warning("%s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
+                if await refuse(interaction, error, job_id, wish):
+                    await self._studio.answered(origin)
 
     def _weight(self, person: discord.User | discord.Member) -> float:
         if not isinstance(person, discord.Member):
@@ -156,6 +160,17 @@ def community_of(interaction: Interaction) -> str | None:
     return None if interaction.guild_id is None else str(interaction.guild_id)
 
 
-def _venue_of(interaction: Interaction) -> Venue:
+def venue_of(interaction: Interaction) -> Venue:
+    """In which channel of which server."""
     channel = interaction.channel_id
     return Venue(HOME, community_of(interaction), None if channel is None else str(channel))
+
+
+def _origin_of(interaction: Interaction) -> Origin:
+    return Origin(
+        venue=venue_of(interaction),
+        event=str(interaction.id),
+        message=None,
+        token=interaction.token,
+        attachment_limit_bytes=interaction.filesize_limit,
+    )

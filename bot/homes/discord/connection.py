@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
 import discord
 
 from bot.errors import LoginError
+from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.client import ImagineClient
-from bot.homes.discord.message import is_passing
 from bot.homes.discord.sync import Size
 from bot.shared.retry import Backoff, Sleep
 from bot.shared.secret import Secret
@@ -21,33 +22,37 @@ log = logging.getLogger(__name__)
 MakeClient = Callable[[asyncio.Event], ImagineClient]
 
 _BACKOFF: Final = Backoff()
-_OFFER_BACKOFF: Final = Backoff(attempts=5)
 _WRONG_TOKEN_CLOSE: Final = 4004
-_OUTAGES: Final = (
-    aiohttp.ClientError,
-    ConnectionError,
-    TimeoutError,
-    socket.gaierror,
-    discord.GatewayNotFound,
-)
+_UNAUTHORIZED: Final = "401"  # how Discord's own words for it begin
+# A connection that lasted this long was one: the next failure is a new story.
+_LASTED_S: Final = 60.0
+_CLOSING_S: Final = 10.0
 
 
 class DiscordConnection:
-    """Logs in, stays connected, and tries again while nothing has ever worked.
+    """Logs in, stays connected, and begins anew whatever broke it.
 
-    Once a client has been online it mends its own connection.
+    While a client lives it mends its own connection; one that fails is replaced by a fresh one.
+
+    clock  seconds
     """
 
     def __init__(
-        self, token: Secret, *, backoff: Backoff = _BACKOFF, sleep: Sleep = asyncio.sleep
+        self,
+        token: Secret,
+        *,
+        backoff: Backoff = _BACKOFF,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._token = token
         self._backoff = backoff
+        self._clock = clock
         self._sleep = sleep
         self._logged_in = asyncio.Event()
         self._client: ImagineClient | None = None
         self._sizes: tuple[Size, ...] = ()
-        self._closed = False
+        self._closing = asyncio.Event()
 
     @property
     def is_online(self) -> bool:
@@ -66,62 +71,84 @@ class DiscordConnection:
         make_client  a fresh client for each attempt: discord.py's cannot be used twice. It sets
                      the event when it is logged in
         """
-        for delay_s in self._backoff.delays_s():
-            if self._closed:
-                break
+        delays_s = self._backoff.delays_s()
+        while not self._closing.is_set():
             client = self._client = make_client(self._logged_in)
             if self._sizes:
-                await client.offer(self._sizes, backoff=_OFFER_BACKOFF)
-            try:
-                await client.start(self._token.reveal())
-                break
-            except (
-                discord.LoginFailure,
-                discord.PrivilegedIntentsRequired,
-                discord.ConnectionClosed,
-            ) as error:
-                raise _final(error) from error
-            except Exception as error:
-                cause = _connection_error(error)
-                # Once it was online it reconnects by itself; and a fault of ours is no outage.
-                if client.was_online or cause is None:
-                    raise
-                log.warning(
-                    "Discord cannot be reached (%s); next try in %.1f s. Is the network there? "
-                    "`imagine doctor --online` tells more.",
-                    reach_failure(cause),
-                    delay_s,
-                )
+                client.offer(self._sizes)
+            begun_s = self._clock()
+            error = await self._connected(client)
             self._logged_in.clear()  # nobody shall get one that is being closed
-            await client.close()
+            await _close(client)
+            if self._closing.is_set():
+                break
+            if client.was_online and self._clock() - begun_s > _LASTED_S:
+                delays_s = self._backoff.delays_s()
+            delay_s = next(delays_s)
+            _tell_of(error, delay_s)
             await self._sleep(delay_s)
 
     async def offer(self, sizes: tuple[Size, ...]) -> None:
         """Offer these sizes in /imagine."""
         self._sizes = sizes
         if self._client is not None:
-            await self._client.offer(sizes, backoff=_OFFER_BACKOFF, sleep=self._sleep)
+            self._client.offer(sizes)
+
+    async def _connected(self, client: ImagineClient) -> Exception | None:
+        """Be connected for as long as it goes; returns what ended it, raises what is final."""
+        try:
+            await client.login(self._token.reveal())
+        except discord.LoginFailure as error:
+            if not _is_discords_own(error.__cause__):
+                return error
+            raise _final(error) from error
+        except Exception as error:
+            if client.application is not None:  # Discord has said it all: a fault of our own
+                raise
+            return error
+        try:
+            await client.connect()
+        except (discord.PrivilegedIntentsRequired, discord.ConnectionClosed) as error:
+            raise _final(error) from error
+        except Exception as error:  # noqa: BLE001 - told, and the next try is another client's
+            return error
+        return None
 
     async def close(self) -> None:
         """Go offline; `run` returns."""
-        self._closed = True
+        self._closing.set()
         if self._client is not None:
             await self._client.close()
 
 
-def _connection_error(error: Exception) -> BaseException | None:
-    """Why the first connection failed, if that is why; None: it is something else."""
+async def _close(client: ImagineClient) -> None:
+    with suppress(Exception):  # it is given up, whatever it says to that
+        async with asyncio.timeout(_CLOSING_S):
+            await client.close()
+
+
+def _tell_of(error: Exception | None, delay_s: float) -> None:
+    cause: BaseException | None = error
     if isinstance(error, AttributeError) and error.__context__ is not None:
-        # discord.py 2.7 stumbles over the socket that it did not get.
-        return error.__context__ if _is_outage(error.__context__) else None
-    return error if _is_outage(error) else None
+        cause = error.__context__  # discord.py 2.7 stumbles over the socket that it did not get
+    is_outage = cause is None or isinstance(cause, DISCORD_ERRORS)
+    log.log(
+        logging.WARNING if is_outage else logging.ERROR,
+        "Discord cannot be reached (%s); next try in %.1f s. Is the network there? "
+        "`imagine doctor --online` tells more.",
+        "the connection ended" if cause is None else reach_failure(cause),
+        delay_s,
+        exc_info=None if is_outage else cause,
+    )
 
 
-def _is_outage(error: BaseException) -> bool:
-    # Not any OSError: a full disk of ours is one.
-    if isinstance(error, discord.HTTPException | discord.RateLimited):
-        return is_passing(error)
-    return isinstance(error, _OUTAGES)
+def _is_discords_own(error: BaseException | None) -> bool:
+    """Whether Discord itself does not know the token; a proxy's page says 401 as well."""
+    return (
+        isinstance(error, discord.HTTPException)
+        and error.response.headers.get("Content-Type") == "application/json"
+        and error.text.startswith(_UNAUTHORIZED)
+    )
 
 
 def reach_failure(error: BaseException) -> str:

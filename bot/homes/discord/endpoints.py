@@ -13,13 +13,14 @@ class ElsewhereConnector(aiohttp.TCPConnector):
     """Carries what one client means for the real Discord to other addresses.
 
     api_url, gateway_url  such as "http://127.0.0.1:8642/api/v10"; empty is the real Discord
+    limit                 how many connections there may be; whoever wants one more waits
 
     discord.py 2.7 has no setting for it, only two class attributes that move every client of the
     process. A connector is one client's own, and its interactions and webhooks go through it too.
     """
 
-    def __init__(self, api_url: str, gateway_url: str) -> None:
-        super().__init__(limit=0)  # as discord.py makes its own: it has limits of its own
+    def __init__(self, api_url: str, gateway_url: str, *, limit: int = 0) -> None:
+        super().__init__(limit=limit)
         self._moves = [
             (yarl.URL(str(real)), yarl.URL(elsewhere.rstrip("/")))
             for real, elsewhere in (

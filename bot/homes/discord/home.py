@@ -1,11 +1,13 @@
 """Discord as a home: its cards and its connection, put together."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from bot.core.job import Job
+from bot.core.job import Job, Origin
 from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue
@@ -14,16 +16,26 @@ from bot.core.studio import Studio
 from bot.core.wish import Usual
 from bot.homes.cards.desk import CardDesk, OnMessage
 from bot.homes.cards.pace import MakeThrottle, edit_throttle
+from bot.homes.discord.calls import Calls
 from bot.homes.discord.client import ImagineClient
 from bot.homes.discord.commands import HOME, ImagineCommand
 from bot.homes.discord.connection import DiscordConnection
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
-from bot.homes.discord.message import EDIT_ERRORS, CardMessage
+from bot.homes.discord.message import CardMessage
+from bot.homes.discord.refusal import say_on_card
 from bot.homes.discord.sync import CommandRecord, Size
+from bot.shared import descriptors
+from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 
 log = logging.getLogger(__name__)
+
+# Of what may be open some is the ledger's, the pictures' and the gateway's, and of the rest a third
+# carries cards. What people ask is acknowledged over the others, within seconds.
+_KEPT_FREE: Final = 32
+_FOR_CARDS: Final = 3
+_MAX_CONNECTIONS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class DiscordHome:
 
     queue, ledger  as `CardDesk` needs them
     throttle       makes what holds the edits of one channel apart
+    call_limit_s   how long a call may take that carries no pictures; None is the usual time
     """
 
     name = HOME
@@ -67,11 +80,19 @@ class DiscordHome:
         ledger: Ledger,
         *,
         throttle: MakeThrottle = edit_throttle,
+        call_limit_s: float | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
+        self._connections = min(max(descriptors.free() - _KEPT_FREE, 8), _MAX_CONNECTIONS)
+        at_once = max(self._connections // _FOR_CARDS, 1)
+        self._calls = (
+            Calls(at_once) if call_limit_s is None else Calls(at_once, limit_s=call_limit_s)
+        )
+        self._sleep = sleep
         self._record = CommandRecord(settings.record)
         self._connection = DiscordConnection(settings.token)
-        self._desk = CardDesk(queue, ledger, self._message, throttle=throttle)
+        self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
 
     @property
     def is_online(self) -> bool:
@@ -94,7 +115,7 @@ class DiscordHome:
                 jobs,
                 self._record,
                 logged_in,
-                ElsewhereConnector(settings.api_url, settings.gateway_url),
+                ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),
                 guild_ids=settings.guild_ids,
                 model=settings.model,
                 sizes=settings.sizes,
@@ -124,11 +145,14 @@ class DiscordHome:
     async def mention(self, job: Job) -> None:
         """See `Home.mention`."""
         try:
-            await CardMessage(job, self._connection.client, _unheard).mention(
-                "Your pictures are there."
-            )
-        except EDIT_ERRORS as error:
+            await self._message(job, _unheard).mention("Your pictures are there.")
+        except Exception as error:  # noqa: BLE001 - whatever Discord answered: tried once
             log.warning("the person could not be mentioned: %r", error)
+
+    async def apologize(self, origin: Origin, sentence: str) -> None:
+        """See `Home.apologize`."""
+        client = await self._connection.client()
+        await say_on_card(client, origin.token, sentence, sleep=self._sleep)
 
     async def forget(self, job: Job) -> None:
         """See `Home.forget`."""
@@ -140,7 +164,7 @@ class DiscordHome:
         await self._connection.close()
 
     def _message(self, job: Job, on_message: OnMessage) -> CardMessage:
-        return CardMessage(job, self._connection.client, on_message)
+        return CardMessage(job, self._connection.client, self._calls, on_message)
 
 
 async def _unheard(_message: str) -> None:

@@ -1,8 +1,8 @@
 """/jobs: one's own jobs, and what the buttons do to them."""
 
+import asyncio
 import logging
 import time
-from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -12,15 +12,16 @@ from discord.ui import View
 from bot.core import card
 from bot.core.policy import Actor
 from bot.core.studio import Listed, Studio
-from bot.errors import PictureLostError, UnknownJobError
+from bot.errors import BotError, PictureLostError, UnknownJobError
 from bot.homes.discord import render
-from bot.homes.discord.buttons import Press, PressButton, row
-from bot.homes.discord.commands import community_of, person_of
-from bot.homes.discord.message import EDIT_ERRORS, Interaction
+from bot.homes.discord.buttons import Interaction, Press, PressButton, row
+from bot.homes.discord.calls import surely
+from bot.homes.discord.commands import community_of, person_of, venue_of
 from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
 
+_LIMIT_S: Final = 2.5  # of the three seconds
 _LISTED: Final = 8
 _BUTTONS: Final = 4  # beside the choice to be mentioned, as many as stand in a row
 _NOTHING: Final = "You have asked for nothing here yet. Type /imagine and say what to draw."
@@ -37,35 +38,37 @@ class JobsCommand:
 
         @app_commands.command(name="jobs", description="Your pictures: waiting, drawn, not shown")
         async def jobs(interaction: Interaction) -> None:
-            await interaction.response.defer(ephemeral=True, thinking=True)
+            await _acknowledge(interaction, unseen=True)
             await self._show_list(interaction)
 
         return jobs
 
     async def press(self, interaction: Interaction, press: Press, about: str) -> None:
-        """Somebody pressed a button; raises BotError for the one who did."""
+        """Somebody pressed a button.
+
+        Raises BotError for the one who did, and what Discord says of the answer.
+        """
+        await _acknowledge(interaction, unseen=press == "show")
         match press:
             case "cancel":
-                await interaction.response.defer()
                 await self._cancel(interaction, about)
             case "drop":
-                await interaction.response.defer()
                 try:
                     await self._cancel(interaction, about)
-                finally:  # what was too late is seen there, too
-                    with suppress(*EDIT_ERRORS):  # what went wrong before it matters more
-                        await self._show_list(interaction)
+                except BotError:  # what was too late is seen there, too
+                    await self._show_list(interaction)
+                    raise
+                await self._show_list(interaction)
             case "show":
-                await interaction.response.defer(ephemeral=True, thinking=True)
                 await self._show_pictures(interaction, about)
             case "mention":
-                await interaction.response.defer()
                 person = person_of(interaction)
                 await self._studio.set_mention(person, wanted=about == "on")
                 await self._show_list(interaction)
 
     async def _cancel(self, interaction: Interaction, job_id: str) -> None:
-        moderates = community_of(interaction) if interaction.permissions.manage_messages else None
+        # As Discord has worked it out for this channel, from the server's roles and the channel's.
+        moderates = venue_of(interaction) if interaction.permissions.manage_messages else None
         with in_job(job_id):
             await self._studio.cancel(job_id, Actor(person_of(interaction), moderates))
 
@@ -76,17 +79,37 @@ class JobsCommand:
             except PictureLostError as error:
                 raise UnknownJobError("The pictures of this job are no longer there.") from error
         shown = card.finished_card(record.job, pictures)
-        await interaction.edit_original_response(
-            content=render.card_text(shown), attachments=render.files(shown.pictures)
+        text = render.card_text(shown)
+        await surely(
+            lambda: interaction.edit_original_response(
+                content=text, attachments=render.files(shown.pictures)
+            ),
+            "pictures for one alone",
         )
 
     async def _show_list(self, interaction: Interaction) -> None:
         person = person_of(interaction)
         jobs = await self._studio.list_of(person, community_of(interaction), limit=_LISTED)
         is_mentioned = await self._studio.wants_mention(person)
-        await interaction.edit_original_response(
-            content=_list(jobs), view=_buttons(jobs, is_mentioned=is_mentioned)
+        text = _list(jobs)
+        await surely(
+            lambda: interaction.edit_original_response(
+                content=text, view=_buttons(jobs, is_mentioned=is_mentioned)
+            ),
+            "a list of jobs",
         )
+
+
+async def _acknowledge(interaction: Interaction, *, unseen: bool) -> None:
+    """Tell Discord that the answer comes; what is wanted is done, whatever becomes of that.
+
+    unseen  the answer is a new message, for one alone; else the message that was pressed changes
+    """
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            await interaction.response.defer(ephemeral=unseen, thinking=unseen)
+    except Exception as error:  # noqa: BLE001 - whatever Discord answered
+        log.warning("a press was not acknowledged: %r", error)
 
 
 def _list(jobs: tuple[Listed, ...]) -> str:

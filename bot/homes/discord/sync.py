@@ -20,6 +20,8 @@ from bot.shared.files import write_atomically
 log = logging.getLogger(__name__)
 
 Size = tuple[int, int]
+# Of each place, each command's id; a command that is told anew keeps it, a deleted one's is gone.
+Ids = list[list[int]]
 
 
 class CommandRecord:
@@ -42,6 +44,11 @@ class CommandRecord:
         """The fingerprint, or None."""
         return self._record.get("fingerprint")
 
+    @property
+    def ids(self) -> object:
+        """What Discord calls what it was told; see `sync_if_changed`."""
+        return self._record.get("ids")
+
     def sizes(self, model: str) -> tuple[Size, ...]:
         """The sizes that /imagine offered for this model; a guess until the engine is warm."""
         try:
@@ -51,9 +58,16 @@ class CommandRecord:
             pass
         return ()
 
-    def write(self, fingerprint: str, model: str, sizes: Sequence[Size]) -> None:
+    def write(
+        self, fingerprint: str, model: str, sizes: Sequence[Size], ids: Ids | None = None
+    ) -> None:
         """Keep what Discord now knows; raises OSError."""
-        self._record = {"fingerprint": fingerprint, "model": model, "sizes": list(sizes)}
+        self._record = {
+            "fingerprint": fingerprint,
+            "model": model,
+            "sizes": list(sizes),
+            "ids": ids,
+        }
         if self._path is not None:
             write_atomically(self._path, json.dumps(self._record).encode())
 
@@ -66,11 +80,13 @@ async def sync_if_changed(
     model: str,
     sizes: Sequence[Size],
 ) -> bool:
-    """Tell Discord the tree's commands if it does not know them yet; returns whether it was told.
+    """Tell Discord the tree's commands if it does not know them; returns whether it was told.
 
     guild_ids  the servers that have them; empty is everywhere
 
-    Raises discord.HTTPException, discord.app_commands.CommandSyncFailure, connection errors.
+    What it was told last is on record, and whether it still has that is looked up: somebody may
+    have deleted them there. Raises discord.HTTPException, discord.app_commands.CommandSyncFailure,
+    connection errors.
     """
     guilds = [discord.Object(guild_id) for guild_id in guild_ids]
     # With servers named, the commands for everywhere are told too: that there are none.
@@ -81,12 +97,17 @@ async def sync_if_changed(
     known = json.dumps([tree.client.application_id, list(guild_ids), payload], sort_keys=True)
     fingerprint = hashlib.sha256(known.encode()).hexdigest()
     if fingerprint == record.fingerprint:
-        return False
-    for place in places:
-        await tree.sync(guild=place)
+        there = [_ids(await tree.fetch_commands(guild=place)) for place in places]
+        if there == record.ids:
+            return False
+    ids = [_ids(await tree.sync(guild=place)) for place in places]
     try:
-        record.write(fingerprint, model, sizes)
+        record.write(fingerprint, model, sizes, ids)
     except OSError as error:  # then they are told again at the next start
         log.warning("it could not be noted what Discord was told: %s", error)
     log.info("told Discord the commands")
     return True
+
+
+def _ids(commands: Sequence[app_commands.AppCommand]) -> list[int]:
+    return sorted(command.id for command in commands)

@@ -2,6 +2,7 @@
 
 Form 1 is the first ledger's, form 2 knows repeated jobs, form 3 knows more homes than one: ids are
 text beside their home's name, and a request is kept as the wish that it was, versioned on its own.
+Form 4 knows wishes that were heard and have no answer yet.
 """
 
 from typing import Final
@@ -189,5 +190,16 @@ MIGRATIONS: Final = (
     CREATE TRIGGER count_out AFTER DELETE ON jobs BEGIN
         UPDATE counts SET jobs = jobs - 1 WHERE state = old.state;
     END;
+    """,
+    """
+    CREATE TABLE unanswered (
+        home      TEXT NOT NULL,
+        event     TEXT NOT NULL,
+        community TEXT,
+        channel   TEXT,
+        token     TEXT NOT NULL,  -- opens what is to be answered
+        attachment_limit_bytes INTEGER NOT NULL,
+        PRIMARY KEY (home, event)
+    ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -199,16 +199,19 @@ def test_what_failed_by_our_fault_is_given_back(ledger: sqlite3.Connection, stat
     book.accept(ledger, make_job(), limits)
 
 
-def test_what_kills_the_engine_twice_is_set_aside(ledger: sqlite3.Connection) -> None:
+def test_what_the_process_ends_under_too_often_is_set_aside(ledger: sqlite3.Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
+    for death in range(1, MAX_ATTEMPTS):
+        book.move(ledger, job.id, State.RUNNING, NOON_S)
+        (record,) = book.recover(ledger, NOON_S)
+        assert (record.state, record.attempt, record.set_aside) == (State.QUEUED, death, False)
     book.move(ledger, job.id, State.RUNNING, NOON_S)
     (record,) = book.recover(ledger, NOON_S)
-    assert (record.state, record.attempt) == (State.QUEUED, 1)
-    book.move(ledger, job.id, State.RUNNING, NOON_S)
-    (record,) = book.recover(ledger, NOON_S)
-    assert record.state is State.FAILED
-    assert "broke down both times" in record.reason
+    assert (record.state, record.set_aside) == (State.FAILED, True)
+    assert "ended 4 times while this was drawn" in record.reason
+    (record,) = book.recover(ledger, NOON_S)  # it was not told; and it is not set aside anew
+    assert record.set_aside is False
     book.tell(ledger, job.id)
     assert book.recover(ledger, NOON_S) == []
 

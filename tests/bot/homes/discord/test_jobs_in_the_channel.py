@@ -400,7 +400,9 @@ async def test_a_bot_goes_on_from_a_restored_copy(
         await told(bot)
         second = await ask(loopback, "a dog")
         await second.until(says("step 0"))
-        third, fourth = await ask(loopback, "a fish"), await ask(loopback, "a bird")
+        third = await ask(loopback, "a fish")
+        await third.until(says("Number 1"))  # else the other may be acknowledged first
+        fourth = await ask(loopback, "a bird")
         message = await fourth.until(says("Number 2"))
         said = await asyncio.to_thread(backup, data, copy, connect)
         assert said == f"Copied 4 jobs and {len(drawn['attachments'])} pictures to {copy}."
