@@ -190,12 +190,15 @@ class FakeMessage:
     is_gone  somebody deleted it
     is_over  what it showed before anybody here edited it says that its job is over
     unreadable  how often reading it fails from now on
+    strays   edits that were given up, and come before it is read the next time
     """
 
     def __init__(self) -> None:
         self.edits: list[Card] = []
         self.failures: list[Exception] = []
         self.lost: list[Exception] = []
+        self.strays: list[Card] = []
+        self._last: Card | None = None
         self.is_gone = False
         self.is_over = False
         self.unreadable = 0
@@ -214,6 +217,7 @@ class FakeMessage:
         if self.failures:
             raise self.failures.pop(0)
         self.edits.append(card)
+        self._last = card
         self._edited.set()
         if self.lost:
             raise self.lost.pop(0)
@@ -226,8 +230,11 @@ class FakeMessage:
         if self.unreadable:
             self.unreadable -= 1
             return None
+        self.edits += self.strays
+        self.strays.clear()
+        is_last = self._last is not None and self.edits[-1].status == self._last.status
         shown = next((card.pictures for card in reversed(self.edits) if card.pictures), ())
-        return Seen(tuple(one.filename for one in shown), is_over=self.is_over)
+        return Seen(tuple(one.filename for one in shown), is_over=self.is_over, is_last=is_last)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; it is looked at whenever an edit begins or ends."""

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from standins.base.timers import Timers
 from standins.base.wire import Json
 
-RestKind = Literal["latency", "status", "rate_limit", "drop_before", "drop_after"]
+RestKind = Literal["latency", "status", "status_after", "rate_limit", "drop_before", "drop_after"]
 GatewayKind = Literal["drop", "reconnect", "invalid_session", "silence", "refuse"]
 
 
@@ -49,10 +49,12 @@ class Fault(_Matched):
     kind     latency      acted on only when `gate` is set or `seconds` have gone by on the clock;
                           with neither, never
              status       answered with `status` and `body`, not acted on
+             status_after acted on, and then answered so
              rate_limit   answered with a 429 of `retry_after_s`, not acted on
              drop_before  the connection breaks, not acted on
              drop_after   acted on, then the connection breaks without an answer
     method   "PATCH"; "*": any
+    content_type  of a body that is a text; any other is JSON, and says so
     route    below /api/v10: "/webhooks/*/*/messages/@original"; * is one segment, ** any number
     """
 
@@ -62,7 +64,10 @@ class Fault(_Matched):
     gate: asyncio.Event | None = None
     seconds: float | None = None
     status: int = 503
-    body: Json | str = field(default_factory=lambda: {"message": "503: Unavailable", "code": 0})
+    body: Json | str | list[object] | None = field(
+        default_factory=lambda: {"message": "503: Unavailable", "code": 0}
+    )
+    content_type: str = "text/html"
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after_s: float = 0.01
     is_global: bool = False

@@ -68,6 +68,8 @@ def api_middleware(token: str, faults: Faults, rate_limits: RateLimits | None) -
         response = (
             web.Response() if fault.kind == "drop_before" else await guarded(request, handler)
         )
+        if fault.kind == "status_after":
+            return await _answer_with(request, fault)
         if fault.kind.startswith("drop") and request.transport is not None:
             request.transport.abort()
         return response
@@ -83,7 +85,12 @@ def _check_token(request: web.Request, token: str) -> None:
 async def _answer_with(request: web.Request, fault: Fault) -> web.Response:
     await _drain(request)
     if isinstance(fault.body, str):
-        return web.Response(text=fault.body, status=fault.status, headers=fault.headers)
+        return web.Response(
+            body=fault.body.encode(),
+            status=fault.status,
+            headers=fault.headers,
+            content_type=fault.content_type,
+        )
     return json_response(fault.body, fault.status, dict(fault.headers))
 
 

@@ -20,6 +20,7 @@ from bot.config.sections import (
     LimitsConfig,
 )
 from bot.homes.cards.pace import MakeThrottle
+from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.base.timers import ManualClock
@@ -110,6 +111,8 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         online: bool = True,
         token: str | None = None,
         throttle: MakeThrottle = OpenThrottle,
+        call_limit_s: float | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> AsyncIterator[Bot]:
         config = config or make_config()
         config = replace(
@@ -124,7 +127,12 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                 start_pipeline,
                 [
                     discord_home(
-                        config, Secret(token or loopback.token), tmp_path, throttle=throttle
+                        config,
+                        Secret(token or loopback.token),
+                        tmp_path,
+                        throttle=throttle,
+                        call_limit_s=call_limit_s,
+                        sleep=sleep,
                     )
                 ],
                 tmp_path / "data",

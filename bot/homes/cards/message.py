@@ -1,7 +1,7 @@
 """The one message that is a job's card, as any home has it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bot.core.card import Card, is_preview
@@ -18,7 +18,7 @@ class Seen:
 
     filenames: tuple[str, ...]
     is_over: bool
-    is_last: bool = True
+    is_last: bool = field(default=True, compare=False)
 
     @property
     def has_pictures(self) -> bool:

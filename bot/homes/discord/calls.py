@@ -34,7 +34,7 @@ DISCORD_ERRORS: Final = (discord.DiscordException, *CONNECTION_ERRORS)
 
 # A quarter of an hour, which is as long as an interaction can be answered.
 _ANSWERING: Final = Backoff(attempts=20)
-_LIMIT_S: Final = 15.0
+LIMIT_S: Final = 15.0
 _MAX_LIMIT_S: Final = 240.0
 _SLOWEST_BYTES_PER_S: Final = 250_000  # two megabits a second, upwards
 _SHARE: Final = 16  # of one channel; it bears five in five seconds
@@ -108,30 +108,6 @@ def translated(error: Exception) -> BotError:
     )
 
 
-async def surely(
-    call: Callable[[], Awaitable[object]], what: str, *, sleep: Sleep = asyncio.sleep
-) -> None:
-    """Answer an interaction, again and again for as long as it can be answered.
-
-    what  is answered, for the log
-
-    Raises what is final, and in the end whatever the last call raised.
-    """
-
-    async def in_time() -> None:
-        async with asyncio.timeout(_LIMIT_S):
-            await call()
-
-    await persist(
-        in_time,
-        what,
-        is_passing=is_passing,
-        retry_after_s=retry_after_s,
-        backoff=_ANSWERING,
-        sleep=sleep,
-    )
-
-
 class Patience:
     """How long the calls of one card may take: longer after each that took too long.
 
@@ -156,15 +132,39 @@ class Patience:
 
 
 class Calls:
-    """All calls about cards: bounded in time, and in number so that commands find room beside them.
+    """All calls of one bot: bounded in time, and those about cards in number as well.
 
-    at_once  how many may be under way
+    at_once  how many about cards may be under way, so that commands find room beside them
     limit_s  how long one may take that carries no files
     """
 
-    def __init__(self, at_once: int, *, limit_s: float = _LIMIT_S) -> None:
+    def __init__(
+        self, at_once: int, *, limit_s: float = LIMIT_S, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._places = Shares(at_once, min(at_once, _SHARE))
         self._limit_s = limit_s
+        self._sleep = sleep
+
+    async def surely(self, call: Callable[[], Awaitable[object]], what: str) -> None:
+        """Answer an interaction, again and again for as long as it can be answered.
+
+        what  is answered, for the log
+
+        Raises what is final, and in the end whatever the last call raised.
+        """
+
+        async def in_time() -> None:
+            async with asyncio.timeout(self._limit_s):
+                await call()
+
+        await persist(
+            in_time,
+            what,
+            is_passing=is_passing,
+            retry_after_s=retry_after_s,
+            backoff=_ANSWERING,
+            sleep=self._sleep,
+        )
 
     def patience(self) -> Patience:
         """A new card's."""

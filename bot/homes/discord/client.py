@@ -12,7 +12,14 @@ from discord import app_commands
 from bot.core.job import new_job_id
 from bot.homes.discord.acknowledgement import counting_trace
 from bot.homes.discord.buttons import Interaction, Press, PressButton
-from bot.homes.discord.calls import DISCORD_ERRORS, is_final, is_passing, retry_after_s, translated
+from bot.homes.discord.calls import (
+    DISCORD_ERRORS,
+    Calls,
+    is_final,
+    is_passing,
+    retry_after_s,
+    translated,
+)
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
@@ -52,6 +59,7 @@ class ImagineClient(discord.Client):
     record     what Discord was told last
     logged_in  is set once requests can be sent
     connector  says where Discord is; closed with the client
+    calls      makes the calls that answer people
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
     backoff    between two tries to tell Discord the commands
@@ -64,6 +72,7 @@ class ImagineClient(discord.Client):
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
+        calls: Calls,
         *,
         guild_ids: Sequence[int],
         model: str,
@@ -86,6 +95,7 @@ class ImagineClient(discord.Client):
             parsers[event] = _on_its_own(event, parsers[event])
         self.was_online = False
         self.is_online = False
+        self.calls = calls
         self._logged_in = logged_in
         self._tree = Tree(self)
         self._command = command

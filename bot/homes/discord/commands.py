@@ -16,7 +16,7 @@ from bot.core.wish import Usual, Wish
 from bot.errors import AwayError, KnownJobError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.refusal import refuse, say_on_card
+from bot.homes.discord.refusal import refuse, say_instead_of_card
 from bot.shared.job_context import in_job
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
@@ -32,6 +32,9 @@ from sdxl_engine.request import (
 )
 
 log = logging.getLogger(__name__)
+
+# Where why could not be said to them alone.
+_NOT_TAKEN: Final = "This was not taken. Ask again in a minute."
 
 HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 
@@ -113,7 +116,9 @@ class ImagineCommand:
             try:
                 acknowledged = await acknowledge(interaction)
             except AwayError as error:
-                await say_on_card(interaction.client, interaction.token, str(error))
+                await say_instead_of_card(
+                    interaction.client, interaction.client.calls, interaction.token, str(error)
+                )
                 await self._studio.answered(origin)
                 return
             if acknowledged is None:
@@ -140,8 +145,11 @@ class ImagineCommand:
             except KnownJobError as error:  # its first telling is being answered
                 log.warning("%s", error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
-                if await refuse(interaction, error, job_id, wish):
-                    await self._studio.answered(origin)
+                if not await refuse(interaction, error, job_id, wish):
+                    await say_instead_of_card(
+                        interaction.client, interaction.client.calls, interaction.token, _NOT_TAKEN
+                    )
+                await self._studio.answered(origin)
 
     def _weight(self, person: discord.User | discord.Member) -> float:
         if not isinstance(person, discord.Member):

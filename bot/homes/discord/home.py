@@ -16,14 +16,14 @@ from bot.core.studio import Studio
 from bot.core.wish import Usual
 from bot.homes.cards.desk import CardDesk, OnMessage
 from bot.homes.cards.pace import MakeThrottle, edit_throttle
-from bot.homes.discord.calls import Calls
+from bot.homes.discord.calls import LIMIT_S, Calls
 from bot.homes.discord.client import ImagineClient
 from bot.homes.discord.commands import HOME, ImagineCommand
 from bot.homes.discord.connection import DiscordConnection
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import CardMessage
-from bot.homes.discord.refusal import say_on_card
+from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.sync import CommandRecord, Size
 from bot.shared import descriptors
 from bot.shared.retry import Sleep
@@ -68,7 +68,7 @@ class DiscordHome:
 
     queue, ledger  as `CardDesk` needs them
     throttle       makes what holds the edits of one channel apart
-    call_limit_s   how long a call may take that carries no pictures; None is the usual time
+    call_limit_s   how long a call may take that carries no pictures
     """
 
     name = HOME
@@ -80,16 +80,13 @@ class DiscordHome:
         ledger: Ledger,
         *,
         throttle: MakeThrottle = edit_throttle,
-        call_limit_s: float | None = None,
+        call_limit_s: float = LIMIT_S,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
         self._connections = min(max(descriptors.free() - _KEPT_FREE, 8), _MAX_CONNECTIONS)
         at_once = max(self._connections // _FOR_CARDS, 1)
-        self._calls = (
-            Calls(at_once) if call_limit_s is None else Calls(at_once, limit_s=call_limit_s)
-        )
-        self._sleep = sleep
+        self._calls = Calls(at_once, limit_s=call_limit_s, sleep=sleep)
         self._record = CommandRecord(settings.record)
         self._connection = DiscordConnection(settings.token)
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
@@ -116,6 +113,7 @@ class DiscordHome:
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),
+                self._calls,
                 guild_ids=settings.guild_ids,
                 model=settings.model,
                 sizes=settings.sizes,
@@ -152,7 +150,7 @@ class DiscordHome:
     async def apologize(self, origin: Origin, sentence: str) -> None:
         """See `Home.apologize`."""
         client = await self._connection.client()
-        await say_on_card(client, origin.token, sentence, sleep=self._sleep)
+        await say_instead_of_card(client, self._calls, origin.token, sentence)
 
     async def forget(self, job: Job) -> None:
         """See `Home.forget`."""

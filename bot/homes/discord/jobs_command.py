@@ -15,7 +15,6 @@ from bot.core.studio import Listed, Studio
 from bot.errors import BotError, PictureLostError, UnknownJobError
 from bot.homes.discord import render
 from bot.homes.discord.buttons import Interaction, Press, PressButton, row
-from bot.homes.discord.calls import surely
 from bot.homes.discord.commands import community_of, person_of, venue_of
 from bot.shared.job_context import in_job
 
@@ -80,7 +79,7 @@ class JobsCommand:
                 raise UnknownJobError("The pictures of this job are no longer there.") from error
         shown = card.finished_card(record.job, pictures)
         text = render.card_text(shown)
-        await surely(
+        await interaction.client.calls.surely(
             lambda: interaction.edit_original_response(
                 content=text, attachments=render.files(shown.pictures)
             ),
@@ -92,7 +91,7 @@ class JobsCommand:
         jobs = await self._studio.list_of(person, community_of(interaction), limit=_LISTED)
         is_mentioned = await self._studio.wants_mention(person)
         text = _list(jobs)
-        await surely(
+        await interaction.client.calls.surely(
             lambda: interaction.edit_original_response(
                 content=text, view=_buttons(jobs, is_mentioned=is_mentioned)
             ),

@@ -1,6 +1,5 @@
 """How an error of a command or a press reaches the one person whom it concerns, and nobody else."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -12,14 +11,14 @@ from bot.core.explain import explain
 from bot.core.wish import Wish
 from bot.errors import JobRefusedError
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.calls import UNKNOWN_MESSAGE, code_of, surely
+from bot.homes.discord.calls import UNKNOWN_MESSAGE, Calls, code_of
 from bot.homes.discord.render import failure_text, refused_text
-from bot.shared.retry import Sleep
 
 log = logging.getLogger(__name__)
 
 # Discord's own name for an interaction's answer.
 _ORIGINAL: Final[Any] = "@original"
+_APPLICATION: Final = 3
 _OUTDATED: Final = "This command has changed. Restart Discord, then ask again."
 
 
@@ -28,8 +27,6 @@ async def refuse(
     error: Exception,
     job_id: str,
     wish: Wish | None = None,
-    *,
-    sleep: Sleep = asyncio.sleep,
 ) -> bool:
     """Say what went wrong, unseen by others; whatever was shown meanwhile is taken back.
 
@@ -52,11 +49,11 @@ async def refuse(
             kind = InteractionResponseType.deferred_message_update
         await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
 
-    return await _said(say, "a refusal", sleep)
+    return await _said(interaction.client.calls, say, "a refusal")
 
 
-async def say_on_card(
-    client: discord.Client, token: str, sentence: str, *, sleep: Sleep = asyncio.sleep
+async def say_instead_of_card(
+    client: discord.Client, calls: Calls, token: str, sentence: str
 ) -> None:
     """Put a sentence in the place of "thinking...", of which no job came.
 
@@ -65,7 +62,11 @@ async def say_on_card(
     Comes back when it is said, or nobody can see it.
     """
     assert client.application_id is not None  # noqa: S101 - known once it is logged in
-    webhook = discord.Webhook.partial(client.application_id, token, client=client)
+    # As an interaction's own: only an application's webhook may say something to one alone.
+    webhook = discord.Webhook.from_state(
+        {"id": client.application_id, "type": _APPLICATION, "token": token},
+        client._connection,  # noqa: SLF001 - discord.py's own way makes one of an interaction only
+    )
     text = failure_text(sentence)
 
     async def say() -> None:
@@ -77,12 +78,12 @@ async def say_on_card(
             # It was being refused: what everybody saw is taken back already.
             await webhook.send(text, ephemeral=True)
 
-    await _said(say, "a sentence in the place of a card", sleep)
+    await _said(calls, say, "a sentence in the place of a card")
 
 
-async def _said(say: Callable[[], Awaitable[None]], what: str, sleep: Sleep) -> bool:
+async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> bool:
     try:
-        await surely(say, what, sleep=sleep)
+        await calls.surely(say, what)
     except Exception as unsaid:  # noqa: BLE001 - whatever Discord answered
         log.warning("the person could not be told: %r", unsaid)
         return False

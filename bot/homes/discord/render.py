@@ -5,6 +5,7 @@ card is never longer than a message may be.
 """
 
 import io
+import re
 from typing import Any, Final
 
 import discord
@@ -22,6 +23,12 @@ _MAX_PROMPT_IN_LIST: Final = 60  # eight of each fit a message
 _MAX_STATE_IN_LIST: Final = 120
 _ZERO_WIDTH_SPACE: Final = "\u200b"
 _HARMLESS_BACKTICK: Final = "\u02cb"  # looks the same, ends no code block
+_LINE_BREAKS: Final = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
+_DIRECTIONS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_MARKUP: Final = re.compile(r"[\\*_~|]")
+# Between these Discord reads no mention (@...), nothing in angle brackets (<...>), no link of its
+# own ([...](...)), no address (https://..., discord.gg/...).
+_LIVE: Final = re.compile(r"(?<=[@<])|(?<=\])(?=\()|(?<=:)(?=//)|(?<=\w)(?=\.[^\W\d])")
 
 
 def card_text(one: Card) -> str:
@@ -31,7 +38,7 @@ def card_text(one: Card) -> str:
         step, steps = one.progress
         done = _BAR_CELLS * step // steps
         status = f"🎨 `{'█' * done}{'░' * (_BAR_CELLS - done)}` {status}"
-    foot = " · ".join(one.fields)
+    foot = " · ".join(map(_harmless, one.fields))
     label = "Stay away from:"
     # The newlines between at most five parts.
     room = MAX_MESSAGE_UNITS - _units(status) - _units(foot) - _units(label) - 5
@@ -123,7 +130,9 @@ def _moment(moment: Moment) -> str:
 
 
 def _harmless(sentence: str) -> str:
-    return sentence.replace("`", _HARMLESS_BACKTICK).replace("@", "@" + _ZERO_WIDTH_SPACE)
+    """A text that shows as it stands: no markup, no mention, and no link, whoever typed it."""
+    text = _LINE_BREAKS.sub(" ", _readable(sentence)).replace("`", _HARMLESS_BACKTICK)
+    return _LIVE.sub(_ZERO_WIDTH_SPACE, _MARKUP.sub(r"\\\g<0>", text))
 
 
 def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
@@ -133,9 +142,14 @@ def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
 
 
 def _one_line(text: str) -> str:
-    # A thousand line breaks would make the card as tall as the channel. Half of a surrogate pair,
-    # which an interaction can hold, is no text: Discord would refuse the whole message.
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+    # A thousand line breaks would make the card as tall as the channel.
+    return " ".join(_readable(text).split())
+
+
+def _readable(text: str) -> str:
+    # Half of a surrogate pair, which an interaction can hold, is no text: Discord would refuse the
+    # whole message. And what turns the direction of writing turns that of our own words as well.
+    return _DIRECTIONS.sub("", text.encode("utf-8", "replace").decode())
 
 
 def _units(text: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bot.shared.retry import Backoff, persist
+from bot.shared.retry import Backoff, bounded_s, persist
 from tests.fakes import FakeSleep
 
 
@@ -89,3 +89,21 @@ async def test_being_cancelled_is_no_failure() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "granted_s"),
+    [(0, 0), (7.5, 7.5), (1e9, 900), (float("inf"), 0), (float("nan"), 0), (-3, 0)],
+)
+async def test_nobody_is_left_alone_for_ever(asked_s: float, granted_s: float) -> None:
+    assert bounded_s(asked_s) == granted_s
+    sleep = FakeSleep()
+    await persist(
+        failing(OSError()),
+        "it",
+        is_passing=passing,
+        retry_after_s=lambda _: asked_s,
+        backoff=Backoff(first_s=0.002),
+        sleep=sleep,
+    )
+    assert sleep.delays_s[0] <= max(granted_s, 0.002)

@@ -435,3 +435,41 @@ async def test_a_card_whose_words_cannot_be_made_holds_nobody_up(
     desk.editor.show(broken)
     await desk.editor.answered()
     assert "kept up to date no more" in caplog.text
+
+
+async def test_the_last_edit_waits_for_no_delay_of_an_earlier_one() -> None:
+    """Discord wants to be left alone for a year, and it was about a step."""
+    slept = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        slept.set()
+        await asyncio.Event().wait()
+
+    message = FakeMessage()
+    editor = CardEditor(message, Pace(Turnstile()), as_picture, unheard, sleep=sleep)
+    message.failures.append(away(31_536_000))
+    editor.show(says("step 1"))
+    await slept.wait()
+    async with asyncio.timeout(5):
+        await editor.finish(lent(said("done")))
+    assert texts(message) == ["done"]
+
+
+async def test_an_edit_that_was_given_up_and_comes_after_the_last_is_undone() -> None:
+    desk = Desk()
+    desk.message.failures.append(AwayError("no answer", may_come=True))
+    desk.editor.show(says("step 1"))
+    await desk.message.until(lambda: desk.message.attempts == 1)
+    desk.message.strays.append(said("step 1"))
+    await desk.editor.finish(lent(said("done", (PICTURE,))))
+    assert texts(desk.message) == ["done", "step 1", "done"]
+    assert desk.sleep.delays_s[-1] == 10
+
+
+async def test_where_nothing_came_late_the_last_edit_is_made_once() -> None:
+    desk = Desk()
+    desk.message.failures.append(AwayError("no answer", may_come=True))
+    desk.editor.show(says("step 1"))
+    await desk.message.until(lambda: desk.message.attempts == 1)
+    await desk.editor.finish(lent(said("done", (PICTURE,))))
+    assert texts(desk.message) == ["done"]

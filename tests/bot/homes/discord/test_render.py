@@ -1,5 +1,7 @@
 """The words of a card: within Discord's limits whatever people typed, and never their markup."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -235,3 +237,38 @@ def test_whatever_stands_on_record_can_be_shown(text: str) -> None:
     assert "(unreadable)" in shown(job, Drawing(1, 2))
     assert "(unreadable)" in finished(job)
     assert "(unreadable)" in refused("No.", job)
+
+
+LIVE = [
+    "https://evil.example/x",
+    "discord.gg/abcdef",
+    "[free](https://evil.example)",
+    "<https://evil.example>",
+    "<@123456789012345678>",
+    "<#1> </imagine:2> <t:1:R> <:smile:3>",
+    "@everyone",
+    "**loud** ||hidden|| ~~gone~~ __under__ `code`",
+    "a\\nb\u2028c",
+    "\u202etxet desrever",
+]
+
+
+@pytest.mark.parametrize("typed", LIVE)
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda typed: render.failure_text(f"{typed!r} is not a size."),
+        render.failure_text,
+        lambda typed: render.card_text(card.failed_card(make_job(), typed)),
+        lambda typed: render.card_text(card.Card(("said",), "x", None, (typed,))),
+        lambda typed: render.refused_text(typed, None, Wish("x")),
+    ],
+)
+def test_nothing_that_people_typed_is_alive(show: Callable[[str], str], typed: str) -> None:
+    outside = re.sub(r"```.*?```", "", show(typed), flags=re.DOTALL)
+    assert "://" not in outside
+    assert "](" not in outside
+    assert not re.search(r"[@<](?!\u200b|t:\d)", outside)
+    assert not re.search(r"(?<!\\)[*_~|]", outside)
+    assert not re.search(r"\w\.[a-z]", outside)
+    assert not re.search("[\u2028\u202a-\u202e\u2066-\u2069]", outside)
