@@ -139,6 +139,7 @@ class App:
         ]
         helpers = [
             asyncio.create_task(self._offer_sizes(), name="sizes"),
+            asyncio.create_task(self._gallery.mend(), name="mend"),
             asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
         ]
         stuck: EngineStuckError | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,18 +14,22 @@ from bot.core.job import Job, StoredImage
 from bot.core.ports.gallery import Picture
 from bot.errors import GalleryError, PictureLostError
 from bot.shared.files import write_atomically
+from bot.shared.private import close_all_to_others, close_to_others
 from sdxl_engine.images import describe, encode_within
 from sdxl_engine.request import ImageRequest, Images
+
+log = logging.getLogger(__name__)
 
 # What one message takes with all its files: 25 MiB, text included. A file's own limit is the job's.
 _MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10
 _PROBE: Final = ".probe"
 _PROBE_BYTES: Final = 2**20  # as much as a picture: a file with nothing in it fits a full disk
 _STORERS: Final = 2  # encoding keeps a core busy
+_MENDED_AT_ONCE: Final = 200  # folders; a stop waits for no more
 
 
 class DiskGallery:
-    """Implements `Gallery`: a folder a job, a file a picture.
+    """Implements `Gallery`: a folder a job, a file a picture, all of it their owner's alone.
 
     folder      made with the first picture
     model_name  stands beside the settings in each file
@@ -53,6 +58,32 @@ class DiskGallery:
     async def forget(self, job_ids: Sequence[str]) -> None:
         """See `Gallery.forget`."""
         await asyncio.to_thread(self._forget, job_ids)
+
+    async def mend(self) -> None:
+        """Close to others what was open to them: an earlier version's files, or a restored copy's.
+
+        What cannot be closed is logged, and left as it is.
+        """
+        failures = []
+        try:
+            # With the folder above them closed, nobody reaches the rest meanwhile.
+            await asyncio.to_thread(close_to_others, self._folder, follow=True)
+        except FileNotFoundError:  # it comes with the first picture
+            return
+        except OSError as error:
+            failures.append(error)
+        jobs = await asyncio.to_thread(lambda: list(self._folder.iterdir()))
+        for first in range(0, len(jobs), _MENDED_AT_ONCE):
+            batch = jobs[first : first + _MENDED_AT_ONCE]
+            failures += await asyncio.to_thread(close_all_to_others, batch)
+        if failures:
+            log.warning(
+                "others may be able to read %d files and folders of the album, and this account "
+                "cannot change that (%s). As their owner: chmod -R go= %s",
+                len(failures),
+                failures[0],
+                self._folder,
+            )
 
     def close(self) -> None:
         """Begin nothing any more."""

@@ -1,5 +1,6 @@
 """A copy of the ledger and its pictures, made while the bot goes on."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from bot.errors import LedgerError, OutputError
 from bot.shared.data_folder import IMAGES, LEDGER
+from bot.shared.private import make_file, make_folder
 
 Connect = Callable[[Path], sqlite3.Connection]
 
@@ -19,8 +21,8 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
              folder's place
     connect  opens the ledger's file to read it; raises LedgerError
 
-    The ledger is copied first: every picture that it speaks of is on the disk by then. Raises
-    LedgerError, OutputError.
+    The copy is its owner's alone, whoever could read what is copied. The ledger is copied first:
+    every picture that it speaks of is on the disk by then. Raises LedgerError, OutputError.
     """
     if to.exists():
         raise OutputError(f"{to} is there already. Name a folder that is not.")
@@ -31,7 +33,7 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
     draft = to.with_name(f".{to.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        draft.mkdir(parents=True, mode=0o700)  # prompts are nobody else's
+        make_folder(draft)
         jobs = _copy_ledger(connect, folder / LEDGER, draft / LEDGER)
         pictures = _copy_album(folder / IMAGES, draft / IMAGES)
         draft.rename(to)
@@ -42,6 +44,7 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
 
 
 def _copy_ledger(connect: Connect, path: Path, to: Path) -> int:
+    os.close(make_file(to))
     with closing(connect(path)) as source, closing(sqlite3.connect(to)) as copy:
         source.backup(copy)
         (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
@@ -57,10 +60,17 @@ def _copy_album(album: Path, to: Path) -> int:
         if path.name.startswith("."):  # half written
             continue
         target = to / path.parent.name / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
-            shutil.copy2(path, target)
+            _copy_picture(path, target)
         except FileNotFoundError:  # its days ended in this moment
             continue
         pictures += 1
     return pictures
+
+
+def _copy_picture(path: Path, to: Path) -> None:
+    with path.open("rb") as source, os.fdopen(make_file(to), "wb") as copy:
+        shutil.copyfileobj(source, copy)
+        found = os.fstat(source.fileno())
+    os.utime(to, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -8,17 +8,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from bot.shared.private import FILE_MODE, make_folder
+
 # A file system that knows no hard links (FAT, some network ones) says one of these.
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+_UMASKS: Final = 0o666  # less what the umask takes away
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path`, making its folder; raises OSError, and `path` is as it was.
 
-    Once this returns, a power cut does not take the file away.
+    File and folder are their owner's alone. Once this returns, a power cut does not take the file
+    away.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _draft(path, data) as draft:
+    make_folder(path.parent)
+    with _draft(path, data, FILE_MODE) as draft:
         draft.replace(path)
     _sync(path.parent)
 
@@ -28,10 +33,10 @@ def write_new(folder: Path, names: Iterable[str], data: bytes) -> Path:
 
     names  as many as it takes, best one first; another process may be taking some meanwhile
 
-    No file is ever overwritten, and none is half written. The folder must be there. Raises
-    OSError; FileExistsError if every name is taken.
+    No file is ever overwritten, and none is half written. The folder must be there; who may read
+    the file is what the umask says. Raises OSError; FileExistsError if every name is taken.
     """
-    with _draft(folder / "new", data) as draft:
+    with _draft(folder / "new", data, _UMASKS) as draft:
         for name in names:
             path = folder / name
             with suppress(FileExistsError):
@@ -51,16 +56,16 @@ def _take(path: Path, draft: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         # The name is taken by making it, then the draft comes in the place of what we made.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _UMASKS))
         draft.replace(path)
 
 
 @contextmanager
-def _draft(path: Path, data: bytes) -> Iterator[Path]:
+def _draft(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     """A whole file beside `path`, on the disk; gone afterwards, unless it got another name."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with draft.open("xb") as file:
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

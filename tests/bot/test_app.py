@@ -8,6 +8,8 @@ import pytest
 from bot.app import App
 from bot.config.sections import Config, EngineConfig, HealthConfig
 from bot.errors import LedgerError
+from bot.gallery.disk import DiskGallery
+from bot.shared.data_folder import IMAGES
 from tests.bot.village import SIZES, Village
 from tests.fakes import FakePipeline
 
@@ -47,3 +49,23 @@ async def test_a_home_that_cannot_be_closed_holds_nothing_else_open(
     again = make_app(tmp_path)
     await asyncio.to_thread(again.ledger.open)  # nobody holds the folder
     await asyncio.to_thread(again.ledger.close)
+
+
+async def test_an_album_that_others_could_read_is_closed_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, real = asyncio.Event(), DiskGallery.mend
+
+    async def mend(self: DiskGallery) -> None:
+        await real(self)
+        stop.set()
+
+    monkeypatch.setattr(DiskGallery, "mend", mend)
+    picture = tmp_path / IMAGES / "oldoldol" / "0.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"png")
+    for path in (picture, picture.parent, tmp_path / IMAGES):
+        path.chmod(0o755)
+    await make_app(tmp_path).run(stop)
+    assert {path.stat().st_mode & 0o077 for path in (picture, picture.parent)} == {0}
+    assert (tmp_path / IMAGES).stat().st_mode & 0o077 == 0

@@ -21,6 +21,7 @@ from bot.ledgers.sqlite.schema import MIGRATIONS
 from bot.ledgers.sqlite.write_thread import WriteThread
 from bot.shared.data_folder import LEDGER, LEDGER_LOCK
 from bot.shared.futures import wait_for
+from bot.shared.private import FILE_MODE, close_all_to_others, make_file, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 FORM: Final = len(MIGRATIONS)
 _BUSY_TIMEOUT_S: Final = 5.0
+_BESIDE: Final = ("-wal", "-shm", "-journal")  # SQLite's own, beside the file and named after it
 _CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
@@ -39,9 +41,7 @@ def connect(path: Path, *, writes: bool = False, makes: bool = False) -> sqlite3
     """
     try:
         if makes:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Prompts and tokens are nobody else's: the file is made before SQLite makes it.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            _make_private(path)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
@@ -60,6 +60,22 @@ def connect(path: Path, *, writes: bool = False, makes: bool = False) -> sqlite3
             "free space, or [storage] folder."
         ) from error
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Prompts and tokens are nobody else's: the file is made before SQLite makes it."""
+    make_folder(path.parent)
+    with suppress(FileExistsError):
+        os.close(make_file(path))
+    ours = [path, *(path.with_name(f"{path.name}{end}") for end in _BESIDE)]
+    ours += [older_file(path, form) for form in range(1, FORM)]
+    for failure in close_all_to_others(one for one in ours if one.exists()):
+        log.warning(
+            "others may be able to read the bot's records, and this account cannot change that "
+            "(%s). As their owner: chmod go= %s*",
+            failure,
+            path.with_suffix(""),
+        )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, writes: bool, makes: bool) -> None:
@@ -132,7 +148,7 @@ def _copy(connection: sqlite3.Connection, to: Path) -> None:
     draft = to.with_name(f".{to.name}.draft")
     draft.unlink(missing_ok=True)
     try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(make_file(draft))
         with closing(sqlite3.connect(draft)) as copy:
             connection.backup(copy)
         draft.replace(to)
@@ -169,8 +185,8 @@ class SqliteDatabase:
     def open(self) -> None:
         """See `Database.open`."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._folder / LEDGER_LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            make_folder(self._folder)
+            self._lock = os.open(self._folder / LEDGER_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LedgerError(

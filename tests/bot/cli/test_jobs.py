@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -144,6 +145,26 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert len(pictures) == 4
     assert main(["backup", "copies/monday"]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_backup_of_what_others_could_read_is_its_owners_alone(
+    folder: Path, jobs: list[str]
+) -> None:
+    before = os.umask(0)
+    for path in folder.rglob("*"):
+        path.chmod(0o777)
+    try:
+        assert main(["backup", "copies/monday"]) == 0
+    finally:
+        os.umask(before)
+    copy = Path("copies/monday")
+    pictures = sorted((copy / IMAGES / jobs[0]).iterdir())
+    assert len(pictures) == 4
+    assert {path.stat().st_mode & 0o777 for path in (*pictures, copy / LEDGER)} == {0o600}
+    folders = (copy.parent, copy, copy / IMAGES, copy / IMAGES / jobs[0])
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+    original = folder / IMAGES / jobs[0] / pictures[0].name
+    assert pictures[0].stat().st_mtime_ns == original.stat().st_mtime_ns
 
 
 def test_a_backup_that_cannot_be_written_leaves_nothing(jobs: list[str], capsys: Capture) -> None:

@@ -1,6 +1,7 @@
 """Pictures on the disk: whole, small enough, and known by their hash."""
 
 import io
+import stat
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def count_files(folder: Path) -> int:
     return len(list(folder.glob("*/*")))
 
 
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+
+
 def drawn() -> Images:
     *_, last = FakePipeline().generate(REQUEST)
     assert last.fetch is not None
@@ -35,6 +40,51 @@ async def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
         assert picture.tobytes() == drawn()[3].rgb
         assert ", Index: 3, Size" in picture.info["parameters"]
         assert picture.info["parameters"].endswith("Model: doodle")
+
+
+async def test_they_are_their_owners_alone(tmp_path: Path) -> None:
+    await DiskGallery(tmp_path / "images", "doodle").store(make_job(), REQUEST, drawn())
+    assert modes(tmp_path / "images") == {0o700, 0o600}
+
+
+@pytest.mark.parametrize("count", [0, 1, 450])
+async def test_an_album_that_others_could_read_is_closed_to_them(
+    tmp_path: Path, count: int
+) -> None:
+    album = tmp_path / "images"
+    for number in range(count):
+        (album / str(number)).mkdir(parents=True)
+        (album / str(number) / "0.png").write_bytes(b"png")
+    for path in (album, *album.rglob("*")):
+        if count:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    await DiskGallery(album, "doodle").mend()
+    assert not count or modes(album) == {0o700, 0o600}
+
+
+async def test_an_album_on_another_disk_is_closed_as_well(tmp_path: Path) -> None:
+    (tmp_path / "large" / "job").mkdir(parents=True)
+    for path in (tmp_path / "large", tmp_path / "large" / "job"):
+        path.chmod(0o755)
+    (tmp_path / "images").symlink_to(tmp_path / "large")
+    await DiskGallery(tmp_path / "images", "doodle").mend()
+    assert modes(tmp_path / "large") == {0o700}
+
+
+async def test_an_album_of_somebody_else_is_told_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(descriptor: int, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    for path in (tmp_path, tmp_path / "job"):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
+    monkeypatch.setattr("os.fchmod", refuse)
+    await DiskGallery(tmp_path, "doodle").mend()
+    (line,) = caplog.messages
+    assert "others may be able to read 2 files and folders of the album" in line
+    assert f"chmod -R go= {tmp_path}" in line
 
 
 async def test_stored_twice_they_are_the_same_files(tmp_path: Path) -> None:

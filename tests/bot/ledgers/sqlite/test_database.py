@@ -77,6 +77,19 @@ async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
         assert modes(tmp_path) == {0o600}
 
 
+async def test_files_that_others_could_read_are_closed_to_them(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        pass
+    kept = older_file(tmp_path / LEDGER, 1)
+    for path in (tmp_path / LEDGER, kept):
+        path.touch()
+        path.chmod(0o644)
+    async with opened(tmp_path) as ledger:
+        await ledger.accept(make_job(), LIMITS)
+        assert modes(tmp_path) == {0o600}
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
 async def test_what_is_forgotten_stands_in_no_file(tmp_path: Path) -> None:
     word = "unmistakable"
     async with opened(tmp_path) as ledger:
