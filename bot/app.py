@@ -51,6 +51,7 @@ class App:
     homes           where people are
     folder          of the ledger and the pictures
     last_words      what a card of an open job says when the bot stops
+    start_empty     if the ledger is lost or damaged, put it aside and make a new one
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class App:
         folder: Path,
         *,
         last_words: str = RESTARTING,
+        start_empty: bool = False,
     ) -> None:
         self._config = config
         self.metrics = Metrics()
         self.engine = LocalEngine(start_pipeline)
-        self.ledger = DatabaseLedger(SqliteDatabase(folder))
+        self.ledger = DatabaseLedger(SqliteDatabase(folder, start_empty=start_empty))
         self.queue = JobQueue()
         self._gallery = DiskGallery(folder / IMAGES, config.engine.model_name)
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}

@@ -7,7 +7,8 @@ BotError
 ├── LoginError         a home refuses this bot; trying again cannot help
 ├── PlaygroundError    the playground cannot start, or its one command ended without pictures
 ├── JobRefusedError    this job is not taken now: a limit is reached, or the bot is stopping
-├── LedgerError        what is on record cannot be read or written: a full disk, a damaged file
+├── LedgerError        what is on record cannot be read or written: a full disk, a locked file
+│   └── LedgerLostError  what was on record is gone or damaged, all of it or the end
 ├── GalleryError       pictures cannot be stored or deleted: a full disk
 ├── UnknownJobError    there is no job of that name
 ├── IllegalMoveError   the job is not in a state from which that could be done
@@ -61,6 +62,10 @@ class JobRefusedError(BotError):
 
 class LedgerError(BotError):
     """The ledger cannot be opened, read or written; nothing of what was tried is in it."""
+
+
+class LedgerLostError(LedgerError):
+    """The ledger lost what was in it; a copy of it can help, or beginning with an empty one."""
 
 
 class GalleryError(BotError):

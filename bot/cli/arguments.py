@@ -61,6 +61,15 @@ def add_config(parser: argparse.ArgumentParser, default: Any = None) -> None:  #
     )
 
 
+def add_start_empty(parser: argparse.ArgumentParser) -> None:
+    """Add --start-empty."""
+    parser.add_argument(
+        "--start-empty",
+        action="store_true",
+        help="if the ledger is lost or damaged, put what is left aside and begin with an empty one",
+    )
+
+
 def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
     """The type of an argument that is a whole number, between these where they are given."""
 

@@ -7,9 +7,13 @@ from pathlib import Path
 
 from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
+from bot.errors import LedgerError
 from bot.ledgers.sqlite.database import connect
+from bot.ledgers.sqlite.loss import check_there
+from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
 from bot.operations.backup import backup
+from bot.shared.data_folder import LEDGER
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,5 +25,11 @@ def run(args: argparse.Namespace) -> int:
     """Copy, and say what was copied; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
-    sys.stdout.write(backup(config.storage.folder, args.folder, connect) + "\n")
+    folder = config.storage.folder
+    if not check_there(folder / LEDGER):
+        raise LedgerError(
+            f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
+        )
+    with in_words(folder / LEDGER):
+        sys.stdout.write(backup(folder, args.folder, connect) + "\n")
     return OK

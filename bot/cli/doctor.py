@@ -21,7 +21,9 @@ from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
 from bot.config.sections import Config, format_sizes
-from bot.errors import ConfigError
+from bot.errors import ConfigError, LedgerError
+from bot.ledgers.sqlite.database import examine as examine_file
+from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
 from sdxl_engine import format_size
 
@@ -129,6 +131,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     yield from examine_model(config, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
+    yield examine_ledger(config.storage.folder)
     token = examination.environ.get(TOKEN_VARIABLE, "").strip()
     yield _token(token)
     yield from examine_ports(config)
@@ -233,6 +236,17 @@ def _disk(folder: Path) -> Finding:
     if free < _MIN_DISK_BYTES:
         return Finding("warn", f"Only {_amount(free)} of disk are free.", "Make room.")
     return Finding("ok", f"{_amount(free)} of disk are free.")
+
+
+def examine_ledger(folder: Path) -> Finding:
+    """Whether what is on record can be used."""
+    try:
+        jobs = examine_file(folder / LEDGER)
+    except LedgerError as error:
+        return Finding("FAIL", str(error))
+    if jobs is None:
+        return Finding("ok", "There is no ledger yet; the first start makes it.")
+    return Finding("ok", f"The ledger {folder / LEDGER} is whole, with {jobs} jobs on record.")
 
 
 def _token(token: str) -> Finding:

@@ -7,7 +7,6 @@ running bot carries out within a second, or the next one when it starts.
 import argparse
 import json
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,8 @@ from bot.core.job import Record, State
 from bot.errors import LedgerError
 from bot.ledgers import book
 from bot.ledgers.sqlite.database import connect, is_in_use
+from bot.ledgers.sqlite.loss import check_there
+from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
 from bot.shared.data_folder import LEDGER
 
@@ -63,20 +64,15 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked in the storage folder; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
-    try:
+    with in_words(config.storage.folder / LEDGER):
         return OK if work(args, config.storage.folder) else FAILED
-    except sqlite3.Error as error:
-        raise LedgerError(
-            f"The ledger in {config.storage.folder} is damaged ({error}). Stop the bot, and "
-            "restore a copy."
-        ) from error
 
 
 def work(
     args: argparse.Namespace, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
     """Do what was asked; returns False if it was refused or not done yet. Raises BotError."""
-    if not (folder / LEDGER).exists():
+    if not check_there(folder / LEDGER):
         raise LedgerError(
             f"There are no jobs on record: no bot has worked in the folder {folder.resolve()}."
         )
@@ -102,12 +98,9 @@ def work(
 
 def _order(args: argparse.Namespace, folder: Path, sleep: Callable[[float], None]) -> bool:
     with closing(connect(folder / LEDGER, writes=True)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            order_id = book.add_order(connection, args.job, args.action, time.time())
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise LedgerError(f"The order cannot be written down: {error}.") from error
+        connection.execute("BEGIN IMMEDIATE")
+        order_id = book.add_order(connection, args.job, args.action, time.time())
+        connection.execute("COMMIT")
         if not is_in_use(folder):
             _say("No bot is running; the next one does it when it starts.")
             return True

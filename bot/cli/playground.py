@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import Final
 
-from bot.cli.arguments import whole
+from bot.cli.arguments import add_start_empty, whole
 from bot.cli.pictures import output_folder
 from bot.cli.request_options import (
     add_request_options,
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole(0, 65_535), metavar="N", help="of the page; 0 takes any free one"
     )
+    add_start_empty(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--once", metavar="PROMPT", help="ask once, save the pictures, end")
     what.add_argument("--demo", action="store_true", help="ask once, then stay on a terminal")
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         stay=args.once is None and (not args.demo or sys.stdout.isatty()),
         show_address=args.once is None,
+        start_empty=args.start_empty,
     )
     return run_until_stopped(
         lambda stop: run_playground(

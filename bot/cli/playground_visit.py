@@ -37,12 +37,14 @@ class Visit:
     out      the folder that gets its pictures
     stay     go on afterwards, until somebody stops it
     show_address  of the page, once it is there
+    start_empty   if the ledger is lost or damaged
     """
 
     options: Mapping[str, object] | None
     out: Path
     stay: bool
     show_address: bool
+    start_empty: bool = False
 
 
 async def run_playground(
@@ -76,7 +78,14 @@ async def run_playground(
         config = replace(config, discord=here, health=HealthConfig(port=0))
         # This Discord forgets what it was told of commands, and every card.
         homes = [discord_home(config, Secret(loopback.token), None)]
-        app = App(config, start_pipeline, homes, folder, last_words=_LAST_WORDS)
+        app = App(
+            config,
+            start_pipeline,
+            homes,
+            folder,
+            last_words=_LAST_WORDS,
+            start_empty=visit.start_empty,
+        )
         ending.minds(app.engine)
         await _stay(loopback, app, visit, stop)
         if visit.stay:

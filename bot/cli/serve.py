@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 
+from bot.cli.arguments import add_start_empty
 from bot.cli.signals import run_until_stopped, start_anew
 from bot.config.reading import discord_token, load_config
 from bot.errors import EngineStuckError
@@ -13,8 +14,9 @@ from bot.shared import descriptors
 log = logging.getLogger(__name__)
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
-    """It takes none."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what `run` understands."""
+    add_start_empty(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +31,13 @@ def run(args: argparse.Namespace) -> int:
     descriptors.raise_limit()
     folder = config.storage.folder
     homes = [discord_home(config, token, folder)]
-    app = App(config, lambda: start_pipeline(config), homes, folder)
+    app = App(
+        config,
+        lambda: start_pipeline(config),
+        homes,
+        folder,
+        start_empty=args.start_empty,
+    )
     args.ending.minds(app.engine)
     try:
         return run_until_stopped(app.run)

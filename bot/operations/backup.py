@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bot.errors import LedgerError, OutputError
+from bot.errors import OutputError
 from bot.shared.data_folder import IMAGES, LEDGER
 from bot.shared.private import make_file, make_folder
+from bot.shared.sqlite_trouble import Trouble, trouble_of
 
 Connect = Callable[[Path], sqlite3.Connection]
 
@@ -22,14 +23,11 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
     connect  opens the ledger's file to read it; raises LedgerError
 
     The copy is its owner's alone, whoever could read what is copied. The ledger is copied first:
-    every picture that it speaks of is on the disk by then. Raises LedgerError, OutputError.
+    every picture that it speaks of is on the disk by then. Raises LedgerError, OutputError,
+    and sqlite3.Error where the ledger itself is what cannot be copied.
     """
     if to.exists():
         raise OutputError(f"{to} is there already. Name a folder that is not.")
-    if not (folder / LEDGER).exists():
-        raise LedgerError(
-            f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
-        )
     draft = to.with_name(f".{to.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -38,8 +36,11 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
         pictures = _copy_album(folder / IMAGES, draft / IMAGES)
         draft.rename(to)
     except (OSError, sqlite3.Error) as error:
-        shutil.rmtree(draft, ignore_errors=True)
+        if trouble_of(error) is not Trouble.DISK:
+            raise
         raise OutputError(f"The copy {to} cannot be written ({error}). Make room.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return f"Copied {jobs} jobs and {pictures} pictures to {to}."
 
 
@@ -47,9 +48,9 @@ def _copy_ledger(connect: Connect, path: Path, to: Path) -> int:
     os.close(make_file(to))
     with closing(connect(path)) as source, closing(sqlite3.connect(to)) as copy:
         source.backup(copy)
-        (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
+        (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
-            raise sqlite3.DatabaseError(str(verdict))
+            raise sqlite3.DatabaseError(" ".join(str(verdict).split()))
         (jobs,) = copy.execute("SELECT count(*) FROM jobs").fetchone()
     return int(jobs)
 
@@ -70,7 +71,14 @@ def _copy_album(album: Path, to: Path) -> int:
 
 
 def _copy_picture(path: Path, to: Path) -> None:
-    with path.open("rb") as source, os.fdopen(make_file(to), "wb") as copy:
+    try:
+        source = path.open("rb")
+    except PermissionError as error:
+        raise OutputError(
+            f"The picture {path} cannot be read ({error.strerror}), so nothing was copied. Copy as "
+            "the account that the bot has."
+        ) from error
+    with source, os.fdopen(make_file(to), "wb") as copy:
         shutil.copyfileobj(source, copy)
         found = os.fstat(source.fileno())
     os.utime(to, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -61,11 +61,9 @@ async def test_an_album_that_others_could_read_is_closed_at_the_start(
         stop.set()
 
     monkeypatch.setattr(DiskGallery, "mend", mend)
-    picture = tmp_path / IMAGES / "oldoldol" / "0.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"png")
-    for path in (picture, picture.parent, tmp_path / IMAGES):
-        path.chmod(0o755)
+    folders = (tmp_path / IMAGES, tmp_path / IMAGES / "oldoldol")
+    for folder in folders:
+        folder.mkdir()
+        folder.chmod(0o755)
     await make_app(tmp_path).run(stop)
-    assert {path.stat().st_mode & 0o077 for path in (picture, picture.parent)} == {0}
-    assert (tmp_path / IMAGES).stat().st_mode & 0o077 == 0
+    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700, 0o700]

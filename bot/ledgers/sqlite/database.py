@@ -15,13 +15,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bot.errors import LedgerError
+from bot.errors import LedgerError, LedgerLostError
 from bot.ledgers.database import Connection
+from bot.ledgers.sqlite.loss import (
+    BESIDE,
+    Mark,
+    check_new,
+    check_there,
+    check_whole,
+    last_job,
+    put_aside,
+)
 from bot.ledgers.sqlite.schema import MIGRATIONS
+from bot.ledgers.sqlite.trouble import for_operator, for_people, in_words
 from bot.ledgers.sqlite.write_thread import WriteThread
 from bot.shared.data_folder import LEDGER, LEDGER_LOCK
 from bot.shared.futures import wait_for
 from bot.shared.private import FILE_MODE, close_all_to_others, make_file, make_folder
+from bot.shared.sqlite_trouble import Trouble, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -29,37 +40,68 @@ T = TypeVar("T")
 
 FORM: Final = len(MIGRATIONS)
 _BUSY_TIMEOUT_S: Final = 5.0
-_BESIDE: Final = ("-wal", "-shm", "-journal")  # SQLite's own, beside the file and named after it
 _CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
+_TAKEN_AWAY: Final = (
+    "The bot's records were taken away while it worked. Tell the bot's owner: it must be stopped, "
+    "and a copy of them restored."
+)
 
 
 def connect(path: Path, *, writes: bool = False, makes: bool = False) -> sqlite3.Connection:
-    """A connection to the ledger's file; raises LedgerError.
+    """A connection to the ledger's file; raises LedgerError, LedgerLostError.
 
     writes  it may write
-    makes   it makes the file, or brings an older one up to date: for the one bot that owns it
+    makes   it makes the file, or brings an older one up to date: for the one bot that owns it, and
+            has had it examined
     """
+    connection = _opened(path, makes=makes)
+    try:
+        with in_words(path):
+            _prepare(connection, path, writes=writes or makes, makes=makes)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def examine(path: Path, *, owned: bool = False) -> int | None:
+    """How many jobs are on record; None: there is no ledger yet. 0.2 s for 100,000 jobs.
+
+    owned  no other process works there
+
+    Raises as `connect` does, LedgerLostError where the file is damaged or rows are missing.
+    """
+    if not check_there(path):
+        return None
+    with closing(_opened(path, makes=False)) as connection, in_words(path):
+        connection.execute("PRAGMA query_only = ON")
+        if not _form(connection, path):
+            if connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is not None:
+                raise sqlite3.DatabaseError("it has tables, and no form")
+            check_new(path)
+            return None
+        _raise_damage(connection, "quick_check")
+        # Whoever looks on while a bot works there need not know better than that bot.
+        if owned or not is_in_use(path.parent):
+            check_whole(connection, path)
+        return int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+
+def _opened(path: Path, *, makes: bool) -> sqlite3.Connection:
+    if not makes and not check_there(path):
+        raise LedgerError(f"There is no ledger in the folder {path.parent.resolve()}.")
     try:
         if makes:
             _make_private(path)
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
             timeout=_BUSY_TIMEOUT_S,
             isolation_level=None,
             check_same_thread=False,  # each is used by one thread at a time, opened by another
         )
-        try:
-            _prepare(connection, path, writes=writes or makes, makes=makes)
-        except BaseException:
-            connection.close()
-            raise
     except (OSError, sqlite3.Error) as error:
-        raise LedgerError(
-            f"The ledger {path} cannot be opened ({error}). Check its folder's permissions and "
-            "free space, or [storage] folder."
-        ) from error
-    return connection
+        raise for_operator(error, path) from error
 
 
 def _make_private(path: Path) -> None:
@@ -67,7 +109,7 @@ def _make_private(path: Path) -> None:
     make_folder(path.parent)
     with suppress(FileExistsError):
         os.close(make_file(path))
-    ours = [path, *(path.with_name(f"{path.name}{end}") for end in _BESIDE)]
+    ours = [path, *(path.with_name(f"{path.name}{end}") for end in BESIDE)]
     ours += [older_file(path, form) for form in range(1, FORM)]
     for failure in close_all_to_others(one for one in ours if one.exists()):
         log.warning(
@@ -79,12 +121,7 @@ def _make_private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, writes: bool, makes: bool) -> None:
-    form = _form(connection)
-    if form > FORM:
-        raise LedgerError(
-            f"The ledger {path} was written by a newer version of the bot (its form is number "
-            f"{form}, this one writes {FORM}). Start that version, or go back to a copy of before."
-        )
+    form = _form(connection, path)
     if writes:
         # What is deleted is gone, not merely out of sight: of old rows, and of old tables as well.
         connection.execute("PRAGMA secure_delete = ON")
@@ -104,8 +141,20 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writes: bool, makes:
         connection.execute("PRAGMA query_only = ON")
 
 
-def _form(connection: sqlite3.Connection) -> int:
+def _raise_damage(connection: sqlite3.Connection, check: str) -> None:
+    (verdict,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(" ".join(str(verdict).split()))
+
+
+def _form(connection: sqlite3.Connection, path: Path) -> int:
+    """The number of the ledger's form, 0: none yet; raises LedgerError if it is a newer one."""
     (form,) = connection.execute("PRAGMA user_version").fetchone()
+    if form > FORM:
+        raise LedgerError(
+            f"The ledger {path} was written by a newer version of the bot (its form is number "
+            f"{form}, this one writes {FORM}). Start that version, or go back to a copy of before."
+        )
     return int(form)
 
 
@@ -116,6 +165,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, form: int) -> None:
         try:
             _copy(connection, copy)
         except (OSError, sqlite3.Error) as error:
+            if trouble_of(error) is Trouble.LOCKED:
+                raise
             raise LedgerError(
                 f"Before the ledger {path} is brought up to date it must be copied to {copy.name} "
                 f"beside it, and that failed ({error}). Nothing was changed. Make room, and start "
@@ -131,7 +182,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, form: int) -> None:
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        if not form:
+        if not form or trouble_of(error) is Trouble.LOCKED:
             raise
         raise LedgerError(
             f"The ledger {path} could not be brought up to date ({error}). Nothing was changed. "
@@ -171,19 +222,44 @@ def is_in_use(folder: Path) -> bool:
 class SqliteDatabase:
     """Implements `Database`.
 
-    folder  holds the file; one bot owns it at a time
+    folder       holds the file; one bot owns it at a time
+    start_empty  put a ledger that is lost or damaged aside, with its pictures, and make a new one
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, start_empty: bool = False) -> None:
         self._folder = folder
         self._path = folder / LEDGER
-        self._writer = WriteThread(partial(connect, self._path, makes=True))
+        self._start_empty = start_empty
+        self._writer: WriteThread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
         self._reading: sqlite3.Connection | None = None
         self._lock: int | None = None
+        self._files: list[tuple[Path, os.stat_result]] = []  # those that are written
 
     def open(self) -> None:
         """See `Database.open`."""
+        try:
+            self._open(self._own())
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, lock: int) -> None:
+        try:
+            self._open_writer(lock)
+        except LedgerLostError as error:
+            if not self._start_empty:
+                raise
+            place = put_aside(self._folder)
+            log.warning("%s What is left of it is in %s; this is an empty one.", error, place)
+            self._open_writer(lock)
+        self._reading = connect(self._path)
+        for path in (self._path, *(self._path.with_name(f"{LEDGER}{end}") for end in BESIDE)):
+            with suppress(FileNotFoundError):
+                self._files.append((path, path.stat()))
+
+    def _own(self) -> int:
+        """Take the folder; raises LedgerError."""
         try:
             make_folder(self._folder)
             self._lock = os.open(self._folder / LEDGER_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
@@ -198,20 +274,45 @@ class SqliteDatabase:
                 f"The folder {self._folder} cannot be used ({error.strerror}). Check its "
                 "permissions, or set [storage] folder to another."
             ) from error
-        self._writer.open()
-        self._reading = connect(self._path)
+        return self._lock
+
+    def _open_writer(self, lock: int) -> None:
+        examine(self._path, owned=True)
+        mark = Mark(lock, self._check_in_place)
+        writer = WriteThread(
+            partial(connect, self._path, makes=True),
+            before_commit=mark.before_commit,
+            after_commit=mark.after_commit,
+        )
+        writer.open()
+        self._writer = writer
+        writer.submit(last_job).result()  # and the mark is what it should be
+
+    def _check_in_place(self) -> None:
+        """Raise LedgerError where what is written would be read by nobody, ever."""
+        for path, found in self._files:
+            try:
+                now = path.stat()
+            except FileNotFoundError:
+                now = None
+            if now is None or (now.st_dev, now.st_ino) != (found.st_dev, found.st_ino):
+                log.error("%s was taken away: stop the bot, and restore a copy", path)
+                raise LedgerError(_TAKEN_AWAY)
 
     def close(self) -> None:
         """See `Database.close`."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self._reader.shutdown()
         if self._reading is not None:
             self._reading.close()
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """See `Database.write`."""
+        assert self._writer is not None  # noqa: S101 - `open` comes first
         return await wait_for(self._writer.submit(work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -238,4 +339,4 @@ class SqliteDatabase:
         try:
             return work(self._reading)
         except sqlite3.Error as error:
-            raise LedgerError("The bot's records cannot be read. Ask again later.") from error
+            raise for_people(error, reading=True) from error

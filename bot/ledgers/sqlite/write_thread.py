@@ -10,29 +10,36 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from bot.errors import LedgerError
+from bot.ledgers.sqlite.trouble import for_people
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
 
-_FULL = "The bot's disk is full or cannot be written. Tell the bot's owner, and ask again later."
-_DAMAGED = "The bot's records are damaged. Tell the bot's owner: a copy of them must be restored."
-_DISK_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")
-
 
 class WriteThread:
     """Owns the writing connection, from open to close.
 
-    connect  makes the connection, in autocommit mode; runs on the thread
+    connect        makes the connection, in autocommit mode; runs on the thread
+    before_commit  called with each transaction; what it raises undoes it, LedgerError or OSError
+    after_commit   called when it is on the disk; raises nothing
 
     A future is settled when its work is on the disk: one synchronisation of the disk serves all who
     waited for it. A work that raises is undone alone; where the disk fails, so does all that was to
     be written with it. A future that its waiter cancelled is written all the same.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        before_commit: Callable[[sqlite3.Connection], None] = lambda _: None,
+        after_commit: Callable[[sqlite3.Connection], None] = lambda _: None,
+    ) -> None:
         self._connect = connect
+        self._before_commit = before_commit
+        self._after_commit = after_commit
         self._works: SimpleQueue[tuple[Work, Future[Any]] | None] = SimpleQueue()
         self._closing = threading.Lock()  # between "is it closed?" and the work that is put in
         self._closed = False
@@ -96,14 +103,17 @@ class WriteThread:
             connection.execute("BEGIN IMMEDIATE")
             for work, future in batch:
                 outcomes.append(_outcome(connection, work, future))
+            self._before_commit(connection)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+            self._after_commit(connection)
+        except (sqlite3.Error, OSError, LedgerError) as error:
             log.error("the ledger cannot be written: %s", error)  # noqa: TRY400 - it says it all
             with suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             for _, future in batch:
-                failure = LedgerError(_FULL if _is_disks(error) else _DAMAGED)
+                words = error if isinstance(error, LedgerError) else for_people(error)
+                failure = LedgerError(str(words))
                 failure.__cause__ = error
                 _settle(future.set_exception, failure)
         else:
@@ -128,12 +138,6 @@ def _outcome(
         return lambda: _settle(future.set_exception, failure)
     connection.execute("RELEASE work")
     return lambda: _settle(future.set_result, result)
-
-
-def _is_disks(error: sqlite3.Error) -> bool:
-    """Whether the disk refused, and the records are as they should be."""
-    name: str = getattr(error, "sqlite_errorname", "SQLITE_FULL")  # not all come from SQLite itself
-    return name.startswith(_DISK_ERRORS)
 
 
 def _settle(settle: Callable[[Any], None], value: object) -> None:

@@ -4,17 +4,20 @@ import asyncio
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bot.cli.doctor import examine_ledger
 from bot.cli.main import main
 from bot.core.job import State
 from bot.core.policy import Limits
 from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
+from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER
 from tests.bot.core.jobs import NOON_S, make_job
@@ -179,3 +182,69 @@ def test_a_damaged_ledger_is_a_sentence(folder: Path, capsys: Capture) -> None:
     assert "cannot be opened" in capsys.readouterr().err
     with pytest.raises(sqlite3.DatabaseError), closing(sqlite3.connect(folder / LEDGER)) as raw:
         raw.execute("SELECT 1 FROM jobs")
+
+
+LOOKS = (["jobs", "list"], ["jobs", "cancel", "aaaaaaaa"], ["backup", "copy"])
+
+
+def vanish(ledger: Path) -> None:
+    ledger.unlink()
+
+
+def lose_all(ledger: Path) -> None:
+    ledger.write_bytes(b"")
+
+
+def garble(ledger: Path) -> None:
+    """The tables of jobs and people are gone; the first page, with the form, is not."""
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (vanish, "is not there, though there are pictures in data/images: what was on record"),
+        (lose_all, "is empty, though there are pictures in data/images: what was on record"),
+        (garble, "is damaged"),
+    ],
+)
+def test_every_command_tells_a_ledger_that_is_lost(
+    harm: Callable[[Path], None], sentence: str, folder: Path, jobs: list[str], capsys: Capture
+) -> None:
+    assert jobs
+    harm(folder / LEDGER)
+    for words in LOOKS:
+        assert main(words) == 1
+        err = capsys.readouterr().err
+        assert sentence in err
+        assert "start once with --start-empty" in err
+        assert "Make room" not in err
+    finding = examine_ledger(Path("data"))
+    assert finding.level == "FAIL"
+    assert sentence in finding.what
+    assert not Path("copy").exists()
+
+
+def test_every_command_tells_a_lock_of_another_program(
+    folder: Path, jobs: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0.0)
+    assert jobs
+    with closing(sqlite3.connect(folder / LEDGER, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        for words in LOOKS:
+            assert main(words) == 1
+            assert "another program holds it locked" in capsys.readouterr().err
+        assert "another program holds it locked" in examine_ledger(Path("data")).what
+
+
+def test_the_doctor_counts_what_is_on_record(folder: Path, jobs: list[str]) -> None:
+    assert examine_ledger(Path("data")).what == (
+        "The ledger data/ledger.sqlite3 is whole, with 3 jobs on record."
+    )
+    assert examine_ledger(Path("none")).what == (
+        "There is no ledger yet; the first start makes it."
+    )
+    assert not Path("none").exists()

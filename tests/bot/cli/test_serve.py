@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +91,28 @@ async def test_with_a_wrong_token_it_says_so(loopback: LoopbackDiscord) -> None:
     assert code == 2
     assert "imagine: Discord does not accept the bot's token." in err
     assert "Traceback" not in err
+
+
+@pytest.fixture
+def picture() -> Path:
+    """What remains of a folder whose ledger is gone."""
+    path = Path("data/images/abcdefgh/abcdefgh_0.png")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"png")
+    return path
+
+
+async def test_a_ledger_that_is_gone_is_made_anew_only_when_told(
+    loopback: LoopbackDiscord, picture: Path
+) -> None:
+    code, _, err = await run("serve", environ=environ_of(loopback))
+    assert code == 1
+    assert "start once with --start-empty" in err
+    assert "Traceback" not in err
+    process = await start("serve", "--start-empty", environ=environ_of(loopback))
+    await loopback.wait_ready()
+    process.send_signal(signal.SIGTERM)
+    _, said = await process.communicate()
+    assert process.returncode == 0
+    assert b"What is left of it is in" in said
+    assert not await asyncio.to_thread(picture.exists)
