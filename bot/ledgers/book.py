@@ -25,8 +25,11 @@ from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, UnknownJobError
 from bot.ledgers import wish_json
 from bot.ledgers.database import Connection
+from bot.shared.passage import Passage
 
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
+_FORGOTTEN_AT_ONCE: Final = 500
+_JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
 _REFUNDED: Final = ", ".join(f"'{state}'" for state in sorted(policy.REFUNDED))
 
 
@@ -162,7 +165,7 @@ def move(
     if to in FINAL:
         changes |= {"ended_at_s": at_s, "reason": reason}
     if to is State.DELIVERED:
-        changes |= {"told": True, "token": ""}
+        changes |= {"told": True, "token": "", "kept_since_s": _passed_s(connection, at_s)}
     columns = ", ".join(f"{name} = ?" for name in changes)
     connection.execute(
         f"UPDATE jobs SET {columns} WHERE number = ?",  # noqa: S608 - our own column names
@@ -180,7 +183,10 @@ def place(connection: Connection, job_id: str, message: str) -> None:
 def tell(connection: Connection, job_id: str) -> None:
     """Note that the person can read how the job ended."""
     connection.execute(
-        "UPDATE jobs SET told = 1, token = '' WHERE id = ? AND ended_at_s IS NOT NULL", (job_id,)
+        "UPDATE jobs SET told = 1, token = '', kept_since_s = "
+        "coalesce(kept_since_s, (SELECT passed_s FROM clock), ended_at_s) "
+        "WHERE id = ? AND ended_at_s IS NOT NULL",
+        (job_id,),
     )
 
 
@@ -268,7 +274,7 @@ def add_order(connection: Connection, job_id: str, kind: OrderKind, at_s: float)
     get(connection, job_id)
     (order_id,) = connection.execute(
         "INSERT INTO orders (job_id, kind, at_s) VALUES (?, ?, ?) RETURNING id",
-        (job_id, kind, at_s),
+        (job_id, kind, _passed_s(connection, at_s)),
     ).fetchone()
     return int(order_id)
 
@@ -297,23 +303,54 @@ def settle(connection: Connection, order_id: int, answer: Answer) -> None:
     )
 
 
-def outdated(connection: Connection, before_s: float) -> list[str]:
-    """The jobs that were over before then, and are told."""
+def look_at_clock(connection: Connection, wall_s: float, ran_s: float | None) -> Passage:
+    """Note what the clocks show, and return what is known of the passing of time."""
+    row = connection.execute(
+        "SELECT passed_s, wall_s, doubted_s, doubted_from_s FROM clock"
+    ).fetchone()
+    known = _first_passage(connection, wall_s) if row is None else Passage(*row)
+    now = known.look(wall_s, ran_s)
+    connection.execute("DELETE FROM clock")
+    connection.execute(
+        "INSERT INTO clock VALUES (?, ?, ?, ?)",
+        (now.passed_s, now.wall_s, now.doubted_s, now.doubted_from_s),
+    )
+    return now
+
+
+def outdated(
+    connection: Connection, before_s: float, *, limit: int = 1000, skip: int = 0
+) -> list[str]:
+    """The jobs that were over and told before then, as time passed; those kept longest first."""
     rows = connection.execute(
-        "SELECT id FROM jobs WHERE told = 1 AND ended_at_s < ? ORDER BY ended_at_s", (before_s,)
+        "SELECT id FROM jobs WHERE kept_since_s < ? ORDER BY kept_since_s, number LIMIT ? OFFSET ?",
+        (before_s, limit, skip),
     )
     return [job_id for (job_id,) in rows]
 
 
 def forget(connection: Connection, job_ids: Sequence[str], before_s: float) -> None:
-    """Delete these jobs, and the orders and people that nothing was heard of since then."""
-    connection.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id in job_ids])
-    connection.execute(
-        "DELETE FROM people WHERE last_at_s < ? AND NOT EXISTS "
-        "(SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id)",
-        (before_s,),
-    )
-    connection.execute("DELETE FROM orders WHERE at_s < ?", (before_s,))
+    """Delete these jobs, and whoever asked for them if nothing was heard of them since then.
+
+    Without jobs, some of all the people and orders of whom and which nothing was.
+    """
+    gone = f"last_at_s < ? AND NOT EXISTS ({_JOB_OF_PERSON})"
+    for job_id in job_ids:
+        row = connection.execute(
+            "DELETE FROM jobs WHERE id = ? RETURNING home, person", (job_id,)
+        ).fetchone()
+        if row is not None:
+            connection.execute(
+                f"DELETE FROM people WHERE home = ? AND id = ? AND {gone}",  # noqa: S608 - our own text
+                (*row, before_s),
+            )
+    if not job_ids:
+        connection.execute(
+            "DELETE FROM people WHERE (home, id) IN "  # noqa: S608 - our own text
+            f"(SELECT home, id FROM people WHERE {gone} LIMIT ?)",
+            (before_s, _FORGOTTEN_AT_ONCE),
+        )
+        connection.execute("DELETE FROM orders WHERE at_s < ? AND answer IS NOT NULL", (before_s,))
 
 
 def wants_mention(connection: Connection, person: Person) -> bool:
@@ -333,11 +370,31 @@ def set_mention(connection: Connection, person: Person, *, wanted: bool, at_s: f
     )
 
 
+def _first_passage(connection: Connection, wall_s: float) -> Passage:
+    """Begin to count, at the last time on record; nothing there is later than that any more."""
+    (asked_s, ended_s) = connection.execute(
+        "SELECT max(asked_at_s), max(ended_at_s) FROM jobs"
+    ).fetchone()
+    latest_s = min(wall_s, max(asked_s or 0.0, ended_s or 0.0) or wall_s)
+    for table, column in (("jobs", "kept_since_s"), ("people", "last_at_s"), ("orders", "at_s")):
+        connection.execute(
+            f"UPDATE {table} SET {column} = ? WHERE {column} > ?",  # noqa: S608 - our own names
+            (latest_s, latest_s),
+        )
+    return Passage(latest_s, latest_s)
+
+
+def _passed_s(connection: Connection, at_s: float) -> float:
+    """How much time has passed, as of the last look; before the first, what the clock says."""
+    row = connection.execute("SELECT passed_s FROM clock").fetchone()
+    return at_s if row is None else float(row[0])
+
+
 def _meet(connection: Connection, person: Person, at_s: float) -> None:
     connection.execute(
         "INSERT INTO people (home, id, name, first_at_s, last_at_s) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (home, id) DO UPDATE SET name = excluded.name, last_at_s = excluded.last_at_s",
-        (person.home, person.id, person.name, at_s, at_s),
+        (person.home, person.id, person.name, at_s, _passed_s(connection, at_s)),
     )
 
 
@@ -352,15 +409,18 @@ def _usage(connection: Connection, job: Job, limits: Limits) -> Usage:
         owner = job.person.id if window.whose == "person" else job.origin.venue.community
         if owner is None:
             continue
-        # The job that must leave the window before there is room in it again.
+        # The job that must leave the window before there is room in it again. Those of the future
+        # were asked before the clock was set back: what was a little while ago counts still, and
+        # what seems to come in years holds nobody up.
+        now_s, span_s = job.asked_at_s, window.span_s
         row = connection.execute(
             f"SELECT asked_at_s FROM jobs WHERE home = ? AND {window.whose} = ? "  # noqa: S608 - our own names
-            f"AND asked_at_s > ? AND state NOT IN ({_REFUNDED}) "
+            f"AND asked_at_s > ? AND asked_at_s < ? AND state NOT IN ({_REFUNDED}) "
             "ORDER BY asked_at_s DESC LIMIT 1 OFFSET ?",
-            (job.home, owner, job.asked_at_s - window.span_s, window.limit - 1),
+            (job.home, owner, now_s - span_s, now_s + span_s, window.limit - 1),
         ).fetchone()
         if row is not None:
-            full[window] = row[0] + window.span_s
+            full[window] = min(row[0], now_s) + span_s
     return Usage(queued=counts(connection)[State.QUEUED], active=active, full=full)
 
 

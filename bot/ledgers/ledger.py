@@ -10,6 +10,7 @@ from bot.core.ports.ledger import Answer, Order
 from bot.core.wish import Wish
 from bot.ledgers import book
 from bot.ledgers.database import Connection, Database
+from bot.shared.passage import Passage
 
 
 class DatabaseLedger:
@@ -136,9 +137,17 @@ class DatabaseLedger:
             lambda connection: book.set_mention(connection, person, wanted=wanted, at_s=at_s)
         )
 
-    async def outdated(self, before_s: float) -> list[str]:
+    async def look_at_clock(self, wall_s: float, ran_s: float | None) -> Passage:
         """See `Ledger`."""
-        return await self.database.read(lambda connection: book.outdated(connection, before_s))
+        return await self.database.write(
+            lambda connection: book.look_at_clock(connection, wall_s, ran_s)
+        )
+
+    async def outdated(self, before_s: float, *, limit: int = 1000, skip: int = 0) -> list[str]:
+        """See `Ledger`."""
+        return await self.database.read(
+            lambda connection: book.outdated(connection, before_s, limit=limit, skip=skip)
+        )
 
     async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
         """See `Ledger`."""

@@ -17,6 +17,13 @@ log = logging.getLogger(__name__)
 _DAY_S: Final = 86_400.0
 _LOOK_EVERY_S: Final = 1.0
 _FORGET_EVERY_S: Final = 3_600.0
+_FORGOTTEN_AT_ONCE: Final = 100  # in one transaction, for which everybody who asks waits
+_DOUBT: Final = (
+    "the clock has gone %.1f days ahead since the bot last looked at it. Was it off for so long? "
+    "Then do nothing: in a day that is believed, and what is older than %d days is deleted. If "
+    "not, set the machine's clock right by then; if it was wrong before and is right now, raise "
+    "[storage] keep_days for as long."
+)
 
 
 class Obeys(Protocol):
@@ -48,21 +55,60 @@ async def keep_clean(
     keep_days: int,
     *,
     clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Delete prompts and pictures when their days are over; runs until it is cancelled."""
+    """Delete prompts and pictures when their days are over; runs until it is cancelled.
+
+    The days are those that surely passed (`Passage`): where the clock went far ahead while no bot
+    ran, whoever runs it is asked, and has a day to set it right.
+
+    clock      seconds since 1970; it may be wrong
+    monotonic  seconds
+    """
+    looked_s: float | None = None
+    doubted_s = 0.0
     while True:
         try:
-            before_s = clock() - keep_days * _DAY_S
-            outdated = await ledger.outdated(before_s)
-            # The pictures first: cut off in between, the next round still knows of them.
-            await gallery.forget(outdated)
-            await ledger.forget(outdated, before_s)
-            if outdated:
-                log.info("deleted %d jobs that ended %d days ago", len(outdated), keep_days)
-        except (LedgerError, GalleryError) as error:
+            now_s = monotonic()
+            ran_s = None if looked_s is None else now_s - looked_s
+            passage = await ledger.look_at_clock(clock(), ran_s)
+            looked_s = now_s
+            if passage.doubted_s and passage.doubted_s != doubted_s:
+                log.warning(_DOUBT, passage.doubted_s / _DAY_S, keep_days)
+            doubted_s = passage.doubted_s
+            await _forget(ledger, gallery, passage.passed_s - keep_days * _DAY_S)
+        except LedgerError as error:
             log.warning("old jobs could not be deleted: %s", error)
         await sleep(_FORGET_EVERY_S)
+
+
+async def _forget(ledger: Ledger, gallery: Gallery, before_s: float) -> None:
+    """Delete all that was over before then, a few at a time: others write in between."""
+    failures: list[GalleryError] = []
+    forgotten = 0
+    while jobs := await ledger.outdated(before_s, limit=_FORGOTTEN_AT_ONCE, skip=len(failures)):
+        gone = []
+        for job_id in jobs:
+            # The pictures first: cut off in between, the next round still knows of them.
+            try:
+                await gallery.forget([job_id])
+            except GalleryError as error:
+                failures.append(error)
+            else:
+                gone.append(job_id)
+        if gone:
+            await ledger.forget(gone, before_s)
+        forgotten += len(gone)
+    await ledger.forget([], before_s)
+    if forgotten:
+        log.info("deleted %d jobs whose days were over", forgotten)
+    if failures:
+        log.warning(
+            "the pictures of %d jobs could not be deleted, and so they stay on record: %s",
+            len(failures),
+            failures[0],
+        )
 
 
 async def _obey(order: Order, studio: Obeys) -> Answer:

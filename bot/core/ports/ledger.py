@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from bot.core.job import Job, Origin, Person, Record, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.wish import Wish
+from bot.shared.passage import Passage
 
 OrderKind = Literal["cancel", "requeue"]
 
@@ -124,8 +125,18 @@ class Ledger(Protocol):
     async def set_mention(self, person: Person, *, wanted: bool) -> None:
         """Note whether they want it; forgotten with the last that was heard of them."""
 
-    async def outdated(self, before_s: float) -> list[str]:
-        """The ids of all jobs that were over before then, and are told."""
+    async def look_at_clock(self, wall_s: float, ran_s: float | None) -> Passage:
+        """Note what the clocks show, and tell how much time has passed; see `Passage.look`."""
+
+    async def outdated(self, before_s: float, *, limit: int, skip: int = 0) -> list[str]:
+        """The ids of jobs that were over and told before then, those kept longest first.
+
+        before_s  as time passed, by `look_at_clock`
+        skip      so many of them, the first
+        """
 
     async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
-        """Delete these jobs, and the orders and people that nothing was heard of since then."""
+        """Delete these jobs, and whoever asked for them if nothing was heard of them since then.
+
+        Without jobs, some of all the people and orders of whom and which nothing was.
+        """

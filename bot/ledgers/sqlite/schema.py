@@ -2,7 +2,8 @@
 
 Form 1 is the first ledger's, form 2 knows repeated jobs, form 3 knows more homes than one: ids are
 text beside their home's name, and a request is kept as the wish that it was, versioned on its own.
-Form 4 knows wishes that were heard and have no answer yet.
+Form 4 counts the days of what is over by time that surely passed, not by a clock that may be wrong,
+and knows wishes that were heard and have no answer yet.
 """
 
 from typing import Final
@@ -192,6 +193,21 @@ MIGRATIONS: Final = (
     END;
     """,
     """
+    ALTER TABLE jobs ADD COLUMN kept_since_s REAL;  -- it was over and told then, as `clock` counts
+    UPDATE jobs SET kept_since_s = ended_at_s WHERE told = 1;
+    DROP INDEX told_jobs;
+    CREATE INDEX kept_jobs ON jobs (kept_since_s, number) WHERE kept_since_s IS NOT NULL;
+    CREATE INDEX people_by_last ON people (last_at_s);
+
+    -- One row, or none before the first look; see passage.py. What `people` and `orders` hold of
+    -- times for their deletion is its passed_s as well.
+    CREATE TABLE clock (
+        passed_s       REAL NOT NULL,
+        wall_s         REAL NOT NULL,
+        doubted_s      REAL NOT NULL,
+        doubted_from_s REAL NOT NULL
+    ) STRICT;
+
     CREATE TABLE unanswered (
         home      TEXT NOT NULL,
         event     TEXT NOT NULL,

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from bot.core.job import FINAL, MOVES, Person, State, StoredImage
 from bot.core.policy import MAX_ATTEMPTS, REFUNDED, Limits
+from bot.core.ports.ledger import Answer
 from bot.core.wish import Wish
 from bot.errors import (
     BotError,
@@ -30,6 +31,7 @@ from bot.errors import (
 )
 from bot.ledgers import book
 from bot.ledgers.sqlite.schema import MIGRATIONS
+from bot.shared.passage import Passage
 from tests.bot.core.jobs import NOON_S, make_job, make_person
 
 NO_LIMITS = Limits(queued=1000)
@@ -187,6 +189,31 @@ def test_a_window_holds_so_many_and_says_when_there_is_room(
     book.accept(ledger, make_job(asked_at_s=NOON_S + span_s), limits)
 
 
+@pytest.mark.parametrize("jump_s", [600, 3_600, 40 * 86_400, -600, -3_600, -40 * 86_400])
+@pytest.mark.parametrize(
+    ("limits", "span_s"),
+    [
+        (replace(NO_LIMITS, person_per_minute=2), 60),
+        (replace(NO_LIMITS, person_per_day=2), 86_400),
+        (replace(NO_LIMITS, community_per_minute=2), 60),
+        (replace(NO_LIMITS, community_per_day=2), 86_400),
+    ],
+)
+def test_a_clock_that_jumps_locks_nobody_out_and_doubles_no_limit(
+    ledger: sqlite3.Connection, limits: Limits, span_s: float, jump_s: float
+) -> None:
+    for _ in range(2):
+        book.accept(ledger, make_job(asked_at_s=NOON_S), limits)
+    now_s = NOON_S + jump_s
+    if abs(jump_s) < span_s:  # it may as well have been a moment ago
+        with pytest.raises(JobRefusedError) as refused:
+            book.accept(ledger, make_job(asked_at_s=now_s), limits)
+        assert refused.value.again_at_s is not None
+        assert now_s < refused.value.again_at_s <= now_s + span_s
+        now_s += 2 * span_s
+    book.accept(ledger, make_job(asked_at_s=now_s), limits)
+
+
 @pytest.mark.parametrize("state", sorted(REFUNDED))
 def test_what_failed_by_our_fault_is_given_back(ledger: sqlite3.Connection, state: State) -> None:
     limits = replace(NO_LIMITS, person_per_day=1)
@@ -269,6 +296,44 @@ def test_retention_deletes_what_is_over_and_told(ledger: sqlite3.Connection) -> 
     assert ledger.execute("SELECT count(*) FROM transitions").fetchone() == (5,)
 
 
+def test_retention_counts_what_passed_not_what_the_clock_says(ledger: sqlite3.Connection) -> None:
+    """What stands there of the future is over since now, and so is what is told from now on."""
+    future, past, new = (make_job(user_id=n) for n in range(3))
+    for job, at_s in ((future, NOON_S + 40 * 86_400), (past, NOON_S - 60)):
+        book.accept(ledger, replace(job, asked_at_s=at_s), NO_LIMITS)
+        book.move(ledger, job.id, State.CANCELLED, at_s)
+        book.tell(ledger, job.id)
+    assert book.look_at_clock(ledger, NOON_S, None) == Passage(NOON_S, NOON_S)
+    for at_s in (NOON_S - 40 * 86_400, NOON_S + 40 * 86_400):
+        job = replace(new, id=f"{at_s}", origin=replace(new.origin, event=f"{at_s}"))
+        book.accept(ledger, replace(job, asked_at_s=at_s), NO_LIMITS)
+        book.move(ledger, job.id, State.CANCELLED, at_s)
+        book.tell(ledger, job.id)
+    assert book.outdated(ledger, NOON_S) == [past.id]
+    assert len(book.outdated(ledger, NOON_S + 1)) == 4
+    assert len(book.outdated(ledger, NOON_S + 1, limit=2)) == 2
+    assert book.outdated(ledger, NOON_S + 1, skip=3) == book.outdated(ledger, NOON_S + 1)[3:]
+    times = ledger.execute("SELECT DISTINCT last_at_s FROM people ORDER BY 1").fetchall()
+    assert times == [(NOON_S - 60,), (NOON_S,)]
+
+
+def test_people_and_orders_go_when_nothing_was_heard_of_them(ledger: sqlite3.Connection) -> None:
+    book.look_at_clock(ledger, NOON_S, None)
+    for number in range(3):
+        book.set_mention(ledger, make_person(number), wanted=True, at_s=0)
+    job = make_job(user_id=0)
+    book.accept(ledger, job, NO_LIMITS)
+    open_order = book.add_order(ledger, job.id, "cancel", 0)
+    settled = book.add_order(ledger, job.id, "cancel", 0)
+    book.settle(ledger, settled, Answer("Done.", done=True))
+    book.forget(ledger, [], NOON_S)
+    assert ledger.execute("SELECT count(*) FROM people").fetchone() == (3,)
+    book.forget(ledger, [], NOON_S + 1)
+    assert ledger.execute("SELECT id FROM people").fetchall() == [("0",)]
+    # What nobody has done yet is done by the next bot, however late.
+    assert ledger.execute("SELECT id FROM orders").fetchall() == [(open_order,)]
+
+
 def test_find_by_state_person_and_community_the_newest_first(ledger: sqlite3.Connection) -> None:
     jobs = [make_job(user_id=n % 2, guild_id=n % 3) for n in range(6)]
     for job in jobs:
@@ -345,6 +410,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 30, 60, 4_000, 86_400]))
     def time_goes_by(self, seconds: float) -> None:
         self.now_s += seconds
+
+    @rule(seconds=st.sampled_from([30, 600, 86_400, 40 * 86_400]))
+    def the_clock_is_set_back(self, seconds: float) -> None:
+        self.now_s -= seconds
 
     @rule(target=jobs, user=st.integers(1, 3), guild=st.sampled_from([1, 2, None]))
     def ask(self, user: int, guild: int | None) -> Any:
@@ -437,7 +506,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         def recent(jobs: list[dict[str, Any]], span_s: float) -> int:
             return sum(
-                mine["asked"] > self.now_s - span_s and mine["state"] not in REFUNDED
+                abs(mine["asked"] - self.now_s) < span_s and mine["state"] not in REFUNDED
                 for mine in jobs
             )
 

@@ -1,7 +1,8 @@
 """Retention and orders, with an injected clock and no waiting."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -9,8 +10,9 @@ import pytest
 
 from bot.core.job import State
 from bot.core.policy import Limits, Owner
+from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Answer
-from bot.errors import IllegalMoveError
+from bot.errors import GalleryError, IllegalMoveError
 from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.database import Connection
@@ -42,47 +44,229 @@ class Once:
             raise asyncio.CancelledError
 
 
-async def test_prompts_and_pictures_go_when_their_days_are_over(
-    tmp_path: Path, ledger: DatabaseLedger
+class Clocks:
+    """A wall clock that a test sets, and a monotonic one; a sleep takes its time on both.
+
+    rounds  so many sleeps, then the process ends
+    """
+
+    def __init__(self) -> None:
+        self.wall_s = NOON_S
+        self.ran_s = 0.0
+        self.rounds = 1
+
+    def wall(self) -> float:
+        return self.wall_s
+
+    def monotonic(self) -> float:
+        return self.ran_s
+
+    async def sleep(self, delay_s: float) -> None:
+        self.rounds -= 1
+        if self.rounds <= 0:
+            raise asyncio.CancelledError
+        self.wall_s += delay_s
+        self.ran_s += delay_s
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+class House:
+    """A ledger and an album, kept clean by one process after the other."""
+
+    def __init__(self, ledger: DatabaseLedger, album: Path, clocks: Clocks) -> None:
+        self.ledger = ledger
+        self.album = album
+        self.clocks = clocks
+        self.gallery: Gallery = DiskGallery(album, "doodle")
+
+    async def run(self, hours: float = 0) -> None:
+        """A process that runs for so long, and looks every hour."""
+        self.clocks.rounds = int(hours) + 1
+        with pytest.raises(asyncio.CancelledError):
+            await keep_clean(
+                self.ledger,
+                self.gallery,
+                30,
+                clock=self.clocks.wall,
+                monotonic=self.clocks.monotonic,
+                sleep=self.clocks.sleep,
+            )
+
+    async def end_job(self) -> str:
+        """One that is over and told, by the clock as it stands; its pictures are there."""
+        job = make_job(asked_at_s=self.clocks.wall_s)
+        await self.ledger.accept(job, Limits(queued=10_000))
+        await self.ledger.move(job.id, State.CANCELLED)
+        await self.ledger.tell(job.id)
+        (self.album / job.id).mkdir(parents=True)
+        (self.album / job.id / "a.png").write_bytes(b"png")
+        return job.id
+
+    async def kept(self) -> list[str]:
+        jobs = sorted([record.job.id for record in await self.ledger.find(limit=10_000)])
+        assert sorted(path.name for path in self.album.iterdir()) == jobs
+        return jobs
+
+
+@pytest.fixture
+async def house(tmp_path: Path, clocks: Clocks) -> AsyncIterator[House]:
+    ledger = DatabaseLedger(SqliteDatabase(tmp_path), clock=clocks.wall)
+    await asyncio.to_thread(ledger.open)
+    (tmp_path / "images").mkdir()
+    yield House(ledger, tmp_path / "images", clocks)
+    await asyncio.to_thread(ledger.close)
+
+
+async def test_prompts_and_pictures_go_when_their_days_are_over(house: House) -> None:
+    waiting = make_job()
+    await house.ledger.accept(waiting, Limits())
+    (house.album / waiting.id).mkdir()
+    old = await house.end_job()
+    await house.run(hours=30 * 24)
+    assert await house.kept() == sorted([waiting.id, old])
+    await house.run(hours=2)
+    assert await house.kept() == [waiting.id]
+
+
+@pytest.mark.parametrize("jump_s", [600, 3_600, 40 * DAY_S])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("when", ["at one start", "while it runs"])
+async def test_a_clock_that_jumps_and_comes_back_deletes_nothing_early(
+    house: House, clocks: Clocks, jump_s: float, sign: int, when: str
 ) -> None:
-    gallery, old, waiting = DiskGallery(tmp_path / "images", "doodle"), make_job(), make_job()
-    for job in (old, waiting):
-        await ledger.accept(job, Limits())
-        (tmp_path / "images" / job.id).mkdir(parents=True)
-        (tmp_path / "images" / job.id / "a.png").write_bytes(b"png")
-    await ledger.move(old.id, State.CANCELLED)
-    await ledger.tell(old.id)
-    with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 30 * DAY_S, sleep=Once())
-    assert len(await ledger.find()) == 2
-    with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 30 * DAY_S + 1, sleep=Once())
-    assert [record.job.id for record in await ledger.find()] == [waiting.id]
-    assert [path.name for path in (tmp_path / "images").iterdir()] == [waiting.id]
+    await house.run(hours=5)
+    before = await house.end_job()
+    if when == "at one start":
+        clocks.wall_s += sign * jump_s
+        await house.run(hours=5)
+        meanwhile = await house.end_job()
+        clocks.wall_s -= sign * jump_s
+        await house.run(hours=5)
+    else:
+        await house.run(hours=5)
+        clocks.wall_s += sign * jump_s
+        meanwhile = await house.end_job()
+        await house.run(hours=5)
+        clocks.wall_s -= sign * jump_s
+        await house.run(hours=5)
+    await house.run(hours=28 * 24)
+    assert await house.kept() == sorted([before, meanwhile])
+    await house.run(hours=3 * 24)
+    assert await house.kept() == []
+
+
+async def test_a_jump_is_asked_about_once_a_start_and_believed_after_a_day(
+    house: House, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.run()
+    await house.end_job()
+    clocks.wall_s += 60 * DAY_S
+    await house.run(hours=12)
+    (asked,) = [line for line in caplog.messages if "days ahead" in line]
+    assert "60.0 days ahead" in asked
+    assert "set the machine's clock right" in asked
+    assert len(await house.kept()) == 1
+    clocks.wall_s += 12 * 3_600  # off for the night, and another start finds the same
+    await house.run()
+    assert await house.kept() == []
+
+
+async def test_a_row_of_the_future_goes_when_its_days_are_over(
+    house: House, clocks: Clocks
+) -> None:
+    """Written by an earlier version, while the clock was 40 days ahead or behind."""
+    ahead, behind = await house.end_job(), await house.end_job()
+    await house.ledger.database.write(
+        lambda connection: connection.executemany(
+            "UPDATE jobs SET kept_since_s = kept_since_s + ? WHERE id = ?",
+            [(40 * DAY_S, ahead), (-20 * DAY_S, behind)],
+        )
+    )
+    await house.run(hours=9 * 24)
+    assert await house.kept() == sorted([ahead, behind])
+    await house.run(hours=2 * 24)
+    assert await house.kept() == [ahead]
+    await house.run(hours=20 * 24)
+    assert await house.kept() == []
+
+
+class StuckGallery(DiskGallery):
+    """Some folders cannot be deleted; the others can.
+
+    tried  how often each was tried
+    """
+
+    stuck: frozenset[str] = frozenset()
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "doodle")
+        self.tried: Counter[str] = Counter()
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        self.tried.update(job_ids)
+        if self.stuck.intersection(job_ids):
+            raise GalleryError(f"The pictures of {job_ids[0]} cannot be deleted (it is not ours).")
+        await super().forget(job_ids)
+
+
+async def test_a_folder_that_cannot_be_deleted_costs_one_row(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    gallery = house.gallery = StuckGallery(house.album)
+    jobs = [await house.end_job() for _ in range(350)]
+    gallery.stuck = frozenset(jobs[:150:2])
+    await house.run()
+    await house.run(hours=30 * 24 + 3)
+    assert await house.kept() == sorted(gallery.stuck)
+    assert set(gallery.tried) == set(jobs)
+    assert max(gallery.tried.values()) <= 4  # once an hour, and not again and again
+    lines = [line for line in caplog.messages if "could not be deleted" in line]
+    assert "the pictures of 75 jobs could not be deleted" in lines[0]
+    assert "it is not ours" in lines[0]
+    gallery.stuck = frozenset()
+    await house.run()
+    assert await house.kept() == []
+
+
+async def test_others_write_in_between(house: House) -> None:
+    """No transaction deletes more than a few, and no picture is deleted within one."""
+    for _ in range(250):
+        await house.end_job()
+    sizes: list[int] = []
+    real = book.forget
+
+    def forget(connection: Connection, job_ids: Sequence[str], before_s: float) -> None:
+        sizes.append(len(job_ids))
+        assert not any((house.album / job_id).exists() for job_id in job_ids)
+        real(connection, job_ids, before_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(book, "forget", forget)
+        await house.run(hours=31 * 24)
+    assert [size for size in sizes if size] == [100, 100, 50]
+    assert await house.kept() == []
 
 
 class CutOffError(Exception):
     """The process ends here."""
 
 
-async def test_pictures_outlive_no_row_that_knows_of_them(
-    tmp_path: Path, ledger: DatabaseLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pictures_outlive_no_row_that_knows_of_them(house: House) -> None:
     """Cut off between the two deletions, the next round finds what is left."""
-    gallery, old = DiskGallery(tmp_path / "images", "doodle"), make_job()
-    await ledger.accept(old, Limits())
-    await ledger.move(old.id, State.CANCELLED)
-    await ledger.tell(old.id)
-    (tmp_path / "images" / old.id).mkdir(parents=True)
-    with monkeypatch.context() as cut:
-        cut.setattr(ledger.database, "write", AsyncMock(side_effect=CutOffError))
+    old = await house.end_job()
+    await house.run(hours=30 * 24)
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(house.ledger, "forget", AsyncMock(side_effect=CutOffError))
         with pytest.raises(CutOffError):
-            await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 31 * DAY_S)
-    assert list((tmp_path / "images").iterdir()) == []
-    assert [record.job.id for record in await ledger.find()] == [old.id]
-    with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, gallery, 30, clock=lambda: NOON_S + 31 * DAY_S, sleep=Once())
-    assert await ledger.find() == []
+            await keep_clean(house.ledger, house.gallery, 29, clock=house.clocks.wall)
+    assert list(house.album.iterdir()) == []
+    assert [record.job.id for record in await house.ledger.find()] == [old]
+    await house.run(hours=2)
+    assert await house.kept() == []
 
 
 class Boss:

@@ -1,7 +1,9 @@
 """The queue: places and times, right at any moment."""
 
 import asyncio
+import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -80,6 +82,28 @@ async def test_what_a_big_job_costs_its_person_is_known_when_it_is_measured() ->
         add(queue, job)
     queue.measure(big.id, request_of(big), cost=4)
     assert [await queue.take() for _ in range(4)] == [big, other, last, after]
+
+
+@pytest.mark.parametrize("jump_s", [600, 3_600, 40 * 86_400, -600, -3_600, -40 * 86_400])
+async def test_a_clock_that_is_set_changes_no_time(
+    monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    """What the queue measures with, unless a test gives it another clock, cannot be set."""
+    queue, jobs = JobQueue(), [make_job() for _ in range(3)]
+    for job in jobs:
+        add(queue, job)
+    set_to_s = time.time()
+    for job in jobs[:2]:
+        assert await queue.take() == job
+        queue.begin(request_of(job))
+        set_to_s += jump_s
+        monkeypatch.setattr(time, "time", partial(float, set_to_s))
+        if job is jobs[0]:
+            queue.finish(drawn=True)
+    position = queue.position(jobs[2].id)
+    assert position is not None
+    assert position.ready_in_s is not None
+    assert 0 <= position.ready_in_s < 300
 
 
 async def test_everybody_moves_up_when_one_leaves_or_is_taken() -> None:
