@@ -8,8 +8,7 @@ from pathlib import Path
 from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
 from bot.errors import LedgerError
-from bot.ledgers.sqlite.database import connect
-from bot.ledgers.sqlite.loss import check_there
+from bot.ledgers.sqlite.database import connect, examine
 from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
 from bot.operations.backup import backup
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
     folder = config.storage.folder
-    if not check_there(folder / LEDGER):
+    if examine(folder / LEDGER) is None:
         raise LedgerError(
             f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
         )

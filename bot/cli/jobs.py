@@ -22,8 +22,7 @@ from bot.core import card
 from bot.core.job import Record, State
 from bot.errors import LedgerError
 from bot.ledgers import book
-from bot.ledgers.sqlite.database import connect, is_in_use
-from bot.ledgers.sqlite.loss import check_there
+from bot.ledgers.sqlite.database import connect, examine, is_in_use
 from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
 from bot.shared.data_folder import LEDGER
@@ -72,7 +71,7 @@ def work(
     args: argparse.Namespace, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
     """Do what was asked; returns False if it was refused or not done yet. Raises BotError."""
-    if not check_there(folder / LEDGER):
+    if examine(folder / LEDGER) is None:
         raise LedgerError(
             f"There are no jobs on record: no bot has worked in the folder {folder.resolve()}."
         )

@@ -19,7 +19,7 @@ from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import connect
-from bot.shared.data_folder import IMAGES, LEDGER
+from bot.shared.data_folder import IMAGES, LEDGER, LEDGER_LOCK
 from tests.bot.core.jobs import NOON_S, make_job
 from tests.fakes import FakePipeline
 
@@ -201,9 +201,17 @@ def garble(ledger: Path) -> None:
     ledger.write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
 
 
+def cut_short(ledger: Path) -> None:
+    """As without its write-ahead log: the last job is missing."""
+    (ledger.parent / LEDGER_LOCK).write_text("3")
+    with closing(connect(ledger, writes=True)) as connection:
+        connection.execute("DELETE FROM jobs WHERE number = 3")
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
+        (cut_short, "it ends with job number 2, and 3 were taken in"),
         (vanish, "is not there, though there are pictures in data/images: what was on record"),
         (lose_all, "is empty, though there are pictures in data/images: what was on record"),
         (garble, "is damaged"),
