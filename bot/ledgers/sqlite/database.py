@@ -40,8 +40,14 @@ T = TypeVar("T")
 
 FORM: Final = len(MIGRATIONS)
 _BUSY_TIMEOUT_S: Final = 5.0
-# Most of it while others write; only the last bit of it holds them up.
-_CHECKPOINTS: Final = ("PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)")
+# Most of it while others write. The last bit holds them up: for as long as this at most, where a
+# reader is in its way, such as a backup.
+_CHECKPOINT: Final = (
+    "PRAGMA wal_checkpoint(PASSIVE)",
+    "PRAGMA busy_timeout = 50",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    f"PRAGMA busy_timeout = {1000 * _BUSY_TIMEOUT_S:.0f}",
+)
 _TAKEN_AWAY: Final = (
     "The bot's records were taken away while it worked. Tell the bot's owner: it must be stopped, "
     "and a copy of them restored."
@@ -327,7 +333,7 @@ class SqliteDatabase:
     def _scrub(self, before_s: float) -> None:
         # What was deleted still stands in the write-ahead log; a reader in the way leaves it there
         # until next time.
-        self._on_reader(lambda reading: [reading.execute(sql).fetchone() for sql in _CHECKPOINTS])
+        self._on_reader(lambda reading: [reading.execute(sql).fetchall() for sql in _CHECKPOINT])
         for form in range(1, FORM):
             copy = older_file(self._path, form)
             with suppress(OSError):  # none, or not ours to delete: asked again next time

@@ -5,7 +5,7 @@ import asyncio
 import shutil
 import sqlite3
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +103,36 @@ async def test_what_is_forgotten_stands_in_no_file(tmp_path: Path) -> None:
         assert not holds(tmp_path, word)
         with pytest.raises(UnknownJobError):
             await ledger.get(job.id)
+
+
+async def test_a_reader_in_the_way_holds_nobody_up(tmp_path: Path) -> None:
+    """What stands in the log because of it is gone the next time."""
+    word = "unmistakable"
+    asked: list[str] = []
+    async with opened(tmp_path) as ledger:
+        job = make_job(f"an {word} circle")
+        await ledger.accept(job, LIMITS)
+        await ledger.move(job.id, State.CANCELLED)
+        await ledger.tell(job.id)
+        with closing(connect(tmp_path / LEDGER)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM jobs").fetchone()
+            await ledger.database.read(lambda reading: trace(reading, asked.append))
+            await ledger.forget([job.id], NOON_S + 1)
+            assert holds(tmp_path, word)
+            await ledger.accept(make_job(), LIMITS)
+        await ledger.forget([], NOON_S + 1)
+        assert not holds(tmp_path, word)
+    # The last bit, which keeps the writer out, waits for nobody as long as all else does.
+    last = asked.index("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert asked[last - 1 : last + 2 : 2] == [
+        "PRAGMA busy_timeout = 50",
+        "PRAGMA busy_timeout = 5000",
+    ]
+
+
+def trace(connection: Any, hear: Callable[[str], object]) -> None:
+    connection.set_trace_callback(hear)
 
 
 async def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
