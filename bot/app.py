@@ -25,7 +25,13 @@ from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.health import HealthServer
 from bot.operations.housekeeping import keep_clean, keep_orders
 from bot.operations.metrics import Metrics
-from bot.operations.watch import silence_limit_s, watch_disk, watch_engine, watch_lag
+from bot.operations.watch import (
+    silence_limit_s,
+    tirelessly,
+    watch_disk,
+    watch_engine,
+    watch_lag,
+)
 from bot.shared.data_folder import COMMANDS, IMAGES
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
@@ -170,10 +176,11 @@ class App:
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
         """What runs for as long as the bot does, and ends it where it fails."""
+        keep_days = self._config.storage.keep_days
         watches = [
-            keep_orders(self.ledger, self.studio),
-            keep_clean(self.ledger, self._gallery, self._config.storage.keep_days),
-            watch_disk(self._worker),
+            tirelessly(lambda: keep_orders(self.ledger, self.studio)),
+            tirelessly(lambda: keep_clean(self.ledger, self._gallery, keep_days)),
+            tirelessly(lambda: watch_disk(self._worker)),
         ]
         stuck_after_s = self._config.engine.stuck_after_s
         if stuck_after_s:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from bot.errors import EngineStuckError
@@ -14,7 +14,21 @@ log = logging.getLogger(__name__)
 _LOOKS: Final = 10  # within the time that a silence may last
 # Compiling one program gives no sign of life, and took eleven minutes on two busy cores.
 _STARTING_TAKES: Final = 6
+_AGAIN_AFTER_S: Final = 60.0
 _PROBE_EVERY_S: Final = 2.0
+
+
+async def tirelessly(work: Callable[[], Awaitable[None]], *, sleep: Sleep = asyncio.sleep) -> None:
+    """Do work that never ends, and begin it anew after what nobody foresaw.
+
+    People are served without it; it is no reason to end the bot.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("what is done beside the drawing failed, and is begun anew")
+        await sleep(_AGAIN_AFTER_S)
 
 
 class Lives(Protocol):

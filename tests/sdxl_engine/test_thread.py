@@ -3,8 +3,9 @@
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from sdxl_engine import (
     JobCancelledError,
     Progress,
 )
+from sdxl_engine.thread import sign_of_start
 from tests.fakes import FakePipeline, Gate
 
 WAIT_S = 20  # far above what any of this takes: a hang fails the test, a slow machine does not
@@ -417,3 +419,60 @@ def test_a_silence_is_measured_while_a_job_is_in_hand_and_only_then() -> None:
     engine.close()
     now_s[0] += 50
     assert engine.silent_s == 0
+
+
+def test_a_start_that_gives_no_sign_of_life_is_silent() -> None:
+    now_s, begun, signs, gate = [100.0], threading.Event(), list[Callable[[], None]](), Gate()
+
+    def start() -> FakePipeline:
+        signs.append(sign_of_start())
+        begun.set()
+        gate.wait()
+        return FakePipeline()
+
+    engine = EngineThread(start, clock=lambda: now_s[0])
+    now_s[0] += 50
+    assert engine.silent_s == 0  # it was not told to start
+    engine.start()
+    assert begun.wait(WAIT_S)
+    now_s[0] += 7
+    assert engine.silent_s == 7
+    signs[0]()
+    now_s[0] += 2
+    assert engine.silent_s == 2
+    gate.open()
+    engine.ready.result(WAIT_S)
+    assert engine.silent_s == 0
+    engine.close()
+
+
+def test_a_sign_of_start_means_nothing_elsewhere() -> None:
+    sign_of_start()()
+
+
+def test_whoever_waits_behind_a_fetch_that_hangs_is_not_silent() -> None:
+    now_s, fetching, gate = [100.0], threading.Event(), Gate()
+
+    class SlowToFetch(FakePipeline):
+        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+            *steps, last = super().generate(request, previews=previews)
+            yield from steps
+            yield replace(last, fetch=lambda: self._fetch(last))
+
+        def _fetch(self, last: Progress) -> Images:
+            fetching.set()
+            gate.wait()
+            assert last.fetch is not None
+            return last.fetch()
+
+    engine = EngineThread(SlowToFetch, clock=lambda: now_s[0])
+    engine.start()
+    request = ImageRequest("x", width_px=64, height_px=64, num_inference_steps=2)
+    first, second = engine.submit(request), engine.submit(request)
+    assert fetching.wait(WAIT_S)
+    second.sent.result(WAIT_S)
+    now_s[0] += 9
+    assert (first.silent_s, second.silent_s, engine.silent_s) == (9, 0, 9)
+    gate.open()
+    second.future.result(WAIT_S)
+    engine.close()

@@ -316,6 +316,32 @@ async def test_an_engine_that_hangs_is_noticed_said_and_left(
     }
 
 
+async def test_a_device_that_hangs_while_it_is_made_ready_is_noticed(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    over = threading.Event()
+
+    def start() -> FakePipeline:
+        over.wait(60)
+        return FakePipeline(SIZES)
+
+    config = replace(make_config(stuck_after_s=0.1), health=HealthConfig(port=_free_port()))
+    async with run_bot(start, config=config) as bot, aiohttp.ClientSession() as session:
+        waiting = await ask(loopback, "waits")
+        await waiting.until(says("warming up"))
+        livez = f"http://127.0.0.1:{bot.app.health.port}/livez"
+        async with session.get(livez) as response:
+            assert response.status == 200  # it has been silent for a moment only
+        await waiting.until(says("The device does not answer, so the bot restarts itself."))
+        with pytest.raises(EngineStuckError):
+            await bot.task
+    over.set()
+    async with run_bot() as bot:
+        await waiting.until(has_pictures)
+        (record,) = await bot.app.ledger.find()
+        assert record.attempt == 1  # nothing is held against it
+
+
 async def test_health_tells_what_holds(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
     warm = threading.Event()
 
