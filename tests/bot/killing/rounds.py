@@ -25,17 +25,30 @@ from bot.core.card import FAILURE_MARK, is_preview
 from bot.core.job import FINAL
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import LEDGER
-from standins.base.faults import Fault, RestKind
+from standins.base.faults import Fault
 from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
+from tests.bot.homes.discord import matrix
 
 Message = dict[str, Any]
 
 _REFUSED = "To ask again:"
 _JOB = re.compile(r"\bjob ([a-z2-7]{8})\b")
-_EDITS = ("/webhooks/*/*/messages/*", "/channels/*/messages/*")
-_KINDS: Final[tuple[RestKind, ...]] = ("drop_before", "drop_after", "rate_limit")
+_SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
+# What the network may do to any call; Discord's own refusals are none of its doing.
+_ANSWERS: Final = tuple(answer for answer in matrix.ANSWERS if matrix.is_passing(answer))
+_CALLS: Final = (
+    ("POST", matrix.CALLBACK),
+    ("PATCH", matrix.BY_TOKEN),
+    ("PATCH", matrix.BY_ID),
+    ("GET", matrix.BY_TOKEN),
+    ("GET", matrix.BY_ID),
+    ("GET", matrix.MESSAGES),
+    ("POST", matrix.MESSAGES),
+    ("POST", matrix.FOLLOW_UP),
+    ("DELETE", matrix.BY_TOKEN),
+)
 _SETTLE_S = 60.0
 _SAY_EVERY = 50
 
@@ -47,6 +60,8 @@ class Tally:
     asked        commands that Discord took
     accepted     of these, those whose person saw a place in the queue, or more
     lost         accepted, and neither pictures nor a reason in the end
+    thinking     commands that were acknowledged, and have no answer in the end
+    innocent     jobs that were set aside, though no job of this test breaks anything
     twice        jobs whose pictures stand on more than one message
     redrawn      jobs that were drawn, and were drawn again
     unaccounted  rows of the ledger that are not over and told
@@ -59,6 +74,8 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     restarts_s: list[float] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    innocent: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     redrawn: int = 0
     unaccounted: list[str] = field(default_factory=list)
@@ -68,7 +85,8 @@ class Tally:
         return (
             f"{self.rounds} kills, {self.asked} asked, {self.accepted} accepted: "
             f"{self.pictures} with pictures, {sum(self.reasons.values())} with a reason "
-            f"{dict(self.reasons)}; lost {len(self.lost)}, shown twice {len(self.twice)}, drawn "
+            f"{dict(self.reasons)}; lost {len(self.lost)}, thinking for ever {len(self.thinking)}, "
+            f"set aside {len(self.innocent)}, shown twice {len(self.twice)}, drawn "
             f"again after drawing {self.redrawn}, unaccounted {len(self.unaccounted)}; online "
             f"again after {restart_s:.2f} s (median)"
         )
@@ -142,12 +160,11 @@ async def kill_rounds(
             if chance.random() < 0.9:  # else somewhere between its start and its first word
                 await loopback.wait_ready()
                 tally.restarts_s.append(time.monotonic() - begin_s)
-            if chance.random() < 0.3:  # a network that fails as well
-                kind = chance.choice(_KINDS)
-                route = chance.choice(_EDITS)
-                loopback.faults.add(
-                    Fault(kind=kind, method="PATCH", route=route, nth=chance.randint(1, 4))
-                )
+            while chance.random() < 0.6:  # a network that fails as well
+                method, route = chance.choice(_CALLS)
+                answer = matrix.ANSWERS[chance.choice(_ANSWERS)]
+                fault = Fault(method=method, route=route, nth=chance.randint(1, 4), **answer)
+                loopback.faults.add(fault)
             await asyncio.sleep(chance.uniform(0, 1.0))
             process.send_signal(signal.SIGKILL)
             await process.wait()
@@ -200,13 +217,17 @@ async def _settle(crowd: Crowd, folder: Path) -> None:
     """Wait until the ledger says that all is over and told, and every promise has its end."""
     until_s = time.monotonic() + _SETTLE_S
     while time.monotonic() < until_s:
-        if not _open_jobs(folder) and all(map(_is_over, _promised(crowd))):
+        if not _open_jobs(folder) and all(map(_is_over, _promised(crowd))) and not _thinking(crowd):
             return
         await asyncio.sleep(0.1)
 
 
 def _promised(crowd: Crowd) -> list[Interaction]:
     return [one for one in crowd.asked if one.id in crowd.promised]
+
+
+def _thinking(crowd: Crowd) -> list[Interaction]:
+    return [one for one in crowd.asked if one.thinking]
 
 
 def _is_over(interaction: Interaction) -> bool:
@@ -241,6 +262,8 @@ def _count(tally: Tally, crowd: Crowd, shown: dict[str, set[str]], folder: Path)
             tally.reasons[message["content"].splitlines()[0][3:60]] += 1
         else:
             tally.lost.append("gone" if message is None else message["content"])
+    tally.thinking = [str(one.id) for one in _thinking(crowd)]
+    tally.innocent = [why for why in tally.reasons if why.startswith(_SET_ASIDE)]
     tally.twice = [job_id for job_id, messages in shown.items() if len(messages) > 1]
     tally.unaccounted = _open_jobs(folder)
     with closing(sqlite3.connect(folder / LEDGER)) as connection:
@@ -267,8 +290,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tally = asyncio.run(kill_rounds(arguments.rounds, Path(folder), arguments.seed, on_kill))
     sys.stdout.write(f"seed {arguments.seed}: {tally}\n")
-    if tally.lost or tally.twice or tally.unaccounted:
-        sys.exit(f"{tally.lost} {tally.twice} {tally.unaccounted}")
+    broken = [*tally.lost, *tally.thinking, *tally.innocent, *tally.twice, *tally.unaccounted]
+    if broken:
+        sys.exit(str(broken))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ async def test_twenty_kills_break_no_promise(tmp_path: Path) -> None:
     assert tally.accepted >= 20, what
     assert tally.pictures > tally.accepted / 2, what
     assert tally.lost == [], what
+    assert tally.thinking == [], what
+    assert tally.innocent == [], what
     assert tally.twice == [], what
     assert tally.unaccounted == [], what
     assert tally.redrawn == 0, what
