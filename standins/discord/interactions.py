@@ -216,6 +216,7 @@ class Interactions:
         """The INTERACTION_CREATE event."""
         world, channel, person = self._world, interaction.channel, interaction.person
         permissions = str(world.permissions(person))
+        guild_id = str(channel.guild_id or world.guild_id)
         payload: Json = {
             "id": str(interaction.id),
             "application_id": str(world.application_id),
@@ -223,8 +224,8 @@ class Interactions:
             "token": interaction.token,
             "version": 1,
             "data": data,
-            "guild_id": str(world.guild_id),
-            "guild": {"id": str(world.guild_id), "locale": "en-US", "features": []},
+            "guild_id": guild_id,
+            "guild": {"id": guild_id, "locale": "en-US", "features": []},
             "guild_locale": "en-US",
             "locale": "en-US",
             "channel_id": str(channel.id),
@@ -232,7 +233,7 @@ class Interactions:
             "member": {**world.member_json(person), "permissions": permissions},
             "app_permissions": str(world.bot_permissions(channel)),
             "entitlements": [],
-            "authorizing_integration_owners": {"0": str(world.guild_id)},
+            "authorizing_integration_owners": {"0": guild_id},
             "context": 0,
             "attachment_size_limit": attachment_size_limit,
         }

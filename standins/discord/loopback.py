@@ -52,7 +52,7 @@ class LoopbackDiscord:
         *,
         token: str = DEFAULT_TOKEN,
         clock: Clock = time.monotonic,
-        rate_limits: bool = True,
+        rate_limits: bool | RateLimits = True,
         attachment_size_limit_bytes: int = 10 * 2**20,
         heartbeat_interval_s: float = 41.25,
     ) -> None:
@@ -67,7 +67,7 @@ class LoopbackDiscord:
         self._hub = EventHub()
         self._messages = Messages(world, self._hub, self.gateway.dispatch)
         self._interactions = Interactions(world, self._messages, self._hub, self.timers)
-        limits = RateLimits(clock) if rate_limits else None
+        limits = RateLimits(clock) if rate_limits is True else rate_limits or None
         self.app = web.Application(
             middlewares=[api_middleware(token, self.faults, limits)],
             client_max_size=MAX_REQUEST_BYTES,

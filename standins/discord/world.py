@@ -67,6 +67,8 @@ class Channel:
     """A text channel.
 
     bot_permissions  what the channel leaves the bot of its permissions in the server
+    guild_id         of another server that it belongs to; None: the world's own. Its people and
+                     roles are those of the world
     """
 
     id: int
@@ -75,6 +77,7 @@ class Channel:
     position: int = 0
     bot_permissions: int = ALL_PERMISSIONS
     last_message_id: int | None = None
+    guild_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -206,7 +209,7 @@ class World:
         return {
             "id": str(channel.id),
             "type": 0,
-            "guild_id": str(self.guild_id),
+            "guild_id": str(channel.guild_id or self.guild_id),
             "name": channel.name,
             "topic": channel.topic or None,
             "position": channel.position,
