@@ -80,6 +80,7 @@ class LoopbackDiscord:
             commands=self.registry,
             gateway_url=lambda: self.gateway_url,
             attachment_size_limit_bytes=attachment_size_limit_bytes,
+            clock=clock,
         ).add_routes(self.app)
         self.app.router.add_get("/gateway", self.gateway.serve)
         self._runner: web.AppRunner | None = None

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from standins.base.events import ChannelEvent, EventHub
+from standins.base.timers import Clock
 from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
 from standins.discord.errors import ApiError, Refusal, form_error
@@ -31,6 +32,7 @@ from standins.discord.world import (
 
 Routes = list[tuple[str, str, Handler]]
 
+NONCE_LIVES_S: Final = 300.0  # "the past few minutes", by the documents
 _MAX_HISTORY: Final = 100
 _MAX_OWN_GUILDS: Final = 200
 _MESSAGE: Final = "/channels/{channel_id}/messages/{message_id}"
@@ -52,7 +54,10 @@ class RestApi:
         commands: CommandRegistry,
         gateway_url: Callable[[], str],
         attachment_size_limit_bytes: int,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
+        self._nonces: dict[tuple[int, object], float] = {}  # until when each is known
         self._world = world
         self._hub = hub
         self._messages = messages
@@ -194,6 +199,7 @@ class RestApi:
             extra = self._reply(channel, form)
             message = self._messages.create(channel, self._world.bot, form, extra=extra)
             sent = message.snapshot()
+            self._nonces[channel.id, form.payload.get("nonce")] = self._clock() + NONCE_LIVES_S
         return json_response(sent)
 
     def _sent_before(self, channel: Channel, form: Form) -> Json | None:
@@ -201,8 +207,10 @@ class RestApi:
         nonce = form.payload.get("nonce")
         if nonce is None or not form.payload.get("enforce_nonce"):
             return None
+        if self._clock() > self._nonces.get((channel.id, nonce), 0.0):
+            return None
         history = self._messages.history(channel.id)
-        return next((message for message in history if message.get("nonce") == nonce), None)
+        return next((one for one in reversed(history) if one.get("nonce") == nonce), None)
 
     def _reply(self, channel: Channel, form: Form) -> Json:
         reference = form.payload.get("message_reference")

@@ -18,7 +18,7 @@ from standins.discord.errors import InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.world import READ_MESSAGE_HISTORY, VIEW_CHANNEL
-from tests.bot.conftest import SIZES, Bot, OpenThrottle, RunBot, ShutThrottle
+from tests.bot.conftest import SIZES, Bot, OpenThrottle, RunBot, ShutThrottle, make_config
 from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
@@ -293,6 +293,32 @@ async def test_a_card_that_cannot_be_found_is_sent_once(
         record = await told(bot)
         assert record.state is State.DELIVERED
         assert [has_pictures(message) for message in messages(loopback)] == [False, True]
+
+
+async def test_pictures_are_never_shown_twice_even_where_nobody_can_look(
+    loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock
+) -> None:
+    """No Read Message History, every answer lost, the token dead, the nonce forgotten, a kill."""
+    gate, slow = Gate(), asyncio.Event()
+    loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
+    lost = loopback.faults.add(Fault(kind="drop_after", method="POST", route=READ, count=None))
+    async with run_bot(
+        lambda: FakePipeline(SIZES, gate=gate), config=make_config(grace_s=0), throttle=ShutThrottle
+    ):
+        put(loopback, "dropped after", "POST", CALLBACK)
+        edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
+        await loopback.slash("imagine", {"prompt": "x"})
+        await edit.wait_fired()
+        clock.advance(15 * 60 + 1)
+        slow.set()
+        gate.open()
+        await lost.wait_fired()
+    loopback.faults.clear()
+    clock.advance(60 * 60)
+    async with run_bot(throttle=ShutThrottle) as bot:
+        record = await told(bot)
+    assert record.state is State.DELIVERED
+    assert sum(map(has_pictures, messages(loopback))) == 1
 
 
 async def test_a_gateway_that_refuses_the_next_start_loses_no_pictures(
