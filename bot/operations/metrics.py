@@ -46,7 +46,7 @@ class Metrics:
         """Count what happened."""
         match event:
             case Accepted(_, took_s):
-                self._accept_s.observe(took_s)
+                _observe(self._accept_s, took_s)
             case Refused(error):
                 self._refused.labels(type(error).__name__).inc()
             case Begun():
@@ -60,12 +60,12 @@ class Metrics:
 
     def _drawn(self, record: Record) -> None:
         if record.started_at_s is not None and record.drawn_at_s is not None:
-            self._waited_s.observe(record.started_at_s - record.job.asked_at_s)
-            self._drawn_s.observe(record.drawn_at_s - record.started_at_s)
+            _observe(self._waited_s, record.started_at_s - record.job.asked_at_s)
+            _observe(self._drawn_s, record.drawn_at_s - record.started_at_s)
 
     def _delivered(self, record: Record) -> None:
         if record.drawn_at_s is not None and record.ended_at_s is not None:
-            self._delivered_s.observe(record.ended_at_s - record.drawn_at_s)
+            _observe(self._delivered_s, record.ended_at_s - record.drawn_at_s)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text form."""
@@ -73,3 +73,8 @@ class Metrics:
 
     def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"imagine_{name}", about, buckets=buckets, registry=self._registry)
+
+
+def _observe(histogram: Histogram, seconds: float) -> None:
+    # Between two looks at the wall clock somebody may have set it back.
+    histogram.observe(max(seconds, 0.0))

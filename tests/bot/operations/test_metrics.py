@@ -1,0 +1,40 @@
+"""What is counted: whatever the wall clock does meanwhile."""
+
+from dataclasses import replace
+
+from bot.core.events import Accepted, Drawn, Ended
+from bot.core.job import Record, State
+from bot.operations.metrics import Metrics
+from tests.bot.core.jobs import NOON_S, make_job
+
+FORTY_DAYS_S = 40 * 86_400.0
+
+
+def sums(metrics: Metrics) -> dict[str, float]:
+    lines = metrics.text().decode().splitlines()
+    return {
+        name.removeprefix("imagine_").removesuffix("_sum"): float(value)
+        for name, value in (line.split() for line in lines if not line.startswith("#"))
+        if name.endswith("_sum")
+    }
+
+
+def test_a_clock_that_is_set_back_makes_no_time_negative() -> None:
+    metrics = Metrics()
+    record = Record(
+        job=make_job(asked_at_s=NOON_S),
+        state=State.DELIVERED,
+        attempt=1,
+        reason="",
+        told=True,
+        started_at_s=NOON_S - FORTY_DAYS_S,
+        drawn_at_s=NOON_S - 2 * FORTY_DAYS_S,
+        ended_at_s=NOON_S - 3 * FORTY_DAYS_S,
+        images=(),
+    )
+    metrics.hear(Accepted(record.job, -FORTY_DAYS_S))
+    metrics.hear(Drawn(record))
+    metrics.hear(Ended(record))
+    assert set(sums(metrics).values()) == {0.0}
+    metrics.hear(Drawn(replace(record, started_at_s=NOON_S + 3, drawn_at_s=NOON_S + 5)))
+    assert (sums(metrics)["wait_seconds"], sums(metrics)["draw_seconds"]) == (3, 2)
