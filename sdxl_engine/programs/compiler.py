@@ -74,7 +74,8 @@ class Program:
     """One program before it is compiled.
 
     function   what one device does
-    arguments  pytrees of abstract arrays, each with its sharding
+    arguments  pytrees of abstract arrays, each with its sharding over the mesh's devices; that of
+               what is the same on all of them may be of another mesh
     donated    places of arguments whose memory the results take
     """
 
@@ -86,10 +87,14 @@ class Program:
 
     def compile(self) -> Any:  # noqa: ANN401 - jax.stages.Compiled is untyped
         """Compile it for its devices, which need not be there."""
+        # The weights were placed before anybody knew how many images there would be. To jax it is
+        # all one where they lie the same, but not to a primitive with `custom_partitioning`, such
+        # as cuDNN's attention: it wants one mesh in the whole program.
+        arguments = jax.tree.map(self._on_mesh, self.arguments)
         spread = jax.shard_map(
             self.function,
             mesh=self.mesh,
-            in_specs=jax.tree.map(lambda leaf: leaf.sharding.spec, self.arguments),
+            in_specs=jax.tree.map(lambda leaf: leaf.sharding.spec, arguments),
             out_specs=self.out_specs,
             # It knows of no rule for a kernel of our own, and could only confirm what is written
             # here: after `denoise` has gathered both halves, devices of a pair hold the same.
@@ -98,8 +103,12 @@ class Program:
         # Weights in float32 are asked for to be exact; by default a TPU would multiply them in
         # bfloat16 and a GPU in TF32. Narrower weights are not touched by this.
         with jax.default_matmul_precision("highest"):
-            lowered = jax.jit(spread, donate_argnums=self.donated).lower(*self.arguments)
+            lowered = jax.jit(spread, donate_argnums=self.donated).lower(*arguments)
         return lowered.compile()
+
+    def _on_mesh(self, leaf: Any) -> Any:  # noqa: ANN401 - abstract arrays
+        sharding = NamedSharding(self.mesh, leaf.sharding.spec)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 @dataclass(frozen=True, slots=True)
