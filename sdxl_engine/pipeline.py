@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sdxl_engine import samplers
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, part_files
+from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, checked_files
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.checkpoint.load import load_part
 from sdxl_engine.errors import DrawError, InvalidRequestError
@@ -79,14 +79,18 @@ class SdxlPipeline:
         """
         devices = tuple(devices or jax.local_devices())
         weights_dtype = _weights_dtype(dtype, devices[0].platform)
-        folder = find_model(model, revision=revision, half=weights_dtype.itemsize < 4)  # noqa: PLR2004 - bytes of a float32
+        half = weights_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
+        folder = find_model(model, revision=revision, half=half)
         config = SdxlConfig.load(folder)
+        size_bytes = sum(path.stat().st_size for path in checked_files(folder, half=half))
+        factors = preview_factors(folder, config.vae.latent_channels)
         tokenizer = PromptTokenizer(folder, config)
         networks = Networks.build(config, Target.of(devices[0].platform))
         everywhere = replicated(devices)
-        weights = _load_weights(folder, networks, weights_dtype, everywhere, on_progress)
+        weights = _load_weights(
+            folder, networks, weights_dtype, everywhere, size_bytes, on_progress
+        )
         compiler = Compiler(config, networks, weights, devices)
-        factors = preview_factors(folder, config.vae.latent_channels)
         return cls(model, config, tokenizer, weights, compiler, factors)
 
     def with_weights(self, weights: Weights) -> Self:
@@ -360,12 +364,9 @@ def _load_weights(
     networks: Networks,
     dtype: np.dtype[Any],
     everywhere: jax.sharding.NamedSharding,
+    total: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> Weights:
-    half = dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
-    total = sum(
-        path.stat().st_size for part in WEIGHT_STEMS for path in part_files(folder, part, half=half)
-    )
     done = 0
 
     def on_bytes(size: int) -> None:

@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sdxl_engine.checkpoint.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
+from sdxl_engine.checkpoint.files import read_file, reason
+from sdxl_engine.checkpoint.json_reader import parse_json
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
+# With these a tokenizer's JSON names files that transformers opens, wherever they are.
+_FILE_KEYS: Final = frozenset({"fast_tokenizer_files", "gguf_file"})
 
 TokenIds = npt.NDArray[np.int32]
 
@@ -85,22 +89,44 @@ def _without_advice() -> Iterator[None]:
         logger.removeFilter(is_no_advice)
 
 
-def _load(folder: Path, encoder: TextEncoderConfig) -> Any:  # noqa: ANN401 - transformers is untyped
-    # Late: the import takes a quarter of a second, and a folder's JSON is checked before it.
-    with _without_advice():
-        from transformers import CLIPTokenizer  # noqa: PLC0415
+def _check_files(folder: Path) -> None:
+    """Raise ValueError for what transformers must not open: it takes whatever it finds."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        try:
+            content = read_file(folder.parent, path)
+            data = parse_json(content) if path.suffix == ".json" else {}
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path.name}: {reason(error)}") from error
+        for key in _FILE_KEYS.intersection(data):
+            raise ValueError(f"{path.name} names other files, with {key}")
 
+
+def _unreadable(folder: Path, error: Exception) -> CheckpointError:
+    said = " ".join(str(error).split())  # on one line
+    return CheckpointError(
+        f"The tokenizer in {folder} cannot be read: {said:.500}. Fetch the model again."
+    )
+
+
+def _load(folder: Path, encoder: TextEncoderConfig) -> Any:  # noqa: ANN401 - transformers is untyped
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder.name}/ is missing in {folder.parent}. Fetch the model again, or point to a "
             "folder in diffusers format."
         )
     try:
+        _check_files(folder)
+    except ValueError as error:
+        raise _unreadable(folder, error) from error
+    # Late: the import takes a quarter of a second, and a folder's JSON is checked before it.
+    with _without_advice():
+        from transformers import CLIPTokenizer  # noqa: PLC0415
+    try:
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
-        raise CheckpointError(
-            f"The tokenizer in {folder} cannot be read: {error}. Fetch the model again."
-        ) from error
+        raise _unreadable(folder, error) from error
     if tokenizer.pad_token_id is None:
         raise CheckpointError(f"The tokenizer in {folder} has no padding token.")
     # A token without a row is no error later on: it is NaN, and the picture black.

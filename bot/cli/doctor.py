@@ -45,14 +45,15 @@ print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform]))
 _MODEL_PROBE: Final = """
 import json, sys
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, part_files
+from sdxl_engine.checkpoint.folder import checked_files
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.errors import EngineError
+from sdxl_engine.tokenizer import PromptTokenizer
 try:
     folder = find_model(sys.argv[1], revision=sys.argv[2] or None)
     config = SdxlConfig.load(folder)
-    sizes = [path.stat().st_size for part in WEIGHT_STEMS
-             for path in part_files(folder, part, half=False)]
+    sizes = [path.stat().st_size for path in checked_files(folder, half=False)]
+    PromptTokenizer(folder, config)
     print(json.dumps({"bytes": sum(sizes), "files": len(sizes), "size": config.native_size}))
 except EngineError as error:
     print(json.dumps({"error": str(error)}))

@@ -4,13 +4,12 @@ Each class reads the keys that change the arithmetic. A key whose value asks for
 not written here is refused, by name: a picture drawn with the wrong activation is worse than none.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from sdxl_engine.checkpoint.json_reader import Json, JsonReader, read_json
+from sdxl_engine.checkpoint.json_reader import Json, JsonReader, read_json, shown
 from sdxl_engine.errors import CheckpointError
 
 LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
@@ -23,6 +22,13 @@ _OTHER_PIPELINES: Final = {
     "StableDiffusionXLImg2ImgPipeline": " (the refiner)",
     "StableDiffusionXLInpaintPipeline": " (inpainting)",
 }
+# What a model may ask for at most. SDXL has stacks of 32 layers, reads 77 tokens and was trained
+# for latents of 128 x 128.
+_MAX_DEPTH: Final = 128
+_MAX_TOKENS: Final = 4096
+_MAX_LATENTS: Final = 1024
+# The keys of which the size of a network is a product.
+_SIZED_BY: Final = "block_out_channels, layers_per_block and others"
 # What the noisiest training step must leave of the picture: below it, noise levels overflow.
 _LEAST_SIGNAL: Final = 1e-30
 
@@ -58,14 +64,15 @@ class TextEncoderConfig:
             vocab_size=reader.whole("vocab_size"),
             hidden_size=reader.whole("hidden_size"),
             intermediate_size=reader.whole("intermediate_size"),
-            num_hidden_layers=reader.whole("num_hidden_layers"),
+            num_hidden_layers=reader.whole("num_hidden_layers", most=_MAX_DEPTH),
             num_attention_heads=reader.whole("num_attention_heads"),
-            max_position_embeddings=reader.whole("max_position_embeddings"),
+            max_position_embeddings=reader.whole("max_position_embeddings", most=_MAX_TOKENS),
             hidden_act=reader.one_of("hidden_act", "quick_gelu", "gelu"),
             layer_norm_eps=reader.real("layer_norm_eps", 1e-5),
             eos_token_id=reader.whole("eos_token_id", 49_407, least=0),
             projection_dim=reader.whole("projection_dim") if projected else None,
         )
+        reader.check_size("num_hidden_layers, hidden_size and others", *config.size)
         if config.hidden_size % config.num_attention_heads:
             raise reader.error(
                 "num_attention_heads", f"a divisor of hidden_size, {config.hidden_size}"
@@ -73,6 +80,14 @@ class TextEncoderConfig:
         if config.eos_token_id >= config.vocab_size:
             raise reader.error("eos_token_id", f"below vocab_size, {config.vocab_size}")
         return config
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many layers it has, and about how many weights."""
+        width, inner = self.hidden_size, self.intermediate_size
+        rows = self.vocab_size + self.max_position_embeddings + (self.projection_dim or 0)
+        layers = self.num_hidden_layers
+        return layers, rows * width + layers * width * (4 * width + 2 * inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,24 @@ class UNetConfig:
     def pooled_dim(self) -> int:
         """What is left of the added embedding beside six sinusoidal size numbers."""
         return self.projection_class_embeddings_input_dim - 6 * self.addition_time_embed_dim
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many resnets and transformer blocks it has, and about how many weights."""
+        ends, temb = self.block_out_channels[0], 4 * self.block_out_channels[0]
+        layers = 2
+        weights = 9 * ends * (self.in_channels + self.out_channels)
+        weights += temb * (ends + 2 * temb + self.projection_class_embeddings_input_dim)
+        weights += 36 * self.block_out_channels[-1] ** 2
+        down, up = self.layers_per_block, self.layers_per_block + 1
+        for level, width in enumerate(self.block_out_channels):
+            attentions = down * self.down_attention[level] + up * self.up_attention[-1 - level]
+            attentions += level == len(self.block_out_channels) - 1  # the middle's
+            blocks = attentions * self.transformer_layers[level]
+            layers += down + up + blocks
+            weights += width * (down * (18 * width + temb) + up * (27 * width + temb))
+            weights += blocks * width * (18 * width + 2 * self.cross_attention_dim)
+        return layers, weights
 
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
@@ -155,16 +188,18 @@ class UNetConfig:
             "up_block_types", {"UpBlock2D": False, "CrossAttnUpBlock2D": True}, blocks
         )
         config = cls(
-            sample_size=reader.whole("sample_size"),
+            sample_size=reader.whole("sample_size", most=_MAX_LATENTS),
             in_channels=reader.whole("in_channels"),
             out_channels=reader.whole("out_channels"),
             block_out_channels=channels,
-            layers_per_block=reader.whole("layers_per_block"),
+            layers_per_block=reader.whole("layers_per_block", most=_MAX_DEPTH),
             down_attention=down,
             up_attention=up,
             # Named a head's width and meaning the number of heads: diffusers' historic mistake.
             num_attention_heads=reader.wholes("attention_head_dim", length=blocks),
-            transformer_layers=reader.wholes("transformer_layers_per_block", length=blocks),
+            transformer_layers=reader.wholes(
+                "transformer_layers_per_block", length=blocks, most=_MAX_DEPTH
+            ),
             cross_attention_dim=reader.whole("cross_attention_dim"),
             addition_time_embed_dim=reader.whole("addition_time_embed_dim"),
             projection_class_embeddings_input_dim=reader.whole(
@@ -173,6 +208,7 @@ class UNetConfig:
             norm_num_groups=reader.whole("norm_num_groups"),
             norm_eps=reader.real("norm_eps", 1e-5),
         )
+        reader.check_size(_SIZED_BY, *config.size)
         reader.check_groups(config.norm_num_groups, channels)
         heads = config.num_attention_heads
         if any(width % count for width, count in zip(channels, heads, strict=True)):
@@ -209,6 +245,16 @@ class VaeConfig:
         """One halving between each two levels."""
         return int(2 ** (len(self.block_out_channels) - 1))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many resnets it has, and about how many weights."""
+        resnets = 2 * self.layers_per_block + 1
+        latent, widths = self.latent_channels, self.block_out_channels
+        outer, inner = widths[0], widths[-1]
+        weights = 9 * (6 * outer + 3 * latent * inner) + 5 * latent**2 + 80 * inner**2
+        weights += sum(18 * resnets * width**2 for width in widths)
+        return resnets * len(widths) + 4, weights
+
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
         """Read `vae/config.json`; raises CheckpointError naming `source` and the key."""
@@ -233,10 +279,11 @@ class VaeConfig:
             out_channels=reader.whole("out_channels", 3),
             latent_channels=reader.whole("latent_channels"),
             block_out_channels=channels,
-            layers_per_block=reader.whole("layers_per_block"),
+            layers_per_block=reader.whole("layers_per_block", most=_MAX_DEPTH),
             norm_num_groups=reader.whole("norm_num_groups"),
             scaling_factor=reader.real("scaling_factor", 0.18215),  # diffusers' default, not SDXL's
         )
+        reader.check_size(_SIZED_BY, *config.size)
         reader.check_groups(config.norm_num_groups, channels)
         return config
 
@@ -334,7 +381,7 @@ class SchedulerConfig:
 def _scheduler_defaults(source: str, name: object) -> _SchedulerDefaults:
     if not isinstance(name, str) or name not in _SCHEDULERS:
         raise CheckpointError(
-            f"{source}: the scheduler is {json.dumps(name)}, whose noise schedule this engine does "
+            f"{source}: the scheduler is {shown(name)}, whose noise schedule this engine does "
             "not know. Choose a model trained with that of EulerDiscreteScheduler."
         )
     return _SCHEDULERS[name]
@@ -419,7 +466,7 @@ def read_index(folder: Path) -> Json:
     if pipeline != _PIPELINE:
         kind = "of no named kind"
         if isinstance(pipeline, str):
-            kind = f"a {pipeline}{_OTHER_PIPELINES.get(pipeline, '')}"
+            kind = f"a {pipeline:.100}{_OTHER_PIPELINES.get(pipeline, '')}"
         raise CheckpointError(
             f"{MODEL_INDEX}: the model is {kind}; this engine draws with {_PIPELINE} models. "
             "Choose one of those."

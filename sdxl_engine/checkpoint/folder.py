@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.checkpoint.files import check_file, reason
+from sdxl_engine.checkpoint.json_reader import read_json
+from sdxl_engine.checkpoint.safetensors_file import read_header
 from sdxl_engine.errors import CheckpointError
 
 WEIGHT_STEMS: Final = {
@@ -48,25 +50,51 @@ def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
     )
 
 
+def checked_files(folder: Path, *, half: bool) -> list[Path]:
+    """The safetensors files of all parts, each with a whole header; raises CheckpointError.
+
+    For before anything is built: it takes a fraction of a second, whatever the folder holds.
+    """
+    files = [path for part in WEIGHT_STEMS for path in part_files(folder, part, half=half)]
+    for path in files:
+        read_header(path)
+    return files
+
+
 def part_files(folder: Path, part: str, *, half: bool) -> list[Path]:
-    """The safetensors files of one part of a model folder, shards checked against their index."""
+    """The safetensors files of one part of a model folder, shards checked against their index.
+
+    Raises CheckpointError, also where one of them is no file of this folder.
+    """
     present = [f"{part}/{path.name}" for path in (folder / part).glob("*")]
-    chosen = [folder / name for name in weight_files(present, part, half=half)]
-    if chosen[0].suffix != ".json":
-        return chosen
-    index, *shards = chosen
-    try:
-        weight_map = parse_json(index.read_bytes()).get("weight_map")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{index} cannot be read as JSON: {error}.") from error
-    named = list(weight_map.values()) if isinstance(weight_map, dict) else []
-    if not named or not all(isinstance(name, str) for name in named):
-        raise CheckpointError(f"{index} names no shards in its weight_map. Fetch the model again.")
-    if missing := sorted(set(named) - {shard.name for shard in shards}):
+    names = weight_files(present, part, half=half)
+    if names[0].endswith(".json"):
+        names = _shards(folder, part, *names)
+    files = [folder / name for name in names]
+    for path in files:
+        try:
+            check_file(folder, path)
+        except OSError as error:
+            raise CheckpointError(
+                f"{path} cannot be read: {reason(error)}. Fetch the model again."
+            ) from error
+    return files
+
+
+def _shards(folder: Path, part: str, index: str, *shards: str) -> list[str]:
+    """Those of the shards that their index names; raises CheckpointError if it names others."""
+    weight_map = read_json(folder, index).get("weight_map")
+    found = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not found or not all(isinstance(name, str) for name in found):
         raise CheckpointError(
-            f"{part}/ lacks {listed(missing)}, named by {index.name}. Fetch the model again."
+            f"{folder / index} names no shards in its weight_map. Fetch the model again."
         )
-    return [shard for shard in shards if shard.name in named]
+    named = {f"{part}/{name}" for name in found}
+    if missing := sorted(name.removeprefix(f"{part}/") for name in named.difference(shards)):
+        raise CheckpointError(
+            f"{part}/ lacks {listed(missing)}, named by {Path(index).name}. Fetch the model again."
+        )
+    return [shard for shard in shards if shard in named]
 
 
 def listed(names: list[str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from sdxl_engine.checkpoint.files import read_file, reason
 from sdxl_engine.errors import CheckpointError
 
 Json = Mapping[str, Any]  # what json.loads gives: the values are checked one by one below
@@ -12,20 +13,27 @@ Json = Mapping[str, Any]  # what json.loads gives: the values are checked one by
 # Numbers beyond these are no model's; with them some sum overflows or divides by nothing.
 _LARGEST: Final = 1_000_000
 _SMALLEST: Final = 1e-12
+# What a network may be at most, found before any of it is built: SDXL's UNet has three levels, 87
+# layers (resnets and transformer blocks) and 2.6 billion weights, its autoencoder four levels.
+_MAX_LEVELS: Final = 8
+_MAX_LAYERS: Final = 500
+_MAX_WEIGHTS: Final = 10**10
+# Of a value or a name, in an error.
+_MOST_SHOWN: Final = 500
 
 
 def read_json(folder: Path, name: str) -> Json:
     """One JSON object of a model folder; raises CheckpointError."""
     path = folder / name
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(read_file(folder, path))
     except FileNotFoundError:
         raise CheckpointError(
             f"{name} is missing in {folder}. Fetch the model again, or point to a folder in "
             "diffusers format."
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
+        raise CheckpointError(f"{path} cannot be read as JSON: {reason(error)}.") from error
 
 
 def parse_json(text: bytes) -> dict[str, Any]:
@@ -37,6 +45,15 @@ def parse_json(text: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - what a damaged file raises
     return data
+
+
+def shown(value: object) -> str:
+    """A value of a checkpoint's JSON as an error shows it: on one line, and not for pages."""
+    try:
+        text = json.dumps(value)
+    except (RecursionError, ValueError):  # it could be read, but is too deep or long for writing
+        return "too long to be shown"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -55,7 +72,7 @@ class JsonReader:
 
     def error(self, key: str, wanted: str) -> CheckpointError:
         """What is wrong with a key, as an error to raise."""
-        value = json.dumps(self._data[key]) if key in self._data else "missing"
+        value = shown(self._data[key]) if key in self._data else "missing"
         return CheckpointError(
             f"{self._source}: {key} is {value}; this engine draws only models where it is {wanted}."
         )
@@ -74,11 +91,13 @@ class JsonReader:
             raise self.error(key, " or ".join(json.dumps(choice) for choice in allowed))
         return value
 
-    def whole(self, key: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number of at least `least`; raises CheckpointError."""
+    def whole(
+        self, key: str, default: int | None = None, *, least: int = 1, most: int = _LARGEST
+    ) -> int:
+        """A whole number of `least` to `most`; raises CheckpointError."""
         value = self._data.get(key, default)
-        if not _is_whole(value, least):
-            raise self.error(key, f"a whole number from {least} to {_LARGEST:,}")
+        if not _is_whole(value, least, most):
+            raise self.error(key, f"a whole number from {least} to {most:,}")
         return int(value)
 
     def real(self, key: str, default: float) -> float:
@@ -96,14 +115,21 @@ class JsonReader:
             raise self.error(key, "true or false")
         return value
 
-    def wholes(self, key: str, length: int | None = None) -> tuple[int, ...]:
-        """A list of whole numbers; one number stands for `length` equal ones."""
+    def wholes(
+        self, key: str, length: int | None = None, *, most: int = _LARGEST
+    ) -> tuple[int, ...]:
+        """A list of whole numbers of 1 to `most`; one number stands for `length` equal ones.
+
+        Without a length it is that of levels, each of which halves the picture's sides.
+        """
         value = self._data.get(key, 1 if key == "transformer_layers_per_block" else None)
-        if length is not None and _is_whole(value):
+        if length is not None and _is_whole(value, 1, most):
             value = [value] * length
-        ok = isinstance(value, list) and value and all(map(_is_whole, value))
-        if not ok or (length is not None and len(value) != length):
-            raise self.error(key, f"a list of {length or 'some'} whole numbers, each at least 1")
+        lengths = range(1, _MAX_LEVELS + 1) if length is None else (length,)
+        ok = isinstance(value, list) and len(value) in lengths
+        if not ok or not all(_is_whole(each, 1, most) for each in value):
+            count = length or f"1 to {_MAX_LEVELS}"
+            raise self.error(key, f"a list of {count} whole numbers from 1 to {most:,}")
         return tuple(value)
 
     def kinds(self, key: str, known: Mapping[str, bool], length: int) -> tuple[bool, ...]:
@@ -125,6 +151,21 @@ class JsonReader:
                 "norm_num_groups", f"a divisor of block_out_channels, {list(channels)}"
             )
 
+    def check_size(self, keys: str, layers: int, weights: int) -> None:
+        """Raise CheckpointError for a network that is too large to be one of SDXL's kind.
 
-def _is_whole(value: object, least: int = 1) -> bool:
-    return type(value) is int and least <= value <= _LARGEST
+        keys  of which its size is a product, in words
+        """
+        for count, most, what in (
+            (layers, _MAX_LAYERS, "layers"),
+            (weights, _MAX_WEIGHTS, "weights"),
+        ):
+            if count > most:
+                raise CheckpointError(
+                    f"{self._source}: {keys} come to {count:,} {what}; this engine draws only "
+                    f"models where they come to at most {most:,}."
+                )
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most

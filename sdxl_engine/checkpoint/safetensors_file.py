@@ -16,6 +16,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from sdxl_engine.checkpoint.files import MAX_JSON_BYTES, open_file, reason
 from sdxl_engine.checkpoint.json_reader import parse_json
 from sdxl_engine.errors import CheckpointError
 
@@ -26,7 +27,9 @@ DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
     "BF16": ml_dtypes.bfloat16,
 }
 _PREFIX_BYTES: Final = 8
-_MAX_HEADER_BYTES: Final = 100 * 2**20  # the format's own limit
+# Beyond these numbers are no tensor's, and multiplying enough of them takes hours.
+_MAX_AXES: Final = 8
+_MAX_SIDE: Final = 2**48
 
 Array = npt.NDArray[Any]
 
@@ -48,11 +51,11 @@ class StoredTensor:
         """
         try:
             array = np.empty(self.shape, DTYPES[self.dtype])
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 file.seek(self.offset)
                 count = file.readinto(array.reshape(-1).view(np.uint8).data)
         except (OSError, ValueError) as error:  # ValueError: a shape that numpy cannot hold
-            raise CheckpointError(f"{self.path} cannot be read: {error}.") from error
+            raise CheckpointError(f"{self.path} cannot be read: {reason(error)}.") from error
         if count != self.size:
             raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
         return array
@@ -61,19 +64,25 @@ class StoredTensor:
 def read_header(path: Path) -> dict[str, StoredTensor]:
     """The tensors of a safetensors file, by name; raises CheckpointError for a damaged one."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             total = os.fstat(file.fileno()).st_size
-            start = _PREFIX_BYTES + int.from_bytes(file.read(_PREFIX_BYTES), "little")
-            if total < _PREFIX_BYTES or start > min(total, _PREFIX_BYTES + _MAX_HEADER_BYTES):
+            length = int.from_bytes(file.read(_PREFIX_BYTES), "little")
+            start = _PREFIX_BYTES + length
+            if total < start:
                 raise CheckpointError(
                     f"{path} is truncated or not a safetensors file. Fetch the model again."
                 )
-            header = parse_json(file.read(start - _PREFIX_BYTES))
+            if length > MAX_JSON_BYTES:
+                raise CheckpointError(
+                    f"{path} has a header of {length:,} bytes; of a model that this engine draws "
+                    f"it has at most {MAX_JSON_BYTES:,}. Fetch the model again, or choose another."
+                )
+            header = parse_json(file.read(length))
         header.pop("__metadata__", None)
         tensors = {name: _stored(path, start, entry) for name, entry in header.items()}
         end = _end(start, tensors.values())
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+        raise CheckpointError(f"{path} cannot be read: {reason(error)}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} has a damaged header. Fetch the model again.") from error
     if end != total:
@@ -89,8 +98,10 @@ def _stored(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:
     dtype, shape = entry["dtype"], entry["shape"]
     if not (isinstance(dtype, str) and isinstance(shape, list)):
         raise TypeError("a tensor without a type or shape")
-    if not all(type(number) is int and number >= 0 for number in (first, last, *shape)):
-        raise ValueError("an offset or side that is not a whole number")
+    if len(shape) > _MAX_AXES:
+        raise ValueError("a tensor of too many axes")
+    if not all(type(number) is int and 0 <= number < _MAX_SIDE for number in (first, last, *shape)):
+        raise ValueError("an offset or side that is not a whole number, or too large")
     if dtype in DTYPES and last - first != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
         raise ValueError("a tensor's size is not that of its shape")
     return StoredTensor(path, dtype, tuple(shape), start + first, last - first)

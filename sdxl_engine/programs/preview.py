@@ -4,6 +4,7 @@ A latent of Stable Diffusion says, among other things, the mean colour of its pa
 three sums of four numbers show the picture an eighth as large.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ def preview_factors(folder: Path, latent_channels: int) -> npt.NDArray[np.float3
 
     Of latents that nobody has described, grey. Raises CheckpointError for a damaged description.
     """
-    if (folder / PREVIEW_FILE).exists():
+    if os.path.lexists(folder / PREVIEW_FILE):  # a link to nowhere is not nothing
         described = read_json(folder, PREVIEW_FILE)
         try:
             rows = [*described["latent_rgb_factors"], described["bias"]]

@@ -1,7 +1,10 @@
 """`imagine doctor`: each finding is true, and nothing is left behind."""
 
 import json
+import os
+import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from bot.cli.doctor import examine_model, examine_ports
 from bot.cli.main import main
 from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig
 from tests.bot.cli.conftest import ENVIRONMENT
+
+GOLDENS = Path(__file__).parents[2] / "goldens"
 
 Capture = pytest.CaptureFixture[str]
 
@@ -64,6 +69,32 @@ def test_a_path_is_never_taken_for_a_repository(
     (finding,) = examine_model(config, environ)
     assert finding.level == level
     assert sentence in f"{finding.what} {finding.mend}"
+
+
+def pipe(folder: Path) -> None:
+    (folder / "tokenizer/tokenizer.json").unlink()
+    os.mkfifo(folder / "tokenizer/tokenizer.json")
+
+
+def long_header(folder: Path) -> None:
+    with (folder / "vae/diffusion_pytorch_model.safetensors").open("wb") as file:
+        file.write((99 * 2**20).to_bytes(8, "little"))
+        file.truncate(100 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(pipe, "it is a pipe, not a file"), (long_header, "has a header of 103,809,024 bytes")],
+)
+def test_it_says_of_a_model_what_loading_would(
+    damage: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(GOLDENS / "tiny_b", tmp_path / "model"))
+    damage(folder)
+    config = Config(engine=EngineConfig(model=str(folder)))
+    (finding,) = examine_model(config, ENVIRONMENT)
+    assert finding.level == "FAIL"
+    assert said in finding.what
 
 
 def said_of(*, playground: int, health: int) -> list[str]:

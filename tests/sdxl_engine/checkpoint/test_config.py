@@ -1,13 +1,16 @@
 """The JSON of a model folder: what is read, what is taken for granted, and what is refused."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +24,10 @@ from sdxl_engine.checkpoint.config import (
 )
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.models.clip import ClipLayer
+from sdxl_engine.models.layers import PLAIN, ResnetBlock
+from sdxl_engine.models.unet import TransformerBlock
+from sdxl_engine.programs.compiler import Networks
 from sdxl_engine.request import MAX_INFERENCE_STEPS, SAMPLERS
 from tests.sdxl_engine.conftest import GOLDENS
 
@@ -132,6 +139,105 @@ def test_values_that_would_crash_late_or_draw_black(
         edit(folder, name, **{key: value})
         sentence = load_error(folder)
         assert f"{name}: {key} is {json.dumps(value)};" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "values"),
+    [
+        (TEXT, "max_position_embeddings", [5_000, 10**6]),
+        (TEXT, "num_attention_heads", [-1, 10**9]),
+        (TEXT, "num_hidden_layers", [129, 5_000, 10**12]),
+        (TEXT_2, "hidden_size", [-2, 10**9]),
+        (TEXT_2, "intermediate_size", [10**9]),
+        (TEXT_2, "projection_dim", [10**9]),
+        (UNET, "attention_head_dim", [-1, 10**9]),
+        (UNET, "block_out_channels", [[10**9, 24, 32], [8] * 9]),
+        (UNET, "cross_attention_dim", [10**12]),
+        (UNET, "in_channels", [10**9]),
+        (UNET, "layers_per_block", [129, 5_000, 10**5, 10**400]),
+        (UNET, "norm_num_groups", [10**9]),
+        (UNET, "sample_size", [1_025, 10**6]),
+        (UNET, "transformer_layers_per_block", [129, 10**5, [1, 1, 10**9]]),
+        (VAE, "block_out_channels", [[10**9], [8] * 9]),
+        (VAE, "latent_channels", [10**9]),
+        (VAE, "layers_per_block", [129, 5_000]),
+    ],
+)
+def test_networks_larger_than_any_by_one_key(
+    folder: Path, name: str, key: str, values: list[object]
+) -> None:
+    """Refused before one module of them is built: that alone would take hours."""
+    for value in values:
+        edit(folder, name, **{key: value})
+        assert f"{name}: {key} is {json.dumps(value)}; " in load_error(folder)
+
+
+def test_a_million_levels(folder: Path) -> None:
+    """Of so many the error shows the first."""
+    edit(folder, UNET, block_out_channels=[8] * 10**6)
+    sentence = load_error(folder)
+    assert f"{UNET}: block_out_channels is [8, 8, " in sentence
+    assert sentence.endswith("a list of 1 to 8 whole numbers from 1 to 1,000,000.")
+    assert len(sentence) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        (
+            TEXT,
+            {"hidden_size": 400_000},
+            "hidden_size and others come to 1,920,399,600,000 weights",
+        ),
+        (TEXT, {"vocab_size": 10**6, "hidden_size": 16_384}, "weights"),
+        (TEXT_2, {"intermediate_size": 10**6, "hidden_size": 10_000}, "weights"),
+        (TEXT_2, {"projection_dim": 10**6, "hidden_size": 20_000}, "weights"),
+        (UNET, {"block_out_channels": [10**6, 24, 32]}, "weights"),
+        (UNET, {"block_out_channels": [16, 24, 10**6]}, "weights"),
+        (UNET, {"in_channels": 10**6, "block_out_channels": [2_000, 24, 32]}, "weights"),
+        (
+            UNET,
+            {
+                "projection_class_embeddings_input_dim": 10**6,
+                "block_out_channels": [4_000, 24, 32],
+            },
+            "weights",
+        ),
+        (
+            UNET,
+            {"cross_attention_dim": 10**6, "block_out_channels": [2_000, 2_000, 32]},
+            "weights",
+        ),
+        (UNET, {"layers_per_block": 100}, "1,211 layers; this engine draws only models where they"),
+        (UNET, {"layers_per_block": 10, "transformer_layers_per_block": 100}, "layers"),
+        (VAE, {"block_out_channels": [10**6, 12, 16]}, "weights"),
+        (VAE, {"latent_channels": 10**6}, "weights"),
+        (VAE, {"layers_per_block": 128}, "775 layers"),
+    ],
+)
+def test_networks_larger_than_any_by_several_keys(
+    folder: Path, name: str, values: dict[str, object], said: str
+) -> None:
+    edit(folder, name, **values)
+    sentence = load_error(folder)
+    assert sentence.startswith(f"{name}: ")
+    assert said in sentence
+    assert "at most" in sentence
+
+
+@pytest.mark.parametrize("model", [sdxl_base(), GOLDENS / "tiny_a", GOLDENS / "tiny_b"])
+def test_sizes_are_those_of_the_networks(model: Path) -> None:
+    """Counted before they are built, so told by a formula: about right is good enough."""
+    config = SdxlConfig.load(model)
+    networks = Networks.build(config, PLAIN)
+    for part in ("text_encoder", "text_encoder_2", "unet", "vae"):
+        network = getattr(networks, part)
+        layers, weights = getattr(config, part).size
+        modules = [module for _, module in nnx.iter_modules(network)]
+        kinds = (ClipLayer, ResnetBlock, TransformerBlock)
+        assert layers == sum(isinstance(module, kinds) for module in modules)
+        counted = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(network)))
+        assert 0.8 * counted < weights <= counted
 
 
 def test_an_odd_time_embedding(folder: Path) -> None:

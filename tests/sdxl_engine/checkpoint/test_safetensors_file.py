@@ -182,6 +182,16 @@ def test_any_value_changed_in_a_good_header(path: Path, data: st.DataObject, nam
     read_all(path, encode(json.dumps(header).encode(), GOOD[8 + length :]))
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("shape", [[9**900] * 3_000, [0] * 10**6, [0, 2**64]])
+def test_a_shape_that_no_tensor_has(path: Path, shape: list[int]) -> None:
+    """It is not multiplied: of many large numbers that takes minutes."""
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    path.write_bytes(encode(json.dumps(header).encode()))
+    with pytest.raises(CheckpointError, match="damaged header"):
+        read_header(path)
+
+
 @pytest.mark.parametrize("change", [lambda shape: [0, *shape], lambda shape: [*shape, 0]])
 @pytest.mark.parametrize("shape", [[2**62, 2**62], [10**30], [1] * 100])
 def test_an_empty_tensor_of_an_impossible_shape(
