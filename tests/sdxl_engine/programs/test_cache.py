@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,49 @@ def test_a_second_start_compiles_nothing_and_a_damaged_file_once_more(tmp_path: 
     said = start(folder)
     assert said.count("a damaged program is compiled again") == 2
     assert said.endswith("2 compiled\n")
+    assert start(folder).endswith("0 compiled\n")
+
+
+def two_programs(folder: Path) -> tuple[Path, Path]:
+    """The files of the script's two, which have the same arguments and results."""
+    one, other = sorted((folder / _machine()).glob("jit__lambda*-cache"))
+    return one, other
+
+
+def exchange(one: Path, other: Path) -> None:
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+
+def exchange_with_seals(one: Path, other: Path) -> None:
+    exchange(one, other)
+    exchange(*(path.with_name(path.name.replace("-cache", "-seal")) for path in (one, other)))
+
+
+def copy(one: Path, other: Path) -> None:
+    other.write_bytes(one.read_bytes())
+
+
+def plant(one: Path, other: Path) -> None:
+    """As a file that jax alone has written."""
+    copy(one, other)
+    other.with_name(other.name.replace("-cache", "-seal")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "count"), [(exchange, 2), (exchange_with_seals, 2), (copy, 1), (plant, 1)]
+)
+def test_a_program_under_anothers_name_is_not_run(
+    tmp_path: Path, change: Callable[[Path, Path], None], count: int
+) -> None:
+    """The script asserts what its programs compute."""
+    folder = tmp_path / "programs"
+    start(folder)
+    change(*two_programs(folder))
+    said = start(folder)
+    assert said.count("a damaged program is compiled again: jit__lambda") == count
+    assert said.endswith(f"{count} compiled\n")
     assert start(folder).endswith("0 compiled\n")
 
 
