@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sdxl_engine.checkpoint.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
 from sdxl_engine.checkpoint.files import read_file, reason
-from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.checkpoint.json_reader import parse_json, plain
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
@@ -104,9 +104,8 @@ def _check_files(folder: Path) -> None:
 
 
 def _unreadable(folder: Path, error: Exception) -> CheckpointError:
-    said = " ".join(str(error).split())  # on one line
     return CheckpointError(
-        f"The tokenizer in {folder} cannot be read: {said:.500}. Fetch the model again."
+        f"The tokenizer in {folder} cannot be read: {plain(str(error))}. Fetch the model again."
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from sdxl_engine.checkpoint.json_reader import Json, JsonReader, read_json, shown
+from sdxl_engine.checkpoint.json_reader import Json, JsonReader, plain, read_json, shown
 from sdxl_engine.errors import CheckpointError
 
 LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
@@ -466,7 +466,7 @@ def read_index(folder: Path) -> Json:
     if pipeline != _PIPELINE:
         kind = "of no named kind"
         if isinstance(pipeline, str):
-            kind = f"a {pipeline:.100}{_OTHER_PIPELINES.get(pipeline, '')}"
+            kind = f"a {plain(pipeline)}{_OTHER_PIPELINES.get(pipeline, '')}"
         raise CheckpointError(
             f"{MODEL_INDEX}: the model is {kind}; this engine draws with {_PIPELINE} models. "
             "Choose one of those."

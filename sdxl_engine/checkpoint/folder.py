@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sdxl_engine.checkpoint.files import check_file, reason
-from sdxl_engine.checkpoint.json_reader import read_json
+from sdxl_engine.checkpoint.json_reader import plain, read_json
 from sdxl_engine.checkpoint.safetensors_file import read_header
 from sdxl_engine.errors import CheckpointError
 
@@ -41,8 +41,9 @@ def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
             return found + [name for name in own if shard.fullmatch(name)]
     if pickles := [name for name in own if name.endswith(_PICKLES)]:
         raise CheckpointError(
-            f"{part}/ holds only pickled weights ({pickles[0]}), which can run code when they are "
-            "opened. This engine reads safetensors only: convert the model, or choose another."
+            f"{part}/ holds only pickled weights ({plain(pickles[0])}), which can run code when "
+            "they are opened. This engine reads safetensors only: convert the model, or choose "
+            "another."
         )
     raise CheckpointError(
         f"{part}/ holds no {WEIGHT_STEMS[part]}.safetensors. Fetch the model again, or point to a "
@@ -100,4 +101,4 @@ def _shards(folder: Path, part: str, index: str, *shards: str) -> list[str]:
 def listed(names: list[str]) -> str:
     """The first few of these names, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return ", ".join(map(plain, names[:_NAMED])) + more

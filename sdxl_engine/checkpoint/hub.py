@@ -8,6 +8,7 @@ from typing import Final
 
 from sdxl_engine.checkpoint.config import MODEL_INDEX, SCHEDULER_CONFIG, SdxlConfig, read_index
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, listed, weight_files
+from sdxl_engine.checkpoint.json_reader import plain
 from sdxl_engine.errors import CheckpointError
 
 EMBEDDED_MODEL: Final = "doodle"
@@ -83,7 +84,7 @@ def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
             "log in with `hf auth login`."
         ) from error
     except hub.RevisionNotFoundError as error:
-        raise CheckpointError(f"{repository} has no revision {revision!r}.") from error
+        raise CheckpointError(f"{repository} has no revision {revision!r:.100}.") from error
     except hub.RepositoryNotFoundError as error:
         raise CheckpointError(
             f"There is no repository {repository} on Hugging Face, or it is private. Check its "
@@ -92,7 +93,9 @@ def _fetch(repository: str, revision: str | None, *, half: bool) -> Path:
     except hub.HFValidationError:
         raise _nowhere(repository) from None
     except (hub.HfHubHTTPError, TransportError, OSError) as error:
-        raise CheckpointError(f"{repository} could not be fetched: {error}. Try again.") from error
+        raise CheckpointError(
+            f"{repository} could not be fetched: {plain(str(error))}. Try again."
+        ) from error
 
 
 def _check_repository(

@@ -18,8 +18,11 @@ _SMALLEST: Final = 1e-12
 _MAX_LEVELS: Final = 8
 _MAX_LAYERS: Final = 500
 _MAX_WEIGHTS: Final = 10**10
-# Of a value or a name, in an error.
-_MOST_SHOWN: Final = 500
+_MAX_SHOWN: Final = 500  # letters of a value in an error
+# Of any JSON. Far beyond these Python gives up as well, in its own words.
+_MAX_DIGITS: Final = 1000
+_MAX_DEPTH: Final = 50
+_TOO_DEEP: Final = "it is nested too deeply"
 
 
 def read_json(folder: Path, name: str) -> Json:
@@ -37,23 +40,50 @@ def read_json(folder: Path, name: str) -> Json:
 
 
 def parse_json(text: bytes) -> dict[str, Any]:
-    """One JSON object in UTF-8; raises ValueError for anything else or a key that is set twice."""
+    """One JSON object in UTF-8; raises ValueError for anything else or a key that is set twice.
+
+    And for what no model's has: numbers of pages, or brackets in brackets in brackets.
+    """
     try:
-        data = json.loads(text.decode(), object_pairs_hook=_unique)
+        data = json.loads(text.decode(), object_pairs_hook=_unique, parse_int=_whole_number)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
     if not isinstance(data, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - what a damaged file raises
+    within: list[Any] = [data]
+    for _ in range(_MAX_DEPTH):
+        within = [
+            value
+            for outer in within
+            if isinstance(outer, dict | list)
+            for value in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if within:
+        raise ValueError(_TOO_DEEP)
     return data
 
 
 def shown(value: object) -> str:
-    """A value of a checkpoint's JSON as an error shows it: on one line, and not for pages."""
+    """A value of a checkpoint's JSON as an error shows it."""
     try:
-        text = json.dumps(value)
-    except (RecursionError, ValueError):  # it could be read, but is too deep or long for writing
-        return "too long to be shown"
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+        return plain(json.dumps(value), most=_MAX_SHOWN)
+    except (RecursionError, ValueError):  # from elsewhere than `parse_json`
+        return "beyond writing"
+
+
+def plain(text: str, *, most: int = 200) -> str:
+    """What a model's files say, as an error shows it: on one line, printable, and not for pages."""
+    line = " ".join(text[: most + 1].split())
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
+    )
+    return line if len(text) <= most else f"{line[:most]}…"
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"it holds a number of {len(text):,} digits")
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

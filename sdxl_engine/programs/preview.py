@@ -37,8 +37,9 @@ def preview_factors(folder: Path, latent_channels: int) -> npt.NDArray[np.float3
         described = read_json(folder, PREVIEW_FILE)
         try:
             rows = [*described["latent_rgb_factors"], described["bias"]]
-            factors = np.array(rows, np.float32)
-        except (KeyError, TypeError, ValueError):
+            with np.errstate(over="ignore"):  # it is infinite then, which is looked for below
+                factors = np.array(rows, np.float32)
+        except (KeyError, OverflowError, TypeError, ValueError):
             factors = np.zeros(0, np.float32)
     elif latent_channels == _CHANNELS:
         factors = np.array(_SDXL, np.float32)
