@@ -103,7 +103,7 @@ def _check_files(folder: Path) -> None:
             raise ValueError(f"{path.name} names other files, with {key}")
 
 
-def _unreadable(folder: Path, error: Exception) -> CheckpointError:
+def _unreadable(folder: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(
         f"The tokenizer in {folder} cannot be read: {plain(str(error))}. Fetch the model again."
     )
@@ -124,8 +124,12 @@ def _load(folder: Path, encoder: TextEncoderConfig) -> Any:  # noqa: ANN401 - tr
         from transformers import CLIPTokenizer  # noqa: PLC0415
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise _unreadable(folder, error) from error
+        tokenizer("any", truncation=False, verbose=False)  # some damage is found by using it
+    except BaseException as error:
+        # Its part in Rust panics at damage that it did not foresee: to Python, no Exception.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise _unreadable(folder, error) from error
+        raise
     if tokenizer.pad_token_id is None:
         raise CheckpointError(f"The tokenizer in {folder} has no padding token.")
     # A token without a row is no error later on: it is NaN, and the picture black.

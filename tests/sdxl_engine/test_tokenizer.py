@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,29 @@ def test_a_damaged_tokenizer_is_named(golden: Golden, tmp_path: Path) -> None:
     for path in (folder / "tokenizer_2").iterdir():
         path.write_text("{")
     with pytest.raises(CheckpointError, match=r"tokenizer_2 cannot be read.*Fetch"):
+        PromptTokenizer(folder, golden.config)
+
+
+@pytest.mark.parametrize("length", ["", "77", [], {}])
+def test_damage_that_shows_in_use_is_found_before(
+    golden: Golden, tmp_path: Path, length: object
+) -> None:
+    folder = Path(shutil.copytree(golden.folder, tmp_path / "model"))
+    path = folder / "tokenizer/tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "model_max_length": length}))
+    with pytest.raises(CheckpointError, match=r"tokenizer cannot be read.*Fetch"):
+        PromptTokenizer(folder, golden.config)
+
+
+@pytest.mark.parametrize("golden", ["tiny_b"], indirect=True)  # with merges in its JSON
+def test_a_panic_of_its_library_is_an_error_like_others(golden: Golden, tmp_path: Path) -> None:
+    """A merge of two tokens that are longer than what they are merged to."""
+    folder = Path(shutil.copytree(golden.folder, tmp_path / "model"))
+    path = folder / "tokenizer/tokenizer.json"
+    data = json.loads(path.read_bytes())
+    data["model"]["merges"][18] = ["<|endoftext|>", data["model"]["merges"][18][1]]
+    path.write_text(json.dumps(data))
+    with pytest.raises(CheckpointError, match=r"tokenizer cannot be read.*Fetch"):
         PromptTokenizer(folder, golden.config)
 
 
