@@ -14,7 +14,7 @@ from typing import Final
 
 # Of one JSON file, or of the header of one weight file. SDXL's longest is a tokenizer.json of 4 MB,
 # the header of its UNet has 250 KB, and what trainers and mergers tell about themselves in a header
-# is a few MB at worst. The worst of this length is still parsed within a second.
+# is a few MB at worst. The worst of this length is parsed in about a second.
 MAX_JSON_BYTES: Final = 8 * 2**20
 _KINDS: Final = {
     stat.S_IFBLK: "device",

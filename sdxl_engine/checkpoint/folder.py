@@ -54,7 +54,7 @@ def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
 def checked_files(folder: Path, *, half: bool) -> list[Path]:
     """The safetensors files of all parts, each with a whole header; raises CheckpointError.
 
-    For before anything is built: it takes a fraction of a second, whatever the folder holds.
+    For before anything is built.
     """
     files = [path for part in WEIGHT_STEMS for path in part_files(folder, part, half=half)]
     for path in files:
