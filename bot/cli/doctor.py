@@ -28,6 +28,7 @@ from bot.shared.secret import Secret
 from sdxl_engine import format_size
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
+_MAX_ERROR_CHARS: Final = 200
 _PROBE_TIMEOUT_S: Final = 180
 _LOADING_FACTOR: Final = 1.3  # the most memory that loading takes, in checkpoints
 _MIN_DISK_BYTES: Final = 2**30
@@ -310,6 +311,8 @@ def _probe(script: str, arguments: list[str], environ: Mapping[str, str]) -> Any
         )
     except subprocess.TimeoutExpired:
         return f"no answer in {_PROBE_TIMEOUT_S} s"
+    except (OSError, ValueError) as error:  # a name that no process can be given
+        return " ".join(str(error).split())[-_MAX_ERROR_CHARS:]
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         return lines[-1] if lines else f"it ended with code {done.returncode}"
