@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -122,13 +121,16 @@ async def test_few_descriptors_leave_nobody_unanswered(tmp_path: Path) -> None:
     loopback = LoopbackDiscord(rate_limits=False)
     await loopback.start()
     bot = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        f'ulimit -n {_FEW}; exec "$@"',
+        "sh",
         sys.executable,
         "-m",
         "tests.bot.killing.bot",
         loopback.base_url,
         str(tmp_path),
         env={**os.environ, "DISCORD_TOKEN": loopback.token},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (_FEW, _FEW)),
     )
     try:
         await loopback.wait_ready()
