@@ -1,24 +1,32 @@
-"""How long do people wait while one of them has forty jobs waiting?
+"""How long do people wait while one of them has forty jobs waiting? And who has the turns?
 
     .venv/bin/python benchmarks/fairness.py [--crowds 200]
 
 Ten people of two servers and one who asks for forty at once, an engine that takes ten seconds a
 typical job, and the real scheduler; beside it the same crowd in a plain queue. A place is a job
-that was begun between asking and being begun.
+that was begun between asking and being begun. Then the turns of some and of others who ask for two
+pictures each everywhere they are, in the real queue: of one person in ten servers and ten people in
+an eleventh, and of ten people in private messages and ten people in one server.
 """
 
 import argparse
+import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import mean
 
+from bot.core.job import Job, Origin, Person, Venue, new_job_id
 from bot.core.queue.fairness import FairQueue
+from bot.core.queue.waiting import JobQueue
+from bot.core.wish import Usual, Wish
 
 SECONDS_A_JOB = 10.0
 HOG = 0
 GUILDS = {HOG: 1, **{user: 1 + user % 2 for user in range(1, 11)}}
+TURNS = 22
+WISH = Wish("a circle").settled(Usual())
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,43 @@ def measure(make: Callable[[], Line], seeds: range) -> dict[str, list[float]]:
     return found
 
 
+def make_job(who: str, community: str | None) -> Job:
+    """What somebody asks for in a server, or in private."""
+    return Job(
+        id=new_job_id(),
+        wish=WISH,
+        person=Person("village", who, who),
+        origin=Origin(Venue("village", community, "1"), "1", None, "", 2**20),
+        weight=1.0,
+        asked_at_s=0.0,
+    )
+
+
+async def turns(jobs: list[Job], some: set[str]) -> tuple[int, int]:
+    """How many of the first turns some people have: in a plain queue, and in the real one."""
+    queue = JobQueue()
+    for job in jobs:
+        queue.add(job)
+    fair = [job for job in [await queue.take() for _ in range(TURNS)] if job is not None]
+    plain, real = (Counter(job.person.id in some for job in line[:TURNS]) for line in (jobs, fair))
+    return plain[True], real[True]
+
+
+def print_turns() -> None:
+    """The table of places: who is in many, and who is in none."""
+    in_one = [(f"other{n}", "eleventh") for n in range(10)]
+    in_ten = [("one", f"server{n}") for n in range(10)]
+    in_private = [(f"private{n}", None) for n in range(10)]
+    print(f"\nof the first {TURNS} turns  {'plain queue':>12} {'fair':>8}")
+    for what, some in (
+        ("of one person in ten servers", in_ten),
+        ("of ten people in private messages", in_private),
+    ):
+        jobs = [make_job(*asked) for asked in 2 * [*some, *in_one]]
+        plain, fair = asyncio.run(turns(jobs, {who for who, _ in some}))
+        print(f"{what:<34} {plain:>8} {fair:>8}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -113,6 +158,7 @@ def main() -> None:
     ]
     for what, key, of in rows:
         print(f"{what:<34} {of(plain[key]):>8.1f} {of(fair[key]):>8.1f}")
+    print_turns()
 
 
 if __name__ == "__main__":

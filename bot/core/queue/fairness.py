@@ -6,96 +6,127 @@ communities and once for the people of each. A flow that has waiting jobs carrie
 least one is served, and its tag moves on by the job's cost over the flow's weight. A flow that
 comes back is tagged with the tag last served, or where it left off if that is further: so one who
 was away claims nothing for that time, and one with forty jobs is served as often as one with two.
+
+A person is one over all communities. Their jobs are drawn in the order in which they were asked
+for, and the person waits in one community at a time, that of their next job. What they got in the
+last one is not forgotten in the next: what is left of it, in turns of the people there, they wait
+in the new one too, and a community where they are first has its turn no earlier than one of their
+own would have. So one who asks in ten servers is drawn as often as one who asks in one.
 """
 
 import heapq
 import itertools
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-F = TypeVar("F")
 
-_COMMUNITY_WEIGHT: Final = 1.0
+_FEW: Final = 64  # this many that are gone are not worth a sweep
 
 
-class _Tags(Generic[K, F]):
-    """The flows of one level that have something waiting, the one to be served first in front.
+class _Tags(Generic[K]):
+    """The start tags of the flows that have something waiting, the least in front.
 
-    Entries that were dropped stay in the heap until they come up.
+    Entries that were dropped stay in the heap until they come up, or outnumber the others.
+    now  the tag last served
     """
 
     def __init__(self) -> None:
-        self.flows: dict[K, F] = {}
-        self._virtual = 0.0
+        self.now = 0.0
         self._entries: dict[K, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, K]] = []
-        self._finished: dict[K, float] = {}  # of flows that left, while it is ahead of the others
         self._order = itertools.count()
 
-    def copy(self) -> "_Tags[K, F]":
-        """The same tags and no flows."""
-        twin: _Tags[K, F] = _Tags()
-        twin._virtual = self._virtual
-        twin._entries = dict(self._entries)
-        twin._heap = list(self._heap)
-        twin._finished = dict(self._finished)
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def copy(self) -> "_Tags[K]":
+        twin: _Tags[K] = _Tags()
+        twin.now = self.now
+        twin._entries = self._entries.copy()
+        twin._heap = self._heap.copy()
         twin._order = itertools.count(next(self._order))
         return twin
 
-    def enter(self, key: K, flow: F) -> None:
-        self.flows[key] = flow
-        self._tag(key, max(self._virtual, self._finished.pop(key, 0.0)))
+    def put(self, key: K, tag: float) -> None:
+        """Let it wait under this tag; behind others with the same, unless it has it already."""
+        if key in self._entries and self._entries[key][0] == tag:
+            return
+        order = next(self._order)
+        self._entries[key] = tag, order
+        heapq.heappush(self._heap, (tag, order, key))
+        if len(self._heap) > 2 * len(self._entries) + _FEW:
+            self._heap = [(*entry, key) for key, entry in self._entries.items()]
+            heapq.heapify(self._heap)
 
     def first(self) -> K:
         while (entry := self._heap[0])[:2] != self._entries.get(entry[2]):
             heapq.heappop(self._heap)
         return entry[2]
 
-    def serve(self, key: K, share: float, *, stays: bool) -> None:
-        """`key` came first; it took `share` and has more waiting, or leaves."""
-        start = self._entries[key][0]
-        self._virtual = start
-        if stays:
-            self._tag(key, start + share)
-        else:
-            self.drop(key)
-            self._finished[key] = start + share
-        if len(self._finished) > 2 * len(self.flows) + 64:
-            self._finished = {k: tag for k, tag in self._finished.items() if tag > self._virtual}
+    def least(self) -> float:
+        """The first one's tag; the one last served if none waits."""
+        return self._entries[self.first()][0] if self._entries else self.now
+
+    def serve(self, key: K) -> float:
+        """It came first, and leaves; returns its tag."""
+        self.now, _ = self._entries.pop(key)
+        return self.now
 
     def drop(self, key: K) -> None:
         """Nothing of it waits any more."""
-        start, _ = self._entries.pop(key)
-        del self.flows[key]
-        if start > self._virtual:
-            self._finished[key] = start
-
-    def _tag(self, key: K, start: float) -> None:
-        order = next(self._order)
-        self._entries[key] = (start, order)
-        heapq.heappush(self._heap, (start, order, key))
+        self._entries.pop(key, None)
 
 
-class _Flow:
-    """One person's waiting jobs, the first asked for first, each with its cost."""
+class _Asked(NamedTuple):
+    """A waiting job."""
 
-    def __init__(self) -> None:
-        self.jobs: OrderedDict[str, float] = OrderedDict()
-        self.weight = 1.0
+    community: Hashable
+    cost: float
+    weight: float
 
 
-_People = _Tags[Hashable, _Flow]
+@dataclass(slots=True)
+class _Person:
+    """Somebody who waits, or who was served a moment ago.
+
+    jobs       theirs, the first asked for first
+    community  where they wait or, without jobs, were served last
+    tag        among its people: where they start or, without jobs, left off
+    reached    where a community would be that had got what they got last
+    """
+
+    community: Hashable
+    jobs: OrderedDict[str, _Asked] = field(default_factory=OrderedDict)
+    tag: float = 0.0
+    reached: float = 0.0
+
+
+@dataclass(slots=True)
+class _Community:
+    """Somewhere people wait, or were served a moment ago.
+
+    tag       among the communities: where it left off
+    furthest  of the tags that its people had
+    """
+
+    people: _Tags[Hashable] = field(default_factory=_Tags)
+    tag: float = 0.0
+    furthest: float = 0.0
 
 
 class FairQueue:
     """Who is drawn next."""
 
     def __init__(self) -> None:
-        self._communities: _Tags[Hashable, _People] = _Tags()
-        self._whose: dict[str, tuple[Hashable, Hashable]] = {}
+        self._tags: _Tags[Hashable] = _Tags()
+        self._communities: dict[Hashable, _Community] = {}
+        self._people: dict[Hashable, _Person] = {}
+        self._whose: dict[str, Hashable] = {}
         self._places: dict[str, int] | None = None
+        self._sweep_at = _FEW
 
     def __len__(self) -> int:
         return len(self._whose)
@@ -115,51 +146,56 @@ class FairQueue:
         """Let a job wait.
 
         cost    what it takes, in typical jobs
-        weight  of this person from now on: twice the weight is twice the share
+        weight  of this person in this community: twice the weight is twice the share of it
         """
-        if community not in self._communities.flows:
-            self._communities.enter(community, _Tags())
-        people = self._communities.flows[community]
-        if person not in people.flows:
-            people.enter(person, _Flow())
-        flow = people.flows[person]
-        flow.weight = weight
-        flow.jobs[job_id] = cost
-        self._whose[job_id] = community, person
+        if person not in self._people:
+            self._people[person] = _Person(community)
+        one = self._people[person]
+        one.jobs[job_id] = _Asked(community, cost, weight)
+        self._whose[job_id] = person
+        if len(one.jobs) == 1:
+            self._stand(person)
         self._places = None
 
     def set_cost(self, job_id: str, cost: float) -> None:
         """A job that waits takes more or less than was known."""
-        community, person = self._whose[job_id]
-        self._communities.flows[community].flows[person].jobs[job_id] = cost
+        jobs = self._people[self._whose[job_id]].jobs
+        jobs[job_id] = jobs[job_id]._replace(cost=cost)
         self._places = None
 
     def take(self) -> str:
         """The next job, and it waits no more; raises IndexError if none waits."""
-        community = self._communities.first()
-        people = self._communities.flows[community]
-        person = people.first()
-        flow = people.flows[person]
-        job_id, cost = flow.jobs.popitem(last=False)
-        people.serve(person, cost / flow.weight, stays=bool(flow.jobs))
-        self._communities.serve(community, cost / _COMMUNITY_WEIGHT, stays=bool(people.flows))
+        community = self._tags.first()
+        here = self._communities[community]
+        person = here.people.first()
+        one = self._people[person]
+        job_id, asked = one.jobs.popitem(last=False)
+        here.tag = one.reached = self._tags.serve(community) + asked.cost
+        one.tag = here.people.serve(person) + asked.cost / asked.weight
+        here.furthest = max(here.furthest, one.tag)
+        self._settle(community)
+        if one.jobs:
+            self._stand(person)
         del self._whose[job_id]
         self._places = None
+        self._sweep()
         return job_id
 
     def remove(self, job_id: str) -> bool:
         """Take a job out, wherever it stands; returns whether it was there."""
         if job_id not in self._whose:
             return False
-        community, person = self._whose.pop(job_id)
-        people = self._communities.flows[community]
-        flow = people.flows[person]
-        del flow.jobs[job_id]
-        if not flow.jobs:
-            people.drop(person)
-        if not people.flows:
-            self._communities.drop(community)
+        person = self._whose.pop(job_id)
+        one = self._people[person]
+        del one.jobs[job_id]
+        community = one.community
+        if not one.jobs or _next_of(one).community != community:
+            self._communities[community].people.drop(person)
+            if one.jobs:
+                self._stand(person)
+            self._settle(community)
         self._places = None
+        self._sweep()
         return True
 
     def places(self) -> dict[str, int]:
@@ -168,16 +204,71 @@ class FairQueue:
             self._places = {job_id: n for n, job_id in enumerate(self._rehearse(), start=1)}
         return self._places
 
+    def _stand(self, person: Hashable) -> None:
+        """Let a person wait where their next job was asked for."""
+        one = self._people[person]
+        community = _next_of(one).community
+        here = self._communities.setdefault(community, _Community())
+        if not self._counts(here):  # what its people owed is settled, for good
+            here.people.now = here.furthest
+        owed = self._owed(one)
+        if not owed:
+            one.tag = here.people.now
+        elif community != one.community:  # everybody there is served once before that counts down
+            one.tag = here.people.least() + owed
+        one.community = community
+        here.furthest = max(here.furthest, one.tag)
+        here.people.put(person, one.tag)
+        self._settle(community)
+
+    def _settle(self, community: Hashable) -> None:
+        """Tag a community by what it got and by what its first person got elsewhere."""
+        here = self._communities[community]
+        if here.people:
+            reached = self._people[here.people.first()].reached
+            self._tags.put(community, max(here.tag, self._tags.now, reached))
+        else:
+            self._tags.drop(community)
+
+    def _owed(self, one: _Person) -> float:
+        """How far somebody is ahead of the people among whom they waited last; 0 if those and
+        their community have caught up.
+        """
+        there = self._communities[one.community]
+        if not self._counts(there):
+            return 0.0
+        return max(0.0, one.tag - there.people.now)
+
+    def _counts(self, there: _Community) -> bool:
+        """Whether anybody waits in a community, or the others have not caught up with it."""
+        return bool(there.people) or there.tag > self._tags.now
+
+    def _sweep(self) -> None:
+        """Forget who has nothing waiting and owes nothing, when they are many."""
+        if len(self._people) + len(self._communities) <= self._sweep_at:
+            return
+        self._people = {
+            key: one for key, one in self._people.items() if one.jobs or self._owed(one)
+        }
+        self._communities = {
+            key: there for key, there in self._communities.items() if self._counts(there)
+        }
+        self._sweep_at = 2 * (len(self._people) + len(self._communities)) + _FEW
+
     def _rehearse(self) -> list[str]:
         """The order in which the jobs would be taken."""
         twin = FairQueue()
-        twin._communities = self._communities.copy()
-        for community, people in self._communities.flows.items():
-            copied = people.copy()
-            for person, flow in people.flows.items():
-                copied.flows[person] = double = _Flow()
-                double.weight = flow.weight
-                double.jobs = flow.jobs.copy()
-            twin._communities.flows[community] = copied
+        twin._tags = self._tags.copy()
+        twin._communities = {
+            key: replace(there, people=there.people.copy())
+            for key, there in self._communities.items()
+        }
+        twin._people = {
+            key: replace(one, jobs=one.jobs.copy()) for key, one in self._people.items()
+        }
         twin._whose = dict(self._whose)
         return [twin.take() for _ in range(len(self))]
+
+
+def _next_of(one: _Person) -> _Asked:
+    return next(iter(one.jobs.values()))

@@ -53,11 +53,10 @@ class JobQueue:
 
     def add(self, job: Job) -> None:
         """Let a job wait; until it is measured it counts as a typical one, and as no work."""
-        home, community = job.home, job.origin.venue.community
-        # In a private channel there is no community: there each person is one of their own.
-        shares_with = (home, "in", community) if community else (home, "alone", job.person.id)
-        # A plain tuple: counting the places hashes everybody's, and a dataclass's hash is slow.
-        person = (home, job.person.id)
+        # Private channels have no community: all of a home's are one place together.
+        # Plain tuples: counting the places hashes everybody's, and a dataclass's hash is slow.
+        shares_with = (job.home, job.origin.venue.community)
+        person = (job.home, job.person.id)
         self._fair.add(job.id, community=shares_with, person=person, weight=job.weight)
         self._jobs[job.id] = job
         self._work[job.id] = 0
@@ -81,6 +80,7 @@ class JobQueue:
                 job_id = self._fair.take()
                 del self._work[job_id]
                 return self._jobs.pop(job_id)
+            self._fair = FairQueue()  # the engine rests: whoever comes now, nobody owes a turn
             self._changed.clear()
             await self._changed.wait()
         return None

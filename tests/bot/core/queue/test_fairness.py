@@ -1,5 +1,6 @@
 """Fairness: who is drawn next, by example and by property."""
 
+import pickle
 from collections import Counter
 
 import pytest
@@ -91,6 +92,91 @@ def test_to_cancel_what_waits_does_not_pay() -> None:
     assert not queue.remove("b1")
 
 
+def turns(queue: FairQueue, taken: int) -> Counter[str]:
+    """Whose the next ones are; a job's id begins with its person."""
+    return Counter(queue.take().split("/")[0] for _ in range(taken))
+
+
+def test_one_person_in_ten_servers_gets_no_more_than_one_server() -> None:
+    everywhere = ((f"e/{n}", n % 10, 1) for n in range(40))
+    queue = filled(*everywhere, *((f"other{n % 2}/{n}", 10, 2 + n % 2) for n in range(40)))
+    assert turns(queue, 44) == {"e": 22, "other0": 11, "other1": 11}
+
+
+def test_one_person_in_ten_servers_gets_no_more_than_one_of_the_people_there() -> None:
+    everywhere = ((f"e/{n}", n % 10, 1) for n in range(40))
+    queue = filled(*everywhere, *((f"o{n % 10}/{n}", n % 10, 2 + n % 10) for n in range(110)))
+    taken = turns(queue, 110)
+    assert taken["e"] <= 11
+    assert min(taken.values()) >= 9
+
+
+def test_two_people_in_ten_servers_get_no_more_than_two_servers() -> None:
+    everywhere = ((f"e{who}/{n}", n % 10, who) for n in range(40) for who in (1, 2))
+    queue = filled(*everywhere, *((f"other/{n}", 10, 3) for n in range(40)))
+    assert turns(queue, 30)["other"] >= 10
+
+
+def test_a_person_waits_in_one_community_at_a_time_in_the_order_of_asking() -> None:
+    queue = filled(("a0", 1, 1), ("b0", 1, 2), ("b1", 1, 2), ("a1", 2, 1), ("a2", 1, 1))
+    assert drained(queue) == ["a0", "b0", "a1", "b1", "a2"]
+
+
+def test_to_go_elsewhere_after_every_turn_does_not_pay() -> None:
+    """Who asks one at a time, each in another server, waits a turn of the people there for it."""
+    crowd = [
+        (f"o{c}{p}/{n}", c, 10 * c + p) for c in range(3) for p in range(1, 5) for n in range(9)
+    ]
+    queue = filled(*crowd, ("e/0", 0, 1_000))
+    taken = Counter[str]()
+    for n in range(1, 61):
+        who = queue.take().split("/")[0]
+        taken[who] += 1
+        if who == "e":
+            queue.add(f"e/{n}", community=n % 3, person=1_000)
+    assert taken["e"] <= 6
+    assert min(taken.values()) >= 4
+
+
+def test_a_big_job_elsewhere_holds_its_person_back_and_nobody_else() -> None:
+    queue = FairQueue()
+    queue.add("big", community=1, person=1, cost=20)
+    queue.add("after", community=2, person=1)
+    for n in range(30):
+        queue.add(f"other/{n}", community=3, person=3)
+    assert queue.take() == "big"
+    assert queue.places()["after"] > 20
+    queue.add("innocent", community=2, person=2)
+    assert queue.places()["innocent"] <= 2
+    assert queue.remove("innocent")
+    assert queue.places()["after"] > 20  # a friend who comes and goes does not help
+
+
+def test_the_share_is_that_of_the_weight_where_a_job_was_asked_for() -> None:
+    queue = FairQueue()
+    for n in range(60):
+        here = n < 20
+        queue.add(f"e/{n}", community=not here, person=1, weight=2.0 if here else 0.5)
+        queue.add(f"here/{n}", community=0, person=2)
+        queue.add(f"there/{n}", community=1, person=3)
+    assert turns(queue, 60)["e"] == pytest.approx(20, abs=1)  # two thirds of half of it
+    assert turns(queue, 60)["e"] == pytest.approx(10, abs=1)  # one third of half
+
+
+def test_people_and_communities_that_are_gone_are_forgotten() -> None:
+    queue = filled(*((f"stays{n}", n % 2, n) for n in range(10)))
+    sizes = list[int]()
+    for n in range(10, 2_000):
+        for job_id in (f"a{n}", f"b{n}"):
+            queue.add(job_id, community=n, person=n)
+        queue.add(f"stays{n}", community=n % 2, person=n % 10)
+        queue.remove(f"b{n}")
+        queue.take()
+        queue.take()
+        sizes.append(len(pickle.dumps(queue.__dict__)))
+    assert max(sizes[1_000:]) <= 2 * max(sizes[:500])
+
+
 def test_an_empty_queue_gives_nothing() -> None:
     with pytest.raises(IndexError):
         FairQueue().take()
@@ -137,6 +223,51 @@ def test_whatever_happens_every_job_is_taken_once_as_foretold(steps: list[Step])
         for user in range(1, 5):
             own = [job_id for job_id in taken if job_id.startswith(f"{guild}/{user}/")]
             assert own == [job_id for job_id in waiting if job_id in own]
+
+
+@given(STEPS)
+def test_whatever_happened_nobody_waits_for_more_than_two_turns_of_the_others(
+    steps: list[Step],
+) -> None:
+    queue, whose, next_of = FairQueue(), dict[str, tuple[int, int]](), dict[int, str]()
+    for n, (what, guild, user, _, _) in enumerate(steps):
+        if what == "take" and whose:
+            del whose[queue.take()]
+        elif what == "remove" and whose:
+            job_id = list(whose)[n % len(whose)]
+            assert queue.remove(job_id)
+            del whose[job_id]
+        else:
+            queue.add(str(n), community=guild, person=user)
+            whose[str(n)] = guild, user
+    for job_id, (_, user) in whose.items():
+        next_of.setdefault(user, job_id)
+    places = queue.places()
+    people = len(next_of)
+    communities = len({whose[job_id][0] for job_id in next_of.values()})
+    assert all(places[job_id] <= 2 * communities * people for job_id in next_of.values())
+
+
+@given(
+    communities_of=st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    route=st.lists(st.integers(0, 4), min_size=1, max_size=10),
+)
+def test_asking_in_many_places_gets_no_more_than_asking_in_the_best(
+    communities_of: list[int], route: list[int]
+) -> None:
+    """Others wait all along, each in one place; who goes along the route gets no more turns than
+    they could in one of its places, or than the one of the others who gets most."""
+
+    def shared(asked_in: list[int]) -> Counter[str]:
+        jobs = [(f"e/{n}", asked_in[n % len(asked_in)], 0) for n in range(60)]
+        for other, community in enumerate(communities_of, start=1):
+            jobs += [(f"{other}/{n}", community, other) for n in range(60)]
+        return turns(filled(*jobs), 60)
+
+    taken = shared(route)
+    best = max(shared([community])["e"] for community in set(route))
+    most = max(taken[str(other)] for other in range(1, len(communities_of) + 1))
+    assert taken["e"] <= max(best, most) + 1
 
 
 @given(

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from bot.core.job import Job
+from bot.core.job import Job, Person
 from bot.core.queue.waiting import JobQueue, Position
 from sdxl_engine import ImageRequest
 from standins.base.timers import ManualClock
@@ -118,6 +118,22 @@ async def test_everybody_moves_up_when_one_leaves_or_is_taken() -> None:
     assert len(queue) == 1
 
 
+async def test_who_was_served_before_the_engine_rested_owes_nothing() -> None:
+    queue, big, small = JobQueue(), make_job(), make_job(user_id=2)
+    queue.add(big)
+    queue.measure(big.id, request_of(big), cost=20)
+    queue.add(small)
+    assert [await queue.take() for _ in range(2)] == [big, small]
+    resting = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    queue.add(make_job(user_id=3))
+    await resting
+    jobs = [make_job(user_id=n % 2 + 1) for n in range(4)]
+    for job in jobs:
+        queue.add(job)
+    assert [await queue.take() for _ in jobs] == jobs
+
+
 async def test_taking_waits_for_a_job_or_for_the_end() -> None:
     queue, job = JobQueue(), make_job()
     taking = asyncio.create_task(queue.take())
@@ -133,10 +149,33 @@ async def test_taking_waits_for_a_job_or_for_the_end() -> None:
     assert list(queue) == [job]
 
 
-async def test_people_of_private_channels_share_like_servers_do() -> None:
+async def test_private_channels_share_one_place_and_have_turns_like_a_server() -> None:
     queue = JobQueue()
+    alone = [make_job(user_id=10 + n, guild_id=None) for n in range(5)]
     crowd = [make_job(user_id=n, guild_id=3) for n in range(5)]
-    alone = make_job(user_id=9, guild_id=None)
-    for job in (*crowd, alone):
+    for job in (*alone, *crowd):
         queue.add(job)
-    assert queue.position(alone.id) == Position(2, None)
+    turns = [await queue.take() for _ in range(10)]
+    assert turns == [job for pair in zip(alone, crowd, strict=True) for job in pair]
+
+
+async def test_a_person_is_one_over_servers_and_private_channels() -> None:
+    queue = JobQueue()
+    everywhere = [make_job(user_id=1, guild_id=guild) for guild in (None, *range(4, 14))]
+    others = [make_job(user_id=2 + n, guild_id=3) for n in range(11)]
+    for job in (*everywhere, *others):
+        queue.add(job)
+    turns = [await queue.take() for _ in range(22)]
+    assert turns == [job for pair in zip(everywhere, others, strict=True) for job in pair]
+
+
+async def test_people_of_the_same_number_in_two_homes_are_two() -> None:
+    queue, here = JobQueue(), [make_job(guild_id=None) for _ in range(2)]
+    there = make_job(guild_id=None)
+    venue = replace(there.origin.venue, home="town")
+    there = replace(
+        there, person=Person("town", "1", "user1"), origin=replace(there.origin, venue=venue)
+    )
+    for job in (*here, there):
+        queue.add(job)
+    assert [await queue.take() for _ in range(3)] == [here[0], there, here[1]]
