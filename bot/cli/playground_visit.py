@@ -3,6 +3,7 @@ played by the program.
 """
 
 import asyncio
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +60,7 @@ async def run_playground(
     Its Discord forgets its channels when it ends; the bot's records and pictures stay in
     [playground] folder. Raises BotError, EngineError.
     """
-    loopback = LoopbackDiscord()
+    loopback = LoopbackDiscord(token=secrets.token_urlsafe())
     add_page(loopback)
     with _records(config) as folder:
         try:

@@ -9,7 +9,7 @@ from standins.base.timers import Clock
 from standins.base.wire import Json
 from standins.discord.errors import ApiError, FormErrors, Refusal, form_error
 from standins.discord.rules import Path, check_text
-from standins.discord.wire import Snowflakes
+from standins.discord.wire import Snowflakes, snowflake
 
 MAX_COMMANDS: Final = 100
 MAX_CREATES_A_DAY: Final = 200
@@ -18,6 +18,7 @@ MAX_OPTIONS = MAX_CHOICES = 25
 MAX_COMMAND_CHARS: Final = 8_000
 
 CHAT_INPUT: Final = 1
+_KINDS: Final = (CHAT_INPUT, 2, 3, 4)
 SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL = 1, 2, 3, 4, 5, 6, 7
 ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 8, 9, 10, 11
 
@@ -76,7 +77,7 @@ class CommandRegistry:
             sentence = "Only iterables may be used in a ListType"
             raise form_error((), "LIST_TYPE_CONVERT", sentence)
         errors = FormErrors()
-        names: set[tuple[object, object]] = set()
+        names: list[tuple[object, object]] = []
         for place, command in enumerate(commands):
             check_command(errors, (place,), command)
             name = (command.get("type") or CHAT_INPUT, command.get("name"))
@@ -84,13 +85,13 @@ class CommandRegistry:
                 sentence = "Application command names must be unique"
                 code = "APPLICATION_COMMANDS_DUPLICATE_NAME"
                 errors.add((place, "name"), code, sentence)
-            names.add(name)
+            names.append(name)
         errors.check()
         if len(commands) > MAX_COMMANDS:
             raise ApiError(Refusal.TOO_MANY_COMMANDS)
         before = self._scopes.get(guild_id, {})
         known = {(old["type"], old["name"]) for old in before.values()}
-        self._count_creates(len(names - known))
+        self._count_creates(len(set(names) - known))
         self.syncs += 1
         stored = [self._stored(guild_id, command) for command in commands]
         self._scopes[guild_id] = {int(command["id"]): command for command in stored}
@@ -172,7 +173,15 @@ class CommandRegistry:
 
 def check_command(errors: FormErrors, path: Path, command: Json) -> None:
     """Note everything that Discord would refuse in a command."""
-    kind = command.get("type") or CHAT_INPUT
+    kind = CHAT_INPUT if command.get("type") is None else command["type"]
+    if type(kind) is not int or kind not in _KINDS:
+        sentence = "Value must be one of {1, 2, 3, 4}."
+        errors.add((*path, "type"), "BASE_TYPE_CHOICES", sentence)
+        return
+    needed = command.get("default_member_permissions")
+    if needed is not None and snowflake(needed) is None:
+        sentence = f'Value "{needed}" is not int.'
+        errors.add((*path, "default_member_permissions"), "NUMBER_TYPE_COERCE", sentence)
     if kind != CHAT_INPUT:
         check_text(errors, (*path, "name"), command.get("name"), 32, minimum=1)
         return
@@ -204,7 +213,7 @@ def _check_options(errors: FormErrors, path: Path, options: object) -> None:
         sentence = f"Must be {MAX_OPTIONS} or fewer in length."
         errors.add(inside, "BASE_TYPE_MAX_LENGTH", sentence)
     optional_seen = False
-    names: set[object] = set()
+    names: list[object] = []
     for place, option in enumerate(options):
         here = (*inside, place)
         _check_option(errors, here, option)
@@ -215,25 +224,34 @@ def _check_options(errors: FormErrors, path: Path, options: object) -> None:
         if option.get("name") in names:
             sentence = "Option name already used"
             errors.add((*here, "name"), "APPLICATION_COMMAND_OPTIONS_NAME_ALREADY_USED", sentence)
-        names.add(option.get("name"))
+        names.append(option.get("name"))
 
 
 def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
     _check_name(errors, (*path, "name"), option.get("name"))
     check_text(errors, (*path, "description"), option.get("description"), 100, minimum=1)
     kind = option.get("type")
-    if kind not in range(SUBCOMMAND, ATTACHMENT + 1):
+    if type(kind) is not int or not SUBCOMMAND <= kind <= ATTACHMENT:
         sentence = "Value must be one of {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}."
         errors.add((*path, "type"), "BASE_TYPE_CHOICES", sentence)
         return
-    if kind in {SUBCOMMAND, GROUP}:
-        _check_options(errors, path, option.get("options"))
+    _check_options(errors, path, option.get("options"))
     low, high = ("min_length", "max_length") if kind == STRING else ("min_value", "max_value")
     least, most = option.get(low), option.get(high)
     if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
         sentence = f"{low} must be less than or equal to {high}"
         errors.add((*path, low), "APPLICATION_COMMAND_OPTION_RANGE_INVALID", sentence)
-    choices = option.get("choices") or []
+    for limit in ("min_length", "max_length", "min_value", "max_value"):
+        number = option.get(limit)
+        fitting = type(number) is int or (isinstance(number, float) and kind == NUMBER)
+        if number is not None and not fitting:
+            sentence = f'Value "{number}" is not a number.'
+            errors.add((*path, limit), "NUMBER_TYPE_COERCE", sentence)
+    choices = [] if option.get("choices") is None else option["choices"]
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        sentence = "Only iterables may be used in a ListType"
+        errors.add((*path, "choices"), "LIST_TYPE_CONVERT", sentence)
+        return
     if choices and kind not in {STRING, INTEGER, NUMBER}:
         sentence = "Choices are for string, integer and number options"
         errors.add((*path, "choices"), "APPLICATION_COMMAND_OPTIONS_CHOICES_INVALID", sentence)
@@ -264,5 +282,6 @@ def _option_json(option: Json) -> Json:
 def _chars(node: Json) -> int:
     """Name, description and value, of the command and everything in it."""
     own = sum(len(str(node.get(name) or "")) for name in ("name", "description", "value"))
-    children = [*(node.get("options") or []), *(node.get("choices") or [])]
+    inside = [node.get(name) for name in ("options", "choices")]
+    children = [child for some in inside if isinstance(some, list) for child in some]
     return own + sum(_chars(child) for child in children if isinstance(child, dict))

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 import mimetypes
 import re
 from collections.abc import AsyncIterator
@@ -10,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from PIL import Image
 
-from standins.base.wire import Json
+from standins.base.wire import Json, parse_json
 from standins.discord.errors import ApiError, Refusal, form_error
 
 PAYLOAD: Final = web.RequestKey("payload", object)  # a request's parsed JSON
@@ -69,7 +69,7 @@ async def read_form(request: web.Request, *, file_limit_bytes: int) -> Form:
                 raise ApiError(Refusal.BAD_REQUEST)
             data = await allowance.collect(_chunks(part))
             parts.append((part.name or "", part.filename or "unknown", data))
-    except ValueError:  # aiohttp's word for a multipart body that is none
+    except (ValueError, HttpProcessingError):  # aiohttp's words for a multipart body that is none
         raise ApiError(Refusal.BAD_REQUEST) from None
     if allowance.spent:
         raise ApiError(Refusal.TOO_LARGE)
@@ -111,6 +111,13 @@ class _Allowance:
 
     async def collect(self, chunks: AsyncIterator[bytes]) -> bytes:
         kept = bytearray()
+        try:
+            await self._collect(chunks, kept)
+        except web.RequestPayloadError:  # not compressed as it says, or broken off
+            raise ApiError(Refusal.BAD_REQUEST) from None
+        return bytes(kept)
+
+    async def _collect(self, chunks: AsyncIterator[bytes], kept: bytearray) -> None:
         async for chunk in chunks:
             self._left_bytes -= len(chunk)
             if not self.spent:
@@ -119,7 +126,6 @@ class _Allowance:
             # so a body that is too long is read on; one that goes on for ever is cut off.
             elif self._left_bytes < -4 * MAX_REQUEST_BYTES and self._transport is not None:
                 self._transport.abort()
-        return bytes(kept)
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
@@ -130,15 +136,11 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 def _parse(data: bytes, request: web.Request) -> object:
     """The JSON in `data`, noted on the request for whoever checks bodies."""
     try:
-        payload: object = json.loads(data, parse_constant=_refuse_constant)
+        payload = parse_json(data)
     except ValueError:
         raise ApiError(Refusal.INVALID_JSON) from None
     request[PAYLOAD] = payload
     return payload
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
 def _object(payload: object) -> Json:

@@ -5,7 +5,6 @@ framing of a socket (compression, writing in order, closing) is in `gateway_sock
 """
 
 import asyncio
-import json
 import secrets
 from collections import deque
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from aiohttp import web
 
 from standins.base.faults import Faults, GatewayFault
 from standins.base.timers import Timer, Timers
-from standins.base.wire import Json
+from standins.base.wire import Json, parse_json
 from standins.discord.gateway_socket import COMPRESSIONS, CloseSocket, Socket
 from standins.discord.wire import snowflake
 from standins.discord.world import PRIVILEGED_INTENTS, World
@@ -232,18 +231,17 @@ class Gateway:
         if len(recent) > MAX_PAYLOADS:
             raise CloseSocket(RATE_LIMITED, "You are being rate limited.")
         try:
-            payload = json.loads(message.data)
+            payload = parse_json(message.data) if len(message.data) <= MAX_PAYLOAD_BYTES else None
         except ValueError:
             payload = None
-        if not isinstance(payload, dict) or len(message.data) > MAX_PAYLOAD_BYTES:
+        if not isinstance(payload, dict):
             raise CloseSocket(DECODE_ERROR, "Error while decoding payload.")
         self._handle(connection, payload.get("op"), payload.get("d"))
 
     def _handle(self, connection: _Connection, op: object, data: object) -> None:
         body = data if isinstance(data, dict) else {}
-        occasion = {HEARTBEAT: "HEARTBEAT", IDENTIFY: "IDENTIFY", RESUME: "RESUME"}.get(
-            op if isinstance(op, int) else -1
-        )
+        op = op if isinstance(op, int) and not isinstance(op, bool) else -1
+        occasion = {HEARTBEAT: "HEARTBEAT", IDENTIFY: "IDENTIFY", RESUME: "RESUME"}.get(op)
         fault = None if occasion is None else self._faults.on_gateway(occasion)
         if fault is not None:
             self._apply(fault, connection.socket, connection.session)
@@ -335,7 +333,7 @@ class Gateway:
         else:
             start = str(body.get("query") or "").lower()
             found = [one for one in people.values() if one.username.startswith(start)]
-            found = found[: int(body.get("limit") or len(found))]
+            found = found[: snowflake(body.get("limit")) or len(found)]
         chunk: Json = {
             "guild_id": str(self._world.guild_id),
             "members": [self._world.member_json(person) for person in found],

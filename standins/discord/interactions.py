@@ -251,10 +251,14 @@ class Interactions:
         if interaction.state == "failed":
             raise ApiError(Refusal.UNKNOWN_INTERACTION)
         kind = form.payload.get("type")
-        if kind not in _CALLBACKS[interaction.kind]:
+        if not isinstance(kind, int) or kind not in _CALLBACKS[interaction.kind]:
             sentence = f"Value must be one of {set(_CALLBACKS[interaction.kind])}."
             raise form_error(("type",), "BASE_TYPE_CHOICES", sentence)
-        form = Form(form.payload.get("data") or {}, form.uploads)
+        data = form.payload.get("data") or {}
+        if not isinstance(data, dict):
+            sentence = "Only dictionaries may be used in a DictType"
+            raise form_error(("data",), "DICT_TYPE_CONVERT", sentence)
+        form = Form(data, form.uploads)
         if kind in {MESSAGE, DEFERRED_MESSAGE}:
             message = self._post_original(interaction, form, loading=kind == DEFERRED_MESSAGE)
         else:

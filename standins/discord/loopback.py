@@ -2,14 +2,17 @@
 
 import asyncio
 import errno
+import logging
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from standins.base.events import ChannelEvent, EventHub, Predicate
 from standins.base.faults import Faults
@@ -19,6 +22,7 @@ from standins.discord.commands import CommandRegistry
 from standins.discord.errors import CommandRefused, PortTakenError
 from standins.discord.forms import MAX_REQUEST_BYTES, Form
 from standins.discord.gateway import Gateway
+from standins.discord.guard import GATEWAY_PATH, guard
 from standins.discord.interactions import COMMAND, COMPONENT, Interaction, Interactions
 from standins.discord.messages import Messages
 from standins.discord.middleware import API_PATH, api_middleware
@@ -29,6 +33,17 @@ from standins.discord.world import MANAGE_MESSAGES, Channel, Person, World, defa
 
 DEFAULT_TOKEN: Final = "loopback-token"  # noqa: S105 - opens nothing but a loopback server
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record tells of a fault here; that a client speaks no HTTP is the client's."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
+
+
+_log.addFilter(_is_ours)
 
 
 class LoopbackDiscord:
@@ -69,7 +84,10 @@ class LoopbackDiscord:
         self._interactions = Interactions(world, self._messages, self._hub, self.timers)
         limits = RateLimits(clock) if rate_limits is True else rate_limits or None
         self.app = web.Application(
-            middlewares=[api_middleware(token, self.faults, limits)],
+            middlewares=[
+                guard(lambda: urlsplit(self.world.base_url).hostname),
+                api_middleware(token, self.faults, limits),
+            ],
             client_max_size=MAX_REQUEST_BYTES,
         )
         RestApi(
@@ -82,7 +100,7 @@ class LoopbackDiscord:
             attachment_size_limit_bytes=attachment_size_limit_bytes,
             clock=clock,
         ).add_routes(self.app)
-        self.app.router.add_get("/gateway", self.gateway.serve)
+        self.app.router.add_get(GATEWAY_PATH, self.gateway.serve)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -100,7 +118,7 @@ class LoopbackDiscord:
     @property
     def gateway_url(self) -> str:
         """What stands in for wss://gateway.discord.gg."""
-        return self.base_url.replace("http", "ws", 1) + "/gateway"
+        return self.base_url.replace("http", "ws", 1) + GATEWAY_PATH
 
     @property
     def online(self) -> bool:
@@ -121,7 +139,7 @@ class LoopbackDiscord:
             ) from error
         self.world.base_url = f"http://{host}:{listener.getsockname()[1]}"
         self._runner = web.AppRunner(
-            self.app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S
+            self.app, access_log=None, logger=_log, shutdown_timeout=_SHUTDOWN_TIMEOUT_S
         )
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()

@@ -8,8 +8,8 @@
     POST /page/api/say      write a message
     POST /page/api/delete   delete a message
 
-Whoever can open this page acts as anybody in the world, so it answers this machine alone: the Host
-must be a loopback name, and a POST must come from the page itself.
+Whoever can open this page acts as anybody in the world, so a POST must say that it comes from the
+page itself; that it comes from this machine, `guard.py` has seen.
 """
 
 import asyncio
@@ -18,18 +18,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib import resources
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from standins.base.events import ChannelEvent
-from standins.base.wire import Json
+from standins.base.wire import Json, parse_json
 from standins.discord.errors import ApiError, CommandRefused
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.wire import snowflake
 from standins.discord.world import Channel, Person
 
-_LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _MEDIA_TYPES: Final = {
     ".html": "text/html",
     ".css": "text/css",
@@ -246,7 +244,7 @@ def _read_files() -> dict[str, tuple[bytes, str]]:
 
 
 def _guarded(handler: Handler) -> Handler:
-    """Answer this machine alone, a POST only from the page itself, and always with `_HEADERS`."""
+    """Answer a POST only from the page itself, and always with `_HEADERS`."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
@@ -263,15 +261,6 @@ def _guarded(handler: Handler) -> Handler:
 
 
 def _check_sender(request: web.Request) -> None:
-    # A name that somebody else's DNS points here (rebinding) arrives in the Host header.
-    try:
-        host = urlsplit(f"//{request.host}").hostname
-    except ValueError:
-        host = None
-    if host not in _LOOPBACK_HOSTS:
-        raise _refused(
-            web.HTTPForbidden, "The playground answers on this machine only. Open it as 127.0.0.1."
-        )
     if request.method == "POST" and request.headers.get("Origin") != f"http://{request.host}":
         raise _refused(web.HTTPForbidden, "Only the playground's own page may do this.")
 
@@ -282,8 +271,9 @@ def _refused(kind: type[web.HTTPException], sentence: str) -> web.HTTPException:
 
 async def _read_json(request: web.Request) -> Json:
     try:
-        body = await request.json() if request.content_type == "application/json" else None
-    except ValueError:
+        is_json = request.content_type == "application/json"
+        body = parse_json(await request.read()) if is_json else None
+    except (ValueError, web.RequestPayloadError):  # the latter: not compressed as it says
         body = None
     if not isinstance(body, dict):
         raise _refused(web.HTTPBadRequest, "The page sends a JSON object.")

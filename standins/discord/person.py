@@ -46,7 +46,7 @@ def type_command(
 
     Raises CommandRefused.
     """
-    name, *path = line.removeprefix("/").split()
+    name, *path = line.removeprefix("/").split() or [""]
     command = next((one for one in commands if one["type"] == 1 and one["name"] == name), None)
     if command is None:
         raise CommandRefused(f"There is no command /{name} here.")

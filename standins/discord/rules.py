@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from standins.base.wire import Json
 from standins.discord.errors import ApiError, FormErrors, Refusal
@@ -25,6 +25,7 @@ LINK_STYLE, PREMIUM_STYLE = 5, 6
 
 _EMBED_LIMITS = {"title": 256, "description": 4_096, "url": 2_048}
 _EMBED_PARTS = {"footer": ("text", 2_048), "author": ("name", 256)}
+_EMBED_OBJECTS = ("footer", "author", "image", "thumbnail")
 _FIELD_LIMITS = {"name": 256, "value": 1_024}
 _CODE = re.compile(r"```.*?```|``.+?``|`[^`\n]+`", re.DOTALL)
 _EVERYONE = re.compile(r"@(everyone|here)\b")
@@ -43,6 +44,7 @@ def check_message(payload: Json) -> None:
     _check_custom_ids(errors, payload.get("components"))
     _each(errors, ("attachments",), payload.get("attachments"), MAX_ATTACHMENTS, _check_attachment)
     _check_allowed_mentions(errors, payload.get("allowed_mentions"))
+    check_object(errors, ("message_reference",), payload.get("message_reference"))
     flags = payload.get("flags")
     if flags is not None and (isinstance(flags, bool) or not isinstance(flags, int)):
         errors.add(("flags",), "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')
@@ -65,6 +67,21 @@ def check_text(
         errors.add(path, "BASE_TYPE_MIN_LENGTH", f"Must be {minimum} or more in length.")
 
 
+def check_object(errors: FormErrors, path: Path, value: object) -> None:
+    """An object or nothing."""
+    if value is not None and not isinstance(value, dict):
+        errors.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
+
+
+def _object(value: object) -> Json:
+    """What is there to look into: something else was noted already, or will be."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _each(
     errors: FormErrors,
     path: Path,
@@ -85,8 +102,7 @@ def _each(
         if isinstance(item, dict):
             check(errors, (*path, place), item)
         else:
-            sentence = "Only dictionaries may be used in a DictType"
-            errors.add((*path, place), "DICT_TYPE_CONVERT", sentence)
+            check_object(errors, (*path, place), item if item is not None else ())
 
 
 def _check_attachment(errors: FormErrors, path: Path, item: Json) -> None:
@@ -100,9 +116,10 @@ def _check_attachment(errors: FormErrors, path: Path, item: Json) -> None:
 def _check_embed(errors: FormErrors, path: Path, embed: Json) -> None:
     for name, maximum in _EMBED_LIMITS.items():
         check_text(errors, (*path, name), embed.get(name), maximum)
+    for part in _EMBED_OBJECTS:
+        check_object(errors, (*path, part), embed.get(part))
     for part, (name, maximum) in _EMBED_PARTS.items():
-        text = (embed.get(part) or {}).get(name)
-        check_text(errors, (*path, part, name), text, maximum)
+        check_text(errors, (*path, part, name), _object(embed.get(part)).get(name), maximum)
     _each(errors, (*path, "fields"), embed.get("fields"), MAX_EMBED_FIELDS, _check_field)
 
 
@@ -121,8 +138,8 @@ def _check_embed_total(errors: FormErrors, embeds: object) -> None:
 
 def _embed_chars(embed: Json) -> int:
     texts = [embed.get("title"), embed.get("description")]
-    texts += [(embed.get(part) or {}).get(name) for part, (name, _) in _EMBED_PARTS.items()]
-    for item in embed.get("fields") or []:
+    texts += [_object(embed.get(part)).get(name) for part, (name, _) in _EMBED_PARTS.items()]
+    for item in _list(embed.get("fields")):
         texts += [item.get(name) for name in _FIELD_LIMITS] if isinstance(item, dict) else []
     return sum(len(text) for text in texts if isinstance(text, str))
 
@@ -142,7 +159,7 @@ def _check_row(errors: FormErrors, path: Path, row: Json) -> None:
 
 def _check_component(errors: FormErrors, path: Path, item: Json) -> None:
     kind = item.get("type")
-    if kind in SELECTS:
+    if isinstance(kind, int) and kind in SELECTS:
         custom_id = item.get("custom_id")
         check_text(errors, (*path, "custom_id"), custom_id, MAX_CUSTOM_ID_CHARS, minimum=1)
         options = item.get("options")
@@ -182,9 +199,9 @@ def components_of(rows: object) -> list[tuple[Path, Json]]:
     """Every button and select in rows of components, with where it stands."""
     return [
         (("components", at, "components", place), item)
-        for at, row in enumerate(rows if isinstance(rows, list) else [])
+        for at, row in enumerate(_list(rows))
         if isinstance(row, dict)
-        for place, item in enumerate(row.get("components") or [])
+        for place, item in enumerate(_list(row.get("components")))
         if isinstance(item, dict)
     ]
 
@@ -202,19 +219,25 @@ def _check_custom_ids(errors: FormErrors, rows: object) -> None:
 
 
 def _check_allowed_mentions(errors: FormErrors, value: object) -> None:
-    if value is None:
-        return
     if not isinstance(value, dict):
-        sentence = "Only dictionaries may be used in a DictType"
-        errors.add(("allowed_mentions",), "DICT_TYPE_CONVERT", sentence)
+        check_object(errors, ("allowed_mentions",), value)
         return
-    parse = value.get("parse") or []
+    for name in ("parse", "users", "roles"):
+        if value.get(name) is not None and not isinstance(value[name], list):
+            sentence = "Only iterables may be used in a ListType"
+            errors.add(("allowed_mentions", name), "LIST_TYPE_CONVERT", sentence)
+    for name in ("users", "roles"):
+        for place, one in enumerate(_list(value.get(name))):
+            if snowflake(one) is None:
+                sentence = f'Value "{one}" is not snowflake.'
+                errors.add(("allowed_mentions", name, place), "NUMBER_TYPE_COERCE", sentence)
+    parse = _list(value.get("parse"))
     for place, kind in enumerate(parse):
-        if kind not in {"users", "roles", "everyone"}:
+        if kind not in ("users", "roles", "everyone"):
             sentence = "Value must be one of {'users', 'roles', 'everyone'}."
             errors.add(("allowed_mentions", "parse", place), "BASE_TYPE_CHOICES", sentence)
     for kind in ("users", "roles"):
-        if len(value.get(kind) or []) > MAX_ALLOWED_MENTIONS:
+        if len(_list(value.get(kind))) > MAX_ALLOWED_MENTIONS:
             sentence = f"Must be {MAX_ALLOWED_MENTIONS} or fewer in length."
             errors.add(("allowed_mentions", kind), "BASE_TYPE_MAX_LENGTH", sentence)
         if kind in parse and value.get(kind):

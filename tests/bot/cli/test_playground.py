@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -19,6 +19,7 @@ from bot.ledgers import book
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER
 from sdxl_engine import ImageRequest, Pipeline, Progress
+from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 from tests.fakes import FakePipeline, Gate
 
 Capture = pytest.CaptureFixture[str]
@@ -81,6 +82,22 @@ async def test_what_was_drawn_is_kept_and_only_that_is_promised(capsys: Capture)
     )
     assert states() == [State.DELIVERED]
     assert len(list((KEPT / IMAGES).glob("*/*.png"))) == 4
+
+
+async def test_no_two_playgrounds_have_the_same_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = list[LoopbackDiscord]()
+
+    def made(**options: Any) -> LoopbackDiscord:
+        servers.append(LoopbackDiscord(**options))
+        return servers[-1]
+
+    monkeypatch.setattr("bot.cli.playground_visit.LoopbackDiscord", made)
+    for _ in range(2):
+        await visit_once(configured(None))
+    tokens = {server.token for server in servers}
+    assert len(tokens) == 2
+    assert all(len(token) > 32 for token in tokens)
+    assert DEFAULT_TOKEN not in tokens
 
 
 async def test_without_a_folder_nothing_is_kept_and_nothing_promised(capsys: Capture) -> None:
