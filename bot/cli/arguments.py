@@ -3,14 +3,18 @@ ones.
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from bot.errors import UsageError
 from bot.shared.nearest import did_you_mean
+from bot.shared.shown import one_line, shown
 
-_SHOWN_CHARS: Final = 40
+_NAME_CHARS: Final = 60
+_MAX_PATH_BYTES, _MAX_NAME_BYTES = 3_000, 255  # what file systems take, with room for more
+_MAX_DIGITS: Final = 1_000  # far beyond every number that is asked for, and what Python reads
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,22 +36,22 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = super().parse_known_args(args, namespace)
         for word in unknown:
             if word.startswith("-"):
-                name = word.partition("=")[0]
+                name = one_line(word.partition("=")[0], _NAME_CHARS)
                 options = [option for option in self._option_string_actions if option[:2] == "--"]
                 raise UsageError(
                     f"`{self.prog}` has no option {name}.{did_you_mean(name, options)}"
                 )
         if unknown:
             raise UsageError(
-                f"`{self.prog}` takes no {unknown[0]!r}. Leave it out, or put quotes around a text "
-                "of several words."
+                f"`{self.prog}` takes no {shown(unknown[0])}. Leave it out, or put quotes around a "
+                "text of several words."
             )
         return parsed, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - as above
         if action.choices is not None and value not in action.choices:
             guess = did_you_mean(str(value), [str(choice) for choice in action.choices])
-            raise argparse.ArgumentError(action, f"there is no {_shown(value)}.{guess}")
+            raise argparse.ArgumentError(action, f"there is no {shown(str(value))}.{guess}")
 
 
 def add_config(parser: argparse.ArgumentParser, default: Any = None) -> None:  # noqa: ANN401 - as argparse's own
@@ -74,27 +78,38 @@ def whole(low: int | None = None, high: int | None = None) -> Callable[[str], in
     """The type of an argument that is a whole number, between these where they are given."""
 
     def read(text: str) -> int:
+        if len(text) > _MAX_DIGITS:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is far too long for a number")
         try:
             number = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number") from None
+            raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number") from None
         if low is not None and number < low:
-            raise argparse.ArgumentTypeError(f"it must be at least {low}, not {_shown(text)}")
+            raise argparse.ArgumentTypeError(f"it must be at least {low}, not {shown(text)}")
         if high is not None and number > high:
-            raise argparse.ArgumentTypeError(f"it must be at most {high:,}, not {_shown(text)}")
+            raise argparse.ArgumentTypeError(f"it must be at most {high:,}, not {shown(text)}")
         return number
 
     return read
 
 
+def path(text: str) -> Path:
+    """The type of an argument that is a path, which a file system can hold."""
+    names = [os.fsencode(name) for name in Path(text).parts]
+    if (
+        "\0" in text
+        or any(len(name) > _MAX_NAME_BYTES for name in names)
+        or (len(os.fsencode(text)) > _MAX_PATH_BYTES)
+    ):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is longer than any path, or none at all")
+    return Path(text)
+
+
 def real(text: str) -> float:
     """The type of an argument that is a number."""
+    if len(text) > _MAX_DIGITS:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is far too long for a number")
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a number") from None
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return repr(text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number") from None

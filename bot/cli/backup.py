@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
+from bot.cli.arguments import path
 from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
 from bot.errors import LedgerError
@@ -17,7 +17,7 @@ from bot.shared.data_folder import LEDGER
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `run` understands."""
-    parser.add_argument("folder", type=Path, metavar="DIR", help="is made; must not be there yet")
+    parser.add_argument("folder", type=path, metavar="DIR", help="is made; must not be there yet")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,10 +26,12 @@ from bot.ledgers.sqlite.database import connect, examine, is_in_use
 from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
 from bot.shared.data_folder import LEDGER
+from bot.shared.shown import shown
 
 _PATIENCE_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.1
 _PROMPT_CHARS: Final = 40
+_MAX_ID_CHARS: Final = 100
 _MAX_LISTED: Final = 1_000_000
 
 
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="the latest jobs, the newest first")
     listing.add_argument("--state", choices=[state.value for state in State], help="in this alone")
-    listing.add_argument("--user", metavar="ID", help="of one person")
+    listing.add_argument("--user", type=_known_as, metavar="ID", help="of one person")
     listing.add_argument(
         "--limit",
         type=whole(1, _MAX_LISTED),
@@ -52,11 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "requeue", help="ask again for a job that ended without pictures"
     )
     for action in (showing, cancelling, requeuing):
-        action.add_argument("job", metavar="JOB", help="its eight letters and digits")
+        action.add_argument(
+            "job", type=_known_as, metavar="JOB", help="its eight letters and digits"
+        )
     listing.add_argument("--json", action="store_true", help="print one JSON list")
     showing.add_argument("--json", action="store_true", help="print one JSON object")
     for action in (listing, showing, cancelling, requeuing):
         add_config(action, default=argparse.SUPPRESS)  # one before the action counts, too
+
+
+def _known_as(text: str) -> str:
+    """The type of an argument that is the id of a job or a person."""
+    if len(text) > _MAX_ID_CHARS or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no id")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:

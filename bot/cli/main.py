@@ -16,9 +16,13 @@ from bot.cli.arguments import Parser, add_config
 from bot.cli.ending import Ending
 from bot.cli.exit_codes import FAILED, WRONG_INPUT
 from bot.errors import BotError, ConfigError, LoginError, OutputError, UsageError
+from bot.shared.shown import one_line
 from sdxl_engine import EngineError, InvalidRequestError
 
 log = logging.getLogger(__name__)
+
+_NAME_CHARS: Final = 60
+_SENTENCE_CHARS: Final = 600
 
 COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Run the bot until it is stopped (SIGTERM or Ctrl-C).",
@@ -98,8 +102,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     first = words[0] if words else ""
     if first.startswith("-") and first not in {"-h", "--help", "--version"}:
         raise UsageError(
-            f"`imagine` has no option {first}. A command comes first, such as `imagine draw`, and "
-            "its options after it."
+            f"`imagine` has no option {one_line(first, _NAME_CHARS)}. A command comes first, such "
+            "as `imagine draw`, and its options after it."
         )
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
@@ -120,4 +124,5 @@ class _Version(argparse.Action):
 
 
 def _complain(sentence: str) -> None:
-    sys.stderr.write(f"imagine: {sentence}\n")
+    # Whatever somebody typed that came to stand in it: it stays one line of text.
+    sys.stderr.write(f"imagine: {one_line(sentence, _SENTENCE_CHARS)}\n")

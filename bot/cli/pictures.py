@@ -9,20 +9,24 @@ from typing import Final
 
 from bot.errors import OutputError
 from bot.shared.files import write_new
+from bot.shared.shown import one_line
 
+_PATH_CHARS: Final = 200
 _NUMBERED: Final = re.compile(r"([0-9]{1,9})\.png")
 
 
 def output_folder(folder: Path) -> Path:
     """Make the folder that pictures are asked for in; raises OutputError."""
+    named = one_line(str(folder), _PATH_CHARS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a name that no file can have
+        why = error.strerror if isinstance(error, OSError) else "no folder can be called so"
         raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}). Choose another with --out."
+            f"The folder {named} cannot be made ({why}). Choose another with --out."
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {folder} cannot be written to. Choose another with --out.")
+        raise OutputError(f"The folder {named} cannot be written to. Choose another with --out.")
     return folder
 
 

@@ -1,5 +1,6 @@
 """What a key of the configuration may hold."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.request import parse_size
+from sdxl_engine.request import MAX_SIDE_PX, MIN_SIDE_PX, SIDE_MULTIPLE_PX, parse_size
 
 _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1
+_MAX_TEXT_CHARS: Final = 1_000
+_MAX_PATH_BYTES, _MAX_NAME_BYTES = 3_000, 255  # what file systems take, with room for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,14 @@ def text(*, empty: bool = False) -> Kind:
     """Any text; without the spaces around it."""
 
     def read(value: object) -> str:
-        if not isinstance(value, str) or "\0" in value or not (empty or value.strip()):
+        if not isinstance(value, str) or not (empty or value.strip()):
+            raise ValueError
+        if not value.strip().isprintable() or len(value) > _MAX_TEXT_CHARS:
             raise ValueError
         return value.strip()
 
-    return Kind("a text" if empty else "a text that is not empty", read)
+    limits = f"of at most {_MAX_TEXT_CHARS:,} characters on one line"
+    return Kind(f"a text {limits}" if empty else f"a text that is not empty, {limits}", read)
 
 
 def one_of(*words: str) -> Kind:
@@ -80,7 +86,9 @@ def url(*schemes: str) -> Kind:
         if not isinstance(value, str):
             raise ValueError  # noqa: TRY004 - one error for every wrong value
         parts = urlsplit(value)
-        if value and (parts.scheme not in schemes or not parts.hostname):
+        if value and (parts.scheme not in schemes or not parts.hostname or parts.port == 0):
+            raise ValueError
+        if len(value) > _MAX_TEXT_CHARS or not value.isprintable() or " " in value:
             raise ValueError
         return value
 
@@ -90,7 +98,8 @@ def url(*schemes: str) -> Kind:
 
 def sizes() -> Kind:
     """Image sizes."""
-    return _list_of(_size, 'sizes such as "1024x1024"')
+    sides = f"each side a multiple of {SIDE_MULTIPLE_PX} from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
+    return _list_of(_size, f'sizes such as "1024x1024", {sides}')
 
 
 def snowflakes() -> Kind:
@@ -111,6 +120,9 @@ def folder(*, empty: bool = False) -> Kind:
             raise ValueError
         if not value.strip():
             return None
+        names = [os.fsencode(name) for name in Path(value).parts]
+        if len(os.fsencode(value)) > _MAX_PATH_BYTES or max(map(len, names)) > _MAX_NAME_BYTES:
+            raise ValueError
         try:
             return Path(value).expanduser()
         except RuntimeError as error:  # "~somebody" who is not there

@@ -4,7 +4,7 @@ A key is set in the file or, stronger, by `IMAGINE_<SECTION>__<KEY>`. The token 
 `DISCORD_TOKEN`.
 """
 
-import textwrap
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
@@ -16,10 +16,16 @@ from bot.config.sections import Config
 from bot.errors import ConfigError
 from bot.shared.nearest import did_you_mean
 from bot.shared.secret import Secret
+from bot.shared.shown import one_line, shown
 
 DEFAULT_PATH: Final = Path("config.toml")
 TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105 - the name of the variable, not a token
 PREFIX: Final = "IMAGINE_"
+_MAX_FILE_BYTES: Final = 2**16
+_NAME_CHARS: Final = 60  # of a name that somebody wrote, in a sentence about it
+_VALUE_CHARS: Final = 60
+_PATH_CHARS: Final = 200
+_MAX_TOKEN_CHARS: Final = 1_000
 
 _SECTIONS: Final[Mapping[str, Callable[..., object]]] = {
     one.name: one.default_factory  # type: ignore[misc]  # every section above has a factory
@@ -54,55 +60,97 @@ def discord_token(environ: Mapping[str, str]) -> Secret:
             f"There is no bot token. Set the environment variable {TOKEN_VARIABLE} to the token "
             "of your application's bot, or try `imagine playground`, which needs none."
         )
+    if not token.isascii() or not token.isprintable() or len(token) > _MAX_TOKEN_CHARS:
+        raise ConfigError(
+            f"What the environment variable {TOKEN_VARIABLE} holds is no token of a bot. Copy the "
+            "token anew from your application's page, and nothing else."
+        )
     return Secret(token)
 
 
 def _read_file(path: Path, values: dict[str, dict[str, object]]) -> None:
+    file = one_line(str(path), _PATH_CHARS)
     for section, table in _parse_file(path).items():
+        name = one_line(section, _NAME_CHARS)
         if section not in _KEYS:
+            if not isinstance(table, dict) and "token" not in section.lower():
+                raise ConfigError(
+                    f"{file} sets {name} outside of every section. Move the line below the "
+                    f"[section] that it belongs to, or delete it. The sections are: "
+                    f"{', '.join(_KEYS)}."
+                )
             raise ConfigError(
-                f"{path} has a section [{section}] that does not exist."
+                f"{file} has a section [{name}] that does not exist."
                 f"{did_you_mean(section, _KEYS)} Rename or delete it."
             )
         if not isinstance(table, dict):
             raise ConfigError(
-                f"{section} in {path} must be a section, not a value. Write [{section}] on a line "
+                f"{section} in {file} must be a section, not a value. Write [{section}] on a line "
                 "of its own and its keys below."
             )
         for key, value in table.items():
+            said = one_line(key, _NAME_CHARS)
             if "token" in key.lower():
                 raise ConfigError(
-                    f"[{section}] {key} in {path}: a token never stands in a file. Delete the "
+                    f"[{section}] {said} in {file}: a token never stands in a file. Delete the "
                     f"line and set the environment variable {TOKEN_VARIABLE}."
                 )
             if key not in _KEYS[section]:
                 raise ConfigError(
-                    f"{path} has a key {key!r} in [{section}] that does not exist."
+                    f"{file} has a key '{said}' in [{section}] that does not exist."
                     f"{did_you_mean(key, _KEYS[section])} Rename or delete it."
                 )
-            values[section][key] = _checked(section, key, f"[{section}] {key} in {path}", value)
+            values[section][key] = _checked(section, key, f"[{section}] {key} in {file}", value)
 
 
 def _parse_file(path: Path) -> dict[str, object]:
+    file = one_line(str(path), _PATH_CHARS)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(_read(path).decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError(
-            f"There is no configuration file {path}. Check the path behind --config."
+            f"There is no configuration file {file}. Check the path behind --config."
         ) from None
     except OSError as error:
         raise ConfigError(
-            f"The configuration file {path} cannot be read ({error.strerror}). Check its "
-            "permissions."
+            f"The configuration file {file} cannot be read ({error.strerror}). Check the path "
+            "and its permissions."
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"The configuration file {path} is not UTF-8 text. Save it as UTF-8."
+            f"The configuration file {file} is not UTF-8 text. Save it as UTF-8."
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            f"{path} is not valid TOML: {error}. Correct it; a section or key may stand there once."
+            f"{file} is not valid TOML: {one_line(str(error), _PATH_CHARS)}. Correct it; a section "
+            "or key may stand there once."
         ) from error
+    except (ValueError, RecursionError) as error:  # a number or brackets that Python gives up on
+        raise ConfigError(
+            f"{file} holds a number with too many digits, or brackets in brackets without end. "
+            "Compare it with the config.toml that came with the bot, and correct it."
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    """The file; raises OSError, and ConfigError for what is no file or too large for one."""
+    file = one_line(str(path), _PATH_CHARS)
+    if "\0" in str(path):
+        raise FileNotFoundError
+    # Asked before it is opened: to open a pipe waits until somebody writes to it.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigError(
+            f"The configuration file {file} cannot be read: it is no file. Name a config.toml "
+            "behind --config."
+        )
+    with path.open("rb") as opened:
+        data = opened.read(_MAX_FILE_BYTES + 1)
+    if len(data) > _MAX_FILE_BYTES:
+        raise ConfigError(
+            f"The configuration file {file} is larger than 64 KB. Name a config.toml behind "
+            "--config."
+        )
+    return data
 
 
 def _read_environment(environ: Mapping[str, str], values: dict[str, dict[str, object]]) -> None:
@@ -114,20 +162,18 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, dict[str, ob
     for name, text in environ.items():
         if not name.startswith(PREFIX):
             continue
+        said = f"The environment variable {one_line(name, _NAME_CHARS)} sets nothing"
         if name not in names and "TOKEN" in name:
-            raise ConfigError(
-                f"The environment variable {name} sets nothing: unset it and set {TOKEN_VARIABLE}."
-            )
+            raise ConfigError(f"{said}: unset it and set {TOKEN_VARIABLE}.")
         if name not in names:
             raise ConfigError(
-                f"The environment variable {name} sets nothing: there is no such key."
-                f"{did_you_mean(name, names)} Rename or unset it."
+                f"{said}: there is no such key.{did_you_mean(name, names)} Rename or unset it."
             )
         section, key = names[name]
         kind = _kind(section, key)
         try:
             value = kind.parse(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             value = text  # not of its kind: the check says so
         values[section][key] = _checked(section, key, f"The environment variable {name}", value)
 
@@ -136,9 +182,9 @@ def _checked(section: str, key: str, place: str, value: object) -> object:
     kind = _kind(section, key)
     try:
         return kind.read(value)
-    except ValueError:
-        shown = textwrap.shorten(repr(value), 60, placeholder="…")
-        raise ConfigError(f"{place} must be {kind.expected}, not {shown}. Correct it.") from None
+    except (ValueError, OverflowError):
+        said = shown(value, _VALUE_CHARS)
+        raise ConfigError(f"{place} must be {kind.expected}, not {said}. Correct it.") from None
 
 
 def _kind(section: str, key: str) -> Kind:

@@ -268,7 +268,7 @@ def devices_of(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
     generation = topology.partition(":")[0]
     if generation not in CHIPS:
         raise InvalidRequestError(
-            f"There is no TPU {topology!r}. Write a generation and a shape such as v5e:2x2; "
+            f"There is no TPU {topology!r:.60}. Write a generation and a shape such as v5e:2x2; "
             f"generations are {', '.join(CHIPS)}."
         )
     try:
