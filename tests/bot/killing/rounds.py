@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
     # A request that breaks off because the bot was killed is what is tested, and no error.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    logging.getLogger("standins").setLevel(logging.CRITICAL)
 
     def on_kill(kills: int) -> None:
         if kills % _SAY_EVERY == 0:
