@@ -65,7 +65,15 @@ class LedgerError(BotError):
 
 
 class LedgerLostError(LedgerError):
-    """The ledger lost what was in it; a copy of it can help, or beginning with an empty one."""
+    """The ledger lost what was in it; a copy of it can help, or beginning with an empty one.
+
+    found  what is wrong with it
+    mend   what to do
+    """
+
+    def __init__(self, found: str, mend: str) -> None:
+        super().__init__(f"{found} {mend}")
+        self.found = found
 
 
 class GalleryError(BotError):

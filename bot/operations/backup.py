@@ -28,6 +28,10 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
     """
     if to.exists():
         raise OutputError(f"{to} is there already. Name a folder that is not.")
+    if to.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(
+            f"{to} lies in the folder that is copied, and would go with it. Name one elsewhere."
+        )
     draft = to.with_name(f".{to.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -38,7 +42,9 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
     except (OSError, sqlite3.Error) as error:
         if trouble_of(error) is not Trouble.DISK:
             raise
-        raise OutputError(f"The copy {to} cannot be written ({error}). Make room.") from error
+        raise OutputError(
+            f"The copy {to} cannot be written ({error}). Make room, or name another folder."
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return f"Copied {jobs} jobs and {pictures} pictures to {to}."

@@ -258,7 +258,11 @@ class SqliteDatabase:
             if not self._start_empty:
                 raise
             place = put_aside(self._folder)
-            log.warning("%s What is left of it is in %s; this is an empty one.", error, place)
+            log.warning(
+                "%s Begun with an empty one, as asked; what was left is in %s, for you to delete.",
+                error.found,
+                place,
+            )
             self._open_writer(lock)
         self._reading = connect(self._path)
         for path in (self._path, *(self._path.with_name(f"{LEDGER}{end}") for end in BESIDE)):

@@ -23,6 +23,8 @@ BESIDE: Final = ("-wal", "-shm", "-journal")  # SQLite's own, beside the file an
 
 def check_there(path: Path) -> bool:
     """Whether there is a ledger; raises LedgerLostError if there was one, and its file is gone."""
+    if path.exists() and not path.is_file():  # nor is a pipe opened, which would not come back
+        raise LedgerLostError(f"The ledger {path} is no file.", mend(path))
     if _size(path):
         return True
     check_new(path)
@@ -35,7 +37,7 @@ def check_new(path: Path) -> None:
     if remains:
         state = "is empty" if path.exists() else "is not there"
         raise LedgerLostError(
-            f"The ledger {path} {state}, though {remains}: what was on record is lost. {mend(path)}"
+            f"The ledger {path} {state}, though {remains}: what was on record is lost.", mend(path)
         )
 
 
@@ -44,15 +46,16 @@ def check_whole(connection: Connection, path: Path) -> None:
     (jobs,) = connection.execute("SELECT count(*) FROM counts").fetchone()
     if not jobs and (remains := _remains(path, of_file=False)):  # never one, not even deleted
         raise LedgerLostError(
-            f"The ledger {path} holds no job, though {remains}: what was on record is lost. "
-            f"{mend(path)}"
+            f"The ledger {path} holds no job, though {remains}: what was on record is lost.",
+            mend(path),
         )
     last, mark = last_job(connection), read_mark(path.parent)
     if last < mark:
         raise LedgerLostError(
             f"The ledger {path} lacks what was written last: it ends with job number {last}, and "
-            f"{mark} were taken in. Was {path.name}-wal deleted? {mend(path)} If an older copy was "
-            f"put there on purpose, delete {path.parent / LEDGER_LOCK}."
+            f"{mark} were taken in.",
+            f"If you put an older copy there, delete {path.parent / LEDGER_LOCK}. If not, perhaps "
+            f"{path.name}-wal was deleted. {mend(path)}",
         )
 
 

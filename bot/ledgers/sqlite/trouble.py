@@ -43,7 +43,7 @@ def for_operator(error: Exception, path: Path) -> LedgerError:
             )
         case Trouble.DAMAGED:
             return LedgerLostError(
-                f"The ledger {path} cannot be opened: it is damaged ({error}). {mend(path)}"
+                f"The ledger {path} cannot be opened: it is damaged ({error}).", mend(path)
             )
 
 

@@ -148,6 +148,8 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert len(pictures) == 4
     assert main(["backup", "copies/monday"]) == 2
     assert "is there already" in capsys.readouterr().err
+    assert main(["backup", "data/inside"]) == 2
+    assert "would go with it" in capsys.readouterr().err
 
 
 def test_a_backup_of_what_others_could_read_is_its_owners_alone(

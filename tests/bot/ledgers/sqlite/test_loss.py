@@ -84,6 +84,11 @@ def put_aside(folder: Path) -> list[Path]:
     return list(folder.glob("lost-*"))
 
 
+def take_away(folder: Path) -> None:
+    for path in folder.glob(f"{LEDGER}*"):
+        path.unlink()
+
+
 def delete(path: Path) -> None:
     path.unlink()
 
@@ -136,7 +141,7 @@ async def test_a_log_that_was_deleted_is_noticed(data: Path) -> None:
     (data / f"{LEDGER}-wal").unlink()
     sentence = await refused(data)
     assert "it ends with job number 2, and 5 were taken in" in sentence
-    assert f"Was {LEDGER}-wal deleted?" in sentence
+    assert f"perhaps {LEDGER}-wal was deleted" in sentence
     # Whoever put an older copy there says so.
     assert f"delete {data / LEDGER_LOCK}" in sentence
     (data / LEDGER_LOCK).unlink()
@@ -236,6 +241,21 @@ async def test_a_damaged_ledger_is_told_as_that(data: Path, harm: Callable[[Path
     assert "free space" not in sentence
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+async def test_what_is_no_file_is_told_as_that_and_put_aside(
+    data: Path, make: Callable[[Path], None]
+) -> None:
+    async with opened(data) as ledger:
+        await ledger.accept(make_job(), LIMITS)
+    take_away(data)
+    make(data / LEDGER)
+    assert "is no file. Stop the bot" in await refused(data)
+    async with opened(data, start_empty=True) as ledger:
+        assert await ledger.find() == []
+    (aside,) = put_aside(data)
+    assert not (aside / LEDGER).is_file()
+
+
 @pytest.mark.parametrize("harm", [delete, empty, harm_pages, overwrite])
 async def test_start_empty_puts_what_is_left_aside(
     data: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
@@ -255,7 +275,8 @@ async def test_start_empty_puts_what_is_left_aside(
     assert not (data / IMAGES).exists()
     if left is not None:
         assert (aside / LEDGER).read_bytes() == left
-    assert f"What is left of it is in {aside}" in caplog.text
+    assert f"what was left is in {aside}" in caplog.text
+    assert "start once with" not in caplog.text  # that is what was done
     async with opened(data) as ledger:  # and without the word as well
         assert len(await ledger.find()) == 1
 
