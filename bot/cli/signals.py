@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import NoReturn
 
 from bot.cli.exit_codes import OK
+from bot.shared import descriptors
 
 log = logging.getLogger(__name__)
 
@@ -41,5 +42,5 @@ def start_anew() -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     # A device's driver opens files of its own; one that stays open keeps the device taken.
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    descriptors.close_all()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command
