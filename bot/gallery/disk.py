@@ -72,7 +72,11 @@ class DiskGallery:
             return
         except OSError as error:
             failures.append(error)
-        jobs = await asyncio.to_thread(lambda: list(self._folder.iterdir()))
+        try:
+            jobs = await asyncio.to_thread(lambda: list(self._folder.iterdir()))
+        except OSError as error:
+            jobs = []
+            failures.append(error)
         for first in range(0, len(jobs), _MENDED_AT_ONCE):
             batch = jobs[first : first + _MENDED_AT_ONCE]
             failures += await asyncio.to_thread(close_all_to_others, batch)

@@ -49,13 +49,18 @@ async def keep_orders(ledger: Ledger, studio: Obeys, *, sleep: Sleep = asyncio.s
         await sleep(_LOOK_EVERY_S)
 
 
+def passing_s() -> float:
+    """Seconds that pass also while the machine sleeps, where it tells of them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 async def keep_clean(
     ledger: Ledger,
     gallery: Gallery,
     keep_days: int,
     *,
     clock: Callable[[], float] = time.time,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = passing_s,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
     """Delete prompts and pictures when their days are over; runs until it is cancelled.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -168,7 +168,13 @@ class CardEditor:
 
     async def _put_right(self, lend: LendCard) -> None:
         """Show it again, if something else came over it."""
-        seen = await self._message.read()
+        seen = None
+        with suppress(CardGoneError):  # it was seen, and somebody deleted it since
+            for delay_s in _READING.delays_s():
+                seen = await self._message.read()
+                if seen is not None:
+                    break
+                await self._sleep(delay_s)
         if seen is None or seen.is_last:
             return
         log.warning("an edit that was given up came after the last one: that is shown anew")
@@ -200,11 +206,12 @@ class CardEditor:
                 if self._finished:
                     return
                 self._touched = True
+                self._at_once = False  # what is wanted at once from now on is another look
                 away = await self._edit(picture)
             if away is None:
                 self._shown = card, previews
-            self._at_once = False
-            self._answered.set()
+            if not self._at_once:
+                self._answered.set()
             if away is not None:  # not in the lock: the last edit waits for no earlier one's delay
                 await self._sleep(bounded_s(away.retry_after_s))
                 self._changed.set()

@@ -13,11 +13,10 @@ import aiohttp
 
 from bot.errors import AwayError
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.calls import code_of
+from bot.homes.discord.calls import ALREADY_ACKNOWLEDGED, code_of
 
 log = logging.getLogger(__name__)
 
-_ALREADY_ACKNOWLEDGED: Final = 40060
 # Two tries within Discord's three seconds, and a last one that tells what came of them.
 _TRIES_S: Final = (1.2, 1.2, 5.0)
 _requests: ContextVar[list[str] | None] = ContextVar("requests", default=None)
@@ -50,7 +49,7 @@ async def acknowledge(interaction: Interaction) -> Acknowledged | None:
                     log.warning("an acknowledgement's answer cannot be understood: %r", error)
                     return Acknowledged(None)
                 code = code_of(error)
-                if code == _ALREADY_ACKNOWLEDGED and len(requests) > 1:
+                if code == ALREADY_ACKNOWLEDGED and len(requests) > 1:
                     return Acknowledged(None)
                 log.warning("could not acknowledge the command: %r", error)
                 if code is not None:

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+GetClient = Callable[[], Awaitable[discord.Client]]
+
+ALREADY_ACKNOWLEDGED: Final = 40060
 TOKEN_IS_DEAD: Final = frozenset({10015, 50027})  # unknown webhook, invalid webhook token
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, MISSING_ACCESS, MISSING_PERMISSIONS = 10003, 10008, 50001, 50013
 TOO_LARGE: Final = 40005
@@ -145,22 +148,31 @@ class Calls:
         self._limit_s = limit_s
         self._sleep = sleep
 
-    async def surely(self, call: Callable[[], Awaitable[object]], what: str) -> None:
+    async def surely(
+        self, call: Callable[[], Awaitable[object]], what: str, *, size_bytes: int = 0
+    ) -> None:
         """Answer an interaction, again and again for as long as it can be answered.
 
-        what  is answered, for the log
+        what        is answered, for the log
+        size_bytes  of the files that go with it
 
-        Raises what is final, and in the end whatever the last call raised.
+        Raises what is final, any BotError of the call's own, and in the end whatever the last call
+        raised.
         """
+        patience = self.patience()
 
         async def in_time() -> None:
-            async with asyncio.timeout(self._limit_s):
-                await call()
+            try:
+                async with asyncio.timeout(patience.for_s(size_bytes)):
+                    await call()
+            except TimeoutError:
+                patience.ran_out()
+                raise
 
         await persist(
             in_time,
             what,
-            is_passing=is_passing,
+            is_passing=lambda error: is_passing(error) and not isinstance(error, BotError),
             retry_after_s=retry_after_s,
             backoff=_ANSWERING,
             sleep=self._sleep,

@@ -15,6 +15,7 @@ from bot.homes.discord.buttons import Interaction, Press, PressButton
 from bot.homes.discord.calls import (
     DISCORD_ERRORS,
     Calls,
+    GetClient,
     is_final,
     is_passing,
     retry_after_s,
@@ -60,6 +61,7 @@ class ImagineClient(discord.Client):
     logged_in  is set once requests can be sent
     connector  says where Discord is; closed with the client
     calls      makes the calls that answer people
+    live       waits for the client that is logged in, this one or its successor
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
     backoff    between two tries to tell Discord the commands
@@ -73,6 +75,7 @@ class ImagineClient(discord.Client):
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
         calls: Calls,
+        live: GetClient,
         *,
         guild_ids: Sequence[int],
         model: str,
@@ -96,6 +99,7 @@ class ImagineClient(discord.Client):
         self.was_online = False
         self.is_online = False
         self.calls = calls
+        self.live = live
         self._logged_in = logged_in
         self._tree = Tree(self)
         self._command = command

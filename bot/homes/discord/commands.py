@@ -116,10 +116,8 @@ class ImagineCommand:
             try:
                 acknowledged = await acknowledge(interaction)
             except AwayError as error:
-                await say_instead_of_card(
-                    interaction.client, interaction.client.calls, interaction.token, str(error)
-                )
-                await self._studio.answered(origin)
+                if await self._say_instead(interaction, str(error)):
+                    await self._studio.answered(origin)
                 return
             if acknowledged is None:
                 await self._studio.answered(origin)
@@ -145,11 +143,13 @@ class ImagineCommand:
             except KnownJobError as error:  # its first telling is being answered
                 log.warning("%s", error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
-                if not await refuse(interaction, error, job_id, wish):
-                    await say_instead_of_card(
-                        interaction.client, interaction.client.calls, interaction.token, _NOT_TAKEN
-                    )
-                await self._studio.answered(origin)
+                said = await refuse(interaction, error, job_id, wish)
+                if said or await self._say_instead(interaction, _NOT_TAKEN):
+                    await self._studio.answered(origin)
+
+    async def _say_instead(self, interaction: Interaction, sentence: str) -> bool:
+        client = interaction.client
+        return await say_instead_of_card(client.live, client.calls, interaction.token, sentence)
 
     def _weight(self, person: discord.User | discord.Member) -> float:
         if not isinstance(person, discord.Member):

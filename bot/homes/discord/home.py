@@ -114,6 +114,7 @@ class DiscordHome:
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),
                 self._calls,
+                self._connection.client,
                 guild_ids=settings.guild_ids,
                 model=settings.model,
                 sizes=settings.sizes,
@@ -149,8 +150,7 @@ class DiscordHome:
 
     async def apologize(self, origin: Origin, sentence: str) -> None:
         """See `Home.apologize`."""
-        client = await self._connection.client()
-        await say_instead_of_card(client, self._calls, origin.token, sentence)
+        await say_instead_of_card(self._connection.client, self._calls, origin.token, sentence)
 
     async def forget(self, job: Job) -> None:
         """See `Home.forget`."""

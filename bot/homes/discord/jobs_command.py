@@ -84,6 +84,7 @@ class JobsCommand:
                 content=text, attachments=render.files(shown.pictures)
             ),
             "pictures for one alone",
+            size_bytes=sum(len(one.data) for one in pictures),
         )
 
     async def _show_list(self, interaction: Interaction) -> None:

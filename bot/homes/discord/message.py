@@ -25,6 +25,7 @@ from bot.homes.discord.calls import (
     TOKEN_IS_DEAD,
     UNKNOWN_MESSAGE,
     Calls,
+    GetClient,
     code_of,
     is_final,
     translated,
@@ -37,8 +38,6 @@ T = TypeVar("T")
 # Discord's own name for an interaction's answer, where the id of the message is not known.
 _ORIGINAL: Final[Any] = "@original"
 _SEARCHED_MESSAGES: Final = 100
-
-GetClient = Callable[[], Awaitable[discord.Client]]
 
 
 class CardMessage:

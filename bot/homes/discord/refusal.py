@@ -9,9 +9,16 @@ from discord import InteractionResponseType, app_commands
 
 from bot.core.explain import explain
 from bot.core.wish import Wish
-from bot.errors import JobRefusedError
+from bot.errors import JobRefusedError, UndeliveredError
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.calls import UNKNOWN_MESSAGE, Calls, code_of
+from bot.homes.discord.calls import (
+    ALREADY_ACKNOWLEDGED,
+    UNKNOWN_MESSAGE,
+    Calls,
+    GetClient,
+    code_of,
+    is_final,
+)
 from bot.homes.discord.render import failure_text, refused_text
 
 log = logging.getLogger(__name__)
@@ -19,6 +26,8 @@ log = logging.getLogger(__name__)
 # Discord's own name for an interaction's answer.
 _ORIGINAL: Final[Any] = "@original"
 _APPLICATION: Final = 3
+_DEFERRED_MESSAGE: Final = InteractionResponseType.deferred_channel_message
+_DEFERRED_UPDATE: Final = InteractionResponseType.deferred_message_update
 _OUTDATED: Final = "This command has changed. Restart Discord, then ask again."
 
 
@@ -39,46 +48,65 @@ async def refuse(
 
     async def say() -> None:
         nonlocal kind
+        if interaction.client.is_closed():
+            raise UndeliveredError("Another client has taken the place of the one that heard it.")
         if kind is None:
-            await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
-            return
-        if kind is InteractionResponseType.deferred_channel_message:
+            try:
+                await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
+            except discord.HTTPException as refused:
+                if code_of(refused) != ALREADY_ACKNOWLEDGED:
+                    raise
+                # Its acknowledgement's answer was lost. What was pressed is no message of its own.
+                is_press = interaction.type is discord.InteractionType.component
+                kind = _DEFERRED_UPDATE if is_press else _DEFERRED_MESSAGE
+            else:
+                return
+        if kind is _DEFERRED_MESSAGE:
             # Everybody sees "thinking". A follow-up straight after it would take its place, and be
             # as public: it goes first.
             await _take_back(interaction)
-            kind = InteractionResponseType.deferred_message_update
+            kind = _DEFERRED_UPDATE
         await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
 
     return await _said(interaction.client.calls, say, "a refusal")
 
 
-async def say_instead_of_card(
-    client: discord.Client, calls: Calls, token: str, sentence: str
-) -> None:
+async def say_instead_of_card(live: GetClient, calls: Calls, token: str, sentence: str) -> bool:
     """Put a sentence in the place of "thinking...", of which no job came.
 
+    live   waits for a client that is logged in: the one that heard of it may be gone
     token  of the interaction
 
-    Comes back when it is said, or nobody can see it.
+    Returns whether it was said, or nobody can see it.
     """
+    text = failure_text(sentence)
+    is_final_word = False
+
+    async def say() -> None:
+        nonlocal is_final_word
+        webhook = _webhook(await live(), token)
+        try:
+            try:
+                await webhook.edit_message(_ORIGINAL, content=text)
+            except discord.NotFound as error:
+                if code_of(error) != UNKNOWN_MESSAGE:
+                    raise
+                # It was being refused: what everybody saw is taken back already.
+                await webhook.send(text, ephemeral=True)
+        except discord.HTTPException as error:
+            is_final_word = is_final(error)
+            raise
+
+    return await _said(calls, say, "a sentence in the place of a card") or is_final_word
+
+
+def _webhook(client: discord.Client, token: str) -> discord.Webhook:
     assert client.application_id is not None  # noqa: S101 - known once it is logged in
     # As an interaction's own: only an application's webhook may say something to one alone.
-    webhook = discord.Webhook.from_state(
+    return discord.Webhook.from_state(
         {"id": client.application_id, "type": _APPLICATION, "token": token},
         client._connection,  # noqa: SLF001 - discord.py's own way makes one of an interaction only
     )
-    text = failure_text(sentence)
-
-    async def say() -> None:
-        try:
-            await webhook.edit_message(_ORIGINAL, content=text)
-        except discord.NotFound as error:
-            if code_of(error) != UNKNOWN_MESSAGE:
-                raise
-            # It was being refused: what everybody saw is taken back already.
-            await webhook.send(text, ephemeral=True)
-
-    await _said(calls, say, "a sentence in the place of a card")
 
 
 async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> bool:

@@ -473,3 +473,31 @@ async def test_where_nothing_came_late_the_last_edit_is_made_once() -> None:
     await desk.message.until(lambda: desk.message.attempts == 1)
     await desk.editor.finish(lent(said("done", (PICTURE,))))
     assert texts(desk.message) == ["done"]
+
+
+async def test_what_is_wanted_at_once_during_an_edit_is_tried_before_it_is_answered() -> None:
+    desk = Desk()
+    await desk.begin()
+    desk.message.open.clear()
+    desk.editor.show(says("step 1"))
+    desk.throttle.turn()
+    await desk.message.until(lambda: desk.message.attempts == 2)
+    desk.editor.show(says("restarting"), at_once=True)
+    desk.message.open.set()
+    await desk.editor.answered()
+    assert texts(desk.message) == ["first", "step 1", "restarting"]
+    await desk.editor.close()
+
+
+async def test_a_card_that_is_deleted_after_it_was_finished_was_finished() -> None:
+    desk = Desk()
+    desk.message.failures.append(AwayError("no answer", may_come=True))
+    desk.editor.show(says("step 1"))
+    await desk.message.until(lambda: desk.message.attempts == 1)
+
+    async def deleted(_: float) -> None:
+        desk.message.is_gone = True
+
+    desk.editor._sleep = deleted
+    await desk.editor.finish(lent(said("done", (PICTURE,))))
+    assert texts(desk.message) == ["done"]

@@ -17,8 +17,8 @@ from tests.bot.homes.discord.matrix import BY_TOKEN, hasty
 from tests.bot.homes.discord.test_faults import has_pictures
 from tests.fakes import FakePipeline, Gate
 
-_FEW = 160
-_CROWD = 300
+_FEW = 120
+_CROWD = 200
 
 
 def found(loopback: LoopbackDiscord, servers: int) -> list[int]:
@@ -135,7 +135,7 @@ async def test_few_descriptors_leave_nobody_unanswered(tmp_path: Path) -> None:
     try:
         await loopback.wait_ready()
         await loopback.wait_commands()
-        loopback.faults.add(Fault(kind="latency", seconds=0.3, count=None))
+        loopback.faults.add(Fault(kind="latency", seconds=0.15, count=None))
         channels = found(loopback, 10)
         people = [one.id for one in loopback.world.people.values() if not one.bot]
         asked = await asyncio.gather(

@@ -17,6 +17,7 @@ from standins.base.timers import ManualClock
 from standins.discord.errors import CommandRefused
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot, make_config
+from tests.bot.homes.discord.matrix import hasty
 from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
@@ -343,6 +344,58 @@ async def test_a_lost_acknowledgement_is_found_again(
         interaction = await loopback.slash("imagine", {"prompt": "x"})
         await interaction.until(finished)
         assert fault.fired == 1
+
+
+@pytest.mark.parametrize("command", ["imagine", "jobs"])
+async def test_after_a_lost_acknowledgement_people_are_answered_all_the_same(
+    loopback: LoopbackDiscord, run_bot: RunBot, command: str
+) -> None:
+    """A refusal is seen by the one who asked alone, with the command to send again."""
+    gate = Gate()
+    config = make_config(max_queued=1, grace_s=0)
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate), config=config):
+        first = await loopback.slash("imagine", {"prompt": "drawn"})
+        await first.until(says("step 0"))
+        second = await loopback.slash("imagine", {"prompt": "waits"})
+        await second.until(says("Number 1"))
+        loopback.faults.add(Fault(kind="drop_after", method="POST", route=CALLBACK))
+        options = {"prompt": "one more"} if command == "imagine" else {}
+        interaction = await loopback.slash(command, options)
+        answer = await interaction.until(
+            says("To ask again:" if command == "imagine" else "number 1 in the queue")
+        )
+        assert answer["flags"] & 64  # only they see it
+        gate.open()
+
+
+async def test_a_refusal_outlives_the_client_that_heard_of_it(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    """The connection is begun anew while a refusal cannot be said."""
+    gate = Gate()
+    config = make_config(max_queued=1, grace_s=0)
+    async with run_bot(
+        lambda: FakePipeline(SIZES, gate=gate), config=config, call_limit_s=0.3, sleep=hasty
+    ) as bot:
+        for prompt in ("drawn", "waits"):
+            one = await loopback.slash("imagine", {"prompt": prompt})
+            await one.until(lambda message: bool(message["content"]))
+        held = loopback.faults.add(
+            Fault(kind="latency", method="DELETE", route="/webhooks/*/*/messages/*", count=None)
+        )
+        refused = await loopback.slash("imagine", {"prompt": "one more"})
+        await held.wait_fired()
+        (session,) = loopback.gateway.connected
+        assert session.socket is not None
+        frame: Any = []
+        session.socket.post(frame)
+        await loopback.wait_offline()
+        await loopback.wait_ready()
+        loopback.faults.clear()
+        await refused.until(says("This was not taken. Ask again"))
+        while await bot.app.ledger.unanswered():  # noqa: ASYNC110 - the ledger tells no one
+            await asyncio.sleep(0.01)
+        gate.open()
 
 
 async def test_an_acknowledgement_that_did_not_arrive_is_sent_again(
