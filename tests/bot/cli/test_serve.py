@@ -114,5 +114,5 @@ async def test_a_ledger_that_is_gone_is_made_anew_only_when_told(
     process.send_signal(signal.SIGTERM)
     _, said = await process.communicate()
     assert process.returncode == 0
-    assert b"What is left of it is in" in said
+    assert b"Begun with an empty one, as asked; what was left is in" in said
     assert not await asyncio.to_thread(picture.exists)
