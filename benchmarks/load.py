@@ -65,7 +65,7 @@ class QuickPipeline:
             for k in range(request.num_images)
         )
         for step in range(1, steps + 1):
-            time.sleep(STEP_S)
+            time.sleep(STEP_S)  # on the engine's thread, where the device would be waited for
             yield Progress(step, steps, fetch=None if step < steps else lambda: images)
 
 

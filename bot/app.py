@@ -219,7 +219,6 @@ def discord_home(
     """
     # Here and not above: whoever has another home needs no discord.py.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
-    from bot.homes.discord.calls import LIMIT_S  # noqa: PLC0415
     from bot.homes.discord.home import DiscordHome, DiscordSettings  # noqa: PLC0415
 
     settings = DiscordSettings(
@@ -238,7 +237,7 @@ def discord_home(
         queue,
         ledger,
         throttle=throttle or edit_throttle,
-        call_limit_s=call_limit_s or LIMIT_S,
+        call_limit_s=call_limit_s,
         sleep=sleep,
     )
 

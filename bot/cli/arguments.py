@@ -3,17 +3,16 @@ ones.
 """
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from bot.errors import UsageError
+from bot.shared.files import can_be_path
 from bot.shared.nearest import did_you_mean
 from bot.shared.shown import one_line, shown
 
 _NAME_CHARS: Final = 60
-_MAX_PATH_BYTES, _MAX_NAME_BYTES = 3_000, 255  # what file systems take, with room for more
 _MAX_DIGITS: Final = 1_000  # far beyond every number that is asked for, and what Python reads
 
 
@@ -95,12 +94,7 @@ def whole(low: int | None = None, high: int | None = None) -> Callable[[str], in
 
 def path(text: str) -> Path:
     """The type of an argument that is a path, which a file system can hold."""
-    names = [os.fsencode(name) for name in Path(text).parts]
-    if (
-        "\0" in text
-        or any(len(name) > _MAX_NAME_BYTES for name in names)
-        or (len(os.fsencode(text)) > _MAX_PATH_BYTES)
-    ):
+    if not can_be_path(text):
         raise argparse.ArgumentTypeError(f"{shown(text)} is longer than any path, or none at all")
     return Path(text)
 

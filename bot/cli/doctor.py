@@ -25,6 +25,7 @@ from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
 from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
+from bot.shared.shown import one_line
 from sdxl_engine import format_size
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
@@ -312,7 +313,7 @@ def _probe(script: str, arguments: list[str], environ: Mapping[str, str]) -> Any
     except subprocess.TimeoutExpired:
         return f"no answer in {_PROBE_TIMEOUT_S} s"
     except (OSError, ValueError) as error:  # a name that no process can be given
-        return " ".join(str(error).split())[-_MAX_ERROR_CHARS:]
+        return one_line(str(error), _MAX_ERROR_CHARS)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         return lines[-1] if lines else f"it ended with code {done.returncode}"

@@ -1,19 +1,18 @@
 """What a key of the configuration may hold."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from bot.shared.files import can_be_path
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_SIDE_PX, MIN_SIDE_PX, SIDE_MULTIPLE_PX, parse_size
 
 _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1
 _MAX_TEXT_CHARS: Final = 1_000
-_MAX_PATH_BYTES, _MAX_NAME_BYTES = 3_000, 255  # what file systems take, with room for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +115,11 @@ def folder(*, empty: bool = False) -> Kind:
     """The path of a folder; None for an empty text, where that may be."""
 
     def read(value: object) -> Path | None:
-        if not isinstance(value, str) or "\0" in value or not (empty or value.strip()):
+        if not isinstance(value, str) or not (empty or value.strip()):
             raise ValueError
         if not value.strip():
             return None
-        names = [os.fsencode(name) for name in Path(value).parts]
-        if len(os.fsencode(value)) > _MAX_PATH_BYTES or max(map(len, names)) > _MAX_NAME_BYTES:
+        if not can_be_path(value):
             raise ValueError
         try:
             return Path(value).expanduser()

@@ -77,7 +77,7 @@ class Studio:
         """Note that somebody wishes something, before they see that it was heard.
 
         However this process ends, they are told something: `ask` and `answered` take the note back.
-        Never raises, and takes no longer than a moment.
+        Never raises, and takes a second at most.
         """
         try:
             async with asyncio.timeout(_HEARING_S):

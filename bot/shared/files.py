@@ -13,6 +13,7 @@ from bot.shared.private import FILE_MODE, make_folder
 # A file system that knows no hard links (FAT, some network ones) says one of these.
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
+_MAX_PATH_BYTES, _MAX_NAME_BYTES = 3_000, 255  # what file systems take, with room for more
 _UMASKS: Final = 0o666  # less what the umask takes away
 
 
@@ -46,6 +47,13 @@ def write_new(folder: Path, names: Iterable[str], data: bytes) -> Path:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
     _sync(folder)
     return path
+
+
+def can_be_path(text: str) -> bool:
+    """Whether a file system can hold a path of this name."""
+    names = [os.fsencode(name) for name in Path(text).parts]
+    fits = len(os.fsencode(text)) <= _MAX_PATH_BYTES
+    return "\0" not in text and fits and all(len(name) <= _MAX_NAME_BYTES for name in names)
 
 
 def _take(path: Path, draft: Path) -> None:

@@ -1,4 +1,4 @@
-"""The first answer to a command: within Discord's three seconds, and known for what it was."""
+"""The first answer to a command or a press: within three seconds, and known for what it was."""
 
 import asyncio
 import logging
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 # Two tries within Discord's three seconds, and a last one that tells what came of them.
 _TRIES_S: Final = (1.2, 1.2, 5.0)
+_PRESS_S: Final = 2.5  # of the three
 _requests: ContextVar[list[str] | None] = ContextVar("requests", default=None)
 
 
@@ -58,6 +59,18 @@ async def acknowledge(interaction: Interaction) -> Acknowledged | None:
                 message_id = None if response is None else response.message_id
                 return Acknowledged(None if message_id is None else str(message_id))
     raise AwayError("The connection to Discord broke in that very moment. Ask again.")
+
+
+async def acknowledge_press(interaction: Interaction, *, unseen: bool) -> None:
+    """Tell Discord that the answer comes; what is wanted is done, whatever becomes of that.
+
+    unseen  the answer is a new message, for one alone; else the message that was pressed changes
+    """
+    try:
+        async with asyncio.timeout(_PRESS_S):
+            await interaction.response.defer(ephemeral=unseen, thinking=unseen)
+    except Exception as error:  # noqa: BLE001 - whatever Discord answered
+        log.warning("a press was not acknowledged: %r", error)
 
 
 def counting_trace() -> aiohttp.TraceConfig:

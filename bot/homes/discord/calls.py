@@ -32,12 +32,14 @@ _FIRST_CODE: Final = 10_000  # Discord's own have five digits or more; 0 is a st
 _PASSING_CODES: Final = frozenset({20016, 20022, 20028, 20029, 40062, 30046, 130000})
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_ERRORS, _SERVER_ERRORS = 400, 500
-CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
-DISCORD_ERRORS: Final = (discord.DiscordException, *CONNECTION_ERRORS)
+DISCORD_ERRORS: Final = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+# Discord's own name for an interaction's answer, where the id of the message is not known.
+ORIGINAL: Final[Any] = "@original"
+_APPLICATION: Final = 3
 
 # A quarter of an hour, which is as long as an interaction can be answered.
 _ANSWERING: Final = Backoff(attempts=20)
-LIMIT_S: Final = 15.0
+_LIMIT_S: Final = 15.0
 _MAX_LIMIT_S: Final = 240.0
 _SLOWEST_BYTES_PER_S: Final = 250_000  # two megabits a second, upwards
 _SHARE: Final = 16  # of one channel; it bears five in five seconds
@@ -121,31 +123,30 @@ class Patience:
         self._first_s = first_s
         self._now_s = first_s
 
-    def for_s(self, size_bytes: int) -> float:
-        """How many seconds the next call may take that carries so many bytes."""
-        return self._now_s + size_bytes / _SLOWEST_BYTES_PER_S
-
-    def answered(self) -> None:
-        """An answer came in time."""
+    async def wait_for(self, call: Callable[[], Awaitable[T]], size_bytes: int) -> T:
+        """Make a call that carries so many bytes; raises TimeoutError if it takes too long."""
+        try:
+            async with asyncio.timeout(self._now_s + size_bytes / _SLOWEST_BYTES_PER_S):
+                result = await call()
+        except TimeoutError:
+            self._now_s = min(2 * self._now_s, _MAX_LIMIT_S)
+            raise
         self._now_s = self._first_s
-
-    def ran_out(self) -> None:
-        """None came."""
-        self._now_s = min(2 * self._now_s, _MAX_LIMIT_S)
+        return result
 
 
 class Calls:
     """All calls of one bot: bounded in time, and those about cards in number as well.
 
     at_once  how many about cards may be under way, so that commands find room beside them
-    limit_s  how long one may take that carries no files
+    limit_s  how long one may take that carries no files; None is the usual time
     """
 
     def __init__(
-        self, at_once: int, *, limit_s: float = LIMIT_S, sleep: Sleep = asyncio.sleep
+        self, at_once: int, *, limit_s: float | None = None, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._places = Shares(at_once, min(at_once, _SHARE))
-        self._limit_s = limit_s
+        self._limit_s = _LIMIT_S if limit_s is None else limit_s
         self._sleep = sleep
 
     async def surely(
@@ -160,17 +161,8 @@ class Calls:
         raised.
         """
         patience = self.patience()
-
-        async def in_time() -> None:
-            try:
-                async with asyncio.timeout(patience.for_s(size_bytes)):
-                    await call()
-            except TimeoutError:
-                patience.ran_out()
-                raise
-
         await persist(
-            in_time,
+            lambda: patience.wait_for(call, size_bytes),
             what,
             is_passing=lambda error: is_passing(error) and not isinstance(error, BotError),
             retry_after_s=retry_after_s,
@@ -197,22 +189,27 @@ class Calls:
         """
         async with self._places.place(channel):
             try:
-                async with asyncio.timeout(patience.for_s(size_bytes)):
-                    result = await call()
-            except (TimeoutError, asyncio.CancelledError) as error:
-                reopen(client)
-                if isinstance(error, TimeoutError):
-                    patience.ran_out()
+                return await patience.wait_for(call, size_bytes)
+            except (TimeoutError, asyncio.CancelledError):
+                _reopen(client)
                 raise
             except RuntimeError as error:
                 if not client.is_closed():
                     raise
                 raise AwayError("The client was closed meanwhile.") from error
-            patience.answered()
-            return result
 
 
-def reopen(client: discord.Client) -> None:
+def webhook_of(client: discord.Client, token: str) -> discord.Webhook:
+    """What an interaction's token opens, for any client that is logged in."""
+    assert client.application_id is not None  # noqa: S101 - known once it is logged in
+    # As an interaction's own: only an application's webhook may say something to one alone.
+    return discord.Webhook.from_state(
+        {"id": client.application_id, "type": _APPLICATION, "token": token},
+        client._connection,  # noqa: SLF001 - discord.py's own way makes one of an interaction only
+    )
+
+
+def _reopen(client: discord.Client) -> None:
     """Open the gate that discord.py closes while all of Discord wants to be left alone.
 
     In 2.7 only the call that met the limit opens it again, and not if it is broken off: every later

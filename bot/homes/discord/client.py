@@ -27,7 +27,7 @@ from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
 from bot.shared.job_context import in_job
-from bot.shared.retry import Backoff, Sleep, persist
+from bot.shared.retry import Backoff, persist
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,6 @@ class ImagineClient(discord.Client):
     live       waits for the client that is logged in, this one or its successor
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
-    backoff    between two tries to tell Discord the commands
     """
 
     def __init__(
@@ -80,8 +79,6 @@ class ImagineClient(discord.Client):
         guild_ids: Sequence[int],
         model: str,
         sizes: Sequence[Size],
-        backoff: Backoff = _TELLING,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
         intents = discord.Intents.none()
         intents.guilds = True  # which servers and channels there are; not privileged
@@ -108,8 +105,6 @@ class ImagineClient(discord.Client):
         self._guild_ids = guild_ids
         self._model = model
         self._sizes = sizes or record.sizes(model)
-        self._backoff = backoff
-        self._sleep = sleep
         self._news = asyncio.Event()  # Discord may have to be told something
         self._telling: asyncio.Task[None] | None = None
 
@@ -166,8 +161,7 @@ class ImagineClient(discord.Client):
                 "telling Discord the commands",
                 is_passing=is_passing,
                 retry_after_s=retry_after_s,
-                backoff=self._backoff,
-                sleep=self._sleep,
+                backoff=_TELLING,
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AT_COMMANDS_EVERY_S):

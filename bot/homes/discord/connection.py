@@ -33,21 +33,13 @@ class DiscordConnection:
     """Logs in, stays connected, and begins anew whatever broke it.
 
     While a client lives it mends its own connection; one that fails is replaced by a fresh one.
-
-    clock  seconds
     """
 
     def __init__(
-        self,
-        token: Secret,
-        *,
-        backoff: Backoff = _BACKOFF,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
+        self, token: Secret, *, backoff: Backoff = _BACKOFF, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._token = token
         self._backoff = backoff
-        self._clock = clock
         self._sleep = sleep
         self._logged_in = asyncio.Event()
         self._client: ImagineClient | None = None
@@ -76,13 +68,13 @@ class DiscordConnection:
             client = self._client = make_client(self._logged_in)
             if self._sizes:
                 client.offer(self._sizes)
-            begun_s = self._clock()
+            begun_s = time.monotonic()
             error = await self._connected(client)
             self._logged_in.clear()  # nobody shall get one that is being closed
             await _close(client)
             if self._closing.is_set():
                 break
-            if client.was_online and self._clock() - begun_s > _LASTED_S:
+            if client.was_online and time.monotonic() - begun_s > _LASTED_S:
                 delays_s = self._backoff.delays_s()
             delay_s = next(delays_s)
             _tell_of(error, delay_s)

@@ -16,7 +16,7 @@ from bot.core.studio import Studio
 from bot.core.wish import Usual
 from bot.homes.cards.desk import CardDesk, OnMessage
 from bot.homes.cards.pace import MakeThrottle, edit_throttle
-from bot.homes.discord.calls import LIMIT_S, Calls
+from bot.homes.discord.calls import Calls
 from bot.homes.discord.client import ImagineClient
 from bot.homes.discord.commands import HOME, ImagineCommand
 from bot.homes.discord.connection import DiscordConnection
@@ -68,7 +68,7 @@ class DiscordHome:
 
     queue, ledger  as `CardDesk` needs them
     throttle       makes what holds the edits of one channel apart
-    call_limit_s   how long a call may take that carries no pictures
+    call_limit_s   how long a call may take that carries no pictures; None is the usual time
     """
 
     name = HOME
@@ -80,7 +80,7 @@ class DiscordHome:
         ledger: Ledger,
         *,
         throttle: MakeThrottle = edit_throttle,
-        call_limit_s: float = LIMIT_S,
+        call_limit_s: float | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
@@ -88,7 +88,7 @@ class DiscordHome:
         at_once = max(self._connections // _FOR_CARDS, 1)
         self._calls = Calls(at_once, limit_s=call_limit_s, sleep=sleep)
         self._record = CommandRecord(settings.record)
-        self._connection = DiscordConnection(settings.token)
+        self._connection = DiscordConnection(settings.token, sleep=sleep)
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
 
     @property

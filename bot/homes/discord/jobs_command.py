@@ -1,6 +1,5 @@
 """/jobs: one's own jobs, and what the buttons do to them."""
 
-import asyncio
 import logging
 import time
 from itertools import islice
@@ -14,13 +13,13 @@ from bot.core.policy import Actor
 from bot.core.studio import Listed, Studio
 from bot.errors import BotError, PictureLostError, UnknownJobError
 from bot.homes.discord import render
+from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton, row
 from bot.homes.discord.commands import community_of, person_of, venue_of
 from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
 
-_LIMIT_S: Final = 2.5  # of the three seconds
 _LISTED: Final = 8
 _BUTTONS: Final = 4  # beside the choice to be mentioned, as many as stand in a row
 _NOTHING: Final = "You have asked for nothing here yet. Type /imagine and say what to draw."
@@ -37,7 +36,7 @@ class JobsCommand:
 
         @app_commands.command(name="jobs", description="Your pictures: waiting, drawn, not shown")
         async def jobs(interaction: Interaction) -> None:
-            await _acknowledge(interaction, unseen=True)
+            await acknowledge_press(interaction, unseen=True)
             await self._show_list(interaction)
 
         return jobs
@@ -47,7 +46,7 @@ class JobsCommand:
 
         Raises BotError for the one who did, and what Discord says of the answer.
         """
-        await _acknowledge(interaction, unseen=press == "show")
+        await acknowledge_press(interaction, unseen=press == "show")
         match press:
             case "cancel":
                 await self._cancel(interaction, about)
@@ -98,18 +97,6 @@ class JobsCommand:
             ),
             "a list of jobs",
         )
-
-
-async def _acknowledge(interaction: Interaction, *, unseen: bool) -> None:
-    """Tell Discord that the answer comes; what is wanted is done, whatever becomes of that.
-
-    unseen  the answer is a new message, for one alone; else the message that was pressed changes
-    """
-    try:
-        async with asyncio.timeout(_LIMIT_S):
-            await interaction.response.defer(ephemeral=unseen, thinking=unseen)
-    except Exception as error:  # noqa: BLE001 - whatever Discord answered
-        log.warning("a press was not acknowledged: %r", error)
 
 
 def _list(jobs: tuple[Listed, ...]) -> str:

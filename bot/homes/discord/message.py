@@ -22,6 +22,7 @@ from bot.homes.discord.buttons import card_buttons
 from bot.homes.discord.calls import (
     MISSING_ACCESS,
     MISSING_PERMISSIONS,
+    ORIGINAL,
     TOKEN_IS_DEAD,
     UNKNOWN_MESSAGE,
     Calls,
@@ -29,14 +30,13 @@ from bot.homes.discord.calls import (
     code_of,
     is_final,
     translated,
+    webhook_of,
 )
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Discord's own name for an interaction's answer, where the id of the message is not known.
-_ORIGINAL: Final[Any] = "@original"
 _SEARCHED_MESSAGES: Final = 100
 
 
@@ -116,12 +116,12 @@ class CardMessage:
             else:
                 return
         if self._token:  # the only way where the bot is no member
-            webhook = self._webhook(client)
+            webhook = webhook_of(client, self._token)
             await self._call(client, lambda: webhook.send(text, allowed_mentions=mentions))
 
     async def _edit_by_token(self, client: discord.Client, look: "_Look") -> bool:
         """Returns whether the token still opened anything."""
-        message_id, webhook = self._message_id or _ORIGINAL, self._webhook(client)
+        message_id, webhook = self._message_id or ORIGINAL, webhook_of(client, self._token)
         try:
             edited = await self._call(
                 client, lambda: webhook.edit_message(message_id, **look.edit()), look.size_bytes
@@ -165,7 +165,7 @@ class CardMessage:
 
     async def _read(self, client: discord.Client) -> discord.Message | None:
         if self._token:
-            message_id, webhook = self._message_id or _ORIGINAL, self._webhook(client)
+            message_id, webhook = self._message_id or ORIGINAL, webhook_of(client, self._token)
             try:
                 return await self._call(client, lambda: webhook.fetch_message(message_id))
             except discord.HTTPException as error:
@@ -216,10 +216,6 @@ class CardMessage:
             patience=self._patience,
             size_bytes=size_bytes,
         )
-
-    def _webhook(self, client: discord.Client) -> discord.Webhook:
-        assert client.application_id is not None  # noqa: S101 - known once it is logged in
-        return discord.Webhook.partial(client.application_id, self._token, client=client)
 
 
 class _Look:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import InteractionResponseType, app_commands
@@ -13,19 +13,18 @@ from bot.errors import JobRefusedError, UndeliveredError
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.calls import (
     ALREADY_ACKNOWLEDGED,
+    ORIGINAL,
     UNKNOWN_MESSAGE,
     Calls,
     GetClient,
     code_of,
     is_final,
+    webhook_of,
 )
 from bot.homes.discord.render import failure_text, refused_text
 
 log = logging.getLogger(__name__)
 
-# Discord's own name for an interaction's answer.
-_ORIGINAL: Final[Any] = "@original"
-_APPLICATION: Final = 3
 _DEFERRED_MESSAGE: Final = InteractionResponseType.deferred_channel_message
 _DEFERRED_UPDATE: Final = InteractionResponseType.deferred_message_update
 _OUTDATED: Final = "This command has changed. Restart Discord, then ask again."
@@ -84,10 +83,10 @@ async def say_instead_of_card(live: GetClient, calls: Calls, token: str, sentenc
 
     async def say() -> None:
         nonlocal is_final_word
-        webhook = _webhook(await live(), token)
+        webhook = webhook_of(await live(), token)
         try:
             try:
-                await webhook.edit_message(_ORIGINAL, content=text)
+                await webhook.edit_message(ORIGINAL, content=text)
             except discord.NotFound as error:
                 if code_of(error) != UNKNOWN_MESSAGE:
                     raise
@@ -98,15 +97,6 @@ async def say_instead_of_card(live: GetClient, calls: Calls, token: str, sentenc
             raise
 
     return await _said(calls, say, "a sentence in the place of a card") or is_final_word
-
-
-def _webhook(client: discord.Client, token: str) -> discord.Webhook:
-    assert client.application_id is not None  # noqa: S101 - known once it is logged in
-    # As an interaction's own: only an application's webhook may say something to one alone.
-    return discord.Webhook.from_state(
-        {"id": client.application_id, "type": _APPLICATION, "token": token},
-        client._connection,  # noqa: SLF001 - discord.py's own way makes one of an interaction only
-    )
 
 
 async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> bool:

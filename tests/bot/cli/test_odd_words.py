@@ -65,14 +65,16 @@ def test_odd_names_in_the_configuration(line: str, name: str, capsys: Capture) -
 
 
 @pytest.mark.parametrize(
-    "value", [LONG[:60_000], "a\\u0000b", "a\\nb", LONG_PATH], ids=["long", "nul", "lines", "path"]
-)
-@pytest.mark.parametrize(
-    "key", ["engine]\nmodel", "storage]\nfolder", "discord]\napi_url", "log]\nlevel"]
+    ("key", "value"),
+    [
+        (key, value)
+        for key in ("engine]\nmodel", "storage]\nfolder", "discord]\napi_url", "log]\nlevel")
+        for value in (LONG[:60_000], "a\\u0000b", "a\\nb", LONG_PATH)
+        if (key, value) != ("storage]\nfolder", "a\\nb")  # a folder may be called so
+    ],
+    ids=lambda text: repr(text[:8]),
 )
 def test_odd_texts_in_the_configuration(key: str, value: str, capsys: Capture) -> None:
-    if key.startswith("storage") and "\\n" in value:
-        pytest.skip("a folder may be called so")
     configured(f'[{key} = "{value}"', capsys)
 
 

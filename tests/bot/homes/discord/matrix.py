@@ -170,36 +170,20 @@ async def _progress(stage: Stage, answer: str) -> Interaction:
     return interaction
 
 
-async def _pictures_by_token(stage: Stage, answer: str) -> Interaction:
-    interaction = await stage.asked()
-    stage.put(answer, "PATCH", BY_TOKEN)
-    stage.gate.let_through(4)
-    return interaction
+def _at_delivery(method: str, route: str, *, token_ends: bool = False) -> Scene:
+    """The pictures go out, or are looked for, because the answer to that was lost."""
 
+    async def scene(stage: Stage, answer: str) -> Interaction:
+        interaction = await stage.asked()
+        if token_ends:
+            stage.token_ends()
+        if method == "GET":
+            stage.put("done, then broken off", "PATCH", route)
+        stage.put(answer, method, route)
+        stage.gate.let_through(4)
+        return interaction
 
-async def _pictures_by_id(stage: Stage, answer: str) -> Interaction:
-    interaction = await stage.asked()
-    stage.token_ends()
-    stage.put(answer, "PATCH", BY_ID)
-    stage.gate.let_through(4)
-    return interaction
-
-
-async def _read_by_token(stage: Stage, answer: str) -> Interaction:
-    interaction = await stage.asked()
-    stage.put("done, then broken off", "PATCH", BY_TOKEN)
-    stage.put(answer, "GET", BY_TOKEN)
-    stage.gate.let_through(4)
-    return interaction
-
-
-async def _read_by_id(stage: Stage, answer: str) -> Interaction:
-    interaction = await stage.asked()
-    stage.token_ends()
-    stage.put("done, then broken off", "PATCH", BY_ID)
-    stage.put(answer, "GET", BY_ID)
-    stage.gate.let_through(4)
-    return interaction
+    return scene
 
 
 async def _unknown_card(stage: Stage) -> Interaction:
@@ -216,27 +200,18 @@ async def _unknown_card(stage: Stage) -> Interaction:
     return interaction
 
 
-async def _search(stage: Stage, answer: str) -> Interaction:
-    interaction = await _unknown_card(stage)
-    stage.put(answer, "GET", MESSAGES)
-    stage.gate.let_through(4)
-    return interaction
+def _at_unknown_card(method: str, route: str, *, may_read: bool) -> Scene:
+    """The card is looked for or, where nobody may read, a new message takes its place."""
 
+    async def scene(stage: Stage, answer: str) -> Interaction:
+        if not may_read:
+            stage.loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
+        interaction = await _unknown_card(stage)
+        stage.put(answer, method, route)
+        stage.gate.let_through(4)
+        return interaction
 
-async def _new_message(stage: Stage, answer: str) -> Interaction:
-    stage.loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
-    interaction = await _unknown_card(stage)
-    stage.put(answer, "POST", MESSAGES)
-    stage.gate.let_through(4)
-    return interaction
-
-
-async def _pictures_on_new_message(stage: Stage, answer: str) -> Interaction:
-    stage.loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
-    interaction = await _unknown_card(stage)
-    stage.put(answer, "PATCH", BY_ID)
-    stage.gate.let_through(4)
-    return interaction
+    return scene
 
 
 async def _last_words(stage: Stage, answer: str) -> Interaction:
@@ -246,30 +221,30 @@ async def _last_words(stage: Stage, answer: str) -> Interaction:
     return interaction
 
 
-async def _taking_back(stage: Stage, answer: str) -> Interaction:
-    stage.put(answer, "DELETE", BY_TOKEN)
-    return await stage.loopback.slash("imagine", {"prompt": "x", "size": "64x64", "steps": 1})
+def _when_refused(method: str, route: str) -> Scene:
+    """As many wait already as may."""
 
+    async def scene(stage: Stage, answer: str) -> Interaction:
+        stage.put(answer, method, route)
+        return await stage.ask()
 
-async def _refusal(stage: Stage, answer: str) -> Interaction:
-    stage.put(answer, "POST", FOLLOW_UP)
-    return await stage.loopback.slash("imagine", {"prompt": "x", "size": "64x64", "steps": 1})
+    return scene
 
 
 CALLS: Final[Mapping[str, Call]] = {
     "acknowledgement": Call(_acknowledgement),
     "first words": Call(_first_words),
     "progress": Call(_progress, OpenThrottle),
-    "pictures": Call(_pictures_by_token),
-    "pictures, by id": Call(_pictures_by_id),
-    "reading back": Call(_read_by_token),
-    "reading back, by id": Call(_read_by_id),
-    "search for the card": Call(_search),
-    "new message": Call(_new_message),
-    "pictures on it": Call(_pictures_on_new_message),
+    "pictures": Call(_at_delivery("PATCH", BY_TOKEN)),
+    "pictures, by id": Call(_at_delivery("PATCH", BY_ID, token_ends=True)),
+    "reading back": Call(_at_delivery("GET", BY_TOKEN)),
+    "reading back, by id": Call(_at_delivery("GET", BY_ID, token_ends=True)),
+    "search for the card": Call(_at_unknown_card("GET", MESSAGES, may_read=True)),
+    "new message": Call(_at_unknown_card("POST", MESSAGES, may_read=False)),
+    "pictures on it": Call(_at_unknown_card("PATCH", BY_ID, may_read=False)),
     "last words": Call(_last_words),
-    "taking back": Call(_taking_back),
-    "refusal": Call(_refusal),
+    "taking back": Call(_when_refused("DELETE", BY_TOKEN)),
+    "refusal": Call(_when_refused("POST", FOLLOW_UP)),
 }
 REFUSED: Final = frozenset({"taking back", "refusal"})
 

@@ -76,6 +76,16 @@ def test_an_error_without_words_is_named() -> None:
     assert reach_failure(TimeoutError()) == "TimeoutError"
 
 
+async def break_connection(loopback: LoopbackDiscord) -> None:
+    """Send a frame that is no event, and wait until another client has come."""
+    (session,) = loopback.gateway.connected
+    assert session.socket is not None
+    frame: Any = []
+    session.socket.post(frame)
+    await loopback.wait_offline()
+    await loopback.wait_ready()
+
+
 def odd_events() -> dict[str, tuple[str, Any]]:
     """Events that discord.py cannot read."""
     return {
@@ -105,12 +115,7 @@ async def test_a_frame_that_is_no_event_costs_a_reconnect(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
     async with run_bot(sleep=hasty) as bot:
-        (session,) = loopback.gateway.connected
-        assert session.socket is not None
-        frame: Any = []
-        session.socket.post(frame)
-        await loopback.wait_offline()
-        await loopback.wait_ready()
+        await break_connection(loopback)
         interaction = await loopback.slash("imagine", {"prompt": "x"})
         await interaction.until(has_pictures)
         assert not bot.task.done()

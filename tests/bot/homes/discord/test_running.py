@@ -18,6 +18,7 @@ from standins.discord.errors import CommandRefused
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot, make_config
 from tests.bot.homes.discord.matrix import hasty
+from tests.bot.homes.discord.test_connection import break_connection
 from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
@@ -385,12 +386,7 @@ async def test_a_refusal_outlives_the_client_that_heard_of_it(
         )
         refused = await loopback.slash("imagine", {"prompt": "one more"})
         await held.wait_fired()
-        (session,) = loopback.gateway.connected
-        assert session.socket is not None
-        frame: Any = []
-        session.socket.post(frame)
-        await loopback.wait_offline()
-        await loopback.wait_ready()
+        await break_connection(loopback)
         loopback.faults.clear()
         await refused.until(says("This was not taken. Ask again"))
         while await bot.app.ledger.unanswered():  # noqa: ASYNC110 - the ledger tells no one
