@@ -255,18 +255,24 @@ async def test_a_card_that_a_moderator_deletes_cancels_its_job(
         gate.open()
 
 
+async def ask_unseen(loopback: LoopbackDiscord, clock: ManualClock) -> None:
+    """Ask, while no answer says which message the card is, until the token has died."""
+    slow = asyncio.Event()
+    put(loopback, "dropped after", "POST", CALLBACK)
+    edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
+    await loopback.slash("imagine", {"prompt": "x"})
+    await edit.wait_fired()
+    clock.advance(15 * 60 + 1)
+    slow.set()
+
+
 async def test_a_card_that_nobody_knows_is_found_again(
     loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock
 ) -> None:
     """Discord's answer was lost, no edit came through, the token died."""
-    gate, slow = Gate(), asyncio.Event()
+    gate = Gate()
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
-        put(loopback, "dropped after", "POST", CALLBACK)
-        edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
-        await loopback.slash("imagine", {"prompt": "x"})
-        await edit.wait_fired()
-        clock.advance(15 * 60 + 1)
-        slow.set()
+        await ask_unseen(loopback, clock)
         gate.open()
         record = await told(bot)
         assert record.state is State.DELIVERED
@@ -279,15 +285,10 @@ async def test_a_card_that_nobody_knows_is_found_again(
 async def test_a_card_that_cannot_be_found_is_sent_once(
     loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock, name: str
 ) -> None:
-    gate, slow = Gate(), asyncio.Event()
+    gate = Gate()
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
         loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
-        put(loopback, "dropped after", "POST", CALLBACK)
-        edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
-        await loopback.slash("imagine", {"prompt": "x"})
-        await edit.wait_fired()
-        clock.advance(15 * 60 + 1)
-        slow.set()
+        await ask_unseen(loopback, clock)
         put(loopback, name, "POST", READ)
         gate.open()
         record = await told(bot)
@@ -299,18 +300,13 @@ async def test_pictures_are_never_shown_twice_even_where_nobody_can_look(
     loopback: LoopbackDiscord, run_bot: RunBot, clock: ManualClock
 ) -> None:
     """No Read Message History, every answer lost, the token dead, the nonce forgotten, a kill."""
-    gate, slow = Gate(), asyncio.Event()
+    gate = Gate()
     loopback.world.first_channel.bot_permissions &= ~READ_MESSAGE_HISTORY
     lost = loopback.faults.add(Fault(kind="drop_after", method="POST", route=READ, count=None))
     async with run_bot(
         lambda: FakePipeline(SIZES, gate=gate), config=make_config(grace_s=0), throttle=ShutThrottle
     ):
-        put(loopback, "dropped after", "POST", CALLBACK)
-        edit = loopback.faults.add(Fault(kind="latency", method="PATCH", route=BY_TOKEN, gate=slow))
-        await loopback.slash("imagine", {"prompt": "x"})
-        await edit.wait_fired()
-        clock.advance(15 * 60 + 1)
-        slow.set()
+        await ask_unseen(loopback, clock)
         gate.open()
         await lost.wait_fired()
     loopback.faults.clear()

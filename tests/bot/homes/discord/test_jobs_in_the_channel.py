@@ -325,7 +325,7 @@ async def test_a_device_that_hangs_while_it_is_made_ready_is_noticed(
         over.wait(60)
         return FakePipeline(SIZES)
 
-    config = replace(make_config(stuck_after_s=0.1), health=HealthConfig(port=_free_port()))
+    config = replace(make_config(stuck_after_s=0.5), health=HealthConfig(port=_free_port()))
     async with run_bot(start, config=config) as bot, aiohttp.ClientSession() as session:
         waiting = await ask(loopback, "waits")
         await waiting.until(says("warming up"))
