@@ -15,8 +15,10 @@ DAY_S: Final = 86_400.0
 # What these took of somebody's limits is given back: the person got nothing, and not by choice.
 REFUNDED: Final = frozenset({State.FAILED, State.REJECTED})
 # A process may end for many reasons, and whatever ran then is only suspected: from then on it is
-# drawn alone. Four ends under the same job, three of them with nothing else in hand, are its own.
-MAX_ATTEMPTS: Final = 4
+# drawn alone. Three ends under the same job, two of them with nothing else in hand and the last in
+# a process that had been well for a while, are its own.
+MAX_ATTEMPTS: Final = 3
+_PROVEN_FROM: Final = 2
 # That a device falls silent under a job is seen, not guessed; the second time it was alone with it.
 MAX_HANGS: Final = 2
 
@@ -148,6 +150,17 @@ def draws_alone(attempt: int) -> bool:
     attempt  what is held against it: how often it was in hand when something broke down
     """
     return attempt > 0
+
+
+def draws_when_proven(attempt: int) -> bool:
+    """Whether a job is drawn only in a process that has been well for a while.
+
+    attempt  as above
+
+    What ends one process after the other soon after its start, whatever is drawn, would else be
+    blamed on whoever comes first each time.
+    """
+    return attempt >= _PROVEN_FROM
 
 
 def after_crash(attempt: int) -> tuple[State, str]:

@@ -36,7 +36,7 @@ from bot.errors import (
     UndeliveredError,
 )
 from bot.shared.job_context import in_job
-from bot.shared.retry import Backoff, persist
+from bot.shared.retry import Backoff, Sleep, persist
 from bot.shared.shares import Shares
 from sdxl_engine.errors import EngineError, InvalidRequestError, JobCancelledError
 from sdxl_engine.request import ImageRequest, Progress
@@ -63,6 +63,12 @@ _NO_ROOM: Final = (
     "The bot's disk is full or cannot be written. Your pictures are drawn and wait for room."
 )
 RESTARTING: Final = "The bot is restarting. Your place in the queue is kept."
+# For so long a process must have been well that is to prove something against a job.
+_PROVEN_S: Final = 10.0
+_HELD: Final = (
+    "The bot broke down twice while this was drawn, by chance or not. It is tried once more as "
+    "soon as the bot has been well for a while."
+)
 _HEARD: Final = "The bot was restarted in that very moment, and your wish was lost. Ask again."
 _CARD_DELETED: Final = "Its message was deleted, and so it was not shown."
 _OVER_BEFORE: Final = "It was over already when the bot's records were restored from a copy."
@@ -76,6 +82,7 @@ class Worker:
     homes       hear of every stage of every job of theirs, by name
     usual       what is drawn where a wish leaves it open; such a job costs 1
     last_words  what a card says of a job that waits, or is drawn, when the bot stops
+    sleep       until this process has been well for a while
     """
 
     def __init__(
@@ -89,8 +96,10 @@ class Worker:
         *,
         usual: Usual,
         last_words: str = RESTARTING,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._usual = usual
+        self._sleep = sleep
         self._engine = engine
         self._ledger = ledger
         self._queue = queue
@@ -107,6 +116,7 @@ class Worker:
         )
         self._restored: set[str] = set()  # waiting since before this process
         self._suspects: set[str] = set()  # of these, what is drawn with nothing else in hand
+        self._held: dict[str, tuple[Job, asyncio.Task[None]]] = {}  # not in the queue yet
         self._idle = asyncio.Event()  # nothing runs
         self._idle.set()
         self._disk_trouble: set[Kept] = set()
@@ -143,7 +153,10 @@ class Worker:
                     self._restored.add(job.id)
                     if policy.draws_alone(record.attempt):
                         self._suspects.add(job.id)
-                    self.enqueue(job)
+                    if policy.draws_when_proven(record.attempt):
+                        self._hold(job)
+                    else:
+                        self.enqueue(job)
                 elif record.state is State.DRAWN:
                     self._spawn(self._deliver(job, record.images), job.id)
                 else:
@@ -214,8 +227,12 @@ class Worker:
         silent_s = {job_id: drawing.silent_s for job_id, drawing in self._drawing.items()}
         self._last_words = str(stuck) if stuck else self._last_words
         self._queue.close()
-        for job in itertools.islice(self._queue, _TOLD_OF_RESTART):
+        held = tuple(self._held.values())
+        for _, waiting in held:
+            waiting.cancel()
+        for job in itertools.islice((*(job for job, _ in held), *self._queue), _TOLD_OF_RESTART):
             self._show(job, Paused(self._last_words), at_once=True)
+        await asyncio.gather(*(waiting for _, waiting in held), return_exceptions=True)
         if self._engine.model is not None and not stuck:
             await self._settle(grace_s)
         self._drained = True
@@ -314,6 +331,20 @@ class Worker:
             self._places_changed()
             with in_job(job.id):
                 await (self._draw_alone(job) if job.id in self._suspects else self._draw(job))
+
+    def _hold(self, job: Job) -> None:
+        """Let it into the queue once this process has been well for a while."""
+        waiting = asyncio.create_task(self._enqueue_when_proven(job), name=f"held {job.id}")
+        waiting.add_done_callback(self._ended)
+        self._held[job.id] = job, waiting
+        self._show(job, Paused(_HELD), at_once=True)
+
+    async def _enqueue_when_proven(self, job: Job) -> None:
+        with suppress(EngineError):  # then its place is kept, as everybody's
+            await self._engine.warm()
+            await self._sleep(_PROVEN_S)
+            del self._held[job.id]
+            self.enqueue(job)
 
     async def _draw_alone(self, job: Job) -> None:
         """What breaks down now is this job's doing."""
@@ -489,6 +520,9 @@ class Worker:
         self._queue.remove(job.id)
         self._restored.discard(job.id)
         self._suspects.discard(job.id)
+        _, waiting = self._held.pop(job.id, (job, None))
+        if waiting is not None:
+            waiting.cancel()
         self._runs_no_more(job.id)
         drawing = self._drawing.pop(job.id, None)
         if drawing is not None:

@@ -236,7 +236,7 @@ def test_what_the_process_ends_under_too_often_is_set_aside(ledger: sqlite3.Conn
     book.move(ledger, job.id, State.RUNNING, NOON_S)
     (record,) = book.recover(ledger, NOON_S)
     assert (record.state, record.set_aside) == (State.FAILED, True)
-    assert "ended 4 times while this was drawn" in record.reason
+    assert f"ended {MAX_ATTEMPTS} times while this was drawn" in record.reason
     (record,) = book.recover(ledger, NOON_S)  # it was not told; and it is not set aside anew
     assert record.set_aside is False
     book.tell(ledger, job.id)
