@@ -140,7 +140,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         )
         try:
             if online:
-                await loopback.wait_ready()
+                await asyncio.gather(loopback.wait_ready(), loopback.wait_commands())
             yield bot
         finally:
             bot.stop.set()

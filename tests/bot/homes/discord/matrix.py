@@ -302,7 +302,7 @@ async def opened(folder: Path, call: Call, *, refuses: bool) -> AsyncIterator[St
     stop = asyncio.Event()
     task = asyncio.create_task(app.run(stop))
     try:
-        await loopback.wait_ready()
+        await asyncio.gather(loopback.wait_ready(), loopback.wait_commands())
         stage = Stage(loopback, clock, app, gate)
         if refuses:
             await _fill(stage)
