@@ -15,7 +15,6 @@ own would have. So one who asks in ten servers is drawn as often as one who asks
 """
 
 import heapq
-import itertools
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
@@ -37,7 +36,7 @@ class _Tags(Generic[K]):
         self.now = 0.0
         self._entries: dict[K, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, K]] = []
-        self._order = itertools.count()
+        self._order = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -47,16 +46,16 @@ class _Tags(Generic[K]):
         twin.now = self.now
         twin._entries = self._entries.copy()
         twin._heap = self._heap.copy()
-        twin._order = itertools.count(next(self._order))
+        twin._order = self._order
         return twin
 
     def put(self, key: K, tag: float) -> None:
         """Let it wait under this tag; behind others with the same, unless it has it already."""
         if key in self._entries and self._entries[key][0] == tag:
             return
-        order = next(self._order)
-        self._entries[key] = tag, order
-        heapq.heappush(self._heap, (tag, order, key))
+        self._order += 1
+        self._entries[key] = tag, self._order
+        heapq.heappush(self._heap, (tag, self._order, key))
         if len(self._heap) > 2 * len(self._entries) + _FEW:
             self._heap = [(*entry, key) for key, entry in self._entries.items()]
             heapq.heapify(self._heap)
