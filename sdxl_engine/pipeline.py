@@ -149,6 +149,8 @@ class SdxlPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
+        if request.loras:
+            raise InvalidRequestError(f"There is no LoRA {request.loras[0].name!r} here.")
         self.tokenize(request)
         self._programs_for(request)
 

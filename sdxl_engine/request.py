@@ -15,6 +15,9 @@ MAX_IMAGES = 10  # Discord takes ten attachments on one message
 MAX_SEED = 2**32 - 1
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
+MAX_LORAS = 8
+MAX_LORA_STRENGTH = 4.0  # beyond it even those made as sliders leave no picture
+MAX_NAME_CHARS = 100
 
 # The names under which people know the samplers; their tables are made in samplers.py.
 SAMPLERS: Final = {
@@ -39,9 +42,29 @@ OWN_SPACING_SAMPLERS: Final = frozenset({"lcm", "tcd"})
 
 _UNPRINTABLE = 10**18
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
+_SEPARATORS = frozenset("/\\:")
 _GAPS = re.compile(r"[\s_-]+")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A low-rank change of the model's weights (Hu et al. 2021), by its file's name.
+
+    name      without its folder and ending, 1..100 characters
+    strength  -4..4; 1 is as it was trained, 0 the model without it
+
+    Raises InvalidRequestError.
+    """
+
+    name: str
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_file_name("LoRA", self.name)
+        name = f"strength of the LoRA {self.name}"
+        _check_number(name, self.strength, MAX_LORA_STRENGTH, low=-MAX_LORA_STRENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,8 @@ class ImageRequest:
     guidance_rescale     0..1, how far guided contrast is brought back (Lin et al. 2023, sec. 3.4)
     guidance_interval    the part of the steps that is guided, two numbers 0..1 from the first step
                          to the last (Kynkaanniemi et al. 2024); guidance costs twice the time
+    loras                0..8, each once; their order plays no part
+    model                by its name, None the engine's first
 
     Raises InvalidRequestError.
     """
@@ -81,6 +106,8 @@ class ImageRequest:
     guidance_rescale: float = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     first_index: int = 0
+    loras: tuple[Lora, ...] = ()
+    model: str | None = None
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)
@@ -109,6 +136,19 @@ class ImageRequest:
                 f"The guidance interval ends at {stop:g}, before it starts at {start:g}. "
                 "Exchange the two."
             )
+        if len(self.loras) > MAX_LORAS:
+            raise InvalidRequestError(
+                f"{len(self.loras)} LoRAs at once are more than {MAX_LORAS}. Leave some out."
+            )
+        names = [lora.name for lora in self.loras]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidRequestError(
+                    f"The LoRA {name} is asked for twice. Say it once, with the strength it "
+                    "shall have."
+                )
+        if self.model is not None:
+            _check_file_name("model", self.model)
         _check_name("sampler", self.sampler, SAMPLERS)
         if self.spacing is not None:
             _check_name("spacing", self.spacing, SPACINGS)
@@ -235,12 +275,12 @@ def _check_whole(name: str, value: int, low: int, high: int) -> None:
         )
 
 
-def _check_number(name: str, value: float, high: float) -> None:
+def _check_number(name: str, value: float, high: float, *, low: float = 0.0) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequestError(f"The {name} must be a number, not {value!r}.")
-    if not 0 <= value <= high:  # NaN is not, either
+    if not low <= value <= high:  # NaN is not, either
         raise InvalidRequestError(
-            f"The {name} must lie between 0 and {high:g}, not {_said(value)}."
+            f"The {name} must lie between {low:g} and {high:g}, not {_said(value)}."
         )
 
 
@@ -248,6 +288,21 @@ def _check_name(name: str, value: str, known: Iterable[str]) -> None:
     if value not in known:
         raise InvalidRequestError(
             f"There is no {name} {value!r:.60}. Choose one of: {', '.join(known)}."
+        )
+
+
+def _check_file_name(kind: str, name: str) -> None:
+    """Raise InvalidRequestError for what is no plain name of a file."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidRequestError(f"A {kind} is chosen by its name.")
+    if (
+        len(name) > MAX_NAME_CHARS
+        or not name.isprintable()
+        or name.startswith(".")
+        or not _SEPARATORS.isdisjoint(name)
+    ):
+        raise InvalidRequestError(
+            f"{name!r:.60} is no name of a {kind}: give the file's name, without its folder."
         )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sdxl_engine import (
     ImageRequest,
     InvalidRequestError,
+    Lora,
     format_size,
     parse_sampler,
     parse_size,
@@ -157,3 +158,28 @@ def test_any_text_is_a_sampler_or_an_error(text: str) -> None:
 def test_a_distilled_sampler_has_its_own_spacing(sampler: str) -> None:
     assert ImageRequest("a cat", sampler=sampler).spacing is None
     assert "Leave the spacing out" in refusal(sampler=sampler, spacing="karras")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "c:\\d", ".hidden", "", "  ", "a\nb", "n" * 101])
+def test_a_lora_is_chosen_by_a_plain_name(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="name"):
+        Lora(name)
+    with pytest.raises(InvalidRequestError, match="name"):
+        ImageRequest("a fox", model=name)
+
+
+@pytest.mark.parametrize("strength", [-4.01, 4.01, float("nan"), float("inf"), True, "1"])
+def test_a_strength_out_of_range_is_refused(strength: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="strength of the LoRA ink"):
+        Lora("ink", strength)
+
+
+def test_a_lora_asked_for_twice_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequestError, match="ink is asked for twice"):
+        ImageRequest("a fox", loras=(Lora("ink"), Lora("wool"), Lora("ink", 0.5)))
+
+
+def test_ten_loras_are_too_many() -> None:
+    loras = tuple(Lora(f"l{number}") for number in range(10))
+    with pytest.raises(InvalidRequestError, match="10 LoRAs at once are more than 8"):
+        ImageRequest("a fox", loras=loras)
