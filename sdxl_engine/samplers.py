@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sdxl_engine.checkpoint.config import SchedulerConfig
+from sdxl_engine.checkpoint.scheduler import SchedulerConfig
 from sdxl_engine.request import MAX_INFERENCE_STEPS, OWN_SPACING_SAMPLERS
 
 C_IN, TIMESTEP, C_SKIP, C_OUT, A, B, C, D = range(8)

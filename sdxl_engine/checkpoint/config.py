@@ -4,12 +4,12 @@ Each class reads the keys that change the arithmetic. A key whose value asks for
 not written here is refused, by name: a picture drawn with the wrong activation is worse than none.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
-from sdxl_engine.checkpoint.json_reader import Json, JsonReader, plain, read_json, shown
+from sdxl_engine.checkpoint.json_reader import Json, JsonReader, plain, read_json
+from sdxl_engine.checkpoint.scheduler import SchedulerConfig, scheduler_defaults
 from sdxl_engine.errors import CheckpointError
 
 LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
@@ -29,8 +29,6 @@ _MAX_TOKENS: Final = 4096
 _MAX_LATENTS: Final = 1024
 # The keys of which the size of a network is a product.
 _SIZED_BY: Final = "block_out_channels, layers_per_block and others"
-# What the noisiest training step must leave of the picture: below it, noise levels overflow.
-_LEAST_SIGNAL: Final = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,105 +286,6 @@ class VaeConfig:
         return config
 
 
-class _SchedulerDefaults(NamedTuple):
-    """What diffusers takes for a key that a scheduler's JSON leaves out."""
-
-    beta_start: float
-    beta_end: float
-    beta_schedule: str
-    timestep_spacing: str
-
-
-# The diffusers schedulers that share one noise schedule: variance preserving, discrete, by betas.
-_SCHEDULERS: Final[Mapping[str, _SchedulerDefaults]] = {
-    f"{name}Scheduler": defaults
-    for defaults, names in {
-        _SchedulerDefaults(0.0001, 0.02, "linear", "linspace"): (
-            "EulerDiscrete EulerAncestralDiscrete DPMSolverMultistep DPMSolverSinglestep "
-            "DEISMultistep UniPCMultistep LMSDiscrete SASolver"
-        ),
-        _SchedulerDefaults(0.0001, 0.02, "linear", "leading"): (
-            "DDIM DDIMParallel DDPM DDPMParallel PNDM"
-        ),
-        _SchedulerDefaults(0.00085, 0.012, "linear", "linspace"): (
-            "DPMSolverSDE HeunDiscrete KDPM2Discrete KDPM2AncestralDiscrete"
-        ),
-        _SchedulerDefaults(0.00085, 0.012, "scaled_linear", "leading"): "LCM TCD",
-    }.items()
-    for name in names.split()
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerConfig:
-    """The noise schedule that the model was trained with (any diffusers scheduler of its kind).
-
-    Which sampler the file names, and how that would place its noise levels (Karras and the like),
-    is the sampler's choice and not the model's: this engine goes its own way through the schedule.
-
-    prediction_type  "epsilon" or "v_prediction"
-    timestep_spacing "leading", "trailing" or "linspace"
-    """
-
-    num_train_timesteps: int
-    beta_start: float
-    beta_end: float
-    beta_schedule: str
-    prediction_type: str
-    timestep_spacing: str
-    steps_offset: int
-
-    @classmethod
-    def from_json(cls, source: str, data: Json) -> Self:
-        """Read `scheduler/scheduler_config.json`; raises CheckpointError."""
-        reader = JsonReader(source, data)
-        defaults = _scheduler_defaults(source, data.get("_class_name", "EulerDiscreteScheduler"))
-        reader.only(
-            final_sigmas_type="zero",
-            interpolation_type="linear",
-            rescale_betas_zero_snr=False,
-            timestep_type="discrete",
-            trained_betas=None,
-            use_flow_sigmas=(None, False),
-            use_lu_lambdas=(None, False),
-        )
-        config = cls(
-            num_train_timesteps=reader.whole("num_train_timesteps", 1000),
-            beta_start=reader.real("beta_start", defaults.beta_start),
-            beta_end=reader.real("beta_end", defaults.beta_end),
-            beta_schedule=reader.one_of(
-                "beta_schedule", "scaled_linear", "linear", default=defaults.beta_schedule
-            ),
-            prediction_type=reader.one_of(
-                "prediction_type", "epsilon", "v_prediction", default="epsilon"
-            ),
-            timestep_spacing=reader.one_of(
-                "timestep_spacing",
-                "leading",
-                "trailing",
-                "linspace",
-                default=defaults.timestep_spacing,
-            ),
-            steps_offset=reader.whole("steps_offset", 0, least=0),
-        )
-        steps = config.num_train_timesteps
-        for key, beta in (("beta_start", config.beta_start), ("beta_end", config.beta_end)):
-            if max(0.0, 1.0 - beta) ** steps < _LEAST_SIGNAL:
-                raise reader.error(key, f"small enough to leave a picture after {steps} steps")
-        if config.steps_offset >= steps:
-            raise reader.error("steps_offset", f"below num_train_timesteps, {steps}")
-        return config
-
-
-def _scheduler_defaults(source: str, name: object) -> _SchedulerDefaults:
-    if not isinstance(name, str) or name not in _SCHEDULERS:
-        raise CheckpointError(
-            f"{source}: the scheduler is {shown(name)}, whose noise schedule this engine does "
-            "not know. Choose a model trained with that of EulerDiscreteScheduler."
-        )
-    return _SCHEDULERS[name]
-
-
 @dataclass(frozen=True, slots=True)
 class SdxlConfig:
     """Everything that a model folder's JSON says.
@@ -475,5 +374,5 @@ def read_index(folder: Path) -> Json:
     # The scheduler's own file says it again; here it is read before anything large is fetched.
     scheduler = index.get("scheduler")
     if isinstance(scheduler, list) and scheduler:
-        _scheduler_defaults(MODEL_INDEX, scheduler[-1])
+        scheduler_defaults(MODEL_INDEX, scheduler[-1])
     return index

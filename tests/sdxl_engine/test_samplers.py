@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from sdxl_engine import samplers
-from sdxl_engine.checkpoint.config import SchedulerConfig
+from sdxl_engine.checkpoint.scheduler import SchedulerConfig
 from sdxl_engine.request import MAX_INFERENCE_STEPS, OWN_SPACING_SAMPLERS, SAMPLERS, SPACINGS
 from sdxl_engine.samplers import C_IN, C_OUT, C_SKIP, TIMESTEP, A, B, C, D
 from tests.sdxl_engine.conftest import GOLDENS, assert_within

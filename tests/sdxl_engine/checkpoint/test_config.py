@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from sdxl_engine import CheckpointError, samplers
 from sdxl_engine.checkpoint.config import (
-    SchedulerConfig,
     SdxlConfig,
     TextEncoderConfig,
     UNetConfig,
@@ -24,6 +23,7 @@ from sdxl_engine.checkpoint.config import (
 )
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.checkpoint.scheduler import SchedulerConfig
 from sdxl_engine.models.clip import ClipLayer
 from sdxl_engine.models.layers import PLAIN, ResnetBlock
 from sdxl_engine.models.unet import TransformerBlock
