@@ -120,7 +120,7 @@ class SdxlPipeline:
     def latent_shape(self, width_px: int, height_px: int) -> tuple[int, int, int]:
         """Height, width and channels of the latents of one image."""
         factor = self._config.vae.scale_factor
-        return height_px // factor, width_px // factor, self._config.unet.in_channels
+        return height_px // factor, width_px // factor, self._config.vae.latent_channels
 
     @property
     def device(self) -> str:
@@ -134,7 +134,8 @@ class SdxlPipeline:
         sizes       (width_px, height_px); the model's own if there are none
         num_images  the most images of one request
 
-        Returns the seconds it took. Raises InvalidRequestError for a size the model cannot draw.
+        Returns the seconds it took. Raises InvalidRequestError for a size the model cannot draw, or
+        a model that does not draw from text alone.
         """
         distinct = dict.fromkeys(sizes or (self.native_size,))
         for size in distinct:
@@ -263,6 +264,7 @@ class SdxlPipeline:
             token_ids,
             np.bool_(keep_negative),
             np.array([height, width, 0, 0, height, width], np.float32),
+            np.float32(request.guidance_scale),
         )
         everywhere = self._compiler.replicated
         seed = jax.device_put(np.uint32(request.seed), everywhere)
@@ -301,7 +303,15 @@ class SdxlPipeline:
             sigma = np.float32(0)
             yield last, jax.block_until_ready(sample)
 
+    def _check_text_suffices(self) -> None:
+        if self._config.needs_picture:
+            raise InvalidRequestError(
+                f"{self.model_name} was trained for inpainting or editing: it changes a picture "
+                "that it is given. This engine draws from text alone; choose another model."
+            )
+
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
+        self._check_text_suffices()
         if not self._programs:
             raise InvalidRequestError("No size is compiled yet: warm_up comes first.")
         programs = self._programs.get((request.width_px, request.height_px))
@@ -319,6 +329,7 @@ class SdxlPipeline:
         return programs
 
     def _check_drawable(self, width_px: int, height_px: int, num_images: int) -> None:
+        self._check_text_suffices()
         ImageRequest("any", width_px=width_px, height_px=height_px, num_images=num_images)
         multiple = self._config.size_multiple_px
         if width_px % multiple or height_px % multiple:

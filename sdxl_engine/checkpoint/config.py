@@ -5,10 +5,11 @@ not written here is refused, by name: a picture drawn with the wrong activation 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from sdxl_engine.checkpoint.json_reader import Json, JsonReader, plain, read_json
+from sdxl_engine.checkpoint.json_reader import Json, JsonReader, plain, read_json, shown
 from sdxl_engine.checkpoint.scheduler import SchedulerConfig, scheduler_defaults
 from sdxl_engine.errors import CheckpointError
 
@@ -16,17 +17,18 @@ LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
 MODEL_INDEX: Final = "model_index.json"
 SCHEDULER_CONFIG: Final = "scheduler/scheduler_config.json"
 
-_PIPELINE: Final = "StableDiffusionXLPipeline"
+_PIPELINE: Final = "StableDiffusionXL"
 _OTHER_PIPELINES: Final = {
     "StableDiffusionPipeline": " (Stable Diffusion 1 or 2)",
-    "StableDiffusionXLImg2ImgPipeline": " (the refiner)",
-    "StableDiffusionXLInpaintPipeline": " (inpainting)",
+    "KolorsPipeline": " (Kolors, whose text encoder is a language model)",
 }
 # What a model may ask for at most. SDXL has stacks of 32 layers, reads 77 tokens and was trained
 # for latents of 128 x 128.
 _MAX_DEPTH: Final = 128
 _MAX_TOKENS: Final = 4096
 _MAX_LATENTS: Final = 1024
+# Resnets of each kind of middle; between two there is attention.
+_MID_RESNETS: Final = {"UNetMidBlock2DCrossAttn": 2, "UNetMidBlock2D": 1, None: 0}
 # The keys of which the size of a network is a product.
 _SIZED_BY: Final = "block_out_channels, layers_per_block and others"
 
@@ -93,10 +95,16 @@ class UNetConfig:
     """The denoiser (diffusers' UNet2DConditionModel with `text_time` conditioning).
 
     sample_size            the latents' side that the model was trained for
-    num_attention_heads    a block, from the outside in
-    transformer_layers     transformer blocks in each attention of a block, from the outside in
-    down_attention         whether a block on the way down has attention, from the outside in
-    up_attention           the same on the way up, from the inside out
+    layers_per_block       resnets of a level on the way down, from the outside in; one more each on
+                           the way up
+    num_attention_heads    of a level, from the outside in
+    down_transformers      transformer blocks in each attention of a level, from the outside in;
+                           there is none or one for each resnet
+    mid_resnets            in the middle, 0..2
+    mid_transformers       of the attention between two of them; none or one
+    up_transformers        as down_transformers, from the inside out
+    time_cond_proj_dim     sinusoids of the guidance scale that a distilled model is told with the
+                           time; None for one that is guided by a second pass
     pooled_dim             width of the pooled text embedding that goes into the time embedding
     """
 
@@ -104,11 +112,13 @@ class UNetConfig:
     in_channels: int
     out_channels: int
     block_out_channels: tuple[int, ...]
-    layers_per_block: int
-    down_attention: tuple[bool, ...]
-    up_attention: tuple[bool, ...]
+    layers_per_block: tuple[int, ...]
     num_attention_heads: tuple[int, ...]
-    transformer_layers: tuple[int, ...]
+    down_transformers: tuple[tuple[int, ...], ...]
+    mid_resnets: int
+    mid_transformers: tuple[int, ...]
+    up_transformers: tuple[tuple[int, ...], ...]
+    time_cond_proj_dim: int | None
     cross_attention_dim: int
     addition_time_embed_dim: int
     projection_class_embeddings_input_dim: int
@@ -124,15 +134,16 @@ class UNetConfig:
     def size(self) -> tuple[int, int]:
         """How many resnets and transformer blocks it has, and about how many weights."""
         ends, temb = self.block_out_channels[0], 4 * self.block_out_channels[0]
-        layers = 2
+        layers = self.mid_resnets
         weights = 9 * ends * (self.in_channels + self.out_channels)
         weights += temb * (ends + 2 * temb + self.projection_class_embeddings_input_dim)
-        weights += 36 * self.block_out_channels[-1] ** 2
-        down, up = self.layers_per_block, self.layers_per_block + 1
+        weights += ends * (self.time_cond_proj_dim or 0)
+        weights += 18 * self.mid_resnets * self.block_out_channels[-1] ** 2
         for level, width in enumerate(self.block_out_channels):
-            attentions = down * self.down_attention[level] + up * self.up_attention[-1 - level]
-            attentions += level == len(self.block_out_channels) - 1  # the middle's
-            blocks = attentions * self.transformer_layers[level]
+            down, up = self.layers_per_block[level], self.layers_per_block[level] + 1
+            blocks = sum(self.down_transformers[level]) + sum(self.up_transformers[-1 - level])
+            if level == len(self.block_out_channels) - 1:
+                blocks += sum(self.mid_transformers)
             layers += down + up + blocks
             weights += width * (down * (18 * width + temb) + up * (27 * width + temb))
             weights += blocks * width * (18 * width + 2 * self.cross_attention_dim)
@@ -160,15 +171,11 @@ class UNetConfig:
             flip_sin_to_cos=True,
             freq_shift=0,
             mid_block_scale_factor=1,
-            mid_block_type="UNetMidBlock2DCrossAttn",
             num_attention_heads=None,
             num_class_embeds=None,
-            only_cross_attention=False,
             resnet_out_scale_factor=1.0,
             resnet_skip_time_act=False,
             resnet_time_scale_shift="default",
-            reverse_transformer_layers_per_block=None,
-            time_cond_proj_dim=None,
             time_embedding_act_fn=None,
             time_embedding_dim=None,
             time_embedding_type="positional",
@@ -179,25 +186,32 @@ class UNetConfig:
             raise reader.error("use_linear_projection", "true")
         channels = reader.wholes("block_out_channels")
         blocks = len(channels)
+        reader.only(only_cross_attention=([False] * blocks, False))
         down = reader.kinds(
             "down_block_types", {"DownBlock2D": False, "CrossAttnDownBlock2D": True}, blocks
         )
         up = reader.kinds(
             "up_block_types", {"UpBlock2D": False, "CrossAttnUpBlock2D": True}, blocks
         )
+        layers = reader.wholes("layers_per_block", length=blocks, most=_MAX_DEPTH)
+        resnets = reader.one_of("mid_block_type", *_MID_RESNETS, default=next(iter(_MID_RESNETS)))
+        down_transformers, mid_transformers, up_transformers = _transformers(
+            reader, data, layers, down, up, middle=_MID_RESNETS[resnets] > 1
+        )
+        told = data.get("time_cond_proj_dim") is not None
         config = cls(
             sample_size=reader.whole("sample_size", most=_MAX_LATENTS),
             in_channels=reader.whole("in_channels"),
             out_channels=reader.whole("out_channels"),
             block_out_channels=channels,
-            layers_per_block=reader.whole("layers_per_block", most=_MAX_DEPTH),
-            down_attention=down,
-            up_attention=up,
+            layers_per_block=layers,
             # Named a head's width and meaning the number of heads: diffusers' historic mistake.
             num_attention_heads=reader.wholes("attention_head_dim", length=blocks),
-            transformer_layers=reader.wholes(
-                "transformer_layers_per_block", length=blocks, most=_MAX_DEPTH
-            ),
+            down_transformers=down_transformers,
+            mid_resnets=_MID_RESNETS[resnets],
+            mid_transformers=mid_transformers,
+            up_transformers=up_transformers,
+            time_cond_proj_dim=reader.whole("time_cond_proj_dim", least=4) if told else None,
             cross_attention_dim=reader.whole("cross_attention_dim"),
             addition_time_embed_dim=reader.whole("addition_time_embed_dim"),
             projection_class_embeddings_input_dim=reader.whole(
@@ -216,10 +230,38 @@ class UNetConfig:
         for key, dim in (
             ("block_out_channels", channels[0]),
             ("addition_time_embed_dim", config.addition_time_embed_dim),
+            ("time_cond_proj_dim", config.time_cond_proj_dim or 0),
         ):
             if dim % 2:
                 raise reader.error(key, "even: half of the time embedding is sines, half cosines")
         return config
+
+
+def _transformers(
+    reader: JsonReader,
+    data: Json,
+    layers: tuple[int, ...],
+    down: tuple[bool, ...],
+    up: tuple[bool, ...],
+    *,
+    middle: bool,
+) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """How many transformer blocks the attentions have, on the way down, in the middle and up.
+
+    layers    of each level, from the outside in
+    down, up  which levels have attention, in the order of the way
+    middle    whether the middle has
+    """
+    key, other = "transformer_layers_per_block", "reverse_transformer_layers_per_block"
+    read = partial(reader.nested, default=1, most=_MAX_DEPTH)
+    on_the_way_down = read(key, [count * there for count, there in zip(layers, down, strict=True)])
+    (*_, deepest) = read(key, [0] * (len(layers) - 1) + [int(middle)])
+    wanted = [(count + 1) * there for count, there in zip(layers[::-1], up, strict=True)]
+    if data.get(other) is not None:
+        return on_the_way_down, deepest, read(other, wanted)
+    if isinstance(data.get(key), list) and any(isinstance(each, list) for each in data[key]):
+        raise reader.error(key, f"a list of whole numbers, or {other} says the way up")
+    return on_the_way_down, deepest, read(key, wanted[::-1])[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +349,11 @@ class SdxlConfig:
         return side_px, side_px
 
     @property
+    def needs_picture(self) -> bool:
+        """Whether the UNet was trained to see one beside the latents: for inpainting or editing."""
+        return self.unet.in_channels > self.unet.out_channels
+
+    @property
     def size_multiple_px(self) -> int:
         """Sides must be multiples of this: the UNet halves the latents between its levels."""
         return self.vae.scale_factor * int(2 ** (len(self.unet.block_out_channels) - 1))
@@ -332,17 +379,10 @@ class SdxlConfig:
 
     def _check_fit(self) -> None:
         unet, first, second = self.unet, self.text_encoder, self.text_encoder_2
-        if unet.in_channels > unet.out_channels:
-            raise CheckpointError(
-                f"unet/config.json: in_channels is {unet.in_channels}, more than the "
-                f"{unet.out_channels} it draws: it was trained for inpainting or editing. "
-                "This engine draws from text alone; choose another model."
-            )
         text_dim, latent = first.hidden_size + second.hidden_size, self.vae.latent_channels
         for name, value, other, wanted in (
             ("cross_attention_dim", unet.cross_attention_dim, "both text encoders'", text_dim),
             ("pooled text width", unet.pooled_dim, "text_encoder_2's", second.projection_dim),
-            ("in_channels", unet.in_channels, "the VAE's latent_channels", latent),
             ("out_channels", unet.out_channels, "the VAE's latent_channels", latent),
         ):
             if value != wanted:
@@ -350,6 +390,12 @@ class SdxlConfig:
                     f"unet/config.json: {name} is {value}, but {other} is {wanted}. "
                     "The folder mixes two models."
                 )
+        if unet.in_channels not in {latent, 2 * latent, 2 * latent + 1}:
+            raise CheckpointError(
+                f"unet/config.json: in_channels is {unet.in_channels}; this engine knows what "
+                f"those of {latent}, {2 * latent} (editing) and {2 * latent + 1} (inpainting) are. "
+                "Choose another model."
+            )
         if first.max_position_embeddings != second.max_position_embeddings:
             raise CheckpointError(
                 f"text_encoder reads {first.max_position_embeddings} tokens "
@@ -359,18 +405,29 @@ class SdxlConfig:
 
 
 def read_index(folder: Path) -> Json:
-    """`model_index.json` of a model this engine draws; raises CheckpointError for any other."""
+    """`model_index.json` of a model this engine draws; raises CheckpointError for any other.
+
+    Of all pipelines of SDXL: their names say what somebody did with the model last.
+    """
     index = read_json(folder, MODEL_INDEX)
     pipeline = index.get("_class_name")
-    if pipeline != _PIPELINE:
+    if not isinstance(pipeline, str) or _PIPELINE not in pipeline:
         kind = "of no named kind"
         if isinstance(pipeline, str):
             kind = f"a {plain(pipeline)}{_OTHER_PIPELINES.get(pipeline, '')}"
         raise CheckpointError(
-            f"{MODEL_INDEX}: the model is {kind}; this engine draws with {_PIPELINE} models. "
-            "Choose one of those."
+            f"{MODEL_INDEX}: the model is {kind}; this engine draws with {_PIPELINE}Pipeline "
+            "models. Choose one of those."
         )
-    JsonReader(MODEL_INDEX, index).only(requires_aesthetics_score=(None, False))
+    for key, refined in (
+        ("requires_aesthetics_score", index.get("requires_aesthetics_score") not in (None, False)),
+        ("text_encoder", index.get("text_encoder") == [None, None]),
+    ):
+        if refined:
+            raise CheckpointError(
+                f"{MODEL_INDEX}: {key} is {shown(index[key])}: the model is SDXL's refiner, which "
+                "only finishes pictures that another model began. Choose a whole model."
+            )
     # The scheduler's own file says it again; here it is read before anything large is fetched.
     scheduler = index.get("scheduler")
     if isinstance(scheduler, list) and scheduler:

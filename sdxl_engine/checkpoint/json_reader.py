@@ -1,7 +1,7 @@
 """Typed access to a checkpoint's JSON, with errors that name the file and the key."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,8 +124,13 @@ class JsonReader:
     def whole(
         self, key: str, default: int | None = None, *, least: int = 1, most: int = _LARGEST
     ) -> int:
-        """A whole number of `least` to `most`; raises CheckpointError."""
+        """A whole number of `least` to `most`; raises CheckpointError.
+
+        A list of equal ones is that number: PyTorch's models say some of theirs level by level.
+        """
         value = self._data.get(key, default)
+        if isinstance(value, list) and value and value == value[:1] * len(value):
+            value = value[0]
         if not _is_whole(value, least, most):
             raise self.error(key, f"a whole number from {least} to {most:,}")
         return int(value)
@@ -152,7 +157,7 @@ class JsonReader:
 
         Without a length it is that of levels, each of which halves the picture's sides.
         """
-        value = self._data.get(key, 1 if key == "transformer_layers_per_block" else None)
+        value: Any = self._data.get(key)
         if length is not None and _is_whole(value, 1, most):
             value = [value] * length
         lengths = range(1, _MAX_LEVELS + 1) if length is None else (length,)
@@ -161,6 +166,30 @@ class JsonReader:
             count = length or f"1 to {_MAX_LEVELS}"
             raise self.error(key, f"a list of {count} whole numbers from 1 to {most:,}")
         return tuple(value)
+
+    def nested(
+        self, key: str, counts: Sequence[int], *, default: int, most: int
+    ) -> tuple[tuple[int, ...], ...]:
+        """For each of `counts` that many whole numbers of 1 to `most`; raises CheckpointError.
+
+        One number stands for equal ones, of all or in its place of the list. A list within the list
+        may be longer, and what stands where none are wanted plays no part: so PyTorch reads it.
+        """
+        value = self._data.get(key, default)
+        entries = value if isinstance(value, list) else [value] * len(counts)
+        found = tuple(
+            tuple(entry[:count] if isinstance(entry, list) else [entry] * count)
+            for entry, count in zip(entries, counts, strict=False)
+        )
+        if len(entries) != len(counts) or not all(
+            len(numbers) == count and all(_is_whole(number, 1, most) for number in numbers)
+            for numbers, count in zip(found, counts, strict=True)
+        ):
+            raise self.error(
+                key,
+                f"a list of {len(counts)} whole numbers from 1 to {most:,}, or of lists of them",
+            )
+        return found
 
     def kinds(self, key: str, known: Mapping[str, bool], length: int) -> tuple[bool, ...]:
         """A flag for each of `length` named kinds; raises CheckpointError."""

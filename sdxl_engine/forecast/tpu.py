@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,7 +155,8 @@ class Forecaster:
     def request_s(self, forecasts: Sequence[Forecast]) -> float:
         """All images of one request: encode, STEPS guided steps, decode."""
         seconds = {forecast.program: forecast.seconds for forecast in forecasts}
-        return seconds["encode"] + STEPS * seconds["guided"] + seconds["decode"]
+        step_s = seconds.get("guided", seconds["unguided"])  # a model may be told its guidance
+        return seconds["encode"] + STEPS * step_s + seconds["decode"]
 
     def _passes(self, name: str) -> int:
         """How often a step goes through the UNet on one device."""
@@ -167,27 +169,26 @@ class Forecaster:
         """The rounds that the compiler does not count in one pass through the UNet."""
         config, unet = self._config.unet, self._networks.unet
         coarsest = len(config.block_out_channels) - 1
-        by_level: dict[int, list[SpatialTransformer]] = {
-            level: [*down.attentions, *up.attentions]
-            for level, (down, up) in enumerate(
-                zip(unet.down_blocks, reversed(list(unet.up_blocks)), strict=True)
-            )
-        }
-        by_level[coarsest] += unet.mid_block.attentions
+        attentions: dict[tuple[int, int], list[SpatialTransformer]] = {}
+        ways: list[tuple[int, tuple[int, ...], Any]] = [
+            *zip(count(), config.down_transformers, unet.down_blocks, strict=False),
+            (coarsest, config.mid_transformers, unet.mid_block),
+            *zip(count(coarsest, -1), config.up_transformers, unet.up_blocks, strict=False),
+        ]
+        for level, counts, part in ways:
+            for blocks, attention in zip(counts, part.attentions, strict=True):
+                attentions.setdefault((level, blocks), []).append(attention)
         tokens = self._config.text_encoder.max_position_embeddings
         width, height = (side // self._config.vae.scale_factor for side in self._size_px)
         total = 0.0
-        for level, attentions in by_level.items():
-            if not attentions:
-                continue
+        for (level, blocks), alike in attentions.items():
             dim = config.block_out_channels[level]
             hidden = (1, (width >> level) * (height >> level), dim)
-            keys_values = (config.transformer_layers[level], 1, tokens, 2 * dim)
-            total += len(attentions) * self._rounds_s(
-                attentions[0].transformer_blocks,
+            total += len(alike) * self._rounds_s(
+                alike[0].transformer_blocks,
                 lambda block, hidden, key_value: block(hidden, key_value),
                 jax.ShapeDtypeStruct(hidden, jnp.bfloat16),
-                jax.ShapeDtypeStruct(keys_values, jnp.bfloat16),
+                jax.ShapeDtypeStruct((blocks, 1, tokens, 2 * dim), jnp.bfloat16),
             )
         return total
 

@@ -343,3 +343,17 @@ def sinusoidal_embedding(positions: jax.Array, dim: int) -> jax.Array:
     frequencies = jnp.exp(-math.log(10_000) * jnp.arange(half, dtype=jnp.float32) / half)
     angles = positions.astype(jnp.float32)[:, None] * frequencies[None, :]
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+def guidance_embedding(scales: jax.Array, dim: int) -> jax.Array:
+    """Sines then cosines of guidance scales, as models distilled from guidance are told them.
+
+    A thousand times what is above 1, as diffusers has it of Luo et al. 2023 (consistency models).
+
+    scales   f32[n]
+    Returns  f32[n, dim]; float32 as above
+    """
+    half = dim // 2
+    frequencies = jnp.exp(-math.log(10_000) * jnp.arange(half, dtype=jnp.float32) / (half - 1))
+    angles = 1000 * (scales.astype(jnp.float32) - 1)[:, None] * frequencies[None, :]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

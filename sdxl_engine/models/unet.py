@@ -18,6 +18,7 @@ from sdxl_engine.models.layers import (
     Stacked,
     Target,
     Upsample,
+    guidance_embedding,
     make_layers,
     run_layers,
     sinusoidal_embedding,
@@ -30,11 +31,15 @@ TIME_IDS = 6
 
 
 class TimestepEmbedding(nnx.Module):
-    """Two linears on top of a sinusoidal embedding."""
+    """Two linears on top of a sinusoidal embedding.
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    cond_proj  what is added to it, of a guidance scale's `told` sinusoids
+    """
+
+    def __init__(self, in_features: int, out_features: int, told: int | None = None) -> None:
         self.linear_1 = Linear(in_features, out_features)
         self.linear_2 = Linear(out_features, out_features)
+        self.cond_proj = Linear(told, in_features, use_bias=False) if told else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.linear_2(nnx.silu(self.linear_1(x)))
@@ -100,14 +105,14 @@ class TransformerBlock(nnx.Module):
 class SpatialTransformer(nnx.Module):
     """Transformer blocks over the pixels of a feature map (diffusers' Transformer2DModel)."""
 
-    def __init__(self, config: UNetConfig, level: int, target: Target) -> None:
+    def __init__(self, config: UNetConfig, level: int, blocks: int, target: Target) -> None:
         dim, heads = config.block_out_channels[level], config.num_attention_heads[level]
         # 1e-6 here, 1e-5 in the resnets: so it was trained.
         self.norm = GroupNorm(config.norm_num_groups, dim, eps=1e-6)
         self.proj_in = Linear(dim, dim)
         self.transformer_blocks = make_layers(
             lambda: TransformerBlock(dim, config.cross_attention_dim, heads, target),
-            config.transformer_layers[level],
+            blocks,
             target,
         )
         self.proj_out = Linear(dim, dim)
@@ -164,15 +169,16 @@ class DownBlock(nnx.Module):
     def __init__(self, config: UNetConfig, level: int, target: Target) -> None:
         channels = config.block_out_channels
         out = channels[level]
-        layers = range(config.layers_per_block)
+        layers = range(config.layers_per_block[level])
         before = channels[max(level - 1, 0)]
         self.resnets = nnx.List(
             [_resnet(config, out if layer else before, out, target) for layer in layers]
         )
         self.attentions = nnx.List(
-            [SpatialTransformer(config, level, target) for _ in layers]
-            if config.down_attention[level]
-            else []
+            [
+                SpatialTransformer(config, level, blocks, target)
+                for blocks in config.down_transformers[level]
+            ]
         )
         last = level == len(channels) - 1
         self.downsamplers = nnx.List([] if last else [Downsample(out)])
@@ -192,17 +198,27 @@ class DownBlock(nnx.Module):
 
 
 class MidBlock(nnx.Module):
-    """Resnet, attention, resnet at the coarsest level."""
+    """Resnets at the coarsest level, attention between two of them; smaller models have fewer."""
 
     def __init__(self, config: UNetConfig, target: Target) -> None:
         level = len(config.block_out_channels) - 1
         channels = config.block_out_channels[level]
-        self.resnets = nnx.List([_resnet(config, channels, channels, target) for _ in range(2)])
-        self.attentions = nnx.List([SpatialTransformer(config, level, target)])
+        self.resnets = nnx.List(
+            [_resnet(config, channels, channels, target) for _ in range(config.mid_resnets)]
+        )
+        self.attentions = nnx.List(
+            [
+                SpatialTransformer(config, level, blocks, target)
+                for blocks in config.mid_transformers
+            ]
+        )
 
     def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> jax.Array:
-        x = self.attentions[0](self.resnets[0](x, temb), text[0])
-        return self.resnets[1](x, temb)
+        for place, resnet in enumerate(self.resnets):
+            if place:
+                x = self.attentions[place - 1](x, text[place - 1])
+            x = resnet(x, temb)
+        return x
 
 
 class UpBlock(nnx.Module):
@@ -214,7 +230,7 @@ class UpBlock(nnx.Module):
     def __init__(self, config: UNetConfig, level: int, target: Target) -> None:
         channels = config.block_out_channels
         out, below = channels[level], channels[min(level + 1, len(channels) - 1)]
-        count = config.layers_per_block + 1
+        count = config.layers_per_block[level] + 1
         # Of the skips of this level the last was made by the level before it, or by conv_in.
         skips = [out] * (count - 1) + [channels[max(level - 1, 0)]]
         self.resnets = nnx.List(
@@ -225,9 +241,10 @@ class UpBlock(nnx.Module):
         )
         position = len(channels) - 1 - level
         self.attentions = nnx.List(
-            [SpatialTransformer(config, level, target) for _ in skips]
-            if config.up_attention[position]
-            else []
+            [
+                SpatialTransformer(config, level, blocks, target)
+                for blocks in config.up_transformers[position]
+            ]
         )
         self.upsamplers = nnx.List([Upsample(out, target)] if level else [])
 
@@ -248,11 +265,14 @@ class UNetConditioning(NamedTuple):
     """Everything about a request that is the same in every step, of one prompt or more.
 
     added     (prompts, temb channels) what prompt and sizes add to the time embedding
+    told      (prompts, channels) what the guidance scale adds to the time's sinusoids, of a model
+              that is told it
     down, up  what the text says to the attentions of each block, in the order of the way
     mid       the same of the middle
     """
 
     added: jax.Array
+    told: jax.Array | None
     down: list[BlockText]
     mid: BlockText
     up: list[BlockText]
@@ -267,7 +287,9 @@ class UNet(nnx.Module):
         self.time_dim = channels[0]
         self.size_dim = config.addition_time_embed_dim
         self.conv_in = Conv(config.in_channels, channels[0])
-        self.time_embedding = TimestepEmbedding(channels[0], temb_channels)
+        self.time_embedding = TimestepEmbedding(
+            channels[0], temb_channels, config.time_cond_proj_dim
+        )
         self.add_embedding = TimestepEmbedding(
             config.projection_class_embeddings_input_dim, temb_channels
         )
@@ -283,12 +305,14 @@ class UNet(nnx.Module):
         encoder_hidden_states: jax.Array,
         pooled_prompt_embeds: jax.Array,
         time_ids: jax.Array,
+        guidance_scale: jax.Array | None = None,
     ) -> UNetConditioning:
         """What the steps need of the prompts, computed once.
 
         encoder_hidden_states  (prompts, tokens, cross_attention_dim)
         pooled_prompt_embeds   (prompts, pooled_dim)
         time_ids               f32[prompts, 6] pixels; float32 because bfloat16 rounds odd sizes
+        guidance_scale         f32[], for a model that is told it
         """
         prompts, dtype = pooled_prompt_embeds.shape[0], pooled_prompt_embeds.dtype
         sizes = sinusoidal_embedding(time_ids.reshape(-1), self.size_dim).reshape(prompts, -1)
@@ -297,8 +321,14 @@ class UNet(nnx.Module):
         def texts(attentions: nnx.List[SpatialTransformer]) -> BlockText:
             return [attention.keys_values(encoder_hidden_states) for attention in attentions]
 
+        told = None
+        if self.time_embedding.cond_proj is not None and guidance_scale is not None:
+            scales = jnp.broadcast_to(guidance_scale[None], (prompts,))
+            sinusoids = guidance_embedding(scales, self.time_embedding.cond_proj.kernel.shape[0])
+            told = self.time_embedding.cond_proj(sinusoids.astype(dtype))
         return UNetConditioning(
             self.add_embedding(added),
+            told,
             [texts(block.attentions) for block in self.down_blocks],
             texts(self.mid_block.attentions),
             [texts(block.attentions) for block in self.up_blocks],
@@ -316,6 +346,8 @@ class UNet(nnx.Module):
         """
         time = sinusoidal_embedding(timestep[None], self.time_dim).astype(sample.dtype)
         images = sample.shape[0] // conditioning.added.shape[0]
+        if conditioning.told is not None:
+            time += jnp.repeat(conditioning.told, images, axis=0)
         temb = self.time_embedding(time) + jnp.repeat(conditioning.added, images, axis=0)
         x = self.conv_in(sample)
         skips = [x]

@@ -50,6 +50,7 @@ def encode(
     token_ids: jax.Array,
     keep_negative: jax.Array,
     time_ids: jax.Array,
+    guidance_scale: jax.Array,
 ) -> UNetConditioning:
     """What the UNet is told of each prompt, the negative one first; see `Compiler.encode`."""
     prompt_embeds, pooled = _embed(
@@ -58,8 +59,8 @@ def encode(
     sizes = jnp.broadcast_to(time_ids[None], (PROMPTS, TIME_IDS))
     condition = nnx.merge(unet, unet_weights).condition
     each = [
-        condition(*(array[prompt : prompt + 1] for array in (prompt_embeds, pooled, sizes)))
-        for prompt in range(PROMPTS)
+        condition(prompt_embeds[own], pooled[own], sizes[own], guidance_scale)
+        for own in (slice(prompt, prompt + 1) for prompt in range(PROMPTS))
     ]
     stacked: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     return stacked

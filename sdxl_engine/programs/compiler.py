@@ -122,7 +122,8 @@ class SizePrograms:
                  UNetConditioning, table f32[MAX_INFERENCE_STEPS, COLUMNS], first i32[], last i32[],
                  Guidance) -> Sample after the rows first..last-1; the old one is gone. Noise of
                  deviation `initial_sigma` is added before: draw 0 of the seed
-    unguided    the same with the prompt alone, in half the time; Guidance plays no part
+    unguided    the same with the prompt alone, in half the time; Guidance plays no part. A model
+                that is told the guidance scale has this one as `guided`, too
     decode      (vae weights, latents) -> (u8[n, height, width, 3], bool[n] whether it is finite)
     preview     (factors f32[c + 1, 3], latents) -> u8[n, h, w, 3], a pixel a latent
     """
@@ -177,8 +178,8 @@ class Compiler:
 
         (text_encoder weights, text_encoder_2 weights, unet weights,
         token_ids i32[2 prompts, 2 encoders, tokens], keep_negative bool[], False zeroes the
-        negative prompt's conditioning, time_ids f32[6]) -> UNetConditioning of one prompt each,
-        along a first axis
+        negative prompt's conditioning, time_ids f32[6], guidance_scale f32[]) -> UNetConditioning
+        of one prompt each, along a first axis
         """
         mesh = make_mesh(self.devices, len(self.devices))
         return Program(mesh, self._encode(), self._encode_arguments(), P())
@@ -189,7 +190,7 @@ class Compiler:
         by_image = NamedSharding(mesh, P(IMAGES))
         count = self.padded(num_images)
         config, factor = self._config, self._config.vae.scale_factor
-        channels = config.unet.in_channels
+        channels = config.vae.latent_channels
         shape = (count, height_px // factor, width_px // factor, channels)
         latents = self._shape(shape, jnp.float32, by_image)
         scalar, row = self._shape((), jnp.float32), self._shape((), jnp.int32)
@@ -218,8 +219,9 @@ class Compiler:
 
         decode = partial(arithmetic.decode, self._vae)
         factors = self._shape((channels + 1, _RGB), jnp.float32)
+        both = {} if config.unet.time_cond_proj_dim else {"guided": denoise(guided=True)}
         return {
-            "guided": denoise(guided=True),
+            **both,
             "unguided": denoise(guided=False),
             "decode": Program(mesh, decode, (self._weights.vae, latents), P(IMAGES)),
             "preview": Program(mesh, arithmetic.preview, (factors, latents), P(IMAGES)),
@@ -232,6 +234,7 @@ class Compiler:
         programs = self.size(width_px, height_px, num_images)
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
         compiled = {name: program.compile() for name, program in programs.items()}
+        compiled.setdefault("guided", compiled["unguided"])
         return SizePrograms(self.padded(num_images), by_image, encode, **compiled)
 
     def padded(self, num_images: int) -> int:
@@ -251,6 +254,7 @@ class Compiler:
             self._shape((PROMPTS, len(TOKENIZER_FOLDERS), tokens), jnp.int32),
             self._shape((), jnp.bool_),
             self._shape((TIME_IDS,), jnp.float32),
+            self._shape((), jnp.float32),
         )
 
     def _shape(

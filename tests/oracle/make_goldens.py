@@ -3,10 +3,10 @@
     make oracle
     .oracle/bin/python tests/oracle/make_goldens.py
 
-writes tests/goldens/tiny_a, tiny_b and samplers.safetensors anew; tests/goldens/README.md tells
-what the arrays are. Models that prove nothing are refused: every array is finite and hardly off in
-float32, the images are lively, each kind of negative prompt draws another one, each mistake in
-traps.py shows.
+writes tests/goldens/tiny_a, tiny_b, variants and samplers.safetensors anew; tests/goldens/README.md
+tells what the arrays are. Models that prove nothing are refused: every array is finite and hardly
+off in float32, the images are lively, each kind of negative prompt draws another one, each mistake
+in traps.py shows.
 """
 
 import json
@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from samplers import write_samplers
 from tiny_models import TINY_A, TINY_B, Tiny, build, load, save
 from traps import TRAPS
+from variants import write_variants
 
 NUM_STEPS: Final = 20
 GUIDANCE_SCALE: Final = 5.0
@@ -234,6 +235,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(mode=True)
     for tiny in (TINY_A, TINY_B):
         write(tiny)
+    write_variants()
     write_samplers()
     check_traps((TINY_A, TINY_B))
 

@@ -67,18 +67,21 @@ def unet_arrays(
     timestep: float,
     draw: torch.Generator,
     inside: bool = True,
+    timestep_cond: torch.Tensor | None = None,
 ) -> Arrays:
     """What the UNet makes of random latents.
 
-    inputs  of `unet_inputs`
-    size    height and width of the latents
-    inside  keep also what its blocks return on the way
+    inputs         of `unet_inputs`
+    size           height and width of the latents
+    inside         keep also what its blocks return on the way
+    timestep_cond  for a UNet that is told its guidance scale
     """
     sample = _noise(unet, draw, BATCH, unet.config.in_channels, *size)
     with _watch(unet, _INSIDE_UNET) as kept:
         output = unet(
             sample,
             torch.tensor(timestep),
+            timestep_cond=timestep_cond,
             encoder_hidden_states=inputs["unet.encoder_hidden_states"],
             added_cond_kwargs={
                 "text_embeds": inputs["unet.text_embeds"],

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_arithmetic_that_is_not_written_here(
         (SCHEDULER, "num_train_timesteps", [0, -1, 1e3, 10**9, True]),
         (SCHEDULER, "steps_offset", [-1, 1000, None]),
         (SCHEDULER, "timestep_spacing", ["karras", [], {}]),
-        (TEXT, "eos_token_id", [599, -1, None, [2]]),
+        (TEXT, "eos_token_id", [599, -1, None, [2, 3]]),
         (TEXT, "layer_norm_eps", [0, np.nan, -np.inf]),
         (TEXT, "num_attention_heads", [0, 5, 33]),
         (TEXT, "vocab_size", [0, "many", 10**30]),
@@ -126,8 +127,16 @@ def test_arithmetic_that_is_not_written_here(
         (UNET, "down_block_types", [["DownBlock2D"], [[], {}, "DownBlock2D"], None, "DownBlock2D"]),
         (UNET, "norm_eps", [0, np.nan]),
         (UNET, "norm_num_groups", [0, 3, 64, None]),
-        (UNET, "sample_size", [0, None, [64, 64]]),
-        (UNET, "transformer_layers_per_block", [0, -1, [1, 2], [[1, 1], 1, 1]]),
+        (UNET, "layers_per_block", [[1, 1], [1, 0, 1], [1, 1, 1, 1], "1"]),
+        (UNET, "mid_block_type", ["UNetMidBlock2DSimpleCrossAttn", 0, ["UNetMidBlock2D"]]),
+        (UNET, "sample_size", [0, None, [64, 96], []]),
+        (UNET, "time_cond_proj_dim", [0, 2, 7, 10**7, "256"]),
+        (UNET, "transformer_layers_per_block", [0, -1, [1, 2], [[1, 1], 1, 1], [0, 1, 1]]),
+        (
+            UNET,
+            "reverse_transformer_layers_per_block",
+            [0, [1, 1], [1, [1], 1], [1, [1, 0], 1], [1, [1, 129], 1], "1"],
+        ),
         (VAE, "norm_num_groups", [0, 3]),
         (VAE, "scaling_factor", [0, -0.13, np.nan, np.inf, 1e-300]),
     ],
@@ -158,6 +167,7 @@ def test_values_that_would_crash_late_or_draw_black(
         (UNET, "norm_num_groups", [10**9]),
         (UNET, "sample_size", [1_025, 10**6]),
         (UNET, "transformer_layers_per_block", [129, 10**5, [1, 1, 10**9]]),
+        (UNET, "reverse_transformer_layers_per_block", [129, [1, [10**9, 1], 1], [[1]] * 4]),
         (VAE, "block_out_channels", [[10**9], [8] * 9]),
         (VAE, "latent_channels", [10**9]),
         (VAE, "layers_per_block", [129, 5_000]),
@@ -210,6 +220,13 @@ def test_a_million_levels(folder: Path) -> None:
         ),
         (UNET, {"layers_per_block": 100}, "1,211 layers; this engine draws only models where they"),
         (UNET, {"layers_per_block": 10, "transformer_layers_per_block": 100}, "layers"),
+        (UNET, {"reverse_transformer_layers_per_block": [1, [128, 128], [128, 128]]}, "layers"),
+        (UNET, {"layers_per_block": [1, 128, 128]}, "layers"),
+        (
+            UNET,
+            {"time_cond_proj_dim": 10**6, "block_out_channels": [12_000, 24, 32]},
+            "weights",
+        ),
         (VAE, {"block_out_channels": [10**6, 12, 16]}, "weights"),
         (VAE, {"latent_channels": 10**6}, "weights"),
         (VAE, {"layers_per_block": 128}, "775 layers"),
@@ -225,10 +242,19 @@ def test_networks_larger_than_any_by_several_keys(
     assert "at most" in sentence
 
 
+VARIANTS = ["ssd_1b", "koala", "told", "inpainting"]
+
+
+@pytest.mark.parametrize("variant", [None, *VARIANTS])
 @pytest.mark.parametrize("model", [sdxl_base(), GOLDENS / "tiny_a", GOLDENS / "tiny_b"])
-def test_sizes_are_those_of_the_networks(model: Path) -> None:
+def test_sizes_are_those_of_the_networks(model: Path, variant: str | None) -> None:
     """Counted before they are built, so told by a formula: about right is good enough."""
     config = SdxlConfig.load(model)
+    if variant is not None:
+        data = json.loads((GOLDENS / "variants" / variant / UNET).read_bytes())
+        wide = published(UNET)["block_out_channels"] if model == sdxl_base() else [16, 24, 32]
+        data |= {"block_out_channels": wide, "attention_head_dim": 4}
+        config = replace(config, unet=UNetConfig.from_json(UNET, data))
     networks = Networks.build(config, PLAIN)
     for part in ("text_encoder", "text_encoder_2", "unet", "vae"):
         network = getattr(networks, part)
@@ -265,11 +291,37 @@ def test_parts_of_two_models(folder: Path, name: str, values: dict[str, object],
     assert "mixes two models" in sentence
 
 
-def test_an_inpainting_unet_is_called_one(folder: Path) -> None:
-    edit(folder, UNET, in_channels=9)
-    assert "in_channels is 9, more than the 4 it draws: it was trained for inpainting" in (
+def test_a_unet_may_see_a_picture_beside_the_latents(folder: Path) -> None:
+    for channels, needed in ((4, False), (8, True), (9, True)):
+        edit(folder, UNET, in_channels=channels)
+        assert SdxlConfig.load(folder).needs_picture == needed
+    edit(folder, UNET, in_channels=5)
+    assert "in_channels is 5; this engine knows what those of 4, 8 (editing) and 9" in (
         load_error(folder)
     )
+
+
+def test_a_list_of_one_value_is_that_value() -> None:
+    plain = UNetConfig.from_json(UNET, published(UNET))
+    lists = {
+        "cross_attention_dim": [2048] * 3,
+        "layers_per_block": [2, 2, 2],
+        "only_cross_attention": [False] * 3,
+        "sample_size": [128, 128],
+        "transformer_layers_per_block": [[1, 1], [2, 2], [10, 10]],
+        "reverse_transformer_layers_per_block": [[10] * 3, [2] * 3, [1] * 3],
+    }
+    assert UNetConfig.from_json(UNET, {**published(UNET), **lists}) == plain
+
+
+def test_another_count_on_the_way_up_must_be_said(folder: Path) -> None:
+    edit(folder, UNET, transformer_layers_per_block=[[2], 1, 3])
+    assert "reverse_transformer_layers_per_block says the way up" in load_error(folder)
+    edit(folder, UNET, reverse_transformer_layers_per_block=[0, [5, 4], [3, 2]])
+    config = SdxlConfig.load(folder).unet
+    assert config.down_transformers == ((2,), (1,), ())
+    assert config.mid_transformers == (3,)
+    assert config.up_transformers == ((), (5, 4), (3, 2))
 
 
 # Published models
@@ -288,8 +340,7 @@ def test_an_inpainting_unet_is_called_one(folder: Path) -> None:
                 "text_encoder": [None, None],
                 "tokenizer": [None, None],
             },
-            "a StableDiffusionXLImg2ImgPipeline (the refiner); this engine draws with "
-            "StableDiffusionXLPipeline models",
+            "requires_aesthetics_score is true: the model is SDXL's refiner",
         ),
         # stable-diffusion-v1-5/stable-diffusion-v1-5
         (
@@ -299,6 +350,11 @@ def test_an_inpainting_unet_is_called_one(folder: Path) -> None:
                 "text_encoder_2": MISSING,
             },
             "a StableDiffusionPipeline (Stable Diffusion 1 or 2)",
+        ),
+        # Kwai-Kolors/Kolors-diffusers
+        (
+            {"_class_name": "KolorsPipeline", "text_encoder_2": MISSING},
+            "a KolorsPipeline (Kolors, whose text encoder is a language model)",
         ),
         # stabilityai/stable-diffusion-3-medium-diffusers
         (
@@ -325,8 +381,25 @@ def test_models_of_another_kind(folder: Path, index: dict[str, object], said: st
         shutil.rmtree(folder / part)
     edit(folder, INDEX, **index)
     sentence = load_error(folder)
-    assert sentence.startswith("model_index.json: the ")
+    assert sentence.startswith("model_index.json: ")
     assert said in sentence
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "StableDiffusionXLControlNetPipeline",
+        "StableDiffusionXLImg2ImgPipeline",
+        "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionXLInstructPix2PixPipeline",
+        "StableDiffusionXLPAGPipeline",
+        "LEditsPPPipelineStableDiffusionXL",
+    ],
+)
+def test_a_whole_model_saved_from_another_pipeline(folder: Path, name: str) -> None:
+    plain = SdxlConfig.load(folder)
+    edit(folder, INDEX, _class_name=name, requires_aesthetics_score=False)
+    assert SdxlConfig.load(folder) == plain
 
 
 PLAYGROUND_25 = {

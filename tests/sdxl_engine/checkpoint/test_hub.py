@@ -90,6 +90,7 @@ def refiner(folder: Path) -> None:
         shutil.rmtree(folder / part)
     index = json.loads((folder / "model_index.json").read_text())
     index["_class_name"] = "StableDiffusionXLImg2ImgPipeline"
+    index["text_encoder"] = [None, None]
     (folder / "model_index.json").write_text(json.dumps(index))
 
 
@@ -107,18 +108,18 @@ def weights_alone(folder: Path) -> None:
     (folder / "sdxl_lightning_4step_unet.safetensors").write_bytes(b"")
 
 
-def inpainting(folder: Path) -> None:
+def wider(folder: Path) -> None:
     path = folder / "unet/config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 16}))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (refiner, "a StableDiffusionXLImg2ImgPipeline (the refiner)"),
+        (refiner, "text_encoder is [null, null]: the model is SDXL's refiner"),
         (without_encoder, "studio/tiny is not a whole model in diffusers format: it has no text_"),
         (weights_alone, "it has no model_index.json"),
-        (inpainting, "trained for inpainting"),
+        (wider, "unet/config.json: in_channels is 16"),
     ],
 )
 def test_a_repository_of_another_kind_is_refused_before_its_weights_are_fetched(
