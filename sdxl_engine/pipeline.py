@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,8 +16,11 @@ from sdxl_engine import samplers
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, checked_files
 from sdxl_engine.checkpoint.hub import find_model
-from sdxl_engine.checkpoint.load import load_part
+from sdxl_engine.checkpoint.load import expected_parameters, load_part
 from sdxl_engine.errors import DrawError, InvalidRequestError
+from sdxl_engine.lora.folder import LoraFacts, LoraFolder
+from sdxl_engine.lora.merging import Chosen, MergedWeights
+from sdxl_engine.lora.names import PARTS
 from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.arithmetic import Guidance, Sample
 from sdxl_engine.programs.compiler import Compiler, Networks, SizePrograms, Weights, replicated
@@ -36,7 +40,7 @@ class SdxlPipeline:
     called from others.
 
     tokenizer  of its prompts
-    weights    of its networks, on every device
+    weights    of its networks, on every device, with the LoRAs of the last request
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class SdxlPipeline:
         weights: Weights,
         compiler: Compiler,
         factors: npt.NDArray[np.float32],
+        loras: LoraFolder | None = None,
     ) -> None:
         self.model_name = model_name
         self.tokenizer = tokenizer
@@ -55,6 +60,11 @@ class SdxlPipeline:
         self._compiler = compiler
         self._factors = factors
         self._programs: dict[tuple[int, int], SizePrograms] = {}
+        self._loras = loras
+        self._merged = None
+        if loras is not None:
+            place = partial(jax.device_put, device=compiler.replicated)
+            self._merged = MergedWeights(weights, loras.expected, place)
 
     @classmethod
     def load(
@@ -64,6 +74,7 @@ class SdxlPipeline:
         revision: str | None = None,
         dtype: str = "auto",
         devices: Sequence[jax.Device] | None = None,
+        loras: Path | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Put a model's weights on the devices.
@@ -73,6 +84,7 @@ class SdxlPipeline:
         dtype        "float32", "bfloat16", or "auto": bfloat16 on TPU and GPU, float32 on a CPU
                      (whose bfloat16 is slower)
         devices      all local ones by default
+        loras        the folder of LoRAs that requests may choose from
         on_progress  told (bytes read, bytes in all)
 
         Raises CheckpointError.
@@ -86,12 +98,16 @@ class SdxlPipeline:
         factors = preview_factors(folder, config.vae.latent_channels)
         tokenizer = PromptTokenizer(folder, config)
         networks = Networks.build(config, Target.of(devices[0].platform))
+        folder_of_loras = None
+        if loras is not None:
+            parts = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
+            folder_of_loras = LoraFolder(loras, parts)
         everywhere = replicated(devices)
         weights = _load_weights(
             folder, networks, weights_dtype, everywhere, size_bytes, on_progress
         )
         compiler = Compiler(config, networks, weights, devices)
-        return cls(model, config, tokenizer, weights, compiler, factors)
+        return cls(model, config, tokenizer, weights, compiler, factors, folder_of_loras)
 
     def with_weights(self, weights: Weights) -> Self:
         """The same model with other weights of the same shapes; nothing of it is compiled yet."""
@@ -106,6 +122,11 @@ class SdxlPipeline:
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained for."""
         return self._config.native_size
+
+    @property
+    def loras(self) -> dict[str, LoraFacts]:
+        """The LoRAs that requests may choose from, by name; also those with a problem."""
+        return {} if self._loras is None else self._loras.facts()
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -150,8 +171,7 @@ class SdxlPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
-        if request.loras:
-            raise InvalidRequestError(f"There is no LoRA {request.loras[0].name!r} here.")
+        self._chosen(request)
         self.tokenize(request)
         self._programs_for(request)
 
@@ -204,7 +224,10 @@ class SdxlPipeline:
         programs = self._programs_for(request)
         if latents is not None:
             self._check_latents(request, latents)
-        return self._denoise(request, programs, token_ids, latents, keep_negative=keep_negative)
+        chosen = self._chosen(request)
+        return self._denoise(
+            request, programs, token_ids, latents, chosen, keep_negative=keep_negative
+        )
 
     def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
         """Have the request's images drawn from its latents; returns at once.
@@ -249,9 +272,12 @@ class SdxlPipeline:
         programs: SizePrograms,
         token_ids: npt.NDArray[np.int32],
         noise: npt.NDArray[np.float32] | None,
+        loras: Sequence[Chosen],
         *,
         keep_negative: bool,
     ) -> Iterator[tuple[int, Sample]]:
+        if self._merged is not None:
+            self._merged.switch(loras)
         schedule = samplers.make_schedule(
             self._config.scheduler, request.sampler, request.spacing, request.num_inference_steps
         )
@@ -309,6 +335,19 @@ class SdxlPipeline:
                 f"{self.model_name} was trained for inpainting or editing: it changes a picture "
                 "that it is given. This engine draws from text alone; choose another model."
             )
+
+    def _chosen(self, request: ImageRequest) -> list[Chosen]:
+        """The request's LoRAs, each of which fits the model; raises InvalidRequestError."""
+        if self._loras is None and request.loras:
+            raise InvalidRequestError(
+                f"There is no LoRA {request.loras[0].name!r} here: the engine was given no folder "
+                "of LoRAs."
+            )
+        return [
+            Chosen(lora.name, self._loras.find(lora.name), lora.strength)
+            for lora in request.loras
+            if self._loras is not None
+        ]
 
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
         self._check_text_suffices()

@@ -29,7 +29,7 @@ from sdxl_engine.checkpoint.names import (
 )
 from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor, read_header
 from sdxl_engine.errors import CheckpointError
-from sdxl_engine.models.layers import quarter_kernels
+from sdxl_engine.models.layers import quarter_kernels, whole_kernel
 
 # Puts one tensor, already in its final dtype and layout, where it will be used.
 Place = Callable[[Array], jax.Array]
@@ -67,19 +67,29 @@ class ExpectedParameter:
     def assemble(self, read: Callable[[str], Array], dtype: npt.DTypeLike) -> Array:
         """The parameter from its tensors, of which one at a time is held."""
         whole = np.empty(self.shape, dtype)
-        layers = whole if STACKED in self.path else whole[None]
-        for layer, parts in zip(layers, self.pieces, strict=True):
-            slots = np.split(layer, len(parts), axis=-1)
-            for slot, tensor in zip(slots, parts, strict=True):
-                slot[...] = self._to_engine(read(tensor.name))
+        for tensor, slot in self.slots(whole):
+            slot[...] = self.to_engine(read(tensor.name))
         return whole
 
-    def _to_engine(self, array: Array) -> Array:
+    def slots(self, whole: Array) -> Iterator[tuple[ExpectedTensor, Array]]:
+        """Each tensor and the part of the parameter that is its, a view in our layout."""
+        layers = whole if STACKED in self.path else whole[None]
+        for layer, parts in zip(layers, self.pieces, strict=True):
+            yield from zip(parts, np.split(layer, len(parts), axis=-1), strict=True)
+
+    def to_engine(self, array: Array) -> Array:
         """PyTorch's layout to ours: (out, in) to (in, out), OIHW to HWIO."""
         if self.path[-1] not in KERNELS:
             return array
         kernel = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0)  # noqa: PLR2004 - a matrix
         return quarter_kernels(kernel) if self.path[-1] == QUARTERS else kernel
+
+    def to_checkpoint(self, array: Array) -> Array:
+        """The inverse of `to_engine`, of float32."""
+        if self.path[-1] not in KERNELS:
+            return array
+        kernel = whole_kernel(array) if self.path[-1] == QUARTERS else array
+        return kernel.T if kernel.ndim == 2 else kernel.transpose(3, 2, 0, 1)  # noqa: PLR2004 - a matrix
 
 
 def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParameter]:
@@ -95,7 +105,7 @@ def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParamete
         if path[-1] == QUARTERS:
             own = (3, 3, *own[4:])
         if path[-1] in KERNELS:
-            # The inverse of `_to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
+            # The inverse of `to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
             own = own[::-1] if len(own) == 2 else tuple(own[axis] for axis in (3, 2, 0, 1))  # noqa: PLR2004 - a matrix
         pieces = tuple(
             tuple(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -61,8 +61,20 @@ class StoredTensor:
         return array
 
 
+class StoredFile(NamedTuple):
+    """What the header of a safetensors file says: its tensors by name, and words about it."""
+
+    tensors: dict[str, StoredTensor]
+    metadata: Mapping[str, str]
+
+
 def read_header(path: Path) -> dict[str, StoredTensor]:
     """The tensors of a safetensors file, by name; raises CheckpointError for a damaged one."""
+    return read_stored(path).tensors
+
+
+def read_stored(path: Path) -> StoredFile:
+    """The whole header of a safetensors file; raises CheckpointError for a damaged one."""
     try:
         with open_file(path) as file:
             total = os.fstat(file.fileno()).st_size
@@ -78,7 +90,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
                     f"it has at most {MAX_JSON_BYTES:,}. Fetch the model again, or choose another."
                 )
             header = parse_json(file.read(length))
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", None)
         tensors = {name: _stored(path, start, entry) for name, entry in header.items()}
         end = _end(start, tensors.values())
     except OSError as error:
@@ -90,7 +102,8 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
             f"{path} is {total:,} bytes long where its header says {end:,}: it is truncated or "
             "damaged. Fetch the model again."
         )
-    return tensors
+    words = metadata.items() if isinstance(metadata, dict) else ()
+    return StoredFile(tensors, {name: word for name, word in words if isinstance(word, str)})
 
 
 def _stored(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:

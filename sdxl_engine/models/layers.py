@@ -285,6 +285,18 @@ def quarter_kernels(kernel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(np.moveaxis(both, (2, 0, 3, 1), (0, 1, 2, 3)))
 
 
+def whole_kernel(quarters: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The inverse of `quarter_kernels`, to float32's last digits."""
+
+    def taps(halves: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Of what the two pixels of a pair see, [2, 2, ...], the three taps."""
+        (before, rest), (_, after) = halves
+        return np.stack([before, rest - after, after])
+
+    both = np.moveaxis(quarters, (0, 1, 2, 3), (2, 0, 3, 1))  # right, tap right, lower, tap down
+    return taps(np.moveaxis(taps(both), 0, 2))
+
+
 class Stacked(nnx.Module):
     """Equal layers as one: each of its parameters holds theirs along a first axis."""
 

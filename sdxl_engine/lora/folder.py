@@ -1,0 +1,119 @@
+"""The folder of LoRAs that people may choose from, by their files' names."""
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sdxl_engine.checkpoint.folder import listed
+from sdxl_engine.checkpoint.json_reader import plain
+from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.lora.file import LoraFile, Version, look_at, unusable, version
+from sdxl_engine.lora.names import Expected, spellings
+from sdxl_engine.request import Lora
+
+_ENDING: Final = ".safetensors"
+_PICKLES: Final = (".bin", ".ckpt", ".pt", ".pth")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFacts:
+    """What is known of a LoRA without reading its numbers.
+
+    kind     "LoRA", "LoHa", "LoKr", "full", perhaps "with DoRA", or several of them
+    rank     the largest of its modules; None where nothing is decomposed
+    base     what its trainer says of the model that it is for, "" if nothing
+    problem  why it cannot be drawn with, as a sentence; None if nothing is known against it
+    """
+
+    path: Path
+    kind: str = ""
+    rank: int | None = None
+    base: str = ""
+    problem: str | None = None
+
+
+class LoraFolder:
+    """Finds LoRAs; looks at each file again when it has changed.
+
+    Any thread may ask.
+
+    folder    of safetensors files
+    expected  the model's parameters, of each of `names.PARTS`
+
+    Raises CheckpointError for a folder that is none.
+    """
+
+    def __init__(self, folder: Path, expected: Expected) -> None:
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"There is no folder {folder} for LoRAs. Make it, or name another."
+            )
+        self.expected = expected
+        self._folder = folder
+        self._spellings = spellings(expected)
+        # What was found at each name's file, and when.
+        self._seen: dict[str, tuple[Version, LoraFile | CheckpointError]] = {}
+
+    def facts(self) -> dict[str, LoraFacts]:
+        """Every LoRA of the folder by its name, also those that cannot be drawn with."""
+        facts = {}
+        for path in sorted(self._folder.iterdir()):
+            if path.suffix == _ENDING:
+                facts[path.stem] = self._facts(path)
+            elif path.suffix in _PICKLES:
+                facts.setdefault(path.stem, LoraFacts(path, problem=_pickled(path)))
+        return facts
+
+    def find(self, name: str) -> LoraFile:
+        """The LoRA of this name; raises InvalidRequestError."""
+        path = self._folder / f"{name}{_ENDING}"
+        if not os.path.lexists(path):  # a link to nowhere is there, and says so
+            raise InvalidRequestError(self._unknown(name))
+        try:
+            return self._look(path)
+        except CheckpointError as error:
+            raise InvalidRequestError(unusable(path, error)) from error
+
+    def _facts(self, path: Path) -> LoraFacts:
+        try:
+            Lora(path.stem)
+            file = self._look(path)
+        except (InvalidRequestError, CheckpointError) as error:
+            return LoraFacts(path, problem=str(error))
+        return LoraFacts(path, file.kind, file.rank, file.base)
+
+    def _look(self, path: Path) -> LoraFile:
+        try:
+            now = version(path)
+        except OSError:
+            return look_at(self._folder, path, self._spellings)  # it says what is wrong
+        seen, found = self._seen.get(path.stem, (None, None))
+        if seen != now or found is None:
+            try:
+                found = look_at(self._folder, path, self._spellings)
+            except CheckpointError as error:
+                found = error
+            self._seen[path.stem] = now, found
+        if isinstance(found, CheckpointError):
+            raise CheckpointError(str(found))
+        return found
+
+    def _unknown(self, name: str) -> str:
+        for ending in _PICKLES:
+            path = self._folder / f"{name}{ending}"
+            if path.exists():
+                return f"The LoRA {name} cannot be used: {_pickled(path)}"
+        names = [path.stem for path in sorted(self._folder.glob(f"*{_ENDING}"))]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            return f"There is no LoRA {name!r} here. Did you mean {' or '.join(map(plain, near))}?"
+        return f"There is no LoRA {name!r} here. There are: {listed(names) or 'none'}."
+
+
+def _pickled(path: Path) -> str:
+    return (
+        f"{path.name} is pickled, and such a file can run code when it is opened. This engine "
+        "reads safetensors only: convert it, or choose another."
+    )
