@@ -30,6 +30,7 @@ class Kind:
     rank   what alpha is divided by; None where nothing is decomposed, and alpha says nothing
     delta  the change before alpha, of this shape. Its memory lies in columns where that is how it
            comes: the engine's matrices are (in, out)
+    heads  the first of these that is there is a small tensor by which the change grows evenly
     """
 
     title: str
@@ -37,6 +38,7 @@ class Kind:
     fits: Callable[[Shapes, Shape], bool]
     rank: Callable[[Shapes], int | None]
     delta: Callable[[Tensors, Shape], F32]
+    heads: tuple[str, ...]
 
 
 def kind_of(roles: Mapping[str, object]) -> Kind | None:
@@ -215,6 +217,7 @@ KINDS: Final = (
         _lora_fits,
         lambda shapes: shapes["lora_down"][0],
         _lora_delta,
+        ("lora_up",),
     ),
     Kind(
         "LoHa",
@@ -224,6 +227,7 @@ KINDS: Final = (
         _loha_fits,
         lambda shapes: shapes["hada_w1_b"][0],
         _loha_delta,
+        ("hada_w1_a",),
     ),
     Kind(
         "LoKr",
@@ -233,6 +237,7 @@ KINDS: Final = (
         _lokr_fits,
         _lokr_rank,
         _lokr_delta,
+        ("lokr_w1", "lokr_w1_a"),
     ),
     Kind(
         "full",
@@ -240,6 +245,7 @@ KINDS: Final = (
         _whole_fits,
         lambda _: None,
         lambda tensors, shape: tensors["diff"].reshape(shape),
+        ("diff",),
     ),
 )
 
@@ -265,12 +271,15 @@ class Change:
         if self.kind is None:
             raise ValueError("only the bias is changed")
         tensors = {role: tensor.astype(np.float32) for role, tensor in self.tensors.items()}
-        delta = self.kind.delta(tensors, shape)
         magnitude = tensors.get("dora_scale")
+        factor = self.scale if magnitude is not None else self.scale * strength
+        # Not the whole: that is a hundred times as large.
+        head = next(role for role in self.kind.heads if role in tensors)
+        tensors[head] = tensors[head] * np.float32(factor)
+        delta = self.kind.delta(tensors, shape)
         if magnitude is None:
-            return delta * np.float32(strength * self.scale)
-        changed = decomposed(weight(), delta * np.float32(self.scale), magnitude)
-        return changed * np.float32(strength)
+            return delta
+        return decomposed(weight(), delta, magnitude) * np.float32(strength)
 
     def of_bias(self, strength: float) -> F32:
         """What is added to the bias."""

@@ -24,11 +24,12 @@ from sdxl_engine.checkpoint.load import ExpectedParameter, Place
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.lora.file import LoraFile, Version, unusable
-from sdxl_engine.lora.kinds import Change
+from sdxl_engine.lora.kinds import F32, Change
 from sdxl_engine.lora.names import PARTS, Expected, Module
 from sdxl_engine.programs.compiler import Weights
 
 _MAX_THREADS: Final = 8  # more wait for the memory
+_AT_ONCE: Final = 2**18  # numbers that are added while they lie in a core's cache
 
 
 class Chosen(NamedTuple):
@@ -151,29 +152,43 @@ def _merged(
     if not plan.loras:
         return own
     whole = own.copy()
-    largest = float(ml_dtypes.finfo(own.dtype).max)  # type: ignore[no-untyped-call] # has no types
-    # What overflows is found below.
+    # What overflows is found in `_add`.
     with np.errstate(over="ignore", invalid="ignore"):
         for tensor, slot in expected.slots(whole):
-            modules = plan.modules.get(tensor.name)
-            if modules is None:
-                continue
-            total = slot.astype(np.float32)
-            for name, module in modules.items():
+            deltas = []
+            for name, module in plan.modules.get(tensor.name, {}).items():
                 change, strength = changes[name][module], plan.loras[name].strength
                 if tensor.name.endswith(".bias"):
-                    delta = change.of_bias(strength)
+                    deltas.append(change.of_bias(strength))
                 else:
-                    weight = partial(expected.to_checkpoint, slot.astype(np.float32))
-                    delta = change.of_weight(strength, tensor.shape, weight)
-                total += expected.to_engine(delta)
-            if not (total.max() <= largest and total.min() >= -largest):
+                    own_weight = partial(_weight, expected, slot)
+                    delta = change.of_weight(strength, tensor.shape, own_weight)
+                    deltas.append(expected.to_engine(delta))
+            if not _add(slot, deltas):
                 raise InvalidRequestError(
                     f"With {' and '.join(plan.loras)}, {tensor.name} has numbers beyond those that "
                     "the model can hold. Ask for less strength, or for another LoRA."
                 )
-            slot[...] = total
     return whole
+
+
+def _add(slot: Array, deltas: Sequence[F32]) -> bool:
+    """Add all of these to a weight, rounding once; returns whether it can hold what comes of it."""
+    largest = float(ml_dtypes.finfo(slot.dtype).max)  # type: ignore[no-untyped-call] # has no types
+    rows = max(1, _AT_ONCE * len(slot) // slot.size)
+    for first in range(0, len(slot) if deltas else 0, rows):
+        some = slice(first, first + rows)
+        total = slot[some].astype(np.float32)
+        for delta in deltas:
+            total += delta[some]
+        if not (total.max() <= largest and total.min() >= -largest):
+            return False
+        slot[some] = total
+    return True
+
+
+def _weight(expected: ExpectedParameter, slot: Array) -> Array:
+    return expected.to_checkpoint(slot.astype(np.float32))
 
 
 def _computed(work: Sequence[Callable[[], Array]]) -> Iterator[Array]:
