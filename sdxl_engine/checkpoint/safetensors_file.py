@@ -26,6 +26,13 @@ DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
     "F16": np.float16,
     "BF16": ml_dtypes.bfloat16,
 }
+# And what single numbers beside them may be.
+NUMBERS: Final[Mapping[str, npt.DTypeLike]] = {
+    **DTYPES,
+    "F64": np.float64,
+    "I64": np.int64,
+    "I32": np.int32,
+}
 _PREFIX_BYTES: Final = 8
 # Beyond these numbers are no tensor's, and multiplying enough of them takes hours.
 _MAX_AXES: Final = 8
@@ -50,7 +57,7 @@ class StoredTensor:
         Raises CheckpointError.
         """
         try:
-            array = np.empty(self.shape, DTYPES[self.dtype])
+            array = np.empty(self.shape, NUMBERS[self.dtype])
             with open_file(self.path) as file:
                 file.seek(self.offset)
                 count = file.readinto(array.reshape(-1).view(np.uint8).data)
@@ -115,7 +122,7 @@ def _stored(path: Path, start: int, entry: Mapping[str, Any]) -> StoredTensor:
         raise ValueError("a tensor of too many axes")
     if not all(type(number) is int and 0 <= number < _MAX_SIDE for number in (first, last, *shape)):
         raise ValueError("an offset or side that is not a whole number, or too large")
-    if dtype in DTYPES and last - first != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+    if dtype in NUMBERS and last - first != math.prod(shape) * np.dtype(NUMBERS[dtype]).itemsize:
         raise ValueError("a tensor's size is not that of its shape")
     return StoredTensor(path, dtype, tuple(shape), start + first, last - first)
 

@@ -6,7 +6,7 @@ for what is left out silently changes the picture.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ import numpy as np
 from sdxl_engine.checkpoint.files import check_file, reason
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.json_reader import parse_json, plain
-from sdxl_engine.checkpoint.safetensors_file import DTYPES, StoredTensor, read_stored
+from sdxl_engine.checkpoint.safetensors_file import DTYPES, NUMBERS, StoredTensor, read_stored
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.lora.kinds import KINDS, Change, Kind, kind_of, magnitude_fits, scale
 from sdxl_engine.lora.names import Module
@@ -39,6 +39,7 @@ _ROLES: Final = {
 _NAME: Final = re.compile(
     "(?P<module>.+?)\\.(?:" + "|".join(f"(?P<{role}>{end})" for role, end in _ROLES.items()) + ")"
 )
+_MAX_SHARE: Final = 2  # of the model's numbers: whole differences have as many, some bias beside
 _SETTINGS: Final = "lora_adapter_metadata"  # diffusers' name in the header for PEFT's settings
 # What trainers say of the model that they began with: kohya, the model specification, ComfyUI.
 _BASES: Final = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
@@ -128,6 +129,7 @@ def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFi
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {reason(error)}.") from error
     tensors, metadata = read_stored(path)
+    _check_length(path, tensors.values(), spellings.values())
     modules: dict[Module, dict[str, StoredTensor]] = {}
     strange, twice = [], []
     for name, stored in tensors.items():
@@ -169,6 +171,17 @@ def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFi
     )
 
 
+def _check_length(path: Path, tensors: Iterable[StoredTensor], model: Iterable[Module]) -> None:
+    """Raise CheckpointError for more than any LoRA holds: a sparse file of any length is cheap."""
+    held = sum(math.prod(tensor.shape) for tensor in tensors)
+    own = sum(math.prod(module.weight) for module in set(model))
+    if held > _MAX_SHARE * own:
+        raise CheckpointError(
+            f"{path} holds {held:,} numbers, and the model that it would change {own:,}. Choose a "
+            "LoRA of a lower rank."
+        )
+
+
 def _refuse_other(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Raise CheckpointError for what is no LoRA at all, or one of another family of models."""
     if not any(_NAME.fullmatch(name) for name in tensors):
@@ -192,7 +205,7 @@ def _misfits(module: Module, roles: Roles) -> Iterator[str]:
     shapes = {role: stored.shape for role, stored in roles.items()}
     own = ", ".join(f"{role} {list(shape)}" for role, shape in sorted(shapes.items()))
     for role, stored in roles.items():
-        if stored.dtype not in DTYPES:
+        if stored.dtype not in (NUMBERS if role == "alpha" else DTYPES):
             yield f"{role} of type {stored.dtype} instead of {', '.join(DTYPES)}"
     kind = kind_of(roles)
     if kind is not None:

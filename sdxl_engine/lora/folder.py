@@ -57,9 +57,12 @@ class LoraFolder:
         self._seen: dict[str, tuple[Version, LoraFile | CheckpointError]] = {}
 
     def facts(self) -> dict[str, LoraFacts]:
-        """Every LoRA of the folder by its name, also those that cannot be drawn with."""
+        """Every LoRA of the folder by its name, also those that cannot be drawn with.
+
+        None where the folder is gone, or cannot be looked into.
+        """
         facts = {}
-        for path in sorted(self._folder.iterdir()):
+        for path in sorted(self._folder.glob("*")):
             if path.suffix == _ENDING:
                 facts[path.stem] = self._facts(path)
             elif path.suffix in _PICKLES:

@@ -239,3 +239,45 @@ def test_peft_settings_of_no_sense(bench: Bench, settings: str) -> None:
     path = bench.shelf / "senseless.safetensors"
     save_file(low_rank(f"lora_unet_{Q}", 16, 16), path, {"lora_adapter_metadata": settings})
     assert "lora_adapter_metadata" in refusal(bench, "senseless")
+
+
+def test_a_file_of_any_length_costs_nothing(bench: Bench) -> None:
+    """A sparse file: its header promises a rank of a billion."""
+    name, rank = f"lora_unet_{Q}", 10**9
+    header, offset = {}, 0
+    for end, shape in (("lora_up.weight", [16, rank]), ("lora_down.weight", [rank, 16])):
+        size = 4 * 16 * rank
+        header[f"{name}.{end}"] = {
+            "dtype": "F32",
+            "shape": shape,
+            "data_offsets": [offset, offset + size],
+        }
+        offset += size
+    text = json.dumps(header).encode()
+    path = bench.shelf / "endless.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(path, 8 + len(text) + offset)
+    assert "holds 32,000,000,000 numbers" in refusal(bench, "endless")
+    path.unlink()
+
+
+def test_alpha_may_be_a_whole_number(bench: Bench) -> None:
+    name = f"lora_unet_{Q}"
+    for dtype in (np.float32, np.float64, np.int64):
+        tensors = {**low_rank(name, 16, 16), f"{name}.alpha": np.array(4, dtype)}
+        save_file(tensors, bench.shelf / f"{dtype.__name__}.safetensors")
+    bench.switch(Lora("float32"))
+    wanted = bench.arrays()
+    for other in ("float64", "int64"):
+        bench.switch(Lora(other))
+        assert same_bytes(bench.arrays(), wanted)
+
+
+def test_the_folder_is_taken_away(bench: Bench, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    folder = LoraFolder(shelf, bench.expected)
+    shelf.rmdir()
+    assert folder.facts() == {}
+    with pytest.raises(InvalidRequestError, match="There are: none"):
+        folder.find("any")

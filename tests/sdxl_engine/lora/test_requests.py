@@ -1,27 +1,39 @@
 """Requests that name LoRAs, from the file to the picture."""
 
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from sdxl_engine import ImageRequest, InvalidRequestError, Lora, SdxlPipeline
-from tests.sdxl_engine.conftest import CompileCounter, Golden, drawn, fully_optimised
+from tests.sdxl_engine.conftest import (
+    GOLDENS,
+    CompileCounter,
+    Golden,
+    assert_within,
+    drawn,
+    fully_optimised,
+)
 from tests.sdxl_engine.lora.conftest import MODEL
 from tests.sdxl_engine.lora.writing import KINDS, write
 
 LIKE = ImageRequest("a red circle", width_px=64, height_px=64, num_images=2, num_inference_steps=2)
+DIFFUSERS = ("kohya", "peft")
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> SdxlPipeline:
-    """The tiny model, warm, with a LoRA of each kind."""
+    """The tiny model, warm, with a LoRA of each kind and those that diffusers has drawn with."""
     shelf = tmp_path_factory.mktemp("tiny_a")
     for seed, (kind, make) in enumerate(KINDS.items()):
-        write(shelf / f"{kind}.safetensors", MODEL, make, seed=seed)
+        write(shelf / f"{kind}.safetensors", MODEL, make, seed=seed, one_in=5)
+    for name in DIFFUSERS:
+        shutil.copy(GOLDENS / "loras" / f"{name}.safetensors", shelf)
     pipeline = SdxlPipeline.load(str(MODEL), devices=jax.devices()[:1], loras=shelf)
     with fully_optimised():
         pipeline.warm_up([(LIKE.width_px, LIKE.height_px)], num_images=LIKE.num_images)
@@ -46,7 +58,7 @@ def test_pictures_change_and_come_back(pipeline: SdxlPipeline) -> None:
     assert draw(pipeline) == plain
 
 
-# A hundred choices, a sixth of a second each.
+# A hundred choices, a twentieth of a second each.
 def test_no_choice_compiles_anything(pipeline: SdxlPipeline, compiles: CompileCounter) -> None:
     jax.jit(lambda x: x * 5)(LIKE.width_px)  # the listener hears a compile when there is one
     assert compiles.count == 1
@@ -64,7 +76,7 @@ def test_no_choice_compiles_anything(pipeline: SdxlPipeline, compiles: CompileCo
 
 
 def test_what_is_on_offer(pipeline: SdxlPipeline) -> None:
-    assert pipeline.loras.keys() == set(KINDS)
+    assert pipeline.loras.keys() == {*KINDS, *DIFFUSERS}
     assert all(facts.problem is None for facts in pipeline.loras.values())
 
 
@@ -98,3 +110,23 @@ def test_on_several_devices(tmp_path: Path) -> None:
         assert np.array_equal(one, other)
         changed += not np.array_equal(one, np.asarray(old))
     assert changed > 50
+
+
+@pytest.mark.parametrize(
+    ("case", "loras"),
+    [
+        ("none", ()),
+        ("kohya", (Lora("kohya", 0.7),)),
+        ("peft", (Lora("peft"),)),
+        ("both", (Lora("kohya", 0.7), Lora("peft", -0.4))),
+    ],
+)
+def test_latents_as_diffusers_has_them(
+    pipeline: SdxlPipeline, case: str, loras: tuple[Lora, ...]
+) -> None:
+    goldens = load_file(GOLDENS / "loras" / "goldens.safetensors")
+    prompt = "a red circle on a blue background"  # of tests/oracle/loras.py, as the rest
+    request = replace(LIKE, prompt=prompt, num_inference_steps=10, guidance_scale=3.0, loras=loras)
+    noise = goldens["noise"].transpose(0, 2, 3, 1)
+    *_, (_, sample) = pipeline.denoise(request, latents=noise)
+    assert_within(sample.latents, goldens[case].transpose(0, 2, 3, 1), 1e-3)

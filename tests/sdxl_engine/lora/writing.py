@@ -219,15 +219,16 @@ def write(
     make: Make,
     *,
     seed: int = 0,
+    one_in: int = 1,
     dtype: Any = np.float32,
     names: Callable[[str, str], str] = flat,
     metadata: dict[str, str] | None = None,
 ) -> Callable[[float], dict[tuple[str, str], F64]]:
-    """A file that changes every module of `changed`; returns the model's weights at a strength."""
+    """A file that changes one in so many of `changed`; returns the weights at a strength."""
     rng = np.random.default_rng(seed)
     base = weights(folder)
     tensors, new = {}, {}
-    for part, module in changed(folder):
+    for part, module in changed(folder)[::one_in]:
         made, new[part, f"{module}.weight"] = make(rng, base[part, f"{module}.weight"])
         for end, tensor in made.items():
             tensors[f"{names(part, module)}.{end}"] = np.ascontiguousarray(tensor).astype(dtype)
