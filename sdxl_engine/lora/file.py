@@ -83,10 +83,21 @@ class LoraFile:
 
     def read(self) -> dict[Module, Change]:
         """What it does; raises CheckpointError for numbers that are none, or another file there."""
-        changes = {module: self._change(module) for module in self.modules}
-        if version(self.path) != self.version:
-            raise CheckpointError(f"{self.path} was replaced while it was read. Ask again.")
+        try:
+            changes = {module: self._change(module) for module in self.modules}
+        except CheckpointError:
+            self._check_version()  # what is wrong with another file is nothing to this one
+            raise
+        self._check_version()
         return changes
+
+    def _check_version(self) -> None:
+        try:
+            same = version(self.path) == self.version
+        except OSError:
+            same = False
+        if not same:
+            raise CheckpointError(f"{self.path} was replaced while it was read. Ask again.")
 
     def _change(self, module: Module) -> Change:
         roles = self.modules[module]

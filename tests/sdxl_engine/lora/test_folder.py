@@ -199,6 +199,12 @@ def test_a_file_that_is_replaced_between_looking_and_reading(bench: Bench) -> No
     (bench.shelf / "other.safetensors").replace(path)
     with pytest.raises(CheckpointError, match="was replaced while it was read"):
         seen.read()
+    path.write_bytes(b"nothing of it")
+    with pytest.raises(CheckpointError, match="was replaced while it was read"):
+        seen.read()
+    path.unlink()
+    with pytest.raises(CheckpointError, match="was replaced while it was read"):
+        seen.read()
 
 
 @pytest.mark.parametrize(
