@@ -52,6 +52,7 @@ class FakePipeline:
     """Draws noise that depends on the prompt, the seed and the image's place, at once.
 
     sizes    the warm sizes, the model's own first
+    loras    the names of those that are there
     gate     waited for before each step
     failure  raised after the first step
     """
@@ -60,10 +61,12 @@ class FakePipeline:
         self,
         sizes: Sequence[tuple[int, int]] = ((64, 64),),
         *,
+        loras: Sequence[str] = (),
         gate: Gate | None = None,
         failure: Exception | None = None,
     ) -> None:
         self.sizes = tuple(sizes)
+        self.loras = tuple(loras)
         self.failure = failure
         self.requests: list[ImageRequest] = []
         self._gate = gate
@@ -71,6 +74,9 @@ class FakePipeline:
     def check(self, request: ImageRequest) -> None:
         if (request.width_px, request.height_px) not in self.sizes:
             raise InvalidRequestError("This size is not warm. Take another.")
+        for lora in request.loras:
+            if lora.name not in self.loras:
+                raise InvalidRequestError(f"There is no LoRA {lora.name} here.")
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         self.check(request)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         # What is wrong with the options is found before anything is loaded.
         wish = wish_of(args, prompt).settled(usual_of(config.engine))
         wish.resolve(SOME_SIZE)
-        options = command_options(args, wish)
+        options = command_options(wish)
         output_folder(args.out)
     elif is_asked_for(args):
         raise UsageError(

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from bot.cli.arguments import real, whole
+from bot.core import loras
 from bot.core.wish import Wish
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
-    DEFAULT_SAMPLER,
     SAMPLERS,
     SPACINGS,
     parse_sampler,
@@ -25,13 +25,22 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "--sampler",
         type=parse_sampler,
         metavar="NAME",
-        help=f"{', '.join(SAMPLERS)}, or as Discord writes them; default: {DEFAULT_SAMPLER}",
+        help=f"{', '.join(SAMPLERS)}, or as Discord writes them; default: the model's own",
     )
     parser.add_argument(
         "--spacing",
         type=parse_spacing,
         metavar="NAME",
         help=f"of noise levels: {', '.join(SPACINGS)}; default: the model's own",
+    )
+    parser.add_argument(
+        "--lora",
+        type=loras.read_one,
+        action="append",
+        default=[],
+        metavar="NAME:X",
+        help="a LoRA with its strength, 1 if none is said; may be repeated. <lora:NAME:X> in the "
+        "prompt does the same",
     )
     parser.add_argument("--size", metavar="WxH", help="in pixels; default: the model's own")
     parser.add_argument(
@@ -50,6 +59,7 @@ def wish_of(
 
     index  of the one picture that is wanted; None: all of them
     """
+    prompt, tagged = loras.read_out(prompt)
     return Wish(
         prompt=prompt,
         negative_prompt=args.negative,
@@ -59,18 +69,19 @@ def wish_of(
         size_px=None if args.size is None else parse_size(args.size),
         num_images=count if index is None else 1,
         first_index=index or 0,
-        sampler=args.sampler or DEFAULT_SAMPLER,
+        sampler=args.sampler,
         spacing=args.spacing,
+        loras=(*tagged, *args.lora),
     )
 
 
 def is_asked_for(args: argparse.Namespace) -> bool:
     """Whether any option says what to ask for."""
     options = args.negative, args.seed, args.steps, args.guidance, args.sampler, args.spacing
-    return any(value is not None for value in options)
+    return bool(args.lora) or any(value is not None for value in options)
 
 
-def command_options(args: argparse.Namespace, wish: Wish) -> dict[str, object]:
+def command_options(wish: Wish) -> dict[str, object]:
     """The same as options of /imagine; `wish` is settled."""
     options: dict[str, object] = {
         "prompt": wish.prompt,
@@ -78,8 +89,9 @@ def command_options(args: argparse.Namespace, wish: Wish) -> dict[str, object]:
         "seed": wish.seed,
         "steps": wish.num_inference_steps,
         "guidance": wish.guidance_scale,
-        "sampler": args.sampler,
-        "spacing": args.spacing,
+        "sampler": wish.sampler,
+        "spacing": wish.spacing,
+        "lora": loras.written(wish.loras) or None,
         "size": None if wish.size_px is None else format_size(*wish.size_px),
     }
     return {name: value for name, value in options.items() if value is not None}
@@ -95,6 +107,7 @@ def command_line(request: ImageRequest, index: int) -> list[str]:
         ("--sampler", request.sampler),
         ("--spacing", request.spacing),
         ("--size", format_size(request.width_px, request.height_px)),
+        *(("--lora", loras.written([(one.name, one.strength)])) for one in request.loras),
         ("--index", index),
     ]
     # With "=" and "--", texts that begin with a dash are read as what they are.

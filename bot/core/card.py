@@ -8,12 +8,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from bot.core import loras
 from bot.core.job import Job, Record, State
 from bot.core.ports.gallery import Picture
 from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.wish import Wish
-from sdxl_engine.request import DEFAULT_SAMPLER, SAMPLERS, SPACINGS, format_size
+from sdxl_engine.request import SAMPLERS, SPACINGS, format_size
 
 FAILURE_MARK: Final = "⚠️"
 PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
@@ -151,9 +152,13 @@ def settings(wish: Wish) -> tuple[str, ...]:
         words.append(f"guidance {wish.guidance_scale:g}")
     if wish.size_px is not None:
         words.append(format_size(*wish.size_px))
-    if wish.sampler != DEFAULT_SAMPLER or wish.spacing is not None:
-        way = [SAMPLERS.get(wish.sampler, wish.sampler), _title_of_spacing(wish)]
+    way = [_title_of_sampler(wish), _title_of_spacing(wish)]
+    if any(way):
         words.append(" ".join(filter(None, way)))
+    if wish.loras:
+        words.append(f"LoRA {loras.written(wish.loras)}")
+    if wish.model is not None:
+        words.append(f"model {wish.model}")
     return tuple(words)
 
 
@@ -166,10 +171,16 @@ def options(wish: Wish) -> dict[str, str]:
         "steps": wish.num_inference_steps,
         "guidance": None if wish.guidance_scale is None else f"{wish.guidance_scale:g}",
         "size": None if wish.size_px is None else format_size(*wish.size_px),
-        "sampler": None if wish.sampler == DEFAULT_SAMPLER else SAMPLERS.get(wish.sampler),
+        "sampler": _title_of_sampler(wish) or None,
         "spacing": _title_of_spacing(wish) or None,
+        "lora": loras.written(wish.loras) or None,
+        "model": wish.model,
     }
     return {name: str(value) for name, value in chosen.items() if value is not None}
+
+
+def _title_of_sampler(wish: Wish) -> str:
+    return "" if wish.sampler is None else SAMPLERS.get(wish.sampler, wish.sampler)
 
 
 def _title_of_spacing(wish: Wish) -> str:

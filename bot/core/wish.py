@@ -8,8 +8,9 @@ import secrets
 from dataclasses import dataclass, fields, replace
 from typing import Final, TypeVar
 
+from bot.core.loras import Loras
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.request import DEFAULT_SAMPLER, MAX_SEED, ImageRequest
+from sdxl_engine.request import MAX_SEED, ImageRequest, Lora
 
 T = TypeVar("T")
 Size = tuple[int, int]
@@ -34,6 +35,7 @@ class Wish:
     """Fields as in `ImageRequest`, None where nobody chose.
 
     size_px  width and height; None is the model's own
+    loras    names and strengths
     unread   the names of settings that this version of the bot does not know
     """
 
@@ -45,10 +47,12 @@ class Wish:
     size_px: Size | None = None
     num_images: int | None = None
     first_index: int = 0
-    sampler: str = DEFAULT_SAMPLER
+    sampler: str | None = None
     spacing: str | None = None
     guidance_rescale: float = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    loras: Loras = ()
+    model: str | None = None
     unread: tuple[str, ...] = ()
 
     def settled(self, usual: Usual) -> "Wish":
@@ -77,8 +81,12 @@ class Wish:
                 f"The record of this does not say its {', '.join(open_still)}. Ask again."
             )
         width_px, height_px = native_px if self.size_px is None else self.size_px
-        settings = {one.name: getattr(self, one.name) for one in fields(self)}
-        del settings["size_px"], settings["unread"]
+        # What nobody chose is left to the request's own defaults.
+        chosen = {one.name: getattr(self, one.name) for one in fields(self)}
+        settings = {name: value for name, value in chosen.items() if value is not None}
+        del settings["unread"]
+        settings.pop("size_px", None)
+        settings["loras"] = tuple(Lora(*one) for one in self.loras)
         return ImageRequest(**settings, width_px=width_px, height_px=height_px)
 
 

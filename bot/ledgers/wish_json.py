@@ -5,7 +5,8 @@ holds besides is named in `Wish.unread`, so that it is shown, and not drawn as s
 
     version 1  an `ImageRequest` with all its fields, as form 2 of the ledger held it, no "version"
     version 2  "version": 2 and the fields of `Wish`, those that are not open; "unread" holds the
-               names of what an earlier reader found and did not know
+               names of what an earlier reader found and did not know. Until a model had a sampler
+               of its own, "sampler" was never left out
 """
 
 import json
@@ -36,8 +37,19 @@ def _number(value: object) -> bool:
     return isinstance(value, float) or _whole(value)
 
 
-def _pair_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list) and len(value) == 2 and all(map(kind, value))  # noqa: PLR2004 - a pair
+def _pair_of(*kinds: Callable[[object], bool]) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) == len(kinds)
+            and all(kind(one) for kind, one in zip(kinds, value, strict=True))
+        )
+
+    return fits
+
+
+def _list_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(kind, value))
 
 
 _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
@@ -46,13 +58,15 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "seed": _whole,
     "num_inference_steps": _whole,
     "guidance_scale": _number,
-    "size_px": _pair_of(_whole),
+    "size_px": _pair_of(_whole, _whole),
     "num_images": _whole,
     "first_index": _whole,
     "sampler": _text,
     "spacing": _text,
     "guidance_rescale": _number,
-    "guidance_interval": _pair_of(_number),
+    "guidance_interval": _pair_of(_number, _number),
+    "loras": _list_of(_pair_of(_text, _number)),
+    "model": _text,
 }
 
 
@@ -60,6 +74,10 @@ def write(wish: Wish) -> str:
     """The stored form."""
     settings = {name: value for name, value in asdict(wish).items() if value is not None}
     return json.dumps({"version": _VERSION, **settings})
+
+
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _names(value: object) -> list[str]:
@@ -83,7 +101,7 @@ def read(text: str) -> Wish:
         unread.append(f"version {version!s:.20}")
     for name, value in stored.items():
         if name in _KINDS and _KINDS[name](value):
-            settings[name] = tuple(value) if isinstance(value, list) else value
+            settings[name] = _frozen(value)
         elif value is not None or name not in _KINDS:
             unread.append(name)
     if "prompt" not in settings:

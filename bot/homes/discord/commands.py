@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
+from bot.core import loras
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.studio import Studio
 from bot.core.wish import Usual, Wish
@@ -68,8 +69,9 @@ class ImagineCommand:
             steps=f"More steps take longer; left out, {self._usual.num_inference_steps}",
             guidance=f"How closely to follow the prompt; left out, {self._usual.guidance_scale:g}",
             size="Width x height in pixels; left out, the model's own",
-            sampler="The way from noise to the picture; left out, Euler",
+            sampler="The way from noise to the picture; left out, the model's own",
             spacing="How its steps are placed; left out, the model's own way",
+            lora="LoRAs with their strengths, such as film:0.8, other:1",
         )
         @app_commands.choices(
             sampler=[Choice(name=title, value=name) for name, title in SAMPLERS.items()],
@@ -87,6 +89,7 @@ class ImagineCommand:
             size: str | None = None,
             sampler: str | None = None,
             spacing: str | None = None,
+            lora: str | None = None,
         ) -> None:
             wish = Wish(
                 prompt=prompt,
@@ -95,19 +98,12 @@ class ImagineCommand:
                 num_inference_steps=steps,
                 guidance_scale=None if guidance is None else float(guidance),
             )
-            await self._ask(interaction, wish, size=size, sampler=sampler, spacing=spacing)
+            texts = _Texts(size=size, sampler=sampler, spacing=spacing, lora=lora)
+            await self._ask(interaction, wish, texts)
 
         return imagine
 
-    async def _ask(
-        self,
-        interaction: Interaction,
-        wish: Wish,
-        *,
-        size: str | None,
-        sampler: str | None,
-        spacing: str | None,
-    ) -> None:
+    async def _ask(self, interaction: Interaction, wish: Wish, texts: "_Texts") -> None:
         asked_at_s = time.time()
         job_id = new_job_id()
         with in_job(job_id):
@@ -125,13 +121,7 @@ class ImagineCommand:
             # Its seed is chosen here, so that a refusal can tell what to ask again.
             wish = self._studio.settled(wish)
             try:
-                # Choices are texts to whoever sends an interaction: each is read, none believed.
-                if size is not None:
-                    wish = replace(wish, size_px=parse_size(size))
-                if sampler is not None:
-                    wish = replace(wish, sampler=parse_sampler(sampler))
-                if spacing is not None:
-                    wish = replace(wish, spacing=parse_spacing(spacing))
+                wish = texts.read_into(wish)
                 await self._studio.ask(
                     job_id,
                     wish,
@@ -156,6 +146,28 @@ class ImagineCommand:
             return 1.0
         theirs = (w for role, w in self._role_weights.items() if person.get_role(role) is not None)
         return max(theirs, default=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Options that are texts to whoever sends an interaction, choices too: none is believed."""
+
+    size: str | None
+    sampler: str | None
+    spacing: str | None
+    lora: str | None
+
+    def read_into(self, wish: Wish) -> Wish:
+        """The wish with what they and its prompt's tags say; raises InvalidRequestError."""
+        prompt, tagged = loras.read_out(wish.prompt)
+        return replace(
+            wish,
+            prompt=prompt,
+            size_px=None if self.size is None else parse_size(self.size),
+            sampler=None if self.sampler is None else parse_sampler(self.sampler),
+            spacing=None if self.spacing is None else parse_spacing(self.spacing),
+            loras=tagged + loras.read_list(self.lora or ""),
+        )
 
 
 def person_of(interaction: Interaction) -> Person:

@@ -19,6 +19,7 @@ MAX_MESSAGE_UNITS: Final = 2_000
 MAX_ALT_TEXT_UNITS: Final = 1_024
 _BAR_CELLS: Final = 20
 _MAX_SENTENCE_UNITS: Final = 600
+_MAX_FIELD_UNITS: Final = 200  # eight names of LoRAs would leave no room for the prompt
 _MAX_PROMPT_IN_LIST: Final = 60  # eight of each fit a message
 _MAX_STATE_IN_LIST: Final = 120
 _ZERO_WIDTH_SPACE: Final = "\u200b"
@@ -38,7 +39,7 @@ def card_text(one: Card) -> str:
         step, steps = one.progress
         done = _BAR_CELLS * step // steps
         status = f"🎨 `{'█' * done}{'░' * (_BAR_CELLS - done)}` {status}"
-    foot = " · ".join(map(_harmless, one.fields))
+    foot = " · ".join(_harmless(cut(field, _MAX_FIELD_UNITS)) for field in one.fields)
     label = "Stay away from:"
     # The newlines between at most five parts.
     room = MAX_MESSAGE_UNITS - _units(status) - _units(foot) - _units(label) - 5

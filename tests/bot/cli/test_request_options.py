@@ -34,7 +34,7 @@ def test_names_are_taken_as_here_and_as_on_discord(sampler: str, spacing: str) -
     args = parsed("--sampler", sampler, "--spacing", spacing)
     wish = wish_of(args, "x")
     assert (wish.sampler, wish.spacing) == ("dpmpp_2m", "ays")
-    options = command_options(args, wish)
+    options = command_options(wish)
     assert (options["sampler"], options["spacing"]) == ("dpmpp_2m", "ays")
 
 
@@ -46,11 +46,27 @@ def test_an_unknown_name_is_answered_with_all_there_are() -> None:
 def test_whether_anything_is_asked_for() -> None:
     assert not is_asked_for(parsed("--out", "x"))
     assert is_asked_for(parsed("--negative", ""))
+    assert is_asked_for(parsed("--lora", "film"))
+
+
+def test_loras_of_options_and_of_the_prompt_are_one_list() -> None:
+    args = parsed("--lora", "film:0.5", "--lora", "a, b:-1")
+    wish = wish_of(args, "a cat <lora:ink>, asleep")
+    assert wish.prompt == "a cat , asleep"
+    assert wish.loras == (("ink", 1.0), ("film", 0.5), ("a, b", -1.0))
+    assert command_options(replace(wish, loras=wish.loras[:2]))["lora"] == "ink:1, film:0.5"
+
+
+@pytest.mark.parametrize("text", ["film:", "film:x", "film:1:2", "a, b:1:"])
+def test_a_lora_without_a_number_is_answered_with_how_it_is_written(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"no LoRA with a strength.*film:0\.8"):
+        parsed("--lora", text)
 
 
 @pytest.mark.parametrize("negative", [None, "", "-blue 'ones'"])
 def test_the_command_for_one_picture_asks_for_the_same(negative: str | None) -> None:
     argv = ["--seed=5", "--guidance=4.3", "--sampler=lcm", "--size=64x128", "--steps=9"]
+    argv += ["--lora=film:0.123456789", "--lora=a, b:-4"]
     argv += [] if negative is None else [f"--negative={negative}"]
     wish = wish_of(parsed(*argv), '-a\n"red" $HOME').settled(Usual())
     words = shlex.split(shlex.join(command_line(wish.resolve((8, 8)), 3)))

@@ -25,10 +25,12 @@ wishes = st.builds(
     size_px=st.none() | st.tuples(wholes, wholes),
     num_images=st.none() | wholes,
     first_index=wholes,
-    sampler=texts,
+    sampler=st.none() | texts,
     spacing=st.none() | texts,
     guidance_rescale=numbers,
     guidance_interval=st.tuples(numbers, numbers),
+    loras=st.lists(st.tuples(texts, numbers), max_size=3).map(tuple),
+    model=st.none() | texts,
     unread=st.just(()) | st.just(("style", "zoom")),
 )
 values = st.recursive(
@@ -58,6 +60,11 @@ def test_a_request_of_before_there_were_wishes() -> None:
     assert wish.resolve((8, 8)) == request
 
 
+def test_a_wish_of_before_models_had_samplers_of_their_own_keeps_euler() -> None:
+    older = '{"version": 2, "prompt": "a cat", "sampler": "euler", "first_index": 0, "unread": []}'
+    assert wish_json.read(older) == Wish("a cat", sampler="euler")
+
+
 def test_a_newer_version_says_so() -> None:
     wish = wish_json.read('{"version": 3, "prompt": "a cat", "mask": null}')
     assert wish == Wish("a cat", unread=("version 3", "mask"))
@@ -71,6 +78,8 @@ def test_a_newer_version_says_so() -> None:
         '{"prompt": "half of a pair: \\ud83c"}',
         '{"prompt": "x", "guidance_scale": 1' + "0" * 400 + "}",
         '{"prompt": "x", "unread": 5}',
+        '{"prompt": "x", "loras": [["film"]]}',
+        '{"prompt": "x", "loras": ["film"], "model": 5}',
         "[" * 100_000,
     ],
 )

@@ -55,6 +55,9 @@ def test_how_it_was_sampled_is_said_and_asked_for_again() -> None:
     assert again(sampled).endswith("sampler:DPM++ 2M spacing:Karras")
     assert "Euler" not in finished(plain)
     assert "sampler" not in again(plain)
+    lored = replace(plain, wish=replace(plain.wish, loras=(("film", 0.8), ("ink", 1.0)), model="m"))
+    assert "· LoRA film:0.8, ink:1 · model m · job abcdefgh" in finished(lored)
+    assert again(lored).endswith("lora:film:0.8, ink:1 model:m")
     single = replace(plain, wish=replace(plain.wish, num_inference_steps=1))
     assert "· 1 step ·" in finished(single)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bot.core.card import is_preview
 from bot.errors import LoginError
-from sdxl_engine import EngineStartError, Pipeline
+from sdxl_engine import EngineStartError, Lora, Pipeline
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
 from standins.discord.errors import CommandRefused
@@ -80,19 +80,46 @@ async def test_imagine_becomes_four_different_pictures(
 
 
 async def test_every_option_reaches_the_engine(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
-    pipeline = FakePipeline(SIZES)
+    pipeline = FakePipeline(SIZES, loras=["film", "ink"])
+    numbers = {"seed": 2**32 - 1, "steps": 3, "guidance": 7.5}
+    texts = {"size": "128x64", "sampler": "ddim", "spacing": "karras", "lora": "film:0.5"}
     async with run_bot(lambda: pipeline):
         interaction = await loopback.slash(
-            "imagine",
-            {"prompt": "x", "seed": 2**32 - 1, "steps": 3, "guidance": 7.5, "size": "128x64"},
+            "imagine", {"prompt": "a cat <lora:ink:2>", **numbers, **texts}
         )
-        await interaction.until(finished)
+        message = await interaction.until(finished)
     (request,) = pipeline.requests
+    assert request.prompt == "a cat"
+    assert request.loras == (Lora("ink", 2.0), Lora("film", 0.5))
+    assert "DDIM Karras · LoRA ink:2, film:0.5" in message["content"]
+    assert (request.sampler, request.spacing) == ("ddim", "karras")
     assert request.negative_prompt is None
     assert request.seed == 2**32 - 1
     assert request.num_inference_steps == 3
     assert request.guidance_scale == 7.5
     assert (request.width_px, request.height_px) == (128, 64)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"prompt": "a cat <lora:film:much>"}, "no LoRA with a strength"),
+        ({"prompt": "a cat", "lora": "film:9"}, "must lie between -4 and 4"),
+        ({"prompt": "a cat <lora:film>", "lora": "film:0.5"}, "asked for twice"),
+        ({"prompt": "a cat", "lora": "absent"}, "There is no LoRA absent here"),
+        ({"prompt": "a cat", "lora": "../film"}, "no name of a LoRA"),
+    ],
+)
+async def test_a_lora_that_cannot_be_drawn_is_a_sentence_and_the_command_again(
+    loopback: LoopbackDiscord, run_bot: RunBot, options: dict[str, str], sentence: str
+) -> None:
+    async with run_bot(lambda: FakePipeline(SIZES, loras=["film"])) as bot:
+        await bot.app.engine.warm()
+        interaction = await loopback.slash("imagine", options)
+        refusal = await interaction.until(says("To ask again"))
+    assert sentence in refusal["content"]
+    assert "/imagine prompt:a cat" in refusal["content"]
+    check_unseen(loopback, refusal)
 
 
 async def test_without_a_seed_each_gets_another_and_it_is_shown(

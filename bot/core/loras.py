@@ -1,0 +1,53 @@
+"""LoRAs as people write them: `<lora:film:0.8>` in a prompt, `film:0.8` in an option, several there
+with commas between them.
+
+A name holds no colon; one with a comma cannot stand in a list. Only the writing is checked here:
+what a LoRA may be, `ImageRequest` says.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from sdxl_engine.errors import InvalidRequestError
+
+Loras = tuple[tuple[str, float], ...]  # names and strengths
+
+_TAG: Final = re.compile(r" ?<lora:([^<>]*)> ?", re.IGNORECASE)
+_SHOWN_CHARS: Final = 60
+
+
+def read_out(prompt: str) -> tuple[str, Loras]:
+    """The prompt without its tags, and what they ask for; a text without tags is returned as it is.
+
+    Raises InvalidRequestError.
+    """
+    loras: Loras = ()
+    while tags := _TAG.findall(prompt):  # again: a tag within a tag leaves one
+        loras += tuple(map(read_one, tags))
+        prompt = _TAG.sub(" ", prompt).strip()
+    return prompt, loras
+
+
+def read_list(text: str) -> Loras:
+    """What "film:0.8, other" asks for; raises InvalidRequestError."""
+    return tuple(read_one(part) for part in text.split(",") if part.strip())
+
+
+def read_one(text: str) -> tuple[str, float]:
+    """What "film:0.8" or "film", which has strength 1, asks for; raises InvalidRequestError."""
+    name, *strengths = (part.strip() for part in text.split(":"))
+    try:
+        (strength,) = map(float, strengths or ("1",))
+    except ValueError:
+        raise InvalidRequestError(
+            f"{text[:_SHOWN_CHARS]!r} is no LoRA with a strength. Write its name, a colon and one "
+            "number, such as film:0.8."
+        ) from None
+    return name, strength
+
+
+def written(loras: Iterable[tuple[str, float]]) -> str:
+    """What `read_list` reads as these."""
+    # All digits that a person may have written, and none that floating point made of them.
+    return ", ".join(f"{name}:{strength:.15g}" for name, strength in loras)
