@@ -248,9 +248,7 @@ def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
             sentence = f'Value "{number}" is not a number.'
             errors.add((*path, limit), "NUMBER_TYPE_COERCE", sentence)
     choices = [] if option.get("choices") is None else option["choices"]
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        sentence = "Only iterables may be used in a ListType"
-        errors.add((*path, "choices"), "LIST_TYPE_CONVERT", sentence)
+    if not check_choices(errors, path, kind, choices):
         return
     if choices and kind not in {STRING, INTEGER, NUMBER}:
         sentence = "Choices are for string, integer and number options"
@@ -259,6 +257,14 @@ def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
         sentence = "Autocomplete cannot be set when choices are present"
         code = "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID"
         errors.add((*path, "autocomplete"), code, sentence)
+
+
+def check_choices(errors: FormErrors, path: Path, kind: int, choices: object) -> bool:
+    """Note what Discord would refuse in the choices of an option; False: they are no list."""
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        sentence = "Only iterables may be used in a ListType"
+        errors.add((*path, "choices"), "LIST_TYPE_CONVERT", sentence)
+        return False
     if len(choices) > MAX_CHOICES:
         sentence = f"Must be {MAX_CHOICES} or fewer in length."
         errors.add((*path, "choices"), "BASE_TYPE_MAX_LENGTH", sentence)
@@ -270,6 +276,7 @@ def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
         elif not isinstance(choice.get("value"), int | float):
             sentence = f'Value "{choice.get("value")}" is not a number.'
             errors.add((*here, "value"), "NUMBER_TYPE_COERCE", sentence)
+    return True
 
 
 def _option_json(option: Json) -> Json:

@@ -11,7 +11,8 @@ from typing import Final, Literal
 from standins.base.events import ChannelEvent, EventHub
 from standins.base.timers import Timer, Timers
 from standins.base.wire import Json
-from standins.discord.errors import ApiError, InteractionFailed, Refusal, form_error
+from standins.discord.commands import check_choices
+from standins.discord.errors import ApiError, FormErrors, InteractionFailed, Refusal, form_error
 from standins.discord.forms import Form
 from standins.discord.messages import CHAT_INPUT_COMMAND, REPLY, Message, Messages
 from standins.discord.rules import EPHEMERAL
@@ -20,11 +21,12 @@ from standins.discord.world import Channel, Person, World
 ACK_DEADLINE_S: Final = 3.0
 TOKEN_LIFE_S: Final = 15 * 60.0
 
-COMMAND, COMPONENT = 2, 3  # interaction types
-MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE = 4, 5, 6, 7  # callback types
+COMMAND, COMPONENT, AUTOCOMPLETE = 2, 3, 4  # interaction types
+MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE, CHOICES = 4, 5, 6, 7, 8  # callback types
 _CALLBACKS: Final = {
     COMMAND: frozenset({MESSAGE, DEFERRED_MESSAGE}),
     COMPONENT: frozenset({MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE}),
+    AUTOCOMPLETE: frozenset({CHOICES}),
 }
 
 State = Literal["waiting", "deferred", "answered", "failed"]
@@ -34,7 +36,7 @@ Predicate = Callable[[Json], bool]
 class Interaction:
     """One command or press of a person, and what became of it.
 
-    kind        2: a command, 3: a component (a button or a select)
+    kind        2: a command, 3: a component (a button or a select), 4: see `Completion`
     name        the command's name or the component's custom_id
     state       waiting (no answer yet), deferred ("thinking"), answered, failed (3 s went by)
     source      the message that the pressed component is on
@@ -181,6 +183,34 @@ class Interaction:
                     future.set_result(seen)
 
 
+class Completion(Interaction):
+    """Somebody fills in an option, and the bot is asked what may stand there.
+
+    option   as it is registered
+    choices  what the bot offers; InteractionFailed where it does not answer in time
+    """
+
+    def __init__(self, interaction_id: int, option: Json, person: Person, channel: Channel) -> None:
+        super().__init__(interaction_id, AUTOCOMPLETE, person, channel)
+        self.option = option
+        self.choices: asyncio.Future[list[Json]] = asyncio.get_running_loop().create_future()
+
+    def offer(self, data: Json) -> None:
+        """Take the bot's choices; raises ApiError."""
+        choices = data.get("choices")
+        errors = FormErrors()
+        check_choices(errors, ("data",), self.option["type"], choices)
+        errors.check()
+        self.state = "answered"
+        if not self.choices.done():  # whoever asked may have gone
+            self.choices.set_result(list(choices or ()))
+
+    def fail(self, why: str) -> None:
+        """Nobody will answer this any more."""
+        if not self.choices.done():
+            self.choices.set_exception(InteractionFailed(why))
+
+
 class Interactions:
     """All interactions whose tokens still live."""
 
@@ -204,13 +234,23 @@ class Interactions:
         interaction = Interaction(self._world.snowflakes.new(), kind, person, channel)
         interaction.name = name
         interaction.source = source
+        self._begin(interaction)
+        return interaction
+
+    def complete(self, name: str, option: Json, person: Person, channel: Channel) -> Completion:
+        """A question for what may stand in an option of a command; deadlines as of any other."""
+        completion = Completion(self._world.snowflakes.new(), option, person, channel)
+        completion.name = name
+        self._begin(completion)
+        return completion
+
+    def _begin(self, interaction: Interaction) -> None:
         self._by_token[interaction.token] = interaction
         self._deadlines[interaction.id] = self._timers.after(
             ACK_DEADLINE_S, lambda: self._miss_deadline(interaction)
         )
         self._timers.after(TOKEN_LIFE_S, lambda: self._expire(interaction))
         self._publish("interaction_create", interaction)
-        return interaction
 
     def payload(self, interaction: Interaction, data: Json, attachment_size_limit: int) -> Json:
         """The INTERACTION_CREATE event."""
@@ -259,21 +299,27 @@ class Interactions:
             sentence = "Only dictionaries may be used in a DictType"
             raise form_error(("data",), "DICT_TYPE_CONVERT", sentence)
         form = Form(data, form.uploads)
+        described: Json = {
+            "interaction": {
+                "id": str(interaction.id),
+                "type": interaction.kind,
+                "channel_id": str(interaction.channel_id),
+                "guild_id": str(self._world.guild_id),
+            }
+        }
+        if isinstance(interaction, Completion):
+            interaction.offer(data)
+            self._deadlines.pop(interaction.id).cancel()
+            return described
         if kind in {MESSAGE, DEFERRED_MESSAGE}:
             message = self._post_original(interaction, form, loading=kind == DEFERRED_MESSAGE)
         else:
             message = self._update_source(interaction, form, deferred=kind == DEFERRED_UPDATE)
         self._deadlines.pop(interaction.id).cancel()
-        described: Json = {
-            "interaction": {
-                "id": str(interaction.id),
-                "type": interaction.kind,
-                "response_message_id": str(message.id),
-                "response_message_loading": message.loading,
-                "response_message_ephemeral": message.viewer_id is not None,
-                "channel_id": str(interaction.channel_id),
-                "guild_id": str(self._world.guild_id),
-            }
+        described["interaction"] |= {
+            "response_message_id": str(message.id),
+            "response_message_loading": message.loading,
+            "response_message_ephemeral": message.viewer_id is not None,
         }
         if kind in {MESSAGE, UPDATE}:
             described["resource"] = {"type": kind, "message": message.snapshot()}
@@ -286,7 +332,7 @@ class Interactions:
         interaction = self._by_token.get(token)
         if interaction is None:
             raise ApiError(Refusal.INVALID_WEBHOOK_TOKEN)
-        if not interaction.acknowledged:
+        if not interaction.acknowledged or interaction.kind == AUTOCOMPLETE:
             raise ApiError(Refusal.UNKNOWN_WEBHOOK)
         return interaction
 
@@ -407,6 +453,8 @@ class Interactions:
     def _publish(
         self, kind: Literal["interaction_create", "interaction_failed"], interaction: Interaction
     ) -> None:
+        if interaction.kind == AUTOCOMPLETE:  # nothing that anybody sees in a channel
+            return
         self._hub.publish(
             ChannelEvent(kind, interaction.channel_id, interaction.summary(), interaction.user_id)
         )

@@ -26,7 +26,7 @@ from standins.discord.guard import GATEWAY_PATH, guard
 from standins.discord.interactions import COMMAND, COMPONENT, Interaction, Interactions
 from standins.discord.messages import Messages
 from standins.discord.middleware import API_PATH, api_middleware
-from standins.discord.person import press_component, type_command
+from standins.discord.person import focused_option, press_component, type_command
 from standins.discord.ratelimits import RateLimits
 from standins.discord.rest import RestApi
 from standins.discord.world import MANAGE_MESSAGES, Channel, Person, World, default_world
@@ -180,6 +180,36 @@ class LoopbackDiscord:
         interaction = self._interactions.open(COMMAND, data["name"], person, channel)
         self._send(interaction, data)
         return interaction
+
+    async def complete(
+        self,
+        name: str,
+        options: Mapping[str, object],
+        focused: str,
+        *,
+        user_id: int | None = None,
+        channel_id: int | None = None,
+    ) -> list[Json]:
+        """What the bot offers while a person fills in the option `focused`: names and values.
+
+        Arguments as `slash`. Raises CommandRefused, and InteractionFailed if it does not answer.
+        """
+        person, channel = self._person(user_id), self._channel(channel_id)
+        commands = self.registry.all()
+        data = type_command(
+            commands,
+            name,
+            options,
+            person=person,
+            channel_id=channel.id,
+            world=self.world,
+            messages=self._messages,
+            focused=focused,
+        )
+        option = focused_option(commands, data)
+        completion = self._interactions.complete(data["name"], option, person, channel)
+        self._send(completion, data)
+        return await completion.choices
 
     async def press(
         self,

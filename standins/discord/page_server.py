@@ -4,6 +4,7 @@
     GET  /page/NAME         its scripts, style and icon
     GET  /page/api/events   one person's view of one channel, as server-sent events
     POST /page/api/slash    use a command
+    POST /page/api/complete  what may stand in an option of a command, as the bot says
     POST /page/api/press    press a button
     POST /page/api/say      write a message
     POST /page/api/delete   delete a message
@@ -23,7 +24,7 @@ from aiohttp import web
 
 from standins.base.events import ChannelEvent
 from standins.base.wire import Json, parse_json
-from standins.discord.errors import ApiError, CommandRefused
+from standins.discord.errors import ApiError, CommandRefused, InteractionFailed
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.wire import snowflake
 from standins.discord.world import Channel, Person
@@ -70,6 +71,7 @@ class _Page:
         app.router.add_get("/page/{name}", _guarded(self._file))
         app.router.add_get("/page/api/events", _guarded(self._events))
         app.router.add_post("/page/api/slash", _guarded(self._slash))
+        app.router.add_post("/page/api/complete", _guarded(self._complete))
         app.router.add_post("/page/api/press", _guarded(self._press))
         app.router.add_post("/page/api/say", _guarded(self._say))
         app.router.add_post("/page/api/delete", _guarded(self._delete))
@@ -172,6 +174,24 @@ class _Page:
         except CommandRefused as error:
             raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        body = await _read_json(request)
+        person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
+        name, options, focused = body.get("name"), body.get("options"), body.get("focused")
+        if (
+            not isinstance(name, str)
+            or not isinstance(options, dict)
+            or not isinstance(focused, str)
+        ):
+            raise _refused(web.HTTPBadRequest, "A command needs a name, its options, and which.")
+        try:
+            choices = await self._loopback.complete(
+                name, options, focused, user_id=person.id, channel_id=channel.id
+            )
+        except (CommandRefused, InteractionFailed) as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+        return web.json_response({"choices": choices})
 
     async def _press(self, request: web.Request) -> web.Response:
         body = await _read_json(request)

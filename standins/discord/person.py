@@ -38,11 +38,14 @@ def type_command(
     channel_id: int,
     world: World,
     messages: Messages,
+    focused: str | None = None,
 ) -> Json:
     """The `data` of the interaction that a typed command makes.
 
-    line    the command's name, with its subcommands after spaces
-    values  its options as typed; of an attachment option an Upload
+    line     the command's name, with its subcommands after spaces
+    values   its options as typed; of an attachment option an Upload
+    focused  the option that is being filled in: the bot is asked what may stand there, and required
+             options may be empty still. None: the command is sent
 
     Raises CommandRefused.
     """
@@ -53,7 +56,7 @@ def type_command(
     needed = int(command.get("default_member_permissions") or 0)
     if needed & ~world.permissions(person):
         raise CommandRefused(f"{person.display_name} may not use /{name}.")
-    filling = _Filling(world, messages, person, channel_id)
+    filling = _Filling(world, messages, person, channel_id, focused)
     data: Json = {"id": command["id"], "name": name, "type": command["type"]}
     if "guild_id" in command:
         data["guild_id"] = command["guild_id"]
@@ -63,6 +66,20 @@ def type_command(
     if filling.resolved:
         data["resolved"] = filling.resolved
     return data
+
+
+def focused_option(commands: Sequence[Json], data: Json) -> Json:
+    """The option that is filled in, as registered; raises CommandRefused if nothing is offered."""
+    command = next(one for one in commands if one["id"] == data["id"])
+    offered, filled = command.get("options", []), data.get("options", [])
+    while filled and filled[0]["type"] in {SUBCOMMAND, GROUP}:
+        offered = next(one for one in offered if one["name"] == filled[0]["name"])["options"]
+        filled = filled[0]["options"]
+    name = next((one["name"] for one in filled if one.get("focused")), None)
+    option: Json | None = next((one for one in offered if one["name"] == name), None)
+    if option is None or not option.get("autocomplete"):
+        raise CommandRefused("The bot offers nothing for this option.")
+    return option
 
 
 def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Json:
@@ -94,7 +111,15 @@ def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Jso
 class _Filling:
     """Fills a command's options in, and collects what their ids resolve to."""
 
-    def __init__(self, world: World, messages: Messages, person: Person, channel_id: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        messages: Messages,
+        person: Person,
+        channel_id: int,
+        focused: str | None,
+    ) -> None:
+        self._focused = focused
         self._world = world
         self._messages = messages
         self._person = person
@@ -120,10 +145,13 @@ class _Filling:
         filled = []
         for option in offered:
             value = values.get(option["name"])
-            if value is not None:
+            if option["name"] == self._focused:
+                entry = {"type": option["type"], "name": option["name"], "focused": True}
+                filled.append({**entry, "value": str(value or "")})
+            elif value is not None:
                 entry = {"type": option["type"], "name": option["name"]}
                 filled.append({**entry, "value": self._value(option, value)})
-            elif option.get("required"):
+            elif option.get("required") and self._focused is None:
                 raise CommandRefused(f"This option is required: {option['name']}.")
         return filled
 

@@ -23,6 +23,7 @@ const deletion = new Deletion();
 const lightbox = new Lightbox((id) => (views.get(id)?.node ?? composer).focus());
 const composer = new Composer({
   use: (name, options) => send("slash", { name, options }),
+  complete: (name, options, focused) => post("complete", { name, options, focused }),
   say: (content) => send("say", { content }),
 });
 

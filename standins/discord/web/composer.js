@@ -22,6 +22,8 @@ export class Composer {
   /**
    * actions.use(command name, values), actions.say(text)
    *     promises of the sentence of a refusal, or ""
+   * actions.complete(command name, values, option's name)
+   *     a promise of { choices } for what is being typed there
    */
   constructor(actions) {
     this.#actions = actions;
@@ -111,7 +113,7 @@ export class Composer {
   }
 
   #add(option, text = "") {
-    const long = option.kind === "text" && !option.choices;
+    const long = option.kind === "text" && !option.choices && !option.completes;
     const name = element("span", { "aria-hidden": "true" }, option.name);
     const input = element("textarea", {
       rows: 1,
@@ -121,7 +123,7 @@ export class Composer {
       "aria-label": option.name,
       "aria-describedby": "hint problem",
       "aria-required": option.required ? "true" : "false",
-      ...(option.choices && {
+      ...((option.choices || option.completes) && {
         role: "combobox",
         "aria-autocomplete": "list",
         "aria-expanded": "false",
@@ -130,7 +132,7 @@ export class Composer {
     });
     input.value = text;
     const node = element("div", { class: long ? "option long" : "option" }, name, input);
-    const field = { option, node, input };
+    const field = { option, node, input, offered: new Map() };
     if (!option.required) {
       const remove = () => this.#remove(field);
       node.append(
@@ -182,7 +184,27 @@ export class Composer {
     this.#refresh();
   }
 
-  #suggest({ option, input }) {
+  /** Ask the bot what may stand here; what was typed meanwhile is asked for again. */
+  async #complete({ option, input, offered }) {
+    const typed = input.value;
+    const { choices = [] } = await this.#actions.complete(
+      this.#command.name,
+      { ...this.#values(), [option.name]: typed },
+      option.name,
+    );
+    if (input.value !== typed || document.activeElement !== input) return;
+    for (const { name, value } of choices) offered.set(name, value);
+    const items = choices.map(({ name }) => ({ label: name, value: name }));
+    const choose = (item) => {
+      input.value = item.value;
+      this.#refresh();
+    };
+    this.#menu.open(input, items, { active: -1, choose });
+  }
+
+  #suggest(field) {
+    const { option, input } = field;
+    if (option.completes) return this.#complete(field);
     if (!option.choices) return this.#menu.close();
     const typed = input.value.trim().toLowerCase();
     const items = option.choices.map((choice) => ({ label: choice.name, value: choice.name }));
@@ -235,14 +257,23 @@ export class Composer {
     }
   }
 
-  #submit() {
-    if (!this.#command) return this.#submitText();
+  /** The values of the options, without those that are empty or wrong; told of what is wrong. */
+  #values(wrong = () => {}) {
     const values = {};
     for (const field of this.#fields) {
       const { value, problem } = check(field.option, field.input.value);
-      if (problem) return this.#say(problem, field);
-      if (value !== undefined) values[field.option.name] = value;
+      if (problem) wrong(problem, field);
+      // Of what the bot offered the name is shown, and the value sent.
+      if (value !== undefined) values[field.option.name] = field.offered.get(value) ?? value;
     }
+    return values;
+  }
+
+  #submit() {
+    if (!this.#command) return this.#submitText();
+    const problems = [];
+    const values = this.#values((...problem) => problems.push(problem));
+    if (problems.length) return this.#say(...problems[0]);
     const { name } = this.#command;
     const sent = { name, texts: this.#texts() };
     this.#last = sent;

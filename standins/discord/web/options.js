@@ -45,6 +45,7 @@ function readOption(option, world) {
     kind,
     required: Boolean(option.required),
     choices: choices[kind] ?? (option.choices?.length ? option.choices : undefined),
+    completes: Boolean(option.autocomplete),
     min: option.min_value,
     max: option.max_value,
     minLength: option.min_length,

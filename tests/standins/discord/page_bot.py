@@ -42,6 +42,10 @@ class PageBot(discord.Client):
 
     may_draw, may_finish  /imagine waits for them after deferring and after its first progress
     previews              whether its first progress shows a picture
+    voices                what may stand in /say's option of that name
+    silent_about_voices   never say so
+    heard                 what was typed, as text and as voice, when they were asked for
+    refusals              what Discord said of those that it did not take
     """
 
     def __init__(self) -> None:
@@ -53,11 +57,16 @@ class PageBot(discord.Client):
         self.may_draw = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.previews = False
+        self.voices = [app_commands.Choice(name=name, value=name[0]) for name in ("alto", "bass")]
+        self.silent_about_voices = False
+        self.heard: asyncio.Queue[tuple[str | None, str]] = asyncio.Queue()
+        self.refusals: asyncio.Queue[discord.HTTPException] = asyncio.Queue()
         self.may_draw.set()
         self.may_finish.set()
         self.tree = app_commands.CommandTree(self)
         self.tree.command(description="Draw four pictures")(self.imagine)
-        self.tree.command(description="Repeat a text")(self.say)
+        say = self.tree.command(description="Repeat a text")(self.say)
+        say.autocomplete("voice")(self.offer_voices)
         self.tree.command(description="Never answer")(self.silent)
         queue = app_commands.Group(name="queue", description="What waits")
         queue.command(description="Show what waits")(self.show)
@@ -93,8 +102,29 @@ class PageBot(discord.Client):
         ]
         await interaction.edit_original_response(content=card, attachments=files)
 
-    async def say(self, interaction: Interaction, text: str, private: bool = False) -> None:
-        await interaction.response.send_message(text, ephemeral=private, view=Again())
+    async def offer_voices(
+        self, interaction: Interaction, current: str
+    ) -> list[app_commands.Choice[str]]:
+        self.heard.put_nowait((interaction.namespace.text, current))
+        if self.silent_about_voices:
+            await asyncio.Event().wait()
+        choices = [one for one in self.voices if one.name.startswith(current)]
+        try:
+            await interaction.response.autocomplete(choices)
+        except discord.HTTPException as error:
+            self.refusals.put_nowait(error)
+            raise
+        return choices
+
+    async def say(
+        self,
+        interaction: Interaction,
+        text: str,
+        private: bool = False,
+        voice: str | None = None,
+    ) -> None:
+        said = text if voice is None else f"{text} ({voice})"
+        await interaction.response.send_message(said, ephemeral=private, view=Again())
 
     async def show(
         self, interaction: Interaction, of: discord.User | None = None, limit: int = 5

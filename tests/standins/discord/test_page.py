@@ -1,5 +1,6 @@
 """The page's routes, without a browser: who may use them and what they say."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from tests.standins.discord.page_bot import Channel, running_channel
 from tests.standins.discord.people import ADA, BEN, CLEO, MIA
 
 GALLERY = "900000000000000302"
-POSTS = ("slash", "press", "say", "delete")
+POSTS = ("slash", "complete", "press", "say", "delete")
 
 
 @pytest_asyncio.fixture
@@ -182,6 +183,19 @@ async def test_what_discord_would_refuse_comes_back_as_a_sentence(post: Post) ->
     assert "prompt" in answer["refusal"]
     assert (await post("press", {"message_id": "7", "custom_id": "again"}))[0] == 422
     assert (await post("say", {"content": "x" * 2001}))[0] == 422
+
+
+async def test_what_the_bot_offers_for_an_option(post: Post, channel: Channel) -> None:
+    body = {"name": "say", "options": {"voice": "b"}, "focused": "voice"}
+    assert await post("complete", body) == (200, {"choices": [{"name": "bass", "value": "b"}]})
+    status, answer = await post("complete", {**body, "focused": "text"})
+    assert (status, answer["refusal"]) == (422, "The bot offers nothing for this option.")
+    await channel.bot.heard.get()
+    channel.bot.silent_about_voices = True
+    asking = asyncio.ensure_future(post("complete", body))
+    await channel.bot.heard.get()
+    channel.clock.advance(3)
+    assert await asking == (422, {"refusal": "The application did not respond."})
 
 
 async def test_a_message_is_deleted_by_those_who_may(post: Post, channel: Channel) -> None:

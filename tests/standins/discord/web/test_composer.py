@@ -289,3 +289,23 @@ async def test_a_command_pasted_over_several_lines(page: Page) -> None:
     await page.locator("#text").fill("/imagine\nprompt:a fox\n  in snow\nseed:7\n")
     await expect(page.get_by_label("prompt", exact=True)).to_have_value("a fox in snow")
     await expect(page.get_by_label("seed", exact=True)).to_have_value("7")
+
+
+async def test_what_the_bot_offers_is_shown_by_name_and_sent_by_value(
+    page: Page, channel: Channel
+) -> None:
+    await page.locator("#text").fill("/say hi ")
+    await page.get_by_role("button", name="+ voice").click()
+    voice = page.get_by_label("voice", exact=True)
+    offered = page.locator("#menu").get_by_role("option")
+    await expect(offered).to_have_text(["alto", "bass"])
+    await page.keyboard.type("b")
+    await expect(offered).to_have_text(["bass"])
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(voice).to_have_value("bass")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".content")).to_have_text("hi (b)")
+    await page.locator("#text").fill("/say hi voice:tenor")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".content").last).to_have_text("hi (tenor)")
