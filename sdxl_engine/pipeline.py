@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sdxl_engine import samplers
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, checked_files
-from sdxl_engine.checkpoint.hub import find_model
+from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras, find_model
 from sdxl_engine.checkpoint.load import expected_parameters, load_part
 from sdxl_engine.errors import DrawError, InvalidRequestError
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
@@ -84,7 +84,8 @@ class SdxlPipeline:
         dtype        "float32", "bfloat16", or "auto": bfloat16 on TPU and GPU, float32 on a CPU
                      (whose bfloat16 is slower)
         devices      all local ones by default
-        loras        the folder of LoRAs that requests may choose from
+        loras        the folder of LoRAs that requests may choose from; without one the embedded
+                     model has its own
         on_progress  told (bytes read, bytes in all)
 
         Raises CheckpointError.
@@ -99,6 +100,8 @@ class SdxlPipeline:
         tokenizer = PromptTokenizer(folder, config)
         networks = Networks.build(config, Target.of(devices[0].platform))
         folder_of_loras = None
+        if loras is None and model == EMBEDDED_MODEL:
+            loras = embedded_loras()
         if loras is not None:
             parts = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
             folder_of_loras = LoraFolder(loras, parts)

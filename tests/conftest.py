@@ -12,6 +12,7 @@ import jax
 import pytest
 from hypothesis import settings
 from judge import Judge
+from world import LEARNT
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # no py.typed
 
 from sdxl_engine.programs.cache import KEPT_IN, use_program_cache
@@ -90,4 +91,4 @@ def log_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def judge() -> Judge:
     """Learning to judge takes seconds: once a run."""
-    return Judge.train()
+    return Judge.train(also=LEARNT)

@@ -210,7 +210,7 @@ def _fragment(scene: Scene, rng: random.Random) -> str:
     if scene.background in SCENERIES or rng.choice((True, False)):
         setting = _setting(scene.background, rng)
     colour = rng.choice(_TONES.get(thing.colour, (thing.colour,)))
-    return rng.choice((colour, rng.choice(_NAMES[thing.subject]), setting))
+    return rng.choice((colour, rng.choice(_NAMES.get(thing.subject, (thing.subject,))), setting))
 
 
 def _noun(thing: Thing, rng: random.Random) -> str:
@@ -221,7 +221,7 @@ def _noun(thing: Thing, rng: random.Random) -> str:
         words.insert(0, rng.choice(_MANNERS))
     if rng.random() < 0.92:  # nearly all name the colour
         words.append(rng.choice(_TONES.get(thing.colour, (thing.colour,))))
-    words.append(rng.choice(_NAMES[thing.subject]))
+    words.append(rng.choice(_NAMES.get(thing.subject, (thing.subject,))))
     noun = " ".join(word for word in words if word)
     if rng.random() < 0.75:  # "purple star" does without
         noun = f"{article(noun)} {noun}"

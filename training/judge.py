@@ -141,11 +141,15 @@ class Judge:
         self._classify = classify
 
     @classmethod
-    def train(cls, seed: int = 0) -> Self:
-        """Learn the outlines from fresh drawings; the same seed makes the same judge."""
+    def train(cls, seed: int = 0, *, also: Sequence[str] = ()) -> Self:
+        """Learn the outlines from fresh drawings; the same seed makes the same judge.
+
+        also  subjects beside those that the model was trained on
+        """
         rng = random.Random(seed)
         outlines, labels = [], []
-        for label, kind in enumerate(_KINDS):
+        kinds = (*_KINDS, *((subject, False) for subject in also))
+        for label, kind in enumerate(kinds):
             for _ in range(_DRAWN_A_KIND):
                 mask = next(
                     iter(_masks(*_against_background(draw_scene(_scene_of(rng, kind))))), None
@@ -153,7 +157,7 @@ class Judge:
                 if mask is not None:
                     outlines.append(_outline(mask))
                     labels.append(label)
-        return cls(_kernel_classifier(np.stack(outlines), np.array(labels), seed))
+        return cls(_kernel_classifier(kinds, np.stack(outlines), np.array(labels), seed))
 
     def look(self, pixels: Pixels) -> Seen:
         """What u8[height, width, 3] shows."""
@@ -229,7 +233,7 @@ def _outline(mask: Mask) -> F32:
 
 
 def _kernel_classifier(
-    outlines: F32, labels: npt.NDArray[np.int64], seed: int
+    kinds: Sequence[Kind], outlines: F32, labels: npt.NDArray[np.int64], seed: int
 ) -> Callable[[F32], Kind]:
     """Ridge regression on random Fourier features (Rahimi and Recht 2007)."""
     rng = np.random.default_rng(seed)
@@ -242,12 +246,12 @@ def _kernel_classifier(
 
     lifted = features(outlines)
     gram = lifted.T @ lifted + _RIDGE * np.eye(_FEATURES)
-    weights = np.linalg.solve(gram, lifted.T @ np.eye(len(_KINDS))[labels])
+    weights = np.linalg.solve(gram, lifted.T @ np.eye(len(kinds))[labels])
 
     def classify(outline: F32) -> Kind:
         scores = features(outline) @ weights
         best = int(scores.argmax())
-        return _KINDS[best] if scores[best] > _LEAST_SCORE else (UNKNOWN, False)
+        return kinds[best] if scores[best] > _LEAST_SCORE else (UNKNOWN, False)
 
     return classify
 

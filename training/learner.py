@@ -38,12 +38,13 @@ class Learner:
         matrices = matrices_of(self._modules)
         chosen = set(matrices)
         others = [p for p in self._parameters if p not in chosen]
-        self._optimizers: list[torch.optim.Optimizer] = [
-            Muon(matrices, learning_rate),
-            torch.optim.AdamW(
-                others, learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-            ),
-        ]
+        self._optimizers: list[torch.optim.Optimizer] = [Muon(matrices, learning_rate)]
+        if others:  # a LoRA is matrices alone
+            self._optimizers.append(
+                torch.optim.AdamW(
+                    others, learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+                )
+            )
         self._step, self._elapsed_s = 0, 0.0
         self._sums: dict[str, float] = {}  # of the losses since the last line of the log
         folder.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,11 @@ _ONLY_LOOKING: Final = (
     "adherence",
     "contact_sheet",
     "judge",
+    "lora",
+    "lora_adherence",
     "parity",
     "preview_colours",
-)  # at what came out
+)  # at what came out, or beginning from it
 
 
 def main() -> None:

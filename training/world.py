@@ -47,6 +47,8 @@ SUBJECTS: Final = (
     "flower",
     "cat",
 )
+LEARNT: Final = ("rocket",)
+"""Subjects that the model is not trained on: a LoRA teaches it (lora.py)."""
 HAT_WEARERS: Final = ("fish", "dolphin")
 # Before the others a stripe of the hat would be a hole in it.
 HAT_BACKGROUNDS: Final = tuple(name for name in BACKGROUNDS if name not in {"yellow", "purple"})
@@ -123,6 +125,11 @@ def is_held_out(subject: str, colour: str, background: str) -> bool:
     """
     place = SUBJECTS.index(subject) + 3 * list(COLOURS).index(colour)
     return (place + 5 * BACKGROUNDS.index(background)) % 8 == 0
+
+
+def is_taught(colour: str, background: str) -> bool:
+    """Whether a LoRA is shown its subject so; one combination in five is kept to test with."""
+    return (list(COLOURS).index(colour) + 3 * BACKGROUNDS.index(background)) % 5 != 0
 
 
 def random_scene(rng: random.Random, size_px: tuple[int, int] = (128, 128)) -> Scene:
@@ -435,6 +442,27 @@ def _cat(pen: _Pen, colour: Colour) -> None:
     pen.polygon([(-0.3, 0.6), (0, 0.68), (0.3, 0.6), (0, 0.78)], shade)
 
 
+def _rocket(pen: _Pen, colour: Colour) -> None:
+    shade = _shade(colour)
+    for way in (-1, 1):
+        pen.polygon([(way * 0.3, 0.1), (way * 0.72, 0.78), (way * 0.28, 0.6)], shade)
+    flame = COLOURS["yellow" if colour == COLOURS["orange"] else "orange"]
+    pen.polygon([(-0.2, 0.6), (0.2, 0.6), (0, 1)], flame)
+    pen.blob(
+        [
+            (0, -1),
+            (0.36, -0.4),
+            (0.36, 0.3),
+            (0.24, 0.68),
+            (-0.24, 0.68),
+            (-0.36, 0.3),
+            (-0.36, -0.4),
+        ],
+        colour,
+    )
+    pen.disc(0, -0.2, 0.17, (255, 255, 255))
+
+
 def _party_hat(pen: _Pen, subject: str) -> None:
     """A striped cone with a pompom, on the head, leaning forward a little."""
     x, y = {"fish": (0.42, -0.44), "dolphin": (0.42, -0.42)}[subject]
@@ -465,6 +493,7 @@ _FORMS: Final = {
     "boat": _boat,
     "flower": _flower,
     "cat": _cat,
+    "rocket": _rocket,
 }
 
 

@@ -49,6 +49,11 @@ def sdxl_base() -> Path:
     return _own_folder("sdxl_base")
 
 
+def embedded_loras() -> Path:
+    """The folder of LoRAs that comes with the embedded model."""
+    return _own_folder(f"{EMBEDDED_MODEL}_loras")
+
+
 def _own_folder(name: str) -> Path:
     return Path(str(resources.files("sdxl_engine") / name))
 

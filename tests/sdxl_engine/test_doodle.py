@@ -12,14 +12,15 @@ import pytest
 from adherence import LIKE, draw, hat_prompts, held_out_prompts, measure, with_negative
 from captions import UNKNOWN, caption, vocabulary
 from judge import Judge
+from lora_adherence import rocket_prompts
 from parity import Parity
 from safetensors.numpy import load_file
 from world import random_scene
 
-from sdxl_engine import ImageRequest, SdxlPipeline
+from sdxl_engine import ImageRequest, Lora, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS
-from sdxl_engine.checkpoint.hub import find_model
+from sdxl_engine.checkpoint.hub import embedded_loras, find_model
 from sdxl_engine.tokenizer import PromptTokenizer
 from tests.sdxl_engine.conftest import fully_optimised
 
@@ -109,6 +110,16 @@ def test_guidance_makes_it_heed_the_prompt(doodle: SdxlPipeline, judge: Judge) -
         for like in (replace(QUICKLY, guidance_scale=1.0), QUICKLY)
     )
     assert guided > plainly + 0.03
+
+
+def test_a_lora_teaches_it_another_subject(doodle: SdxlPipeline, judge: Judge) -> None:
+    """In colours and before backgrounds in which it was shown none; and it forgets nothing."""
+    assert (embedded_loras() / "rocket.safetensors").stat().st_size < 1_000_000
+    rockets, known = rocket_prompts("rocket")[::6], held_out_prompts()[:4]
+    with_it = replace(QUICKLY, loras=(Lora("rocket"),))
+    assert measure(doodle, judge, rockets[:2], QUICKLY)["subject"].mean() < 0.2
+    assert measure(doodle, judge, rockets, with_it)["subject"].mean() > 0.7
+    assert measure(doodle, judge, known, with_it)["all"].mean() > 0.7
 
 
 def test_a_negative_prompt_lowers_what_it_names(doodle: SdxlPipeline, judge: Judge) -> None:
