@@ -16,6 +16,10 @@ WEIGHT_STEMS: Final = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
+_VARIANT: Final = r"(?:\.(?P<variant>[^./]+?))?"
+_OTHER: Final = _VARIANT.replace("variant", "other")
+_HALF_FIRST: Final = ("fp16", "bf16", "", "fp32")
+_WHOLE_FIRST: Final = ("", "fp32", "fp16", "bf16")
 _PICKLES: Final = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
 _NAMED: Final = 8  # offenders named a kind in one error: enough to see the pattern
 
@@ -23,22 +27,35 @@ _NAMED: Final = 8  # offenders named a kind in one error: enough to see the patt
 def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
     """The weight files of one part among the names of a folder or repository.
 
-    half  prefer files of the fp16 variant, else the plain ones; either serves where one is missing
+    half  prefer the files that are half as long
 
+    Of several variants (`model.VARIANT.safetensors`) one is read: where half is asked for fp16 or
+    else bf16, then the plain files, then fp32; where it is not, the plain ones, then fp32, fp16 and
+    bf16; where there is none of these, the first of the others by name. Whole before sharded.
     A sharded part is named by its index file first, then its shards.
     Raises CheckpointError if there are none, or only pickles.
     """
     own = sorted(name for name in names if name.startswith(f"{part}/"))
     stem = re.escape(WEIGHT_STEMS[part])
-    for variant in ("fp16", "") if half else ("", "fp16"):
-        dot = re.escape(f".{variant}") if variant else ""
-        index = re.compile(rf"{part}/{stem}\.safetensors\.index{dot}\.json")
-        shard = re.compile(rf"{part}/{stem}{dot}-\d{{5}}-of-\d{{5}}\.safetensors")
-        whole = re.compile(rf"{part}/{stem}{dot}\.safetensors")
-        if found := [name for name in own if whole.fullmatch(name)]:
-            return found
-        if found := [name for name in own if index.fullmatch(name)]:
-            return found + [name for name in own if shard.fullmatch(name)]
+    # diffusers has written a variant's shards in both ways.
+    shard = re.compile(rf"{part}/{stem}{_VARIANT}-\d{{5}}-of-\d{{5}}{_OTHER}\.safetensors")
+    index = re.compile(rf"{part}/{stem}\.safetensors\.index{_VARIANT}\.json")
+    whole = re.compile(rf"{part}/{stem}{_VARIANT}\.safetensors")
+    shards: dict[str, list[str]] = {}
+    indices: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    for name in own:
+        if match := shard.fullmatch(name):
+            shards.setdefault(match["variant"] or match["other"] or "", []).append(name)
+        elif match := index.fullmatch(name):
+            indices[match["variant"] or ""] = name
+        elif match := whole.fullmatch(name):
+            found[match["variant"] or ""] = [name]
+    for variant, name in indices.items():
+        found.setdefault(variant, [name, *shards.get(variant, [])])
+    for variant in [*(_HALF_FIRST if half else _WHOLE_FIRST), *sorted(found)]:
+        if variant in found:
+            return found[variant]
     if pickles := [name for name in own if name.endswith(_PICKLES)]:
         raise CheckpointError(
             f"{part}/ holds only pickled weights ({plain(pickles[0])}), which can run code when "

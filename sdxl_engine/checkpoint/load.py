@@ -18,10 +18,10 @@ from flax import nnx
 from sdxl_engine.checkpoint.folder import listed, part_files
 from sdxl_engine.checkpoint.names import (
     FUSED,
-    IGNORED,
     KERNELS,
     OLD_NAMES,
     QUARTERS,
+    SPARE,
     STACKED,
     family,
     rename,
@@ -140,7 +140,8 @@ def load_part(
     half = np.dtype(dtype).itemsize < np.dtype(np.float32).itemsize
     stored = _collect(part, part_files(folder, part, half=half))
     expected = expected_parameters(part, network)
-    _check(folder / part, [tensor for parameter in expected for tensor in parameter], stored)
+    tensors = [tensor for parameter in expected for tensor in parameter]
+    _check(folder / part, tensors, _without_spare(part, tensors, stored))
 
     def read(name: str) -> Array:
         source = stored[name][0]
@@ -161,10 +162,19 @@ def _collect(part: str, files: Iterable[Path]) -> dict[str, list[StoredTensor]]:
     stored: dict[str, list[StoredTensor]] = {}
     for path in files:
         for name, tensor in read_header(path).items():
-            if not IGNORED.search(name):
-                today = rename(name, OLD_NAMES.get(family(part), ()))
-                stored.setdefault(today, []).append(tensor)
+            today = rename(name, OLD_NAMES.get(family(part), ()))
+            stored.setdefault(today, []).append(tensor)
     return stored
+
+
+def _without_spare(
+    part: str, expected: list[ExpectedTensor], stored: Mapping[str, list[StoredTensor]]
+) -> dict[str, list[StoredTensor]]:
+    """Those that are expected, and those that nobody has a reason to keep there."""
+    names, spare = {tensor.name for tensor in expected}, SPARE[family(part)]
+    return {
+        name: found for name, found in stored.items() if name in names or not spare.fullmatch(name)
+    }
 
 
 def _check(

@@ -39,8 +39,18 @@ OLD_NAMES: Final[Renames] = {
     # transformers 5 writes the encoder without its wrapper's name.
     "text_encoder": ((r"^(embeddings|encoder|final_layer_norm)\.", r"text_model.\1."),),
 }
-# Buffers, not weights: older transformers stored 0, 1, 2, ... with the model.
-IGNORED: Final = re.compile(r"(^|\.)position_ids$")
+_COUNTED: Final = r"(model_)?ema\.(decay|num_updates)"
+# Tensors that PyTorch's loaders pass over and that change no picture: 0, 1, 2, ... as older
+# transformers stored them; the other half of CLIP; marks without numbers; what training counted and
+# judged by. Any other that a network has no place for is an error.
+SPARE: Final[Mapping[str, re.Pattern[str]]] = {
+    "text_encoder": re.compile(
+        r"(.*\.)?position_ids|logit_(scale|bias)|(vision_model|visual_projection)\..*"
+        r"|text_projection\.weight"
+    ),
+    "unet": re.compile(rf"v_pred|ztsnr|{_COUNTED}"),
+    "vae": re.compile(rf"loss\..*|{_COUNTED}"),
+}
 
 
 def tensor_name(part: str, path: tuple[str, ...], layer: int) -> str:

@@ -31,6 +31,40 @@ def test_half_files_are_preferred_when_half_is_asked_for() -> None:
     assert weight_files([plain], "unet", half=True) == [plain]
 
 
+@pytest.mark.parametrize(
+    ("variants", "half", "whole"),
+    [
+        (["bf16"], "bf16", "bf16"),
+        (["non_ema"], "non_ema", "non_ema"),
+        (["non_ema", "fp32"], "fp32", "fp32"),
+        (["non_ema", ""], "", ""),
+        (["fp16", "bf16"], "fp16", "fp16"),
+        (["bf16", "", "fp32"], "bf16", ""),
+        (["zz", "aa"], "aa", "aa"),
+    ],
+)
+@pytest.mark.parametrize("sharded", ["", "today", "legacy"])
+def test_one_rule_chooses_among_variants(
+    variants: list[str], half: str, whole: str, sharded: str
+) -> None:
+    def files(variant: str) -> list[str]:
+        dot = variant and f".{variant}"
+        if not sharded:
+            return [f"vae/diffusion_pytorch_model{dot}.safetensors"]
+        first, last = (dot, "") if sharded != "legacy" else ("", dot)
+        return [
+            f"vae/diffusion_pytorch_model.safetensors.index{dot}.json",
+            *(
+                f"vae/diffusion_pytorch_model{first}-0000{n}-of-00002{last}.safetensors"
+                for n in (1, 2)
+            ),
+        ]
+
+    names = [name for variant in variants for name in files(variant)]
+    assert weight_files(names, "vae", half=True) == files(half)
+    assert weight_files(reversed(names), "vae", half=False) == files(whole)
+
+
 def test_shards_are_those_of_the_index(folder: Path) -> None:
     stray = folder / "unet/diffusion_pytorch_model-00001-of-00009.safetensors"
     shutil.copy(folder / UNET_SHARD, stray)

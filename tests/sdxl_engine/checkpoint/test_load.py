@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,6 +84,35 @@ def test_every_wrong_tensor_is_named_in_one_error(folder: Path) -> None:
         "encoder.conv_in.bias of type I64 instead of F32, F16, BF16",
     ):
         assert part in sentence
+
+
+@pytest.mark.parametrize(
+    ("part", "stem", "names"),
+    [
+        ("text_encoder", "model", ["text_projection.weight", "text_model.embeddings.position_ids"]),
+        (
+            "text_encoder_2",
+            "model",
+            ["logit_scale", "vision_model.embeddings.class_embedding", "visual_projection.weight"],
+        ),
+        ("vae", "diffusion_pytorch_model", ["model_ema.decay", "model_ema.num_updates"]),
+    ],
+)
+def test_tensors_that_pytorch_passes_over(
+    folder: Path, part: str, stem: str, names: list[str]
+) -> None:
+    path = folder / part / f"{stem}.safetensors"
+    spare = {name: np.zeros(3, np.float32) for name in names}
+    edit_weights(path, lambda weights: weights.update(spare))
+    SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
+    edit_weights(path, lambda weights: weights.update({f"{names[0]}s": np.zeros(3, np.float32)}))
+    assert f"unexpected: {names[0]}s" in load_error(folder)
+
+
+def test_marks_in_a_unet_are_passed_over(folder: Path) -> None:
+    marks = {name: np.zeros(0, np.float32) for name in ("v_pred", "ztsnr")}
+    edit_weights(folder / UNET_SHARD, lambda weights: weights.update(marks))
+    SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
 
 
 def test_a_tensor_in_two_shards_is_set_twice(folder: Path) -> None:
