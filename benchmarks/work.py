@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from sdxl_engine import ImageRequest, Images, SdxlPipeline
-from sdxl_engine.images import describe, encode_png, encode_preview
+from sdxl_engine.images import ModelCard, describe, encode_png, encode_preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def _decode(pipeline: SdxlPipeline, request: ImageRequest, latents: jax.Array) -
 
 def _encode(request: ImageRequest, images: Images, model: str) -> None:
     for image in images:
-        encode_png(image, describe(request, image.index, model=model))
+        encode_png(image, describe(request, image.index, model=ModelCard(model)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,11 @@ where other tools for Stable Diffusion look for them.
 """
 
 import io
-from dataclasses import dataclass
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from PIL import Image
@@ -26,6 +30,9 @@ _LOSSY_QUALITIES: Final = (92, 80, 60, 40)
 _PREVIEW_SIDE_PX: Final = 256  # of each picture's longer side; a few kilobytes in all
 _PREVIEW_QUALITY: Final = 70
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_LONG, _UNDEFINED = 4, 7  # types of Exif's values
+_SEPARATORS: Final = re.compile(r"[,:\n]")
+_FIELDS: Final = re.compile(r"\b(negative prompt|steps):", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +46,72 @@ class EncodedImage:
     extension: str
 
 
-def describe(request: ImageRequest, index: int, *, model: str) -> str:
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a picture says of the files that drew it; what is not known is left out.
+
+    hash         AutoV2 of the model's file (`hashes.model_hash`)
+    vae          name of a VAE of its own, and AutoV2 of its file
+    lora_hashes  AutoV3 of each LoRA's file by its name (`hashes.lora_hash`)
+    """
+
+    name: str
+    hash: str | None = None
+    vae: str | None = None
+    vae_hash: str | None = None
+    lora_hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe(request: ImageRequest, index: int, *, model: ModelCard) -> str:
     """The settings of one picture in the three-line form that other tools write and read back.
 
     index  of the picture, `GeneratedImage.index`: with it this picture alone can be drawn again
+
+    LoRAs stand in the prompt, where those tools have them.
     """
-    lines = [_one_line(request.prompt)]
+    tags = [f"<lora:{lora.name}:{lora.strength:g}>" for lora in request.loras]
+    lines = [" ".join([_one_line(request.prompt), *tags])]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}")
-    spacing = f"Schedule type: {SPACINGS[request.spacing]}, " if request.spacing else ""
+    hashes = [
+        f"{lora.name}: {model.lora_hashes[lora.name]}"
+        for lora in request.loras
+        if lora.name in model.lora_hashes
+    ]
+    settings = {
+        "Steps": request.num_inference_steps,
+        "Sampler": SAMPLERS[request.sampler],
+        "Schedule type": request.spacing and SPACINGS[request.spacing],
+        "CFG scale": f"{request.guidance_scale:g}",
+        "Seed": request.seed,
+        "Index": index,
+        "Size": format_size(request.width_px, request.height_px),
+        "Model hash": model.hash,
+        "Model": model.name,
+        "VAE hash": model.vae_hash,
+        "VAE": model.vae,
+        "Lora hashes": ", ".join(hashes) or None,
+    }
     lines.append(
-        f"Steps: {request.num_inference_steps}, Sampler: {SAMPLERS[request.sampler]}, {spacing}"
-        f"CFG scale: {request.guidance_scale:g}, Seed: {request.seed}, Index: {index}, "
-        f"Size: {format_size(request.width_px, request.height_px)}, Model: {model}"
+        ", ".join(
+            f"{key}: {_quoted(str(value))}" for key, value in settings.items() if value is not None
+        )
     )
     return "\n".join(lines)
 
 
+def _quoted(value: str) -> str:
+    """As A1111 writes a value that holds what separates values."""
+    return json.dumps(value, ensure_ascii=False) if _SEPARATORS.search(value) else value
+
+
 def _one_line(text: str) -> str:
-    # A line break in a prompt could pose as the settings that follow it.
-    return " ".join(text.split())
+    """A prompt that no reader takes for the settings that follow it.
+
+    On one line, and with a space before the colon of what would begin them: to CLIP's tokenizers
+    the same words.
+    """
+    return _FIELDS.sub(r"\1 :", " ".join(text.split()))
 
 
 def encode_png(image: GeneratedImage, parameters: str) -> bytes:
@@ -96,11 +149,19 @@ def encode_preview(previews: Images) -> EncodedImage:
     return EncodedImage(buffer.getvalue(), "webp")
 
 
-def _exif(parameters: str) -> Image.Exif:
-    exif = Image.Exif()
-    # Exif 2.32, 4.6.6 UserComment: eight bytes name the character code, here UTF-16.
-    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + parameters.encode("utf-16-be")
-    return exif
+def _exif(parameters: str) -> bytes:
+    """Exif with a UserComment and nothing else; Pillow would give it a type that it must not have.
+
+    Exif 2.32: a TIFF header (4.5.2), an IFD that holds the place of the Exif IFD, that with one
+    entry (4.6.2). The comment (4.6.5) begins with eight bytes that name its character code.
+    """
+    comment = b"UNICODE\0" + parameters.encode("utf-16-be")
+    header_bytes, ifd_bytes = 8, 18
+    entry = ">HHHLLL"  # one entry: how many, tag, type, count, value or its place; no next IFD
+    first = struct.pack(entry, 1, _EXIF_IFD, _LONG, 1, header_bytes + ifd_bytes, 0)
+    place = header_bytes + 2 * ifd_bytes
+    second = struct.pack(entry, 1, _USER_COMMENT, _UNDEFINED, len(comment), place, 0)
+    return b"Exif\0\0" + struct.pack(">2sHL", b"MM", 42, header_bytes) + first + second + comment
 
 
 def _save(image: GeneratedImage, kind: str, **options: object) -> bytes:

@@ -114,7 +114,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
-    from sdxl_engine.images import describe, encode_png  # noqa: PLC0415 - brings Pillow
+    from sdxl_engine.images import ModelCard, describe, encode_png  # noqa: PLC0415 - brings Pillow
 
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
@@ -145,7 +145,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     begin_s = time.perf_counter()
     paths = []
     for image in images:
-        parameters = describe(request, image.index, model=engine.model_name)
+        parameters = describe(request, image.index, model=ModelCard(engine.model_name))
         paths.append(save_numbered(folder, encode_png(image, parameters)))
     encode_s = time.perf_counter() - begin_s
 

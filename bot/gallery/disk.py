@@ -15,7 +15,7 @@ from bot.core.ports.gallery import Picture
 from bot.errors import GalleryError, PictureLostError
 from bot.shared.files import write_atomically
 from bot.shared.private import close_all_to_others, close_to_others
-from sdxl_engine.images import describe, encode_within
+from sdxl_engine.images import ModelCard, describe, encode_within
 from sdxl_engine.request import ImageRequest, Images
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class DiskGallery:
         limit_bytes = min(job.origin.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
         stored = []
         for image in images:
-            parameters = describe(request, image.index, model=self._model_name)
+            parameters = describe(request, image.index, model=ModelCard(self._model_name))
             file = encode_within(image, parameters, limit_bytes)
             filename = _picture_name(job.id, image.index, file.extension)
             path = self._folder / job.id / filename

@@ -1,5 +1,6 @@
 import io
 import random
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -7,24 +8,66 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdxl_engine import GeneratedImage, ImageRequest
-from sdxl_engine.images import describe, encode_png, encode_preview, encode_within
+from sdxl_engine.images import ModelCard, describe, encode_png, encode_preview, encode_within
+from sdxl_engine.request import Lora
 
 NOISE = random.Random(0).randbytes(64 * 48 * 3)
 IMAGE = GeneratedImage(index=0, seed=1, width_px=64, height_px=48, rgb=NOISE)
 
 
+CARD = ModelCard("doodle")
+
+
 def test_describe_is_the_form_that_other_tools_read() -> None:
     request = ImageRequest("a cat", "dogs", 7, 30, 6.5, 1024, 768)
-    assert describe(request, 3, model="doodle") == (
+    assert describe(request, 3, model=CARD) == (
         "a cat\nNegative prompt: dogs\n"
         "Steps: 30, Sampler: Euler, CFG scale: 6.5, Seed: 7, Index: 3, Size: 1024x768, "
         "Model: doodle"
     )
     karras = ImageRequest("a cat", sampler="dpmpp_2m", spacing="karras")
-    assert "Sampler: DPM++ 2M, Schedule type: Karras, CFG" in describe(karras, 0, model="doodle")
-    forged = describe(ImageRequest("a cat\nSteps: 1, Seed: 99"), 0, model="doodle")
-    assert [line.split(":")[0] for line in forged.splitlines()] == ["a cat Steps", "Steps"]
-    assert "Negative" not in describe(ImageRequest("a cat"), 0, model="doodle")
+    assert "Sampler: DPM++ 2M, Schedule type: Karras, CFG" in describe(karras, 0, model=CARD)
+    assert "Negative" not in describe(ImageRequest("a cat"), 0, model=CARD)
+
+
+def test_the_files_that_drew_it_are_named_and_quoted_where_they_hold_separators() -> None:
+    card = ModelCard("a: b, c", "0123456789", "vae", "abcdef0123", {"x": "1" * 12, "y": "2" * 12})
+    request = ImageRequest("a cat", loras=(Lora("x", 0.8), Lora("y", -1)))
+    first, last = describe(request, 0, model=card).splitlines()
+    assert first == "a cat <lora:x:0.8> <lora:y:-1>"
+    assert last.endswith(
+        'Model hash: 0123456789, Model: "a: b, c", VAE hash: abcdef0123, VAE: vae, '
+        'Lora hashes: "x: 111111111111, y: 222222222222"'
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat\nSteps: 1, Seed: 99, Size: 8x8",
+        "Negative prompt: dogs",
+        "Steps: 20, Sampler: Euler, CFG scale: 5",
+        "a cat\nNegative prompt: dogs\nSteps: 1",
+    ],
+)
+def test_a_prompt_that_looks_like_a_field_stays_one(prompt: str) -> None:
+    first, *others = describe(ImageRequest(prompt), 0, model=CARD).splitlines()
+    assert first.replace(" :", ":") == " ".join(prompt.split())
+    assert not first.startswith(("Negative prompt:", "Steps:"))
+    assert [line.partition(":")[0] for line in others] == ["Steps"]
+
+
+def test_a_webps_comment_is_as_exif_wants_it() -> None:
+    """Walked by hand: Pillow reads any type."""
+    data = encode_within(IMAGE, "a cät", 1).data
+    with Image.open(io.BytesIO(data)) as picture:
+        exif = picture.info["exif"].removeprefix(b"Exif\0\0")
+    (first,) = struct.unpack_from(">L", exif, 4)
+    assert struct.unpack_from(">HHHL", exif, first) == (1, 0x8769, 4, 1)
+    (inner,) = struct.unpack_from(">L", exif, first + 10)
+    count, tag, kind, length, place = struct.unpack_from(">HHHLL", exif, inner)
+    assert (count, tag, kind) == (1, 0x9286, 7)
+    assert exif[place : place + length] == b"UNICODE\0" + "a cät".encode("utf-16-be")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))
