@@ -58,6 +58,7 @@ class PromptTokenizer:
             return np.stack([self._row(each, prompt, cut=cut) for each in self._tokenizers])
 
     def _row(self, tokenizer: Any, prompt: str, *, cut: bool) -> TokenIds:  # noqa: ANN401 - transformers is untyped
+        prompt = _expand(tokenizer, prompt)
         ids = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
         if cut and len(ids) > self.max_tokens:
             ids = [*ids[: self.max_tokens - 1], ids[-1]]  # with the end token
@@ -72,6 +73,24 @@ class PromptTokenizer:
             )
         padding = [tokenizer.pad_token_id] * (self.max_tokens - len(ids))
         return np.array(ids + padding, np.int32)
+
+
+def _expand(tokenizer: Any, prompt: str) -> str:  # noqa: ANN401 - transformers is untyped
+    """The prompt with every vector of the words that were learnt by textual inversion.
+
+    A word of three vectors is three tokens, `word`, `word_1` and `word_2`, and all are meant where
+    the first is written, as diffusers has it (`maybe_convert_prompt`).
+    """
+    added = tokenizer.added_tokens_encoder
+    several = {word for word in added if f"{word}_1" in added}
+    if not several:
+        return prompt
+    for word in sorted(several.intersection(tokenizer.tokenize(prompt))):
+        vectors = [word]
+        while (vector := f"{word}_{len(vectors)}") in added:
+            vectors.append(vector)
+        prompt = prompt.replace(word, " ".join(vectors))
+    return prompt
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import CLIPTokenizer
 
 from sdxl_engine import CheckpointError, InvalidRequestError
 from sdxl_engine.tokenizer import PromptTokenizer
@@ -122,6 +123,22 @@ def test_every_token_has_a_row_in_its_encoder(
     network = replace(getattr(golden.config, encoder), vocab_size=largest)
     with pytest.raises(CheckpointError, match=rf"tokens, but .* vocab_size is {largest}"):
         PromptTokenizer(golden.folder, replace(golden.config, **{encoder: network}))
+
+
+@pytest.mark.parametrize("golden", ["tiny_b"], indirect=True)  # with rows for two more tokens
+def test_a_learnt_word_is_all_of_its_vectors(golden: Golden, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(golden.folder, tmp_path / "model"))
+    for name in ("tokenizer", "tokenizer_2"):
+        learnt = CLIPTokenizer.from_pretrained(folder / name)
+        learnt.add_tokens(["<toy>", "<toy>_1"])
+        learnt.save_pretrained(folder / name)
+    tokenizer = PromptTokenizer(folder, golden.config)
+    for row, encoder in enumerate((golden.config.text_encoder, golden.config.text_encoder_2)):
+        first, second = encoder.vocab_size - 2, encoder.vocab_size - 1
+        ids = list(tokenizer("a <toy> circle")[row])
+        assert ids[2:4] == [first, second]
+        plain = list(tokenizer("a circle")[row])
+        assert ids[:2] + ids[4:] == plain[:-2]
 
 
 @pytest.mark.parametrize("encoder", ["text_encoder", "text_encoder_2"])
