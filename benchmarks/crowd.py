@@ -14,8 +14,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
+from sdxl_engine.request import KnownLora
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 
 LAG_NAP_S = 0.005
@@ -46,6 +48,8 @@ class HeldPipeline:
     """Begins a job and draws it when it is let go."""
 
     sizes = ((64, 64),)
+    models = ("quick",)
+    loras: Mapping[str, KnownLora] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.go = threading.Event()

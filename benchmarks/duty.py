@@ -37,6 +37,8 @@ class WatchedPipeline:
     def __init__(self, pipeline: SdxlPipeline) -> None:
         self._pipeline = pipeline
         self.sizes = pipeline.sizes
+        self.models = pipeline.models
+        self.loras = pipeline.loras
         self.check = pipeline.check
         self.spans_s: list[tuple[float, float]] = []
 

@@ -14,9 +14,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from bot.core.card import is_preview
 from bot.shared import descriptors
 from bot.shared.secret import Secret
 from sdxl_engine import GeneratedImage, ImageRequest, Progress
+from sdxl_engine.request import KnownLora
 from standins.base.timers import Clock
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
@@ -52,6 +54,8 @@ class QuickPipeline:
     """Draws grey squares, a few milliseconds a step."""
 
     sizes = ((SIDE_PX, SIDE_PX),)
+    models = ("quick",)
+    loras: Mapping[str, KnownLora] = MappingProxyType({})
 
     def check(self, request: ImageRequest) -> None:
         """Everything can be drawn."""

@@ -25,7 +25,15 @@ from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.arithmetic import Guidance, Sample
 from sdxl_engine.programs.compiler import Compiler, Networks, SizePrograms, Weights, replicated
 from sdxl_engine.programs.preview import preview_factors
-from sdxl_engine.request import GeneratedImage, ImageRequest, Images, Progress, format_size
+from sdxl_engine.request import (
+    GeneratedImage,
+    ImageRequest,
+    Images,
+    KnownLora,
+    Progress,
+    format_size,
+    name_of_model,
+)
 from sdxl_engine.thread import sign_of_start
 from sdxl_engine.tokenizer import PromptTokenizer
 
@@ -137,6 +145,16 @@ class SdxlPipeline:
         return tuple(self._programs)
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The names that requests may call the model by."""
+        return (name_of_model(self.model_name),)
+
+    @property
+    def loras(self) -> dict[str, KnownLora]:
+        """The LoRAs that requests may choose from, by name."""
+        return {}
+
+    @property
     def trained_sigmas(self) -> npt.NDArray[np.float64]:
         """The noise levels that the model was trained with, f64[timesteps]."""
         return samplers.trained_sigmas(self._config.scheduler)
@@ -174,6 +192,11 @@ class SdxlPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
+        if request.model not in {None, *self.models}:
+            raise InvalidRequestError(
+                f"There is no model {request.model!r} here. Choose one of: "
+                f"{', '.join(self.models)}."
+            )
         self._chosen(request)
         self.tokenize(request)
         self._programs_for(request)

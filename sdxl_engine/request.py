@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sdxl_engine.errors import InvalidRequestError
 
@@ -167,6 +167,14 @@ class ImageRequest:
         return range(round(start * total), round(stop * total))
 
 
+class KnownLora(Protocol):
+    """What is known of a LoRA that requests may name."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be drawn with, as a sentence; None: nothing is known against it."""
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
     """One finished image.
@@ -200,6 +208,11 @@ class Progress:
     num_inference_steps: int
     previews: Images = ()
     fetch: Callable[[], Images] | None = None
+
+
+def name_of_model(model: str) -> str:
+    """The name that requests call a model by, of a path or of a repository's "owner/name"."""
+    return re.split(r"[/\\]", model.rstrip("/\\"))[-1].removesuffix(".safetensors") or model
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
 from functools import partial
@@ -25,7 +25,7 @@ from sdxl_engine.errors import (
     EngineStartError,
     JobCancelledError,
 )
-from sdxl_engine.request import ImageRequest, Images, Progress
+from sdxl_engine.request import ImageRequest, Images, KnownLora, Progress
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,14 @@ class Pipeline(Protocol):
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """The warm sizes as (width_px, height_px); the first is drawn when none is asked for."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The names of the models; the first is drawn with when none is asked for."""
+
+    @property
+    def loras(self) -> Mapping[str, KnownLora]:
+        """The LoRAs by name; those with a problem cannot be drawn with. Any thread may ask."""
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""

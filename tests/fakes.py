@@ -3,7 +3,9 @@
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from bot.core.card import Card
 from bot.core.job import Job, Origin
@@ -48,11 +50,19 @@ class Gate:
             raise TimeoutError("the test opened no gate")
 
 
+@dataclass(frozen=True)
+class FakeLora:
+    """Implements `KnownLora`."""
+
+    problem: str | None
+
+
 class FakePipeline:
     """Draws noise that depends on the prompt, the seed and the image's place, at once.
 
     sizes    the warm sizes, the model's own first
-    loras    the names of those that are there
+    loras    what each one's problem is, by name
+    models   the names of the models, the first drawn with when none is asked for
     gate     waited for before each step
     failure  raised after the first step
     """
@@ -61,12 +71,14 @@ class FakePipeline:
         self,
         sizes: Sequence[tuple[int, int]] = ((64, 64),),
         *,
-        loras: Sequence[str] = (),
+        loras: Mapping[str, str | None] = MappingProxyType({}),
+        models: Sequence[str] = ("doodle",),
         gate: Gate | None = None,
         failure: Exception | None = None,
     ) -> None:
         self.sizes = tuple(sizes)
-        self.loras = tuple(loras)
+        self.loras = {name: FakeLora(problem) for name, problem in loras.items()}
+        self.models = tuple(models)
         self.failure = failure
         self.requests: list[ImageRequest] = []
         self._gate = gate
@@ -74,6 +86,8 @@ class FakePipeline:
     def check(self, request: ImageRequest) -> None:
         if (request.width_px, request.height_px) not in self.sizes:
             raise InvalidRequestError("This size is not warm. Take another.")
+        if request.model not in {None, *self.models}:
+            raise InvalidRequestError(f"There is no model {request.model} here.")
         for lora in request.loras:
             if lora.name not in self.loras:
                 raise InvalidRequestError(f"There is no LoRA {lora.name} here.")

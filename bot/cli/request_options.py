@@ -1,11 +1,12 @@
 """What can be asked for on the command line, in the options that `draw` and `playground` share."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from bot.cli.arguments import real, whole
 from bot.core import loras
-from bot.core.wish import Wish
+from bot.core.wish import WHOLE, Wish
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
     SAMPLERS,
@@ -21,6 +22,27 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=whole(), metavar="N", help="default: a random one, printed")
     parser.add_argument("--steps", type=whole(), metavar="N", help="denoising steps, 1 to 50")
     parser.add_argument("--guidance", type=real, metavar="X", help="0 to 20; up to 1 means none")
+    parser.add_argument(
+        "--guidance-rescale",
+        type=real,
+        default=0.0,
+        metavar="X",
+        help="0 to 1: how far the contrast that guidance adds is taken back",
+    )
+    parser.add_argument(
+        "--guidance-start",
+        type=real,
+        default=WHOLE[0],
+        metavar="X",
+        help="0 to 1: the part of the steps before the first that is guided",
+    )
+    parser.add_argument(
+        "--guidance-stop",
+        type=real,
+        default=WHOLE[1],
+        metavar="X",
+        help="0 to 1: the part of the steps after which none is guided, and each is twice as fast",
+    )
     parser.add_argument(
         "--sampler",
         type=parse_sampler,
@@ -66,6 +88,8 @@ def wish_of(
         seed=args.seed,
         num_inference_steps=args.steps,
         guidance_scale=args.guidance,
+        guidance_rescale=args.guidance_rescale,
+        guidance_interval=(args.guidance_start, args.guidance_stop),
         size_px=None if args.size is None else parse_size(args.size),
         num_images=count if index is None else 1,
         first_index=index or 0,
@@ -76,9 +100,8 @@ def wish_of(
 
 
 def is_asked_for(args: argparse.Namespace) -> bool:
-    """Whether any option says what to ask for."""
-    options = args.negative, args.seed, args.steps, args.guidance, args.sampler, args.spacing
-    return bool(args.lora) or any(value is not None for value in options)
+    """Whether any option but the size says what to ask for."""
+    return replace(wish_of(args, ""), size_px=None) != Wish("")
 
 
 def command_options(wish: Wish) -> dict[str, object]:
@@ -89,6 +112,9 @@ def command_options(wish: Wish) -> dict[str, object]:
         "seed": wish.seed,
         "steps": wish.num_inference_steps,
         "guidance": wish.guidance_scale,
+        "guidance_rescale": wish.guidance_rescale,
+        "guidance_start": wish.guidance_interval[0],
+        "guidance_stop": wish.guidance_interval[1],
         "sampler": wish.sampler,
         "spacing": wish.spacing,
         "lora": loras.written(wish.loras) or None,
@@ -99,11 +125,15 @@ def command_options(wish: Wish) -> dict[str, object]:
 
 def command_line(request: ImageRequest, index: int) -> list[str]:
     """The words behind `imagine draw` that draw picture `index` of the request, alone."""
+    start, stop = request.guidance_interval
     options: list[tuple[str, object]] = [
         ("--negative", request.negative_prompt),
         ("--seed", request.seed),
         ("--steps", request.num_inference_steps),
         ("--guidance", request.guidance_scale),
+        ("--guidance-rescale", request.guidance_rescale or None),
+        ("--guidance-start", start or None),
+        ("--guidance-stop", stop if stop < WHOLE[1] else None),
         ("--sampler", request.sampler),
         ("--spacing", request.spacing),
         ("--size", format_size(request.width_px, request.height_px)),

@@ -6,7 +6,13 @@ from typing import Final
 
 from bot.config import kinds
 from bot.config.kinds import key
-from sdxl_engine.request import MAX_GUIDANCE_SCALE, MAX_IMAGES, MAX_INFERENCE_STEPS, format_size
+from sdxl_engine.request import (
+    MAX_GUIDANCE_SCALE,
+    MAX_IMAGES,
+    MAX_INFERENCE_STEPS,
+    format_size,
+    name_of_model,
+)
 
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
 
@@ -27,7 +33,7 @@ class EngineConfig:
     @property
     def model_name(self) -> str:
         """The model's short name, as it is written beside the settings of a picture."""
-        return Path(self.model).name or self.model
+        return name_of_model(self.model)
 
 
 @dataclass(frozen=True, slots=True)

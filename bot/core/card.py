@@ -13,7 +13,7 @@ from bot.core.job import Job, Record, State
 from bot.core.ports.gallery import Picture
 from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
-from bot.core.wish import Wish
+from bot.core.wish import WHOLE, Wish
 from sdxl_engine.request import SAMPLERS, SPACINGS, format_size
 
 FAILURE_MARK: Final = "⚠️"
@@ -150,6 +150,10 @@ def settings(wish: Wish) -> tuple[str, ...]:
         words.append("1 step" if steps == 1 else f"{steps} steps")
     if wish.guidance_scale is not None:
         words.append(f"guidance {wish.guidance_scale:g}")
+    if wish.guidance_rescale:
+        words.append(f"guidance rescale {wish.guidance_rescale:g}")
+    if wish.guidance_interval != WHOLE:
+        words.append("guided from {:g} to {:g}".format(*wish.guidance_interval))
     if wish.size_px is not None:
         words.append(format_size(*wish.size_px))
     way = [_title_of_sampler(wish), _title_of_spacing(wish)]
@@ -164,12 +168,16 @@ def settings(wish: Wish) -> tuple[str, ...]:
 
 def options(wish: Wish) -> dict[str, str]:
     """What to type to ask for the same again, by the option's name."""
+    start, stop = wish.guidance_interval
     chosen = {
         "prompt": wish.prompt,
         "negative_prompt": wish.negative_prompt or None,
         "seed": wish.seed,
         "steps": wish.num_inference_steps,
         "guidance": None if wish.guidance_scale is None else f"{wish.guidance_scale:g}",
+        "guidance_rescale": f"{wish.guidance_rescale:g}" if wish.guidance_rescale else None,
+        "guidance_start": f"{start:g}" if start > WHOLE[0] else None,
+        "guidance_stop": f"{stop:g}" if stop < WHOLE[1] else None,
         "size": None if wish.size_px is None else format_size(*wish.size_px),
         "sampler": _title_of_sampler(wish) or None,
         "spacing": _title_of_spacing(wish) or None,

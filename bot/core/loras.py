@@ -47,6 +47,25 @@ def read_one(text: str) -> tuple[str, float]:
     return name, strength
 
 
+def completions(text: str, names: Iterable[str]) -> list[str]:
+    """What the list that somebody types may become: its last one, as far as it is typed, completed.
+
+    names  of the LoRAs there are; those that begin with what is typed come first
+    """
+    *before, last = text.split(",")
+    begun, colon, _ = last.strip().partition(":")
+    taken = {part.partition(":")[0].strip() for part in before}
+    found = [
+        (not name.casefold().startswith(begun.casefold()), name.casefold(), name)
+        for name in names
+        if begun.casefold() in name.casefold() and name not in taken and "," not in name
+    ]
+    if colon:  # it is chosen, and its strength is being typed
+        return [text.strip()] if any(name == begun.strip() for *_, name in found) else []
+    head = "".join(f"{part.strip()}, " for part in before if part.strip())
+    return [head + name for *_, name in sorted(found)]
+
+
 def written(loras: Iterable[tuple[str, float]]) -> str:
     """What `read_list` reads as these."""
     # All digits that a person may have written, and none that floating point made of them.

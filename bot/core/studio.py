@@ -11,7 +11,7 @@ from bot.core import policy
 from bot.core.events import Accepted, Events, Refused
 from bot.core.job import FINAL, UNFINISHED, Job, Origin, Person, Record, State, new_job_id
 from bot.core.policy import Actor, Limits, Owner
-from bot.core.ports.engine import Engine
+from bot.core.ports.engine import Engine, Model
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue, Position
@@ -72,6 +72,11 @@ class Studio:
         self._usual = usual
         self._limits = limits
         self._clock = clock
+
+    @property
+    def model(self) -> Model | None:
+        """What is drawn with; None while the engine is not warm."""
+        return self._engine.model
 
     async def hear(self, origin: Origin) -> None:
         """Note that somebody wishes something, before they see that it was heard.

@@ -17,6 +17,7 @@ Size = tuple[int, int]
 
 # What a wish is checked with while no model's own size is known.
 SOME_SIZE: Final[Size] = 1024, 1024
+WHOLE: Final = 0.0, 1.0  # the interval of all steps
 
 _SETTLED_AT_ASKING: Final = ("seed", "num_inference_steps", "guidance_scale", "num_images")
 
@@ -50,7 +51,7 @@ class Wish:
     sampler: str | None = None
     spacing: str | None = None
     guidance_rescale: float = 0.0
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_interval: tuple[float, float] = WHOLE
     loras: Loras = ()
     model: str | None = None
     unread: tuple[str, ...] = ()

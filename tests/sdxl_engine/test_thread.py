@@ -24,6 +24,7 @@ from sdxl_engine import (
     JobCancelledError,
     Progress,
 )
+from sdxl_engine.request import KnownLora
 from sdxl_engine.thread import sign_of_start
 from tests.fakes import FakePipeline, Gate
 
@@ -35,6 +36,8 @@ class GatedPipeline:
 
     def __init__(self, *, gated: bool = False) -> None:
         self.sizes = ((1024, 1024),)
+        self.models = ("pixels",)
+        self.loras: dict[str, KnownLora] = {}
         self.gate = threading.Semaphore(0) if gated else None
         self.stepping = threading.Semaphore(0)  # one permit a step that began
         self.drawn: list[str] = []

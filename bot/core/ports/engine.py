@@ -1,10 +1,10 @@
 """What draws, as the core sees it: a thread in this process, or machines elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from sdxl_engine.errors import EngineError
-from sdxl_engine.request import ImageRequest, Images, Progress
+from sdxl_engine.request import ImageRequest, Images, KnownLora, Progress
 
 OnProgress = Callable[[Progress], None]
 
@@ -15,6 +15,17 @@ class Model(Protocol):
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """The warm sizes as (width_px, height_px); the first is drawn when none is asked for."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The names of the models; the first is drawn with when none is asked for."""
+
+    @property
+    def loras(self) -> Mapping[str, KnownLora]:
+        """The LoRAs by name; those with a problem cannot be drawn with.
+
+        It may look at files: to be asked for on a thread.
+        """
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""

@@ -45,7 +45,10 @@ class Tree(app_commands.CommandTree[Any]):
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
-        """Tell the person, unseen by others."""
+        """Tell the person, unseen by others; who was only typing is told nothing."""
+        if interaction.type is discord.InteractionType.autocomplete:
+            log.warning("outdated command: %s", error)
+            return
         job_id = new_job_id()
         with in_job(job_id):
             await refuse(interaction, error, job_id)

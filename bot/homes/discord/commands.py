@@ -1,8 +1,9 @@
 """/imagine: its options, and the way from an interaction to a wish."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ from discord.app_commands import Choice, Range
 
 from bot.core import loras
 from bot.core.job import Origin, Person, Venue, new_job_id
+from bot.core.ports.engine import Model
 from bot.core.studio import Studio
-from bot.core.wish import Usual, Wish
+from bot.core.wish import WHOLE, Usual, Wish
 from bot.errors import AwayError, KnownJobError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.refusal import refuse, say_instead_of_card
+from bot.homes.discord.render import units
 from bot.shared.job_context import in_job
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
@@ -37,6 +40,11 @@ log = logging.getLogger(__name__)
 # Where why could not be said to them alone.
 _NOT_TAKEN: Final = "This was not taken. Ask again in a minute."
 
+# Discord's limits for what is offered while somebody types.
+_COMPLETING_S: Final = 2.0  # of three, for the way there and back
+_MAX_CHOICES: Final = 25
+_MAX_CHOICE_UNITS: Final = 100
+
 HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
@@ -44,6 +52,7 @@ NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
 Seed = Range[int, 0, MAX_SEED]
 Steps = Range[int, 1, MAX_INFERENCE_STEPS]
 Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
+Part = Range[float, 0.0, 1.0]
 
 
 class ImagineCommand:
@@ -67,11 +76,15 @@ class ImagineCommand:
             negative_prompt="What they should stay away from",
             seed="The same seed draws the same pictures; left out, a random one",
             steps=f"More steps take longer; left out, {self._usual.num_inference_steps}",
+            guidance_rescale="How far the contrast that guidance adds is taken back; left out, 0",
+            guidance_start="The part of the steps before the first that is guided; left out, 0",
+            guidance_stop="The part of the steps after which none is guided; left out, 1",
             guidance=f"How closely to follow the prompt; left out, {self._usual.guidance_scale:g}",
             size="Width x height in pixels; left out, the model's own",
             sampler="The way from noise to the picture; left out, the model's own",
             spacing="How its steps are placed; left out, the model's own way",
             lora="LoRAs with their strengths, such as film:0.8, other:1",
+            model="What to draw with; left out, the first",
         )
         @app_commands.choices(
             sampler=[Choice(name=title, value=name) for name, title in SAMPLERS.items()],
@@ -90,6 +103,10 @@ class ImagineCommand:
             sampler: str | None = None,
             spacing: str | None = None,
             lora: str | None = None,
+            model: str | None = None,
+            guidance_rescale: Part = 0.0,
+            guidance_start: Part = WHOLE[0],
+            guidance_stop: Part = WHOLE[1],
         ) -> None:
             wish = Wish(
                 prompt=prompt,
@@ -97,11 +114,43 @@ class ImagineCommand:
                 seed=seed,
                 num_inference_steps=steps,
                 guidance_scale=None if guidance is None else float(guidance),
+                guidance_rescale=float(guidance_rescale),
+                guidance_interval=(float(guidance_start), float(guidance_stop)),
+                model=model,
             )
             texts = _Texts(size=size, sampler=sampler, spacing=spacing, lora=lora)
             await self._ask(interaction, wish, texts)
 
+        imagine.autocomplete("lora")(self._complete_lora)
+        imagine.autocomplete("model")(self._complete_model)
         return imagine
+
+    async def _complete_lora(self, _: Interaction, current: str) -> list[Choice[str]]:
+        return await self._choices(
+            lambda model: loras.completions(
+                current, (name for name, lora in model.loras.items() if lora.problem is None)
+            )
+        )
+
+    async def _complete_model(self, _: Interaction, current: str) -> list[Choice[str]]:
+        typed = current.strip().casefold()
+        return await self._choices(
+            lambda model: [name for name in model.models if typed in name.casefold()]
+        )
+
+    async def _choices(self, complete: Callable[[Model], list[str]]) -> list[Choice[str]]:
+        """What may be typed; nothing where that cannot be said in time, for it is a courtesy."""
+        model = self._studio.model
+        if model is None:
+            return []
+        try:
+            async with asyncio.timeout(_COMPLETING_S):
+                texts = await asyncio.to_thread(complete, model)
+        except Exception as error:  # noqa: BLE001 - whatever the files there said
+            log.warning("what may be typed cannot be offered: %r", error)
+            return []
+        fitting = [text for text in texts if units(text) <= _MAX_CHOICE_UNITS]
+        return [Choice(name=text, value=text) for text in fitting[:_MAX_CHOICES]]
 
     async def _ask(self, interaction: Interaction, wish: Wish, texts: "_Texts") -> None:
         asked_at_s = time.time()

@@ -42,13 +42,13 @@ def card_text(one: Card) -> str:
     foot = " · ".join(_harmless(cut(field, _MAX_FIELD_UNITS)) for field in one.fields)
     label = "Stay away from:"
     # The newlines between at most five parts.
-    room = MAX_MESSAGE_UNITS - _units(status) - _units(foot) - _units(label) - 5
+    room = MAX_MESSAGE_UNITS - units(status) - units(foot) - units(label) - 5
     parts = [status, _code(one.prompt, room)]
     if one.negative_prompt is not None:
         # What one of the two does not need, the other may have.
-        left = room - _units(_code(one.negative_prompt))
+        left = room - units(_code(one.negative_prompt))
         prompt = _code(one.prompt, max(room // 2, left))
-        parts = [status, prompt, label, _code(one.negative_prompt, room - _units(prompt))]
+        parts = [status, prompt, label, _code(one.negative_prompt, room - units(prompt))]
     return "\n".join(part for part in [*parts, foot] if part)
 
 
@@ -81,7 +81,7 @@ def refused_text(sentence: str, again_at_s: float | None, wish: Wish) -> str:
         head += f" There is room again {_moment(Moment(int(again_at_s) + 1))}."
     head += "\nTo ask again:"
     command = " ".join(f"{name}:{value}" for name, value in card.options(wish).items())
-    return f"{head}\n{_code(f'/imagine {command}', MAX_MESSAGE_UNITS - _units(head) - 1)}"
+    return f"{head}\n{_code(f'/imagine {command}', MAX_MESSAGE_UNITS - units(head) - 1)}"
 
 
 def failure_text(sentence: str) -> str:
@@ -103,12 +103,12 @@ def cut(text: str, max_units: int) -> str:
 
     Discord's clients count UTF-16 code units, its API characters; the former are never fewer.
     """
-    if _units(text) <= max_units:
+    if units(text) <= max_units:
         return text
     kept: list[str] = []
     left = max_units - 1
     for char in text:
-        left -= _units(char)
+        left -= units(char)
         if left < 0:
             break
         kept.append(char)
@@ -120,7 +120,7 @@ def _words(words: Words, max_units: int) -> str:
     text = ""
     for part in words:
         said = _moment(part) if isinstance(part, Moment) else cut(_harmless(part), max_units)
-        if _units(text) + _units(said) > max_units:
+        if units(text) + units(said) > max_units:
             break
         text += said
     return text
@@ -153,5 +153,6 @@ def _readable(text: str) -> str:
     return _DIRECTIONS.sub("", text.encode("utf-8", "replace").decode())
 
 
-def _units(text: str) -> int:
+def units(text: str) -> int:
+    """The UTF-16 code units of a text."""
     return len(text.encode("utf-16-le")) // 2

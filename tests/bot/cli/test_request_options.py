@@ -47,6 +47,8 @@ def test_whether_anything_is_asked_for() -> None:
     assert not is_asked_for(parsed("--out", "x"))
     assert is_asked_for(parsed("--negative", ""))
     assert is_asked_for(parsed("--lora", "film"))
+    assert is_asked_for(parsed("--guidance-stop", "0.5"))
+    assert not is_asked_for(parsed("--size", "64x64"))
 
 
 def test_loras_of_options_and_of_the_prompt_are_one_list() -> None:
@@ -66,6 +68,7 @@ def test_a_lora_without_a_number_is_answered_with_how_it_is_written(text: str) -
 @pytest.mark.parametrize("negative", [None, "", "-blue 'ones'"])
 def test_the_command_for_one_picture_asks_for_the_same(negative: str | None) -> None:
     argv = ["--seed=5", "--guidance=4.3", "--sampler=lcm", "--size=64x128", "--steps=9"]
+    argv += ["--guidance-rescale=0.5", "--guidance-start=0.2", "--guidance-stop=0.9"]
     argv += ["--lora=film:0.123456789", "--lora=a, b:-4"]
     argv += [] if negative is None else [f"--negative={negative}"]
     wish = wish_of(parsed(*argv), '-a\n"red" $HOME').settled(Usual())

@@ -49,6 +49,16 @@ def test_a_tag_leaves_one_space() -> None:
     )
 
 
+@given(st.text(), st.lists(names, max_size=5))
+def test_whatever_is_typed_is_completed_to_what_is_there(typed: str, there: list[str]) -> None:
+    before = typed.rpartition(",")[0]
+    for text in loras.completions(typed, there):
+        head, _, last = text.rpartition(",")
+        assert last.partition(":")[0].strip() in {name.strip() for name in there}
+        kept = [part.strip() for part in before.split(",") if part.strip()]
+        assert [part.strip() for part in head.split(",") if part.strip()] == kept
+
+
 @pytest.mark.parametrize("tag", ["<lora:film:>", "<lora:film:much>", "<lora:a:1:0.5>"])
 def test_what_is_no_strength_is_answered_with_how_it_is_written(tag: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"such as film:0\.8"):

@@ -19,7 +19,7 @@ from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot, make_config
 from tests.bot.homes.discord.matrix import hasty
 from tests.bot.homes.discord.test_connection import break_connection
-from tests.fakes import FakePipeline, Gate
+from tests.fakes import FakeLora, FakePipeline, Gate
 
 Message = dict[str, Any]
 
@@ -80,18 +80,25 @@ async def test_imagine_becomes_four_different_pictures(
 
 
 async def test_every_option_reaches_the_engine(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
-    pipeline = FakePipeline(SIZES, loras=["film", "ink"])
-    numbers = {"seed": 2**32 - 1, "steps": 3, "guidance": 7.5}
-    texts = {"size": "128x64", "sampler": "ddim", "spacing": "karras", "lora": "film:0.5"}
+    pipeline = FakePipeline(SIZES, loras={"film": None, "ink": None})
+    numbers = {"seed": 2**32 - 1, "steps": 3, "guidance": 7.5, "guidance_rescale": 0.7}
+    part = {"size": "128x64", "guidance_start": 0.25, "guidance_stop": 0.75}
+    names = {"sampler": "ddim", "spacing": "karras", "lora": "film:0.5", "model": "doodle"}
     async with run_bot(lambda: pipeline):
         interaction = await loopback.slash(
-            "imagine", {"prompt": "a cat <lora:ink:2>", **numbers, **texts}
+            "imagine",
+            {"prompt": "a cat <lora:ink:2>", **numbers, **part, **names},
         )
         message = await interaction.until(finished)
     (request,) = pipeline.requests
     assert request.prompt == "a cat"
     assert request.loras == (Lora("ink", 2.0), Lora("film", 0.5))
-    assert "DDIM Karras · LoRA ink:2, film:0.5" in message["content"]
+    assert (request.guidance_rescale, request.guidance_interval) == (0.7, (0.25, 0.75))
+    assert request.model == "doodle"
+    assert (
+        "guidance 7.5 · guidance rescale 0.7 · guided from 0.25 to 0.75 · 128x64 · DDIM Karras · "
+        "LoRA ink:2, film:0.5 · model doodle · job"
+    ) in message["content"]
     assert (request.sampler, request.spacing) == ("ddim", "karras")
     assert request.negative_prompt is None
     assert request.seed == 2**32 - 1
@@ -106,20 +113,72 @@ async def test_every_option_reaches_the_engine(loopback: LoopbackDiscord, run_bo
         ({"prompt": "a cat <lora:film:much>"}, "no LoRA with a strength"),
         ({"prompt": "a cat", "lora": "film:9"}, "must lie between -4 and 4"),
         ({"prompt": "a cat <lora:film>", "lora": "film:0.5"}, "asked for twice"),
+        ({"prompt": "a cat", "model": "absent"}, "There is no model absent here"),
+        ({"prompt": "a cat", "guidance_start": 0.5, "guidance_stop": 0.2}, "Exchange the two"),
         ({"prompt": "a cat", "lora": "absent"}, "There is no LoRA absent here"),
         ({"prompt": "a cat", "lora": "../film"}, "no name of a LoRA"),
     ],
 )
-async def test_a_lora_that_cannot_be_drawn_is_a_sentence_and_the_command_again(
-    loopback: LoopbackDiscord, run_bot: RunBot, options: dict[str, str], sentence: str
+async def test_a_choice_that_cannot_be_drawn_is_a_sentence_and_the_command_again(
+    loopback: LoopbackDiscord, run_bot: RunBot, options: dict[str, object], sentence: str
 ) -> None:
-    async with run_bot(lambda: FakePipeline(SIZES, loras=["film"])) as bot:
+    async with run_bot(lambda: FakePipeline(SIZES, loras={"film": None})) as bot:
         await bot.app.engine.warm()
         interaction = await loopback.slash("imagine", options)
         refusal = await interaction.until(says("To ask again"))
     assert sentence in refusal["content"]
     assert "/imagine prompt:a cat" in refusal["content"]
     check_unseen(loopback, refusal)
+
+
+async def test_loras_and_models_are_offered_while_somebody_types(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    known = dict.fromkeys(("film", "Filament", "old film", "x" * 101, "a, b"))
+    broken = {"film of another base": "It is for another base."}
+    pipeline = FakePipeline(
+        SIZES, loras={**known, **broken, **{f"n{n}": None for n in range(40)}}, models=["a", "bb"]
+    )
+
+    async def offered(option: str, text: str) -> list[object]:
+        choices = await loopback.complete("imagine", {option: text}, option)
+        assert all(choice["name"] == choice["value"] for choice in choices)
+        return [choice["value"] for choice in choices]
+
+    async with run_bot(lambda: pipeline) as bot:
+        await bot.app.engine.warm()
+        assert await offered("lora", "fil") == ["Filament", "film", "old film"]
+        assert await offered("lora", "film:0.8, FIL") == [
+            "film:0.8, Filament",
+            "film:0.8, old film",
+        ]
+        assert await offered("lora", "old film:0.") == ["old film:0."]
+        assert await offered("lora", "none") == []
+        assert len(await offered("lora", "")) == 25
+        assert await offered("model", "") == ["a", "bb"]
+        assert await offered("model", "B") == ["bb"]
+
+
+async def test_what_cannot_be_offered_is_an_empty_list(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    class Unreadable(dict[str, FakeLora]):
+        def items(self) -> Any:
+            raise OSError("the disk is gone")
+
+    gate = Gate()
+    pipeline = FakePipeline(SIZES)
+    pipeline.loras = Unreadable()
+
+    def start() -> Pipeline:
+        gate.wait()
+        return pipeline
+
+    async with run_bot(start) as bot:
+        assert await loopback.complete("imagine", {}, "lora") == []  # nothing is warm yet
+        gate.open()
+        await bot.app.engine.warm()
+        assert await loopback.complete("imagine", {}, "lora") == []
 
 
 async def test_without_a_seed_each_gets_another_and_it_is_shown(
@@ -352,7 +411,8 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
     options = {option["name"]: option for option in command["options"]}
     assert list(options) == [
         *("prompt", "negative_prompt", "seed", "steps", "guidance", "size"),
-        *("sampler", "spacing"),
+        *("sampler", "spacing", "lora", "model"),
+        *("guidance_rescale", "guidance_start", "guidance_stop"),
     ]
     assert {"name": "DPM++ 2M", "value": "dpmpp_2m"} in options["sampler"]["choices"]
     assert [choice["value"] for choice in options["size"]["choices"]] == ["64x64", "128x64"]
