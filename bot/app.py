@@ -78,7 +78,7 @@ class App:
         self._gallery = DiskGallery(folder / IMAGES, config.engine.model_name)
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
         events = Events(self.metrics.hear)
-        usual = usual_of(config.engine)
+        usual = usual_of(config)
         self._worker = Worker(
             self.engine,
             self.ledger,
@@ -223,8 +223,8 @@ def discord_home(
 
     settings = DiscordSettings(
         token=token,
-        usual=usual_of(config.engine),
-        model=config.engine.model,
+        usual=usual_of(config),
+        model=config.engine.all_models[0],
         api_url=config.discord.api_url,
         gateway_url=config.discord.gateway_url,
         guild_ids=config.discord.guild_ids,

@@ -18,7 +18,7 @@ from bot.cli.pictures import output_folder, save_numbered
 from bot.cli.progress import ProgressBar
 from bot.cli.request_options import add_request_options, command_line, wish_of
 from bot.config.reading import load_config
-from bot.config.sections import EngineConfig
+from bot.config.sections import EngineConfig, ModelConfig
 from bot.core.wish import SOME_SIZE, Wish
 from bot.engines.loading import OnBytes, load_pipeline, usual_of
 from bot.errors import UsageError
@@ -46,17 +46,17 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, os.environ)
     level = max(config.log.level, "warning", key=_severity)
     logs.set_up(level, as_json=config.log.format == "json")
-    engine = config.engine
-    if args.model is not None:
-        engine = replace(engine, model=args.model, revision="")
+    if args.model is not None:  # [model] speaks of another
+        engine = replace(config.engine, model=args.model, models=(), revision="")
+        config = replace(config, engine=engine, model=ModelConfig())
     if args.index is not None and args.count is not None:
         raise UsageError("--index means one picture: leave --count out.")
     wish = wish_of(args, " ".join(args.prompt), count=args.count, index=args.index)
-    wish = wish.settled(usual_of(engine))
+    wish = wish.settled(usual_of(config))
     wish.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
     draw(
         Drawing(wish, args.out, args.json, tuple(_same_model(args))),
-        engine,
+        config.engine,
         lambda engine, on_bytes: load_pipeline(engine, config.storage, on_bytes),
     )
     return OK

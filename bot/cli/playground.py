@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     options = None
     if prompt is not None:
         # What is wrong with the options is found before anything is loaded.
-        wish = wish_of(args, prompt).settled(usual_of(config.engine))
+        wish = wish_of(args, prompt).settled(usual_of(config))
         wish.resolve(SOME_SIZE)
         options = command_options(wish)
         output_folder(args.out)

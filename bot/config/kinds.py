@@ -8,11 +8,21 @@ from urllib.parse import urlsplit
 
 from bot.shared.files import can_be_path
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.request import MAX_SIDE_PX, MIN_SIDE_PX, SIDE_MULTIPLE_PX, parse_size
+from sdxl_engine.request import (
+    MAX_SIDE_PX,
+    MIN_SIDE_PX,
+    SAMPLERS,
+    SIDE_MULTIPLE_PX,
+    SPACINGS,
+    parse_sampler,
+    parse_size,
+    parse_spacing,
+)
 
 _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1
 _MAX_TEXT_CHARS: Final = 1_000
+_SIDES: Final = f"each side a multiple of {SIDE_MULTIPLE_PX} from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +105,41 @@ def url(*schemes: str) -> Kind:
     return Kind(f"empty (the real Discord) or an address that starts with {starts}", read)
 
 
+def optional(kind: Kind) -> Kind:
+    """What another kind may be, or an empty text, which is None."""
+
+    def read(value: object) -> object:
+        return None if value == "" else kind.read(value)
+
+    def parse(text: str) -> object:
+        return kind.parse(text) if text.strip() else ""
+
+    return Kind(f"{kind.expected}, or empty", read, parse)
+
+
+def sampler() -> Kind:
+    """A sampler, written as a request may write it."""
+    return Kind(f"one of {', '.join(SAMPLERS)}", _by(parse_sampler))
+
+
+def spacing() -> Kind:
+    """A spacing of noise levels, likewise."""
+    return Kind(f"one of {', '.join(SPACINGS)}", _by(parse_spacing))
+
+
+def texts(what: str) -> Kind:
+    """Texts, none of them empty."""
+    return _list_of(text().read, what)
+
+
+def size() -> Kind:
+    """An image's size."""
+    return Kind(f'a size such as "1024x1024", {_SIDES}', _by(parse_size))
+
+
 def sizes() -> Kind:
     """Image sizes."""
-    sides = f"each side a multiple of {SIDE_MULTIPLE_PX} from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
-    return _list_of(_size, f'sizes such as "1024x1024", {sides}')
+    return _list_of(_by(parse_size), f'sizes such as "1024x1024", {_SIDES}')
 
 
 def snowflakes() -> Kind:
@@ -149,13 +190,18 @@ def _list_of(item: Callable[[object], object], expected: str) -> Kind:
     return Kind(f"a list of at most {_MAX_CHOICES} different {expected}", read, parse)
 
 
-def _size(value: object) -> tuple[int, int]:
-    if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - one error for every wrong value
-    try:
-        return parse_size(value)
-    except InvalidRequestError as error:
-        raise ValueError from error
+def _by(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """Read a text as a request's text is read."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        try:
+            return parse(value)
+        except InvalidRequestError as error:
+            raise ValueError from error
+
+    return read
 
 
 def _snowflake(value: object) -> int:

@@ -1,6 +1,6 @@
 """Every key there is: a field of one of these sections, with its default and what it may hold."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from sdxl_engine.request import (
 )
 
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
+_UNSAID: Final = (None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class EngineConfig:
 
     model: str = key("doodle", kinds.text())
     revision: str = key("", kinds.text(empty=True))
+    models: tuple[str, ...] = key((), kinds.texts('models, each as "model"'))
+    vae: str = key("", kinds.text(empty=True))
+    unet: str = key("", kinds.text(empty=True))
+    loras: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - frozen, as all
+    embeddings: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - as above
     dtype: str = key("auto", kinds.one_of("auto", "float32", "bfloat16"))
     sizes: tuple[tuple[int, int], ...] = key((), kinds.sizes())
     images_per_request: int = key(4, kinds.whole(1, MAX_IMAGES))
@@ -31,9 +37,34 @@ class EngineConfig:
     stuck_after_s: float = key(300.0, kinds.number(0, 86_400))
 
     @property
+    def all_models(self) -> tuple[str, ...]:
+        """What may be drawn with; the first is drawn with when nobody chooses."""
+        return self.models or (self.model,)
+
+    @property
     def model_name(self) -> str:
-        """The model's short name, as it is written beside the settings of a picture."""
-        return name_of_model(self.model)
+        """The first model's short name, as it is written beside the settings of a picture."""
+        return name_of_model(self.all_models[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """[model] how the model of [engine] wants to be drawn; None, or nothing: it does not say."""
+
+    default_sampler: str | None = key(None, kinds.optional(kinds.sampler()))
+    spacing: str | None = key(None, kinds.optional(kinds.spacing()))
+    steps: int | None = key(None, kinds.optional(kinds.whole(1, MAX_INFERENCE_STEPS)))
+    guidance: float | None = key(None, kinds.optional(kinds.number(0, MAX_GUIDANCE_SCALE)))
+    size: tuple[int, int] | None = key(None, kinds.optional(kinds.size()))
+    negative_prompt: str | None = key(None, kinds.optional(kinds.text()))
+    trigger_words: tuple[str, ...] = key((), kinds.texts("texts"))
+    licence: str | None = key(None, kinds.optional(kinds.text()))
+
+    def over(self, other: "ModelConfig") -> "ModelConfig":
+        """What this says, and where it says nothing what the other does."""
+        every = {one.name: getattr(self, one.name) for one in fields(self)}
+        said = {name: value for name, value in every.items() if value not in _UNSAID}
+        return replace(other, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +132,7 @@ class Config:
     """The whole configuration; a section a field."""
 
     engine: EngineConfig = field(default_factory=EngineConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
     discord: DiscordConfig = field(default_factory=DiscordConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)

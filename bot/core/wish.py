@@ -5,7 +5,8 @@ shown. It becomes an `ImageRequest` here alone, for every face, and there it is 
 """
 
 import secrets
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Final, TypeVar
 
 from bot.core.loras import Loras
@@ -24,11 +25,34 @@ _SETTLED_AT_ASKING: Final = ("seed", "num_inference_steps", "guidance_scale", "n
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is drawn where a wish leaves it open; fields as in `ImageRequest`."""
+    """What is drawn where a wish leaves it open; fields as in `ImageRequest`.
+
+    sampler   and spacing, size_px, negative_prompt: None leaves it to the model
+    model     its name, where there are several
+    by_model  what is usual with each of several models, by name
+    note      what people should know of the model, in a few words
+    """
 
     num_inference_steps: int = 20
     guidance_scale: float = 5.0
     num_images: int = 4
+    sampler: str | None = None
+    spacing: str | None = None
+    size_px: Size | None = None
+    negative_prompt: str | None = None
+    model: str | None = None
+    by_model: Mapping[str, "Usual"] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def sizes_px(self) -> tuple[Size, ...]:
+        """The sizes that are usual with one model or another."""
+        every = (self, *self.by_model.values())
+        return tuple(dict.fromkeys(one.size_px for one in every if one.size_px is not None))
+
+    def note_of(self, model: str) -> str:
+        """What people should know of a model by this name."""
+        return self.by_model.get(model, self).note
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +81,19 @@ class Wish:
     unread: tuple[str, ...] = ()
 
     def settled(self, usual: Usual) -> "Wish":
-        """The wish with everything chosen but the size, which only a loaded model knows."""
+        """The wish with everything chosen that need not be left to a loaded model."""
+        model = _chosen(self.model, usual.model)
+        if model is not None:
+            usual = usual.by_model.get(model, usual)
+        # A spacing goes with its sampler: another one may place its steps itself.
+        spacing = usual.spacing if self.sampler is None else None
         return replace(
             self,
+            model=model,
+            negative_prompt=_chosen(self.negative_prompt, usual.negative_prompt),
+            size_px=_chosen(self.size_px, usual.size_px),
+            sampler=_chosen(self.sampler, usual.sampler),
+            spacing=_chosen(self.spacing, spacing),
             seed=secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed,
             num_inference_steps=_chosen(self.num_inference_steps, usual.num_inference_steps),
             guidance_scale=_chosen(self.guidance_scale, usual.guidance_scale),

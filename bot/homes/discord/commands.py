@@ -20,7 +20,7 @@ from bot.errors import AwayError, KnownJobError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.refusal import refuse, say_instead_of_card
-from bot.homes.discord.render import units
+from bot.homes.discord.render import cut, units
 from bot.shared.job_context import in_job
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
@@ -81,7 +81,7 @@ class ImagineCommand:
             guidance_stop="The part of the steps after which none is guided; left out, 1",
             guidance=f"How closely to follow the prompt; left out, {self._usual.guidance_scale:g}",
             size="Width x height in pixels; left out, the model's own",
-            sampler="The way from noise to the picture; left out, the model's own",
+            sampler=f"The way from noise to the picture; left out, {self._usual_sampler()}",
             spacing="How its steps are placed; left out, the model's own way",
             lora="LoRAs with their strengths, such as film:0.8, other:1",
             model="What to draw with; left out, the first",
@@ -134,9 +134,17 @@ class ImagineCommand:
 
     async def _complete_model(self, _: Interaction, current: str) -> list[Choice[str]]:
         typed = current.strip().casefold()
-        return await self._choices(
+        choices = await self._choices(
             lambda model: [name for name in model.models if typed in name.casefold()]
         )
+        for choice in choices:
+            if note := self._usual.note_of(choice.value):
+                choice.name = cut(f"{choice.value} · {note}", _MAX_CHOICE_UNITS)
+        return choices
+
+    def _usual_sampler(self) -> str:
+        usual = self._usual.sampler
+        return "the model's own" if usual is None else SAMPLERS[usual]
 
     async def _choices(self, complete: Callable[[Model], list[str]]) -> list[Choice[str]]:
         """What may be typed; nothing where that cannot be said in time, for it is a courtesy."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.reading import discord_token, load_config
-from bot.config.sections import Config
+from bot.config.sections import Config, ModelConfig
 from bot.errors import ConfigError
 from bot.shared.secret import Secret
 
@@ -64,6 +64,14 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("[engine]\ndefault_guidance = nan", "must be a number from 0 to 20, not nan"),
         ("[engine]\ndefault_guidance = inf", "must be a number from 0 to 20, not inf"),
         ('[engine]\ndtype = "fp8"', 'must be one of "auto", "float32", "bfloat16"'),
+        (
+            "[engine]\nmodels = [3]",
+            'must be a list of at most 25 different models, each as "model"',
+        ),
+        ("[model]\nsteps = 51", "must be a whole number from 1 to 50, or empty, not 51"),
+        ('[model]\ndefault_sampler = "best"', "must be one of euler, .*, or empty, not 'best'"),
+        ('[model]\nspacing = "narrow"', "must be one of leading, .*, or empty"),
+        ('[model]\nsize = "8x8"', "must be a size such as"),
         ('[engine]\nsizes = ["1024"]', "must be a list of at most 25 different sizes"),
         ('[engine]\nsizes = ["64x64", "64x64"]', "different sizes"),
         ('[engine]\nsizes = "64x64"', "must be a list"),
@@ -122,6 +130,30 @@ def test_the_environment_is_stronger_and_read_by_the_keys_kind(tmp_path: Path) -
     assert config.playground.port == 0
 
 
+def test_a_model_says_how_it_wants_to_be_drawn(tmp_path: Path) -> None:
+    text = """
+    [engine]
+    models = ["~/a.safetensors", "owner/b"]
+    loras = "~/loras"
+    [model]
+    default_sampler = "DPM++ 2M"
+    spacing = "Align Your Steps"
+    steps = 28
+    guidance = 0
+    size = "832x1216"
+    trigger_words = ["best quality"]
+    """
+    config = load_config(write(tmp_path, text), {"IMAGINE_MODEL__LICENCE": "CC0"})
+    assert config.engine.all_models == ("~/a.safetensors", "owner/b")
+    assert config.engine.model_name == "a"
+    assert config.engine.loras == Path.home() / "loras"
+    assert config.model == ModelConfig(
+        "dpmpp_2m", "ays", 28, 0.0, (832, 1216), None, ("best quality",), "CC0"
+    )
+    emptied = load_config(write(tmp_path, text), {"IMAGINE_MODEL__STEPS": ""})
+    assert emptied.model.steps is None
+
+
 def test_the_playground_may_have_no_folder(tmp_path: Path) -> None:
     path = write(tmp_path, '[playground]\nfolder = "~/here"')
     assert load_config(path, {}).playground.folder == Path.home() / "here"
@@ -171,8 +203,11 @@ def test_any_text_in_any_variable_is_a_value_or_one_sentence(
         sentence = str(error)
     else:
         value = getattr(getattr(config, key[0]), key[1])
-        may_be_empty = name == "IMAGINE_PLAYGROUND__FOLDER" and not text.strip()
-        fits = value is None if may_be_empty else isinstance(value, type(default))
+        may_be_empty = default is None or name == "IMAGINE_PLAYGROUND__FOLDER"
+        if may_be_empty and (default is None or not text.strip()):
+            fits = (value is None) == (not text.strip())
+        else:
+            fits = isinstance(value, type(default))
         sentence = f"{name} must be" if fits else ""
     assert f"{name} must be" in sentence
 

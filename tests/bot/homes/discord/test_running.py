@@ -4,11 +4,13 @@ import asyncio
 import io
 import re
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from bot.config.sections import ModelConfig
 from bot.core.card import is_preview
 from bot.errors import LoginError
 from sdxl_engine import EngineStartError, Lora, Pipeline
@@ -157,6 +159,22 @@ async def test_loras_and_models_are_offered_while_somebody_types(
         assert len(await offered("lora", "")) == 25
         assert await offered("model", "") == ["a", "bb"]
         assert await offered("model", "B") == ["bb"]
+
+
+async def test_what_the_model_says_is_drawn_and_stands_beside_its_name(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    says = ModelConfig("ddim", "karras", 3, size=(128, 64), trigger_words=("ink",), licence="CC0")
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline, config=replace(make_config(), model=says)) as bot:
+        await bot.app.engine.warm()
+        choices = await loopback.complete("imagine", {"model": "doo"}, "model")
+        assert choices == [{"name": "doodle · trigger words: ink · CC0", "value": "doodle"}]
+        message = await (await loopback.slash("imagine", {"prompt": "x"})).until(finished)
+    (request,) = pipeline.requests
+    assert (request.sampler, request.spacing, request.num_inference_steps) == ("ddim", "karras", 3)
+    assert (request.width_px, request.height_px) == (128, 64)
+    assert "3 steps · guidance 5 · 128x64 · DDIM Karras" in message["content"]
 
 
 async def test_what_cannot_be_offered_is_an_empty_list(
