@@ -12,6 +12,12 @@ for, and the person waits in one community at a time, that of their next job. Wh
 last one is not forgotten in the next: what is left of it, in turns of the people there, they wait
 in the new one too, and a community where they are first has its turn no earlier than one of their
 own would have. So one who asks in ten servers is drawn as often as one who asks in one.
+
+Jobs are drawn with models, and to bring another one onto the device takes seconds. So where the one
+whose turn it is wants another, somebody who comes soon after and wants the one that is there goes
+first, but after four of these it is the turn of the first all the same: nobody waits more than five
+times as long as they would. Who goes first pays for it as in their own turn, and virtual time goes
+no further than to the tag of the one whose turn it is.
 """
 
 import heapq
@@ -23,6 +29,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 _FEW: Final = 64  # this many that are gone are not worth a sweep
+_MOST_PASSING: Final = 4  # in a row, for the sake of the model that is there
+_LOOKED_AT: Final = 8  # communities, and people in each, among whom one is looked for that may pass
 
 
 class _Tags(Generic[K]):
@@ -65,14 +73,26 @@ class _Tags(Generic[K]):
             heapq.heappop(self._heap)
         return entry[2]
 
+    def few(self, most: int) -> list[K]:
+        """The first ones, in order."""
+        found = list[tuple[float, int, K]]()
+        while self._heap and len(found) < most:
+            entry = heapq.heappop(self._heap)
+            if entry[:2] == self._entries.get(entry[2]):
+                found.append(entry)
+        for entry in found:
+            heapq.heappush(self._heap, entry)
+        return [key for _, _, key in found]
+
     def least(self) -> float:
         """The first one's tag; the one last served if none waits."""
         return self._entries[self.first()][0] if self._entries else self.now
 
     def serve(self, key: K) -> float:
-        """It came first, and leaves; returns its tag."""
-        self.now, _ = self._entries.pop(key)
-        return self.now
+        """It leaves; returns its tag. If it was not the first, time goes only so far as that."""
+        tag, _ = self._entries.pop(key)
+        self.now = min(tag, self.least()) if self._entries else tag
+        return tag
 
     def drop(self, key: K) -> None:
         """Nothing of it waits any more."""
@@ -85,6 +105,7 @@ class _Asked(NamedTuple):
     community: Hashable
     cost: float
     weight: float
+    model: Hashable
 
 
 @dataclass(slots=True)
@@ -126,6 +147,8 @@ class FairQueue:
         self._whose: dict[str, Hashable] = {}
         self._places: dict[str, int] | None = None
         self._sweep_at = _FEW
+        self._model: Hashable = None  # of the job that was taken last
+        self._passing = 0  # how many have passed the one whose turn it is
 
     def __len__(self) -> int:
         return len(self._whose)
@@ -141,16 +164,18 @@ class FairQueue:
         person: Hashable,
         cost: float = 1.0,
         weight: float = 1.0,
+        model: Hashable = None,
     ) -> None:
         """Let a job wait.
 
         cost    what it takes, in typical jobs
         weight  of this person in this community: twice the weight is twice the share of it
+        model   what it is drawn with
         """
         if person not in self._people:
             self._people[person] = _Person(community)
         one = self._people[person]
-        one.jobs[job_id] = _Asked(community, cost, weight)
+        one.jobs[job_id] = _Asked(community, cost, weight, model)
         self._whose[job_id] = person
         if len(one.jobs) == 1:
             self._stand(person)
@@ -164,9 +189,8 @@ class FairQueue:
 
     def take(self) -> str:
         """The next job, and it waits no more; raises IndexError if none waits."""
-        community = self._tags.first()
+        community, person = self._next()
         here = self._communities[community]
-        person = here.people.first()
         one = self._people[person]
         job_id, asked = one.jobs.popitem(last=False)
         here.tag = one.reached = self._tags.serve(community) + asked.cost
@@ -176,6 +200,7 @@ class FairQueue:
         if one.jobs:
             self._stand(person)
         del self._whose[job_id]
+        self._model = asked.model
         self._places = None
         self._sweep()
         return job_id
@@ -202,6 +227,27 @@ class FairQueue:
         if self._places is None:
             self._places = {job_id: n for n, job_id in enumerate(self._rehearse(), start=1)}
         return self._places
+
+    def _next(self) -> tuple[Hashable, Hashable]:
+        """The community and the person who are served now."""
+        community = self._tags.first()
+        whose_turn = community, self._communities[community].people.first()
+        passing = None
+        if self._passing < _MOST_PASSING and not self._wants_what_is_there(whose_turn[1]):
+            passing = next(
+                (
+                    (community, person)
+                    for community in self._tags.few(_LOOKED_AT)
+                    for person in self._communities[community].people.few(_LOOKED_AT)
+                    if self._wants_what_is_there(person)
+                ),
+                None,
+            )
+        self._passing = self._passing + 1 if passing else 0
+        return passing or whose_turn
+
+    def _wants_what_is_there(self, person: Hashable) -> bool:
+        return _next_of(self._people[person]).model == self._model
 
     def _stand(self, person: Hashable) -> None:
         """Let a person wait where their next job was asked for."""
@@ -266,6 +312,7 @@ class FairQueue:
             key: replace(one, jobs=one.jobs.copy()) for key, one in self._people.items()
         }
         twin._whose = dict(self._whose)
+        twin._model, twin._passing = self._model, self._passing
         return [twin.take() for _ in range(len(self))]
 
 

@@ -57,7 +57,9 @@ class JobQueue:
         # Plain tuples: counting the places hashes everybody's, and a dataclass's hash is slow.
         shares_with = (job.home, job.origin.venue.community)
         person = (job.home, job.person.id)
-        self._fair.add(job.id, community=shares_with, person=person, weight=job.weight)
+        self._fair.add(
+            job.id, community=shares_with, person=person, weight=job.weight, model=job.wish.model
+        )
         self._jobs[job.id] = job
         self._work[job.id] = 0
         self._positions = None

@@ -2,6 +2,7 @@
 
 import pickle
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -293,3 +294,96 @@ def test_no_two_people_who_both_wait_are_far_apart(jobs: list[tuple[int, float]]
         for one in waiting:
             for other in waiting:
                 assert abs(got[one] - got[other]) <= 8
+
+
+Modelled = tuple[int, int, str]  # community, person, model
+MODELLED = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(1, 6), st.sampled_from("AB")), max_size=60
+)
+
+
+def modelled(jobs: list[Modelled], *, told: bool = True) -> FairQueue:
+    queue = FairQueue()
+    for n, (guild, user, model) in enumerate(jobs):
+        queue.add(f"{n}", community=guild, person=user, model=model if told else None)
+    return queue
+
+
+def switches(jobs: list[Modelled], order: list[str]) -> int:
+    models = [jobs[int(job_id)][2] for job_id in order]
+    return sum(one != other for one, other in pairwise(models))
+
+
+def test_two_models_that_are_asked_for_in_turn_are_seldom_swapped() -> None:
+    jobs = [(1, user, "AB"[user % 2]) for user in range(8)] * 10
+    assert switches(jobs, drained(modelled(jobs, told=False))) == 79
+    assert switches(jobs, drained(modelled(jobs))) == 10
+
+
+def test_one_who_wants_another_model_waits_for_four_that_pass_and_no_more() -> None:
+    crowd = [(1, user, "A") for user in range(2, 8)] * 20
+    queue = modelled([(1, 2, "A"), (1, 1, "B"), *crowd])
+    assert drained(queue).index("1") == 5
+
+
+def test_who_comes_all_the_time_for_the_model_that_is_there_starves_nobody() -> None:
+    queue = modelled([(1, 0, "A"), (1, 1, "B"), (2, 2, "B")])
+    taken = list[str]()
+    for n in range(100, 140):
+        queue.add(f"{n}", community=n % 2 + 1, person=n, model="A")
+        taken.append(queue.take())
+    assert taken.index("1") <= 10
+    assert taken.index("2") <= 15
+
+
+def test_who_passes_pays_for_it() -> None:
+    jobs = [(1, 1, "A"), (1, 2, "B")] * 40
+    taken = drained(modelled(jobs))
+    for end in range(10, 70, 10):
+        mine = sum(jobs[int(job_id)][1] == 1 for job_id in taken[:end])
+        assert abs(2 * mine - end) <= 6
+
+
+@given(MODELLED)
+def test_with_one_model_nobody_passes(jobs: list[Modelled]) -> None:
+    alike = [(guild, user, "A") for guild, user, _ in jobs]
+    assert drained(modelled(alike)) == drained(modelled(jobs, told=False))
+
+
+@given(MODELLED)
+def test_models_change_no_order_of_one_persons_jobs_and_lose_none(jobs: list[Modelled]) -> None:
+    queue = modelled(jobs)
+    foretold = list(queue.places())
+    taken = drained(queue)
+    assert taken == foretold
+    assert sorted(taken, key=int) == [f"{n}" for n in range(len(jobs))]
+    for user in range(1, 7):
+        own = [int(job_id) for job_id in taken if jobs[int(job_id)][1] == user]
+        assert own == sorted(own)
+
+
+@given(MODELLED)
+def test_models_make_nobody_wait_more_than_five_times_two_turns(jobs: list[Modelled]) -> None:
+    places = modelled(jobs).places()
+    communities, people = (len({job[kind] for job in jobs}) for kind in (0, 1))
+    for user in range(1, 7):
+        own = [f"{n}" for n, job in enumerate(jobs) if job[1] == user]
+        assert not own or places[own[0]] <= 5 * 2 * communities * people
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from("AB")), min_size=10, max_size=120))
+def test_whatever_model_they_want_no_two_who_both_wait_are_far_apart(
+    jobs: list[tuple[int, str]],
+) -> None:
+    """What two got differs by at most a job each and those that passed."""
+    queue, left = FairQueue(), Counter[int]()
+    for n, (user, model) in enumerate(jobs):
+        queue.add(f"{user}/{n}", community=1, person=user, model=model)
+        left[user] += 1
+    got = dict.fromkeys(left, 0)
+    while queue:
+        user = int(queue.take().split("/")[0])
+        got[user] += 1
+        left[user] -= 1
+        waiting = [got[one] for one in left if left[one]]
+        assert not waiting or max(waiting) - min(waiting) <= 2 + 4

@@ -169,6 +169,17 @@ async def test_a_person_is_one_over_servers_and_private_channels() -> None:
     assert turns == [job for pair in zip(everywhere, others, strict=True) for job in pair]
 
 
+async def test_jobs_of_the_model_that_is_there_come_first_and_are_foretold_so() -> None:
+    queue = JobQueue()
+    jobs = [make_job(user_id=n, wish=replace(make_job().wish, model="ab"[n % 2])) for n in range(6)]
+    for job in jobs:
+        queue.add(job)
+    places = [queue.position(job.id) for job in jobs]
+    assert [place.place for place in places if place] == [1, 4, 2, 5, 3, 6]
+    turns = [await queue.take() for _ in jobs]
+    assert turns == [jobs[n] for n in (0, 2, 4, 1, 3, 5)]
+
+
 async def test_people_of_the_same_number_in_two_homes_are_two() -> None:
     queue, here = JobQueue(), [make_job(guild_id=None) for _ in range(2)]
     there = make_job(guild_id=None)
