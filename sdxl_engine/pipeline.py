@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sdxl_engine import samplers
+from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, checked_files
-from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras, find_model
-from sdxl_engine.checkpoint.load import expected_parameters, load_part
+from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
+from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
 from sdxl_engine.errors import DrawError, InvalidRequestError
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
@@ -29,7 +29,6 @@ from sdxl_engine.request import (
     GeneratedImage,
     ImageRequest,
     Images,
-    KnownLora,
     Progress,
     format_size,
     name_of_model,
@@ -39,6 +38,29 @@ from sdxl_engine.tokenizer import PromptTokenizer
 
 _SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
 _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class Prepared(NamedTuple):
+    """All of a model but its weights, and these found to be whole."""
+
+    checkpoint: Checkpoint
+    tokenizer: PromptTokenizer
+    networks: Networks
+    factors: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, platform: str) -> "Prepared":
+        """What loading needs to begin with; raises CheckpointError for all that it would refuse.
+
+        platform  of the devices, as jax names it
+        """
+        config = checkpoint.config
+        factors = preview_factors(checkpoint.home, config.vae.latent_channels)
+        tokenizer = PromptTokenizer(checkpoint.home, config)
+        networks = Networks.build(config, Target.of(platform))
+        for name, part in checkpoint.parts.items():
+            check_weights(part, getattr(networks, name))
+        return cls(checkpoint, tokenizer, networks, factors)
 
 
 class SdxlPipeline:
@@ -81,14 +103,19 @@ class SdxlPipeline:
         *,
         revision: str | None = None,
         dtype: str = "auto",
+        vae: str | None = None,
+        unet: str | None = None,
         devices: Sequence[jax.Device] | None = None,
         loras: Path | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Put a model's weights on the devices.
 
-        model        "doodle" (embedded), a folder in diffusers format, or "owner/name"
+        model        "doodle" (embedded), a folder in diffusers format, a .safetensors file with
+                     the original's names, or "owner/name"
         revision     branch, tag or commit of a Hugging Face repository
+        vae          a file or folder whose VAE takes the place of the model's
+        unet         a file or folder whose UNet does
         dtype        "float32", "bfloat16", or "auto": bfloat16 on TPU and GPU, float32 on a CPU
                      (whose bfloat16 is slower)
         devices      all local ones by default
@@ -101,24 +128,28 @@ class SdxlPipeline:
         devices = tuple(devices or jax.local_devices())
         weights_dtype = _weights_dtype(dtype, devices[0].platform)
         half = weights_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
-        folder = find_model(model, revision=revision, half=half)
-        config = SdxlConfig.load(folder)
-        size_bytes = sum(path.stat().st_size for path in checked_files(folder, half=half))
-        factors = preview_factors(folder, config.vae.latent_channels)
-        tokenizer = PromptTokenizer(folder, config)
-        networks = Networks.build(config, Target.of(devices[0].platform))
+        source = Checkpoint.find(model, revision=revision, half=half, vae=vae, unet=unet)
+        ready = Prepared.of(source, devices[0].platform)
         folder_of_loras = None
         if loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
         if loras is not None:
-            parts = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
+            parts = {
+                part: expected_parameters(part, getattr(ready.networks, part)) for part in PARTS
+            }
             folder_of_loras = LoraFolder(loras, parts)
         everywhere = replicated(devices)
-        weights = _load_weights(
-            folder, networks, weights_dtype, everywhere, size_bytes, on_progress
+        weights = _load_weights(ready, weights_dtype, everywhere, on_progress)
+        compiler = Compiler(source.config, ready.networks, weights, devices)
+        return cls(
+            model,
+            source.config,
+            ready.tokenizer,
+            weights,
+            compiler,
+            ready.factors,
+            folder_of_loras,
         )
-        compiler = Compiler(config, networks, weights, devices)
-        return cls(model, config, tokenizer, weights, compiler, factors, folder_of_loras)
 
     def with_weights(self, weights: Weights) -> Self:
         """The same model with other weights of the same shapes; nothing of it is compiled yet."""
@@ -148,11 +179,6 @@ class SdxlPipeline:
     def models(self) -> tuple[str, ...]:
         """The names that requests may call the model by."""
         return (name_of_model(self.model_name),)
-
-    @property
-    def loras(self) -> dict[str, KnownLora]:
-        """The LoRAs that requests may choose from, by name."""
-        return {}
 
     @property
     def trained_sigmas(self) -> npt.NDArray[np.float64]:
@@ -438,14 +464,12 @@ def _weights_dtype(dtype: str, platform: str) -> np.dtype[Any]:
 
 
 def _load_weights(
-    folder: Path,
-    networks: Networks,
+    ready: Prepared,
     dtype: np.dtype[Any],
     everywhere: jax.sharding.NamedSharding,
-    total: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> Weights:
-    done = 0
+    done, total = 0, ready.checkpoint.size_bytes
 
     def on_bytes(size: int) -> None:
         nonlocal done
@@ -453,19 +477,15 @@ def _load_weights(
         if on_progress is not None:
             on_progress(done, total)
 
-    weights = Weights(
+    return Weights(
         **{
-            part: load_part(
-                folder,
+            name: load_weights(
                 part,
-                getattr(networks, part),
+                getattr(ready.networks, name),
                 dtype=dtype,
                 place=lambda array: jax.device_put(array, everywhere),
                 on_bytes=on_bytes,
             )
-            for part in WEIGHT_STEMS
+            for name, part in ready.checkpoint.parts.items()
         }
     )
-    if on_progress is not None:
-        on_progress(total, total)  # the files hold more than tensors: their headers
-    return weights

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,21 +43,25 @@ import json, jax
 devices = jax.devices()
 print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform]))
 """
+# What loading does before it reads the first weight; with "auto" it may choose either files.
 _MODEL_PROBE: Final = """
 import json, sys
-from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.folder import checked_files
+from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.errors import EngineError
-from sdxl_engine.tokenizer import PromptTokenizer
+from sdxl_engine.pipeline import Prepared
+model, revision, dtype = sys.argv[1:]
+here = False
 try:
-    folder = find_model(sys.argv[1], revision=sys.argv[2] or None)
-    config = SdxlConfig.load(folder)
-    sizes = [path.stat().st_size for path in checked_files(folder, half=False)]
-    PromptTokenizer(folder, config)
-    print(json.dumps({"bytes": sum(sizes), "files": len(sizes), "size": config.native_size}))
+    find_model(model, revision=revision or None)
+    here = True
+    for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
+        found = Checkpoint.find(model, revision=revision or None, half=half)
+        Prepared.of(found, "cpu")
+    files, size = len(found.files), found.config.native_size
+    print(json.dumps({"bytes": found.size_bytes, "files": files, "size": size}))
 except EngineError as error:
-    print(json.dumps({"error": str(error)}))
+    print(json.dumps({"error": str(error), "here": here}))
 """
 
 
@@ -176,23 +179,17 @@ def _jax(environ: Mapping[str, str]) -> Finding:
 def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Where the model is, and whether this machine has room for it."""
     engine = config.engine
-    if _is_file(engine.model):
-        yield Finding(
-            "FAIL",
-            f"The model {engine.model} is a file, or named like one.",
-            "Give a folder in diffusers format, or a Hugging Face repository as owner/name.",
-        )
-        return
-    # Offline: looking must not fetch gigabytes.
+    # Offline: looking must not fetch gigabytes. On the CPU: a bot that runs here has the device.
     probed = _probe(
-        _MODEL_PROBE, [engine.model, engine.revision], {**environ, "HF_HUB_OFFLINE": "1"}
+        _MODEL_PROBE,
+        [engine.model, engine.revision, engine.dtype],
+        {**environ, "HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"},
     )
     if isinstance(probed, str):
         yield Finding("FAIL", f"The model {engine.model} cannot be examined: {probed}.")
         return
     if "error" in probed:
-        # Anything else is a path.
-        to_fetch = _REPOSITORY.fullmatch(engine.model) is not None
+        to_fetch = not probed["here"] and _may_be_repository(engine.model)
         mend = "It is no folder here, so it will be fetched at the first start." if to_fetch else ""
         yield Finding("warn" if to_fetch else "FAIL", probed["error"], mend)
         return
@@ -211,11 +208,10 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
         yield Finding("ok", room)
 
 
-def _is_file(model: str) -> bool:
-    """Whether it is a file, or named like one."""
-    with suppress(OSError):  # no file has so long a name
-        return model.lower().endswith(_WEIGHT_FILES) or Path(model).expanduser().is_file()
-    return False
+def _may_be_repository(model: str) -> bool:
+    """Whether it is named like one; anything else is a path."""
+    named_as_file = model.lower().endswith(_WEIGHT_FILES)
+    return not named_as_file and _REPOSITORY.fullmatch(model) is not None
 
 
 def _storage(folder: Path) -> Finding:

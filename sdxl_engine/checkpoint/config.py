@@ -4,6 +4,7 @@ Each class reads the keys that change the arithmetic. A key whose value asks for
 not written here is refused, by name: a picture drawn with the wrong activation is worse than none.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -359,11 +360,15 @@ class SdxlConfig:
         return self.vae.scale_factor * int(2 ** (len(self.unet.block_out_channels) - 1))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read the JSON of a model folder in diffusers format; raises CheckpointError."""
+    def load(cls, folder: Path, instead: Mapping[str, tuple[str, Json]] | None = None) -> Self:
+        """Read the JSON of a model folder in diffusers format; raises CheckpointError.
+
+        instead  by name, what stands in the place of one of its files: whence it is, and what it
+                 says
+        """
 
         def read(name: str) -> tuple[str, Json]:
-            return name, read_json(folder, name)
+            return (instead or {}).get(name) or (name, read_json(folder, name))
 
         index = JsonReader(MODEL_INDEX, read_index(folder))
         config = cls(

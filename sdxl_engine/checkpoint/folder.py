@@ -7,7 +7,6 @@ from typing import Final
 
 from sdxl_engine.checkpoint.files import check_file, reason
 from sdxl_engine.checkpoint.json_reader import plain, read_json
-from sdxl_engine.checkpoint.safetensors_file import read_header
 from sdxl_engine.errors import CheckpointError
 
 WEIGHT_STEMS: Final = {
@@ -21,6 +20,8 @@ _OTHER: Final = _VARIANT.replace("variant", "other")
 _HALF_FIRST: Final = ("fp16", "bf16", "", "fp32")
 _WHOLE_FIRST: Final = ("", "fp32", "fp16", "bf16")
 _PICKLES: Final = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
+# What ends so names a file and no repository, though that could be called so.
+WEIGHT_SUFFIXES: Final = (".safetensors", ".gguf", *_PICKLES)
 _NAMED: Final = 8  # offenders named a kind in one error: enough to see the pattern
 
 
@@ -68,27 +69,19 @@ def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
     )
 
 
-def checked_files(folder: Path, *, half: bool) -> list[Path]:
-    """The safetensors files of all parts, each with a whole header; raises CheckpointError.
-
-    For before anything is built.
-    """
-    files = [path for part in WEIGHT_STEMS for path in part_files(folder, part, half=half)]
-    for path in files:
-        read_header(path)
-    return files
-
-
-def part_files(folder: Path, part: str, *, half: bool) -> list[Path]:
+def part_files(folder: Path, part: str, *, half: bool, alone: bool = False) -> list[Path]:
     """The safetensors files of one part of a model folder, shards checked against their index.
+
+    alone  the folder is the part's own
 
     Raises CheckpointError, also where one of them is no file of this folder.
     """
-    present = [f"{part}/{path.name}" for path in (folder / part).glob("*")]
+    home = folder if alone else folder / part
+    present = [f"{part}/{path.name}" for path in home.glob("*")]
     names = weight_files(present, part, half=half)
     if names[0].endswith(".json"):
-        names = _shards(folder, part, *names)
-    files = [folder / name for name in names]
+        names = _shards(folder, home, part, *names)
+    files = [home / name.removeprefix(f"{part}/") for name in names]
     for path in files:
         try:
             check_file(folder, path)
@@ -99,18 +92,19 @@ def part_files(folder: Path, part: str, *, half: bool) -> list[Path]:
     return files
 
 
-def _shards(folder: Path, part: str, index: str, *shards: str) -> list[str]:
+def _shards(folder: Path, home: Path, part: str, index: str, *shards: str) -> list[str]:
     """Those of the shards that their index names; raises CheckpointError if it names others."""
-    weight_map = read_json(folder, index).get("weight_map")
+    index = index.removeprefix(f"{part}/")
+    weight_map = read_json(folder, str((home / index).relative_to(folder))).get("weight_map")
     found = list(weight_map.values()) if isinstance(weight_map, dict) else []
     if not found or not all(isinstance(name, str) for name in found):
         raise CheckpointError(
-            f"{folder / index} names no shards in its weight_map. Fetch the model again."
+            f"{home / index} names no shards in its weight_map. Fetch the model again."
         )
     named = {f"{part}/{name}" for name in found}
     if missing := sorted(name.removeprefix(f"{part}/") for name in named.difference(shards)):
         raise CheckpointError(
-            f"{part}/ lacks {listed(missing)}, named by {Path(index).name}. Fetch the model again."
+            f"{part}/ lacks {listed(missing)}, named by {index}. Fetch the model again."
         )
     return [shard for shard in shards if shard in named]
 

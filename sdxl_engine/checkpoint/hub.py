@@ -1,4 +1,4 @@
-"""Where a model is: the embedded one, a folder, or a repository that is fetched first."""
+"""Where a model is: the embedded one, a folder, a file, or a repository that is fetched first."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sdxl_engine.checkpoint.config import MODEL_INDEX, SCHEDULER_CONFIG, SdxlConfig, read_index
-from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, listed, weight_files
+from sdxl_engine.checkpoint.folder import WEIGHT_STEMS, WEIGHT_SUFFIXES, listed, weight_files
 from sdxl_engine.checkpoint.json_reader import plain
 from sdxl_engine.errors import CheckpointError
 
@@ -21,9 +21,9 @@ _SMALL_FILES: Final = (*_JSON_FILES, "tokenizer*/*.json", "tokenizer*/*.txt")
 
 
 def find_model(model: str, *, revision: str | None = None, half: bool = False) -> Path:
-    """The local folder of a model.
+    """The local folder, or file, of a model.
 
-    model     "doodle", a folder, or a Hugging Face repository such as "owner/name"
+    model     "doodle", a folder, a file, or a Hugging Face repository such as "owner/name"
     revision  branch, tag or commit of the repository
     half      prefer the fp16 files where the repository has both: half the download
 
@@ -32,13 +32,18 @@ def find_model(model: str, *, revision: str | None = None, half: bool = False) -
     Raises CheckpointError.
     """
     if model == EMBEDDED_MODEL:
-        return _own_folder(EMBEDDED_MODEL)
+        return own_folder(EMBEDDED_MODEL)
     try:
-        folder = Path(model).expanduser()
-        if model and folder.is_dir():
-            return folder
-    except (OSError, RuntimeError):  # a name that is too long, a home of nobody
+        place = Path(model).expanduser()
+        if model and place.exists():  # what is here is never looked for elsewhere
+            return place
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, a home of nobody
         raise _nowhere(model) from None
+    if place.suffix.lower() in WEIGHT_SUFFIXES:
+        raise CheckpointError(
+            f"There is no file {model!r:.100}. Check its path: without a leading / or ~ it begins "
+            "where the bot was started."
+        )
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
         return _fetch(model, revision, half=half)
     raise _nowhere(model)
@@ -46,22 +51,23 @@ def find_model(model: str, *, revision: str | None = None, half: bool = False) -
 
 def sdxl_base() -> Path:
     """The JSON files of SDXL base 1.0 as published: its shapes, without weights and tokenizers."""
-    return _own_folder("sdxl_base")
+    return own_folder("sdxl_base")
 
 
 def embedded_loras() -> Path:
     """The folder of LoRAs that comes with the embedded model."""
-    return _own_folder(f"{EMBEDDED_MODEL}_loras")
+    return own_folder(f"{EMBEDDED_MODEL}_loras")
 
 
-def _own_folder(name: str) -> Path:
+def own_folder(name: str) -> Path:
+    """A folder that comes with the package."""
     return Path(str(resources.files("sdxl_engine") / name))
 
 
 def _nowhere(model: str) -> CheckpointError:
     return CheckpointError(
-        f"There is no model {model!r:.100}: give a folder, a Hugging Face repository as "
-        f"owner/name, or {EMBEDDED_MODEL!r} for the embedded one."
+        f"There is no model {model!r:.100}: give a folder, a .safetensors file, a Hugging Face "
+        f"repository as owner/name, or {EMBEDDED_MODEL!r} for the embedded one."
     )
 
 

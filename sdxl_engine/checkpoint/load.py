@@ -5,7 +5,7 @@ safetensors only, and streams: one tensor at a time goes from the file to the de
 holds little more than the weights themselves.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,18 @@ import numpy as np
 import numpy.typing as npt
 from flax import nnx
 
-from sdxl_engine.checkpoint.folder import listed, part_files
+from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.names import (
     FUSED,
     KERNELS,
-    OLD_NAMES,
     QUARTERS,
     SPARE,
     STACKED,
     family,
-    rename,
     tensor_name,
 )
-from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor, read_header
+from sdxl_engine.checkpoint.parts import Part
+from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.models.layers import quarter_kernels, whole_kernel
 
@@ -127,24 +126,33 @@ def load_part(
     place: Place,
     on_bytes: Callable[[int], None] | None = None,
 ) -> nnx.State[Any, Any]:
+    """`load_weights` of one part of a model's folder; below float32 of its smaller fp16 files."""
+    half = np.dtype(dtype).itemsize < np.dtype(np.float32).itemsize
+    stored = Part.of_folder(folder, part, half=half)
+    return load_weights(stored, network, dtype=dtype, place=place, on_bytes=on_bytes)
+
+
+def load_weights(
+    part: Part,
+    network: nnx.Module,
+    *,
+    dtype: npt.DTypeLike,
+    place: Place,
+    on_bytes: Callable[[int], None] | None = None,
+) -> nnx.State[Any, Any]:
     """Read the weights of one part into the state of its network.
 
-    part      "unet", "vae", "text_encoder" or "text_encoder_2"
     network   built from the part's JSON; only its shapes are used
-    dtype     what every weight is cast to; below float32 the smaller fp16 files are preferred
+    dtype     what every weight is cast to
     place     puts one array on the device
     on_bytes  told the size in the file of each tensor read
 
     Raises CheckpointError.
     """
-    half = np.dtype(dtype).itemsize < np.dtype(np.float32).itemsize
-    stored = _collect(part, part_files(folder, part, half=half))
-    expected = expected_parameters(part, network)
-    tensors = [tensor for parameter in expected for tensor in parameter]
-    _check(folder / part, tensors, _without_spare(part, tensors, stored))
+    check_weights(part, network)
 
     def read(name: str) -> Array:
-        source = stored[name][0]
+        source = part.tensors[name][0]
         if on_bytes is not None:
             on_bytes(source.size)
         return source.read()
@@ -152,35 +160,21 @@ def load_part(
     return nnx.from_flat_state(
         [
             (parameter.path, nnx.Param(place(parameter.assemble(read, dtype))))
-            for parameter in expected
+            for parameter in expected_parameters(part.name, network)
         ]
     )
 
 
-def _collect(part: str, files: Iterable[Path]) -> dict[str, list[StoredTensor]]:
-    """All tensors of the files under today's names; a list longer than one was set twice."""
-    stored: dict[str, list[StoredTensor]] = {}
-    for path in files:
-        for name, tensor in read_header(path).items():
-            today = rename(name, OLD_NAMES.get(family(part), ()))
-            stored.setdefault(today, []).append(tensor)
-    return stored
-
-
-def _without_spare(
-    part: str, expected: list[ExpectedTensor], stored: Mapping[str, list[StoredTensor]]
-) -> dict[str, list[StoredTensor]]:
-    """Those that are expected, and those that nobody has a reason to keep there."""
-    names, spare = {tensor.name for tensor in expected}, SPARE[family(part)]
-    return {
-        name: found for name, found in stored.items() if name in names or not spare.fullmatch(name)
+def check_weights(part: Part, network: nnx.Module) -> None:
+    """Raise CheckpointError, naming every tensor, unless the part holds what its network has."""
+    expected = [each for parameter in expected_parameters(part.name, network) for each in parameter]
+    names, spare = {tensor.name for tensor in expected}, SPARE[family(part.name)]
+    # Those that are expected, and those that nobody has a reason to keep there.
+    stored = {
+        name: found
+        for name, found in part.tensors.items()
+        if name in names or not spare.fullmatch(name)
     }
-
-
-def _check(
-    folder: Path, expected: list[ExpectedTensor], stored: Mapping[str, list[StoredTensor]]
-) -> None:
-    names = {tensor.name for tensor in expected}
     wrong = dict(_misfits(expected, stored))
     problems = {
         "missing": sorted(names - set(stored)),
@@ -191,7 +185,7 @@ def _check(
     found = [f"{kind}: {listed(which)}" for kind, which in problems.items() if which]
     if found:
         raise CheckpointError(
-            f"The weights in {folder} are not those that its config.json describes. "
+            f"The weights in {part.where} are not {part.wanted}. "
             + "; ".join(found)
             + ". Fetch the model again; do not mix files of two models."
         )

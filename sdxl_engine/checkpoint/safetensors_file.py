@@ -7,7 +7,7 @@ each beginning where the last one ended.
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from sdxl_engine.checkpoint.files import MAX_JSON_BYTES, open_file, reason
 from sdxl_engine.checkpoint.json_reader import parse_json
+from sdxl_engine.checkpoint.kinds import foreign
 from sdxl_engine.errors import CheckpointError
 
 # The types that weights come in; a file may hold others, but not in a tensor that is read.
@@ -25,6 +26,8 @@ DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
     "F32": np.float32,
     "F16": np.float16,
     "BF16": ml_dtypes.bfloat16,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
 }
 # And what single numbers beside them may be.
 NUMBERS: Final[Mapping[str, npt.DTypeLike]] = {
@@ -33,7 +36,9 @@ NUMBERS: Final[Mapping[str, npt.DTypeLike]] = {
     "I64": np.int64,
     "I32": np.int32,
 }
+FLOAT8: Final = ("F8_E4M3", "F8_E5M2")
 _PREFIX_BYTES: Final = 8
+_TELLING_BYTES: Final = 64  # enough to tell a file of another kind
 # Beyond these numbers are no tensor's, and multiplying enough of them takes hours.
 _MAX_AXES: Final = 8
 _MAX_SIDE: Final = 2**48
@@ -43,21 +48,58 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """Where one tensor lies: `offset` and `size` in bytes from the start of the file."""
+    """Where one tensor lies: `offset` and `size` in bytes from the start of the file.
+
+    shape       as it is read
+    transposed  it is a matrix that lies there the other way round
+    scale       what its numbers are to be multiplied by (scaled float8): one for all, or one a row
+    """
 
     path: Path
     dtype: str
     shape: tuple[int, ...]
     offset: int
     size: int
+    transposed: bool = False
+    scale: "StoredTensor | None" = None
+
+    @property
+    def matrix(self) -> "StoredTensor":
+        """A 1x1 convolution as the matrix that it is; anything else as it is."""
+        if len(self.shape) == 4 and self.shape[2:] == (1, 1):  # noqa: PLR2004 - OIHW
+            return replace(self, shape=self.shape[:2])
+        return self
+
+    @property
+    def turned(self) -> "StoredTensor":
+        """A matrix the other way round."""
+        return replace(self, shape=self.shape[::-1], transposed=not self.transposed)
+
+    def split(self, count: int) -> list["StoredTensor"]:
+        """Equal parts that lie one below the other; raises CheckpointError if they cannot be."""
+        rows = self.shape[0] if self.shape else 0
+        if rows % count or self.transposed:
+            raise CheckpointError(
+                f"{self.path} has a tensor of {list(self.shape)} where {count} equal ones should "
+                "lie one below the other. Fetch the model again."
+            )
+        size, shape = self.size // count, (rows // count, *self.shape[1:])
+        scales = [self.scale] * count
+        if self.scale is not None and math.prod(self.scale.shape) > 1:
+            scales = [*self.scale.split(count)]
+        return [
+            replace(self, shape=shape, size=size, offset=self.offset + number * size, scale=scale)
+            for number, scale in enumerate(scales)
+        ]
 
     def read(self) -> Array:
         """Its values; plain reads, since a memory map would count the file as our memory.
 
         Raises CheckpointError.
         """
+        shape = self.shape[::-1] if self.transposed else self.shape
         try:
-            array = np.empty(self.shape, NUMBERS[self.dtype])
+            array = np.empty(shape, NUMBERS[self.dtype])
             with open_file(self.path) as file:
                 file.seek(self.offset)
                 count = file.readinto(array.reshape(-1).view(np.uint8).data)
@@ -65,7 +107,11 @@ class StoredTensor:
             raise CheckpointError(f"{self.path} cannot be read: {reason(error)}.") from error
         if count != self.size:
             raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
-        return array
+        if self.scale is not None:
+            scale = self.scale.read().astype(np.float32)
+            # One a row lies as [rows] or [rows, 1]; whatever the kernel, it runs along the first.
+            array = array.astype(np.float32) * scale.reshape(-1, *(1,) * (array.ndim - 1))
+        return array.T if self.transposed else array
 
 
 class StoredFile(NamedTuple):
@@ -85,7 +131,11 @@ def read_stored(path: Path) -> StoredFile:
     try:
         with open_file(path) as file:
             total = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(_PREFIX_BYTES), "little")
+            begin = file.read(_TELLING_BYTES)
+            if (other := foreign(path.name, begin)) is not None:
+                raise CheckpointError(f"{path} is {other.advice}")
+            file.seek(_PREFIX_BYTES)
+            length = int.from_bytes(begin[:_PREFIX_BYTES], "little")
             start = _PREFIX_BYTES + length
             if total < start:
                 raise CheckpointError(

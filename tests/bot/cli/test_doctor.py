@@ -7,7 +7,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from bot.cli.doctor import examine_model, examine_ports
 from bot.cli.main import main
@@ -49,9 +51,10 @@ def test_a_broken_configuration_is_a_finding(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("model", "level", "sentence"),
     [
-        ("./x.safetensors", "FAIL", "is a file, or named like one. Give a folder"),
-        ("models/x.safetensors", "FAIL", "is a file, or named like one. Give a folder"),
-        ("here/weights", "FAIL", "is a file, or named like one. Give a folder"),
+        ("./x.safetensors", "FAIL", "There is no file './x.safetensors'"),
+        ("models/x.safetensors", "FAIL", "There is no file 'models/x.safetensors'"),
+        ("here/weights", "FAIL", "here/weights is empty. Fetch it again."),
+        ("here/folder", "FAIL", "model_index.json is missing in here/folder"),
         ("./models/mine", "FAIL", "There is no model './models/mine'"),
         ("../mine", "FAIL", "There is no model '../mine'"),
         ("a/b/c", "FAIL", "There is no model 'a/b/c'"),
@@ -64,6 +67,7 @@ def test_a_path_is_never_taken_for_a_repository(
 ) -> None:
     Path("here").mkdir()
     Path("here/weights").touch()
+    Path("here/folder").mkdir()
     config = Config(engine=EngineConfig(model=model))
     environ = {**ENVIRONMENT, "HF_HUB_CACHE": str(tmp_path / "cache")}
     (finding,) = examine_model(config, environ)
@@ -82,9 +86,30 @@ def long_header(folder: Path) -> None:
         file.truncate(100 * 2**20)
 
 
+def pointer(folder: Path) -> None:
+    (folder / "vae/diffusion_pytorch_model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 334643268\n"
+    )
+
+
+def no_tokenizer(folder: Path) -> None:
+    shutil.rmtree(folder / "tokenizer_2")
+
+
+def another_tensor(folder: Path) -> None:
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    save_file({**load_file(path), "surprise": np.zeros(1, np.float32)}, path)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
-    [(pipe, "it is a pipe, not a file"), (long_header, "has a header of 103,809,024 bytes")],
+    [
+        (pipe, "it is a pipe, not a file"),
+        (long_header, "has a header of 103,809,024 bytes"),
+        (pointer, "is a pointer of Git LFS"),
+        (no_tokenizer, "tokenizer_2/ is missing"),
+        (another_tensor, "unexpected: surprise"),
+    ],
 )
 def test_it_says_of_a_model_what_loading_would(
     damage: Callable[[Path], None], said: str, tmp_path: Path

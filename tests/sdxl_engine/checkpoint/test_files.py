@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from sdxl_engine import CheckpointError, SdxlPipeline
-from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.files import MAX_JSON_BYTES, open_file, read_file
-from sdxl_engine.checkpoint.folder import checked_files
 from sdxl_engine.checkpoint.safetensors_file import read_header
 from sdxl_engine.tokenizer import PromptTokenizer
 from tests.sdxl_engine.conftest import GOLDENS
@@ -105,8 +104,9 @@ def test_links_within_the_folder_and_to_it_are_followed(folder: Path) -> None:
     link = folder.parent / "current"
     link.symlink_to("model")
     for way in (folder, link):
-        PromptTokenizer(way, SdxlConfig.load(way))
-        assert len(checked_files(way, half=False)) == 7
+        found = Checkpoint.find(str(way))
+        PromptTokenizer(way, found.config)
+        assert len(found.files) == 7
 
 
 def snapshot(folder: Path, cache: Path) -> Path:
@@ -127,8 +127,9 @@ def test_a_snapshot_links_into_its_repositorys_cache_and_no_further(
     folder: Path, tmp_path: Path
 ) -> None:
     fetched = snapshot(folder, tmp_path / "hub")
-    PromptTokenizer(fetched, SdxlConfig.load(fetched))
-    assert len(checked_files(fetched, half=False)) == 7
+    found = Checkpoint.find(str(fetched))
+    PromptTokenizer(fetched, found.config)
+    assert len(found.files) == 7
     other = tmp_path / "hub" / "models--studio--other" / "blobs" / "0"
     other.parent.mkdir(parents=True)
     shutil.copy(folder / VAE, other)
@@ -179,7 +180,7 @@ def test_a_header_that_is_longer_than_any(folder: Path, *, half: bool) -> None:
         file.write(length.to_bytes(8, "little") + b'{"__metadata__": {}}'.ljust(100))
         file.truncate(8 + length)
     with pytest.raises(CheckpointError, match=rf"{name} has a header of 103,809,024 bytes"):
-        checked_files(folder, half=half)
+        Checkpoint.find(str(folder), half=half)
 
 
 def test_a_header_as_a_merge_writes_it_is_read(tmp_path: Path) -> None:
