@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
@@ -197,11 +198,11 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
     sizes = engine.sizes or (own,)
     yield Finding(
         "ok",
-        f"Model {engine.model}: {probed['files']} weight files, {_amount(probed['bytes'])}, made "
+        f"Model {engine.model}: {probed['files']} weight files, {amount(probed['bytes'])}, made "
         f"for {format_size(*own)}; {format_sizes(sizes)} will be offered.",
     )
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    room = f"This machine has {_amount(memory_bytes)} of memory."
+    room = f"This machine has {amount(memory_bytes)} of memory."
     if memory_bytes < _LOADING_FACTOR * probed["bytes"]:
         yield Finding("warn", room, "Loading this model may need more: take a larger machine.")
     else:
@@ -233,8 +234,8 @@ def _disk(folder: Path) -> Finding:
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     if free < _MIN_DISK_BYTES:
-        return Finding("warn", f"Only {_amount(free)} of disk are free.", "Make room.")
-    return Finding("ok", f"{_amount(free)} of disk are free.")
+        return Finding("warn", f"Only {amount(free)} of disk are free.", "Make room.")
+    return Finding("ok", f"{amount(free)} of disk are free.")
 
 
 def examine_ledger(folder: Path) -> Finding:
@@ -314,11 +315,3 @@ def _probe(script: str, arguments: list[str], environ: Mapping[str, str]) -> Any
         lines = done.stderr.strip().splitlines()
         return lines[-1] if lines else f"it ended with code {done.returncode}"
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def _amount(size_bytes: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if size_bytes < 1000:  # noqa: PLR2004 - as drives and chips are sold
-            return f"{size_bytes:.3g} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.3g} GB"

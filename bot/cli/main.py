@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "draw": "Draw without a bot.",
     "jobs": "Look at the jobs on record, cancel them, ask for them again.",
     "backup": "Copy the ledger and the pictures while the bot runs.",
+    "models": "Say what the files of a folder are, and which can be drawn with.",
     "doctor": "Say what is right and wrong with this machine.",
 }
 

@@ -1,0 +1,130 @@
+"""What a file or folder is, looked at without reading its weights and without jax."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sdxl_engine.checkpoint import single_file
+from sdxl_engine.checkpoint.card import Card
+from sdxl_engine.checkpoint.checkpoint import Checkpoint
+from sdxl_engine.checkpoint.config import MODEL_INDEX
+from sdxl_engine.checkpoint.files import open_file, reason
+from sdxl_engine.checkpoint.json_reader import plain, read_json
+from sdxl_engine.checkpoint.kinds import Kind, advice, foreign
+from sdxl_engine.checkpoint.markers import Markers
+from sdxl_engine.checkpoint.safetensors_file import StoredFile, StoredTensor, read_stored
+from sdxl_engine.errors import CheckpointError
+
+_LATENTS: Final = 4
+_USED: Final = (Kind.MODEL, Kind.INPAINTING, Kind.UNET, Kind.VAE, Kind.LORA, Kind.EMBEDDING)
+_WHOLE: Final = (Kind.MODEL, Kind.INPAINTING)
+_PIPELINES: Final = (
+    ("StableDiffusionXLInpaint", Kind.INPAINTING),
+    ("StableDiffusionXL", Kind.MODEL),
+    ("StableDiffusion3", Kind.SD3),
+    ("StableDiffusion", Kind.SD1),
+    ("Flux", Kind.FLUX),
+    ("Kolors", Kind.KOLORS),
+)
+# Whose text a LoRA reads, by the width of what its cross-attention takes in.
+_TEXT_IN: Final = re.compile(r"attn2[._]to_k\.(lora_down|lora_A|lora\.down)\..*weight$")
+_BASES: Final = {768: Kind.SD1, 1024: Kind.SD2, 2048: Kind.MODEL}
+_FLUX_NAMES: Final = re.compile(
+    r"(double|single)_blocks_?|single_transformer_blocks|^transformer\."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found at one path.
+
+    parts       of the networks, those that it holds
+    prediction  what its denoiser predicts, as diffusers writes it; None where nothing says so
+    size_bytes  of the file, or of all tensors of a folder
+    licence     a line, of its card or its own metadata
+    problem     why it cannot be used as what it is, and what to do; None where it can
+    """
+
+    path: Path
+    kind: Kind
+    parts: tuple[str, ...] = ()
+    prediction: str | None = None
+    size_bytes: int = 0
+    licence: str | None = None
+    problem: str | None = None
+
+
+def look_at(path: Path) -> Finding:
+    """What a file, or a folder with a model_index.json, is; raises nothing for what lies there."""
+    try:
+        return _folder(path) if path.is_dir() else _file(path)
+    except CheckpointError as error:
+        return Finding(path, Kind.DAMAGED, problem=str(error))
+    except OSError as error:
+        return Finding(path, Kind.DAMAGED, problem=f"{path} cannot be read: {reason(error)}.")
+
+
+def _file(path: Path) -> Finding:
+    with open_file(path) as file:
+        other = foreign(path.name, file.read(64))
+    size = path.stat().st_size
+    if other is not None:
+        return Finding(path, other.kind, size_bytes=size, problem=f"It is {other.advice}")
+    stored = read_stored(path)
+    kind = single_file.kind_of(stored)
+    said = stored.metadata.get("modelspec.license")
+    licence = Card.beside(path).licence or (plain(said) if said else None)
+    if kind in _WHOLE:
+        return _whole(path, kind, size, licence)
+    problem = None if kind in _USED else f"It is {advice(kind)}"
+    if kind is Kind.LORA:
+        problem = _problem_of_lora(stored.tensors)
+    elif kind is Kind.VAE:
+        problem = _problem_of_vae(stored)
+    prediction = Markers.of(stored).prediction if kind is Kind.UNET else None
+    return Finding(path, kind, (), prediction, size, licence, problem)
+
+
+def _whole(path: Path, kind: Kind, size: int, licence: str | None) -> Finding:
+    """A whole model; what loading would refuse is its problem."""
+    try:
+        found = Checkpoint.find(str(path.absolute()))
+    except CheckpointError as error:
+        return Finding(path, kind, size_bytes=size, licence=licence, problem=str(error))
+    prediction = found.config.scheduler.prediction_type
+    return Finding(path, kind, tuple(found.parts), prediction, size or found.size_bytes, licence)
+
+
+def _folder(path: Path) -> Finding:
+    pipeline = str(read_json(path, MODEL_INDEX).get("_class_name"))
+    kinds = (kind for name, kind in _PIPELINES if pipeline.startswith(name))
+    return _whole(path, next(kinds, Kind.OTHER), 0, Card.beside(path).licence)
+
+
+def _problem_of_lora(tensors: Mapping[str, StoredTensor]) -> str | None:
+    base = None
+    for name, tensor in tensors.items():
+        if _FLUX_NAMES.search(name):
+            base = Kind.FLUX
+        elif _TEXT_IN.search(name) and tensor.shape:
+            base = _BASES.get(tensor.shape[-1])
+        if base is not None:
+            break
+    if base in (None, Kind.MODEL):
+        return None
+    return f"It is a LoRA for {base}. This engine draws with SDXL models: choose one for those."
+
+
+def _problem_of_vae(stored: StoredFile) -> str | None:
+    conv_in = next(
+        t for name, t in stored.tensors.items() if name.endswith("decoder.conv_in.weight")
+    )
+    channels = conv_in.shape[1] if len(conv_in.shape) == 4 else 0  # noqa: PLR2004 - OIHW
+    if channels == _LATENTS:
+        return None
+    return (
+        f"It is a VAE of {channels} channels; SDXL's latents have {_LATENTS}. Choose one that was "
+        "made for SDXL."
+    )
