@@ -145,7 +145,8 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     begin_s = time.perf_counter()
     paths = []
     for image in images:
-        parameters = describe(request, image.index, model=ModelCard(engine.model_name))
+        card = ModelCard(request.model or engine.model_name)
+        parameters = describe(request, image.index, model=card)
         paths.append(save_numbered(folder, encode_png(image, parameters)))
     encode_s = time.perf_counter() - begin_s
 

@@ -32,7 +32,7 @@ class DiskGallery:
     """Implements `Gallery`: a folder a job, a file a picture, all of it their owner's alone.
 
     folder      made with the first picture
-    model_name  stands beside the settings in each file
+    model_name  stands beside the settings in each file whose request names none
     """
 
     def __init__(self, folder: Path, model_name: str) -> None:
@@ -97,7 +97,8 @@ class DiskGallery:
         limit_bytes = min(job.origin.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
         stored = []
         for image in images:
-            parameters = describe(request, image.index, model=ModelCard(self._model_name))
+            card = ModelCard(request.model or self._model_name)
+            parameters = describe(request, image.index, model=card)
             file = encode_within(image, parameters, limit_bytes)
             filename = _picture_name(job.id, image.index, file.extension)
             path = self._folder / job.id / filename

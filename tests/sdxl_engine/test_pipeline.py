@@ -272,3 +272,11 @@ def test_nothing_is_warm_before_warm_up(golden: Golden) -> None:
 def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline) -> None:
     request = golden_request(golden, "none", prompt="🐬 家 é", num_inference_steps=1)
     assert len(drawn(pipeline.generate(request))) == 2
+
+
+def test_a_request_names_the_model_that_is_there(golden: Golden, pipeline: SdxlPipeline) -> None:
+    request = golden_request(golden, "none")
+    (name,) = pipeline.models
+    pipeline.check(replace(request, model=name))
+    with pytest.raises(InvalidRequestError, match=f"no model 'other' here. Choose one of: {name}"):
+        pipeline.check(replace(request, model="other"))

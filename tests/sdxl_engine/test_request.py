@@ -17,7 +17,7 @@ from sdxl_engine import (
     parse_size,
     parse_spacing,
 )
-from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS
+from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS, name_of_model
 
 
 def refusal(prompt: Any = "a cat", **changes: Any) -> str:
@@ -183,3 +183,18 @@ def test_ten_loras_are_too_many() -> None:
     loras = tuple(Lora(f"l{number}") for number in range(10))
     with pytest.raises(InvalidRequestError, match="10 LoRAs at once are more than 8"):
         ImageRequest("a fox", loras=loras)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("doodle", "doodle"),
+        ("owner/name", "name"),
+        ("~/models/one.safetensors", "one"),
+        ("/models/folder/", "folder"),
+        ("C:\\models\\v1.5.safetensors", "v1.5"),
+        ("/", "/"),
+    ],
+)
+def test_a_model_is_called_by_the_end_of_its_path(model: str, name: str) -> None:
+    assert name_of_model(model) == name

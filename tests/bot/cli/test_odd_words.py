@@ -157,7 +157,7 @@ def test_odd_numbers_as_arguments(option: str, number: str, capsys: Capture) -> 
 
 
 @pytest.mark.parametrize(
-    "option", ["--size", "--sampler", "--spacing", "--negative", "--model", "--out"]
+    "option", ["--size", "--sampler", "--spacing", "--negative", "--lora", "--model", "--out"]
 )
 @pytest.mark.parametrize(
     "text", [LONG, RED, "a\0b", LONG_PATH, f"{DIGITS}x{DIGITS}"], ids=lambda text: repr(text[:6])

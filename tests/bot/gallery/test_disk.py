@@ -2,6 +2,7 @@
 
 import io
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ async def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
         assert picture.tobytes() == drawn()[3].rgb
         assert ", Index: 3, Size" in picture.info["parameters"]
         assert picture.info["parameters"].endswith("Model: doodle")
+
+
+async def test_a_model_that_was_chosen_is_the_one_that_is_named(tmp_path: Path) -> None:
+    gallery, job = DiskGallery(tmp_path, "doodle"), make_job()
+    stored = await gallery.store(job, replace(REQUEST, model="other"), drawn())
+    (first, *_) = await gallery.read(job.id, stored)
+    with Image.open(io.BytesIO(first.data)) as picture:
+        assert picture.info["parameters"].endswith("Model: other")
 
 
 async def test_they_are_their_owners_alone(tmp_path: Path) -> None:

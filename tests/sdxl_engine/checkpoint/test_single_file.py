@@ -46,6 +46,7 @@ def arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         f"{name}/{tensor}": found[0].read()
         for name, part in checkpoint.parts.items()
         for tensor, found in part.tensors.items()
+        if not tensor.endswith("position_ids")  # of a folder it is passed over later
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import re
 import threading
 from dataclasses import replace
@@ -197,6 +198,32 @@ async def test_what_cannot_be_offered_is_an_empty_list(
         gate.open()
         await bot.app.engine.warm()
         assert await loopback.complete("imagine", {}, "lora") == []
+
+
+async def test_who_types_an_option_of_an_outdated_command_is_told_nothing(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    noticed = asyncio.Event()
+
+    class Noticing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "outdated command" in record.getMessage():
+                noticed.set()
+
+    handler, logger = Noticing(), logging.getLogger("bot.homes.discord.client")
+    answers = count(loopback, "POST", CALLBACK)
+    async with run_bot():
+        option = {"type": 3, "name": "style", "description": "A style", "autocomplete": True}
+        older = {"name": "paint", "description": "Paint", "options": [option]}
+        loopback.registry.create(None, older)
+        logger.addHandler(handler)
+        try:
+            asking = asyncio.create_task(loopback.complete("paint", {}, "style"))
+            await noticed.wait()
+        finally:
+            logger.removeHandler(handler)
+            asking.cancel()
+    assert answers.fired == 0
 
 
 async def test_without_a_seed_each_gets_another_and_it_is_shown(

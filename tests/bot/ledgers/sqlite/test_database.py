@@ -177,6 +177,7 @@ async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
             guidance_scale=5.0,
             size_px=(64, 64),
             num_images=4,
+            sampler="euler",
         )
         assert (await ledger.get("nosizexx")).job.wish.size_px is None
         assert (drawn.state, drawn.images[0].filename) == (State.DRAWN, "drawnxxx_0.png")
