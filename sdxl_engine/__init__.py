@@ -23,6 +23,7 @@ from sdxl_engine.request import (
     Progress,
     format_size,
     parse_sampler,
+    parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "SdxlPipeline",
     "format_size",
     "parse_sampler",
+    "parse_sampler_and_spacing",
     "parse_size",
     "parse_spacing",
 ]

@@ -80,7 +80,7 @@ def describe(request: ImageRequest, index: int, *, model: ModelCard) -> str:
     ]
     settings = {
         "Steps": request.num_inference_steps,
-        "Sampler": SAMPLERS[request.sampler],
+        "Sampler": request.sampler and SAMPLERS[request.sampler],
         "Schedule type": request.spacing and SPACINGS[request.spacing],
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": request.seed,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from sdxl_engine import samplers
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
@@ -33,6 +33,9 @@ from sdxl_engine.request import (
     format_size,
     name_of_model,
 )
+from sdxl_engine.sampling.noise import trained_sigmas
+from sdxl_engine.sampling.samplers import Schedule, make_schedule
+from sdxl_engine.sampling.table import MEMORIES
 from sdxl_engine.thread import sign_of_start
 from sdxl_engine.tokenizer import PromptTokenizer
 
@@ -55,7 +58,7 @@ class Prepared(NamedTuple):
         platform  of the devices, as jax names it
         """
         config = checkpoint.config
-        factors = preview_factors(checkpoint.home, config.vae.latent_channels)
+        factors = preview_factors(checkpoint.home, config.vae)
         tokenizer = PromptTokenizer(checkpoint.home, config)
         networks = Networks.build(config, Target.of(platform))
         for name, part in checkpoint.parts.items():
@@ -183,7 +186,17 @@ class SdxlPipeline:
     @property
     def trained_sigmas(self) -> npt.NDArray[np.float64]:
         """The noise levels that the model was trained with, f64[timesteps]."""
-        return samplers.trained_sigmas(self._config.scheduler)
+        return trained_sigmas(self._config.scheduler)
+
+    @property
+    def default_sampler(self) -> str:
+        """What draws a request that names no sampler, one of `request.SAMPLERS`."""
+        return self._config.scheduler.sampler
+
+    @property
+    def default_spacing(self) -> str:
+        """How the noise levels lie in a request that names no spacing, of `request.SPACINGS`."""
+        return self._config.scheduler.spacing
 
     def latent_shape(self, width_px: int, height_px: int) -> tuple[int, int, int]:
         """Height, width and channels of the latents of one image."""
@@ -226,6 +239,7 @@ class SdxlPipeline:
         self._chosen(request)
         self.tokenize(request)
         self._programs_for(request)
+        self._schedule(self._resolved(request))
 
     def tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
         """Token ids, i32[2 prompts, 2 encoders, tokens], the negative prompt first.
@@ -274,11 +288,13 @@ class SdxlPipeline:
         if token_ids is None:
             token_ids = self.tokenize(request)
         programs = self._programs_for(request)
+        request = self._resolved(request)
+        schedule = self._schedule(request)
         if latents is not None:
             self._check_latents(request, latents)
         chosen = self._chosen(request)
         return self._denoise(
-            request, programs, token_ids, latents, chosen, keep_negative=keep_negative
+            request, programs, schedule, token_ids, latents, chosen, keep_negative=keep_negative
         )
 
     def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
@@ -322,6 +338,7 @@ class SdxlPipeline:
         self,
         request: ImageRequest,
         programs: SizePrograms,
+        schedule: Schedule,
         token_ids: npt.NDArray[np.int32],
         noise: npt.NDArray[np.float32] | None,
         loras: Sequence[Chosen],
@@ -330,9 +347,6 @@ class SdxlPipeline:
     ) -> Iterator[tuple[int, Sample]]:
         if self._merged is not None:
             self._merged.switch(loras)
-        schedule = samplers.make_schedule(
-            self._config.scheduler, request.sampler, request.spacing, request.num_inference_steps
-        )
         height, width = request.height_px, request.width_px
         weights = self.weights
         conditioning = programs.encode(
@@ -360,10 +374,12 @@ class SdxlPipeline:
         if noise is not None:
             latents, sigma = empty.copy(), np.float32(0)
             latents[: len(noise)] = noise * schedule.initial_sigma
-        indices, latents, empty = (
-            jax.device_put(array, programs.by_image) for array in (indices, latents, empty)
+        # Each in a place of its own: the program takes their memory.
+        indices, latents, denoised, *memory = (
+            jax.device_put(array, programs.by_image)
+            for array in (indices, latents, empty, *[empty] * MEMORIES)
         )
-        sample = Sample(latents, empty)
+        sample = Sample(latents, denoised, tuple(memory))
         for first, last, guided in _segments(request):
             denoise = programs.guided if guided else programs.unguided
             sample = denoise(
@@ -374,8 +390,8 @@ class SdxlPipeline:
                 indices,
                 conditioning,
                 table,
-                np.int32(first),
-                np.int32(last),
+                np.int32(schedule.row(first)),
+                np.int32(schedule.row(last)),
                 guidance,
             )
             sigma = np.float32(0)
@@ -418,6 +434,19 @@ class SdxlPipeline:
                 "this engine is ready for. Ask for fewer."
             )
         return programs
+
+    def _resolved(self, request: ImageRequest) -> ImageRequest:
+        """With the model's own sampler where it names none; raises InvalidRequestError."""
+        return replace(request, sampler=request.sampler or self.default_sampler)
+
+    def _schedule(self, request: ImageRequest) -> Schedule:
+        return make_schedule(
+            self._config.scheduler,
+            request.sampler or self.default_sampler,
+            request.spacing,
+            request.num_inference_steps,
+            request.timesteps,
+        )
 
     def _check_drawable(self, width_px: int, height_px: int, num_images: int) -> None:
         self._check_text_suffices()

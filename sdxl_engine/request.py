@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Protocol
 
 from sdxl_engine.errors import InvalidRequestError
@@ -13,19 +15,34 @@ MAX_INFERENCE_STEPS = 50
 MAX_GUIDANCE_SCALE = 20.0
 MAX_IMAGES = 10  # Discord takes ten attachments on one message
 MAX_SEED = 2**32 - 1
+MAX_TIMESTEP = 999
 MIN_SIDE_PX, MAX_SIDE_PX = 64, 2048
 SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
 MAX_LORAS = 8
 MAX_LORA_STRENGTH = 4.0  # beyond it even those made as sliders leave no picture
 MAX_NAME_CHARS = 100
 
-# The names under which people know the samplers; their tables are made in samplers.py.
+# The names under which people know the samplers; their tables are made in sampling/samplers.py.
 SAMPLERS: Final = {
     "euler": "Euler",
     "euler_ancestral": "Euler a",
     "ddim": "DDIM",
     "dpmpp_2m": "DPM++ 2M",
     "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "dpmpp_2m_sde_heun": "DPM++ 2M SDE Heun",
+    "dpmpp_3m": "DPM++ 3M",
+    "dpmpp_3m_sde": "DPM++ 3M SDE",
+    "dpmpp_sde": "DPM++ SDE",
+    "dpmpp_2s_ancestral": "DPM++ 2S a",
+    "dpm2": "DPM2",
+    "dpm2_ancestral": "DPM2 a",
+    "heun": "Heun",
+    "unipc": "UniPC",
+    "lms": "LMS",
+    "deis": "DEIS",
+    "ipndm": "iPNDM",
+    "euler_cfg_pp": "Euler CFG++",
+    "euler_ancestral_cfg_pp": "Euler a CFG++",
     "lcm": "LCM",
     "tcd": "TCD",
 }
@@ -34,11 +51,61 @@ SPACINGS: Final = {
     "trailing": "Trailing",
     "linspace": "Linspace",
     "karras": "Karras",
+    "exponential": "Exponential",
+    "beta": "Beta",
+    "kl_optimal": "KL Optimal",
+    "lu": "Lu",
     "ays": "Align Your Steps",
 }
 DEFAULT_SAMPLER: Final = "euler"
+# How often a step looks at the model; the last step, which ends without noise, looks once.
+PASSES: Final = {
+    sampler: 2
+    if sampler in {"dpmpp_sde", "dpmpp_2s_ancestral", "dpm2", "dpm2_ancestral", "heun"}
+    else 1
+    for sampler in SAMPLERS
+}
 # These follow the steps that their models were distilled on, and no other spacing.
 OWN_SPACING_SAMPLERS: Final = frozenset({"lcm", "tcd"})
+# These need the negative prompt at any guidance: 0..1 is what their authors call guidance.
+CFG_PP_SAMPLERS: Final = frozenset({"euler_cfg_pp", "euler_ancestral_cfg_pp"})
+
+# Other names for the same, as A1111, ComfyUI, InvokeAI and diffusers write them.
+_SAMPLER_ALIASES: Final = {
+    "ddpm": "euler_ancestral",
+    "dpm_2": "dpm2",
+    "dpm_2_ancestral": "dpm2_ancestral",
+    "DPM++ 2S Ancestral": "dpmpp_2s_ancestral",
+    "dpmpp_2s_a": "dpmpp_2s_ancestral",
+    "euler_a_cfg_pp": "euler_ancestral_cfg_pp",
+    "Euler Ancestral CFG++": "euler_ancestral_cfg_pp",
+    "DPMSolverMultistep": "dpmpp_2m",
+    "DPMSolverSDE": "dpmpp_sde",
+    "DEISMultistep": "deis",
+    "EulerAncestralDiscrete": "euler_ancestral",
+    "EulerDiscrete": "euler",
+    "HeunDiscrete": "heun",
+    "KDPM2AncestralDiscrete": "dpm2_ancestral",
+    "KDPM2Discrete": "dpm2",
+    "LMSDiscrete": "lms",
+    "UniPC BH2": "unipc",
+    "UniPCMultistep": "unipc",
+}
+# The last five place their steps within two timesteps of where ours are.
+_SPACING_ALIASES: Final = {
+    "lu_lambdas": "lu",
+    "ays_sdxl": "ays",
+    "k": "karras",
+    "sgm_uniform": "trailing",
+    "simple": "trailing",
+    "normal": "linspace",
+    "uniform": "linspace",
+    "ddim_uniform": "leading",
+}
+# What people leave the choice to the model with.
+_NO_SPACING: Final = frozenset({"automatic", "default"})
+# What tells how a sampler is run, not what it computes.
+_MARKS: Final = re.compile(r"^k[_ ]|([_ ]gpu|scheduler)$")
 
 _UNPRINTABLE = 10**18
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
@@ -77,17 +144,19 @@ class ImageRequest:
     seed                 0..2**32 - 1; image k draws its noise from
                          `fold_in(seed, first_index + k)`
     num_inference_steps  1..50
-    guidance_scale       0..20; up to 1 means no guidance
+    guidance_scale       0..20; up to 1 means no guidance, except to CFG_PP_SAMPLERS
     width_px, height_px  64..2048, multiples of 8
     num_images           1..10
     first_index          0..9, the index of the first image; so any image of a request can be drawn
                          again alone. No index is above 9
-    sampler              one of SAMPLERS
+    sampler              one of SAMPLERS; None is the model's own
     spacing              how noise levels are placed, one of SPACINGS; None is the model's own way
     guidance_rescale     0..1, how far guided contrast is brought back (Lin et al. 2023, sec. 3.4)
     guidance_interval    the part of the steps that is guided, two numbers 0..1 from the first step
                          to the last (Kynkaanniemi et al. 2024); guidance costs twice the time
     loras                0..8, each once; their order plays no part
+    timesteps            those of training that the steps begin at, decreasing within 0..999, one a
+                         step, for models distilled on them (DMD2: 999, 749, 499, 249); no spacing
     model                by its name, None the engine's first
 
     Raises InvalidRequestError.
@@ -101,13 +170,14 @@ class ImageRequest:
     width_px: int = 1024
     height_px: int = 1024
     num_images: int = 4
-    sampler: str = DEFAULT_SAMPLER
+    sampler: str | None = None
     spacing: str | None = None
     guidance_rescale: float = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     first_index: int = 0
     loras: tuple[Lora, ...] = ()
     model: str | None = None
+    timesteps: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)
@@ -149,7 +219,8 @@ class ImageRequest:
                 )
         if self.model is not None:
             _check_file_name("model", self.model)
-        _check_name("sampler", self.sampler, SAMPLERS)
+        if self.sampler is not None:
+            _check_name("sampler", self.sampler, SAMPLERS)
         if self.spacing is not None:
             _check_name("spacing", self.spacing, SPACINGS)
             if self.sampler in OWN_SPACING_SAMPLERS:
@@ -157,14 +228,47 @@ class ImageRequest:
                     f"{SAMPLERS[self.sampler]} places its steps itself. Leave the spacing out, or "
                     "choose another sampler."
                 )
+        if self.timesteps is not None:
+            self._check_timesteps(self.timesteps)
+
+    def _check_timesteps(self, timesteps: tuple[int, ...]) -> None:
+        for timestep in timesteps:
+            _check_whole("timestep", timestep, 0, MAX_TIMESTEP)
+        if any(later >= earlier for earlier, later in pairwise(timesteps)):
+            raise InvalidRequestError(
+                "The timesteps must decrease, from the noisiest on, such as 999, 749, 499, 249."
+            )
+        if len(timesteps) != self.num_inference_steps:
+            raise InvalidRequestError(
+                f"{len(timesteps)} timesteps are not {self.num_inference_steps} steps. Give one "
+                "timestep for each step."
+            )
+        if self.spacing is not None:
+            raise InvalidRequestError(
+                "A list of timesteps leaves nothing for a spacing to place. Leave one of them out."
+            )
 
     @property
     def guided_steps(self) -> range:
-        """The steps, counted from 0, that are guided; each takes two passes through the UNet."""
+        """The steps, counted from 0, that are guided: the negative prompt passes through, too."""
         # diffusers draws without guidance up to 1, which is guidance of exactly 1.
-        total = self.num_inference_steps if self.guidance_scale > 1 else 0
+        least = 0 if self.sampler in CFG_PP_SAMPLERS else 1
+        total = self.num_inference_steps if self.guidance_scale > least else 0
         start, stop = self.guidance_interval
         return range(round(start * total), round(stop * total))
+
+    @property
+    def passes(self) -> int:
+        """How often an image passes through the UNet, with either prompt.
+
+        Of a model's own sampler nobody knows here, so its steps count as one pass.
+        """
+        each = 1 if self.sampler is None else PASSES[self.sampler]
+        # The last step looks once.
+        steps = (range(self.num_inference_steps), self.guided_steps)
+        return sum(
+            each * len(some) - (each - 1) * (self.num_inference_steps - 1 in some) for some in steps
+        )
 
 
 class KnownLora(Protocol):
@@ -234,27 +338,55 @@ def format_size(width_px: int, height_px: int) -> str:
 
 
 def parse_sampler(text: str) -> str:
-    """The name in SAMPLERS of "dpmpp_2m" or "DPM++ 2M"; raises InvalidRequestError.
+    """The name in SAMPLERS of "dpmpp_2m", "DPM++ 2M" or another program's name for it.
 
-    Case, spaces, underscores and hyphens play no part.
+    Case, spaces, underscores and hyphens play no part. Raises InvalidRequestError.
     """
-    return _parse_name("sampler", text, SAMPLERS)
+    name = _SAMPLER_NAMES.get(_letters(_MARKS.sub("", text.strip().casefold())), text)
+    _check_name("sampler", name, SAMPLERS)
+    return name
 
 
 def parse_spacing(text: str) -> str:
     """The name in SPACINGS of "ays" or "Align Your Steps", as `parse_sampler`."""
-    return _parse_name("spacing", text, SPACINGS)
-
-
-def _parse_name(kind: str, text: str, titles: Mapping[str, str]) -> str:
-    known = {_letters(one): name for name, title in titles.items() for one in (name, title)}
-    name = known.get(_letters(text), text)
-    _check_name(kind, name, titles)
+    name = _SPACING_NAMES.get(_letters(text), text)
+    _check_name("spacing", name, SPACINGS)
     return name
+
+
+def parse_sampler_and_spacing(text: str) -> tuple[str, str | None]:
+    """The names of a sampler and, where the text goes on with one, of a spacing.
+
+    Of "DPM++ 2M Karras" they are dpmpp_2m and karras, of "Euler a" euler_ancestral and None. Raises
+    InvalidRequestError.
+    """
+    words = [word for word in _GAPS.split(text.strip()) if word]
+    for split in range(len(words) - 1, 0, -1):
+        sampler, rest = " ".join(words[:split]), _letters(" ".join(words[split:]))
+        if rest in _NO_SPACING or rest in _SPACING_NAMES:
+            with suppress(InvalidRequestError):
+                return parse_sampler(sampler), _SPACING_NAMES.get(rest)
+    return parse_sampler(text), None
 
 
 def _letters(text: str) -> str:
     return _GAPS.sub("", text).casefold()
+
+
+def _names(titles: Mapping[str, str], aliases: Mapping[str, str]) -> dict[str, str]:
+    """The name of each way to write it, by its letters."""
+    return {
+        _letters(written): name
+        for name, writings in (
+            *((name, (name, title)) for name, title in titles.items()),
+            *((name, (alias,)) for alias, name in aliases.items()),
+        )
+        for written in writings
+    }
+
+
+_SAMPLER_NAMES: Final = _names(SAMPLERS, _SAMPLER_ALIASES)
+_SPACING_NAMES: Final = _names(SPACINGS, _SPACING_ALIASES)
 
 
 def _is_visible(char: str) -> bool:

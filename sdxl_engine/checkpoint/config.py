@@ -270,7 +270,9 @@ class VaeConfig:
     """The image autoencoder (diffusers' AutoencoderKL).
 
     scale_factor    pixels a latent spans on one side, 8 for SDXL
-    scaling_factor  latents = scaling_factor * mean of the encoder
+    scaling_factor  latents = scaling_factor * (mean of the encoder - latents_mean) / latents_std
+    latents_mean    of each channel; None, and latents_std with it, where nothing was shifted
+    latents_std     of each channel
     """
 
     in_channels: int
@@ -280,6 +282,8 @@ class VaeConfig:
     layers_per_block: int
     norm_num_groups: int
     scaling_factor: float
+    latents_mean: tuple[float, ...] | None = None
+    latents_std: tuple[float, ...] | None = None
 
     @property
     def scale_factor(self) -> int:
@@ -304,8 +308,6 @@ class VaeConfig:
             _class_name="AutoencoderKL",
             act_fn="silu",
             in_channels=3,
-            latents_mean=None,
-            latents_std=None,
             mid_block_add_attention=True,
             out_channels=3,
             shift_factor=None,
@@ -313,17 +315,24 @@ class VaeConfig:
             use_quant_conv=True,
         )
         channels = reader.wholes("block_out_channels")
+        latent_channels = reader.whole("latent_channels")
+        mean, std = (reader.reals(key, latent_channels) for key in ("latents_mean", "latents_std"))
+        both = mean is not None and std is not None  # one alone plays no part in diffusers
         reader.kinds("down_block_types", {"DownEncoderBlock2D": False}, len(channels))
         reader.kinds("up_block_types", {"UpDecoderBlock2D": False}, len(channels))
         config = cls(
             in_channels=reader.whole("in_channels", 3),
             out_channels=reader.whole("out_channels", 3),
-            latent_channels=reader.whole("latent_channels"),
+            latent_channels=latent_channels,
             block_out_channels=channels,
             layers_per_block=reader.whole("layers_per_block", most=_MAX_DEPTH),
             norm_num_groups=reader.whole("norm_num_groups"),
             scaling_factor=reader.real("scaling_factor", 0.18215),  # diffusers' default, not SDXL's
+            latents_mean=mean if both else None,
+            latents_std=std if both else None,
         )
+        if std is not None and min(std) <= 0:
+            raise reader.error("latents_std", "above 0")
         reader.check_size(_SIZED_BY, *config.size)
         reader.check_groups(config.norm_num_groups, channels)
         return config

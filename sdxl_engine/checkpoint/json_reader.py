@@ -143,6 +143,19 @@ class JsonReader:
             raise self.error(key, f"a number from {_SMALLEST:g} to {_LARGEST:,}")
         return float(value)
 
+    def reals(self, key: str, length: int) -> tuple[float, ...] | None:
+        """A list of finite numbers, None where it is null or missing; raises CheckpointError."""
+        value = self._data.get(key)
+        if value is None:
+            return None
+        if (
+            not isinstance(value, list)
+            or len(value) != length
+            or not all(type(each) in (int, float) and abs(each) <= _LARGEST for each in value)
+        ):
+            raise self.error(key, f"a list of {length} numbers from -{_LARGEST:,} to {_LARGEST:,}")
+        return tuple(float(each) for each in value)
+
     def flag(self, key: str, *, default: bool) -> bool:
         """True or false; raises CheckpointError."""
         value = self._data.get(key, default)

@@ -171,6 +171,9 @@ class Autoencoder(nnx.Module):
 
     def __init__(self, config: VaeConfig, target: Target = PLAIN) -> None:
         self.scaling_factor = config.scaling_factor
+        self.latents = None  # their mean and deviation, where they are shifted
+        if config.latents_mean is not None and config.latents_std is not None:
+            self.latents = config.latents_mean, config.latents_std
         latent = config.latent_channels
         self.encoder = Encoder(config, target)
         self.quant_conv = Conv(2 * latent, 2 * latent, 1)
@@ -185,8 +188,20 @@ class Autoencoder(nnx.Module):
         """
         moments = self.quant_conv(self.encoder(pixels))
         mean, _log_variance = jnp.split(moments, 2, axis=-1)
+        if self.latents is not None:
+            center, deviation = (_by_channel(numbers, mean) for numbers in self.latents)
+            mean = (mean - center) / deviation
         return mean * self.scaling_factor
 
     def decode(self, latents: jax.Array) -> jax.Array:
         """The picture of latents as the UNet knows them; the inverse of `encode`, not clipped."""
-        return self.decoder(self.post_quant_conv(latents / self.scaling_factor))
+        unscaled = latents / self.scaling_factor
+        if self.latents is not None:
+            center, deviation = (_by_channel(numbers, latents) for numbers in self.latents)
+            unscaled = latents * deviation / self.scaling_factor + center
+        return self.decoder(self.post_quant_conv(unscaled))
+
+
+def _by_channel(numbers: tuple[float, ...], latents: jax.Array) -> jax.Array:
+    """A number a channel, (1, 1, 1, channels), in the latents' type."""
+    return jnp.array(numbers, latents.dtype)[None, None, None]

@@ -13,7 +13,15 @@ from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
-from sdxl_engine.samplers import C_IN, C_OUT, C_SKIP, TIMESTEP, A, B, C, D
+from sdxl_engine.sampling.table import (
+    C_IN,
+    C_OUT,
+    C_SKIP,
+    MEMORIES,
+    MODEL_COLUMNS,
+    SOURCES,
+    TIMESTEP,
+)
 
 IMAGES: Final = "images"  # the mesh's axes
 GUIDANCE: Final = "guidance"
@@ -23,10 +31,16 @@ State = nnx.State[Any, Any]
 
 
 class Sample(NamedTuple):
-    """What the sampling loop holds: x and the previous estimate of the image, f32[n, h, w, c]."""
+    """What the sampling loop holds, f32[n, h, w, c] each.
+
+    latents   x
+    denoised  the previous estimate of the image
+    memory    MEMORIES more, for what the sampler looks back at
+    """
 
     latents: jax.Array
     denoised: jax.Array
+    memory: tuple[jax.Array, ...]
 
 
 class Guidance(NamedTuple):
@@ -141,23 +155,28 @@ def denoise(
 
     def step(index: jax.Array, sample: Sample) -> Sample:
         row = table[index]
-        x, denoised_prev = sample
+        x = sample.latents
         output = predict((row[C_IN] * x).astype(dtype), row[TIMESTEP])
         # From here on float32: differences of nearly equal numbers, summed over all steps.
         output = output.astype(jnp.float32)
+        negative = output
         if guided:
             if halves > 1:
                 output = jax.lax.all_gather(output, GUIDANCE, tiled=True)
             negative, positive = jnp.split(output, PROMPTS)
             output = _guide(negative, positive, guidance)
-        denoised = row[C_SKIP] * x + row[C_OUT] * output
-        noise = _noise(seed, image_indices, index + 1, shape)
-        return Sample(
-            row[A] * x + row[B] * denoised + row[C] * denoised_prev + row[D] * noise, denoised
+        denoised, denoised_negative = (
+            row[C_SKIP] * x + row[C_OUT] * each for each in (output, negative)
         )
+        noise = _noise(seed, image_indices, index + 1, shape)
+        # In the order of their columns.
+        sources = (x, denoised, sample.denoised, noise, *sample.memory, denoised_negative)
+        weights = row[MODEL_COLUMNS:].reshape(1 + MEMORIES, SOURCES)
+        latents, *memory = (_combined(own, sources) for own in weights)
+        return Sample(latents, denoised, tuple(memory))
 
     noise = _noise(seed, image_indices, jnp.int32(0), shape)
-    begun = Sample(sample.latents + initial_sigma * noise, sample.denoised)
+    begun = sample._replace(latents=sample.latents + initial_sigma * noise)
     final: Sample = jax.lax.fori_loop(first, last, step, begun)
     return final
 
@@ -168,6 +187,14 @@ def _join(leaf: jax.Array, prompts: int) -> jax.Array:
     """
     axis = 0 if leaf.ndim == 3 else 1  # noqa: PLR2004 - the two shapes above
     return jnp.concatenate([leaf[prompt] for prompt in range(prompts)], axis=axis)
+
+
+def _combined(weights: jax.Array, sources: tuple[jax.Array, ...]) -> jax.Array:
+    """Their weighted sum, one by one: as a product of matrices a TPU would have to fold them."""
+    total = weights[0] * sources[0]
+    for place, source in enumerate(sources[1:], start=1):
+        total += weights[place] * source
+    return total
 
 
 def _guide(negative: jax.Array, positive: jax.Array, guidance: Guidance) -> jax.Array:

@@ -30,8 +30,7 @@ from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs import arithmetic
 from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS, Guidance, Sample, State
-from sdxl_engine.request import MAX_INFERENCE_STEPS
-from sdxl_engine.samplers import COLUMNS
+from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
 _RGB: Final = 3
@@ -119,7 +118,7 @@ class SizePrograms:
     by_image    where arrays with an entry an image belong
     encode      that of `Compiler.encode`, the same for every size
     guided      (unet weights, Sample, initial_sigma f32[], seed u32[], image_indices i32[n],
-                 UNetConditioning, table f32[MAX_INFERENCE_STEPS, COLUMNS], first i32[], last i32[],
+                 UNetConditioning, table f32[MAX_PASSES, COLUMNS], first i32[], last i32[],
                  Guidance) -> Sample after the rows first..last-1; the old one is gone. Noise of
                  deviation `initial_sigma` is added before: draw 0 of the seed
     unguided    the same with the prompt alone, in half the time; Guidance plays no part. A model
@@ -200,12 +199,12 @@ class Compiler:
         )
         step_arguments = (
             self._weights.unet,
-            Sample(latents, latents),
+            Sample(latents, latents, (latents,) * MEMORIES),
             scalar,
             self._shape((), jnp.uint32),
             self._shape((count,), jnp.int32, by_image),
             conditioning,
-            self._shape((MAX_INFERENCE_STEPS, COLUMNS), jnp.float32),
+            self._shape((MAX_PASSES, COLUMNS), jnp.float32),
             row,
             row,
             Guidance(scalar, scalar),

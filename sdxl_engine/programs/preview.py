@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from sdxl_engine.checkpoint.config import VaeConfig
 from sdxl_engine.checkpoint.json_reader import read_json
 from sdxl_engine.errors import CheckpointError
 
@@ -26,13 +27,15 @@ _SDXL: Final = (
     (0.1084, -0.0175, -0.0011),
 )
 _CHANNELS: Final = 4
+_SDXL_SCALING_FACTOR: Final = 0.13025  # of the latents that they were fitted to
 
 
-def preview_factors(folder: Path, latent_channels: int) -> npt.NDArray[np.float32]:
-    """Colours of a model's latents, f32[latent_channels + 1, 3], for colours of -1..1.
+def preview_factors(folder: Path, vae: VaeConfig) -> npt.NDArray[np.float32]:
+    """Colours of a model's latents, f32[vae.latent_channels + 1, 3], for colours of -1..1.
 
     Of latents that nobody has described, grey. Raises CheckpointError for a damaged description.
     """
+    latent_channels = vae.latent_channels
     if os.path.lexists(folder / PREVIEW_FILE):  # a link to nowhere is not nothing
         described = read_json(folder, PREVIEW_FILE)
         try:
@@ -42,7 +45,7 @@ def preview_factors(folder: Path, latent_channels: int) -> npt.NDArray[np.float3
         except (KeyError, OverflowError, TypeError, ValueError):
             factors = np.zeros(0, np.float32)
     elif latent_channels == _CHANNELS:
-        factors = np.array(_SDXL, np.float32)
+        factors = _of_shifted(vae) if vae.latents_std else np.array(_SDXL, np.float32)
     else:
         factors = np.zeros((latent_channels + 1, 3), np.float32)
     if factors.shape != (latent_channels + 1, 3) or not np.isfinite(factors).all():
@@ -51,3 +54,11 @@ def preview_factors(folder: Path, latent_channels: int) -> npt.NDArray[np.float3
             f"{latent_channels} channels, and a bias of three. Mend it or delete it."
         )
     return factors
+
+
+def _of_shifted(vae: VaeConfig) -> npt.NDArray[np.float32]:
+    """SDXL's factors of latents that lie elsewhere, as Playground 2.5's: each goes back first."""
+    factors, bias = np.array(_SDXL[:-1]), np.array(_SDXL[-1])
+    scale = _SDXL_SCALING_FACTOR / vae.scaling_factor * np.array(vae.latents_std)
+    shift = _SDXL_SCALING_FACTOR * np.array(vae.latents_mean)
+    return np.vstack([scale[:, None] * factors, bias + shift @ factors]).astype(np.float32)

@@ -19,7 +19,7 @@ CARD = ModelCard("doodle")
 
 
 def test_describe_is_the_form_that_other_tools_read() -> None:
-    request = ImageRequest("a cat", "dogs", 7, 30, 6.5, 1024, 768)
+    request = ImageRequest("a cat", "dogs", 7, 30, 6.5, 1024, 768, sampler="euler")
     assert describe(request, 3, model=CARD) == (
         "a cat\nNegative prompt: dogs\n"
         "Steps: 30, Sampler: Euler, CFG scale: 6.5, Seed: 7, Index: 3, Size: 1024x768, "

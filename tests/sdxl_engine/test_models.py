@@ -1,6 +1,7 @@
 """Each network against PyTorch diffusers and transformers, layer by layer."""
 
 import math
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import jax
@@ -142,6 +143,22 @@ def test_vae_decode(golden: Golden, vae: Autoencoder) -> None:
     latents = golden.nhwc("vae.latents") * np.float32(golden.config.vae.scaling_factor)
     pixels = jax.jit(vae.decode)(jnp.asarray(latents))
     assert_within(pixels, golden.nhwc("vae.decoded"), TOLERANCE)
+
+
+def test_latents_that_are_shifted(golden: Golden) -> None:
+    """diffusers decodes latents * std / scaling_factor + mean, as of Playground 2.5."""
+    channels = golden.config.vae.latent_channels
+    mean, std = np.linspace(-1.5, 1, channels), np.linspace(2, 3, channels)
+    shifted = replace(
+        golden.config.vae, scaling_factor=0.5, latents_mean=tuple(mean), latents_std=tuple(std)
+    )
+    vae = load(golden, "vae", Autoencoder(shifted))
+    latents = ((golden.nhwc("vae.latents") - mean) / std * 0.5).astype(np.float32)
+    pixels = jax.jit(vae.decode)(jnp.asarray(latents))
+    assert_within(pixels, golden.nhwc("vae.decoded"), TOLERANCE)
+    encoded = jax.jit(vae.encode)(jnp.asarray(golden.nhwc("vae.image")))
+    expected = ((golden.nhwc("vae.mean") - mean) / std * 0.5).astype(np.float32)
+    assert_within(encoded, expected, TOLERANCE)
 
 
 def test_vae_blocks(golden: Golden, vae: Autoencoder) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -101,6 +102,56 @@ def test_nothing_compiles_after_warm_up(
     assert compiles.count == 1
 
 
+def told_otherwise(pipeline: SdxlPipeline, **scheduler: Any) -> SdxlPipeline:
+    """The same networks and programs under another scheduler file."""
+    config = pipeline._config
+    other = SdxlPipeline(
+        pipeline.model_name,
+        replace(config, scheduler=replace(config.scheduler, **scheduler)),
+        pipeline.tokenizer,
+        pipeline.weights,
+        pipeline._compiler,
+        pipeline._factors,
+    )
+    other._programs = pipeline._programs
+    return other
+
+
+def last_latents(pipeline: SdxlPipeline, request: ImageRequest) -> Array:
+    *_, (_, sample) = pipeline.denoise(request)
+    return np.asarray(sample.latents)
+
+
+@pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+def test_the_model_says_how_it_is_drawn(golden: Golden, pipeline: SdxlPipeline) -> None:
+    assert (pipeline.default_sampler, pipeline.default_spacing) == ("euler", "leading")
+    request = golden_request(golden, "none", num_inference_steps=4, sampler=None)
+    euler = last_latents(pipeline, replace(request, sampler="euler"))
+    assert np.array_equal(last_latents(pipeline, request), euler)
+    other = told_otherwise(pipeline, sampler="heun", sigma_spacing="karras")
+    assert (other.default_sampler, other.default_spacing) == ("heun", "karras")
+    own = last_latents(other, request)
+    assert np.array_equal(own, last_latents(other, replace(request, sampler="heun")))
+    assert not np.array_equal(own, euler)
+    distilled = told_otherwise(pipeline, sampler="lcm", original_inference_steps=4)
+    with pytest.raises(InvalidRequestError, match="LCM places its steps itself"):
+        distilled.check(replace(request, spacing="karras"))
+    with pytest.raises(InvalidRequestError, match="distilled from 4 steps"):
+        distilled.check(replace(request, num_inference_steps=5))
+
+
+@pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+@pytest.mark.parametrize("sampler", ["heun", "unipc", "dpmpp_3m_sde", "euler_ancestral_cfg_pp"])
+def test_segments_are_one_way(golden: Golden, pipeline: SdxlPipeline, sampler: str) -> None:
+    """What the loop holds goes from one call to the next: ten calls draw what one does."""
+    request = golden_request(golden, "real", num_inference_steps=10, sampler=sampler)
+    in_ten = last_latents(pipeline, request)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sdxl_engine.pipeline._SEGMENTS", 1)
+        assert len(list(pipeline.denoise(request))) == 1
+        assert np.array_equal(last_latents(pipeline, request), in_ten)
+
+
 def test_guidance_within_an_interval(golden: Golden, pipeline: SdxlPipeline) -> None:
     """Inside it the guided steps, outside those without: each end is what one of the two draws."""
 
@@ -154,7 +205,7 @@ def test_previews_show_what_is_becoming(golden: Golden, pipeline: SdxlPipeline) 
             assert len(preview.rgb) == preview.width_px * preview.height_px * 3
     # The last estimate is the image: its preview is the linear map of the final latents.
     *_, (_, sample) = pipeline.denoise(request)
-    factors = preview_factors(golden.folder, 4)
+    factors = preview_factors(golden.folder, golden.config.vae)
     colours = np.asarray(sample.latents) @ factors[:4] + factors[4]
     levels = np.round((colours.clip(-1, 1) / 2 + 0.5) * 255).astype(np.uint8)
     for shown, expected in zip(early[-1].previews, levels, strict=True):

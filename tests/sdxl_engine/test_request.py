@@ -14,6 +14,7 @@ from sdxl_engine import (
     Lora,
     format_size,
     parse_sampler,
+    parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
 )
@@ -66,9 +67,9 @@ def test_emoji_and_every_script_are_welcome(prompt: str) -> None:
         ("guidance_rescale", 1.01),
         ("guidance_interval", (0.5, 1.5)),
         ("guidance_interval", (0.6, 0.4)),
-        ("sampler", "heun"),
+        ("sampler", "dpm_adaptive"),
         ("sampler", "x" * 1000),
-        ("spacing", "beta"),
+        ("spacing", "turbo"),
         ("num_inference_steps", 0),
         ("num_inference_steps", 51),
         ("num_inference_steps", 20.0),
@@ -140,7 +141,7 @@ def test_every_name_and_title_parses_to_its_name(
     assert parse(data.draw(gaps) + text + data.draw(gaps)) == name
 
 
-@pytest.mark.parametrize("text", ["", "heun", "dpm", "euler euler", "x" * 1000])
+@pytest.mark.parametrize("text", ["", "dpm_adaptive", "dpm", "euler euler", "x" * 1000])
 def test_another_name_is_refused_with_the_list(text: str) -> None:
     with pytest.raises(InvalidRequestError, match=f"There is no sampler .*{', '.join(SAMPLERS)}"):
         parse_sampler(text)
@@ -152,6 +153,86 @@ def test_another_name_is_refused_with_the_list(text: str) -> None:
 def test_any_text_is_a_sampler_or_an_error(text: str) -> None:
     with suppress(InvalidRequestError):
         assert parse_sampler(text) in SAMPLERS
+    with suppress(InvalidRequestError):
+        sampler, spacing = parse_sampler_and_spacing(text)
+        assert sampler in SAMPLERS
+        assert spacing is None or spacing in SPACINGS
+
+
+# As A1111, Forge, ComfyUI, InvokeAI and diffusers write them.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Euler a", ("euler_ancestral", None)),
+        ("euler_a", ("euler_ancestral", None)),
+        ("k_euler_a", ("euler_ancestral", None)),
+        ("DPM++ 2M Karras", ("dpmpp_2m", "karras")),
+        ("dpmpp_2m karras", ("dpmpp_2m", "karras")),
+        ("DPM++ 2M SDE Karras", ("dpmpp_2m_sde", "karras")),
+        ("DPM++ 2M SDE Heun Exponential", ("dpmpp_2m_sde_heun", "exponential")),
+        ("dpmpp_2m_sde_gpu", ("dpmpp_2m_sde", None)),
+        ("dpmpp_3m_sde_gpu exponential", ("dpmpp_3m_sde", "exponential")),
+        ("DPM++ SDE Karras", ("dpmpp_sde", "karras")),
+        ("DPM++ 3M SDE", ("dpmpp_3m_sde", None)),
+        ("DPM++ 2S a Karras", ("dpmpp_2s_ancestral", "karras")),
+        ("DPM2 a Karras", ("dpm2_ancestral", "karras")),
+        ("dpm_2_ancestral", ("dpm2_ancestral", None)),
+        ("uni_pc_bh2", ("unipc", None)),
+        ("UniPC", ("unipc", None)),
+        ("Euler SGM Uniform", ("euler", "trailing")),
+        ("Euler Align Your Steps", ("euler", "ays")),
+        ("DPM++ 2M Beta", ("dpmpp_2m", "beta")),
+        ("Euler KL Optimal", ("euler", "kl_optimal")),
+        ("DPM++ 2M Automatic", ("dpmpp_2m", None)),
+        ("LMS Karras", ("lms", "karras")),
+        ("Heun", ("heun", None)),
+        ("euler_ancestral_cfg_pp", ("euler_ancestral_cfg_pp", None)),
+        ("EulerAncestralDiscreteScheduler", ("euler_ancestral", None)),
+        ("DPMSolverMultistepScheduler", ("dpmpp_2m", None)),
+        ("LCM", ("lcm", None)),
+    ],
+)
+def test_samplers_as_people_write_them(text: str, expected: tuple[str, str | None]) -> None:
+    assert parse_sampler_and_spacing(text) == expected
+
+
+@pytest.mark.parametrize("text", ["Karras", "DPM adaptive Karras", "Euler Karras Beta", ""])
+def test_what_is_no_sampler_with_a_spacing_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="There is no sampler"):
+        parse_sampler_and_spacing(text)
+
+
+def test_a_menu_holds_all_samplers_and_spacings() -> None:
+    assert max(len(SAMPLERS), len(SPACINGS)) <= 25  # of Discord
+
+
+def test_timesteps_may_be_told_one_a_step() -> None:
+    request = ImageRequest("a fox", num_inference_steps=4, timesteps=(999, 749, 499, 249))
+    assert request.timesteps == (999, 749, 499, 249)
+    assert "must decrease" in refusal(num_inference_steps=2, timesteps=(499, 499))
+    assert "between 0 and 999" in refusal(num_inference_steps=1, timesteps=(1000,))
+    assert "whole number" in refusal(num_inference_steps=1, timesteps=(499.0,))
+    assert "2 timesteps are not 3 steps" in refusal(num_inference_steps=3, timesteps=(9, 4))
+    assert "nothing for a spacing" in refusal(
+        num_inference_steps=2, timesteps=(9, 4), spacing="karras"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({"guidance_scale": 1.0}, 20),
+        ({"guidance_scale": 5.0}, 40),
+        ({"guidance_scale": 5.0, "guidance_interval": (0.0, 0.5)}, 30),
+        ({"guidance_scale": 1.0, "sampler": "heun"}, 39),
+        ({"guidance_scale": 5.0, "sampler": "heun"}, 78),
+        ({"guidance_scale": 5.0, "sampler": "dpm2", "guidance_interval": (0.0, 0.5)}, 59),
+        ({"guidance_scale": 0.6, "sampler": "euler_cfg_pp"}, 40),
+        ({"guidance_scale": 0.0, "sampler": "euler_cfg_pp"}, 20),
+    ],
+)
+def test_passes_through_the_network(changes: dict[str, Any], passes: int) -> None:
+    assert ImageRequest("a fox", num_inference_steps=20, **changes).passes == passes
 
 
 @pytest.mark.parametrize("sampler", ["lcm", "tcd"])

@@ -15,7 +15,7 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdxl_engine import CheckpointError, samplers
+from sdxl_engine import CheckpointError
 from sdxl_engine.checkpoint.config import (
     SdxlConfig,
     TextEncoderConfig,
@@ -24,12 +24,14 @@ from sdxl_engine.checkpoint.config import (
 )
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.json_reader import parse_json
-from sdxl_engine.checkpoint.scheduler import SchedulerConfig
+from sdxl_engine.checkpoint.scheduler import _SCHEDULERS, EdmConfig, SchedulerConfig
 from sdxl_engine.models.clip import ClipLayer
 from sdxl_engine.models.layers import PLAIN, ResnetBlock
 from sdxl_engine.models.unet import TransformerBlock
 from sdxl_engine.programs.compiler import Networks
 from sdxl_engine.request import MAX_INFERENCE_STEPS, SAMPLERS
+from sdxl_engine.sampling.noise import spaced_timesteps
+from sdxl_engine.sampling.samplers import make_schedule
 from tests.sdxl_engine.conftest import GOLDENS
 
 INDEX = "model_index.json"
@@ -82,11 +84,11 @@ def load_error(folder: Path) -> str:
         (SCHEDULER, "beta_schedule", "squaredcos_cap_v2", "scaled_linear"),
         (SCHEDULER, "final_sigmas_type", "sigma_min", "zero"),
         (SCHEDULER, "interpolation_type", "log_linear", "linear"),
-        (SCHEDULER, "prediction_type", "sample", "epsilon"),
-        (SCHEDULER, "rescale_betas_zero_snr", True, "rescale_betas_zero_snr"),
+        (SCHEDULER, "prediction_type", "flow_prediction", "epsilon"),
+        (SCHEDULER, "sigma_max", 80.0, "sigma_max is 80"),
         (SCHEDULER, "timestep_type", "continuous", "discrete"),
         (SCHEDULER, "use_flow_sigmas", True, "use_flow_sigmas"),
-        (SCHEDULER, "use_lu_lambdas", True, "use_lu_lambdas"),
+        (SCHEDULER, "use_karras_sigmas", "yes", "use_karras_sigmas"),
         (TEXT, "hidden_act", "relu", "quick_gelu"),
         (UNET, "_class_name", "UNetSpatioTemporalConditionModel", "UNet2DConditionModel"),
         (UNET, "act_fn", "gelu", 'act_fn is "gelu"'),
@@ -114,6 +116,8 @@ def test_arithmetic_that_is_not_written_here(
         (SCHEDULER, "beta_start", [0, -1e-4, np.nan, np.inf, 10**400, "0.1", True, None, 0.9]),
         (SCHEDULER, "beta_end", [0, np.nan, 0.5, 1, 2]),
         (SCHEDULER, "num_train_timesteps", [0, -1, 1e3, 10**9, True]),
+        (SCHEDULER, "original_inference_steps", [0, 1001, "all"]),
+        (SCHEDULER, "rescale_betas_zero_snr", ["yes", None, 1]),
         (SCHEDULER, "steps_offset", [-1, 1000, None]),
         (SCHEDULER, "timestep_spacing", ["karras", [], {}]),
         (TEXT, "eos_token_id", [599, -1, None, [2, 3]]),
@@ -364,11 +368,6 @@ def test_another_count_on_the_way_up_must_be_said(folder: Path) -> None:
             },
             "a StableDiffusion3Pipeline; this engine",
         ),
-        # playgroundai/playground-v2.5-1024px-aesthetic
-        (
-            {"scheduler": ["diffusers", "EDMDPMSolverMultistepScheduler"]},
-            'the scheduler is "EDMDPMSolverMultistepScheduler"',
-        ),
         ({"scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]}, "FlowMatchEuler"),
         ({"scheduler": ["diffusers", ["a"]]}, 'the scheduler is ["a"]'),
         ({"_class_name": MISSING}, "of no named kind"),
@@ -415,9 +414,45 @@ PLAYGROUND_25 = {
 }
 
 
-def test_another_noise_schedule_is_refused_by_name() -> None:
-    with pytest.raises(CheckpointError, match="EDMDPMSolverMultistepScheduler"):
-        SchedulerConfig.from_json(SCHEDULER, PLAYGROUND_25)
+def test_noise_of_any_level() -> None:
+    """As of Playground 2.5, and with what diffusers takes for keys left out."""
+    config = SchedulerConfig.from_json(SCHEDULER, PLAYGROUND_25)
+    assert config.edm == EdmConfig(sigma_min=0.002, sigma_max=80.0, sigma_data=0.5, rho=7.0)
+    assert (config.sampler, config.spacing) == ("dpmpp_2m", "karras")
+    bare = {"_class_name": "EDMEulerScheduler", "sigma_schedule": "exponential"}
+    config = SchedulerConfig.from_json(SCHEDULER, bare)
+    assert config.edm == EdmConfig(sigma_min=0.002, sigma_max=80.0, sigma_data=0.5, rho=7.0)
+    assert (config.sampler, config.spacing) == ("euler", "exponential")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"sigma_min": 90.0}, "sigma_min"),
+        ({"sigma_data": 0}, "sigma_data"),
+        ({"sigma_schedule": "beta"}, "sigma_schedule"),
+        ({"prediction_type": "sample"}, "prediction_type"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "flow matching"),
+        ({"_class_name": "VQDiffusionScheduler"}, "does not know"),
+    ],
+)
+def test_noise_that_is_refused_by_name(edit: dict[str, object], said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        SchedulerConfig.from_json(SCHEDULER, {**PLAYGROUND_25, **edit})
+
+
+def test_the_last_step_of_training_may_be_noise_alone() -> None:
+    """As NoobAI's v-prediction models are saved."""
+    data = {
+        **published(SCHEDULER),
+        "final_sigmas_type": "zero",
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "timestep_type": "discrete",
+    }
+    config = SchedulerConfig.from_json(SCHEDULER, data)
+    assert config.rescale_betas_zero_snr
+    assert (config.prediction_type, config.sampler) == ("v_prediction", "euler")
 
 
 def test_sdxl_turbo_is_drawn_on_its_schedule() -> None:
@@ -428,26 +463,66 @@ def test_sdxl_turbo_is_drawn_on_its_schedule() -> None:
     }
     config = SchedulerConfig.from_json(SCHEDULER, turbo)
     assert config == SchedulerConfig(
-        1000, 0.00085, 0.012, "scaled_linear", "epsilon", "trailing", 1
+        1000, 0.00085, 0.012, "scaled_linear", "epsilon", "trailing", 1, sampler="euler_ancestral"
     )
-    assert list(samplers.spaced_timesteps(config, config.timestep_spacing, 1)) == [999]
+    assert list(spaced_timesteps(config, config.timestep_spacing, 1)) == [999]
 
 
-def test_a_samplers_choices_are_not_the_models() -> None:
-    """As fine-tunes are saved whose authors draw with DPM++ 2M Karras."""
-    choices = {
-        "_class_name": "DPMSolverMultistepScheduler",
-        "algorithm_type": "sde-dpmsolver++",
-        "lambda_min_clipped": -np.inf,
-        "solver_order": 2,
-        "use_beta_sigmas": True,
-        "use_exponential_sigmas": True,
-        "use_flow_sigmas": False,
-        "use_karras_sigmas": True,
-        "use_lu_lambdas": None,
-    }
-    plain = SchedulerConfig.from_json(SCHEDULER, published(SCHEDULER))
-    assert SchedulerConfig.from_json(SCHEDULER, {**published(SCHEDULER), **choices}) == plain
+@pytest.mark.parametrize(
+    ("choices", "way"),
+    [
+        ({}, ("euler", "leading")),
+        ({"timestep_spacing": "trailing"}, ("euler", "trailing")),
+        ({"_class_name": "EulerAncestralDiscreteScheduler"}, ("euler_ancestral", "leading")),
+        ({"_class_name": "LCMScheduler"}, ("lcm", "leading")),
+        (
+            {"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True},
+            ("dpmpp_2m", "karras"),
+        ),
+        (
+            {
+                "_class_name": "DPMSolverMultistepScheduler",
+                "algorithm_type": "sde-dpmsolver++",
+                "lambda_min_clipped": -np.inf,
+                "solver_order": 2,
+                "use_exponential_sigmas": True,
+                "use_flow_sigmas": False,
+                "use_lu_lambdas": None,
+            },
+            ("dpmpp_2m_sde", "exponential"),
+        ),
+        (
+            {
+                "_class_name": "DPMSolverMultistepScheduler",
+                "solver_order": 3,
+                "use_lu_lambdas": True,
+            },
+            ("dpmpp_3m", "lu"),
+        ),
+        (
+            {
+                "_class_name": "DPMSolverMultistepScheduler",
+                "algorithm_type": "sde-dpmsolver++",
+                "solver_type": "heun",
+            },
+            ("dpmpp_2m_sde_heun", "leading"),
+        ),
+        (
+            {"_class_name": "UniPCMultistepScheduler", "use_beta_sigmas": True},
+            ("unipc", "beta"),
+        ),
+    ],
+)
+def test_the_file_says_how_the_model_wants_to_be_drawn(
+    choices: dict[str, object], way: tuple[str, str]
+) -> None:
+    config = SchedulerConfig.from_json(SCHEDULER, {**published(SCHEDULER), **choices})
+    assert (config.sampler, config.spacing) == way
+
+
+def test_every_scheduler_has_a_sampler() -> None:
+    for name in _SCHEDULERS:
+        assert SchedulerConfig.from_json(SCHEDULER, {"_class_name": name}).sampler in SAMPLERS
 
 
 @pytest.mark.parametrize(
@@ -465,11 +540,11 @@ def test_a_samplers_choices_are_not_the_models() -> None:
 def test_what_a_scheduler_leaves_out_is_as_in_diffusers(
     name: str, expected: tuple[float, float, str, str]
 ) -> None:
-    beta_start, beta_end, beta_schedule, spacing = expected
     config = SchedulerConfig.from_json(SCHEDULER, {"_class_name": f"{name}Scheduler"})
-    assert config == SchedulerConfig(
-        1000, beta_start, beta_end, beta_schedule, "epsilon", spacing, 0
-    )
+    read = config.beta_start, config.beta_end, config.beta_schedule, config.timestep_spacing
+    assert read == expected
+    assert (config.num_train_timesteps, config.prediction_type) == (1000, "epsilon")
+    assert config.steps_offset == 0
 
 
 def test_without_a_name_it_is_eulers() -> None:
@@ -571,6 +646,6 @@ def test_a_schedule_that_loads_has_finite_coefficients(
         config = SchedulerConfig.from_json(SCHEDULER, data)
     except CheckpointError:
         return
-    schedule = samplers.make_schedule(config, sampler, None, steps)
+    schedule = make_schedule(config, sampler, None, steps)
     assert np.isfinite(schedule.table).all()
     assert np.isfinite(schedule.initial_sigma)

@@ -1,5 +1,6 @@
 """The compiled programs one by one: the text, the first noise, and any sampler's step."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,21 @@ from sdxl_engine.models.layers import PLAIN
 from sdxl_engine.models.unet import UNet, UNetConditioning
 from sdxl_engine.programs.arithmetic import Guidance, Sample, _embed
 from sdxl_engine.programs.compiler import Executable, Networks, SizePrograms
-from sdxl_engine.request import MAX_INFERENCE_STEPS
-from sdxl_engine.samplers import C_IN, C_OUT, C_SKIP, COLUMNS, TIMESTEP, A, B, C, D
+from sdxl_engine.sampling.table import (
+    C_IN,
+    C_OUT,
+    C_SKIP,
+    COLUMNS,
+    DENOISED,
+    MAX_PASSES,
+    MEMORIES,
+    MODEL_COLUMNS,
+    SOURCES,
+    TIMESTEP,
+)
 from tests.sdxl_engine.conftest import Array, Golden, assert_within
+
+HELD = 2 + MEMORIES  # arrays in a Sample
 
 
 @pytest.fixture
@@ -57,7 +70,7 @@ def first_latents(
 ) -> Array:
     """What the loop starts from: no step is taken."""
     zeros = np.zeros_like(golden.nhwc("run.noise"))
-    sample = call(programs.guided, golden, pipeline, (zeros, zeros), seed, sigma=sigma)
+    sample = call(programs.guided, golden, pipeline, [zeros] * HELD, seed, sigma=sigma)
     return np.asarray(sample.latents)
 
 
@@ -65,7 +78,7 @@ def call(
     program: Executable,
     golden: Golden,
     pipeline: SdxlPipeline,
-    sample: tuple[Array, Array],
+    held: Sequence[Array],
     seed: int,
     *,
     sigma: float = 0,
@@ -74,14 +87,15 @@ def call(
     first_index: int = 0,
     guidance: tuple[float, float] = (1, 0),
 ) -> Sample:
+    latents, denoised, *memory = (jnp.asarray(array) for array in held)
     stepped: Sample = program(
         pipeline.weights.unet,
-        Sample(*map(jnp.asarray, sample)),
+        Sample(latents, denoised, tuple(memory)),
         np.float32(sigma),
         np.uint32(seed),
-        np.arange(len(sample[0]), dtype=np.int32) + first_index,
+        np.arange(len(held[0]), dtype=np.int32) + first_index,
         _condition(golden, pipeline),
-        np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32) if table is None else table,
+        np.zeros((MAX_PASSES, COLUMNS), np.float32) if table is None else table,
         np.int32(rows[0]),
         np.int32(rows[1]),
         Guidance(*map(jnp.float32, guidance)),
@@ -144,31 +158,37 @@ def test_every_bit_of_a_seed_counts(
 def test_a_step_is_linear_in_all_that_the_loop_holds(
     golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms
 ) -> None:
-    """Two rows of a table that no sampler here has: the estimate before, and noise of their own."""
+    """Two rows of a table that no sampler here has: of everything, and noise of their own."""
     first, last, seed = 3, 5, 2**32 - 5
     draw = np.random.default_rng(0)
-    table = np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32)
-    columns = [C_SKIP, A, B, C, D]  # c_out is 0: what the model says plays no part
-    table[first:last, columns] = draw.uniform(0.5, 1.5, (last - first, len(columns)))
+    table = np.zeros((MAX_PASSES, COLUMNS), np.float32)
+    rows = table[first:last]
+    # c_out is 0: what the model says plays no part.
+    rows[:, C_SKIP] = draw.uniform(0.5, 1.5, last - first)
+    weights = draw.uniform(0.1, 0.3, (last - first, 1 + MEMORIES, SOURCES)).astype(np.float32)
+    rows[:, MODEL_COLUMNS:] = weights.reshape(last - first, -1)
     shape = golden.nhwc("run.noise").shape
-    x, before = draw.standard_normal((2, *shape)).astype(np.float32)
+    x, before, *memory = draw.standard_normal((HELD, *shape)).astype(np.float32)
     sample = call(
         programs.guided,
         golden,
         pipeline,
-        (x, before),
+        (x, before, *memory),
         seed,
         table=table,
         rows=(first, last),
         first_index=4,
     )
     for step in range(first, last):
-        row = table[step]
         fresh = np.stack([noise(seed, image, step + 1, x.shape[1:]) for image in (4, 5)])
-        denoised = row[C_SKIP] * x
-        x, before = row[A] * x + row[B] * denoised + row[C] * before + row[D] * fresh, denoised
+        denoised = table[step, C_SKIP] * x
+        sources = np.stack([x, denoised, before, fresh, *memory, denoised])
+        x, *memory = np.tensordot(weights[step - first], sources, 1)
+        before = denoised
     assert_within(sample.latents, x, 1e-6)
     assert_within(sample.denoised, before, 1e-6)
+    for kept, expected in zip(sample.memory, memory, strict=True):
+        assert_within(kept, expected, 1e-6)
 
 
 @pytest.mark.parametrize("rescale", [0.0, 0.4, 1.0])
@@ -176,8 +196,8 @@ def test_guidance_is_the_formula(
     golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, rescale: float
 ) -> None:
     """One step that returns the model's guided output, against the formula on each half's own."""
-    table = np.zeros((MAX_INFERENCE_STEPS, COLUMNS), np.float32)
-    table[0, [C_IN, TIMESTEP, C_OUT, B]] = 1, 500, 1, 1
+    table = np.zeros((MAX_PASSES, COLUMNS), np.float32)
+    table[0, [C_IN, TIMESTEP, C_OUT, MODEL_COLUMNS + DENOISED]] = 1, 500, 1, 1
     x = golden.nhwc("run.noise")
     conditioning = _condition(golden, pipeline)
     unet = jax.jit(_unet(golden, pipeline))
@@ -194,12 +214,12 @@ def test_guidance_is_the_formula(
         programs.guided,
         golden,
         pipeline,
-        (x, x),
+        [x] * HELD,
         0,
         table=table,
         rows=(0, 1),
         guidance=(6, rescale),
     )
     assert_within(sample.latents, expected, 1e-4)
-    sample = call(programs.unguided, golden, pipeline, (x, x), 0, table=table, rows=(0, 1))
+    sample = call(programs.unguided, golden, pipeline, [x] * HELD, 0, table=table, rows=(0, 1))
     assert_within(sample.latents, positive, 1e-4)
