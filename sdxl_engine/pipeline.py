@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
 from sdxl_engine.errors import DrawError, InvalidRequestError
@@ -52,14 +53,18 @@ class Prepared(NamedTuple):
     factors: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, platform: str) -> "Prepared":
+    def of(
+        cls, checkpoint: Checkpoint, platform: str, embeddings: Path | None = None
+    ) -> "Prepared":
         """What loading needs to begin with; raises CheckpointError for all that it would refuse.
 
-        platform  of the devices, as jax names it
+        platform    of the devices, as jax names it
+        embeddings  as `SdxlPipeline.load`
         """
         config = checkpoint.config
         factors = preview_factors(checkpoint.home, config.vae)
-        tokenizer = PromptTokenizer(checkpoint.home, config)
+        learnt = [] if embeddings is None else read_embeddings(embeddings, config)
+        tokenizer = PromptTokenizer(checkpoint.home, config, learnt)
         networks = Networks.build(config, Target.of(platform))
         for name, part in checkpoint.parts.items():
             check_weights(part, getattr(networks, name))
@@ -110,6 +115,7 @@ class SdxlPipeline:
         unet: str | None = None,
         devices: Sequence[jax.Device] | None = None,
         loras: Path | None = None,
+        embeddings: Path | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Put a model's weights on the devices.
@@ -124,6 +130,7 @@ class SdxlPipeline:
         devices      all local ones by default
         loras        the folder of LoRAs that requests may choose from; without one the embedded
                      model has its own
+        embeddings   the folder of words learnt by textual inversion that prompts may hold
         on_progress  told (bytes read, bytes in all)
 
         Raises CheckpointError.
@@ -132,7 +139,7 @@ class SdxlPipeline:
         weights_dtype = _weights_dtype(dtype, devices[0].platform)
         half = weights_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
         source = Checkpoint.find(model, revision=revision, half=half, vae=vae, unet=unet)
-        ready = Prepared.of(source, devices[0].platform)
+        ready = Prepared.of(source, devices[0].platform, embeddings)
         folder_of_loras = None
         if loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
@@ -143,6 +150,11 @@ class SdxlPipeline:
             folder_of_loras = LoraFolder(loras, parts)
         everywhere = replicated(devices)
         weights = _load_weights(ready, weights_dtype, everywhere, on_progress)
+        for encoder, rows in zip(weights[:2], ready.tokenizer.rows, strict=True):
+            if rows:
+                table: Any = encoder["token_embedding"]["embedding"]
+                grown = with_rows(np.asarray(table[...]), rows)
+                table.set_value(jax.device_put(grown, everywhere))
         compiler = Compiler(source.config, ready.networks, weights, devices)
         return cls(
             model,

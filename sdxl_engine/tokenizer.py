@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sdxl_engine.checkpoint.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
+from sdxl_engine.checkpoint.embeddings import LearntWord
 from sdxl_engine.checkpoint.files import read_file, reason
 from sdxl_engine.checkpoint.json_reader import parse_json, plain
+from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
@@ -28,17 +30,22 @@ class PromptTokenizer:
     folder  the model folder
     config  its JSON: every prompt is padded to the length that its encoders read, and every token
             has a row in their tables
+    learnt  words that are not the checkpoint's own, and need rows there
+
+    rows    for each encoder the vectors of these words, by token
 
     Raises CheckpointError.
     """
 
-    def __init__(self, folder: Path, config: SdxlConfig) -> None:
+    def __init__(self, folder: Path, config: SdxlConfig, learnt: Sequence[LearntWord] = ()) -> None:
         self.max_tokens = config.text_encoder.max_position_embeddings
         encoders = (config.text_encoder, config.text_encoder_2)
         self._tokenizers = [
             _load(folder / name, encoder)
             for name, encoder in zip(TOKENIZER_FOLDERS, encoders, strict=True)
         ]
+        self.rows = [_add(each, row, learnt) for row, each in enumerate(self._tokenizers)]
+        self._vectors = [_vectors(each) for each in self._tokenizers]
         # A fast tokenizer refuses to be used by two threads at once ("Already borrowed").
         self._lock = threading.Lock()
 
@@ -55,11 +62,12 @@ class PromptTokenizer:
 
     def _encode(self, prompt: str, *, cut: bool) -> TokenIds:
         with self._lock:
-            return np.stack([self._row(each, prompt, cut=cut) for each in self._tokenizers])
+            return np.stack([self._row(row, prompt, cut=cut) for row in range(2)])
 
-    def _row(self, tokenizer: Any, prompt: str, *, cut: bool) -> TokenIds:  # noqa: ANN401 - transformers is untyped
-        prompt = _expand(tokenizer, prompt)
-        ids = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
+    def _row(self, row: int, prompt: str, *, cut: bool) -> TokenIds:
+        tokenizer = self._tokenizers[row]
+        tokens = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
+        ids = [each for token in tokens for each in self._vectors[row].get(token, (token,))]
         if cut and len(ids) > self.max_tokens:
             ids = [*ids[: self.max_tokens - 1], ids[-1]]  # with the end token
         if len(ids) > self.max_tokens:
@@ -75,22 +83,44 @@ class PromptTokenizer:
         return np.array(ids + padding, np.int32)
 
 
-def _expand(tokenizer: Any, prompt: str) -> str:  # noqa: ANN401 - transformers is untyped
-    """The prompt with every vector of the words that were learnt by textual inversion.
+def _add(tokenizer: Any, row: int, learnt: Iterable[LearntWord]) -> dict[int, Array]:  # noqa: ANN401 - transformers is untyped
+    """Have a tokenizer know these words; their vectors of encoder `row` by token.
+
+    Raises CheckpointError for a word that is one already. Tokenizers read capitals as small.
+    """
+    taken = {name.lower() for name in tokenizer.get_vocab()}
+    added: dict[int, Array] = {}
+    for word in learnt:
+        names = word.names(row)
+        # The name after the last is nobody's, either: it would be read as one more of its vectors.
+        own = {name.lower() for name in (*names, f"{word.word}_{len(names)}")}
+        if twice := sorted(own & taken):
+            raise CheckpointError(
+                f"{word.path} cannot be called so: {plain(twice[0])!r} is a word of the model or "
+                "of another embedding. Rename the file."
+            )
+        taken |= own
+        tokenizer.add_tokens(names)
+        tokens = tokenizer.convert_tokens_to_ids(names)
+        added |= dict(zip(tokens, word.vectors[row], strict=True))
+    return added
+
+
+def _vectors(tokenizer: Any) -> dict[int, list[int]]:  # noqa: ANN401 - transformers is untyped
+    """All tokens of each word that was learnt as several vectors, by the first of them.
 
     A word of three vectors is three tokens, `word`, `word_1` and `word_2`, and all are meant where
     the first is written, as diffusers has it (`maybe_convert_prompt`).
     """
     added = tokenizer.added_tokens_encoder
-    several = {word for word in added if f"{word}_1" in added}
-    if not several:
-        return prompt
-    for word in sorted(several.intersection(tokenizer.tokenize(prompt))):
-        vectors = [word]
-        while (vector := f"{word}_{len(vectors)}") in added:
-            vectors.append(vector)
-        prompt = prompt.replace(word, " ".join(vectors))
-    return prompt
+    several = {}
+    for word in added:
+        tokens = [added[word]]
+        while (vector := f"{word}_{len(tokens)}") in added:
+            tokens.append(added[vector])
+        if len(tokens) > 1:
+            several[added[word]] = tokens
+    return several
 
 
 @contextmanager

@@ -3,10 +3,10 @@
     make oracle
     .oracle/bin/python tests/oracle/make_goldens.py
 
-writes tests/goldens/tiny_a, tiny_b, variants and samplers.safetensors anew; tests/goldens/README.md
-tells what the arrays are. Models that prove nothing are refused: every array is finite and hardly
-off in float32, the images are lively, each kind of negative prompt draws another one, each mistake
-in traps.py shows.
+writes tests/goldens/tiny_a, tiny_b, variants, embeddings and samplers.safetensors anew;
+tests/goldens/README.md tells what the arrays are. Models that prove nothing are refused: every
+array is finite and hardly off in float32, the images are lively, each kind of negative prompt draws
+another one, each mistake in traps.py shows.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import torch
 from diffusers import StableDiffusionXLPipeline
+from embeddings import write_embeddings
 from record import (
     BATCH,
     Arrays,
@@ -236,6 +237,7 @@ def main() -> None:
     for tiny in (TINY_A, TINY_B):
         write(tiny)
     write_variants()
+    write_embeddings()
     write_samplers()
     check_traps((TINY_A, TINY_B))
 
