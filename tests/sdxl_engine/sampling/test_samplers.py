@@ -142,7 +142,7 @@ def test_the_way_is_diffusers(case: str) -> None:
     follow(case, make_schedule(config, sampler, own, int(count)), tolerance=tolerance)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_a_models_own_way_is_diffusers(name: str) -> None:
     """By the file that diffusers' scheduler writes, and nothing else that is asked for."""
     config = SchedulerConfig.from_json("file", json.loads(FILES[name]))
