@@ -37,7 +37,7 @@ from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
-from sdxl_engine.request import KnownLora
+from sdxl_engine.request import KnownLora, ModelCard
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 
 LAG_NAP_S = 0.005
@@ -56,6 +56,14 @@ class HeldPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Everything can be drawn."""
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        """It has no sampler of its own."""
+        return request
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        """No files drew it."""
+        return ModelCard(request.model or "none")
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         """Wait."""

@@ -40,6 +40,8 @@ class WatchedPipeline:
         self.models = pipeline.models
         self.loras = pipeline.loras
         self.check = pipeline.check
+        self.resolved = pipeline.resolved
+        self.card = pipeline.card
         self.spans_s: list[tuple[float, float]] = []
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:

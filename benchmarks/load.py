@@ -35,7 +35,7 @@ from bot.core.card import is_preview
 from bot.shared import descriptors
 from bot.shared.secret import Secret
 from sdxl_engine import GeneratedImage, ImageRequest, Progress
-from sdxl_engine.request import KnownLora
+from sdxl_engine.request import KnownLora, ModelCard
 from standins.base.timers import Clock
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
@@ -59,6 +59,14 @@ class QuickPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Everything can be drawn."""
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        """It has no sampler of its own."""
+        return request
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        """No files drew it."""
+        return ModelCard(request.model or "none")
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         """Take the time of a step, so many times."""

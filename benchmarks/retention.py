@@ -27,6 +27,7 @@ from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase, connect
 from bot.operations.housekeeping import keep_clean
 from bot.shared.data_folder import IMAGES, LEDGER
+from sdxl_engine.request import ModelCard
 
 KEEP_DAYS = 30
 DAY_S = 86_400.0
@@ -47,7 +48,12 @@ async def measure(folder: Path, pictures: int, every_s: float) -> None:
         )
         begun_s = time.monotonic()
         keeping = asyncio.create_task(
-            keep_clean(ledger, DiskGallery(folder / IMAGES, "doodle"), KEEP_DAYS, sleep=_end)
+            keep_clean(
+                ledger,
+                DiskGallery(folder / IMAGES, lambda _: ModelCard("none")),
+                KEEP_DAYS,
+                sleep=_end,
+            )
         )
         waits_s = await _ask(ledger, every_s, keeping.done)
         await asyncio.gather(keeping, return_exceptions=True)

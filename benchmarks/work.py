@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import jax
 
 from sdxl_engine import ImageRequest, Images, SdxlPipeline
-from sdxl_engine.images import ModelCard, describe, encode_png, encode_preview
+from sdxl_engine.images import describe, encode_png, encode_preview
+from sdxl_engine.request import ModelCard
 
 if TYPE_CHECKING:
     from collections.abc import Callable

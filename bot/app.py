@@ -36,6 +36,7 @@ from bot.shared.data_folder import COMMANDS, IMAGES
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
+from sdxl_engine.request import ImageRequest, ModelCard
 
 if TYPE_CHECKING:  # discord.py comes with the home that needs it
     from bot.homes.cards.pace import MakeThrottle
@@ -75,7 +76,7 @@ class App:
         self.engine = LocalEngine(start_pipeline)
         self.ledger = DatabaseLedger(SqliteDatabase(folder, start_empty=start_empty))
         self.queue = JobQueue()
-        self._gallery = DiskGallery(folder / IMAGES, config.engine.model_name)
+        self._gallery = DiskGallery(folder / IMAGES, self._card_of)
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
         events = Events(self.metrics.hear)
         usual = usual_of(config)
@@ -119,6 +120,12 @@ class App:
             "For how long the job on the device has given no sign of life.",
             lambda: self.engine.silent_s,
         )
+
+    def _card_of(self, request: ImageRequest) -> ModelCard:
+        model = self.engine.model
+        if model is None:  # what drew it is gone, with what it knew of its files
+            return ModelCard(request.model or self._config.engine.model_name)
+        return model.card(request)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish or put back what runs.

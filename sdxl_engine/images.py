@@ -8,8 +8,7 @@ import io
 import json
 import re
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image
@@ -21,6 +20,7 @@ from sdxl_engine.request import (
     GeneratedImage,
     ImageRequest,
     Images,
+    ModelCard,
     format_size,
 )
 
@@ -44,22 +44,6 @@ class EncodedImage:
 
     data: bytes
     extension: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """What a picture says of the files that drew it; what is not known is left out.
-
-    hash         AutoV2 of the model's file (`hashes.model_hash`)
-    vae          name of a VAE of its own, and AutoV2 of its file
-    lora_hashes  AutoV3 of each LoRA's file by its name (`hashes.lora_hash`)
-    """
-
-    name: str
-    hash: str | None = None
-    vae: str | None = None
-    vae_hash: str | None = None
-    lora_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(request: ImageRequest, index: int, *, model: ModelCard) -> str:

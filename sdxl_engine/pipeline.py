@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -18,7 +19,8 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
-from sdxl_engine.errors import DrawError, InvalidRequestError
+from sdxl_engine.errors import CheckpointError, DrawError, InvalidRequestError
+from sdxl_engine.hashes import lora_hash, model_hash
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
@@ -30,6 +32,7 @@ from sdxl_engine.request import (
     GeneratedImage,
     ImageRequest,
     Images,
+    ModelCard,
     Progress,
     format_size,
     name_of_model,
@@ -71,6 +74,26 @@ class Prepared(NamedTuple):
         return cls(checkpoint, tokenizer, networks, factors)
 
 
+class DrawingFiles(NamedTuple):
+    """The files that a picture tells of; None where there is not exactly one.
+
+    unet  the file with the UNet, which for a model of one file is all of it
+    vae   that of a VAE that took the place of the model's
+    """
+
+    unet: Path | None = None
+    vae: Path | None = None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, *, own_vae: bool) -> "DrawingFiles":
+        """Those of a checkpoint; its VAE's only if that is one of its own."""
+        unet, vae = (
+            next(iter(files)) if len(files) == 1 else None
+            for files in (checkpoint.parts[name].files for name in ("unet", "vae"))
+        )
+        return cls(unet, vae if own_vae else None)
+
+
 class SdxlPipeline:
     """A model on its devices, with the programs that draw.
 
@@ -90,6 +113,7 @@ class SdxlPipeline:
         compiler: Compiler,
         factors: npt.NDArray[np.float32],
         loras: LoraFolder | None = None,
+        files: DrawingFiles | None = None,
     ) -> None:
         self.model_name = model_name
         self.tokenizer = tokenizer
@@ -97,8 +121,9 @@ class SdxlPipeline:
         self._config = config
         self._compiler = compiler
         self._factors = factors
-        self._programs: dict[tuple[int, int], SizePrograms] = {}
+        self.programs: dict[tuple[int, int], SizePrograms] = {}
         self._loras = loras
+        self._files = files or DrawingFiles()
         self._merged = None
         if loras is not None:
             place = partial(jax.device_put, device=compiler.replicated)
@@ -164,6 +189,7 @@ class SdxlPipeline:
             compiler,
             ready.factors,
             folder_of_loras,
+            DrawingFiles.of(source, own_vae=vae is not None),
         )
 
     def with_weights(self, weights: Weights) -> Self:
@@ -188,7 +214,7 @@ class SdxlPipeline:
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """The warm sizes, (width_px, height_px), in the order in which they were warmed."""
-        return tuple(self._programs)
+        return tuple(self.programs)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -238,8 +264,32 @@ class SdxlPipeline:
         encode = self._compiler.encode().compile()
         for size in distinct:
             goes_on()
-            self._programs[size] = self._compiler.compile_size(*size, num_images, encode)
+            self.programs[size] = self._compiler.compile_size(*size, num_images, encode)
         return time.perf_counter() - begin
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        """With the model's own sampler where the request names none."""
+        return replace(request, sampler=request.sampler or self.default_sampler)
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        """What a picture of it says of the files that drew it.
+
+        Any thread may ask, but no event loop: to hash the files takes seconds the first time.
+        """
+        unet, vae = self._files
+        loras = {one.name: self.loras[one.name].path for one in request.loras}
+        return ModelCard(
+            request.model or self.models[0],
+            _told(model_hash, unet),
+            None if vae is None else vae.stem,
+            _told(model_hash, vae),
+            {name: told for name, path in loras.items() if (told := _told(lora_hash, path))},
+        )
+
+    @property
+    def shapes(self) -> tuple[object, ...]:
+        """See `Compiler.shapes`."""
+        return self._compiler.shapes
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
@@ -251,7 +301,7 @@ class SdxlPipeline:
         self._chosen(request)
         self.tokenize(request)
         self._programs_for(request)
-        self._schedule(self._resolved(request))
+        self._schedule(self.resolved(request))
 
     def tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
         """Token ids, i32[2 prompts, 2 encoders, tokens], the negative prompt first.
@@ -300,7 +350,7 @@ class SdxlPipeline:
         if token_ids is None:
             token_ids = self.tokenize(request)
         programs = self._programs_for(request)
-        request = self._resolved(request)
+        request = self.resolved(request)
         schedule = self._schedule(request)
         if latents is not None:
             self._check_latents(request, latents)
@@ -431,9 +481,9 @@ class SdxlPipeline:
 
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
         self._check_text_suffices()
-        if not self._programs:
+        if not self.programs:
             raise InvalidRequestError("No size is compiled yet: warm_up comes first.")
-        programs = self._programs.get((request.width_px, request.height_px))
+        programs = self.programs.get((request.width_px, request.height_px))
         if programs is None:
             warm = ", ".join(format_size(*size) for size in self.sizes)
             raise InvalidRequestError(
@@ -446,10 +496,6 @@ class SdxlPipeline:
                 "this engine is ready for. Ask for fewer."
             )
         return programs
-
-    def _resolved(self, request: ImageRequest) -> ImageRequest:
-        """With the model's own sampler where it names none; raises InvalidRequestError."""
-        return replace(request, sampler=request.sampler or self.default_sampler)
 
     def _schedule(self, request: ImageRequest) -> Schedule:
         return make_schedule(
@@ -484,6 +530,13 @@ def _segments(request: ImageRequest) -> Iterator[tuple[int, int, bool]]:
     ends = sorted({*range(longest, total, longest), guided.start, guided.stop, total} - {0})
     for first, last in pairwise((0, *ends)):
         yield first, last, first in guided
+
+
+def _told(digest: Callable[[Path], str], path: Path | None) -> str | None:
+    """A file's hash, None for one that is gone: a picture is worth keeping without."""
+    with suppress(CheckpointError):
+        return None if path is None else digest(path)
+    return None
 
 
 def _images(request: ImageRequest, pixels: npt.NDArray[np.uint8]) -> Images:

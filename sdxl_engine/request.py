@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Protocol
 
@@ -277,6 +277,22 @@ class KnownLora(Protocol):
     @property
     def problem(self) -> str | None:
         """Why it cannot be drawn with, as a sentence; None: nothing is known against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a picture says of the files that drew it; what is not known is left out.
+
+    hash         AutoV2 of the model's file (`hashes.model_hash`)
+    vae          name of a VAE of its own, and AutoV2 of its file
+    lora_hashes  AutoV3 of each LoRA's file by its name (`hashes.lora_hash`)
+    """
+
+    name: str
+    hash: str | None = None
+    vae: str | None = None
+    vae_hash: str | None = None
+    lora_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

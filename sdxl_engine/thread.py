@@ -25,7 +25,7 @@ from sdxl_engine.errors import (
     EngineStartError,
     JobCancelledError,
 )
-from sdxl_engine.request import ImageRequest, Images, KnownLora, Progress
+from sdxl_engine.request import ImageRequest, Images, KnownLora, ModelCard, Progress
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,15 @@ class Pipeline(Protocol):
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        """With the model's own sampler where the request names none."""
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        """What a picture of it says of the files that drew it.
+
+        To hash them takes seconds the first time: to be asked for on a thread.
+        """
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         """Draw; the last progress fetches the images. Closing the iterator stops the work."""

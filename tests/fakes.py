@@ -4,7 +4,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bot.core.card import Card
@@ -22,6 +22,7 @@ from sdxl_engine import (
     InvalidRequestError,
     Progress,
 )
+from sdxl_engine.request import ModelCard
 
 _PATIENCE_S = 60  # a test that forgets to open a gate fails instead of hanging
 
@@ -55,6 +56,10 @@ class FakeLora:
     """Implements `KnownLora`."""
 
     problem: str | None
+
+
+def card_of(request: ImageRequest) -> ModelCard:
+    return ModelCard(request.model or "doodle")
 
 
 class FakePipeline:
@@ -91,6 +96,12 @@ class FakePipeline:
         for lora in request.loras:
             if lora.name not in self.loras:
                 raise InvalidRequestError(f"There is no LoRA {lora.name} here.")
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        return replace(request, sampler=request.sampler or "euler")
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        return card_of(request)
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         self.check(request)

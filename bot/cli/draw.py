@@ -114,7 +114,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
-    from sdxl_engine.images import ModelCard, describe, encode_png  # noqa: PLC0415 - brings Pillow
+    from sdxl_engine.images import describe, encode_png  # noqa: PLC0415 - brings Pillow
 
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
@@ -123,7 +123,7 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     with ProgressBar(f"Loading {engine.model_name}", "B") as bar:
         pipeline = load(engine, bar.show)
     load_s = time.perf_counter() - begin_s
-    request = drawing.wish.resolve(pipeline.native_size)
+    request = pipeline.resolved(drawing.wish.resolve(pipeline.native_size))
 
     sys.stderr.write(f"Compiling for {pipeline.device}\n")
     pipeline.tokenize(request)  # a prompt that is too long is said before minutes of compiling
@@ -144,8 +144,8 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
 
     begin_s = time.perf_counter()
     paths = []
+    card = pipeline.card(request)
     for image in images:
-        card = ModelCard(request.model or engine.model_name)
         parameters = describe(request, image.index, model=card)
         paths.append(save_numbered(folder, encode_png(image, parameters)))
     encode_s = time.perf_counter() - begin_s

@@ -11,7 +11,7 @@ from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.request import (
     SAMPLERS,
     SPACINGS,
-    parse_sampler,
+    parse_sampler_and_spacing,
     parse_spacing,
 )
 
@@ -45,9 +45,10 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sampler",
-        type=parse_sampler,
+        type=parse_sampler_and_spacing,
         metavar="NAME",
-        help=f"{', '.join(SAMPLERS)}, or as Discord writes them; default: the model's own",
+        help=f"{', '.join(SAMPLERS)}, or as other programs write them, such as 'DPM++ 2M "
+        "Karras'; default: the model's own",
     )
     parser.add_argument(
         "--spacing",
@@ -82,6 +83,7 @@ def wish_of(
     index  of the one picture that is wanted; None: all of them
     """
     prompt, tagged = loras.read_out(prompt)
+    sampler, spacing = args.sampler or (None, None)
     return Wish(
         prompt=prompt,
         negative_prompt=args.negative,
@@ -93,8 +95,8 @@ def wish_of(
         size_px=None if args.size is None else parse_size(args.size),
         num_images=count if index is None else 1,
         first_index=index or 0,
-        sampler=args.sampler,
-        spacing=args.spacing,
+        sampler=sampler,
+        spacing=args.spacing or spacing,
         loras=(*tagged, *args.lora),
     )
 

@@ -14,7 +14,7 @@ from sdxl_engine.request import (
     SAMPLERS,
     SIDE_MULTIPLE_PX,
     SPACINGS,
-    parse_sampler,
+    parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
 )
@@ -118,8 +118,8 @@ def optional(kind: Kind) -> Kind:
 
 
 def sampler() -> Kind:
-    """A sampler, written as a request may write it."""
-    return Kind(f"one of {', '.join(SAMPLERS)}", _by(parse_sampler))
+    """A sampler, perhaps with a spacing, as people write them: the names of both."""
+    return Kind(f"one of {', '.join(SAMPLERS)}", _by(parse_sampler_and_spacing))
 
 
 def spacing() -> Kind:

@@ -51,7 +51,7 @@ class EngineConfig:
 class ModelConfig:
     """[model] how the model of [engine] wants to be drawn; None, or nothing: it does not say."""
 
-    default_sampler: str | None = key(None, kinds.optional(kinds.sampler()))
+    default_sampler: tuple[str, str | None] | None = key(None, kinds.optional(kinds.sampler()))
     spacing: str | None = key(None, kinds.optional(kinds.spacing()))
     steps: int | None = key(None, kinds.optional(kinds.whole(1, MAX_INFERENCE_STEPS)))
     guidance: float | None = key(None, kinds.optional(kinds.number(0, MAX_GUIDANCE_SCALE)))

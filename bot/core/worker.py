@@ -183,6 +183,7 @@ class Worker:
         model = self._engine.model
         request = wish.resolve(SOME_SIZE if model is None else model.sizes[0])
         if model is not None:
+            request = model.resolved(request)
             model.check(request)
         return request
 

@@ -2,22 +2,31 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from bot.config.sections import Config, EngineConfig, ModelConfig, StorageConfig
 from bot.core.wish import Usual
 from bot.shared.data_folder import PROGRAMS
-from sdxl_engine.request import name_of_model
+from sdxl_engine.checkpoint.card import Card, card_path
+from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.request import (
+    name_of_model,
+    parse_sampler_and_spacing,
+    parse_size,
+    parse_spacing,
+)
 from sdxl_engine.thread import sign_of_start
 
 if TYPE_CHECKING:
     from sdxl_engine import SdxlPipeline
+    from sdxl_engine.model_set import ModelSet
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 OnBytes = Callable[[int, int], None]
 
 _SECONDS_PER_LINE: Final = 2.0
@@ -25,11 +34,12 @@ _BESIDE: Final = ("vae", "unet", "loras", "embeddings")  # keys of [engine] that
 
 
 def load_pipeline(
-    engine: EngineConfig, storage: StorageConfig, on_bytes: OnBytes
+    engine: EngineConfig, storage: StorageConfig, on_bytes: OnBytes, model: str | None = None
 ) -> "SdxlPipeline":
-    """Load the model, fetching it first where it is not here; raises EngineError.
+    """Load a model, fetching it first where it is not here; raises EngineError.
 
     on_bytes  told the bytes that are read, and those there are
+    model     one of the configuration's; None: the first, whose VAE or UNet may be another's
 
     What is compiled later is kept in the storage folder.
     """
@@ -38,9 +48,12 @@ def load_pipeline(
     from sdxl_engine.programs.cache import use_program_cache  # noqa: PLC0415
 
     use_program_cache(storage.folder / PROGRAMS)
+    first = engine.all_models[0]
     beside = {name: getattr(engine, name) or None for name in _BESIDE}
+    if model not in {None, first}:
+        beside = {**beside, "vae": None, "unet": None}
     return SdxlPipeline.load(
-        engine.all_models[0],
+        model or first,
         revision=engine.revision or None,
         dtype=engine.dtype,
         on_progress=on_bytes,
@@ -48,35 +61,67 @@ def load_pipeline(
     )
 
 
-def usual_of(config: Config, said: Mapping[str, ModelConfig] = MappingProxyType({})) -> Usual:
-    """What is drawn where a wish leaves it open.
+def _one_of(pipelines: "list[SdxlPipeline]") -> "SdxlPipeline | ModelSet":
+    from sdxl_engine.model_set import ModelSet  # noqa: PLC0415 - brings jax
 
-    said  what each model says itself, by name; [model] is stronger for the first
+    return ModelSet(pipelines) if len(pipelines) > 1 else pipelines[0]
+
+
+def usual_of(config: Config) -> Usual:
+    """What is drawn where a wish leaves it open; raises CheckpointError.
+
+    By what stands beside each model, for which [model] is stronger of the first.
     """
     names = [name_of_model(model) for model in config.engine.all_models]
-    first, *others = (said.get(name, ModelConfig()) for name in names)
+    first, *others = map(_said_beside, config.engine.all_models)
     each = [_usual(config.engine, one) for one in (config.model.over(first), *others)]
     if not others:
         return each[0]
     return replace(each[0], model=names[0], by_model=dict(zip(names, each, strict=True)))
 
 
+def _said_beside(model: str) -> ModelConfig:
+    """What NAME.toml beside a model's file or folder says of how to draw with it."""
+    path = Path(model).expanduser()
+    if not path.exists():  # embedded, in a repository, or nowhere, which loading says
+        return ModelConfig()
+    card = Card.beside(path)
+    try:
+        return ModelConfig(
+            default_sampler=_read(parse_sampler_and_spacing, card.default_sampler),
+            spacing=_read(parse_spacing, card.spacing),
+            steps=card.steps,
+            guidance=card.guidance,
+            size=_read(parse_size, card.size),
+            negative_prompt=card.negative_prompt,
+            trigger_words=card.trigger_words,
+            licence=card.licence,
+        )
+    except InvalidRequestError as error:
+        raise CheckpointError(f"{card_path(path)}: {error}") from error
+
+
+def _read(parse: Callable[[str], T], text: str | None) -> T | None:
+    return None if text is None else parse(text)
+
+
 def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
     words = ", ".join(model.trigger_words)
+    sampler, spacing = model.default_sampler or (None, None)
     note = (f"trigger words: {words}" if words else "", model.licence or "")
     return Usual(
         num_inference_steps=model.steps or engine.default_steps,
         guidance_scale=engine.default_guidance if model.guidance is None else model.guidance,
         num_images=engine.images_per_request,
-        sampler=model.default_sampler,
-        spacing=model.spacing,
+        sampler=sampler,
+        spacing=model.spacing or spacing,
         size_px=model.size,
         negative_prompt=model.negative_prompt,
         note=" · ".join(filter(None, note)),
     )
 
 
-def start_pipeline(config: Config) -> "SdxlPipeline":
+def start_pipeline(config: Config) -> "SdxlPipeline | ModelSet":
     """Load and compile, telling the log how far it is; raises EngineError.
 
     For the engine thread: it takes from seconds to minutes.
@@ -91,10 +136,13 @@ def start_pipeline(config: Config) -> "SdxlPipeline":
         goes_on()
         if time.monotonic() >= next_line_s:
             next_line_s = time.monotonic() + _SECONDS_PER_LINE
-            log.info("loading %s: %d %%", engine.model_name, 100 * done // max(total, 1))
+            log.info("loading: %d %%", 100 * done // max(total, 1))
 
-    log.info("loading %s", engine.model_name)
-    pipeline = load_pipeline(engine, config.storage, on_bytes)
+    pipelines = []
+    for model in engine.all_models:
+        log.info("loading %s", name_of_model(model))
+        pipelines.append(load_pipeline(engine, config.storage, on_bytes, model))
+    pipeline = _one_of(pipelines)
     log.info("compiling for %s", pipeline.device)
     goes_on()
     sizes = tuple(dict.fromkeys((*usual_of(config).sizes_px, *engine.sizes)))

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +15,8 @@ from bot.core.ports.gallery import Picture
 from bot.errors import GalleryError, PictureLostError
 from bot.shared.files import write_atomically
 from bot.shared.private import close_all_to_others, close_to_others
-from sdxl_engine.images import ModelCard, describe, encode_within
-from sdxl_engine.request import ImageRequest, Images
+from sdxl_engine.images import describe, encode_within
+from sdxl_engine.request import ImageRequest, Images, ModelCard
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,12 @@ class DiskGallery:
     """Implements `Gallery`: a folder a job, a file a picture, all of it their owner's alone.
 
     folder      made with the first picture
-    model_name  stands beside the settings in each file whose request names none
+    card_of  what a picture says of the files that drew it; asked on a thread
     """
 
-    def __init__(self, folder: Path, model_name: str) -> None:
+    def __init__(self, folder: Path, card_of: Callable[[ImageRequest], ModelCard]) -> None:
         self._folder = folder
-        self._model_name = model_name
+        self._card_of = card_of
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
 
     async def store(
@@ -96,8 +96,8 @@ class DiskGallery:
     def _store(self, job: Job, request: ImageRequest, images: Images) -> tuple[StoredImage, ...]:
         limit_bytes = min(job.origin.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
         stored = []
+        card = self._card_of(request)
         for image in images:
-            card = ModelCard(request.model or self._model_name)
             parameters = describe(request, image.index, model=card)
             file = encode_within(image, parameters, limit_bytes)
             filename = _picture_name(job.id, image.index, file.extension)

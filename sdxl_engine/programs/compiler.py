@@ -172,6 +172,12 @@ class Compiler:
         self.devices = tuple(devices)
         self.replicated = replicated(devices)
 
+    @property
+    def shapes(self) -> tuple[object, ...]:
+        """All that its programs are made of; those of equal shapes serve each other's weights."""
+        networks = self._text_encoder, self._text_encoder_2, self._unet, self._vae
+        return self.devices, self._config.vae, self._weights, networks
+
     def encode(self) -> Program:
         """What is computed once a request, of its two prompts and its size.
 

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from PIL import Image
 
-from sdxl_engine.images import ModelCard, describe, encode_png, encode_within
-from sdxl_engine.request import GeneratedImage, ImageRequest, Lora
+from sdxl_engine.images import describe, encode_png, encode_within
+from sdxl_engine.request import GeneratedImage, ImageRequest, Lora, ModelCard
 
 CARD: Final = ModelCard("a model, of two", "0123456789", "a vae", "abcdef0123", {"x": "1" * 12})
 IMAGE: Final = GeneratedImage(0, 7, 64, 64, bytes(64 * 64 * 3))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdxl_engine import GeneratedImage, ImageRequest
-from sdxl_engine.images import ModelCard, describe, encode_png, encode_preview, encode_within
-from sdxl_engine.request import Lora
+from sdxl_engine.images import describe, encode_png, encode_preview, encode_within
+from sdxl_engine.request import Lora, ModelCard
 
 NOISE = random.Random(0).randbytes(64 * 48 * 3)
 IMAGE = GeneratedImage(index=0, seed=1, width_px=64, height_px=48, rgb=NOISE)

@@ -113,7 +113,7 @@ def told_otherwise(pipeline: SdxlPipeline, **scheduler: Any) -> SdxlPipeline:
         pipeline._compiler,
         pipeline._factors,
     )
-    other._programs = pipeline._programs
+    other.programs = pipeline.programs
     return other
 
 

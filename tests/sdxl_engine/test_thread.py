@@ -24,7 +24,7 @@ from sdxl_engine import (
     JobCancelledError,
     Progress,
 )
-from sdxl_engine.request import KnownLora
+from sdxl_engine.request import KnownLora, ModelCard
 from sdxl_engine.thread import sign_of_start
 from tests.fakes import FakePipeline, Gate
 
@@ -46,6 +46,12 @@ class GatedPipeline:
     def check(self, request: ImageRequest) -> None:
         if request.prompt == "refused":
             raise InvalidRequestError("No.")
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        return request
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        return ModelCard(request.model or "pixels")
 
     def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
         try:

@@ -80,7 +80,7 @@ def test_a_run(folder: Path, request: pytest.FixtureRequest, compiles: CompileCo
     programs = compiler.size(64, 64, 2)
     denoise = programs.get("guided", programs["unguided"]).compile()  # without the decoder
     placed = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
-    pipeline._programs[64, 64] = SizePrograms(
+    pipeline.programs[64, 64] = SizePrograms(
         2, placed, compiler.encode().compile(), denoise, denoise, denoise, denoise
     )
     compiled = compiles.count

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from sdxl_engine.errors import EngineError
-from sdxl_engine.request import ImageRequest, Images, KnownLora, Progress
+from sdxl_engine.request import ImageRequest, Images, KnownLora, ModelCard, Progress
 
 OnProgress = Callable[[Progress], None]
 
@@ -29,6 +29,15 @@ class Model(Protocol):
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""
+
+    def resolved(self, request: ImageRequest) -> ImageRequest:
+        """With the model's own sampler where the request names none."""
+
+    def card(self, request: ImageRequest) -> ModelCard:
+        """What a picture of it says of the files that drew it.
+
+        To hash them takes seconds the first time: to be asked for on a thread.
+        """
 
 
 class Drawing(Protocol):

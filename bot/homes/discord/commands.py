@@ -30,7 +30,7 @@ from sdxl_engine.request import (
     SAMPLERS,
     SPACINGS,
     format_size,
-    parse_sampler,
+    parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
 )
@@ -217,12 +217,15 @@ class _Texts:
     def read_into(self, wish: Wish) -> Wish:
         """The wish with what they and its prompt's tags say; raises InvalidRequestError."""
         prompt, tagged = loras.read_out(wish.prompt)
+        # Commands of other programs are pasted here: "DPM++ 2M Karras" names both.
+        both = (None, None) if self.sampler is None else parse_sampler_and_spacing(self.sampler)
+        sampler, spacing = both
         return replace(
             wish,
             prompt=prompt,
             size_px=None if self.size is None else parse_size(self.size),
-            sampler=None if self.sampler is None else parse_sampler(self.sampler),
-            spacing=None if self.spacing is None else parse_spacing(self.spacing),
+            sampler=sampler,
+            spacing=spacing if self.spacing is None else parse_spacing(self.spacing),
             loras=tagged + loras.read_list(self.lora or ""),
         )
 

@@ -21,7 +21,7 @@ from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER, LEDGER_LOCK
 from tests.bot.core.jobs import NOON_S, make_job
-from tests.fakes import FakePipeline
+from tests.fakes import FakePipeline, card_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -42,7 +42,7 @@ def jobs(folder: Path) -> list[str]:
     request = done.wish.resolve((64, 64))
     *_, last = FakePipeline().generate(request)
     assert last.fetch is not None
-    gallery = DiskGallery(folder / IMAGES, "doodle")
+    gallery = DiskGallery(folder / IMAGES, card_of)
     images = asyncio.run(gallery.store(done, request, last.fetch()))
     with closing(connect(folder / LEDGER, makes=True)) as connection:
         for job in (done, failed, waiting):
@@ -144,7 +144,7 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert copy.stat().st_mode & 0o077 == 0
     with closing(connect(copy / LEDGER)) as connection:
         record = book.get(connection, jobs[0])
-    pictures = asyncio.run(DiskGallery(copy / IMAGES, "doodle").read(jobs[0], record.images))
+    pictures = asyncio.run(DiskGallery(copy / IMAGES, card_of).read(jobs[0], record.images))
     assert len(pictures) == 4
     assert main(["backup", "copies/monday"]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -148,7 +148,7 @@ def test_a_model_says_how_it_wants_to_be_drawn(tmp_path: Path) -> None:
     assert config.engine.model_name == "a"
     assert config.engine.loras == Path.home() / "loras"
     assert config.model == ModelConfig(
-        "dpmpp_2m", "ays", 28, 0.0, (832, 1216), None, ("best quality",), "CC0"
+        ("dpmpp_2m", None), "ays", 28, 0.0, (832, 1216), None, ("best quality",), "CC0"
     )
     emptied = load_config(write(tmp_path, text), {"IMAGINE_MODEL__STEPS": ""})
     assert emptied.model.steps is None

@@ -49,7 +49,7 @@ from sdxl_engine import (
     Progress,
 )
 from tests.bot.core.jobs import make_job, make_person
-from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate
+from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate, card_of
 
 MakeLedger = Callable[[SqliteDatabase], DatabaseLedger]
 
@@ -85,7 +85,7 @@ class Office:
         self.database = SqliteDatabase(folder)
         self.ledger = make_ledger(self.database)
         self.queue = JobQueue()
-        self.gallery = DiskGallery(folder / "images", "doodle")
+        self.gallery = DiskGallery(folder / "images", card_of)
         self.heard: list[Event] = []
         events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
         self.worker = Worker(

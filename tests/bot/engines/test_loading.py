@@ -1,25 +1,37 @@
 """What is usual: what people ask for, else what the model says, else what the engine's keys say."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from bot.config.sections import Config, EngineConfig, ModelConfig
 from bot.core.wish import Usual, Wish
 from bot.engines.loading import usual_of
+from sdxl_engine import CheckpointError
 
 ENGINE = EngineConfig(default_steps=9, default_guidance=7.0, images_per_request=2)
 
 
-def test_each_is_asked_only_where_those_before_say_nothing() -> None:
-    config = Config(engine=ENGINE, model=ModelConfig(default_sampler="lcm", guidance=0.0))
-    beside = {"doodle": ModelConfig(default_sampler="ddim", steps=4, negative_prompt="blue")}
-    settled = Wish("x", seed=1, num_images=3).settled(usual_of(config, beside))
+def card(folder: Path, text: str, name: str = "mine") -> str:
+    """The path of a model with this card beside it."""
+    (folder / f"{name}.safetensors").touch()
+    (folder / f"{name}.toml").write_text(text)
+    return str(folder / f"{name}.safetensors")
+
+
+def test_each_is_asked_only_where_those_before_say_nothing(tmp_path: Path) -> None:
+    model = card(tmp_path, 'default_sampler = "DDIM"\nsteps = 4\nnegative_prompt = "blue"')
+    says = ModelConfig(default_sampler=("lcm", None), guidance=0.0)
+    config = Config(engine=replace(ENGINE, model=model), model=says)
+    settled = Wish("x", seed=1, num_images=3).settled(usual_of(config))
     assert settled == Wish("x", "blue", 1, 4, 0.0, num_images=3, sampler="lcm")
     plain = Wish("x", seed=1).settled(usual_of(Config(engine=ENGINE)))
     assert plain == Wish("x", None, 1, 9, 7.0, num_images=2)
 
 
 def test_what_is_asked_for_is_what_is_drawn() -> None:
-    says = ModelConfig("lcm", None, 4, 1.5, (832, 1216), "blue", ("a", "b"), "CC0")
+    says = ModelConfig(("lcm", None), None, 4, 1.5, (832, 1216), "blue", ("a", "b"), "CC0")
     usual = usual_of(Config(model=says))
     assert usual.note == "trigger words: a, b · CC0"
     assert usual.sizes_px == ((832, 1216),)
@@ -34,14 +46,36 @@ def test_a_spacing_goes_with_its_sampler() -> None:
     assert Wish("x", spacing="ays").settled(usual).sampler == "dpmpp_2m"
 
 
-def test_each_of_several_models_has_its_own_ways() -> None:
-    engine = replace(ENGINE, models=("~/first.safetensors", "owner/second"))
-    config = Config(engine=engine, model=ModelConfig(steps=30, licence="CC0"))
-    usual = usual_of(config, {"second": ModelConfig(steps=4, size=(64, 64))})
+def test_a_sampler_may_bring_its_spacing(tmp_path: Path) -> None:
+    model = card(tmp_path, 'default_sampler = "DPM++ 2M Karras"')
+    wish = Wish("x").settled(usual_of(Config(engine=replace(ENGINE, model=model))))
+    assert (wish.sampler, wish.spacing) == ("dpmpp_2m", "karras")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('default_sampler = "Eular"', "There is no sampler 'Eular'"),
+        ('size = "huge"', "'huge' is not a size"),
+        ('steps = "many"', "steps is 'many'; it must be a whole number"),
+        ("clip_skip = 2", "has a key 'clip_skip'"),
+    ],
+)
+def test_a_card_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: str) -> None:
+    model = card(tmp_path, text)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        usual_of(Config(engine=replace(ENGINE, model=model)))
+    assert str(tmp_path / "mine.toml") in str(caught.value)
+
+
+def test_each_of_several_models_has_its_own_ways(tmp_path: Path) -> None:
+    second = card(tmp_path, 'steps = 4\nsize = "64x64"', "second")
+    engine = replace(ENGINE, models=("~/first.safetensors", second))
+    usual = usual_of(Config(engine=engine, model=ModelConfig(steps=30, licence="CC0")))
     first = Wish("x").settled(usual)
     assert (first.model, first.num_inference_steps, first.size_px) == ("first", 30, None)
-    second = Wish("x", model="second").settled(usual)
-    assert (second.model, second.num_inference_steps, second.size_px) == ("second", 4, (64, 64))
+    other = Wish("x", model="second").settled(usual)
+    assert (other.model, other.num_inference_steps, other.size_px) == ("second", 4, (64, 64))
     assert Wish("x", model="third").settled(usual).num_inference_steps == 30  # and then refused
     assert usual.sizes_px == ((64, 64),)
     assert (usual.note_of("first"), usual.note_of("second")) == ("CC0", "")

@@ -12,7 +12,7 @@ from bot.errors import GalleryError, PictureLostError
 from bot.gallery.disk import DiskGallery
 from sdxl_engine import GeneratedImage, Images
 from tests.bot.core.jobs import make_job
-from tests.fakes import FakePipeline
+from tests.fakes import FakePipeline, card_of
 
 REQUEST = make_job().wish.resolve((64, 64))
 
@@ -32,7 +32,7 @@ def drawn() -> Images:
 
 
 async def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
-    gallery, job = DiskGallery(tmp_path, "doodle"), make_job()
+    gallery, job = DiskGallery(tmp_path, card_of), make_job()
     stored = await gallery.store(job, REQUEST, drawn())
     pictures = await gallery.read(job.id, stored)
     assert [one.filename for one in pictures] == [f"{job.id}_{n}.png" for n in range(4)]
@@ -44,7 +44,7 @@ async def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
 
 
 async def test_a_model_that_was_chosen_is_the_one_that_is_named(tmp_path: Path) -> None:
-    gallery, job = DiskGallery(tmp_path, "doodle"), make_job()
+    gallery, job = DiskGallery(tmp_path, card_of), make_job()
     stored = await gallery.store(job, replace(REQUEST, model="other"), drawn())
     (first, *_) = await gallery.read(job.id, stored)
     with Image.open(io.BytesIO(first.data)) as picture:
@@ -52,7 +52,7 @@ async def test_a_model_that_was_chosen_is_the_one_that_is_named(tmp_path: Path) 
 
 
 async def test_they_are_their_owners_alone(tmp_path: Path) -> None:
-    await DiskGallery(tmp_path / "images", "doodle").store(make_job(), REQUEST, drawn())
+    await DiskGallery(tmp_path / "images", card_of).store(make_job(), REQUEST, drawn())
     assert modes(tmp_path / "images") == {0o700, 0o600}
 
 
@@ -67,7 +67,7 @@ async def test_an_album_that_others_could_read_is_closed_to_them(
     for path in (album, *album.rglob("*")):
         if count:
             path.chmod(0o755 if path.is_dir() else 0o644)
-    await DiskGallery(album, "doodle").mend()
+    await DiskGallery(album, card_of).mend()
     assert not count or modes(album) == {0o700, 0o600}
 
 
@@ -76,7 +76,7 @@ async def test_an_album_on_another_disk_is_closed_as_well(tmp_path: Path) -> Non
     for path in (tmp_path / "large", tmp_path / "large" / "job"):
         path.chmod(0o755)
     (tmp_path / "images").symlink_to(tmp_path / "large")
-    await DiskGallery(tmp_path / "images", "doodle").mend()
+    await DiskGallery(tmp_path / "images", card_of).mend()
     assert modes(tmp_path / "large") == {0o700}
 
 
@@ -90,27 +90,27 @@ async def test_an_album_of_somebody_else_is_told_and_stops_nothing(
         path.mkdir(exist_ok=True)
         path.chmod(0o755)
     monkeypatch.setattr("os.fchmod", refuse)
-    await DiskGallery(tmp_path, "doodle").mend()
+    await DiskGallery(tmp_path, card_of).mend()
     (line,) = caplog.messages
     assert "others may be able to read 2 files and folders of the album" in line
     assert f"chmod -R go= {tmp_path}" in line
 
 
 async def test_stored_twice_they_are_the_same_files(tmp_path: Path) -> None:
-    gallery, job = DiskGallery(tmp_path, "doodle"), make_job()
+    gallery, job = DiskGallery(tmp_path, card_of), make_job()
     assert await gallery.store(job, REQUEST, drawn()) == await gallery.store(job, REQUEST, drawn())
     assert count_files(tmp_path) == 4
 
 
 async def test_files_fit_the_limit_of_the_place(tmp_path: Path) -> None:
     job = make_job(attachment_limit_bytes=6_000)
-    stored = await DiskGallery(tmp_path, "doodle").store(job, REQUEST, drawn())
+    stored = await DiskGallery(tmp_path, card_of).store(job, REQUEST, drawn())
     assert all(one.filename.endswith(".webp") and one.size_bytes <= 6_000 for one in stored)
 
 
 @pytest.mark.parametrize("harm", ["deleted", "cut", "changed"])
 async def test_a_file_that_is_not_what_was_written_is_found_out(tmp_path: Path, harm: str) -> None:
-    gallery, job = DiskGallery(tmp_path, "doodle"), make_job()
+    gallery, job = DiskGallery(tmp_path, card_of), make_job()
     stored = await gallery.store(job, REQUEST, drawn())
     path = tmp_path / job.id / stored[1].filename
     data = path.read_bytes()
@@ -126,7 +126,7 @@ async def test_a_file_that_is_not_what_was_written_is_found_out(tmp_path: Path, 
 
 
 async def test_forgotten_pictures_are_gone(tmp_path: Path) -> None:
-    gallery, job, other = DiskGallery(tmp_path, "doodle"), make_job(), make_job()
+    gallery, job, other = DiskGallery(tmp_path, card_of), make_job(), make_job()
     await gallery.store(job, REQUEST, drawn())
     await gallery.store(other, REQUEST, drawn())
     await gallery.forget([job.id, "unknown"])
@@ -137,10 +137,10 @@ async def test_forgotten_pictures_are_gone(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_written_is_a_gallery_error(tmp_path: Path) -> None:
     (tmp_path / "images").write_text("in the way")
     with pytest.raises(GalleryError, match=r"images.*Make room"):
-        await DiskGallery(tmp_path / "images", "doodle").store(make_job(), REQUEST, drawn())
+        await DiskGallery(tmp_path / "images", card_of).store(make_job(), REQUEST, drawn())
 
 
 async def test_the_images_of_a_request_keep_their_seed(tmp_path: Path) -> None:
     image = GeneratedImage(2, 99, 8, 8, bytes(192))
-    (stored,) = await DiskGallery(tmp_path, "doodle").store(make_job(), REQUEST, (image,))
+    (stored,) = await DiskGallery(tmp_path, card_of).store(make_job(), REQUEST, (image,))
     assert (stored.index, stored.seed) == (2, 99)

@@ -20,6 +20,7 @@ from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.housekeeping import keep_clean, keep_orders
 from tests.bot.core.jobs import NOON_S, make_job
+from tests.fakes import card_of
 
 DAY_S = 86_400
 
@@ -81,7 +82,7 @@ class House:
         self.ledger = ledger
         self.album = album
         self.clocks = clocks
-        self.gallery: Gallery = DiskGallery(album, "doodle")
+        self.gallery: Gallery = DiskGallery(album, card_of)
 
     async def run(self, hours: float = 0) -> None:
         """A process that runs for so long, and looks every hour."""
@@ -203,7 +204,7 @@ class StuckGallery(DiskGallery):
     stuck: frozenset[str] = frozenset()
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "doodle")
+        super().__init__(folder, card_of)
         self.tried: Counter[str] = Counter()
 
     async def forget(self, job_ids: Sequence[str]) -> None:
@@ -320,4 +321,4 @@ async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: DatabaseLed
     with pytest.raises(asyncio.CancelledError):
         await keep_orders(ledger, Boss(), sleep=Once(2))
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, DiskGallery(Path("none"), ""), 2, sleep=Once(2))
+        await keep_clean(ledger, DiskGallery(Path("none"), card_of), 2, sleep=Once(2))

@@ -35,7 +35,7 @@ HELD = 2 + MEMORIES  # arrays in a Sample
 @pytest.fixture
 def programs(golden: Golden, pipeline: SdxlPipeline) -> SizePrograms:
     run = golden.facts["run"]
-    return pipeline._programs[run["width_px"], run["height_px"]]
+    return pipeline.programs[run["width_px"], run["height_px"]]
 
 
 @pytest.mark.parametrize("case", ["none", "empty", "real"])

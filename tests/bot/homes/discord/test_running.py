@@ -165,7 +165,9 @@ async def test_loras_and_models_are_offered_while_somebody_types(
 async def test_what_the_model_says_is_drawn_and_stands_beside_its_name(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
-    says = ModelConfig("ddim", "karras", 3, size=(128, 64), trigger_words=("ink",), licence="CC0")
+    says = ModelConfig(
+        ("ddim", None), "karras", 3, size=(128, 64), trigger_words=("ink",), licence="CC0"
+    )
     pipeline = FakePipeline(SIZES)
     async with run_bot(lambda: pipeline, config=replace(make_config(), model=says)) as bot:
         await bot.app.engine.warm()
