@@ -1,14 +1,15 @@
 """How the weights of a model folder become arrays.
 
 Strict (every tensor missing, unexpected, set twice or misshapen is named in one error), reads
-safetensors only, and streams: one tensor at a time goes from the file to the device, so the host
+safetensors only, and streams: a few tensors at a time go from the file to the device, so the host
 holds little more than the weights themselves.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jax
 import numpy as np
@@ -30,6 +31,8 @@ from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.models.layers import quarter_kernels, whole_kernel
 
+# Parameters that are made at the same time, and so held beside the weights.
+_AT_ONCE: Final = 4
 # Puts one tensor, already in its final dtype and layout, where it will be used.
 Place = Callable[[Array], jax.Array]
 
@@ -145,24 +148,27 @@ def load_weights(
     network   built from the part's JSON; only its shapes are used
     dtype     what every weight is cast to
     place     puts one array on the device
-    on_bytes  told the size in the file of each tensor read
+    on_bytes  told the size in the file of each parameter that was read
 
     Raises CheckpointError.
     """
     check_weights(part, network)
+    expected = expected_parameters(part.name, network)
 
     def read(name: str) -> Array:
-        source = part.tensors[name][0]
-        if on_bytes is not None:
-            on_bytes(source.size)
-        return source.read()
+        return part.tensors[name][0].read()
 
-    return nnx.from_flat_state(
-        [
-            (parameter.path, nnx.Param(place(parameter.assemble(read, dtype))))
-            for parameter in expected_parameters(part.name, network)
-        ]
-    )
+    def load(parameter: ExpectedParameter) -> jax.Array:
+        return place(parameter.assemble(read, dtype))
+
+    loaded = []
+    # Casting and turning takes longer than reading, and NumPy lets others run meanwhile.
+    with ThreadPoolExecutor(_AT_ONCE, "weights") as pool:
+        for parameter, array in zip(expected, pool.map(load, expected), strict=True):
+            if on_bytes is not None:
+                on_bytes(sum(part.tensors[tensor.name][0].size for tensor in parameter))
+            loaded.append((parameter.path, nnx.Param(array)))
+    return nnx.from_flat_state(loaded)
 
 
 def check_weights(part: Part, network: nnx.Module) -> None:

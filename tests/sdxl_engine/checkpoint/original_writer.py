@@ -102,11 +102,9 @@ def vae_of(folder: Path) -> Weights:
     }
 
 
-def open_clip_of(folder: Path) -> Weights:
-    ours = {
-        name.removeprefix("text_model."): array
-        for name, array in read(folder, "text_encoder_2").items()
-    }
+def open_clip(weights: Weights) -> Weights:
+    """The second text encoder's, the original way."""
+    ours = {name.removeprefix("text_model."): array for name, array in weights.items()}
     theirs: Weights = {"logit_scale": np.array(4.6, np.float32)}
     theirs["text_projection"] = np.ascontiguousarray(ours.pop("text_projection.weight").T)
     theirs["positional_embedding"] = ours.pop("embeddings.position_embedding.weight")
@@ -147,6 +145,6 @@ def original(folder: Path = DOODLE) -> Weights:
         UNET: unet_of(folder),
         VAE: vae_of(folder),
         FIRST: clip_of(folder),
-        SECOND: open_clip_of(folder),
+        SECOND: open_clip(read(folder, "text_encoder_2")),
     }
     return {f"{prefix}{name}": a for prefix, part in parts.items() for name, a in part.items()}

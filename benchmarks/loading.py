@@ -1,0 +1,131 @@
+"""How long does SDXL in one file take to load, and how much memory, beside reading its bytes?
+
+    .venv/bin/python benchmarks/loading.py FOLDER [--dtype bfloat16] [--turns 3]
+
+Writes a file of random fp16 weights with the names of the original (6.9 GB) into the folder, unless
+it is there, and loads it and reads it with safetensors by turns, each in a process of its own. Both
+find it in the page cache, where there is room for it. Memory is what the process held at most,
+without what it holds before the first weight.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.hub import sdxl_base
+
+BLOCK: Final = 2**24  # random numbers that are made once, and written again and again
+KB: Final = 1024
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Every tensor of SDXL base 1.0, under the original's names."""
+    # Late: the processes that are measured need neither jax's networks nor tests.
+    from sdxl_engine.checkpoint.load import expected_parameters  # noqa: PLC0415
+    from sdxl_engine.models.layers import Target  # noqa: PLC0415
+    from sdxl_engine.programs.compiler import Networks  # noqa: PLC0415
+    from tests.sdxl_engine.checkpoint import original_writer as writer  # noqa: PLC0415
+
+    networks = Networks.build(SdxlConfig.load(sdxl_base()), Target.of("cpu"))
+
+    def of(part: str) -> dict[str, Any]:
+        parameters = expected_parameters(part, getattr(networks, part))
+        tensors = [tensor for parameter in parameters for tensor in parameter]
+        return {each.name: np.broadcast_to(np.float16(0), each.shape) for each in tensors}
+
+    found = {
+        writer.UNET: {
+            writer.unet_name(name, 2, [True, True, False]): a for name, a in of("unet").items()
+        },
+        writer.VAE: {writer.vae_name(name, 4): a for name, a in of("vae").items()},
+        writer.FIRST: of("text_encoder"),
+        writer.SECOND: writer.open_clip(of("text_encoder_2")),
+    }
+    return {f"{place}{name}": a.shape for place, part in found.items() for name, a in part.items()}
+
+
+def write(path: Path) -> None:
+    """Write the file, as it is made: nothing of it is held."""
+    header, place = {}, 0
+    for name, shape in shapes().items():
+        end = place + 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header).encode()
+    noise = (np.random.default_rng(0).standard_normal(BLOCK) / 64).astype(np.float16).tobytes()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        while place:
+            place -= file.write(noise[:place])
+
+
+def peak_bytes() -> int:
+    """What this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KB
+
+
+def load(path: Path, dtype: str) -> tuple[float, int]:
+    """Seconds and bytes of loading it with the engine."""
+    from sdxl_engine import SdxlPipeline  # noqa: PLC0415 - as above
+    from sdxl_engine.checkpoint.checkpoint import Checkpoint  # noqa: PLC0415
+    from sdxl_engine.pipeline import Prepared  # noqa: PLC0415
+
+    Prepared.of(Checkpoint.find(str(path)), "cpu")  # imports, and what is cached by them
+    before, begin = peak_bytes(), time.perf_counter()
+    SdxlPipeline.load(str(path), dtype=dtype)
+    return time.perf_counter() - begin, peak_bytes() - before
+
+
+def read(path: Path, _dtype: str) -> tuple[float, int]:
+    """Seconds and bytes of reading every tensor with safetensors, all of them held."""
+    from safetensors.numpy import load_file  # noqa: PLC0415 - as above
+
+    before, begin = peak_bytes(), time.perf_counter()
+    load_file(path)
+    return time.perf_counter() - begin, peak_bytes() - before
+
+
+WAYS: Final = {"engine": load, "safetensors": read}
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, help="measure this once, in this process")
+    arguments = parser.parse_args()
+    path = arguments.folder / "sdxl_random.safetensors"
+    if arguments.way:
+        print(json.dumps(WAYS[arguments.way](path, arguments.dtype)))
+        return
+    if not path.exists():
+        write(path)
+    size = path.stat().st_size
+    print(f"{size / 1e9:.2f} GB, into {arguments.dtype}")
+    for turn in range(arguments.turns):
+        for way in WAYS:
+            command = [sys.executable, __file__, str(arguments.folder), "--way", way]
+            done = subprocess.run(  # noqa: S603 - this very script
+                [*command, "--dtype", arguments.dtype], capture_output=True, text=True, check=True
+            )
+            seconds, held = json.loads(done.stdout.splitlines()[-1])
+            print(
+                f"turn {turn + 1}  {way:<12} {seconds:6.1f} s  {size / seconds / 1e9:5.2f} GB/s"
+                f"  {held / size:5.2f} x its size",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
