@@ -54,15 +54,21 @@ class Prepared(NamedTuple):
     tokenizer: PromptTokenizer
     networks: Networks
     factors: npt.NDArray[np.float32]
+    loras: LoraFolder | None
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, platform: str, embeddings: Path | None = None
+        cls,
+        checkpoint: Checkpoint,
+        platform: str,
+        *,
+        loras: Path | None = None,
+        embeddings: Path | None = None,
     ) -> "Prepared":
         """What loading needs to begin with; raises CheckpointError for all that it would refuse.
 
-        platform    of the devices, as jax names it
-        embeddings  as `SdxlPipeline.load`
+        platform           of the devices, as jax names it
+        loras, embeddings  as `SdxlPipeline.load`
         """
         config = checkpoint.config
         factors = preview_factors(checkpoint.home, config.vae)
@@ -71,7 +77,11 @@ class Prepared(NamedTuple):
         networks = Networks.build(config, Target.of(platform))
         for name, part in checkpoint.parts.items():
             check_weights(part, getattr(networks, name))
-        return cls(checkpoint, tokenizer, networks, factors)
+        folder = None
+        if loras is not None:
+            parts = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
+            folder = LoraFolder(loras, parts)
+        return cls(checkpoint, tokenizer, networks, factors, folder)
 
 
 class DrawingFiles(NamedTuple):
@@ -164,15 +174,10 @@ class SdxlPipeline:
         weights_dtype = _weights_dtype(dtype, devices[0].platform)
         half = weights_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
         source = Checkpoint.find(model, revision=revision, half=half, vae=vae, unet=unet)
-        ready = Prepared.of(source, devices[0].platform, embeddings)
-        folder_of_loras = None
         if loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
-        if loras is not None:
-            parts = {
-                part: expected_parameters(part, getattr(ready.networks, part)) for part in PARTS
-            }
-            folder_of_loras = LoraFolder(loras, parts)
+        platform = devices[0].platform
+        ready = Prepared.of(source, platform, loras=loras, embeddings=embeddings)
         everywhere = replicated(devices)
         weights = _load_weights(ready, weights_dtype, everywhere, on_progress)
         for encoder, rows in zip(weights[:2], ready.tokenizer.rows, strict=True):
@@ -188,7 +193,7 @@ class SdxlPipeline:
             weights,
             compiler,
             ready.factors,
-            folder_of_loras,
+            ready.loras,
             DrawingFiles.of(source, own_vae=vae is not None),
         )
 

@@ -20,13 +20,14 @@ from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
-from bot.config.sections import Config, format_sizes
+from bot.config.sections import Config, EngineConfig, format_sizes
+from bot.engines.loading import usual_of
 from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
 from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
 from bot.shared.shown import one_line
-from sdxl_engine import format_size
+from sdxl_engine import CheckpointError, format_size
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
 _MAX_ERROR_CHARS: Final = 200
@@ -47,20 +48,30 @@ print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform]))
 # What loading does before it reads the first weight; with "auto" it may choose either files.
 _MODEL_PROBE: Final = """
 import json, sys
+from pathlib import Path
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.errors import EngineError
 from sdxl_engine.pipeline import Prepared
-model, revision, dtype = sys.argv[1:]
-here = False
+told = json.loads(sys.argv[1])
+model, here = told["model"], False
+revision, dtype = told["revision"] or None, told["dtype"]
+loras, embeddings = (told[name] and Path(told[name]) for name in ("loras", "embeddings"))
 try:
-    find_model(model, revision=revision or None)
+    find_model(model, revision=revision)
     here = True
+    others = {name: told[name] or None for name in ("vae", "unet")}
     for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
-        found = Checkpoint.find(model, revision=revision or None, half=half)
-        Prepared.of(found, "cpu")
-    files, size = len(found.files), found.config.native_size
-    print(json.dumps({"bytes": found.size_bytes, "files": files, "size": size}))
+        found = Checkpoint.find(model, revision=revision, half=half, **others)
+        ready = Prepared.of(found, "cpu", loras=loras, embeddings=embeddings)
+    known = {} if ready.loras is None else ready.loras.facts()
+    print(json.dumps({
+        "bytes": found.size_bytes,
+        "files": len(found.files),
+        "size": found.config.native_size,
+        "prediction": found.config.scheduler.prediction_type,
+        "loras": {name: facts.problem for name, facts in known.items()},
+    }))
 except EngineError as error:
     print(json.dumps({"error": str(error), "here": here}))
 """
@@ -178,35 +189,61 @@ def _jax(environ: Mapping[str, str]) -> Finding:
 
 
 def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Where the model is, and whether this machine has room for it."""
-    engine = config.engine
-    # Offline: looking must not fetch gigabytes. On the CPU: a bot that runs here has the device.
-    probed = _probe(
-        _MODEL_PROBE,
-        [engine.model, engine.revision, engine.dtype],
-        {**environ, "HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"},
-    )
-    if isinstance(probed, str):
-        yield Finding("FAIL", f"The model {engine.model} cannot be examined: {probed}.")
+    """Where the models are, and whether this machine has room for them."""
+    try:
+        usual_of(config)
+    except CheckpointError as error:  # what stands beside one
+        yield Finding("FAIL", str(error))
+    size_bytes = 0
+    for place, model in enumerate(config.engine.all_models):
+        probed = _look_at(config.engine, model, environ, is_first=place == 0)
+        if isinstance(probed, Finding):
+            yield probed
+            continue
+        size_bytes += probed["bytes"]
+        sizes = config.engine.sizes or (tuple(probed["size"]),)
+        yield Finding(
+            "ok",
+            f"Model {model}: {probed['files']} weight files, {amount(probed['bytes'])}, "
+            f"{probed['prediction']}, made for {format_size(*probed['size'])}; "
+            f"{format_sizes(sizes)} will be offered.",
+        )
+        for name, problem in probed["loras"].items():
+            yield Finding("ok", f"LoRA {name}.") if problem is None else Finding("warn", problem)
+    if not size_bytes:
         return
-    if "error" in probed:
-        to_fetch = not probed["here"] and _may_be_repository(engine.model)
-        mend = "It is no folder here, so it will be fetched at the first start." if to_fetch else ""
-        yield Finding("warn" if to_fetch else "FAIL", probed["error"], mend)
-        return
-    own = tuple(probed["size"])
-    sizes = engine.sizes or (own,)
-    yield Finding(
-        "ok",
-        f"Model {engine.model}: {probed['files']} weight files, {amount(probed['bytes'])}, made "
-        f"for {format_size(*own)}; {format_sizes(sizes)} will be offered.",
-    )
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     room = f"This machine has {amount(memory_bytes)} of memory."
-    if memory_bytes < _LOADING_FACTOR * probed["bytes"]:
-        yield Finding("warn", room, "Loading this model may need more: take a larger machine.")
+    if memory_bytes < _LOADING_FACTOR * size_bytes:
+        yield Finding("warn", room, "Loading may need more: take a larger machine.")
     else:
         yield Finding("ok", room)
+
+
+def _look_at(
+    engine: EngineConfig, model: str, environ: Mapping[str, str], *, is_first: bool
+) -> Finding | dict[str, Any]:
+    """What the probe tells of a model, or what is wrong with it."""
+    told = {
+        "model": model,
+        "revision": engine.revision,
+        "dtype": engine.dtype,
+        "vae": engine.vae if is_first else "",
+        "unet": engine.unet if is_first else "",
+        "loras": engine.loras and str(engine.loras),
+        "embeddings": engine.embeddings and str(engine.embeddings),
+    }
+    # Offline: looking must not fetch gigabytes. On the CPU: a bot that runs here has the device.
+    beside = {**environ, "HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"}
+    probed = _probe(_MODEL_PROBE, [json.dumps(told)], beside)
+    if isinstance(probed, str):
+        return Finding("FAIL", f"The model {model} cannot be examined: {probed}.")
+    if "error" in probed:
+        to_fetch = not probed["here"] and _may_be_repository(model)
+        mend = "It is no folder here, so it will be fetched at the first start." if to_fetch else ""
+        return Finding("warn" if to_fetch else "FAIL", probed["error"], mend)
+    answer: dict[str, Any] = probed
+    return answer
 
 
 def _may_be_repository(model: str) -> bool:
