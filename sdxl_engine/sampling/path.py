@@ -19,8 +19,10 @@ from sdxl_engine.sampling.noise import (
 )
 
 _EVEN: Final = frozenset({"leading", "trailing", "linspace"})
-# diffusers cuts these to whole timesteps and rounds the others.
+# diffusers cuts these to whole timesteps and rounds the others. It looks them up in float32, where
+# the last of training falls just short of itself, and so becomes the one before.
 _CUT: Final = frozenset({"exponential", "beta"})
+_SHORT: Final = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ def multistep_path(
     path = noise_path(config, chosen, num_inference_steps)
     if config.edm is not None:
         return path
-    whole = np.floor(path.timesteps) if chosen in _CUT else np.round(path.timesteps)
+    if chosen in _CUT:
+        whole = np.floor(np.maximum(path.timesteps - _SHORT, 0))
+    else:
+        whole = np.round(path.timesteps)
     return NoisePath(whole, path.sigmas)
 
 

@@ -111,6 +111,20 @@ SPECIAL: Final[Mapping[str, tuple[type, dict[str, Any], dict[str, Any]]]] = {
         for name, kind in (("euler", EulerDiscreteScheduler), ("heun", HeunDiscreteScheduler))
     },
     **{
+        f"own_{curve}.{name}": (kind, {setting: True, "timestep_spacing": "leading"}, {})
+        for curve, setting in (
+            ("karras", "use_karras_sigmas"),
+            ("exponential", "use_exponential_sigmas"),
+            ("beta", "use_beta_sigmas"),
+            ("lu", "use_lu_lambdas"),
+        )
+        for name, kind in (
+            ("dpmpp_2m", DPMSolverMultistepScheduler),
+            ("unipc", UniPCMultistepScheduler),
+        )
+        if (curve, name) != ("lu", "unipc")  # it has no such flag
+    },
+    **{
         f"edm.{name}.{schedule}.{prediction}": (
             kind,
             {"sigma_schedule": schedule, "prediction_type": prediction, **levels},
