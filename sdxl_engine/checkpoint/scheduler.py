@@ -9,6 +9,7 @@ from sdxl_engine.errors import CheckpointError
 
 # What the noisiest training step must leave of the picture: below it, noise levels overflow.
 _LEAST_SIGNAL: Final = 1e-30
+_LEAST_TIMESTEPS: Final = 100  # twice the most steps, so that no two of them fall together
 
 
 class _SchedulerDefaults(NamedTuple):
@@ -153,7 +154,7 @@ class SchedulerConfig:
         edm = name in _EDM
         if not edm:
             reader.only(sigma_max=None, sigma_min=None)
-        steps = reader.whole("num_train_timesteps", 1000)
+        steps = reader.whole("num_train_timesteps", 1000, least=_LEAST_TIMESTEPS)
         config = cls(
             num_train_timesteps=steps,
             beta_start=reader.real("beta_start", defaults.beta_start),

@@ -122,9 +122,14 @@ def _path(
         return explicit_path(config, np.array(timesteps, np.float64), distilled=distilled)
     if distilled:
         return distilled_path(config, num_inference_steps)
-    if sampler in _WHOLE_TIMESTEPS:
-        return multistep_path(config, spacing, num_inference_steps)
-    return noise_path(config, spacing, num_inference_steps)
+    placed = multistep_path if sampler in _WHOLE_TIMESTEPS else noise_path
+    path = placed(config, spacing, num_inference_steps)
+    if not (np.diff(path.sigmas) < 0).all():
+        raise InvalidRequestError(
+            f"In this model's schedule some of {num_inference_steps} steps fall together. Choose "
+            "another spacing, or fewer steps."
+        )
+    return path
 
 
 # One pass a step, looking back at most one estimate

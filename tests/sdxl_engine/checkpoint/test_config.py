@@ -15,7 +15,7 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdxl_engine import CheckpointError
+from sdxl_engine import CheckpointError, InvalidRequestError
 from sdxl_engine.checkpoint.config import (
     SdxlConfig,
     TextEncoderConfig,
@@ -115,7 +115,7 @@ def test_arithmetic_that_is_not_written_here(
     [
         (SCHEDULER, "beta_start", [0, -1e-4, np.nan, np.inf, 10**400, "0.1", True, None, 0.9]),
         (SCHEDULER, "beta_end", [0, np.nan, 0.5, 1, 2]),
-        (SCHEDULER, "num_train_timesteps", [0, -1, 1e3, 10**9, True]),
+        (SCHEDULER, "num_train_timesteps", [0, -1, 99, 1e3, 10**9, True]),
         (SCHEDULER, "original_inference_steps", [0, 1001, "all"]),
         (SCHEDULER, "rescale_betas_zero_snr", ["yes", None, 1]),
         (SCHEDULER, "steps_offset", [-1, 1000, None]),
@@ -628,12 +628,26 @@ betas = st.floats(-12.5, -1).map(lambda exponent: 10**exponent)
     betas,
     st.sampled_from(["linear", "scaled_linear"]),
     st.sampled_from(["leading", "trailing", "linspace"]),
-    st.sampled_from(["epsilon", "v_prediction"]),
+    st.sampled_from(["epsilon", "v_prediction", "sample"]),
     st.sampled_from(sorted(SAMPLERS)),
     st.integers(1, MAX_INFERENCE_STEPS),
+    st.booleans(),
+    st.sampled_from([None, "karras", "exponential", "beta"]),
+    st.sampled_from([100, 1000]),
+    st.integers(0, 99),
 )
 def test_a_schedule_that_loads_has_finite_coefficients(
-    start: float, end: float, curve: str, spacing: str, prediction: str, sampler: str, steps: int
+    start: float,
+    end: float,
+    curve: str,
+    spacing: str,
+    prediction: str,
+    sampler: str,
+    steps: int,
+    zero_snr: bool,
+    levels: str | None,
+    total: int,
+    offset: int,
 ) -> None:
     data = {
         "beta_start": start,
@@ -641,11 +655,18 @@ def test_a_schedule_that_loads_has_finite_coefficients(
         "beta_schedule": curve,
         "timestep_spacing": spacing,
         "prediction_type": prediction,
+        "rescale_betas_zero_snr": zero_snr,
+        "num_train_timesteps": total,
+        "steps_offset": offset,
+        **({f"use_{levels}_sigmas": True} if levels else {}),
     }
     try:
         config = SchedulerConfig.from_json(SCHEDULER, data)
     except CheckpointError:
         return
-    schedule = make_schedule(config, sampler, None, steps)
+    try:
+        schedule = make_schedule(config, sampler, None, steps)
+    except InvalidRequestError:
+        return
     assert np.isfinite(schedule.table).all()
     assert np.isfinite(schedule.initial_sigma)

@@ -289,6 +289,7 @@ def test_timesteps_may_be_told(sampler: str) -> None:
         (replace(scheduler(), edm=EDM), "euler", DMD2, "A list of timesteps needs a model"),
         (scheduler(total=500), "euler", DMD2, "the largest is 499, not 999"),
         (replace(scheduler(), original_inference_steps=3), "tcd", None, "distilled from 3 steps"),
+        (replace(scheduler(), steps_offset=999), "dpmpp_2m", None, "some of 4 steps fall together"),
     ],
 )
 def test_what_a_model_cannot_follow_is_said(
