@@ -57,7 +57,6 @@ SPACINGS: Final = {
     "lu": "Lu",
     "ays": "Align Your Steps",
 }
-DEFAULT_SAMPLER: Final = "euler"
 # How often a step looks at the model; the last step, which ends without noise, looks once.
 PASSES: Final = {
     sampler: 2

@@ -171,7 +171,7 @@ class Record:
 
 def work_of(request: ImageRequest) -> int:
     """How much a request gives the device to do, in pixels that pass through the UNet."""
-    passes = request.num_inference_steps + len(request.guided_steps) + _BEFORE_AND_AFTER
+    passes = request.passes + _BEFORE_AND_AFTER
     return request.num_images * request.width_px * request.height_px * passes
 
 

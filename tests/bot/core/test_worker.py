@@ -808,6 +808,9 @@ def test_what_a_job_costs_depends_on_its_steps_and_size() -> None:
     costs = [cost(1), cost(2), cost(3), cost(50), cost(2, (128, 64))]
     # Two steps are guided, which is four passes, and two more are for the prompt and decoding.
     assert costs == [1.0, 1.0, pytest.approx(8 / 6), 4.0, 2.0]
+    typical = make_job().wish.resolve((64, 64))
+    # Heun looks twice a step, but once in the last of the two.
+    assert cost_of(replace(typical, sampler="heun"), typical) == pytest.approx(8 / 6)
 
 
 async def test_what_cannot_be_drawn_any_more_is_set_aside_and_the_others_go_on(
