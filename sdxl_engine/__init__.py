@@ -26,6 +26,7 @@ from sdxl_engine.request import (
     parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
+    parse_timesteps,
 )
 from sdxl_engine.thread import EngineJob, EngineThread, Pipeline
 
@@ -55,6 +56,7 @@ __all__ = [
     "parse_sampler_and_spacing",
     "parse_size",
     "parse_spacing",
+    "parse_timesteps",
 ]
 
 

@@ -107,6 +107,7 @@ _NO_SPACING: Final = frozenset({"automatic", "default"})
 _MARKS: Final = re.compile(r"^k[_ ]|([_ ]gpu|scheduler)$")
 
 _UNPRINTABLE = 10**18
+_TIMESTEP = re.compile(r"[0-9]{1,4}")
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
 _SEPARATORS = frozenset("/\\:")
 _GAPS = re.compile(r"[\s_-]+")
@@ -350,6 +351,17 @@ def parse_size(text: str) -> tuple[int, int]:
 def format_size(width_px: int, height_px: int) -> str:
     """The inverse of `parse_size`."""
     return f"{width_px}x{height_px}"
+
+
+def parse_timesteps(text: str) -> tuple[int, ...]:
+    """Those of a text such as "999, 749, 499, 249"; raises InvalidRequestError."""
+    words = text.split(",")
+    if not all(_TIMESTEP.fullmatch(word.strip()) for word in words):
+        raise InvalidRequestError(
+            f"{text!r:.60} are no timesteps. Write them from the noisiest on, with commas between "
+            "them, such as 999, 749, 499, 249."
+        )
+    return tuple(map(int, words))
 
 
 def parse_sampler(text: str) -> str:

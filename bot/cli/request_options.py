@@ -13,6 +13,7 @@ from sdxl_engine.request import (
     SPACINGS,
     parse_sampler_and_spacing,
     parse_spacing,
+    parse_timesteps,
 )
 
 
@@ -57,6 +58,12 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help=f"of noise levels: {', '.join(SPACINGS)}; default: the model's own",
     )
     parser.add_argument(
+        "--timesteps",
+        type=parse_timesteps,
+        metavar="LIST",
+        help="in the place of a spacing, such as 999,749,499,249; a step for each",
+    )
+    parser.add_argument(
         "--lora",
         type=loras.read_one,
         action="append",
@@ -98,12 +105,17 @@ def wish_of(
         sampler=sampler,
         spacing=args.spacing or spacing,
         loras=(*tagged, *args.lora),
+        timesteps=args.timesteps,
     )
 
 
 def is_asked_for(args: argparse.Namespace) -> bool:
     """Whether any option but the size says what to ask for."""
     return replace(wish_of(args, ""), size_px=None) != Wish("")
+
+
+def _joined(timesteps: tuple[int, ...]) -> str:
+    return ",".join(map(str, timesteps))
 
 
 def command_options(wish: Wish) -> dict[str, object]:
@@ -119,6 +131,7 @@ def command_options(wish: Wish) -> dict[str, object]:
         "guidance_stop": wish.guidance_interval[1],
         "sampler": wish.sampler,
         "spacing": wish.spacing,
+        "timesteps": None if wish.timesteps is None else _joined(wish.timesteps),
         "lora": loras.written(wish.loras) or None,
         "size": None if wish.size_px is None else format_size(*wish.size_px),
     }
@@ -138,6 +151,7 @@ def command_line(request: ImageRequest, index: int) -> list[str]:
         ("--guidance-stop", stop if stop < WHOLE[1] else None),
         ("--sampler", request.sampler),
         ("--spacing", request.spacing),
+        ("--timesteps", None if request.timesteps is None else _joined(request.timesteps)),
         ("--size", format_size(request.width_px, request.height_px)),
         *(("--lora", loras.written([(one.name, one.strength)])) for one in request.loras),
         ("--index", index),

@@ -159,6 +159,8 @@ def settings(wish: Wish) -> tuple[str, ...]:
     way = [_title_of_sampler(wish), _title_of_spacing(wish)]
     if any(way):
         words.append(" ".join(filter(None, way)))
+    if wish.timesteps is not None:
+        words.append(f"timesteps {_timesteps(wish)}")
     if wish.loras:
         words.append(f"LoRA {loras.written(wish.loras)}")
     if wish.model is not None:
@@ -181,10 +183,15 @@ def options(wish: Wish) -> dict[str, str]:
         "size": None if wish.size_px is None else format_size(*wish.size_px),
         "sampler": _title_of_sampler(wish) or None,
         "spacing": _title_of_spacing(wish) or None,
+        "timesteps": _timesteps(wish) or None,
         "lora": loras.written(wish.loras) or None,
         "model": wish.model,
     }
     return {name: str(value) for name, value in chosen.items() if value is not None}
+
+
+def _timesteps(wish: Wish) -> str:
+    return ", ".join(map(str, wish.timesteps or ()))
 
 
 def _title_of_sampler(wish: Wish) -> str:

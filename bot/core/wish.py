@@ -77,6 +77,7 @@ class Wish:
     guidance_rescale: float = 0.0
     guidance_interval: tuple[float, float] = WHOLE
     loras: Loras = ()
+    timesteps: tuple[int, ...] | None = None
     model: str | None = None
     unread: tuple[str, ...] = ()
 
@@ -86,7 +87,9 @@ class Wish:
         if model is not None:
             usual = usual.by_model.get(model, usual)
         # A spacing goes with its sampler: another one may place its steps itself.
-        spacing = usual.spacing if self.sampler is None else None
+        own_way = self.sampler is None and self.timesteps is None
+        spacing = usual.spacing if own_way else None
+        steps = usual.num_inference_steps if self.timesteps is None else len(self.timesteps)
         return replace(
             self,
             model=model,
@@ -95,7 +98,7 @@ class Wish:
             sampler=_chosen(self.sampler, usual.sampler),
             spacing=_chosen(self.spacing, spacing),
             seed=secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed,
-            num_inference_steps=_chosen(self.num_inference_steps, usual.num_inference_steps),
+            num_inference_steps=_chosen(self.num_inference_steps, steps),
             guidance_scale=_chosen(self.guidance_scale, usual.guidance_scale),
             num_images=_chosen(self.num_images, usual.num_images),
         )

@@ -82,8 +82,12 @@ def usual_of(config: Config) -> Usual:
 
 def _said_beside(model: str) -> ModelConfig:
     """What NAME.toml beside a model's file or folder says of how to draw with it."""
-    path = Path(model).expanduser()
-    if not path.exists():  # embedded, in a repository, or nowhere, which loading says
+    try:
+        path = Path(model).expanduser()
+        here = path.exists()
+    except (OSError, RuntimeError):  # a name that is too long, a home of nobody
+        here = False
+    if not here:  # embedded, in a repository, or nowhere, which loading says
         return ModelConfig()
     card = Card.beside(path)
     try:

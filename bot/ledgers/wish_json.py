@@ -66,6 +66,7 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "guidance_rescale": _number,
     "guidance_interval": _pair_of(_number, _number),
     "loras": _list_of(_pair_of(_text, _number)),
+    "timesteps": _list_of(_whole),
     "model": _text,
 }
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,12 @@ from sdxl_engine.request import GeneratedImage, ImageRequest, Lora, ModelCard
 
 CARD: Final = ModelCard("a model, of two", "0123456789", "a vae", "abcdef0123", {"x": "1" * 12})
 IMAGE: Final = GeneratedImage(0, 7, 64, 64, bytes(64 * 64 * 3))
+_LIKE: Final = ImageRequest("x", seed=7, width_px=64, height_px=64, sampler="euler")
 REQUESTS: Final = (
-    ImageRequest("a cat", "dogs, birds", 7, 30, 6.5, 64, 64, loras=(Lora("x", 0.8),)),
-    ImageRequest("a cät 🐈, blue", seed=7, width_px=64, height_px=64),
-    ImageRequest("Negative prompt: dogs", seed=7, width_px=64, height_px=64),
-    ImageRequest("Steps: 20, Sampler: Euler", "birds", seed=7, width_px=64, height_px=64),
+    replace(_LIKE, prompt="a cat", negative_prompt="dogs, birds", loras=(Lora("x", 0.8),)),
+    replace(_LIKE, prompt="a cät 🐈, blue"),
+    replace(_LIKE, prompt="Negative prompt: dogs"),
+    replace(_LIKE, prompt="Steps: 20, Sampler: Euler", negative_prompt="birds"),
 )
 Read = Callable[[Path], dict[str, str]]
 _OPENED: Final[list[Image.Image]] = []

@@ -132,7 +132,7 @@ def test_other_damage_is_named(golden: Golden, words: Path, tmp_path: Path) -> N
     save_file({**whole, "clip_g": whole["clip_g"].astype(np.int32)}, path)
     assert "clip_g is of type I32 instead of F32, F16, BF16" in refusal()
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    assert "not a safetensors file" in refusal()
+    assert "is a pointer of Git LFS" in refusal()
     path.unlink()
     path.symlink_to(shutil.move(words / "zorg.safetensors", tmp_path / "elsewhere"))
     assert "it is a link to" in refusal()

@@ -17,6 +17,7 @@ from sdxl_engine import (
     parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
+    parse_timesteps,
 )
 from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS, name_of_model
 
@@ -279,3 +280,13 @@ def test_ten_loras_are_too_many() -> None:
 )
 def test_a_model_is_called_by_the_end_of_its_path(model: str, name: str) -> None:
     assert name_of_model(model) == name
+
+
+def test_timesteps_are_read_from_a_text() -> None:
+    assert parse_timesteps("999, 749,499 ,249") == (999, 749, 499, 249)
+
+
+@given(st.text())
+def test_any_text_is_timesteps_or_an_error(text: str) -> None:
+    with suppress(InvalidRequestError):
+        assert parse_timesteps(text)

@@ -33,6 +33,7 @@ from sdxl_engine.request import (
     parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
+    parse_timesteps,
 )
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class ImagineCommand:
             size="Width x height in pixels; left out, the model's own",
             sampler=f"The way from noise to the picture; left out, {self._usual_sampler()}",
             spacing="How its steps are placed; left out, the model's own way",
+            timesteps="In the place of a spacing, such as 999, 749, 499, 249; a step for each",
             lora="LoRAs with their strengths, such as film:0.8, other:1",
             model="What to draw with; left out, the first",
         )
@@ -107,6 +109,7 @@ class ImagineCommand:
             guidance_rescale: Part = 0.0,
             guidance_start: Part = WHOLE[0],
             guidance_stop: Part = WHOLE[1],
+            timesteps: str | None = None,
         ) -> None:
             wish = Wish(
                 prompt=prompt,
@@ -118,7 +121,9 @@ class ImagineCommand:
                 guidance_interval=(float(guidance_start), float(guidance_stop)),
                 model=model,
             )
-            texts = _Texts(size=size, sampler=sampler, spacing=spacing, lora=lora)
+            texts = _Texts(
+                size=size, sampler=sampler, spacing=spacing, lora=lora, timesteps=timesteps
+            )
             await self._ask(interaction, wish, texts)
 
         imagine.autocomplete("lora")(self._complete_lora)
@@ -213,6 +218,7 @@ class _Texts:
     sampler: str | None
     spacing: str | None
     lora: str | None
+    timesteps: str | None
 
     def read_into(self, wish: Wish) -> Wish:
         """The wish with what they and its prompt's tags say; raises InvalidRequestError."""
@@ -227,6 +233,7 @@ class _Texts:
             sampler=sampler,
             spacing=spacing if self.spacing is None else parse_spacing(self.spacing),
             loras=tagged + loras.read_list(self.lora or ""),
+            timesteps=None if self.timesteps is None else parse_timesteps(self.timesteps),
         )
 
 

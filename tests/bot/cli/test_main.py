@@ -31,7 +31,7 @@ Capture = pytest.CaptureFixture[str]
         (["draw", "x", "--size", "huge"], "'huge' is not a size"),
         (["draw", "x", "--size", "100x64"], "must be a multiple of 8 pixels, not 100"),
         (["draw", "x", "--out", "/dev/null/x"], "The folder /dev/null/x cannot be made"),
-        (["draw", "x", "--sampler", "heun"], "There is no sampler 'heun'. Choose one of: euler"),
+        (["draw", "x", "--sampler", "huen"], "There is no sampler 'huen'. Choose one of: euler"),
         (["draw", "x", "--spacing", "exp"], "There is no spacing 'exp'. Choose one of: leading"),
         (["playground", "--once", ""], "The prompt is empty"),
         (["playground", "--demo", "--steps", "99"], "between 1 and 50, not 99"),

@@ -39,8 +39,8 @@ def test_names_are_taken_as_here_and_as_on_discord(sampler: str, spacing: str) -
 
 
 def test_an_unknown_name_is_answered_with_all_there_are() -> None:
-    with pytest.raises(InvalidRequestError, match=r"no sampler 'heun'.*euler_ancestral.*tcd"):
-        parsed("--sampler", "heun")
+    with pytest.raises(InvalidRequestError, match=r"no sampler 'huen'.*euler_ancestral.*tcd"):
+        parsed("--sampler", "huen")
 
 
 def test_whether_anything_is_asked_for() -> None:
@@ -77,3 +77,14 @@ def test_the_command_for_one_picture_asks_for_the_same(negative: str | None) -> 
     assert args.index == 3
     again = wish_of(args, " ".join(args.prompt), index=args.index)
     assert again == replace(wish, num_images=1, first_index=3)
+
+
+def test_a_list_of_timesteps_says_how_many_steps() -> None:
+    args = parsed("--timesteps", "999,749,499,249")
+    wish = wish_of(args, "x").settled(Usual(spacing="karras"))
+    assert (wish.num_inference_steps, wish.timesteps) == (4, (999, 749, 499, 249))
+    request = wish.resolve((64, 64))
+    assert request.spacing is None
+    assert "--timesteps=999,749,499,249" in command_line(request, 0)
+    with pytest.raises(InvalidRequestError, match="'4;3' are no timesteps"):
+        parsed("--timesteps", "4;3")

@@ -30,6 +30,7 @@ wishes = st.builds(
     guidance_rescale=numbers,
     guidance_interval=st.tuples(numbers, numbers),
     loras=st.lists(st.tuples(texts, numbers), max_size=3).map(tuple),
+    timesteps=st.none() | st.lists(wholes, max_size=3).map(tuple),
     model=st.none() | texts,
     unread=st.just(()) | st.just(("style", "zoom")),
 )

@@ -156,7 +156,7 @@ def test_damaged_files(bench: Bench) -> None:
     os.truncate(bench.shelf / "cut.safetensors", 5000)
     assert "truncated" in refusal(bench, "cut")
     (bench.shelf / "pointer.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
-    assert "not a safetensors file" in refusal(bench, "pointer")
+    assert "is a pointer of Git LFS" in refusal(bench, "pointer")
     os.mkfifo(bench.shelf / "pipe.safetensors")
     assert "it is a pipe, not a file" in refusal(bench, "pipe")
     (bench.shelf / "away.safetensors").symlink_to("/etc/hostname")

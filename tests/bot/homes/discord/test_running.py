@@ -459,7 +459,7 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
     assert list(options) == [
         *("prompt", "negative_prompt", "seed", "steps", "guidance", "size"),
         *("sampler", "spacing", "lora", "model"),
-        *("guidance_rescale", "guidance_start", "guidance_stop"),
+        *("guidance_rescale", "guidance_start", "guidance_stop", "timesteps"),
     ]
     assert {"name": "DPM++ 2M", "value": "dpmpp_2m"} in options["sampler"]["choices"]
     assert [choice["value"] for choice in options["size"]["choices"]] == ["64x64", "128x64"]
