@@ -112,6 +112,7 @@ class SdxlPipeline:
 
     tokenizer  of its prompts
     weights    of its networks, on every device, with the LoRAs of the last request
+    programs   by (width_px, height_px); models of equal `shapes` may have the same
     """
 
     def __init__(
@@ -282,7 +283,9 @@ class SdxlPipeline:
         Any thread may ask, but no event loop: to hash the files takes seconds the first time.
         """
         unet, vae = self._files
-        loras = {one.name: self.loras[one.name].path for one in request.loras}
+        known = self.loras if request.loras else {}
+        # One that was taken away meanwhile has no hash: the picture is worth keeping without.
+        loras = {one.name: known[one.name].path for one in request.loras if one.name in known}
         return ModelCard(
             request.model or self.models[0],
             _told(model_hash, unet),

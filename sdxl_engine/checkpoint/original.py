@@ -21,7 +21,8 @@ PREFIXES: Final = {
     "text_encoder": ("conditioner.embedders.0.transformer.",),
     "text_encoder_2": ("conditioner.embedders.1.model.",),
 }
-_UNET_TOP: Final = {
+# Modules of the UNet outside its blocks, and those within a resnet.
+UNET_TOP: Final = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
     "time_embed.cond_proj": "time_embedding.cond_proj",
@@ -31,7 +32,7 @@ _UNET_TOP: Final = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
-_RESNET: Final = {
+RESNET: Final = {
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
     "emb_layers.1": "time_emb_proj",
@@ -105,8 +106,8 @@ def _unet(tensors: Tensors) -> Pairs:
     resnets = {name.removesuffix(".in_layers.0.weight") for name in tensors}
     for name, tensor in tensors.items():
         body, _, kind = name.rpartition(".")
-        if body in _UNET_TOP:
-            yield f"{_UNET_TOP[body]}.{kind}", tensor
+        if body in UNET_TOP:
+            yield f"{UNET_TOP[body]}.{kind}", tensor
             continue
         if not (found := _UNET_BLOCK.fullmatch(name)):
             yield name, tensor
@@ -134,7 +135,7 @@ def _inner(rest: str, layer: int, *, resnet: bool) -> str:
     if not resnet:
         return f"attentions.{layer}.{rest}"  # what is in it has the same names
     body, _, kind = rest.rpartition(".")
-    return f"resnets.{layer}.{_RESNET.get(body, body)}.{kind}"
+    return f"resnets.{layer}.{RESNET.get(body, body)}.{kind}"
 
 
 def _vae(tensors: Tensors) -> Pairs:

@@ -11,30 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from sdxl_engine.checkpoint.load import ExpectedParameter
+from sdxl_engine.checkpoint.original import RESNET, UNET_TOP
 
 # The parts that a LoRA may change.
 PARTS: Final = ("text_encoder", "text_encoder_2", "unet")
 Expected = Mapping[str, list[ExpectedParameter]]
 
 # The original code's names (sgm), by diffusers'.
-_TOP: Final = {
-    "conv_in": "input_blocks.0.0",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "time_embedding.cond_proj": "time_embed.cond_proj",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "conv_norm_out": "out.0",
-    "conv_out": "out.2",
-}
-_RESNET: Final = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
+_TOP: Final = {current: original for original, current in UNET_TOP.items()}
+_RESNET: Final = {current: original for original, current in RESNET.items()}
 _BLOCK: Final = re.compile(
     r"(?:(?P<side>down|up)_blocks\.(?P<block>\d+)|mid_block)"
     r"\.(?P<what>resnets|attentions|downsamplers|upsamplers)\.(?P<layer>\d+)\.(?P<rest>.+)"

@@ -614,6 +614,18 @@ async def die_drawing(it: Office, job: Job) -> None:
     it.ledger.dead = True
 
 
+async def die_twice(office: OpenOffice, job: Job) -> None:
+    """It is asked for, and two processes end with it in hand."""
+    for start in range(2):
+        gate = Gate()
+        pipeline = FakePipeline(gate=gate)
+        async with office(lambda pipeline=pipeline: pipeline, make_ledger=MortalLedger) as it:
+            if start == 0:
+                await it.ask(job)
+            await die_drawing(it, job)
+            gate.open()
+
+
 async def test_what_kills_the_process_is_found_by_drawing_suspects_alone(
     office: OpenOffice,
 ) -> None:
@@ -645,14 +657,7 @@ async def test_what_kills_the_process_is_found_by_drawing_suspects_alone(
 async def test_processes_that_die_young_prove_nothing_against_a_job(office: OpenOffice) -> None:
     """Something else ends them: whoever waits is drawn, and is blamed for nothing."""
     job = make_job()
-    for start in range(2):
-        gate = Gate()
-        pipeline = FakePipeline(gate=gate)
-        async with office(lambda pipeline=pipeline: pipeline, make_ledger=MortalLedger) as it:
-            if start == 0:
-                await it.ask(job)
-            await die_drawing(it, job)
-            gate.open()
+    await die_twice(office, job)
     well = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -673,14 +678,7 @@ async def test_processes_that_die_young_prove_nothing_against_a_job(office: Open
 
 async def test_what_is_held_back_can_be_cancelled(office: OpenOffice) -> None:
     job = make_job()
-    for start in range(2):
-        gate = Gate()
-        pipeline = FakePipeline(gate=gate)
-        async with office(lambda pipeline=pipeline: pipeline, make_ledger=MortalLedger) as it:
-            if start == 0:
-                await it.ask(job)
-            await die_drawing(it, job)
-            gate.open()
+    await die_twice(office, job)
     async with office() as it:
         await it.studio.cancel(job.id, Owner())
         await it.home.until(lambda: it.ended(job))

@@ -130,3 +130,9 @@ def test_latents_as_diffusers_has_them(
     noise = goldens["noise"].transpose(0, 2, 3, 1)
     *_, (_, sample) = pipeline.denoise(request, latents=noise)
     assert_within(sample.latents, goldens[case].transpose(0, 2, 3, 1), 1e-3)
+
+
+def test_a_picture_tells_of_the_files_that_are_still_there(pipeline: SdxlPipeline) -> None:
+    card = pipeline.card(replace(LIKE, loras=(Lora("lora"), Lora("taken away"))))
+    assert list(card.lora_hashes) == ["lora"]
+    assert len(card.lora_hashes["lora"]) == 12
