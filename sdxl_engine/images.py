@@ -46,13 +46,16 @@ class EncodedImage:
     extension: str
 
 
-def describe(request: ImageRequest, index: int, *, model: ModelCard) -> str:
+def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -> str:
     """The settings of one picture in the three-line form that other tools write and read back.
 
     index  of the picture, `GeneratedImage.index`: with it this picture alone can be drawn again
+    model  what drew it, at least its name
 
     LoRAs stand in the prompt, where those tools have them.
     """
+    if isinstance(model, str):
+        model = ModelCard(model)
     tags = [f"<lora:{lora.name}:{lora.strength:g}>" for lora in request.loras]
     lines = [" ".join([_one_line(request.prompt), *tags])]
     if request.negative_prompt:
@@ -74,6 +77,7 @@ def describe(request: ImageRequest, index: int, *, model: ModelCard) -> str:
         "Model": model.name,
         "VAE hash": model.vae_hash,
         "VAE": model.vae,
+        "Clip skip": model.clip_skip,
         "Lora hashes": ", ".join(hashes) or None,
     }
     lines.append(

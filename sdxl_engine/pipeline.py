@@ -149,6 +149,7 @@ class SdxlPipeline:
         dtype: str = "auto",
         vae: str | None = None,
         unet: str | None = None,
+        clip_skip: int | None = None,
         devices: Sequence[jax.Device] | None = None,
         loras: Path | None = None,
         embeddings: Path | None = None,
@@ -161,6 +162,8 @@ class SdxlPipeline:
         revision     branch, tag or commit of a Hugging Face repository
         vae          a file or folder whose VAE takes the place of the model's
         unet         a file or folder whose UNet does
+        clip_skip    which states of the text encoders condition the UNet, counted from the end:
+                     2 is SDXL's own; None: what the card beside the model says, or 2
         dtype        "float32", "bfloat16", or "auto": bfloat16 on TPU and GPU, float32 on a CPU
                      (whose bfloat16 is slower)
         devices      all local ones by default
@@ -174,7 +177,9 @@ class SdxlPipeline:
         devices = tuple(devices or jax.local_devices())
         weights_dtype = _weights_dtype(dtype, devices[0].platform)
         half = weights_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
-        source = Checkpoint.find(model, revision=revision, half=half, vae=vae, unet=unet)
+        source = Checkpoint.find(
+            model, revision=revision, half=half, vae=vae, unet=unet, clip_skip=clip_skip
+        )
         if loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
         platform = devices[0].platform
@@ -292,6 +297,7 @@ class SdxlPipeline:
             None if vae is None else vae.stem,
             _told(model_hash, vae),
             {name: told for name, path in loras.items() if (told := _told(lora_hash, path))},
+            self._config.clip_skip,
         )
 
     @property

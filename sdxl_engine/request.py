@@ -286,6 +286,7 @@ class ModelCard:
     hash         AutoV2 of the model's file (`hashes.model_hash`)
     vae          name of a VAE of its own, and AutoV2 of its file
     lora_hashes  AutoV3 of each LoRA's file by its name (`hashes.lora_hash`)
+    clip_skip    which states of the text encoders conditioned it, if not those of SDXL
     """
 
     name: str
@@ -293,6 +294,7 @@ class ModelCard:
     vae: str | None = None
     vae_hash: str | None = None
     lora_hashes: Mapping[str, str] = field(default_factory=dict)
+    clip_skip: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

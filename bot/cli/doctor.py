@@ -20,7 +20,7 @@ from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
-from bot.config.sections import Config, EngineConfig, format_sizes
+from bot.config.sections import Config, format_sizes
 from bot.engines.loading import usual_of
 from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
@@ -60,7 +60,7 @@ loras, embeddings = (told[name] and Path(told[name]) for name in ("loras", "embe
 try:
     find_model(model, revision=revision)
     here = True
-    others = {name: told[name] or None for name in ("vae", "unet")}
+    others = {name: told[name] or None for name in ("vae", "unet", "clip_skip")}
     for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
         found = Checkpoint.find(model, revision=revision, half=half, **others)
         ready = Prepared.of(found, "cpu", loras=loras, embeddings=embeddings)
@@ -196,7 +196,7 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
         yield Finding("FAIL", str(error))
     size_bytes = 0
     for place, model in enumerate(config.engine.all_models):
-        probed = _look_at(config.engine, model, environ, is_first=place == 0)
+        probed = _look_at(config, model, environ, is_first=place == 0)
         if isinstance(probed, Finding):
             yield probed
             continue
@@ -221,15 +221,17 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
 
 
 def _look_at(
-    engine: EngineConfig, model: str, environ: Mapping[str, str], *, is_first: bool
+    config: Config, model: str, environ: Mapping[str, str], *, is_first: bool
 ) -> Finding | dict[str, Any]:
     """What the probe tells of a model, or what is wrong with it."""
+    engine = config.engine
     told = {
         "model": model,
         "revision": engine.revision,
         "dtype": engine.dtype,
         "vae": engine.vae if is_first else "",
         "unet": engine.unet if is_first else "",
+        "clip_skip": config.model.clip_skip if is_first else None,
         "loras": engine.loras and str(engine.loras),
         "embeddings": engine.embeddings and str(engine.embeddings),
     }

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -18,7 +19,7 @@ from bot.cli.pictures import output_folder, save_numbered
 from bot.cli.progress import ProgressBar
 from bot.cli.request_options import add_request_options, command_line, wish_of
 from bot.config.reading import load_config
-from bot.config.sections import EngineConfig, ModelConfig
+from bot.config.sections import ModelConfig
 from bot.core.wish import SOME_SIZE, Wish
 from bot.engines.loading import OnBytes, load_pipeline, usual_of
 from bot.errors import UsageError
@@ -56,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     wish.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
     draw(
         Drawing(wish, args.out, args.json, tuple(_same_model(args))),
-        config.engine,
-        lambda engine, on_bytes: load_pipeline(engine, config.storage, on_bytes),
+        config.engine.model_name,
+        partial(load_pipeline, config),
     )
     return OK
 
@@ -90,7 +91,7 @@ class DrawingPipeline(Pipeline, Protocol):
         """Compile for these sizes; returns the seconds it took."""
 
 
-LoadPipeline = Callable[[EngineConfig, OnBytes], DrawingPipeline]
+LoadPipeline = Callable[[OnBytes], DrawingPipeline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Drawing:
     same_model: tuple[str, ...] = ()
 
 
-def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
+def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
     """Load, compile, draw, write, and say how long each took.
 
     Raises EngineError, OutputError.
@@ -120,8 +121,8 @@ def draw(drawing: Drawing, engine: EngineConfig, load: LoadPipeline) -> None:
     folder = output_folder(drawing.folder)
 
     begin_s = time.perf_counter()
-    with ProgressBar(f"Loading {engine.model_name}", "B") as bar:
-        pipeline = load(engine, bar.show)
+    with ProgressBar(f"Loading {model}", "B") as bar:
+        pipeline = load(bar.show)
     load_s = time.perf_counter() - begin_s
     request = pipeline.resolved(drawing.wish.resolve(pipeline.native_size))
 

@@ -15,6 +15,7 @@ from sdxl_engine.request import (
 )
 
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
+_MAX_CLIP_SKIP: Final = 12  # the layers of SDXL's smaller text encoder
 _UNSAID: Final = (None, ())
 
 
@@ -57,6 +58,7 @@ class ModelConfig:
     guidance: float | None = key(None, kinds.optional(kinds.number(0, MAX_GUIDANCE_SCALE)))
     size: tuple[int, int] | None = key(None, kinds.optional(kinds.size()))
     negative_prompt: str | None = key(None, kinds.optional(kinds.text()))
+    clip_skip: int | None = key(None, kinds.optional(kinds.whole(1, _MAX_CLIP_SKIP)))
     trigger_words: tuple[str, ...] = key((), kinds.texts("texts"))
     licence: str | None = key(None, kinds.optional(kinds.text()))
 

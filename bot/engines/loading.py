@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from bot.config.sections import Config, EngineConfig, ModelConfig, StorageConfig
+from bot.config.sections import Config, EngineConfig, ModelConfig
 from bot.core.wish import Usual
 from bot.shared.data_folder import PROGRAMS
 from sdxl_engine.checkpoint.card import Card, card_path
@@ -33,13 +33,12 @@ _SECONDS_PER_LINE: Final = 2.0
 _BESIDE: Final = ("vae", "unet", "loras", "embeddings")  # keys of [engine] that may be empty
 
 
-def load_pipeline(
-    engine: EngineConfig, storage: StorageConfig, on_bytes: OnBytes, model: str | None = None
-) -> "SdxlPipeline":
+def load_pipeline(config: Config, on_bytes: OnBytes, model: str | None = None) -> "SdxlPipeline":
     """Load a model, fetching it first where it is not here; raises EngineError.
 
     on_bytes  told the bytes that are read, and those there are
-    model     one of the configuration's; None: the first, whose VAE or UNet may be another's
+    model     one of the configuration's; None: the first, whose VAE or UNet may be another's, and
+              of which [model] speaks
 
     What is compiled later is kept in the storage folder.
     """
@@ -47,15 +46,18 @@ def load_pipeline(
     from sdxl_engine import SdxlPipeline  # noqa: PLC0415
     from sdxl_engine.programs.cache import use_program_cache  # noqa: PLC0415
 
-    use_program_cache(storage.folder / PROGRAMS)
+    engine = config.engine
+    use_program_cache(config.storage.folder / PROGRAMS)
     first = engine.all_models[0]
     beside = {name: getattr(engine, name) or None for name in _BESIDE}
+    clip_skip = config.model.clip_skip
     if model not in {None, first}:
-        beside = {**beside, "vae": None, "unet": None}
+        beside, clip_skip = {**beside, "vae": None, "unet": None}, None
     return SdxlPipeline.load(
         model or first,
         revision=engine.revision or None,
         dtype=engine.dtype,
+        clip_skip=clip_skip,
         on_progress=on_bytes,
         **{name: path for name, path in beside.items() if path is not None},
     )
@@ -98,6 +100,7 @@ def _said_beside(model: str) -> ModelConfig:
             guidance=card.guidance,
             size=_read(parse_size, card.size),
             negative_prompt=card.negative_prompt,
+            clip_skip=card.clip_skip,
             trigger_words=card.trigger_words,
             licence=card.licence,
         )
@@ -145,7 +148,7 @@ def start_pipeline(config: Config) -> "SdxlPipeline | ModelSet":
     pipelines = []
     for model in engine.all_models:
         log.info("loading %s", name_of_model(model))
-        pipelines.append(load_pipeline(engine, config.storage, on_bytes, model))
+        pipelines.append(load_pipeline(config, on_bytes, model))
     pipeline = _one_of(pipelines)
     log.info("compiling for %s", pipeline.device)
     goes_on()

@@ -27,6 +27,7 @@ class Card:
     config           a folder of JSON in diffusers' format, beside this file: the model's shapes
     default_sampler  and spacing, steps, guidance, size ("1024x1024"), negative_prompt: what is
                      drawn with where nobody says otherwise
+    clip_skip        which states of the text encoders condition the UNet, 2 being SDXL's own
     trigger_words    what a prompt should hold
     licence          a line to show
     prediction_type  as diffusers writes it, such as "v_prediction"
@@ -40,6 +41,7 @@ class Card:
     guidance: float | None = None
     size: str | None = None
     negative_prompt: str | None = None
+    clip_skip: int | None = None
     trigger_words: tuple[str, ...] = ()
     licence: str | None = None
     prediction_type: str | None = None

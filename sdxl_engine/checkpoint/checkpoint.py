@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from sdxl_engine.checkpoint import single_file
-from sdxl_engine.checkpoint.card import Card
+from sdxl_engine.checkpoint.card import Card, card_path
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS
 from sdxl_engine.checkpoint.hub import find_model
@@ -54,12 +54,14 @@ class Checkpoint:
         half: bool = False,
         vae: str | None = None,
         unet: str | None = None,
+        clip_skip: int | None = None,
     ) -> Self:
         """A model, fetched first where it is not here.
 
         model, revision, half  as `find_model`
         vae                    a file or folder whose VAE takes the place of the model's
         unet                   the same of its UNet
+        clip_skip              as `TextEncoderConfig`; None: what stands beside it, or 2
 
         Raises CheckpointError.
         """
@@ -85,6 +87,10 @@ class Checkpoint:
         except CheckpointError as error:
             names = "".join(f" [engine] {name} is {source}." for name, source in borrowed.items())
             raise CheckpointError(f"{error}{names}") from error
+        if clip_skip is not None:
+            config = config.with_clip_skip(clip_skip, "[model]")
+        elif card.clip_skip is not None:
+            config = config.with_clip_skip(card.clip_skip, str(card_path(path)))
         for name in WEIGHT_STEMS:
             if name not in parts:
                 parts[name] = Part.of_folder(path, name, half=half)

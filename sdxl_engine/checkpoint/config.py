@@ -5,7 +5,7 @@ not written here is refused, by name: a picture drawn with the wrong activation 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -15,6 +15,7 @@ from sdxl_engine.checkpoint.scheduler import SchedulerConfig, scheduler_defaults
 from sdxl_engine.errors import CheckpointError
 
 LEGACY_EOS: Final = 2  # see TextEncoderConfig.eos_token_id
+CLIP_SKIP: Final = 2  # what SDXL was trained with
 MODEL_INDEX: Final = "model_index.json"
 SCHEDULER_CONFIG: Final = "scheduler/scheduler_config.json"
 
@@ -40,6 +41,8 @@ class TextEncoderConfig:
 
     projection_dim  width of the pooled output, or None for an encoder without a projection
     eos_token_id    the end token; the value 2 is a relic that means "the largest id of the row"
+    clip_skip       which states condition the UNet, counted from the end as people count them: 1
+                    the last layer's, 2 those before, with which SDXL was trained
     """
 
     vocab_size: int
@@ -52,6 +55,7 @@ class TextEncoderConfig:
     layer_norm_eps: float
     eos_token_id: int
     projection_dim: int | None
+    clip_skip: int = CLIP_SKIP
 
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
@@ -390,6 +394,24 @@ class SdxlConfig:
         )
         config._check_fit()
         return config
+
+    @property
+    def clip_skip(self) -> int | None:
+        """That of both text encoders, None for SDXL's own."""
+        skip = self.text_encoder.clip_skip
+        return None if skip == CLIP_SKIP else skip
+
+    def with_clip_skip(self, number: int, source: str) -> Self:
+        """With another `TextEncoderConfig.clip_skip`; raises CheckpointError beyond the layers."""
+        encoders = self.text_encoder, self.text_encoder_2
+        most = min(encoder.num_hidden_layers for encoder in encoders)
+        if not 1 <= number <= most:
+            raise CheckpointError(
+                f"{source}: clip_skip is {number}; it must be 1 to {most}, the layers of the smaller text "
+                "encoder. Most models want 2, which is also what is taken where nothing is set."
+            )
+        first, second = (replace(encoder, clip_skip=number) for encoder in encoders)
+        return replace(self, text_encoder=first, text_encoder_2=second)
 
     def _check_fit(self) -> None:
         unet, first, second = self.unet, self.text_encoder, self.text_encoder_2

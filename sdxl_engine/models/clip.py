@@ -22,12 +22,12 @@ from sdxl_engine.models.layers import (
 class TextEncoding(NamedTuple):
     """What one encoder says about a batch of prompts.
 
-    penultimate  (batch, tokens, hidden) the states before the last layer: SDXL's conditioning
-    last         (batch, tokens, hidden) after the last layer and the final norm
-    pooled       (batch, projection or hidden) `last` at the end token, projected if there is one
+    hidden  (batch, tokens, hidden) the states that condition the UNet: `clip_skip` from the end
+    last    (batch, tokens, hidden) after the last layer and the final norm
+    pooled  (batch, projection or hidden) `last` at the end token, projected if there is one
     """
 
-    penultimate: jax.Array
+    hidden: jax.Array
     last: jax.Array
     pooled: jax.Array
 
@@ -83,6 +83,7 @@ class TextEncoder(nnx.Module):
     def __init__(self, config: TextEncoderConfig, target: Target = PLAIN) -> None:
         width = config.hidden_size
         self.eos_token_id = config.eos_token_id
+        self.clip_skip = config.clip_skip
         self.token_embedding = Embed(config.vocab_size, width)
         self.position_embedding = Embed(config.max_position_embeddings, width)
         self.layers = make_layers(lambda: ClipLayer(config), config.num_hidden_layers, target)
@@ -95,14 +96,16 @@ class TextEncoder(nnx.Module):
         """Encode token_ids i32[batch, tokens <= max_position_embeddings]."""
         positions = jnp.arange(token_ids.shape[1])[None, :]
         hidden = self.token_embedding(token_ids) + self.position_embedding(positions)
-        penultimate, hidden = run_layers(
-            self.layers, lambda layer, states, _: (states[1], layer(states[1])), (hidden, hidden)
+        states = run_layers(
+            self.layers,
+            lambda layer, states, _: (*states[1:], layer(states[-1])),
+            (hidden,) * self.clip_skip,
         )
-        last = self.final_layer_norm(hidden)
+        last = self.final_layer_norm(states[-1])
         pooled = jnp.take_along_axis(last, self._end(token_ids)[:, None, None], axis=1)[:, 0]
         if self.text_projection is not None:
             pooled = self.text_projection(pooled)
-        return TextEncoding(penultimate, last, pooled)
+        return TextEncoding(states[0], last, pooled)
 
     def _end(self, token_ids: jax.Array) -> jax.Array:
         """The place of each row's end token, i32[batch]."""

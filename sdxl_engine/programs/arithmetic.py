@@ -91,7 +91,7 @@ def _embed(
     """(2, tokens, features of both encoders) and the pooled (2, features of the second)."""
     first = nnx.merge(text_encoder, weights)(token_ids[:, 0])
     second = nnx.merge(text_encoder_2, weights_2)(token_ids[:, 1])
-    prompt_embeds = jnp.concatenate([first.penultimate, second.penultimate], axis=-1)
+    prompt_embeds = jnp.concatenate([first.hidden, second.hidden], axis=-1)
     keep = jnp.stack([keep_negative, jnp.ones_like(keep_negative)])
     return (
         jnp.where(keep[:, None, None], prompt_embeds, 0),

@@ -43,7 +43,7 @@ def test_a_word_is_read_as_in_pytorch(golden: Golden, words: Path) -> None:
         nnx.merge(nnx.graphdef(TextEncoder(config)), state)(row)
         for config, state, row in zip(configs, pipeline.weights[:2], ids, strict=True)
     )
-    embeds = np.concatenate([first.penultimate, second.penultimate], axis=-1)
+    embeds = np.concatenate([first.hidden, second.hidden], axis=-1)
     assert_within(embeds, oracle["prompt_embeds"], 1e-5)
     assert_within(second.pooled, oracle["pooled_prompt_embeds"], 1e-5)
 

@@ -28,6 +28,8 @@ def test_describe_is_the_form_that_other_tools_read() -> None:
     karras = ImageRequest("a cat", sampler="dpmpp_2m", spacing="karras")
     assert "Sampler: DPM++ 2M, Schedule type: Karras, CFG" in describe(karras, 0, model=CARD)
     assert "Negative" not in describe(ImageRequest("a cat"), 0, model=CARD)
+    assert "Clip skip: 1" in describe(karras, model=ModelCard("m", clip_skip=1))
+    assert describe(karras, model="doodle") == describe(karras, 0, model=CARD)
 
 
 def test_the_files_that_drew_it_are_named_and_quoted_where_they_hold_separators() -> None:

@@ -81,7 +81,7 @@ def check_text_encoder(
 ) -> None:
     encoder = load(golden, part, TextEncoder(getattr(golden.config, part), target))
     encoding = jax.jit(encoder)(jnp.asarray(token_ids))
-    assert_within(encoding.penultimate, golden[f"{case}.penultimate"], TOLERANCE)
+    assert_within(encoding.hidden, golden[f"{case}.penultimate"], TOLERANCE)
     assert_within(encoding.last, golden[f"{case}.last_hidden_state"], TOLERANCE)
     assert_within(encoding.pooled, golden[f"{case}.pooled"], TOLERANCE)
 
@@ -90,6 +90,24 @@ def check_text_encoder(
 def test_text_encoder(golden: Golden, part: str, target: Target) -> None:
     tokenizer = part.replace("text_encoder", "tokenizer")
     check_text_encoder(golden, part, golden[f"{tokenizer}.token_ids"], part, target)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
+def test_clip_skip_counts_from_the_last_layer(golden: Golden, part: str) -> None:
+    """What is left to be done from the states taken leads to what the oracle has further on."""
+    token_ids = jnp.asarray(golden[f"{part.replace('text_encoder', 'tokenizer')}.token_ids"])
+    config = getattr(golden.config, part)
+
+    def taken(skip: int) -> tuple[TextEncoder, jax.Array]:
+        encoder = load(golden, part, TextEncoder(replace(config, clip_skip=skip)))
+        return encoder, encoder(token_ids).hidden
+
+    encoder, states = taken(1)
+    assert_within(encoder.final_layer_norm(states), golden[f"{part}.last_hidden_state"], TOLERANCE)
+    encoder, states = taken(3)
+    assert isinstance(encoder.layers, nnx.List)
+    states = encoder.layers[-2](states)
+    assert_within(states, golden[f"{part}.penultimate"], TOLERANCE)
 
 
 # tiny_a has the old end token id, 2, and no such ids.

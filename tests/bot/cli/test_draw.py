@@ -13,7 +13,6 @@ from PIL import Image
 
 from bot.cli.draw import Drawing, draw
 from bot.cli.main import main
-from bot.config.sections import EngineConfig
 from bot.core.wish import Usual, Wish
 from sdxl_engine import ImageRequest
 from sdxl_engine.programs.cache import KEPT_IN
@@ -74,7 +73,7 @@ def test_prints_one_object_and_each_picture_is_drawn_again_alone(capsys: Capture
 def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
     wish = Wish("a\ncat", "", size_px=(64, 64), num_images=2, seed=7).settled(Usual())
     drawing = Drawing(wish, Path("out"), False, ("--model=m",))
-    draw(drawing, EngineConfig(), lambda *_: FakeDrawing())
+    draw(drawing, "m", lambda *_: FakeDrawing())
     lines = capsys.readouterr().out
     options = (
         "imagine draw --model=m --negative= --seed=7 --steps=20 --guidance=5.0 --sampler=euler "
@@ -89,7 +88,7 @@ def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
 def test_two_in_one_folder_overwrite_nothing() -> None:
     for seed in (1, 2):
         wish = Wish("x", seed=seed, size_px=(64, 64), num_images=2).settled(Usual())
-        draw(Drawing(wish, Path("out"), True), EngineConfig(), lambda *_: FakeDrawing())
+        draw(Drawing(wish, Path("out"), True), "m", lambda *_: FakeDrawing())
     assert sorted(path.name for path in Path("out").iterdir()) == [f"{k}.png" for k in range(4)]
     assert len({path.read_bytes() for path in Path("out").iterdir()}) == 4
 

@@ -141,6 +141,7 @@ def test_a_model_says_how_it_wants_to_be_drawn(tmp_path: Path) -> None:
     steps = 28
     guidance = 0
     size = "832x1216"
+    clip_skip = 3
     trigger_words = ["best quality"]
     """
     config = load_config(write(tmp_path, text), {"IMAGINE_MODEL__LICENCE": "CC0"})
@@ -148,7 +149,7 @@ def test_a_model_says_how_it_wants_to_be_drawn(tmp_path: Path) -> None:
     assert config.engine.model_name == "a"
     assert config.engine.loras == Path.home() / "loras"
     assert config.model == ModelConfig(
-        ("dpmpp_2m", None), "ays", 28, 0.0, (832, 1216), None, ("best quality",), "CC0"
+        ("dpmpp_2m", None), "ays", 28, 0.0, (832, 1216), None, 3, ("best quality",), "CC0"
     )
     emptied = load_config(write(tmp_path, text), {"IMAGINE_MODEL__STEPS": ""})
     assert emptied.model.steps is None

@@ -31,7 +31,7 @@ def test_each_is_asked_only_where_those_before_say_nothing(tmp_path: Path) -> No
 
 
 def test_what_is_asked_for_is_what_is_drawn() -> None:
-    says = ModelConfig(("lcm", None), None, 4, 1.5, (832, 1216), "blue", ("a", "b"), "CC0")
+    says = ModelConfig(("lcm", None), None, 4, 1.5, (832, 1216), "blue", 2, ("a", "b"), "CC0")
     usual = usual_of(Config(model=says))
     assert usual.note == "trigger words: a, b · CC0"
     assert usual.sizes_px == ((832, 1216),)
@@ -58,7 +58,7 @@ def test_a_sampler_may_bring_its_spacing(tmp_path: Path) -> None:
         ('default_sampler = "Eular"', "There is no sampler 'Eular'"),
         ('size = "huge"', "'huge' is not a size"),
         ('steps = "many"', "steps is 'many'; it must be a whole number"),
-        ("clip_skip = 2", "has a key 'clip_skip'"),
+        ("layers = 2", "has a key 'layers'"),
     ],
 )
 def test_a_card_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: str) -> None:

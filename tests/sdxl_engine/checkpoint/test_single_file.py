@@ -204,12 +204,16 @@ def test_markers_change_the_schedule(tmp_path: Path) -> None:
 
 def test_a_card_is_stronger_than_the_file(weights: Weights, tmp_path: Path) -> None:
     save_file({**weights, "v_pred": NOTHING}, tmp_path / "mine.safetensors")
-    (tmp_path / "mine.toml").write_text('prediction_type = "epsilon"\n')
+    (tmp_path / "mine.toml").write_text('prediction_type = "epsilon"\nclip_skip = 1\n')
     found = Checkpoint.find(str(tmp_path / "mine.safetensors"))
     assert found.config.scheduler.prediction_type == "epsilon"
+    assert found.config.clip_skip == 1
+    asked = Checkpoint.find(str(tmp_path / "mine.safetensors"), clip_skip=2)
+    assert asked.config.clip_skip is None
     for wrong, said in (
         ("stepz = 3", "has a key 'stepz'"),
         ("steps = true", "steps is 'True'; it must be a whole number"),
+        ("clip_skip = 0", "clip_skip is 0; it must be 1 to "),
         ("trigger_words = [1]", "it must be a list of texts"),
         ("steps = ", "cannot be read as TOML"),
         ('config = "nowhere"', "config is 'nowhere', but there is no folder"),

@@ -228,7 +228,7 @@ def test_a_perfect_model_ends_on_the_image(
         output = (image - row[C_SKIP] * x) / row[C_OUT]
         denoised = row[C_SKIP] * x + row[C_OUT] * output
         x, *memory = next_held(row, [x, denoised, previous, np.array([1.3]), *memory, denoised])
-    # The table is float32, whose rounding the first noise level enlarges: with no signal to 4096 times.
+    # The table is float32, whose rounding the first noise level enlarges, at most 4096 times.
     # Of all ways, kinds and numbers of steps, the worst is off by 0.98 of this before the factor.
     rounding = np.finfo(np.float32).eps * (1 + sigmas[0])
     np.testing.assert_allclose(x, image, rtol=0, atol=2 * rounding)
