@@ -28,6 +28,7 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.load import ExpectedParameter, expected_parameters
 from sdxl_engine.checkpoint.names import KERNELS
+from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
@@ -90,7 +91,8 @@ def _changed_s(part: str, one: ExpectedParameter, kind: str, rank: int) -> float
     states = {name: nnx.from_flat_state([]) for name in (*PARTS, "vae")}
     states[part] = nnx.from_flat_state([(one.path, nnx.Param(jax.device_put(own)))])
     expected = {name: [one] if name == part else [] for name in PARTS}
-    merged = MergedWeights(Weights(**states), expected, jax.device_put)
+    weights = Weights(**states)
+    merged = MergedWeights(weights, expected, HostCopy(weights), jax.device_put)
     with TemporaryDirectory() as folder:
         tensors = {}
         for tensor in one:

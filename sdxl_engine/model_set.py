@@ -1,22 +1,44 @@
-"""Several models on the same devices, one of which a request may name."""
+"""Several models for the same devices, one of which a request may name.
 
-from collections.abc import Iterator, Mapping, Sequence
+As many as fit are on the devices; for one that is not, those drawn with longest ago leave.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+
+import jax
 
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.lora.folder import LoraFacts
 from sdxl_engine.pipeline import SdxlPipeline
 from sdxl_engine.request import ImageRequest, ModelCard, Progress
 
+log = logging.getLogger(__name__)
+
+MakeRoom = Callable[[int], None]
+
 
 class ModelSet:
-    """Models that are all on the devices; implements `Pipeline`.
+    """Models that share devices; implements `Pipeline`. Belongs to one thread, as they do.
 
-    pipelines  the first draws what names no model
+    loads         each loads a model, and calls what it is given as `SdxlPipeline.load` does its
+                  `make_room`; the first model draws what names none
+    memory_bytes  of each device; None: all models fit
 
     Raises CheckpointError for two of one name.
     """
 
-    def __init__(self, pipelines: Sequence[SdxlPipeline]) -> None:
+    def __init__(
+        self, loads: Iterable[Callable[[MakeRoom], SdxlPipeline]], memory_bytes: int | None
+    ) -> None:
+        self._memory_bytes = memory_bytes
+        self._working_bytes = 0  # what drawing takes beside the weights; nobody draws yet
+        self._on_devices: list[SdxlPipeline] = []  # in the order in which they were drawn with
+        pipelines = []
+        for load in loads:
+            pipelines.append(load(self._make_room))
+            self._on_devices.append(pipelines[-1])
         self._first = pipelines[0]
         self._by_name = {one.models[0]: one for one in pipelines}
         if len(self._by_name) < len(pipelines):
@@ -24,6 +46,11 @@ class ModelSet:
                 "Two models have one name: requests could not choose between them. Rename one of: "
                 f"{', '.join(one.model_name for one in pipelines)}."
             )
+
+    @property
+    def on_devices(self) -> tuple[str, ...]:
+        """The names of the models whose weights are there, the one drawn with last at the end."""
+        return tuple(one.models[0] for one in self._on_devices)
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -56,6 +83,9 @@ class ModelSet:
                 continue
             seconds += one.warm_up(sizes or (self._first.native_size,), num_images=num_images)
             warm.append(one)
+        self._working_bytes = max(
+            programs.working_bytes for one in warm for programs in one.programs.values()
+        )
         return seconds
 
     def resolved(self, request: ImageRequest) -> ImageRequest:
@@ -70,9 +100,35 @@ class ModelSet:
         """See `Pipeline.check`."""
         self._of(request).check(request)
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(self, request: ImageRequest, *, previews: bool = False) -> Generator[Progress]:
         """See `Pipeline.generate`."""
-        return self._of(request).generate(request, previews=previews)
+        pipeline = self._of(request)
+        # What it refuses, it refuses before anything is moved.
+        return self._drawn(pipeline, pipeline.generate(request, previews=previews))
+
+    def _drawn(
+        self, pipeline: SdxlPipeline, progresses: Generator[Progress]
+    ) -> Generator[Progress]:
+        with closing(progresses):
+            if pipeline in self._on_devices:
+                self._on_devices.remove(pipeline)
+                self._make_room(pipeline.size_bytes)
+            else:
+                self._make_room(pipeline.size_bytes)
+                log.info("putting %s on the device", pipeline.models[0])
+                pipeline.arrive()
+            self._on_devices.append(pipeline)
+            yield from progresses
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Have so much free, if all that others have is enough."""
+        if self._memory_bytes is None:
+            return
+        room = self._memory_bytes - self._working_bytes - size_bytes
+        while self._on_devices and sum(one.size_bytes for one in self._on_devices) > room:
+            oldest = self._on_devices.pop(0)
+            log.info("moving %s from the device to the host's memory", oldest.models[0])
+            oldest.leave()
 
     def _of(self, request: ImageRequest) -> SdxlPipeline:
         pipeline = self._first if request.model is None else self._by_name.get(request.model)
@@ -82,3 +138,13 @@ class ModelSet:
                 f"{', '.join(self._by_name)}."
             )
         return pipeline
+
+
+def memory_bytes(devices: Sequence[jax.Device]) -> int | None:
+    """What each of these devices has for arrays and programs; None where they do not tell.
+
+    A CPU's do not: the host's memory is theirs, and there is nowhere to move a model to.
+    """
+    told = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    known = [limit for limit in told if limit is not None]
+    return min(known) if len(known) == len(told) else None

@@ -1,7 +1,7 @@
 """The Stable Diffusion XL pipeline: a request in, images out."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
 from sdxl_engine.errors import CheckpointError, DrawError, InvalidRequestError
 from sdxl_engine.hashes import lora_hash, model_hash
+from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
@@ -111,7 +112,7 @@ class SdxlPipeline:
     called from others.
 
     tokenizer  of its prompts
-    weights    of its networks, on every device, with the LoRAs of the last request
+    weights    of its networks, on every device unless it has left, with the last request's LoRAs
     programs   by (width_px, height_px); models of equal `shapes` may have the same
     """
 
@@ -135,10 +136,11 @@ class SdxlPipeline:
         self.programs: dict[tuple[int, int], SizePrograms] = {}
         self._loras = loras
         self._files = files or DrawingFiles()
+        self._host = HostCopy(weights)
+        self._place = partial(jax.device_put, device=compiler.replicated)
         self._merged = None
         if loras is not None:
-            place = partial(jax.device_put, device=compiler.replicated)
-            self._merged = MergedWeights(weights, loras.expected, place)
+            self._merged = MergedWeights(weights, loras.expected, self._host, self._place)
 
     @classmethod
     def load(
@@ -153,6 +155,7 @@ class SdxlPipeline:
         devices: Sequence[jax.Device] | None = None,
         loras: Path | None = None,
         embeddings: Path | None = None,
+        make_room: Callable[[int], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Put a model's weights on the devices.
@@ -170,6 +173,7 @@ class SdxlPipeline:
         loras        the folder of LoRAs that requests may choose from; without one the embedded
                      model has its own
         embeddings   the folder of words learnt by textual inversion that prompts may hold
+        make_room    told the bytes that the weights will take on each device, before they are there
         on_progress  told (bytes read, bytes in all)
 
         Raises CheckpointError.
@@ -184,6 +188,8 @@ class SdxlPipeline:
             loras = embedded_loras()
         platform = devices[0].platform
         ready = Prepared.of(source, platform, loras=loras, embeddings=embeddings)
+        if make_room is not None:
+            make_room(ready.networks.num_weights * weights_dtype.itemsize)
         everywhere = replicated(devices)
         weights = _load_weights(ready, weights_dtype, everywhere, on_progress)
         for encoder, rows in zip(weights[:2], ready.tokenizer.rows, strict=True):
@@ -211,6 +217,21 @@ class SdxlPipeline:
         return type(self)(
             self.model_name, self._config, self.tokenizer, weights, compiler, self._factors
         )
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its weights, on each device."""
+        return self._host.size_bytes
+
+    def leave(self) -> None:
+        """Have its weights on the host alone, which keeps them from now on."""
+        self._host.leave()
+        if self._merged is not None:
+            self._merged.forget()
+
+    def arrive(self) -> None:
+        """Have its weights on the devices again, without LoRAs."""
+        self._host.arrive(self._place)
 
     @property
     def native_size(self) -> tuple[int, int]:
@@ -332,7 +353,7 @@ class SdxlPipeline:
         latents: npt.NDArray[np.float32] | None = None,
         token_ids: npt.NDArray[np.int32] | None = None,
         previews: bool = False,
-    ) -> Iterator[Progress]:
+    ) -> Generator[Progress]:
         """Draw a request: progress some ten times on the way, the last to fetch the images with.
 
         latents    noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
@@ -401,7 +422,7 @@ class SdxlPipeline:
 
     def _generate(
         self, request: ImageRequest, steps: Iterator[tuple[int, Sample]], *, previews: bool
-    ) -> Iterator[Progress]:
+    ) -> Generator[Progress]:
         total = request.num_inference_steps
         yield Progress(0, total)
         for step, sample in steps:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,7 +23,7 @@ from sdxl_engine.thread import sign_of_start
 
 if TYPE_CHECKING:
     from sdxl_engine import SdxlPipeline
-    from sdxl_engine.model_set import ModelSet
+    from sdxl_engine.model_set import MakeRoom, ModelSet
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,18 @@ _SECONDS_PER_LINE: Final = 2.0
 _BESIDE: Final = ("vae", "unet", "loras", "embeddings")  # keys of [engine] that may be empty
 
 
-def load_pipeline(config: Config, on_bytes: OnBytes, model: str | None = None) -> "SdxlPipeline":
+def load_pipeline(
+    config: Config,
+    on_bytes: OnBytes,
+    model: str | None = None,
+    make_room: "MakeRoom | None" = None,
+) -> "SdxlPipeline":
     """Load a model, fetching it first where it is not here; raises EngineError.
 
-    on_bytes  told the bytes that are read, and those there are
-    model     one of the configuration's; None: the first, whose VAE or UNet may be another's, and
-              of which [model] speaks
+    on_bytes   told the bytes that are read, and those there are
+    model      one of the configuration's; None: the first, whose VAE or UNet may be another's, and
+               of which [model] speaks
+    make_room  as `SdxlPipeline.load`
 
     What is compiled later is kept in the storage folder.
     """
@@ -58,15 +65,10 @@ def load_pipeline(config: Config, on_bytes: OnBytes, model: str | None = None) -
         revision=engine.revision or None,
         dtype=engine.dtype,
         clip_skip=clip_skip,
+        make_room=make_room,
         on_progress=on_bytes,
         **{name: path for name, path in beside.items() if path is not None},
     )
-
-
-def _one_of(pipelines: "list[SdxlPipeline]") -> "SdxlPipeline | ModelSet":
-    from sdxl_engine.model_set import ModelSet  # noqa: PLC0415 - brings jax
-
-    return ModelSet(pipelines) if len(pipelines) > 1 else pipelines[0]
 
 
 def usual_of(config: Config) -> Usual:
@@ -128,11 +130,16 @@ def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
     )
 
 
-def start_pipeline(config: Config) -> "SdxlPipeline | ModelSet":
+def start_pipeline(config: Config) -> "ModelSet":
     """Load and compile, telling the log how far it is; raises EngineError.
 
     For the engine thread: it takes from seconds to minutes.
     """
+    # Both here, for they take a second that no other command waits for.
+    import jax  # noqa: PLC0415
+
+    from sdxl_engine.model_set import ModelSet, memory_bytes  # noqa: PLC0415
+
     engine = config.engine
     next_line_s = time.monotonic() + _SECONDS_PER_LINE
 
@@ -145,11 +152,12 @@ def start_pipeline(config: Config) -> "SdxlPipeline | ModelSet":
             next_line_s = time.monotonic() + _SECONDS_PER_LINE
             log.info("loading: %d %%", 100 * done // max(total, 1))
 
-    pipelines = []
-    for model in engine.all_models:
+    def load(model: str, make_room: "MakeRoom") -> "SdxlPipeline":
         log.info("loading %s", name_of_model(model))
-        pipelines.append(load_pipeline(config, on_bytes, model))
-    pipeline = _one_of(pipelines)
+        return load_pipeline(config, on_bytes, model, make_room)
+
+    loads = [partial(load, model) for model in engine.all_models]
+    pipeline = ModelSet(loads, memory_bytes(jax.local_devices()))
     log.info("compiling for %s", pipeline.device)
     goes_on()
     sizes = tuple(dict.fromkeys((*usual_of(config).sizes_px, *engine.sizes)))

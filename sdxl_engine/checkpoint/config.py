@@ -407,8 +407,8 @@ class SdxlConfig:
         most = min(encoder.num_hidden_layers for encoder in encoders)
         if not 1 <= number <= most:
             raise CheckpointError(
-                f"{source}: clip_skip is {number}; it must be 1 to {most}, the layers of the smaller text "
-                "encoder. Most models want 2, which is also what is taken where nothing is set."
+                f"{source}: clip_skip is {number}; it must be 1 to {most}, the layers of the "
+                "smaller text encoder. Most models want 2, which is taken where nothing is set."
             )
         first, second = (replace(encoder, clip_skip=number) for encoder in encoders)
         return replace(self, text_encoder=first, text_encoder_2=second)

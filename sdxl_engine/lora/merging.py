@@ -23,6 +23,7 @@ from flax import nnx
 from sdxl_engine.checkpoint.load import ExpectedParameter, Place
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.file import LoraFile, Version, unusable
 from sdxl_engine.lora.kinds import F32, Change
 from sdxl_engine.lora.names import PARTS, Expected, Module
@@ -54,18 +55,18 @@ _Held = tuple[tuple[str, Version, float], ...]
 class _Parameter:
     """One parameter on the devices, and what is in it."""
 
-    def __init__(self, expected: ExpectedParameter, variable: nnx.Variable[jax.Array]) -> None:
+    def __init__(
+        self, expected: ExpectedParameter, variable: nnx.Variable[jax.Array], host: HostCopy
+    ) -> None:
         self.expected = expected
         self.held: _Held = ()
         self._variable = variable
-        self._own: Array | None = None
+        self._host = host
 
     @property
     def own(self) -> Array:
         """The model's, which the host keeps from now on."""
-        if self._own is None:  # so nothing else has been on the devices yet
-            self._own = np.asarray(self._variable.get_value())
-        return self._own
+        return self._host.own(self._variable)
 
     def exchange(self, array: jax.Array, held: _Held) -> None:
         """Have this on the devices, and nothing of what was there."""
@@ -95,16 +96,17 @@ class MergedWeights:
 
     weights   whose arrays are exchanged
     expected  the parameters of each of `names.PARTS`
+    host      has the model's own
     place     puts one array on the devices
     """
 
-    def __init__(self, weights: Weights, expected: Expected, place: Place) -> None:
+    def __init__(self, weights: Weights, expected: Expected, host: HostCopy, place: Place) -> None:
         self._place = place
         self._of_tensor: dict[tuple[str, str], _Parameter] = {}
         for part in PARTS:
             variables = dict(nnx.to_flat_state(getattr(weights, part)))
             for each in expected[part]:
-                parameter = _Parameter(each, variables[each.path])
+                parameter = _Parameter(each, variables[each.path], host)
                 self._of_tensor.update(((part, tensor.name), parameter) for tensor in each)
 
     def switch(self, loras: Iterable[Chosen]) -> None:
@@ -131,6 +133,11 @@ class MergedWeights:
         for parameter, whole in zip(stale, _computed(work), strict=True):
             parameter.exchange(self._place(whole), plans.get(parameter, nothing).held)
 
+    def forget(self) -> None:
+        """Somebody else has put the model's own back, everywhere."""
+        for parameter in self._of_tensor.values():
+            parameter.held = ()
+
     def _plans(self, chosen: Iterable[Chosen]) -> dict[_Parameter, _Plan]:
         plans: dict[_Parameter, _Plan] = {}
         for one in chosen:
@@ -154,7 +161,8 @@ def _merged(
     whole = own.copy()
     # What overflows is found in `_add`.
     with np.errstate(over="ignore", invalid="ignore"):
-        for tensor, slot in expected.slots(whole):
+        # Of a table of words that has grown, those that the checkpoint had.
+        for tensor, slot in expected.slots(whole[: expected.shape[0]]):
             deltas = []
             for name, module in plan.modules.get(tensor.name, {}).items():
                 change, strength = changes[name][module], plan.loras[name].strength

@@ -10,6 +10,7 @@ program on each device's share; the weights are on all of them. All that ever cr
 devices is one half's output, once a step.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,6 +58,12 @@ class Networks(NamedTuple):
             Autoencoder(config.vae, target),
             target,
         )
+
+    @property
+    def num_weights(self) -> int:
+        """Of all four."""
+        leaves = jax.tree.leaves([nnx.state(network, nnx.Param) for network in self[:4]])
+        return sum(math.prod(leaf.shape) for leaf in leaves)
 
 
 class Weights(NamedTuple):
@@ -135,6 +142,26 @@ class SizePrograms:
     decode: Executable
     preview: Executable
 
+    @property
+    def working_bytes(self) -> int:
+        """What drawing takes of each device beside the weights, by the compiler's figures.
+
+        For two programs at a time: a request is decoded while the next one is encoded.
+        """
+        programs = self.encode, self.guided, self.unguided, self.decode, self.preview
+        return sum(sorted(map(_working_bytes, programs))[-2:])
+
+
+def _working_bytes(program: Any) -> int:  # noqa: ANN401 - an Executable, which is untyped
+    memory = program.memory_analysis()
+    taken: int = (
+        memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    return taken
+
 
 def replicated(devices: Sequence[jax.Device]) -> NamedSharding:
     """Where arrays belong that are the same on every device."""
@@ -163,14 +190,20 @@ class Compiler:
         devices: Sequence[jax.Device],
     ) -> None:
         self._config = config
-        self._weights = Weights(*(jax.tree.map(_abstract, state) for state in weights))
+        self.replicated = replicated(devices)
+        # Without the arrays, which come and go.
+        self._weights = Weights(
+            *(
+                jax.tree.map(lambda leaf: self._shape(leaf.shape, leaf.dtype), state)
+                for state in weights
+            )
+        )
         self._text_encoder = nnx.graphdef(networks.text_encoder)
         self._text_encoder_2 = nnx.graphdef(networks.text_encoder_2)
         self._unet = nnx.graphdef(networks.unet)
         self._vae = nnx.graphdef(networks.vae)
         self._target = networks.target
         self.devices = tuple(devices)
-        self.replicated = replicated(devices)
 
     @property
     def shapes(self) -> tuple[object, ...]:
@@ -269,7 +302,3 @@ class Compiler:
         sharding: NamedSharding | None = None,
     ) -> Any:  # noqa: ANN401 - an abstract array stands for the array it describes
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding or self.replicated)
-
-
-def _abstract(array: jax.Array) -> Any:  # noqa: ANN401 - an abstract array stands for the array it describes
-    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)

@@ -2,31 +2,46 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import jax
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from sdxl_engine import CheckpointError, ImageRequest, InvalidRequestError, SdxlPipeline
-from sdxl_engine.model_set import ModelSet
+from sdxl_engine import CheckpointError, ImageRequest, InvalidRequestError, Lora, SdxlPipeline
+from sdxl_engine.model_set import MakeRoom, ModelSet, memory_bytes
 from tests.sdxl_engine.conftest import GOLDENS, CompileCounter, drawn
 
 LIKE = ImageRequest("a red circle", width_px=64, height_px=64, num_images=1, num_inference_steps=2)
 
 
-def load(folder: Path) -> SdxlPipeline:
-    return SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
+def load(folder: Path, make_room: MakeRoom | None = None) -> SdxlPipeline:
+    return SdxlPipeline.load(str(folder), devices=jax.devices()[:1], make_room=make_room)
+
+
+def together(*folders: Path, memory_bytes: int | None = None) -> ModelSet:
+    return ModelSet([partial(load, folder) for folder in folders], memory_bytes)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
-    """tiny_a, and one of its shapes whose UNet ends in other numbers."""
-    other = shutil.copytree(GOLDENS / "tiny_a", tmp_path_factory.mktemp("models") / "other")
-    path = other / "unet" / "diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
-    save_file({**weights, "conv_out.weight": -weights["conv_out.weight"]}, path)
-    return ModelSet([load(GOLDENS / "tiny_a"), load(other)])
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """tiny_a, and two of its shapes whose UNets end in other numbers."""
+    found = [GOLDENS / "tiny_a"]
+    for name, factor in (("other", -1), ("third", 2)):
+        folder = shutil.copytree(found[0], tmp_path_factory.mktemp("models") / name)
+        path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+        weights = load_file(path)
+        save_file({**weights, "conv_out.weight": factor * weights["conv_out.weight"]}, path)
+        found.append(folder)
+    return found
+
+
+@pytest.fixture(scope="module")
+def models(folders: list[Path]) -> ModelSet:
+    return together(*folders[:2])
 
 
 # Over 2 s of CPU: the programs are compiled once.
@@ -46,6 +61,60 @@ def test_models_of_one_shape_share_their_programs(
     assert models.card(LIKE).name == "tiny_a"
 
 
+# Over 2 s of CPU: the programs are compiled once more.
+def test_models_that_do_not_fit_take_turns(
+    folders: list[Path], compiles: CompileCounter, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = load(folders[0])
+    one.warm_up([(64, 64)], num_images=1)
+    (programs,) = one.programs.values()
+    fits_two = 2 * one.size_bytes + programs.working_bytes
+    caplog.set_level("INFO", "sdxl_engine.model_set")
+    models = together(*folders, memory_bytes=fits_two)
+    assert models.on_devices == ("other", "third")  # nothing draws yet, and still no more fit
+    models.warm_up([(64, 64)], num_images=1)
+    before = compiles.count
+    pictures: dict[str, bytes] = {}
+    for name, there in (
+        ("tiny_a", ("third", "tiny_a")),
+        ("third", ("tiny_a", "third")),
+        ("other", ("third", "other")),
+        ("tiny_a", ("other", "tiny_a")),
+        ("third", ("tiny_a", "third")),
+        ("other", ("third", "other")),
+    ):
+        (image,) = drawn(models.generate(replace(LIKE, model=name)))
+        assert models.on_devices == there
+        assert pictures.setdefault(name, image.rgb) == image.rgb
+    assert len(set(pictures.values())) == len(pictures)
+    assert pictures["tiny_a"] == drawn(one.generate(LIKE))[0].rgb
+    assert compiles.count == before
+    assert caplog.messages[-2:] == [
+        "moving tiny_a from the device to the host's memory",
+        "putting other on the device",
+    ]
+
+
+def test_what_is_refused_moves_nothing(folders: list[Path]) -> None:
+    models = together(*folders, memory_bytes=1)  # less than one: the one in hand is there alone
+    assert models.on_devices == ("third",)
+    models.warm_up([(64, 64)], num_images=1)
+    with pytest.raises(InvalidRequestError, match="There is no LoRA"):
+        models.generate(replace(LIKE, model="other", loras=(Lora("any"),)))
+    with pytest.raises(InvalidRequestError, match="is not ready here"):
+        models.generate(replace(LIKE, model="other", width_px=128))
+    assert models.on_devices == ("third",)
+
+
+@pytest.mark.parametrize(
+    ("told", "least"),
+    [([None, None], None), ([{}, {}], None), ([{"bytes_limit": 3}, {"bytes_limit": 2}], 2)],
+)
+def test_the_device_with_the_least_memory_counts(told: list[Any], least: int | None) -> None:
+    devices = [Mock(memory_stats=Mock(return_value=stats)) for stats in told]
+    assert memory_bytes(devices) == least
+
+
 def test_models_of_other_shapes_do_not() -> None:
     one, again, other = (load(GOLDENS / name) for name in ("tiny_a", "tiny_a", "tiny_b"))
     assert one.shapes == again.shapes
@@ -62,4 +131,4 @@ def test_a_model_that_is_not_here_is_refused(models: ModelSet) -> None:
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     twin = shutil.copytree(GOLDENS / "tiny_a", tmp_path / "tiny_a")
     with pytest.raises(CheckpointError, match="Two models have one name"):
-        ModelSet([load(GOLDENS / "tiny_a"), load(twin)])
+        together(GOLDENS / "tiny_a", twin)

@@ -14,6 +14,7 @@ from flax import nnx
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS
 from sdxl_engine.checkpoint.load import expected_parameters, load_part
+from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS, Expected
@@ -73,7 +74,8 @@ def make_bench(shelf: Path, target: Target, dtype: Any = np.float32) -> Bench:
     )
     expected = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
     folder = LoraFolder(shelf, expected)
-    return Bench(shelf, folder, expected, weights, MergedWeights(weights, expected, place))
+    merged = MergedWeights(weights, expected, HostCopy(weights), place)
+    return Bench(shelf, folder, expected, weights, merged)
 
 
 @pytest.fixture(scope="session", params=["layer by layer", "stacked"])

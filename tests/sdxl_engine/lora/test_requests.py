@@ -58,6 +58,18 @@ def test_pictures_change_and_come_back(pipeline: SdxlPipeline) -> None:
     assert draw(pipeline) == plain
 
 
+def test_a_model_that_comes_back_has_no_lora(pipeline: SdxlPipeline) -> None:
+    plain, changed = draw(pipeline), draw(pipeline, Lora("lora", 0.2))
+    pipeline.leave()
+    for state in pipeline.weights:
+        assert not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+    pipeline.arrive()
+    assert draw(pipeline, Lora("lora", 0.2)) == changed
+    pipeline.leave()
+    pipeline.arrive()
+    assert draw(pipeline) == plain
+
+
 # A hundred choices, a twentieth of a second each.
 def test_no_choice_compiles_anything(pipeline: SdxlPipeline, compiles: CompileCounter) -> None:
     jax.jit(lambda x: x * 5)(LIKE.width_px)  # the listener hears a compile when there is one
