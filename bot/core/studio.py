@@ -203,7 +203,7 @@ class Studio:
     async def _take_in(self, job: Job) -> None:
         if self._engine.failure is not None:
             raise self._engine.failure
-        self._worker.prepare(job.wish)
+        await self._worker.prepare(job.wish)
         if not self._worker.takes_jobs:
             raise JobRefusedError("The bot is restarting. Ask again in a minute.")
         await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))

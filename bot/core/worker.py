@@ -175,7 +175,7 @@ class Worker:
         """Whether the bot is in the job's home now."""
         return job.home in self._homes
 
-    def prepare(self, wish: Wish) -> ImageRequest:
+    async def prepare(self, wish: Wish) -> ImageRequest:
         """What the engine would be asked for, as far as it can be known and checked now.
 
         Raises InvalidRequestError.
@@ -184,7 +184,8 @@ class Worker:
         request = wish.resolve(SOME_SIZE if model is None else model.sizes[0])
         if model is not None:
             request = model.resolved(request)
-            model.check(request)
+            # On a thread: the first to name a LoRA has its file looked at.
+            await asyncio.to_thread(model.check, request)
         return request
 
     def enqueue(self, job: Job) -> None:
@@ -373,17 +374,20 @@ class Worker:
 
     async def _begin(self, job: Job) -> tuple[Job, ImageRequest, EngineDrawing] | None:
         """Have it drawn; returns as soon as the engine is free for the next."""
+        self._running[job.id] = job  # before anything is awaited: a stop must know of it
+        self._idle.clear()
         try:
-            request = self.prepare(job.wish)
+            request = await self.prepare(job.wish)
         except InvalidRequestError as error:
             await self._end(job, State.REJECTED, str(error))
             return None
+        if job.id not in self._running:  # cancelled meanwhile
+            return None
         job = replace(job, wish=replace(job.wish, size_px=(request.width_px, request.height_px)))
-        self._running[job.id] = job  # before it is written: a stop must know of it
-        self._idle.clear()
+        self._running[job.id] = job
         try:
             await self.surely(lambda: self._ledger.move(job.id, State.RUNNING, wish=job.wish))
-        except IllegalMoveError:  # cancelled in this very moment
+        except IllegalMoveError:  # in this very moment
             self._runs_no_more(job.id)
         if job.id not in self._running:  # or in the next
             return None
