@@ -56,6 +56,7 @@ class FakeLora:
     """Implements `KnownLora`."""
 
     problem: str | None
+    words: tuple[str, ...] = ()
 
 
 def card_of(request: ImageRequest) -> ModelCard:

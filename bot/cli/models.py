@@ -14,7 +14,7 @@ from bot.cli.amounts import amount
 from bot.cli.arguments import path
 from bot.cli.exit_codes import OK
 from bot.errors import UsageError
-from bot.shared.shown import one_line, shown
+from bot.shared.shown import one_line, shown, triggers
 
 if TYPE_CHECKING:
     from sdxl_engine.checkpoint.look import Finding
@@ -89,8 +89,8 @@ def _table(findings: "list[Finding]", *, more: bool) -> str:
     for row, each in zip(rows, [None, *findings], strict=True):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
-        if each is not None and each.problem is not None:
-            lines.append(f"    {one_line(each.problem, _PROBLEM_CHARS)}")
+        below = () if each is None else (triggers(each.words), each.problem)
+        lines += [f"    {one_line(said, _PROBLEM_CHARS)}" for said in below if said]
     if not findings:
         lines = ["There are no models here."]
     if more:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from bot.config.sections import Config, EngineConfig, ModelConfig
 from bot.core.wish import Usual
 from bot.shared.data_folder import PROGRAMS
+from bot.shared.shown import triggers
 from sdxl_engine.checkpoint.card import Card, card_path
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.request import (
@@ -115,9 +116,8 @@ def _read(parse: Callable[[str], T], text: str | None) -> T | None:
 
 
 def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
-    words = ", ".join(model.trigger_words)
     sampler, spacing = model.default_sampler or (None, None)
-    note = (f"trigger words: {words}" if words else "", model.licence or "")
+    note = (triggers(model.trigger_words), model.licence or "")
     return Usual(
         num_inference_steps=model.steps or engine.default_steps,
         guidance_scale=engine.default_guidance if model.guidance is None else model.guidance,

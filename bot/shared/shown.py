@@ -1,5 +1,6 @@
 """What somebody wrote, as a sentence can hold it: short, on one line, nothing invisible."""
 
+from collections.abc import Iterable
 from typing import Final
 
 _SHOWN_CHARS: Final = 40
@@ -23,3 +24,9 @@ def one_line(text: str, chars: int) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def triggers(words: Iterable[str]) -> str:
+    """The words that a prompt should hold, as a note; nothing where there are none."""
+    text = ", ".join(words)
+    return f"trigger words: {text}" if text else ""

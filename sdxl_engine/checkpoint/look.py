@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from sdxl_engine.checkpoint.config import MODEL_INDEX
 from sdxl_engine.checkpoint.files import open_file, reason
 from sdxl_engine.checkpoint.json_reader import plain, read_json
 from sdxl_engine.checkpoint.kinds import Kind, advice, foreign
-from sdxl_engine.checkpoint.markers import Markers
+from sdxl_engine.checkpoint.markers import Markers, trigger_words
 from sdxl_engine.checkpoint.safetensors_file import StoredFile, StoredTensor, read_stored
 from sdxl_engine.errors import CheckpointError
 
@@ -31,6 +31,8 @@ _PIPELINES: Final = (
 # Whose text a LoRA reads, by the width of what its cross-attention takes in.
 _TEXT_IN: Final = re.compile(r"attn2[._]to_k\.(lora_down|lora_A|lora\.down)\..*weight$")
 _BASES: Final = {768: Kind.SD1, 1024: Kind.SD2, 2048: Kind.MODEL}
+_PAGE_BYTES: Final = 4096  # what repositories say of themselves is at its beginning
+_LICENCE: Final = re.compile(r"^licen[cs]e: *[\"']?([^\"'\n]+?)[\"']? *$", re.MULTILINE)
 _FLUX_NAMES: Final = re.compile(
     r"(double|single)_blocks_?|single_transformer_blocks|^transformer\."
 )
@@ -44,6 +46,7 @@ class Finding:
     prediction  what its denoiser predicts, as diffusers writes it; None where nothing says so
     size_bytes  of the file, or of all tensors of a folder
     licence     a line, of its card or its own metadata
+    words       what a prompt should hold, likewise
     problem     why it cannot be used as what it is, and what to do; None where it can
     """
 
@@ -53,6 +56,7 @@ class Finding:
     prediction: str | None = None
     size_bytes: int = 0
     licence: str | None = None
+    words: tuple[str, ...] = ()
     problem: str | None = None
 
 
@@ -74,33 +78,52 @@ def _file(path: Path) -> Finding:
         return Finding(path, other.kind, size_bytes=size, problem=f"It is {other.advice}")
     stored = read_stored(path)
     kind = single_file.kind_of(stored)
-    said = stored.metadata.get("modelspec.license")
-    licence = Card.beside(path).licence or (plain(said) if said else None)
+    card, said = Card.beside(path), stored.metadata.get("modelspec.license")
+    licence = card.licence or (plain(said) if said else None)
+    words = card.trigger_words or trigger_words(stored.metadata)
     if kind in _WHOLE:
-        return _whole(path, kind, size, licence)
+        return _whole(Finding(path, kind, (), None, size, licence, words))
     problem = None if kind in _USED else f"It is {advice(kind)}"
     if kind is Kind.LORA:
         problem = _problem_of_lora(stored.tensors)
     elif kind is Kind.VAE:
         problem = _problem_of_vae(stored)
     prediction = Markers.of(stored).prediction if kind is Kind.UNET else None
-    return Finding(path, kind, (), prediction, size, licence, problem)
+    return Finding(path, kind, (), prediction, size, licence, words, problem)
 
 
-def _whole(path: Path, kind: Kind, size: int, licence: str | None) -> Finding:
-    """A whole model; what loading would refuse is its problem."""
+def _whole(begun: Finding) -> Finding:
+    """With what the whole model says of itself; what loading would refuse is its problem."""
     try:
-        found = Checkpoint.find(str(path.absolute()))
+        found = Checkpoint.find(str(begun.path.absolute()))
     except CheckpointError as error:
-        return Finding(path, kind, size_bytes=size, licence=licence, problem=str(error))
-    prediction = found.config.scheduler.prediction_type
-    return Finding(path, kind, tuple(found.parts), prediction, size or found.size_bytes, licence)
+        return replace(begun, problem=str(error))
+    return replace(
+        begun,
+        parts=tuple(found.parts),
+        prediction=found.config.scheduler.prediction_type,
+        size_bytes=begun.size_bytes or found.size_bytes,
+    )
 
 
 def _folder(path: Path) -> Finding:
     pipeline = str(read_json(path, MODEL_INDEX).get("_class_name"))
     kinds = (kind for name, kind in _PIPELINES if pipeline.startswith(name))
-    return _whole(path, next(kinds, Kind.OTHER), 0, Card.beside(path).licence)
+    card = Card.beside(path)
+    licence = card.licence or _licence_of_folder(path)
+    return _whole(Finding(path, next(kinds, Kind.OTHER), licence=licence, words=card.trigger_words))
+
+
+def _licence_of_folder(path: Path) -> str | None:
+    """What the page of a repository, its README.md, begins with."""
+    try:
+        with open_file(path / "README.md") as file:
+            page = file.read(_PAGE_BYTES).decode(errors="replace")
+    except OSError:
+        return None
+    begin, *rest = page.split("---", 2)
+    said = _LICENCE.search(rest[0]) if rest and not begin.strip() else None
+    return plain(said[1]) if said else None
 
 
 def _problem_of_lora(tensors: Mapping[str, StoredTensor]) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sdxl_engine.checkpoint.config import SCHEDULER_CONFIG
-from sdxl_engine.checkpoint.json_reader import Json, read_json
+from sdxl_engine.checkpoint.json_reader import Json, plain, read_json
 from sdxl_engine.checkpoint.safetensors_file import DTYPES, StoredFile, StoredTensor
 from sdxl_engine.errors import CheckpointError
 
@@ -140,3 +140,9 @@ def _numbers(tensor: StoredTensor) -> tuple[float, ...]:
             f"{list(tensor.shape)}, which are not a few numbers. Fetch the model again."
         )
     return tuple(float(number) for number in tensor.read().reshape(-1))
+
+
+def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """What a prompt should hold, as who trained a file says in its header."""
+    phrase = plain(metadata.get("modelspec.trigger_phrase", ""))
+    return tuple(filter(None, (word.strip() for word in phrase.split(","))))

@@ -16,6 +16,7 @@ import numpy as np
 from sdxl_engine.checkpoint.files import check_file, reason
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.json_reader import parse_json, plain
+from sdxl_engine.checkpoint.markers import trigger_words
 from sdxl_engine.checkpoint.safetensors_file import DTYPES, NUMBERS, StoredTensor, read_stored
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.lora.kinds import KINDS, Change, Kind, kind_of, magnitude_fits, scale
@@ -71,6 +72,7 @@ class LoraFile:
     kind     of all its modules, in words
     rank     the largest
     base     what its trainer says of the model that it is for, "" if nothing
+    words    what its trainer says that a prompt should hold
     """
 
     path: Path
@@ -80,6 +82,7 @@ class LoraFile:
     kind: str
     rank: int | None
     base: str
+    words: tuple[str, ...] = ()
 
     def read(self) -> dict[Module, Change]:
         """What it does; raises CheckpointError for numbers that are none, or another file there."""
@@ -179,6 +182,7 @@ def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFi
         ", ".join(sorted(kinds)),
         max((rank for rank in ranks if rank), default=None),
         next((plain(metadata[key]) for key in _BASES if metadata.get(key)), ""),
+        trigger_words(metadata),
     )
 
 

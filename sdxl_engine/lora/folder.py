@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sdxl_engine.checkpoint.card import Card
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.json_reader import plain
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
@@ -24,6 +25,7 @@ class LoraFacts:
     kind     "LoRA", "LoHa", "LoKr", "full", perhaps "with DoRA", or several of them
     rank     the largest of its modules; None where nothing is decomposed
     base     what its trainer says of the model that it is for, "" if nothing
+    words    what a prompt should hold: of the NAME.toml beside it, else of its header
     problem  why it cannot be drawn with, as a sentence; None if nothing is known against it
     """
 
@@ -31,6 +33,7 @@ class LoraFacts:
     kind: str = ""
     rank: int | None = None
     base: str = ""
+    words: tuple[str, ...] = ()
     problem: str | None = None
 
 
@@ -83,9 +86,10 @@ class LoraFolder:
         try:
             Lora(path.stem)
             file = self._look(path)
+            words = Card.beside(path).trigger_words or file.words
         except (InvalidRequestError, CheckpointError) as error:
             return LoraFacts(path, problem=str(error))
-        return LoraFacts(path, file.kind, file.rank, file.base)
+        return LoraFacts(path, file.kind, file.rank, file.base, words)
 
     def _look(self, path: Path) -> LoraFile:
         try:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.refusal import refuse, say_instead_of_card
 from bot.homes.discord.render import cut, units
 from bot.shared.job_context import in_job
+from bot.shared.shown import triggers
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
@@ -54,6 +55,7 @@ Seed = Range[int, 0, MAX_SEED]
 Steps = Range[int, 1, MAX_INFERENCE_STEPS]
 Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
 Part = Range[float, 0.0, 1.0]
+Offers = Iterator[tuple[str, str]]  # what may be typed, each with a note or an empty one
 
 
 class ImagineCommand:
@@ -131,39 +133,43 @@ class ImagineCommand:
         return imagine
 
     async def _complete_lora(self, _: Interaction, current: str) -> list[Choice[str]]:
-        return await self._choices(
-            lambda model: loras.completions(
-                current, (name for name, lora in model.loras.items() if lora.problem is None)
-            )
-        )
+        def complete(model: Model) -> Offers:
+            words = {name: lora.words for name, lora in model.loras.items() if lora.problem is None}
+            for text in loras.completions(current, words):
+                yield text, triggers(words.get(loras.last_name(text), ()))
+
+        return await self._choices(complete)
 
     async def _complete_model(self, _: Interaction, current: str) -> list[Choice[str]]:
         typed = current.strip().casefold()
-        choices = await self._choices(
-            lambda model: [name for name in model.models if typed in name.casefold()]
-        )
-        for choice in choices:
-            if note := self._usual.note_of(choice.value):
-                choice.name = cut(f"{choice.value} · {note}", _MAX_CHOICE_UNITS)
-        return choices
+
+        def complete(model: Model) -> Offers:
+            for name in model.models:
+                if typed in name.casefold():
+                    yield name, self._usual.note_of(name)
+
+        return await self._choices(complete)
 
     def _usual_sampler(self) -> str:
         usual = self._usual.sampler
         return "the model's own" if usual is None else SAMPLERS[usual]
 
-    async def _choices(self, complete: Callable[[Model], list[str]]) -> list[Choice[str]]:
+    async def _choices(self, complete: Callable[[Model], Offers]) -> list[Choice[str]]:
         """What may be typed; nothing where that cannot be said in time, for it is a courtesy."""
         model = self._studio.model
         if model is None:
             return []
         try:
             async with asyncio.timeout(_COMPLETING_S):
-                texts = await asyncio.to_thread(complete, model)
+                offers = await asyncio.to_thread(lambda: list(complete(model)))
         except Exception as error:  # noqa: BLE001 - whatever the files there said
             log.warning("what may be typed cannot be offered: %r", error)
             return []
-        fitting = [text for text in texts if units(text) <= _MAX_CHOICE_UNITS]
-        return [Choice(name=text, value=text) for text in fitting[:_MAX_CHOICES]]
+        return [
+            Choice(name=cut(f"{text} · {note}" if note else text, _MAX_CHOICE_UNITS), value=text)
+            for text, note in offers
+            if units(text) <= _MAX_CHOICE_UNITS
+        ][:_MAX_CHOICES]
 
     async def _ask(self, interaction: Interaction, wish: Wish, texts: "_Texts") -> None:
         asked_at_s = time.time()

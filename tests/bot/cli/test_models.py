@@ -19,6 +19,7 @@ def models() -> Path:
     (folder / "more").mkdir(parents=True)
     lora = {"lora_unet_a.lora_down.weight": np.zeros((4, 8), np.float16)}
     save_file(lora, folder / "style.safetensors", {"modelspec.license": "CC0"})
+    (folder / "style.toml").write_text('trigger_words = ["grain", "dust"]')
     (folder / "more/old.ckpt").write_bytes(b"\x80\2}q\0")
     (folder / "cut.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0{")
     (folder / "notes.txt").touch()
@@ -39,6 +40,7 @@ def test_a_line_a_file(models: Path, capsys: Capture) -> None:
     assert lines[0].index("KIND") == lines[1].index("damaged")
     assert "LoRA" in lines[3]
     assert lines[3].endswith("CC0")
+    assert lines[4] == "    trigger words: grain, dust"
     assert "is a pickle, which can run code" in lines[-1]
 
 

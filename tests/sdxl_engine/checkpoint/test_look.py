@@ -120,15 +120,24 @@ def test_first_bytes_tell_what_a_file_is(
 
 
 def test_a_whole_model_is_told_with_its_prediction_and_licence(tmp_path: Path) -> None:
-    save_file(original(), tmp_path / "mine.safetensors", {"modelspec.license": "CC0\nand more"})
+    save_file(
+        original(),
+        tmp_path / "mine.safetensors",
+        {"modelspec.license": "CC0\nand more", "modelspec.trigger_phrase": "ink, , old paper"},
+    )
     found = look_at(tmp_path / "mine.safetensors")
     assert found.kind is Kind.MODEL
     assert found.problem is None
     assert found.prediction == "v_prediction"
     assert found.licence == "CC0 and more"
+    assert found.words == ("ink", "old paper")
     assert set(found.parts) == {"unet", "vae", "text_encoder", "text_encoder_2"}
     folder = look_at(Path(shutil.copytree(DOODLE, tmp_path / "doodle")))
-    assert (folder.kind, folder.problem) == (Kind.MODEL, None)
+    assert (folder.kind, folder.problem, folder.licence) == (Kind.MODEL, None, None)
+    (tmp_path / "doodle/README.md").write_text("---\ntags:\n- x\nlicense: 'openrail++'\n---\n# X\n")
+    assert look_at(tmp_path / "doodle").licence == "openrail++"
+    (tmp_path / "doodle/README.md").write_text("# X\n---\nlicense: no header\n---\n")
+    assert look_at(tmp_path / "doodle").licence is None
     (tmp_path / "doodle/unet/config.json").unlink()
     assert "unet/config.json is missing" in (look_at(tmp_path / "doodle").problem or "")
 

@@ -49,8 +49,13 @@ def test_what_is_known_of_each(bench: Bench) -> None:
             bench.shelf / f"known_{kind}.safetensors",
             MODEL,
             KINDS[kind],
-            metadata={"ss_base_model_version": "sdxl_base_v1-0"},
+            metadata={
+                "ss_base_model_version": "sdxl_base_v1-0",
+                "modelspec.trigger_phrase": "ink, paper",
+            },
         )
+    card = bench.shelf / "known_loha.toml"
+    card.write_text('trigger_words = ["old film"]')
     facts = bench.folder.facts()
     told = {name[6:]: (each.kind, each.rank) for name, each in facts.items() if "known" in name}
     assert told == {
@@ -61,6 +66,7 @@ def test_what_is_known_of_each(bench: Bench) -> None:
     }
     one = facts["known_lora"]
     assert (one.base, one.problem) == ("sdxl_base_v1-0", None)
+    assert (one.words, facts["known_loha"].words) == (("ink", "paper"), ("old film",))
     assert one.path == bench.shelf / "known_lora.safetensors"
 
 
