@@ -17,7 +17,7 @@ from bot.errors import UsageError
 from bot.shared.shown import one_line, shown, triggers
 
 if TYPE_CHECKING:
-    from sdxl_engine.checkpoint.look import Finding
+    from sdxl_engine.look import Finding
 
 _MOST: Final = 500  # entries: more than anybody reads, and a walk through a whole disk ends
 _SUFFIXES: Final = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".pkl")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List what there is; raises UsageError where there is no folder."""
-    from sdxl_engine.checkpoint.look import look_at  # noqa: PLC0415 - for this command alone
+    from sdxl_engine.look import look_at  # noqa: PLC0415 - for this command alone
 
     folder: Path = args.folder.expanduser()
     if not folder.is_dir():

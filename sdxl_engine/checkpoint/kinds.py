@@ -105,11 +105,6 @@ def foreign(name: str, start: bytes) -> Foreign | None:
 # Names that only a file of their kind has, in the order in which they are looked for.
 _TOLD_BY: Final[tuple[tuple[Kind, str], ...]] = (
     (
-        Kind.QUANTISED,
-        r"\.(absmax|quant_map|qweight|qzeros|nested_absmax|SCB|zero_point|weight_scale_2|_data"
-        r"|quant_state\.\w+)$",
-    ),
-    (
         Kind.LORA,
         r"(^lora_(unet|te\d?|transformer)_|\.lora_(down|up|mid|A|B)\.|\.lora_linear_layer\."
         r"|\.lora\.(down|up)\.|\.hada_w1_|\.lokr_w[12]|\.dora_scale$|\.oft_(blocks|diag)$)",
@@ -125,6 +120,12 @@ _ALONE: Final[tuple[tuple[Kind, str], ...]] = (
     (Kind.VAE, r"^(first_stage_model\.|vae\.)?decoder\.conv_in\.weight$"),
     (Kind.TEXT_ENCODER, r"(encoder\.layers|resblocks|encoder\.block)\.0\."),
 )
+# What bitsandbytes, AutoGPTQ, TorchAO, SDNQ and ComfyUI's NVFP4 keep beside weights.
+_QUANTISED: Final = re.compile(
+    r"\.(absmax|quant_map|qweight|qzeros|nested_absmax|SCB|zero_point|weight_scale_2|_data"
+    r"|svd_up|svd_down|quant_state\.\w+)$"
+)
+_WHOLE_NUMBERS: Final = ("I8", "U8", "I4", "U4")
 _EMBEDDING: Final = frozenset({"clip_l", "clip_g", "emb_params"})
 _UNET_PLACES: Final = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 _TEXT_WIDTHS: Final = {768: Kind.SD1, 1024: Kind.SD2, 1280: Kind.REFINER, 2048: Kind.UNET}
@@ -132,14 +133,29 @@ _KOLORS_ADDED: Final = 5632  # what goes into its added embedding, with a pooled
 _PICTURE_AND_MASK: Final = 9  # channels: latents, those of the picture, and the mask
 
 
-def identify(shapes: Shapes, dtypes: Collection[str] = ()) -> Kind:
+def quantised(dtypes: Mapping[str, str]) -> bool:
+    """Whether weights are whole numbers, or have beside them what only quantised ones have.
+
+    dtypes  of tensors by their names, as safetensors names types
+    """
+    return any(
+        _QUANTISED.search(name)
+        or (name.endswith(".weight") and dtype in _WHOLE_NUMBERS)
+        or (name.endswith(".scale") and f"{name.removesuffix('scale')}weight" in dtypes)
+        for name, dtype in dtypes.items()
+    )
+
+
+def identify(shapes: Shapes, dtypes: Mapping[str, str]) -> Kind:
     """What a safetensors file is, by its tensors.
 
-    dtypes  of its tensors, as safetensors names them
+    dtypes  as `quantised`
     """
     names = "\n".join(shapes)
     if shapes and _EMBEDDING.issuperset(shapes):
         return Kind.EMBEDDING
+    if quantised(dtypes):
+        return Kind.QUANTISED
     if (told := _told_by(_TOLD_BY, names)) is not None:
         return told
     for place in _UNET_PLACES:
@@ -147,9 +163,7 @@ def identify(shapes: Shapes, dtypes: Collection[str] = ()) -> Kind:
             return _with_unet(shapes, place, conv_in)
     if (told := _told_by(_ALONE, names)) is not None:
         return told
-    if not shapes:
-        return Kind.DAMAGED
-    return Kind.QUANTISED if {"I8", "U8"}.intersection(dtypes) else Kind.OTHER
+    return Kind.OTHER if shapes else Kind.DAMAGED
 
 
 def _told_by(patterns: Iterable[tuple[Kind, str]], names: str) -> Kind | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from sdxl_engine.checkpoint.kinds import Kind, advice, quantised
 from sdxl_engine.checkpoint.safetensors_file import FLOAT8, StoredTensor
 from sdxl_engine.errors import CheckpointError
 
@@ -21,8 +22,11 @@ _BESIDE: Final = re.compile(r"(.*\.)?(scaled_fp8|comfy_quant|scale_input|input_s
 def scaled(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     """The tensors, those with a scale carrying it.
 
-    Raises CheckpointError for a scale that fits none.
+    Raises CheckpointError for a scale that fits none, and for quantised weights of other kinds.
     """
+    if quantised({name: tensor.dtype for name, tensor in tensors.items()}):
+        path = next(iter(tensors.values())).path
+        raise CheckpointError(f"{path} is {advice(Kind.QUANTISED)}")
     kept = dict(tensors)
     for name, scale in tensors.items():
         if _BESIDE.fullmatch(name):

@@ -27,7 +27,7 @@ def kind_of(file: StoredFile) -> Kind:
     """What a safetensors file is."""
     tensors = file.tensors
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    return identify(shapes, {tensor.dtype for tensor in tensors.values()})
+    return identify(shapes, {name: tensor.dtype for name, tensor in tensors.items()})
 
 
 def parts_of(path: Path) -> tuple[dict[str, Part], Markers]:

@@ -14,7 +14,7 @@ from captions import UNKNOWN, caption, vocabulary
 from judge import Judge
 from lora_adherence import rocket_prompts
 from parity import Parity
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from world import random_scene
 
 from sdxl_engine import ImageRequest, Lora, SdxlPipeline
@@ -22,6 +22,7 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.folder import WEIGHT_STEMS
 from sdxl_engine.checkpoint.hub import embedded_loras, find_model
 from sdxl_engine.tokenizer import PromptTokenizer
+from tests.sdxl_engine.checkpoint.original_writer import original
 from tests.sdxl_engine.conftest import fully_optimised
 
 pytestmark = pytest.mark.timeout(600)  # it draws hundreds of pictures
@@ -94,6 +95,16 @@ def test_a_picture_can_be_drawn_again_alone(doodle: SdxlPipeline) -> None:
     alone.warm_up([(128, 128)], num_images=1)
     assert np.abs(draw(alone, one)[0].astype(int) - four[2]).max() <= 1
     assert np.abs(four[2].astype(int) - four[0]).mean() > 2
+
+
+def test_as_one_file_it_draws_the_same_bytes(doodle: SdxlPipeline, tmp_path: Path) -> None:
+    save_file(original(), tmp_path / "one.safetensors")
+    alone = SdxlPipeline.load(str(tmp_path / "one.safetensors"), devices=jax.devices()[:1])
+    assert alone.shapes == doodle.shapes
+    alone.programs = doodle.programs
+    request = small("a yellow fish at sea", seed=4)
+    for one, other in zip(draw(alone, request), draw(doodle, request), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_it_draws_what_it_was_never_shown(doodle: SdxlPipeline, judge: Judge) -> None:

@@ -18,6 +18,7 @@ from sdxl_engine.checkpoint.json_reader import read_json
 from sdxl_engine.checkpoint.markers import Markers
 from sdxl_engine.checkpoint.original import of_part
 from sdxl_engine.checkpoint.safetensors_file import StoredFile, StoredTensor, read_stored
+from sdxl_engine.checkpoint.scheduler import SchedulerConfig
 from sdxl_engine.checkpoint.shapes import described, fits
 from sdxl_engine.tokenizer import PromptTokenizer
 from tests.sdxl_engine.checkpoint.original_writer import (
@@ -120,10 +121,14 @@ def test_float8_is_cast(dtype: type, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.astype(np.float32), wanted.astype(np.float32))
 
 
-def write_float8(weights: Weights, path: Path, dtype: type) -> None:
-    """safetensors' NumPy half knows no float8: written as bytes, and the header's word changed."""
+def write_float8(weights: Weights, path: Path, dtype: type, beside: Weights | None = None) -> None:
+    """safetensors' NumPy half knows no float8: written as bytes, and the header's word changed.
+
+    beside  written as they are
+    """
     name = "F8_E4M3" if dtype is ml_dtypes.float8_e4m3fn else "F8_E5M2"
-    save_file({key: array.astype(dtype).view(np.uint8) for key, array in weights.items()}, path)
+    cast = {key: array.astype(dtype).view(np.uint8) for key, array in weights.items()}
+    save_file({**cast, **(beside or {})}, path)
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length].replace(b'"U8"', f'"{name}"'.encode()).rstrip()
@@ -146,12 +151,60 @@ def test_scales_of_float8_are_honoured(*, rows: bool, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.concatenate([p.read() for p in scaled.split(3)]), wanted)
 
 
+@pytest.mark.parametrize("ending", ["scale_weight", "weight_scale"])
+def test_a_scaled_unet_is_as_it_was_before(ending: str, tmp_path: Path) -> None:
+    """As ComfyUI writes them, with a marker of the file or a note of each layer."""
+    unet = {name: array.astype(np.float32) for name, array in unet_of(DOODLE).items()}
+    scales = {
+        name.removesuffix("weight") + ending: np.float32(np.abs(array).max() / 448).reshape(1)
+        for name, array in unet.items()
+        if name.endswith("attn1.to_q.weight")
+    }
+    named = {f"{name.removesuffix(ending)}weight": scale for name, scale in scales.items()}
+    small = {name: array / named.get(name, 1) for name, array in unet.items()}
+    beside = {f"{UNET}{name}": scale for name, scale in scales.items()}
+    beside |= {f"{name}.scale_input": scale for name, scale in beside.items()}
+    cast = {f"{UNET}{name}": array for name, array in small.items()}
+    path = tmp_path / "scaled.safetensors"
+    write_float8(cast, path, ml_dtypes.float8_e4m3fn, beside | {"scaled_fp8": NOTHING})
+    found = Checkpoint.find("doodle", unet=str(path)).parts["unet"]
+    before = Checkpoint.find("doodle").parts["unet"]
+    assert len(scales) > 1
+    for name, (tensor,) in found.tensors.items():
+        read, (own,) = tensor.read().astype(np.float32), before.tensors[name]
+        if name.endswith("attn1.to_q.weight"):
+            np.testing.assert_allclose(read, own.read(), rtol=2**-4, atol=np.abs(read).max() / 2**9)
+            assert tensor.scale is not None
+
+
 def test_a_scale_of_nothing_is_refused(weights: Weights, tmp_path: Path) -> None:
     name = f"{UNET}input_blocks.1.0.in_layers.2.scale_weight"
     save_file({**weights, name: np.ones(1, np.float32)}, tmp_path / "odd.safetensors")
     assert f"{name.removeprefix(UNET)} scales no float8" in refusal(
         tmp_path / "odd.safetensors"
     ).replace(UNET, "")
+
+
+def test_quantised_weights_are_refused_by_name(weights: Weights, tmp_path: Path) -> None:
+    """In one file, and in a folder, whose JSON may say nothing of it."""
+    folder = Path(shutil.copytree(DOODLE, tmp_path / "folder"))
+    part = next((folder / "unet").glob("*.safetensors"))
+    whole = tmp_path / "whole.safetensors"
+    kernel, rows = np.zeros((64, 64), np.int8), np.ones((64, 1), np.float32)
+    note = np.frombuffer(b'{"format": "int8_tensorwise"}', np.uint8)
+    ways: list[Weights] = [
+        {"weight": kernel, "scale": rows},  # SDNQ
+        {"scale": rows},  # SDNQ in float8
+        {"weight": kernel, "weight_scale": rows, "comfy_quant": note},
+        {"weight.absmax": rows},  # bitsandbytes
+        {"weight": kernel, "SCB": rows},
+    ]
+    for path, own, of in ((part, load_file(part), folder), (whole, weights, whole)):
+        name = next(name for name in own if name.endswith("attn1.to_q.weight"))
+        for way in ways:
+            beside = {f"{name.removesuffix('weight')}{end}": array for end, array in way.items()}
+            save_file({**own, **beside}, path)
+            assert f"{path} is quantised: its weights are whole" in refusal(of)
 
 
 def test_another_vae_and_another_unet(tmp_path: Path) -> None:
@@ -195,6 +248,13 @@ def test_markers_change_the_schedule(tmp_path: Path) -> None:
     assert Markers.of(StoredFile({}, {"modelspec.prediction_type": "v"})).prediction == (
         "v_prediction"
     )
+    ends = {"edm_vpred.sigma_min": 0.002, "edm_vpred.sigma_max": 120.0}  # CosXL's
+    save_file({name: np.float32(end).reshape(1) for name, end in ends.items()}, path)
+    schedule = Markers.of(read_stored(path)).schedule(base)
+    config = SchedulerConfig.from_json("any", schedule)
+    assert (config.prediction_type, config.spacing) == ("v_prediction", "exponential")
+    assert config.edm is not None
+    assert (config.edm.sigma_max, config.edm.sigma_data) == (120.0, 1.0)
     mean, deviation = np.arange(4, dtype=np.float32), np.ones(4, np.float32)
     save_file({"edm_mean": mean.reshape(1, 4, 1, 1), "edm_std": deviation}, path)
     markers = Markers.of(read_stored(path))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from sdxl_engine import CheckpointError
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.kinds import Kind
-from sdxl_engine.checkpoint.look import look_at
+from sdxl_engine.look import look_at
 from tests.sdxl_engine.checkpoint.original_writer import (
     DOODLE,
     UNET,
@@ -138,6 +138,11 @@ def test_a_whole_model_is_told_with_its_prediction_and_licence(tmp_path: Path) -
     assert look_at(tmp_path / "doodle").licence == "openrail++"
     (tmp_path / "doodle/README.md").write_text("# X\n---\nlicense: no header\n---\n")
     assert look_at(tmp_path / "doodle").licence is None
+    vae = next((tmp_path / "doodle/vae").glob("*.safetensors"))
+    tensors = load_file(vae)
+    del tensors["quant_conv.bias"]
+    save_file(tensors, vae)
+    assert "missing: quant_conv.bias" in (look_at(tmp_path / "doodle").problem or "")
     (tmp_path / "doodle/unet/config.json").unlink()
     assert "unet/config.json is missing" in (look_at(tmp_path / "doodle").problem or "")
 

@@ -1,4 +1,4 @@
-"""What a file or folder is, looked at without reading its weights and without jax."""
+"""What a file or folder is, and whether it would load, without reading its weights."""
 
 import re
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from sdxl_engine.checkpoint.kinds import Kind, advice, foreign
 from sdxl_engine.checkpoint.markers import Markers, trigger_words
 from sdxl_engine.checkpoint.safetensors_file import StoredFile, StoredTensor, read_stored
 from sdxl_engine.errors import CheckpointError
+from sdxl_engine.pipeline import Prepared
 
 _LATENTS: Final = 4
 _USED: Final = (Kind.MODEL, Kind.INPAINTING, Kind.UNET, Kind.VAE, Kind.LORA, Kind.EMBEDDING)
@@ -65,7 +66,8 @@ def look_at(path: Path) -> Finding:
     try:
         return _folder(path) if path.is_dir() else _file(path)
     except CheckpointError as error:
-        return Finding(path, Kind.DAMAGED, problem=str(error))
+        size = path.stat().st_size if path.is_file() else 0
+        return Finding(path, Kind.DAMAGED, size_bytes=size, problem=str(error))
     except OSError as error:
         return Finding(path, Kind.DAMAGED, problem=f"{path} cannot be read: {reason(error)}.")
 
@@ -96,6 +98,7 @@ def _whole(begun: Finding) -> Finding:
     """With what the whole model says of itself; what loading would refuse is its problem."""
     try:
         found = Checkpoint.find(str(begun.path.absolute()))
+        Prepared.of(found, "cpu")
     except CheckpointError as error:
         return replace(begun, problem=str(error))
     return replace(
