@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 
-from sdxl_engine import CheckpointError, ImageRequest, InvalidRequestError, SdxlPipeline
+from sdxl_engine import CheckpointError, ImageRequest, InvalidRequestError, Lora, SdxlPipeline
 from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.tokenizer import PromptTokenizer
@@ -46,6 +46,31 @@ def test_a_word_is_read_as_in_pytorch(golden: Golden, words: Path) -> None:
     embeds = np.concatenate([first.hidden, second.hidden], axis=-1)
     assert_within(embeds, oracle["prompt_embeds"], 1e-5)
     assert_within(second.pooled, oracle["pooled_prompt_embeds"], 1e-5)
+
+
+@pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+def test_a_lora_of_the_table_of_words_leaves_the_learnt_ones(
+    golden: Golden, words: Path, tmp_path: Path
+) -> None:
+    shelf = tmp_path / "loras"
+    shelf.mkdir()
+    config = golden.config.text_encoder
+    change = np.ones((config.vocab_size, config.hidden_size), np.float32)
+    save_file(
+        {"lora_te1_text_model_embeddings_token_embedding.diff": change}, shelf / "all.safetensors"
+    )
+    pipeline = SdxlPipeline.load(
+        str(golden.folder), devices=jax.devices()[:1], embeddings=words, loras=shelf
+    )
+    assert pipeline._merged is not None
+    table = pipeline.weights.text_encoder["token_embedding"]["embedding"]
+    before = np.asarray(table[...])
+    request = ImageRequest("zorg", loras=(Lora("all", 0.5),))
+    pipeline._merged.switch(pipeline._chosen(request))
+    changed = np.asarray(table[...]) - before
+    np.testing.assert_allclose(changed[: len(change)], 0.5, rtol=1e-5)
+    assert len(changed) > len(change)
+    assert not changed[len(change) :].any()
 
 
 @pytest.mark.parametrize("golden", ["tiny_b"], indirect=True)
