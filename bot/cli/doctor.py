@@ -195,6 +195,7 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
     except CheckpointError as error:  # what stands beside one
         yield Finding("FAIL", str(error))
     size_bytes = 0
+    told: set[Finding] = set()  # of LoRAs: most fit one model as they fit another
     for place, model in enumerate(config.engine.all_models):
         probed = _look_at(config, model, environ, is_first=place == 0)
         if isinstance(probed, Finding):
@@ -209,7 +210,10 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
             f"{format_sizes(sizes)} will be offered.",
         )
         for name, problem in probed["loras"].items():
-            yield Finding("ok", f"LoRA {name}.") if problem is None else Finding("warn", problem)
+            lora = Finding("warn", problem) if problem else Finding("ok", f"LoRA {name}.")
+            if lora not in told:
+                told.add(lora)
+                yield lora
     if not size_bytes:
         return
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -243,7 +247,11 @@ def _look_at(
     if "error" in probed:
         to_fetch = not probed["here"] and _may_be_repository(model)
         mend = "It is no folder here, so it will be fetched at the first start." if to_fetch else ""
-        return Finding("warn" if to_fetch else "FAIL", probed["error"], mend)
+        error = probed["error"]
+        # Of what lies in a folder it names the file alone.
+        named = error.startswith(model) or repr(model) in error
+        where = "" if named else f"Model {model}: "
+        return Finding("warn" if to_fetch else "FAIL", f"{where}{error}", mend)
     answer: dict[str, Any] = probed
     return answer
 

@@ -13,11 +13,19 @@ from typing import Final
 
 import numpy as np
 
+from sdxl_engine.checkpoint import kinds as file_kinds
+from sdxl_engine.checkpoint import single_file
 from sdxl_engine.checkpoint.files import check_file, reason
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.json_reader import parse_json, plain
 from sdxl_engine.checkpoint.markers import trigger_words
-from sdxl_engine.checkpoint.safetensors_file import DTYPES, NUMBERS, StoredTensor, read_stored
+from sdxl_engine.checkpoint.safetensors_file import (
+    DTYPES,
+    NUMBERS,
+    StoredFile,
+    StoredTensor,
+    read_stored,
+)
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.lora.kinds import KINDS, Change, Kind, kind_of, magnitude_fits, scale
 from sdxl_engine.lora.names import Module
@@ -57,6 +65,9 @@ _OTHERS: Final = (
 _TEXT_WIDTHS: Final = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2"}
 # What reads the text: its width tells the family.
 _TEXT_READER: Final = re.compile(r".*attn2[._](processor\.)?to_k[._].*(lora_down|lora_A|down)\..*")
+
+# Kinds of files that say less than the names of their tensors.
+_UNTOLD: Final = (file_kinds.Kind.LORA, file_kinds.Kind.OTHER, file_kinds.Kind.DAMAGED)
 
 Version = tuple[int, int, int]
 Roles = Mapping[str, StoredTensor]
@@ -200,6 +211,12 @@ def _check_length(path: Path, tensors: Iterable[StoredTensor], model: Iterable[M
 def _refuse_other(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Raise CheckpointError for what is no LoRA at all, or one of another family of models."""
     if not any(_NAME.fullmatch(name) for name in tensors):
+        kind = single_file.kind_of(StoredFile(dict(tensors), {}))
+        if kind not in _UNTOLD:
+            raise CheckpointError(
+                f"{path} is no LoRA, but of the kind {kind.value!r}. Take it out of the folder of "
+                "LoRAs."
+            )
         raise CheckpointError(
             f"{path} is no LoRA: none of its {len(tensors)} tensors has the name of one's"
             f" ({listed(sorted(tensors)) or 'it is empty'}). Take it out of the folder of LoRAs."

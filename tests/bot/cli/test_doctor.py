@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bot.cli.doctor import examine_model, examine_ports
+from bot.cli.finding import Finding
 from bot.cli.main import main
 from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig
 from tests.bot.cli.conftest import ENVIRONMENT
@@ -120,6 +121,25 @@ def test_it_says_of_a_model_what_loading_would(
     (finding,) = examine_model(config, ENVIRONMENT)
     assert finding.level == "FAIL"
     assert said in finding.what
+
+
+# Over 2 s of CPU: each model is looked at by a process of its own.
+def test_of_several_models_it_says_each_thing_once() -> None:
+    shelf = Path("loras")
+    shelf.mkdir()
+    (shelf / "page.safetensors").write_text("<!doctype html>")
+    flow = Path(shutil.copytree(GOLDENS / "tiny_a", "flow"))
+    (flow / "scheduler/scheduler_config.json").write_text('{"_class_name": "FlowMatchX"}')
+    models = (str(GOLDENS / "tiny_a"), str(GOLDENS / "tiny_b"), str(flow))
+    config = Config(engine=EngineConfig(models=models, loras=shelf))
+    model, page, other, failure, *_ = examine_model(config, ENVIRONMENT)
+    assert model.what.startswith(f"Model {models[0]}: ")
+    assert page == Finding(
+        "warn", f"{shelf / 'page.safetensors'} is a web page, not the file itself. Fetch it again."
+    )
+    assert other.what.startswith(f"Model {models[1]}: ")
+    assert failure.level == "FAIL"
+    assert failure.what.startswith("Model flow: scheduler/scheduler_config.json: ")
 
 
 def said_of(*, playground: int, health: int) -> list[str]:

@@ -123,6 +123,10 @@ def test_an_unknown_name_gets_the_near_ones(bench: Bench) -> None:
             "there twice, under two names",
         ),
         ({f"lora_unet_{Q}.oft_blocks": np.ones((2, 2), F)}, "is no LoRA"),
+        (
+            {"clip_l": np.ones((1, 4), F), "clip_g": np.ones((1, 4), F)},
+            "but of the kind 'embedding'",
+        ),
         ({"conv.weight": np.ones((2, 2), F)}, "none of its 1 tensors has the name of one's"),
         ({}, "it is empty"),
         (low_rank(K, 16, 768), "is a LoRA of Stable Diffusion 1,"),
