@@ -135,7 +135,7 @@ class JsonReader:
             raise self.error(key, f"a whole number from {least} to {most:,}")
         return int(value)
 
-    def real(self, key: str, default: float) -> float:
+    def real(self, key: str, default: float | None = None) -> float:
         """A finite number; raises CheckpointError."""
         value = self._data.get(key, default)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -156,12 +156,25 @@ class JsonReader:
             raise self.error(key, f"a list of {length} numbers from -{_LARGEST:,} to {_LARGEST:,}")
         return tuple(float(each) for each in value)
 
-    def flag(self, key: str, *, default: bool) -> bool:
+    def flag(self, key: str, *, default: bool | None = None) -> bool:
         """True or false; raises CheckpointError."""
         value = self._data.get(key, default)
         if not isinstance(value, bool):
             raise self.error(key, "true or false")
         return value
+
+    def at_most(self, key: str, most: float) -> None:
+        """Raise CheckpointError where a key is set to anything but a number up to `most`."""
+        value = self._data.get(key, most)
+        if not isinstance(value, int | float) or not value <= most:
+            raise self.error(key, f"a number up to {most:.2f}")
+
+    def steps(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers from 0 on, which may be empty; raises CheckpointError."""
+        value = self._data.get(key)
+        if not isinstance(value, list) or not all(_is_whole(each, 0, _LARGEST) for each in value):
+            raise self.error(key, "a list of whole numbers")
+        return tuple(value)
 
     def wholes(
         self, key: str, length: int | None = None, *, most: int = _LARGEST

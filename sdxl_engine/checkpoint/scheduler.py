@@ -1,90 +1,124 @@
 """A model's scheduler file: the noise that it was trained with, and how it wants to be drawn."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from sdxl_engine.checkpoint.json_reader import Json, JsonReader, shown
+from sdxl_engine.checkpoint.solver import USUAL, Solver, read_way
 from sdxl_engine.errors import CheckpointError
 
 # What the noisiest training step must leave of the picture: below it, noise levels overflow.
 _LEAST_SIGNAL: Final = 1e-30
 _LEAST_TIMESTEPS: Final = 100  # twice the most steps, so that no two of them fall together
 
-
-class _SchedulerDefaults(NamedTuple):
-    """What diffusers takes for a key that a scheduler's JSON leaves out."""
-
-    beta_start: float
-    beta_end: float
-    beta_schedule: str
-    timestep_spacing: str
-
-
-# The diffusers schedulers whose noise is known here: variance preserving and discrete, by betas,
-# or of any level.
-_SCHEDULERS: Final[Mapping[str, _SchedulerDefaults]] = {
-    f"{name}Scheduler": defaults
-    for defaults, names in {
-        _SchedulerDefaults(0.0001, 0.02, "linear", "linspace"): (
-            "EulerDiscrete EulerAncestralDiscrete DPMSolverMultistep DPMSolverSinglestep "
-            "DEISMultistep UniPCMultistep LMSDiscrete SASolver"
-        ),
-        _SchedulerDefaults(0.0001, 0.02, "linear", "leading"): (
-            "DDIM DDIMParallel DDPM DDPMParallel PNDM"
-        ),
-        _SchedulerDefaults(0.00085, 0.012, "linear", "linspace"): (
-            "DPMSolverSDE HeunDiscrete KDPM2Discrete KDPM2AncestralDiscrete"
-        ),
-        _SchedulerDefaults(0.00085, 0.012, "scaled_linear", "leading"): (
-            "LCM TCD EDMEuler EDMDPMSolverMultistep"  # of the last two the betas play no part
-        ),
-    }.items()
-    for name in names.split()
+_ANY: Final[Json] = {"num_train_timesteps": 1000, "prediction_type": "epsilon"}
+_BETAS: Final[Json] = {
+    **_ANY,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "trained_betas": None,
 }
-# Those of noise of any level, with the network between Karras et al. 2022's factors.
-_EDM: Final = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
-# The samplers of this engine that the schedulers stand for, or the nearest where there is none.
-_SAMPLERS: Final = {
-    "EulerDiscrete": "euler",
-    "EulerAncestralDiscrete": "euler_ancestral",
-    "EDMEuler": "euler",
-    "DDIM": "ddim",
-    "DDIMParallel": "ddim",
-    "DDPM": "euler_ancestral",
-    "DDPMParallel": "euler_ancestral",
-    "DPMSolverMultistep": "dpmpp_2m",
-    "DPMSolverSinglestep": "dpmpp_2m",
-    "EDMDPMSolverMultistep": "dpmpp_2m",
-    "DPMSolverSDE": "dpmpp_sde",
-    "DEISMultistep": "deis",
-    "UniPCMultistep": "unipc",
-    "SASolver": "dpmpp_2m_sde",
-    "LMSDiscrete": "lms",
-    "PNDM": "ipndm",
-    "HeunDiscrete": "heun",
-    "KDPM2Discrete": "dpm2",
-    "KDPM2AncestralDiscrete": "dpm2_ancestral",
-    "LCM": "lcm",
-    "TCD": "tcd",
-}
-# DPM-Solver++ by (whether it is stochastic, its order).
-_DPM_SOLVERS: Final = {
-    (False, 1): "ddim",
-    (False, 2): "dpmpp_2m",
-    (False, 3): "dpmpp_3m",
-    (True, 1): "euler_ancestral",
-    (True, 2): "dpmpp_2m_sde",
-    (True, 3): "dpmpp_3m_sde",
-}
-_ALGORITHMS: Final = ("dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver")
-_OTHER_TYPES: Final = ("logrho", "bh1", "bh2")  # of other schedulers; diffusers reads midpoint
-# The spacings of this engine that a flag of the file asks for.
+_SD_BETAS: Final[Json] = {**_BETAS, "beta_start": 0.00085, "beta_end": 0.012}
+_PLACES: Final[Json] = {"timestep_spacing": "linspace", "steps_offset": 0}
+_LEADING: Final[Json] = {**_PLACES, "timestep_spacing": "leading"}
+# The spacings of this engine that a flag asks for; the first that is set counts.
 _CURVES: Final = {
     "use_karras_sigmas": "karras",
+    "use_lu_lambdas": "lu",
     "use_exponential_sigmas": "exponential",
     "use_beta_sigmas": "beta",
-    "use_lu_lambdas": "lu",
+}
+_FLAGS: Final[Json] = {key: False for key in _CURVES if key != "use_lu_lambdas"}
+_ZERO_SNR: Final[Json] = {"rescale_betas_zero_snr": False}
+_END: Final[Json] = {"final_sigmas_type": "zero"}
+_ENDS: Final[Json] = {"sigma_min": None, "sigma_max": None}
+_CUTS: Final[Json] = {"thresholding": False, "clip_sample": False}
+_SOLVER: Final[Json] = {
+    "thresholding": False,
+    "solver_order": 2,
+    "lower_order_final": True,
+    "euler_at_final": False,
+    "algorithm_type": "dpmsolver++",
+    "solver_type": "midpoint",
+}
+_MULTISTEP: Final[Json] = {**_BETAS, **_FLAGS, **_SOLVER, "use_flow_sigmas": False}
+_CLIPPED: Final[Json] = {"lambda_min_clipped": -math.inf, "variance_type": None}
+_DDPM: Final[Json] = {**_BETAS, **_LEADING, **_ZERO_SNR, **_CUTS, "clip_sample": True}
+_DISTILLED: Final[Json] = {
+    **_SD_BETAS,
+    **_LEADING,
+    **_ZERO_SNR,
+    "beta_schedule": "scaled_linear",
+    "original_inference_steps": 50,
+}
+# Of noise of any level, with the network between Karras et al. 2022's factors.
+_EDM: Final[Json] = {
+    **_ANY,
+    **_END,
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "sigma_data": 0.5,
+    "sigma_schedule": "karras",
+    "rho": 7.0,
+}
+# The schedulers of diffusers 0.42 whose noise is known here (variance preserving and discrete, by
+# betas, or of any level): the keys that each goes by, with what it takes for one that is left out.
+_SCHEDULERS: Final[Mapping[str, Json]] = {
+    f"{name}Scheduler": known
+    for names, known in {
+        "EulerDiscrete": {
+            **_BETAS,
+            **_PLACES,
+            **_FLAGS,
+            **_ZERO_SNR,
+            **_END,
+            **_ENDS,
+            "interpolation_type": "linear",
+            "timestep_type": "discrete",
+        },
+        "EulerAncestralDiscrete": {**_BETAS, **_PLACES, **_ZERO_SNR},
+        "LMSDiscrete": {**_BETAS, **_PLACES, **_FLAGS},
+        "HeunDiscrete": {**_SD_BETAS, **_PLACES, **_FLAGS, "clip_sample": False},
+        "KDPM2Discrete KDPM2AncestralDiscrete DPMSolverSDE": {**_SD_BETAS, **_PLACES, **_FLAGS},
+        "DPMSolverMultistep": {
+            **_MULTISTEP,
+            **_PLACES,
+            **_CLIPPED,
+            **_ZERO_SNR,
+            **_END,
+            "use_lu_lambdas": False,
+        },
+        "DPMSolverSinglestep": {**_MULTISTEP, **_CLIPPED, **_END, "lower_order_final": False},
+        "DEISMultistep": {
+            **_MULTISTEP,
+            **_PLACES,
+            "algorithm_type": "deis",
+            "solver_type": "logrho",
+        },
+        "UniPCMultistep": {
+            **_MULTISTEP,
+            **_PLACES,
+            **_ZERO_SNR,
+            **_END,
+            **_ENDS,
+            "solver_type": "bh2",
+            "predict_x0": True,
+            "disable_corrector": [],
+            "solver_p": None,
+        },
+        "SASolver": {**_MULTISTEP, **_PLACES, **_CLIPPED, "algorithm_type": "data_prediction"},
+        "DDIM DDIMParallel": {**_DDPM, "set_alpha_to_one": True},
+        "DDPM DDPMParallel": {**_DDPM, "variance_type": "fixed_small"},
+        "PNDM": {**_BETAS, **_LEADING, "skip_prk_steps": False, "set_alpha_to_one": False},
+        "LCM": {**_DISTILLED, **_CUTS, "timestep_scaling": 10.0},
+        "TCD": _DISTILLED,
+        "EDMEuler": _EDM,
+        "EDMDPMSolverMultistep": {**_EDM, **_SOLVER},
+    }.items()
+    for name in names.split()
 }
 
 
@@ -110,12 +144,13 @@ class SchedulerConfig:
     prediction_type           "epsilon", "v_prediction" or "sample"
     timestep_spacing          "leading", "trailing" or "linspace"
     rescale_betas_zero_snr    whether the last timestep was noise alone (Lin et al. 2023)
-    set_alpha_to_one          whether DDIM ends without noise, not with the first timestep's
     sampler                   the model's own, one of `request.SAMPLERS`
+    solver                    what is its own in that sampler
     sigma_spacing             the model's own of the `request.SPACINGS` that place noise levels;
                               None where timestep_spacing places them
     original_inference_steps  how many steps its teacher took, if it is a consistency model
     edm                       instead of the betas
+    told                      what is not drawn as PyTorch diffusers would, a sentence each
     """
 
     num_train_timesteps: int
@@ -126,11 +161,12 @@ class SchedulerConfig:
     timestep_spacing: str
     steps_offset: int
     rescale_betas_zero_snr: bool = False
-    set_alpha_to_one: bool = True
     sampler: str = "euler"
+    solver: Solver = USUAL
     sigma_spacing: str | None = None
     original_inference_steps: int = 50
     edm: EdmConfig | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def spacing(self) -> str:
@@ -139,101 +175,98 @@ class SchedulerConfig:
 
     @classmethod
     def from_json(cls, source: str, data: Json) -> Self:
-        """Read `scheduler/scheduler_config.json`; raises CheckpointError."""
-        reader = JsonReader(source, data)
+        """Read `scheduler/scheduler_config.json` as diffusers does; raises CheckpointError.
+
+        What the scheduler that it names does not go by plays no part.
+        """
         name = data.get("_class_name", "EulerDiscreteScheduler")
         defaults = scheduler_defaults(source, name)
-        reader.only(
-            final_sigmas_type="zero",
-            interpolation_type="linear",
-            timestep_scaling=10.0,
-            timestep_type="discrete",
-            trained_betas=None,
-            use_flow_sigmas=(None, False),
-        )
-        edm = name in _EDM
-        if not edm:
-            reader.only(sigma_max=None, sigma_min=None)
-        steps = reader.whole("num_train_timesteps", 1000, least=_LEAST_TIMESTEPS)
+        unset = data.get("_use_default_values") or ()  # keys that were left to the scheduler
+        heard = {key: data[key] for key in defaults if key in data and key not in unset}
+        reader = JsonReader(source, {**_BETAS, **_PLACES, **defaults, **heard})
+        edm = "sigma_data" in defaults
+        way = read_way(reader, source, name, left_out=defaults.keys() - heard.keys())
+        steps = reader.whole("num_train_timesteps", least=_LEAST_TIMESTEPS)
         config = cls(
             num_train_timesteps=steps,
-            beta_start=reader.real("beta_start", defaults.beta_start),
-            beta_end=reader.real("beta_end", defaults.beta_end),
-            beta_schedule=reader.one_of(
-                "beta_schedule", "scaled_linear", "linear", default=defaults.beta_schedule
-            ),
+            beta_start=reader.real("beta_start"),
+            beta_end=reader.real("beta_end"),
+            beta_schedule=reader.one_of("beta_schedule", "scaled_linear", "linear"),
             prediction_type=_prediction_type(reader, edm=edm),
-            timestep_spacing=reader.one_of(
-                "timestep_spacing",
-                "leading",
-                "trailing",
-                "linspace",
-                default=defaults.timestep_spacing,
-            ),
-            steps_offset=reader.whole("steps_offset", 0, least=0),
+            timestep_spacing=reader.one_of("timestep_spacing", "leading", "trailing", "linspace"),
+            steps_offset=reader.whole("steps_offset", least=0),
             rescale_betas_zero_snr=reader.flag("rescale_betas_zero_snr", default=False),
-            # SDXL's own file has the key for another scheduler than the one that it names.
-            set_alpha_to_one=not name.startswith("DDIM")
-            or reader.flag("set_alpha_to_one", default=True),
-            sampler=_sampler(reader, name),
-            sigma_spacing=_sigma_spacing(reader, data, edm=edm),
+            sampler=way.sampler,
+            solver=way.solver,
+            sigma_spacing=_sigma_spacing(reader, edm=edm),
             original_inference_steps=reader.whole(
                 "original_inference_steps", min(50, steps), most=steps
             ),
             edm=_edm(reader) if edm else None,
+            told=way.told,
         )
-        for key, beta in (("beta_start", config.beta_start), ("beta_end", config.beta_end)):
+        config._check(reader)
+        return config
+
+    def _check(self, reader: JsonReader) -> None:
+        """Raise CheckpointError for what would change the numbers and is not drawn here."""
+        reader.only(
+            interpolation_type="linear",
+            solver_p=None,
+            timestep_scaling=10.0,
+            trained_betas=None,
+            use_flow_sigmas=(None, False),
+        )
+        if self.prediction_type == "v_prediction":
+            reader.only(timestep_type="discrete")  # of others it changes nothing
+        if self.edm is None and self.sigma_spacing is not None:
+            reader.only(sigma_min=None, sigma_max=None)
+        steps = self.num_train_timesteps
+        for key, beta in (("beta_start", self.beta_start), ("beta_end", self.beta_end)):
             if max(0.0, 1.0 - beta) ** steps < _LEAST_SIGNAL:
                 raise reader.error(key, f"small enough to leave a picture after {steps} steps")
-        if config.steps_offset >= steps:
+        if self.steps_offset >= steps:
             raise reader.error("steps_offset", f"below num_train_timesteps, {steps}")
-        return config
+        reader.at_most("lambda_min_clipped", self._least_log_signal())
+
+    def _least_log_signal(self) -> float:
+        """Lambda of the noisiest step of training (Lu et al. 2022): the logarithm of 1 / sigma."""
+        if self.rescale_betas_zero_snr:
+            return -math.inf
+        power = 2 if self.beta_schedule == "scaled_linear" else 1
+        start, end = (beta ** (1 / power) for beta in (self.beta_start, self.beta_end))
+        ramp = (place / (self.num_train_timesteps - 1) for place in range(self.num_train_timesteps))
+        signal = math.prod(1 - (start + (end - start) * place) ** power for place in ramp)
+        return math.log(signal / (1 - signal)) / 2
 
 
 def _prediction_type(reader: JsonReader, *, edm: bool) -> str:
     others = () if edm else ("sample", "original_sample")  # two names of the same
-    kind: str = reader.one_of(
-        "prediction_type", "epsilon", "v_prediction", *others, default="epsilon"
-    )
+    kind: str = reader.one_of("prediction_type", "epsilon", "v_prediction", *others)
     return "sample" if kind == "original_sample" else kind
 
 
-def _sampler(reader: JsonReader, name: str) -> str:
-    sampler = _SAMPLERS[name.removesuffix("Scheduler")]
-    if not name.removesuffix("Scheduler").endswith("DPMSolverMultistep"):
-        return sampler
-    algorithm: str = reader.one_of("algorithm_type", *_ALGORITHMS, "deis", default="dpmsolver++")
-    order = reader.whole("solver_order", 2, most=3)
-    sampler = _DPM_SOLVERS[algorithm.startswith("sde"), order]
-    kind = reader.one_of("solver_type", "midpoint", "heun", *_OTHER_TYPES, default="midpoint")
-    return "dpmpp_2m_sde_heun" if (sampler, kind) == ("dpmpp_2m_sde", "heun") else sampler
-
-
-def _sigma_spacing(reader: JsonReader, data: Json, *, edm: bool) -> str | None:
+def _sigma_spacing(reader: JsonReader, *, edm: bool) -> str | None:
     if edm:
-        schedule: str = reader.one_of("sigma_schedule", "karras", "exponential", default="karras")
+        schedule: str = reader.one_of("sigma_schedule", "karras", "exponential")
         return schedule
-    for key, spacing in _CURVES.items():
-        reader.only(**{key: (None, False, True)})
-        if data.get(key):
-            return spacing
-    return None
+    asked = (curve for key, curve in _CURVES.items() if reader.one_of(key, None, False, True))
+    return next(asked, None)
 
 
 def _edm(reader: JsonReader) -> EdmConfig:
-    """With diffusers' values for keys that are left out."""
     edm = EdmConfig(
-        sigma_min=reader.real("sigma_min", 0.002),
-        sigma_max=reader.real("sigma_max", 80.0),
-        sigma_data=reader.real("sigma_data", 0.5),
-        rho=reader.real("rho", 7.0),
+        sigma_min=reader.real("sigma_min"),
+        sigma_max=reader.real("sigma_max"),
+        sigma_data=reader.real("sigma_data"),
+        rho=reader.real("rho"),
     )
     if edm.sigma_min >= edm.sigma_max:
         raise reader.error("sigma_min", f"below sigma_max, {edm.sigma_max:g}")
     return edm
 
 
-def scheduler_defaults(source: str, name: object) -> _SchedulerDefaults:
+def scheduler_defaults(source: str, name: object) -> Json:
     """What diffusers takes for keys left out; raises CheckpointError for another noise schedule."""
     if not isinstance(name, str) or name not in _SCHEDULERS:
         kind = "whose noise schedule this engine does not know"

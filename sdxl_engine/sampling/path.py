@@ -31,7 +31,8 @@ class NoisePath:
 
     timesteps  f64[steps]      what the model is told at each, decreasing: 0..999, or what
                                `timesteps_at` gives
-    sigmas     f64[steps + 1]  decreasing, the last one where the image is finished
+    sigmas     f64[steps + 1]  decreasing, the last one where the image is finished (no noise, or
+                               that of the first timestep)
     """
 
     timesteps: F64
@@ -39,13 +40,14 @@ class NoisePath:
 
 
 def noise_path(config: SchedulerConfig, spacing: str | None, num_inference_steps: int) -> NoisePath:
-    """The path of one of `request.SPACINGS` (None: the model's own), ending without noise."""
+    """The path of one of `request.SPACINGS` (None: the model's own)."""
     levels = _levels(config, spacing, num_inference_steps)
     if levels is None:
         even = spacing or config.timestep_spacing
         timesteps = spaced_timesteps(config, even, num_inference_steps)
-        return _by_timesteps(config, timesteps)
-    return NoisePath(timesteps_at(config, levels), np.append(levels, 0.0))
+        whole = config.solver.placing == "whole"
+        return _by_timesteps(config, np.round(timesteps) if whole else timesteps)
+    return NoisePath(timesteps_at(config, levels), np.append(levels, _end(config)))
 
 
 def multistep_path(
@@ -97,10 +99,26 @@ def explicit_path(config: SchedulerConfig, timesteps: F64, *, distilled: bool) -
     return _by_timesteps(config, timesteps)
 
 
+def reached_sigmas(config: SchedulerConfig, path: NoisePath) -> F64:
+    """The level that each step of the model's own solver leads to, f64[steps].
+
+    The next of the path, but for schedulers which count timesteps down and do not look.
+    """
+    if not config.solver.strided:
+        return path.sigmas[1:]
+    after = path.timesteps - config.num_train_timesteps // len(path.timesteps)
+    return np.where(after < 0, path.sigmas[-1], sigmas_at(config, after))
+
+
 def _by_timesteps(config: SchedulerConfig, timesteps: F64) -> NoisePath:
     sigmas = sigmas_at(config, timesteps)
     told = timesteps if config.edm is None else timesteps_at(config, sigmas)
-    return NoisePath(told, np.append(sigmas, 0.0))
+    return NoisePath(told, np.append(sigmas, _end(config)))
+
+
+def _end(config: SchedulerConfig) -> float:
+    """The level where the image is finished."""
+    return float(trained_sigmas(config)[0]) if config.solver.ends_with_noise else 0.0
 
 
 def _levels(config: SchedulerConfig, spacing: str | None, num_inference_steps: int) -> F64 | None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sdxl_engine.checkpoint.scheduler import SchedulerConfig
 from sdxl_engine.request import MAX_INFERENCE_STEPS
 from sdxl_engine.sampling.noise import F64
+from sdxl_engine.sampling.path import NoisePath
 
 F32 = npt.NDArray[np.float32]
 
@@ -78,3 +79,25 @@ def _model_columns(config: SchedulerConfig, timesteps: F64, sigmas: F64) -> F64:
     else:  # epsilon: Ho et al. 2020
         columns[:, C_SKIP], columns[:, C_OUT] = 1.0, -sigmas
     return columns
+
+
+def of_path(config: SchedulerConfig, path: NoisePath) -> Table:
+    """A pass at each level of a path but its end, which does nothing yet."""
+    return Table.of(config, path.timesteps, path.sigmas[:-1])
+
+
+def as_trained(
+    table: Table, config: SchedulerConfig, path: NoisePath, reached: F64 | None = None
+) -> Table:
+    """The samples that a model's own solver hands on, scaled as in training.
+
+    There each has a variance of one at the level that its step reached, which is taken as it is at
+    the level where the next begins (and the last as the image), even if that is another.
+
+    reached  f64[steps]; None: the path's own
+    """
+    if config.solver.placing is not None and config.edm is None:
+        found = path.sigmas[1:] if reached is None else reached
+        taken = np.append(path.sigmas[1:-1], 0.0)
+        table.sample[:] *= (np.hypot(taken, 1.0) / np.hypot(found, 1.0))[:, None]
+    return table

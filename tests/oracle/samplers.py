@@ -12,8 +12,10 @@ from typing import Any, Final
 import torch
 from diffusers import (
     DDIMScheduler,
+    DDPMScheduler,
     DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     EDMDPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerAncestralDiscreteScheduler,
@@ -23,6 +25,7 @@ from diffusers import (
     KDPM2DiscreteScheduler,
     LCMScheduler,
     LMSDiscreteScheduler,
+    PNDMScheduler,
     TCDScheduler,
     UniPCMultistepScheduler,
 )
@@ -62,6 +65,7 @@ SAMPLERS: Final[dict[str, tuple[type, dict[str, Any]]]] = {
     "dpmpp_2m_sde_heun": (DPMSolverMultistepScheduler, {**SDE, "solver_type": "heun"}),
     "dpmpp_3m": (DPMSolverMultistepScheduler, {"solver_order": 3}),
     "dpmpp_sde": (DPMSolverSDEScheduler, {}),
+    "dpmpp_2s": (DPMSolverSinglestepScheduler, {}),
     "dpm2": (KDPM2DiscreteScheduler, {}),
     "dpm2_ancestral": (KDPM2AncestralDiscreteScheduler, {}),
     "heun": (HeunDiscreteScheduler, {}),
@@ -77,11 +81,18 @@ RULES: Final = (
     "dpmpp_3m_sde",
     "dpmpp_2s_ancestral",
     "ipndm",
+    "plms",
     "euler_cfg_pp",
     "euler_ancestral_cfg_pp",
 )
 MULTISTEP: Final = ("dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m", "unipc", "deis")
 LIKE_EULER: Final = ("dpmpp_sde", "dpm2", "dpm2_ancestral", "heun", "lms")
+LINSPACE: Final = {"timestep_spacing": "linspace"}
+V: Final = {"prediction_type": "v_prediction"}
+SIGMA_MIN: Final = {"final_sigmas_type": "sigma_min"}
+THIRD: Final = {"solver_order": 3}
+FULL_ORDER: Final = {"lower_order_final": False}
+BH1: Final = {"solver_type": "bh1"}
 ZERO_SNR: Final = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
 DMD2: Final = (999, 749, 499, 249)
 # Other noise, other predictions, a model's own curve, explicit timesteps: the scheduler file's
@@ -140,6 +151,33 @@ SPECIAL: Final[Mapping[str, tuple[type, dict[str, Any], dict[str, Any]]]] = {
         )
     },
     "edm.dpmpp_2m_sde.karras.epsilon": (EDMDPMSolverMultistepScheduler, SDE, {}),
+    **{
+        f"own.{name}": (kind, settings, {})
+        for name, kind, settings in (
+            ("plms.leading", PNDMScheduler, {"skip_prk_steps": True}),
+            ("plms.linspace", PNDMScheduler, {"skip_prk_steps": True, **LINSPACE}),
+            ("plms.v", PNDMScheduler, {"skip_prk_steps": True, **V, "set_alpha_to_one": True}),
+            ("ddim.linspace", DDIMScheduler, {"clip_sample": False, **LINSPACE}),
+            ("ddpm.linspace", DDPMScheduler, {"clip_sample": False, **LINSPACE}),
+            ("euler.sigma_min", EulerDiscreteScheduler, SIGMA_MIN),
+            ("dpmpp_1", DPMSolverMultistepScheduler, {"solver_order": 1}),
+            ("dpmpp_2m.heun", DPMSolverMultistepScheduler, {"solver_type": "heun"}),
+            ("dpmpp_2m.sigma_min", DPMSolverMultistepScheduler, {**SIGMA_MIN, **FULL_ORDER}),
+            ("dpmpp_2m_sde.sigma_min", DPMSolverMultistepScheduler, {**SDE, **SIGMA_MIN}),
+            ("dpmpp_3m.sigma_min", DPMSolverMultistepScheduler, {**THIRD, **SIGMA_MIN}),
+            ("dpmpp_3m.full", DPMSolverMultistepScheduler, {**THIRD, **FULL_ORDER}),
+            ("dpmpp_2s", DPMSolverSinglestepScheduler, {}),
+            ("dpmpp_2s.heun.v", DPMSolverSinglestepScheduler, {"solver_type": "heun", **V}),
+            ("dpmpp_2s.sigma_min", DPMSolverSinglestepScheduler, SIGMA_MIN),
+            ("unipc_3", UniPCMultistepScheduler, THIRD),
+            ("unipc_3.bh1.sigma_min", UniPCMultistepScheduler, {**THIRD, **BH1, **SIGMA_MIN}),
+            ("unipc.bh1.sigma_min", UniPCMultistepScheduler, {**BH1, **SIGMA_MIN, **FULL_ORDER}),
+            ("unipc.uncorrected", UniPCMultistepScheduler, {"disable_corrector": [0, 2]}),
+            ("deis", DEISMultistepScheduler, {}),
+            ("deis_3.karras", DEISMultistepScheduler, {**THIRD, "use_karras_sigmas": True}),
+            ("deis_3.full", DEISMultistepScheduler, {**THIRD, **FULL_ORDER}),
+        )
+    },
     "timesteps.lcm": (LCMScheduler, {}, {"timesteps": DMD2}),
     "timesteps.tcd": (TCDScheduler, {}, {"timesteps": DMD2}),
     "timesteps.euler": (EulerDiscreteScheduler, {}, {"timesteps": DMD2}),
@@ -172,7 +210,7 @@ def write_samplers() -> None:
     files = {}
     for name, (kind, settings, asked) in SPECIAL.items():
         edm = kind in (EDMEulerScheduler, EDMDPMSolverMultistepScheduler)
-        scheduler = kind(**({} if edm else SCHEDULER) | settings)
+        scheduler = _made(kind, ({} if edm else SCHEDULER) | settings)
         if "timesteps" in asked:
             scheduler.set_timesteps(timesteps=list(asked["timesteps"]))
         else:
@@ -208,7 +246,8 @@ def _ways() -> Iterator[tuple[str, str | None, int]]:
     yield "euler", "ays", AYS_STEPS
     for sampler in (*LIKE_EULER, *MULTISTEP[2:], *RULES):
         yield from product([sampler], ["leading", "trailing"], FEW_NUM_STEPS)
-    for sampler in (*LIKE_EULER, *RULES):
+    yield from product(["dpmpp_2s"], ["linspace"], FEW_NUM_STEPS)
+    for sampler in (*LIKE_EULER, *RULES, "dpmpp_2s"):
         yield sampler, "karras", FEW_NUM_STEPS[-1]
     for sampler, curve in product(("euler", "dpmpp_2m", "unipc"), CURVES):
         # Nobody but DPM-Solver places its levels by lu's flag, and of those it is the last here.
@@ -237,7 +276,7 @@ def _scheduler(
         settings["use_lu_lambdas" if spacing == "lu" else f"use_{spacing}_sigmas"] = True
     if beta_schedule == "linear":
         settings |= LINEAR_BETAS
-    scheduler = kind(**settings)
+    scheduler = _made(kind, settings)
     if spacing == "ays":
         scheduler.set_timesteps(sigmas=AysSchedules["StableDiffusionXLSigmas"])
     elif spacing == "kl_optimal":
@@ -253,6 +292,12 @@ def _scheduler(
         # diffusers' ends with the first timestep's noise; all others here end without.
         scheduler.sigmas[-1] = _NO_NOISE
     return (scheduler,)
+
+
+def _made(kind: type, settings: dict[str, Any]) -> Any:
+    if kind is DPMSolverSinglestepScheduler:  # it places its steps itself, and a file may say more
+        return kind.from_config(settings)
+    return kind(**settings)
 
 
 def _follow(name: str, noises: torch.Tensor, outputs: torch.Tensor, scheduler: Any) -> Arrays:
@@ -343,12 +388,11 @@ def _by_rule(
             x = denoised + (x - negative) / sigma * following
         elif sampler == "euler_ancestral_cfg_pp":
             x = denoised + (x - negative) / sigma * down + up * noise
-        elif sampler == "ipndm":
-            derivative = (x - denoised) / sigma
-            past = [derivative, *past[:3]]
-            weights = ([1], [3, -1], [23, -16, 5], [55, -59, 37, -9])[len(past) - 1]
-            scale = (1, 2, 12, 24)[len(past) - 1]
-            mean = sum(weight * each for weight, each in zip(weights, past, strict=True)) / scale
+        elif sampler in ("ipndm", "plms"):
+            past = [(x - denoised) / sigma, *past[:3]]
+            mean = _adams_bashforth(past)
+            if sampler == "plms" and began == 0 and following > 0:
+                mean = _mean_of_ends(x, sigma, following, past[0], look)
             x = x + (following - sigma) * mean
         elif following == 0:
             x = denoised
@@ -369,6 +413,25 @@ def _by_rule(
         f"{name}.inputs": torch.stack(inputs).float(),
         f"{name}.sample": x.float(),
     }
+
+
+def _mean_of_ends(
+    x: torch.Tensor,
+    sigma: torch.Tensor,
+    following: torch.Tensor,
+    derivative: torch.Tensor,
+    look: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
+    ahead = x + (following - sigma) * derivative
+    denoised, _ = look(ahead, following)
+    return (derivative + (ahead - denoised) / following) / 2
+
+
+def _adams_bashforth(past: list[torch.Tensor]) -> torch.Tensor:
+    """Of up to four derivatives, the newest first."""
+    weights = ([1], [3, -1], [23, -16, 5], [55, -59, 37, -9])[len(past) - 1]
+    terms = (weight * each for weight, each in zip(weights, past, strict=True))
+    return sum(terms, torch.zeros_like(past[0])) / sum(weights)
 
 
 def _estimate(
