@@ -49,6 +49,7 @@ class Finding:
     licence     a line, of its card or its own metadata
     words       what a prompt should hold, likewise
     problem     why it cannot be used as what it is, and what to do; None where it can
+    told        what is not drawn as PyTorch diffusers would, a sentence each
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Finding:
     licence: str | None = None
     words: tuple[str, ...] = ()
     problem: str | None = None
+    told: tuple[str, ...] = ()
 
 
 def look_at(path: Path) -> Finding:
@@ -106,6 +108,7 @@ def _whole(begun: Finding) -> Finding:
         parts=tuple(found.parts),
         prediction=found.config.scheduler.prediction_type,
         size_bytes=begun.size_bytes or found.size_bytes,
+        told=found.config.scheduler.told,
     )
 
 

@@ -268,6 +268,11 @@ class SdxlPipeline:
         """How the noise levels lie in a request that names no spacing, of `request.SPACINGS`."""
         return self._config.scheduler.spacing
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What of its files is not drawn as PyTorch diffusers would, a sentence each."""
+        return self._config.scheduler.told
+
     def latent_shape(self, width_px: int, height_px: int) -> tuple[int, int, int]:
         """Height, width and channels of the latents of one image."""
         factor = self._config.vae.scale_factor

@@ -70,6 +70,7 @@ try:
         "files": len(found.files),
         "size": found.config.native_size,
         "prediction": found.config.scheduler.prediction_type,
+        "told": found.config.scheduler.told,
         "loras": {name: facts.problem for name, facts in known.items()},
     }))
 except EngineError as error:
@@ -209,6 +210,8 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
             f"{probed['prediction']}, made for {format_size(*probed['size'])}; "
             f"{format_sizes(sizes)} will be offered.",
         )
+        for sentence in probed["told"]:
+            yield Finding("warn", f"Model {model}: {sentence}")
         for name, problem in probed["loras"].items():
             lora = Finding("warn", problem) if problem else Finding("ok", f"LoRA {name}.")
             if lora not in told:

@@ -72,7 +72,7 @@ def _as_json(findings: "list[Finding]", *, more: bool) -> str:
 
 
 def _table(findings: "list[Finding]", *, more: bool) -> str:
-    """A line each, and below it what is wrong with it."""
+    """A line each, and below it what is wrong with it or is drawn in another way."""
     rows = [("NAME", "KIND", "PREDICTION", "SIZE", "LICENCE")]
     rows += [
         (
@@ -89,7 +89,7 @@ def _table(findings: "list[Finding]", *, more: bool) -> str:
     for row, each in zip(rows, [None, *findings], strict=True):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
-        below = () if each is None else (triggers(each.words), each.problem)
+        below = () if each is None else (triggers(each.words), each.problem, *each.told)
         lines += [f"    {one_line(said, _PROBLEM_CHARS)}" for said in below if said]
     if not findings:
         lines = ["There are no models here."]

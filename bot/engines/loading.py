@@ -48,7 +48,8 @@ def load_pipeline(
                of which [model] speaks
     make_room  as `SdxlPipeline.load`
 
-    What is compiled later is kept in the storage folder.
+    What is compiled later is kept in the storage folder. What is not drawn as the model's files
+    ask for goes to the log.
     """
     # Both bring jax: only where a pipeline is loaded.
     from sdxl_engine import SdxlPipeline  # noqa: PLC0415
@@ -61,7 +62,7 @@ def load_pipeline(
     clip_skip = config.model.clip_skip
     if model not in {None, first}:
         beside, clip_skip = {**beside, "vae": None, "unet": None}, None
-    return SdxlPipeline.load(
+    pipeline = SdxlPipeline.load(
         model or first,
         revision=engine.revision or None,
         dtype=engine.dtype,
@@ -70,6 +71,9 @@ def load_pipeline(
         on_progress=on_bytes,
         **{name: path for name, path in beside.items() if path is not None},
     )
+    for sentence in pipeline.told:
+        log.warning("%s", sentence)
+    return pipeline
 
 
 def usual_of(config: Config) -> Usual:

@@ -383,13 +383,16 @@ class SdxlConfig:
         def read(name: str) -> tuple[str, Json]:
             return (instead or {}).get(name) or (name, read_json(folder, name))
 
-        index = JsonReader(MODEL_INDEX, read_index(folder))
+        indexed = read_index(folder)
+        index, scheduler = JsonReader(MODEL_INDEX, indexed), read(SCHEDULER_CONFIG)
+        if SCHEDULER_CONFIG not in (instead or {}):
+            scheduler = scheduler[0], _as_indexed(scheduler[1], indexed)
         config = cls(
             text_encoder=TextEncoderConfig.from_json(*read("text_encoder/config.json")),
             text_encoder_2=TextEncoderConfig.from_json(*read("text_encoder_2/config.json")),
             unet=UNetConfig.from_json(*read("unet/config.json")),
             vae=VaeConfig.from_json(*read("vae/config.json")),
-            scheduler=SchedulerConfig.from_json(*read(SCHEDULER_CONFIG)),
+            scheduler=SchedulerConfig.from_json(*scheduler),
             zero_empty_negative=index.flag("force_zeros_for_empty_prompt", default=True),
         )
         config._check_fit()
@@ -438,6 +441,14 @@ class SdxlConfig:
                 f"(max_position_embeddings), text_encoder_2 {second.max_position_embeddings}. "
                 "The folder mixes two models."
             )
+
+
+def _as_indexed(scheduler: Json, index: Json) -> Json:
+    """A folder's scheduler file, read by the scheduler that its index names, as diffusers does."""
+    named = index.get("scheduler")
+    return (
+        {**scheduler, "_class_name": named[-1]} if isinstance(named, list) and named else scheduler
+    )
 
 
 def read_index(folder: Path) -> Json:

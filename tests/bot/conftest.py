@@ -29,6 +29,14 @@ from tests.fakes import FakePipeline
 
 SIZES = ((64, 64), (128, 64))
 NO_LIMITS = LimitsConfig(0, 0, 0, 0, 0)
+GOLDENS = Path(__file__).parents[1] / "goldens"
+
+
+def asks_for(folder: Path, scheduler: str) -> None:
+    """Make a model's folder ask for another of diffusers' schedulers, as that is by itself."""
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("EulerDiscrete", scheduler))
+    (folder / "scheduler/scheduler_config.json").write_text("{}")
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from sdxl_engine import CheckpointError
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
+from sdxl_engine.checkpoint.config import MODEL_INDEX, SCHEDULER_CONFIG
 from sdxl_engine.checkpoint.kinds import Kind
 from sdxl_engine.look import look_at
 from tests.sdxl_engine.checkpoint.original_writer import (
@@ -138,6 +139,10 @@ def test_a_whole_model_is_told_with_its_prediction_and_licence(tmp_path: Path) -
     assert look_at(tmp_path / "doodle").licence == "openrail++"
     (tmp_path / "doodle/README.md").write_text("# X\n---\nlicense: no header\n---\n")
     assert look_at(tmp_path / "doodle").licence is None
+    index, file = (tmp_path / "doodle" / name for name in (MODEL_INDEX, SCHEDULER_CONFIG))
+    index.write_text(index.read_text().replace("EulerDiscrete", "SASolver"))
+    file.write_text("{}")
+    assert "DPM++ 2M SDE, the nearest, is drawn" in look_at(tmp_path / "doodle").told[0]
     vae = next((tmp_path / "doodle/vae").glob("*.safetensors"))
     tensors = load_file(vae)
     del tensors["quant_conv.bias"]

@@ -16,8 +16,7 @@ from bot.cli.finding import Finding
 from bot.cli.main import main
 from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig
 from tests.bot.cli.conftest import ENVIRONMENT
-
-GOLDENS = Path(__file__).parents[2] / "goldens"
+from tests.bot.conftest import GOLDENS, asks_for
 
 Capture = pytest.CaptureFixture[str]
 
@@ -140,6 +139,15 @@ def test_of_several_models_it_says_each_thing_once() -> None:
     assert other.what.startswith(f"Model {models[1]}: ")
     assert failure.level == "FAIL"
     assert failure.what.startswith("Model flow: scheduler/scheduler_config.json: ")
+
+
+def test_it_tells_what_is_drawn_in_another_way(tmp_path: Path) -> None:
+    """Takes as long as one of those above: a process looks, with all that the engine imports."""
+    folder = Path(shutil.copytree(GOLDENS / "tiny_b", tmp_path / "model"))
+    asks_for(folder, "SASolver")
+    found = list(examine_model(Config(engine=EngineConfig(model=str(folder))), ENVIRONMENT))
+    assert [finding.level for finding in found] == ["ok", "warn", "ok"]
+    assert f"Model {folder}: scheduler/scheduler_config.json asks for SASolver" in found[1].what
 
 
 def said_of(*, playground: int, health: int) -> list[str]:

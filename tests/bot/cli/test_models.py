@@ -1,6 +1,7 @@
 """`imagine models`: what each file is, in a line, and what is wrong with it below."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bot.cli.main import main
+from tests.bot.conftest import GOLDENS, asks_for
 
 Capture = pytest.CaptureFixture[str]
 
@@ -42,6 +44,15 @@ def test_a_line_a_file(models: Path, capsys: Capture) -> None:
     assert lines[3].endswith("CC0")
     assert lines[4] == "    trigger words: grain, dust"
     assert "is a pickle, which can run code" in lines[-1]
+
+
+def test_below_it_is_told_what_is_drawn_in_another_way(capsys: Capture) -> None:
+    shutil.copytree(GOLDENS / "tiny_b", "mine")
+    asks_for(Path("mine"), "SASolver")
+    assert main(["models"]) == 0
+    *_, line, told = capsys.readouterr().out.splitlines()
+    assert line.startswith("mine ")
+    assert told.startswith("    scheduler/scheduler_config.json asks for SASolverScheduler, which")
 
 
 def test_as_json(models: Path, capsys: Capture) -> None:

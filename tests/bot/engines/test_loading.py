@@ -1,14 +1,16 @@
 """What is usual: what people ask for, else what the model says, else what the engine's keys say."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bot.config.sections import Config, EngineConfig, ModelConfig
+from bot.config.sections import Config, EngineConfig, ModelConfig, StorageConfig
 from bot.core.wish import Usual, Wish
-from bot.engines.loading import usual_of
+from bot.engines.loading import load_pipeline, usual_of
 from sdxl_engine import CheckpointError
+from tests.bot.conftest import GOLDENS, asks_for
 
 ENGINE = EngineConfig(default_steps=9, default_guidance=7.0, images_per_request=2)
 
@@ -66,6 +68,22 @@ def test_a_card_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: st
     with pytest.raises(CheckpointError, match=said) as caught:
         usual_of(Config(engine=replace(ENGINE, model=model)))
     assert str(tmp_path / "mine.toml") in str(caught.value)
+
+
+def test_what_is_drawn_in_another_way_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Takes what jax takes to be imported."""
+    folder = Path(shutil.copytree(GOLDENS / "tiny_b", tmp_path / "model"))
+    asks_for(folder, "PNDM")
+    storage = StorageConfig(folder=tmp_path)
+    load_pipeline(EngineConfig(model=str(folder)), storage, lambda _done, _total: None)
+    (line,) = (each for each in caplog.messages if "scheduler" in each)
+    assert line == (
+        "scheduler/scheduler_config.json asks for the Runge-Kutta steps of PNDMScheduler "
+        "(skip_prk_steps false), which this engine does not have; PLMS, the nearest, is drawn "
+        "instead."
+    )
 
 
 def test_each_of_several_models_has_its_own_ways(tmp_path: Path) -> None:

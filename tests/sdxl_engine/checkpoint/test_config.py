@@ -397,6 +397,15 @@ def test_a_whole_model_saved_from_another_pipeline(folder: Path, name: str) -> N
     assert SdxlConfig.load(folder) == plain
 
 
+def test_the_index_names_the_scheduler_that_reads_the_file(folder: Path) -> None:
+    edit(folder, INDEX, scheduler=["diffusers", "DDIMScheduler"])
+    edit(folder, SCHEDULER, clip_sample=False, use_karras_sigmas=True)
+    config = SdxlConfig.load(folder).scheduler
+    assert (config.sampler, config.spacing, config.told) == ("ddim", "leading", ())
+    other = SCHEDULER, {"_class_name": "EDMEulerScheduler"}  # of a single file
+    assert SdxlConfig.load(folder, {SCHEDULER: other}).scheduler.edm is not None
+
+
 PLAYGROUND_25 = {
     "_class_name": "EDMDPMSolverMultistepScheduler",
     "algorithm_type": "dpmsolver++",
