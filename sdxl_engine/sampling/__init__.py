@@ -13,7 +13,8 @@ Schedules are float64 on the host and float32 in the table: in bfloat16 they tur
     noise.py     the levels of training, and how a sampler's are placed
     path.py      the levels that a sampler visits
     table.py     the table, and what goes into the model and comes out of it
-    samplers.py  every sampler's weights, and `make_schedule`
+    multistep.py the weights of samplers that look back at earlier steps
+    samplers.py  those of all others, and `make_schedule`
 
 What no such table can hold:
 
@@ -21,5 +22,6 @@ What no such table can hold:
     DPM adaptive, RK45       the next step depends on an error that is measured, so nobody knows
                              their number beforehand
     DPM++ with thresholding  clips the estimate at a percentile of its own: not linear
+    PNDM's first three steps Runge-Kutta: five arrays besides the sample, where three are kept
     Restart                  holds the same, but goes up again, in more passes than steps
 """

@@ -232,11 +232,17 @@ def lms(config: SchedulerConfig, path: NoisePath) -> Table:
 
 def ipndm(config: SchedulerConfig, path: NoisePath) -> Table:
     """Improved pseudo linear multistep (Zhang and Chen 2022), order 4: as if steps were even."""
-    weights = np.zeros((len(path.timesteps), len(_ADAMS_BASHFORTH)))
-    for step in range(len(weights)):
+    weights = _adams_bashforth(len(path.timesteps))
+    return _by_derivatives(config, path, weights * np.diff(path.sigmas)[:, None])
+
+
+def _adams_bashforth(count: int) -> F64:
+    """The weights of each step, f64[count, 4], of as many derivatives as there are by then."""
+    weights = np.zeros((count, len(_ADAMS_BASHFORTH)))
+    for step in range(count):
         order = min(step, len(_ADAMS_BASHFORTH) - 1)
         weights[step, : order + 1] = _ADAMS_BASHFORTH[order]
-    return _by_derivatives(config, path, weights * np.diff(path.sigmas)[:, None])
+    return weights
 
 
 def deis(config: SchedulerConfig, path: NoisePath) -> Table:
@@ -249,10 +255,8 @@ def deis(config: SchedulerConfig, path: NoisePath) -> Table:
         known = np.log(path.sigmas[step - np.arange(order)])
         for newest, own in enumerate(known):
             others = np.delete(known, newest)
-            lagrange = np.atleast_1d(np.poly(others))[::-1] / np.prod(
-                own - others
-            )  # by rising powers
-            weights[step, newest] = lagrange @ (there - here)[:order]
+            lagrange = np.atleast_1d(np.poly(others)) / np.prod(own - others)  # by falling powers
+            weights[step, newest] = lagrange[::-1] @ (there - here)[:order]
     return as_trained(_by_derivatives(config, path, weights), config, path)
 
 
@@ -298,25 +302,20 @@ def plms(config: SchedulerConfig, path: NoisePath) -> Table:
         keep += along * begun / (1 + begun**2)
         along /= np.hypot(begun, 1.0)
         said *= np.stack([1 / np.hypot(shown, 1.0), np.hypot(shown, 1.0)])
-    weights = np.zeros((len(visits), len(_ADAMS_BASHFORTH)))
-    for place in range(len(visits)):
-        order = min(max(place - 1, 0), len(_ADAMS_BASHFORTH) - 1)
-        weights[place, : order + 1] = _ADAMS_BASHFORTH[order]
-    weights[1:2, :2] = 0.5
+    weights = _adams_bashforth(count)
+    if count > 1:
+        weights = np.insert(weights, 1, (0.5, 0.5, 0.0, 0.0), axis=0)
+    weights *= along[:, None]
     table = of_path(config, passes)
-    table.sample[:, X] = keep
-    if count > 1:  # anew from where it began, which is kept at SECOND for one pass
+    table.sample[:, [FIRST, SECOND, THIRD]] = weights[:, 1:]
+    table.sample[:, X] = keep + weights[:, 0] * said[0]
+    table.sample[:, DENOISED] = weights[:, 0] * said[1]
+    table.memory(FIRST)[:, X], table.memory(FIRST)[:, DENOISED] = said
+    table.memory(SECOND)[2:, FIRST] = table.memory(THIRD)[2:, SECOND] = 1
+    if count > 1:  # anew from where it began, which SECOND keeps for one pass; FIRST stays
         table.memory(SECOND)[0, X] = np.hypot(begun[1], 1.0) / np.hypot(levels[0], 1.0)
-        table.sample[1, X], table.sample[1, SECOND] = 0, keep[1]
-    along = along[:, None] * weights
-    table.sample[:, X] += along[:, 0] * said[0]
-    table.sample[:, DENOISED] = along[:, 0] * said[1]
-    table.sample[:, FIRST] = along[:, 1]
-    table.sample[2:, SECOND], table.sample[2:, THIRD] = along[2:, 2], along[2:, 3]
-    kept = table.memory(FIRST)
-    kept[:, X], kept[:, DENOISED] = said
-    kept[1:2] = 0
-    kept[1:2, FIRST] = 1
-    table.memory(SECOND)[2:, FIRST] = 1
-    table.memory(THIRD)[2:, SECOND] = 1
+        table.sample[1, X] -= keep[1]
+        table.sample[1, SECOND] = keep[1]
+        table.memory(FIRST)[1] = 0
+        table.memory(FIRST)[1, FIRST] = 1
     return as_trained(table, config, passes, reached)
