@@ -181,7 +181,8 @@ class SchedulerConfig:
         """
         name = data.get("_class_name", "EulerDiscreteScheduler")
         defaults = scheduler_defaults(source, name)
-        unset = data.get("_use_default_values") or ()  # keys that were left to the scheduler
+        unset = data.get("_use_default_values")  # keys that were left to the scheduler
+        unset = unset if isinstance(unset, list) else []
         heard = {key: data[key] for key in defaults if key in data and key not in unset}
         reader = JsonReader(source, {**_BETAS, **_PLACES, **defaults, **heard})
         edm = "sigma_data" in defaults
@@ -232,7 +233,7 @@ class SchedulerConfig:
     def _least_log_signal(self) -> float:
         """Lambda of the noisiest step of training (Lu et al. 2022): the logarithm of 1 / sigma."""
         if self.rescale_betas_zero_snr:
-            return -math.inf
+            return math.log(2.0**-24) / 2  # of what diffusers leaves of the signal
         power = 2 if self.beta_schedule == "scaled_linear" else 1
         start, end = (beta ** (1 / power) for beta in (self.beta_start, self.beta_end))
         ramp = (place / (self.num_train_timesteps - 1) for place in range(self.num_train_timesteps))

@@ -109,6 +109,7 @@ def test_what_is_drawn_in_another_way_is_told(kind: str, said: dict[str, Any], t
             "EulerDiscrete",
             {"final_sigmas_type": "sigma_min", "_use_default_values": ["final_sigmas_type"]},
         ),
+        ("EulerDiscrete", {"_use_default_values": 5}),
         ("EulerAncestralDiscrete", {"use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}),
         ("LMSDiscrete", {"rescale_betas_zero_snr": True}),
         ("HeunDiscrete", {"rescale_betas_zero_snr": True}),
