@@ -169,7 +169,7 @@ def _multistep(reader: JsonReader) -> _Read:
     if (sampler, form) == ("dpmpp_2m_sde", "heun"):
         sampler = "dpmpp_2m_sde_heun"
     asked = None
-    if algorithm in _OLDER:
+    if algorithm in _OLDER and (stochastic or order > 1):  # of first order both are DDIM
         asked = f"the algorithm {algorithm}"
     elif sampler == "dpmpp_3m_sde":
         asked = "diffusers' own form of third order sde-dpmsolver++"
@@ -198,8 +198,10 @@ def _singlestep(reader: JsonReader) -> _Read:
         return _Read("dpmpp_2m_sde", solver, f"DPMSolverSinglestepScheduler with {algorithm}")
     if order == _MOST_ESTIMATES:
         return _Read("dpmpp_3m", solver, "DPMSolverSinglestepScheduler of third order")
+    if order == 1:
+        return _Read("ddim", solver)
     asked = "the algorithm dpmsolver" if algorithm == "dpmsolver" else None
-    return _Read("ddim" if order == 1 else "dpmpp_2s", solver, asked)
+    return _Read("dpmpp_2s", solver, asked)
 
 
 def _unipc(reader: JsonReader) -> _Read:
