@@ -1,11 +1,11 @@
 """How the weights of a model folder become arrays.
 
 Strict (every tensor missing, unexpected, set twice or misshapen is named in one error), reads
-safetensors only, and streams: a few tensors at a time go from the file to the device, so the host
-holds little more than the weights themselves.
+safetensors only, and streams: a few parameters at a time go from the file to the device, each read
+in small blocks, so the host holds little more than the weights themselves.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from flax import nnx
 
+from sdxl_engine.checkpoint.casting import copy, empty
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.names import (
     FUSED,
@@ -66,11 +67,19 @@ class ExpectedParameter:
     def __iter__(self) -> Iterator[ExpectedTensor]:
         return (tensor for parts in self.pieces for tensor in parts)
 
-    def assemble(self, read: Callable[[str], Array], dtype: npt.DTypeLike) -> Array:
-        """The parameter from its tensors, of which one at a time is held."""
-        whole = np.empty(self.shape, dtype)
+    def assemble(self, read: Callable[[str], Iterable[Array]], dtype: npt.DTypeLike) -> Array:
+        """The parameter from its tensors.
+
+        read  gives the values of the tensor of this name, in blocks of whole rows
+        """
+        whole = empty(self.shape, dtype)
         for tensor, slot in self.slots(whole):
-            slot[...] = self.to_engine(read(tensor.name))
+            if self.path[-1] == QUARTERS:
+                kernel = np.empty(tensor.shape, np.float32)
+                copy(read(tensor.name), kernel)
+                slot[...] = self.to_engine(kernel)
+            else:
+                copy(read(tensor.name), self.to_checkpoint(slot))
         return whole
 
     def slots(self, whole: Array) -> Iterator[tuple[ExpectedTensor, Array]]:
@@ -155,14 +164,14 @@ def load_weights(
     check_weights(part, network)
     expected = expected_parameters(part.name, network)
 
-    def read(name: str) -> Array:
-        return part.tensors[name][0].read()
+    def read(name: str) -> Iterator[Array]:
+        return part.tensors[name][0].blocks()
 
     def load(parameter: ExpectedParameter) -> jax.Array:
         return place(parameter.assemble(read, dtype))
 
     loaded = []
-    # Casting and turning takes longer than reading, and NumPy lets others run meanwhile.
+    # Casting and turning take longer than reading, and NumPy lets others run meanwhile.
     with ThreadPoolExecutor(_AT_ONCE, "weights") as pool:
         for parameter, array in zip(expected, pool.map(load, expected), strict=True):
             if on_bytes is not None:

@@ -4,9 +4,11 @@ The format: eight bytes with the length of the header, the header in JSON, then 
 each beginning where the last one ended.
 """
 
+import io
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -37,6 +39,8 @@ NUMBERS: Final[Mapping[str, npt.DTypeLike]] = {
     "I32": np.int32,
 }
 FLOAT8: Final = ("F8_E4M3", "F8_E5M2")
+ROWS: Final = 32  # of a matrix: turned, they fill whole lines of a core's cache
+_AT_ONCE: Final = 2**17  # numbers that a core's cache holds while they are read and cast
 _PREFIX_BYTES: Final = 8
 _TELLING_BYTES: Final = 64  # enough to tell a file of another kind
 # Beyond these numbers are no tensor's, and multiplying enough of them takes hours.
@@ -93,25 +97,45 @@ class StoredTensor:
         ]
 
     def read(self) -> Array:
-        """Its values; plain reads, since a memory map would count the file as our memory.
-
-        Raises CheckpointError.
-        """
+        """Its values; raises CheckpointError."""
         shape = self.shape[::-1] if self.transposed else self.shape
-        try:
-            array = np.empty(shape, NUMBERS[self.dtype])
-            with open_file(self.path) as file:
-                file.seek(self.offset)
-                count = file.readinto(array.reshape(-1).view(np.uint8).data)
-        except (OSError, ValueError) as error:  # ValueError: a shape that numpy cannot hold
-            raise CheckpointError(f"{self.path} cannot be read: {reason(error)}.") from error
-        if count != self.size:
-            raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
+        with self._open() as file:
+            array = self._fill(np.empty(shape, NUMBERS[self.dtype]), file)
         if self.scale is not None:
             scale = self.scale.read().astype(np.float32)
             # One a row lies as [rows] or [rows, 1]; whatever the kernel, it runs along the first.
             array = array.astype(np.float32) * scale.reshape(-1, *(1,) * (array.ndim - 1))
         return array.T if self.transposed else array
+
+    def blocks(self) -> Iterator[Array]:
+        """Its values, a multiple of `ROWS` rows at a time, each in the memory of the one before.
+
+        To touch new memory takes longer than to read into it. Raises CheckpointError.
+        """
+        if self.transposed or self.scale is not None:
+            yield self.read()
+            return
+        length, *row = self.shape
+        rows = math.ceil(_AT_ONCE / max(1, ROWS * math.prod(row))) * ROWS
+        with self._open() as file:
+            block = np.empty((min(rows, length), *row), NUMBERS[self.dtype])
+            for first in range(0, length, rows):
+                yield self._fill(block[: length - first], file)
+
+    @contextmanager
+    def _open(self) -> Iterator[io.BufferedReader]:
+        """Its file, at its first byte: plain reads, for a memory map counts as our memory."""
+        try:
+            with open_file(self.path) as file:
+                file.seek(self.offset)
+                yield file
+        except (OSError, ValueError) as error:  # ValueError: a shape that numpy cannot hold
+            raise CheckpointError(f"{self.path} cannot be read: {reason(error)}.") from error
+
+    def _fill(self, array: Array, file: io.BufferedReader) -> Array:
+        if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+            raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
+        return array
 
 
 class StoredFile(NamedTuple):

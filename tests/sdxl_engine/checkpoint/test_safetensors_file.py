@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
 from sdxl_engine import CheckpointError
-from sdxl_engine.checkpoint.safetensors_file import DTYPES, StoredTensor, read_header
+from sdxl_engine.checkpoint.safetensors_file import DTYPES, ROWS, StoredTensor, read_header
 
 GOOD = save({"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16)}, {"format": "pt"})
 
@@ -52,6 +52,16 @@ def test_a_good_file(path: Path) -> None:
 def test_a_file_without_tensors(path: Path) -> None:
     save_file({}, path)
     assert read_header(path) == {}
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (5,), (1_000_000,), (40_003, 9), (2, 300_000)])
+def test_blocks_are_the_tensor_in_pieces(path: Path, shape: tuple[int, ...]) -> None:
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    save_file({"before": np.ones(3, np.float32), "values": values}, path)
+    tensor = read_header(path)["values"]
+    pieces = [block.copy() for block in tensor.blocks()]  # the next comes in the same memory
+    assert all(len(piece) % ROWS == 0 for piece in pieces[:-1])
+    np.testing.assert_array_equal(np.concatenate([values[:0], *pieces]), values)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +143,9 @@ def test_a_tensor_whose_file_is_gone_or_cut(path: Path) -> None:
     path.write_bytes(GOOD)
     tensor = read_header(path)["b"]
     path.write_bytes(GOOD[:-1])
-    with pytest.raises(CheckpointError, match="truncated"):
-        tensor.read()
+    for read in (tensor.read, lambda: list(tensor.blocks())):
+        with pytest.raises(CheckpointError, match="truncated"):
+            read()
     path.unlink()
     with pytest.raises(CheckpointError, match="cannot be read"):
         tensor.read()

@@ -55,7 +55,7 @@ class Bench:
         """Tensors by part and name as the loader would lay them out."""
         return {
             (part, *each.path): each.assemble(
-                lambda name, part=part: tensors[part, name],  # type: ignore[misc]
+                lambda name, part=part: [tensors[part, name]],  # type: ignore[misc]
                 np.float32,
             )
             for part in PARTS
