@@ -5,18 +5,23 @@
 Writes a file of random fp16 weights with the names of the original (6.9 GB) into the folder, unless
 it is there, and loads it and reads it with safetensors by turns, each in a process of its own. Both
 find it in the page cache, where there is room for it. Memory is what the process held at most,
-without what it holds before the first weight.
+without what it holds before the first weight. At the end the medians, and how fast the engine was
+beside safetensors. On a busy machine look at the processor seconds: safetensors has one thread, the
+engine four.
 """
 
 import argparse
 import json
 import math
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -73,25 +78,36 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KB
 
 
-def load(path: Path, dtype: str) -> tuple[float, int]:
-    """Seconds and bytes of loading it with the engine."""
+class Cost(NamedTuple):
+    """Of one way once: by the clock, of all processors, and what was held at most."""
+
+    seconds: float
+    cpu_seconds: float
+    held_bytes: int
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    """Do it, and look what it takes."""
+    before, begin, cpu = peak_bytes(), time.perf_counter(), time.process_time()
+    work()
+    return Cost(time.perf_counter() - begin, time.process_time() - cpu, peak_bytes() - before)
+
+
+def load(path: Path, dtype: str) -> Cost:
+    """Load it with the engine."""
     from sdxl_engine import SdxlPipeline  # noqa: PLC0415 - as above
     from sdxl_engine.checkpoint.checkpoint import Checkpoint  # noqa: PLC0415
     from sdxl_engine.pipeline import Prepared  # noqa: PLC0415
 
     Prepared.of(Checkpoint.find(str(path)), "cpu")  # imports, and what is cached by them
-    before, begin = peak_bytes(), time.perf_counter()
-    SdxlPipeline.load(str(path), dtype=dtype)
-    return time.perf_counter() - begin, peak_bytes() - before
+    return cost(lambda: SdxlPipeline.load(str(path), dtype=dtype))
 
 
-def read(path: Path, _dtype: str) -> tuple[float, int]:
-    """Seconds and bytes of reading every tensor with safetensors, all of them held."""
+def read(path: Path, _dtype: str) -> Cost:
+    """Read every tensor with safetensors, and hold all of them."""
     from safetensors.numpy import load_file  # noqa: PLC0415 - as above
 
-    before, begin = peak_bytes(), time.perf_counter()
-    load_file(path)
-    return time.perf_counter() - begin, peak_bytes() - before
+    return cost(lambda: load_file(path))
 
 
 WAYS: Final = {"engine": load, "safetensors": read}
@@ -113,18 +129,33 @@ def main() -> None:
         write(path)
     size = path.stat().st_size
     print(f"{size / 1e9:.2f} GB, into {arguments.dtype}")
+    costs: dict[str, list[Cost]] = {way: [] for way in WAYS}
     for turn in range(arguments.turns):
-        for way in WAYS:
+        for way, seen in costs.items():
             command = [sys.executable, __file__, str(arguments.folder), "--way", way]
             done = subprocess.run(  # noqa: S603 - this very script
                 [*command, "--dtype", arguments.dtype], capture_output=True, text=True, check=True
             )
-            seconds, held = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"turn {turn + 1}  {way:<12} {seconds:6.1f} s  {size / seconds / 1e9:5.2f} GB/s"
-                f"  {held / size:5.2f} x its size",
-                flush=True,
-            )
+            seen.append(Cost(*json.loads(done.stdout.splitlines()[-1])))
+            show(f"turn {turn + 1}", way, seen[-1], size)
+    for way, seen in costs.items():
+        show("median", way, Cost(*map(statistics.median, zip(*seen, strict=True))), size)
+    ratios = [
+        other.seconds / own.seconds
+        for own, other in zip(costs["engine"], costs["safetensors"], strict=True)
+    ]
+    print(
+        f"{statistics.median(ratios):.2f} of its speed, turn by turn; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def show(turn: str, way: str, cost: Cost, size: int) -> None:
+    """A line of the table."""
+    print(
+        f"{turn}  {way:<12} {cost.seconds:6.1f} s  {size / cost.seconds / 1e9:5.2f} GB/s"
+        f"  {cost.cpu_seconds:6.1f} s of processors  {cost.held_bytes / size:5.2f} x its size",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
