@@ -76,8 +76,8 @@ def test_what_is_drawn_in_another_way_is_told_once(
     """Takes what jax takes to be imported."""
     folder = Path(shutil.copytree(GOLDENS / "tiny_b", tmp_path / "model"))
     asks_for(folder, "PNDM")
-    storage = StorageConfig(folder=tmp_path)
-    load_pipeline(EngineConfig(model=str(folder)), storage, lambda _done, _total: None)
+    config = Config(EngineConfig(model=str(folder)), storage=StorageConfig(folder=tmp_path))
+    load_pipeline(config, lambda _done, _total: None)
     (line,) = (each for each in caplog.messages if "scheduler" in each)
     assert line == (
         "scheduler/scheduler_config.json asks for the Runge-Kutta steps of PNDMScheduler "
