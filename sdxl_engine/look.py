@@ -10,12 +10,14 @@ from sdxl_engine.checkpoint import single_file
 from sdxl_engine.checkpoint.card import Card
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.config import MODEL_INDEX
+from sdxl_engine.checkpoint.embeddings import NAMES as EMBEDDED_NAMES
 from sdxl_engine.checkpoint.files import open_file, reason
 from sdxl_engine.checkpoint.json_reader import plain, read_json
 from sdxl_engine.checkpoint.kinds import Kind, advice, foreign
 from sdxl_engine.checkpoint.markers import Markers, trigger_words
 from sdxl_engine.checkpoint.safetensors_file import StoredFile, StoredTensor, read_stored
 from sdxl_engine.errors import CheckpointError
+from sdxl_engine.lora.file import refuse_other
 from sdxl_engine.pipeline import Prepared
 
 _LATENTS: Final = 4
@@ -29,13 +31,10 @@ _PIPELINES: Final = (
     ("Flux", Kind.FLUX),
     ("Kolors", Kind.KOLORS),
 )
-# Whose text a LoRA reads, by the width of what its cross-attention takes in.
-_TEXT_IN: Final = re.compile(r"attn2[._]to_k\.(lora_down|lora_A|lora\.down)\..*weight$")
-_BASES: Final = {768: Kind.SD1, 1024: Kind.SD2, 2048: Kind.MODEL}
+_WEIGHTS: Final = "*.safetensors"
 _PAGE_BYTES: Final = 4096  # what repositories say of themselves is at its beginning
-_LICENCE: Final = re.compile(r"^licen[cs]e: *[\"']?([^\"'\n]+?)[\"']? *$", re.MULTILINE)
-_FLUX_NAMES: Final = re.compile(
-    r"(double|single)_blocks_?|single_transformer_blocks|^transformer\."
+_LICENCE: Final = re.compile(
+    r"^(license|license_name): *[\"']?([^\"'\n\[#]+?)[\"']? *(?:#.*)?$", re.MULTILINE
 )
 
 
@@ -82,14 +81,16 @@ def _file(path: Path) -> Finding:
         return Finding(path, other.kind, size_bytes=size, problem=f"It is {other.advice}")
     stored = read_stored(path)
     kind = single_file.kind_of(stored)
-    card, said = Card.beside(path), stored.metadata.get("modelspec.license")
+    card, said = Card.if_any(path), stored.metadata.get("modelspec.license")
     licence = card.licence or (plain(said) if said else None)
     words = card.trigger_words or trigger_words(stored.metadata)
     if kind in _WHOLE:
         return _whole(Finding(path, kind, (), None, size, licence, words))
     problem = None if kind in _USED else f"It is {advice(kind)}"
     if kind is Kind.LORA:
-        problem = _problem_of_lora(stored.tensors)
+        problem = _problem_of_lora(path, stored.tensors)
+    elif kind is Kind.EMBEDDING:
+        problem = _problem_of_embedding(stored)
     elif kind is Kind.VAE:
         problem = _problem_of_vae(stored)
     prediction = Markers.of(stored).prediction if kind is Kind.UNET else None
@@ -107,7 +108,6 @@ def _whole(begun: Finding) -> Finding:
         begun,
         parts=tuple(found.parts),
         prediction=found.config.scheduler.prediction_type,
-        size_bytes=begun.size_bytes or found.size_bytes,
         told=found.config.scheduler.told,
     )
 
@@ -115,9 +115,10 @@ def _whole(begun: Finding) -> Finding:
 def _folder(path: Path) -> Finding:
     pipeline = str(read_json(path, MODEL_INDEX).get("_class_name"))
     kinds = (kind for name, kind in _PIPELINES if pipeline.startswith(name))
-    card = Card.beside(path)
+    card, size = Card.if_any(path), sum(one.stat().st_size for one in path.rglob(_WEIGHTS))
     licence = card.licence or _licence_of_folder(path)
-    return _whole(Finding(path, next(kinds, Kind.OTHER), licence=licence, words=card.trigger_words))
+    kind = next(kinds, Kind.OTHER)
+    return _whole(Finding(path, kind, (), None, size, licence, card.trigger_words))
 
 
 def _licence_of_folder(path: Path) -> str | None:
@@ -128,22 +129,28 @@ def _licence_of_folder(path: Path) -> str | None:
     except OSError:
         return None
     begin, *rest = page.split("---", 2)
-    said = _LICENCE.search(rest[0]) if rest and not begin.strip() else None
-    return plain(said[1]) if said else None
-
-
-def _problem_of_lora(tensors: Mapping[str, StoredTensor]) -> str | None:
-    base = None
-    for name, tensor in tensors.items():
-        if _FLUX_NAMES.search(name):
-            base = Kind.FLUX
-        elif _TEXT_IN.search(name) and tensor.shape:
-            base = _BASES.get(tensor.shape[-1])
-        if base is not None:
-            break
-    if base in (None, Kind.MODEL):
+    if begin.strip("\ufeff \n") or not rest:
         return None
-    return f"It is a LoRA for {base}. This engine draws with SDXL models: choose one for those."
+    said = dict(_LICENCE.findall(rest[0]))
+    name = said.get("license_name") or said.get("license")
+    return plain(name) if name else None
+
+
+def _problem_of_lora(path: Path, tensors: Mapping[str, StoredTensor]) -> str | None:
+    try:
+        refuse_other(path, tensors)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def _problem_of_embedding(stored: StoredFile) -> str | None:
+    if set(stored.tensors) in map(set, EMBEDDED_NAMES):
+        return None
+    return (
+        "It is an embedding for another model than SDXL, whose embeddings hold clip_l and clip_g. "
+        "Choose one that was made for SDXL."
+    )
 
 
 def _problem_of_vae(stored: StoredFile) -> str | None:

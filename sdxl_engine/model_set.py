@@ -76,7 +76,9 @@ class ModelSet:
         """As `SdxlPipeline.warm_up`, for all; models of one shape share their programs."""
         seconds = 0.0
         warm: list[SdxlPipeline] = []
-        for one in self._by_name.values():
+        drawing = [one for one in self._by_name.values() if not one.needs_picture]
+        # Of one that needs a picture nothing is compiled; where there is no other, it says so.
+        for one in drawing or [self._first]:
             alike = next((other for other in warm if other.shapes == one.shapes), None)
             if alike is not None:
                 one.programs = alike.programs
@@ -116,7 +118,11 @@ class ModelSet:
             else:
                 self._make_room(pipeline.size_bytes)
                 log.info("putting %s on the device", pipeline.models[0])
-                pipeline.arrive()
+                try:
+                    pipeline.arrive()
+                except BaseException:
+                    pipeline.leave()  # what has arrived takes room that nobody counts
+                    raise
             self._on_devices.append(pipeline)
             yield from progresses
 

@@ -1,7 +1,7 @@
 """The Stable Diffusion XL pipeline: a request in, images out."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,8 +19,8 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
-from sdxl_engine.errors import CheckpointError, DrawError, InvalidRequestError
-from sdxl_engine.hashes import lora_hash, model_hash
+from sdxl_engine.errors import DrawError, InvalidRequestError
+from sdxl_engine.hashes import SeenFile
 from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
@@ -49,13 +49,17 @@ _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class Prepared(NamedTuple):
-    """All of a model but its weights, and these found to be whole."""
+    """All of a model but its weights, and these found to be whole.
+
+    told  what is not drawn as its files, or those beside it, ask for: a sentence each
+    """
 
     checkpoint: Checkpoint
     tokenizer: PromptTokenizer
     networks: Networks
     factors: npt.NDArray[np.float32]
     loras: LoraFolder | None
+    told: tuple[str, ...]
 
     @classmethod
     def of(
@@ -73,7 +77,7 @@ class Prepared(NamedTuple):
         """
         config = checkpoint.config
         factors = preview_factors(checkpoint.home, config.vae)
-        learnt = [] if embeddings is None else read_embeddings(embeddings, config)
+        learnt, unfit = ([], []) if embeddings is None else read_embeddings(embeddings, config)
         tokenizer = PromptTokenizer(checkpoint.home, config, learnt)
         networks = Networks.build(config, Target.of(platform))
         for name, part in checkpoint.parts.items():
@@ -82,27 +86,33 @@ class Prepared(NamedTuple):
         if loras is not None:
             parts = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
             folder = LoraFolder(loras, parts)
-        return cls(checkpoint, tokenizer, networks, factors, folder)
+        told = (*config.scheduler.told, *unfit, *tokenizer.unfit)
+        return cls(checkpoint, tokenizer, networks, factors, folder, told)
 
 
 class DrawingFiles(NamedTuple):
-    """The files that a picture tells of; None where there is not exactly one.
+    """The files that a picture tells of, as they were loaded; None where there is not exactly one.
 
     unet  the file with the UNet, which for a model of one file is all of it
     vae   that of a VAE that took the place of the model's
     """
 
-    unet: Path | None = None
-    vae: Path | None = None
+    unet: SeenFile | None = None
+    vae: SeenFile | None = None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, *, own_vae: bool) -> "DrawingFiles":
         """Those of a checkpoint; its VAE's only if that is one of its own."""
         unet, vae = (
-            next(iter(files)) if len(files) == 1 else None
-            for files in (checkpoint.parts[name].files for name in ("unet", "vae"))
+            _seen(files) for files in (checkpoint.parts[name].files for name in ("unet", "vae"))
         )
         return cls(unet, vae if own_vae else None)
+
+
+def _seen(files: Collection[Path]) -> SeenFile | None:
+    with suppress(OSError):  # gone already: loading says so
+        return SeenFile.now(next(iter(files))) if len(files) == 1 else None
+    return None
 
 
 class SdxlPipeline:
@@ -113,6 +123,7 @@ class SdxlPipeline:
 
     tokenizer  of its prompts
     weights    of its networks, on every device unless it has left, with the last request's LoRAs
+    told       see `Prepared`
     programs   by (width_px, height_px); models of equal `shapes` may have the same
     """
 
@@ -126,16 +137,19 @@ class SdxlPipeline:
         factors: npt.NDArray[np.float32],
         loras: LoraFolder | None = None,
         files: DrawingFiles | None = None,
+        told: tuple[str, ...] = (),
     ) -> None:
         self.model_name = model_name
         self.tokenizer = tokenizer
         self.weights = weights
+        self.told = told
         self._config = config
         self._compiler = compiler
         self._factors = factors
         self.programs: dict[tuple[int, int], SizePrograms] = {}
         self._loras = loras
         self._files = files or DrawingFiles()
+        self._drawn_with: dict[str, SeenFile] = {}  # the LoRAs, as they were last read
         self._host = HostCopy(weights)
         self._place = partial(jax.device_put, device=compiler.replicated)
         self._merged = None
@@ -187,6 +201,7 @@ class SdxlPipeline:
         if loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
         platform = devices[0].platform
+        files = DrawingFiles.of(source, own_vae=vae is not None)
         ready = Prepared.of(source, platform, loras=loras, embeddings=embeddings)
         if make_room is not None:
             make_room(ready.networks.num_weights * weights_dtype.itemsize)
@@ -206,7 +221,8 @@ class SdxlPipeline:
             compiler,
             ready.factors,
             ready.loras,
-            DrawingFiles.of(source, own_vae=vae is not None),
+            files,
+            ready.told,
         )
 
     def with_weights(self, weights: Weights) -> Self:
@@ -268,11 +284,6 @@ class SdxlPipeline:
         """How the noise levels lie in a request that names no spacing, of `request.SPACINGS`."""
         return self._config.scheduler.spacing
 
-    @property
-    def told(self) -> tuple[str, ...]:
-        """What of its files is not drawn as PyTorch diffusers would, a sentence each."""
-        return self._config.scheduler.told
-
     def latent_shape(self, width_px: int, height_px: int) -> tuple[int, int, int]:
         """Height, width and channels of the latents of one image."""
         factor = self._config.vae.scale_factor
@@ -314,15 +325,14 @@ class SdxlPipeline:
         Any thread may ask, but no event loop: to hash the files takes seconds the first time.
         """
         unet, vae = self._files
-        known = self.loras if request.loras else {}
-        # One that was taken away meanwhile has no hash: the picture is worth keeping without.
-        loras = {one.name: known[one.name].path for one in request.loras if one.name in known}
+        loras = {one.name: self._drawn_with.get(one.name) for one in request.loras}
+        hashes = {name: file.lora_hash() for name, file in loras.items() if file is not None}
         return ModelCard(
             request.model or self.models[0],
-            _told(model_hash, unet),
-            None if vae is None else vae.stem,
-            _told(model_hash, vae),
-            {name: told for name, path in loras.items() if (told := _told(lora_hash, path))},
+            None if unet is None else unet.model_hash(),
+            None if vae is None else vae.path.stem,
+            None if vae is None else vae.model_hash(),
+            {name: told for name, told in hashes.items() if told is not None},
             self._config.clip_skip,
         )
 
@@ -333,14 +343,19 @@ class SdxlPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
+        self.check_settings(request)
+        self._programs_for(request)
+
+    def check_settings(self, request: ImageRequest) -> None:
+        """The same, whatever is compiled yet."""
         if request.model not in {None, *self.models}:
             raise InvalidRequestError(
                 f"There is no model {request.model!r} here. Choose one of: "
                 f"{', '.join(self.models)}."
             )
+        self._check_text_suffices()
         self._chosen(request)
         self.tokenize(request)
-        self._programs_for(request)
         self._schedule(self.resolved(request))
 
     def tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
@@ -449,6 +464,7 @@ class SdxlPipeline:
     ) -> Iterator[tuple[int, Sample]]:
         if self._merged is not None:
             self._merged.switch(loras)
+        self._drawn_with |= {one.name: SeenFile(one.file.path, one.file.version) for one in loras}
         height, width = request.height_px, request.width_px
         weights = self.weights
         conditioning = programs.encode(
@@ -499,8 +515,13 @@ class SdxlPipeline:
             sigma = np.float32(0)
             yield last, jax.block_until_ready(sample)
 
+    @property
+    def needs_picture(self) -> bool:
+        """Whether it was trained for inpainting or editing, and draws nothing from text alone."""
+        return self._config.needs_picture
+
     def _check_text_suffices(self) -> None:
-        if self._config.needs_picture:
+        if self.needs_picture:
             raise InvalidRequestError(
                 f"{self.model_name} was trained for inpainting or editing: it changes a picture "
                 "that it is given. This engine draws from text alone; choose another model."
@@ -570,13 +591,6 @@ def _segments(request: ImageRequest) -> Iterator[tuple[int, int, bool]]:
     ends = sorted({*range(longest, total, longest), guided.start, guided.stop, total} - {0})
     for first, last in pairwise((0, *ends)):
         yield first, last, first in guided
-
-
-def _told(digest: Callable[[Path], str], path: Path | None) -> str | None:
-    """A file's hash, None for one that is gone: a picture is worth keeping without."""
-    with suppress(CheckpointError):
-        return None if path is None else digest(path)
-    return None
 
 
 def _images(request: ImageRequest, pixels: npt.NDArray[np.uint8]) -> Images:

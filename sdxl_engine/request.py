@@ -291,9 +291,9 @@ class KnownLora(Protocol):
 class ModelCard:
     """What a picture says of the files that drew it; what is not known is left out.
 
-    hash         AutoV2 of the model's file (`hashes.model_hash`)
+    hash         AutoV2 of the model's file (`hashes.SeenFile.model_hash`)
     vae          name of a VAE of its own, and AutoV2 of its file
-    lora_hashes  AutoV3 of each LoRA's file by its name (`hashes.lora_hash`)
+    lora_hashes  AutoV3 of each LoRA's file by its name (`hashes.SeenFile.lora_hash`)
     clip_skip    which states of the text encoders conditioned it, if not those of SDXL
     """
 

@@ -33,6 +33,7 @@ class PromptTokenizer:
     learnt  words that are not the checkpoint's own, and need rows there
 
     rows    for each encoder the vectors of these words, by token
+    unfit   why some of them are not read as words, a sentence each
 
     Raises CheckpointError.
     """
@@ -44,7 +45,8 @@ class PromptTokenizer:
             _load(folder / name, encoder)
             for name, encoder in zip(TOKENIZER_FOLDERS, encoders, strict=True)
         ]
-        self.rows = [_add(each, row, learnt) for row, each in enumerate(self._tokenizers)]
+        fitting, self.unfit = _fitting(self._tokenizers, learnt)
+        self.rows = [_add(each, row, fitting) for row, each in enumerate(self._tokenizers)]
         self._vectors = [_vectors(each) for each in self._tokenizers]
         # A fast tokenizer refuses to be used by two threads at once ("Already borrowed").
         self._lock = threading.Lock()
@@ -83,23 +85,35 @@ class PromptTokenizer:
         return np.array(ids + padding, np.int32)
 
 
-def _add(tokenizer: Any, row: int, learnt: Iterable[LearntWord]) -> dict[int, Array]:  # noqa: ANN401 - transformers is untyped
-    """Have a tokenizer know these words; their vectors of encoder `row` by token.
-
-    Raises CheckpointError for a word that is one already. Tokenizers read capitals as small.
-    """
-    taken = {name.lower() for name in tokenizer.get_vocab()}
-    added: dict[int, Array] = {}
+def _fitting(
+    tokenizers: Sequence[Any], learnt: Iterable[LearntWord]
+) -> tuple[list[LearntWord], list[str]]:
+    """The words that are none yet, and why others are left out. Capitals are read as small."""
+    taken = [{name.lower() for name in tokenizer.get_vocab()} for tokenizer in tokenizers]
+    fitting, unfit = [], []
     for word in learnt:
-        names = word.names(row)
         # The name after the last is nobody's, either: it would be read as one more of its vectors.
-        own = {name.lower() for name in (*names, f"{word.word}_{len(names)}")}
-        if twice := sorted(own & taken):
-            raise CheckpointError(
+        own = [
+            {name.lower() for name in (*names, f"{word.word}_{len(names)}")}
+            for names in map(word.names, range(len(tokenizers)))
+        ]
+        if twice := sorted(set().union(*map(set.intersection, own, taken))):
+            unfit.append(
                 f"{word.path} cannot be called so: {plain(twice[0])!r} is a word of the model or "
                 "of another embedding. Rename the file."
             )
-        taken |= own
+            continue
+        for names, others in zip(own, taken, strict=True):
+            others.update(names)
+        fitting.append(word)
+    return fitting, unfit
+
+
+def _add(tokenizer: Any, row: int, learnt: Iterable[LearntWord]) -> dict[int, Array]:  # noqa: ANN401 - transformers is untyped
+    """Have a tokenizer know these words; their vectors of encoder `row` by token."""
+    added: dict[int, Array] = {}
+    for word in learnt:
+        names = word.names(row)
         tokenizer.add_tokens(names)
         tokens = tokenizer.convert_tokens_to_ids(names)
         added |= dict(zip(tokens, word.vectors[row], strict=True))

@@ -70,7 +70,8 @@ try:
         "files": len(found.files),
         "size": found.config.native_size,
         "prediction": found.config.scheduler.prediction_type,
-        "told": found.config.scheduler.told,
+        "told": ready.told,
+        "needs_picture": found.config.needs_picture,
         "loras": {name: facts.problem for name, facts in known.items()},
     }))
 except EngineError as error:
@@ -210,6 +211,12 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
             f"{probed['prediction']}, made for {format_size(*probed['size'])}; "
             f"{format_sizes(sizes)} will be offered.",
         )
+        if probed["needs_picture"]:
+            yield Finding(
+                "warn" if len(config.engine.all_models) > 1 else "FAIL",
+                f"Model {model} was trained for inpainting or editing.",
+                "This engine draws from text alone: have another model beside it.",
+            )
         for sentence in probed["told"]:
             yield Finding("warn", f"Model {model}: {sentence}")
         for name, problem in probed["loras"].items():

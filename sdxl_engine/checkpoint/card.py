@@ -1,5 +1,6 @@
 """What stands in NAME.toml beside a model: how it wants to be drawn."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -63,6 +64,14 @@ class Card:
         types = {each.name: str(each.type).removesuffix(" | None") for each in fields(cls)}
         return cls(**{key: _checked(path, types, key, value) for key, value in data.items()})
 
+    @classmethod
+    def if_any(cls, path: Path) -> Self:
+        """The same of a file that is used without one: a TOML of another tool's is none."""
+        try:
+            return cls.beside(path)
+        except CheckpointError:
+            return cls()
+
 
 def card_path(model: Path) -> Path:
     """Where the card of a model's file or folder is, if it has one."""
@@ -73,9 +82,10 @@ def card_path(model: Path) -> Path:
 
 def _checked(path: Path, types: dict[str, str], key: str, value: object) -> Any:  # noqa: ANN401 - as the key's type
     if key not in types:
+        near = difflib.get_close_matches(key, types, n=1)
+        guess = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(types)}."
         raise CheckpointError(
-            f"{path} has a key {plain(key)!r}, which no model's card has. There are: "
-            f"{', '.join(types)}."
+            f"{path} has a key {plain(key)!r}, which says nothing of how to draw. {guess}"
         )
     wanted, kinds = _TYPES[types[key]]
     fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds is bool))

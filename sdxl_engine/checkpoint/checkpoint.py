@@ -70,11 +70,11 @@ class Checkpoint:
         parts: dict[str, Part] = {}
         markers = Markers()
         home = path
+        borrowed = {name: each for name, each in (("vae", vae), ("unet", unet)) if each is not None}
         if not path.is_dir():
-            parts, markers = single_file.parts_of(path)
+            parts, markers = single_file.parts_of(path, borrowed)
             home = single_file.home_of(path, card, parts)
         told = single_file.described_parts(path, card, home, parts)
-        borrowed = {name: each for name, each in (("vae", vae), ("unet", unet)) if each is not None}
         for name, source in borrowed.items():
             base = read_json(home, f"{name}/config.json")
             parts[name], data, own = _borrowed(name, source, base, half=half)

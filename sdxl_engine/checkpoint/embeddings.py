@@ -17,7 +17,7 @@ _ENDING: Final = ".safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth")
 # What files call the vectors of the first encoder and of the second; the latter is what diffusers'
 # own trainer wrote at first.
-_NAMES: Final = (("clip_l", "clip_g"), ("text_encoders_0", "text_encoders_1"))
+NAMES: Final = (("clip_l", "clip_g"), ("text_encoders_0", "text_encoders_1"))
 _ENDS: Final = 2  # of what a model reads one token is the start, one the end
 
 
@@ -40,20 +40,28 @@ class LearntWord:
         return [self.word, *(f"{self.word}_{number}" for number in others)]
 
 
-def read_embeddings(folder: Path, config: SdxlConfig) -> list[LearntWord]:
-    """The words of all files of a folder, by name; raises CheckpointError for one that is unfit."""
+def read_embeddings(folder: Path, config: SdxlConfig) -> tuple[list[LearntWord], list[str]]:
+    """The words of a folder's files, by name, and why others are none: a sentence each.
+
+    Raises CheckpointError where there is no folder.
+    """
     if not folder.is_dir():
         raise CheckpointError(
             f"There is no folder {folder} for embeddings. Make it, or name another."
         )
-    paths = sorted(folder.glob("*"))
-    for path in paths:
+    learnt, unfit = [], []
+    for path in sorted(folder.glob("[!.]*")):
         if path.suffix in _PICKLES:
-            raise CheckpointError(
+            unfit.append(
                 f"{path} is pickled, and such a file can run code when it is opened. This engine "
                 "reads safetensors only: convert it, or take it out of the folder."
             )
-    return [_read(folder, path, config) for path in paths if path.suffix == _ENDING]
+        elif path.suffix.lower() == _ENDING:
+            try:
+                learnt.append(_read(folder, path, config))
+            except CheckpointError as error:
+                unfit.append(str(error))
+    return learnt, unfit
 
 
 def with_rows(table: Array, rows: Mapping[int, Array]) -> Array:
@@ -72,7 +80,7 @@ def _read(folder: Path, path: Path, config: SdxlConfig) -> LearntWord:
         raise CheckpointError(f"{path} cannot be read: {reason(error)}.") from error
     stored = read_header(path)
     widths = config.text_encoder.hidden_size, config.text_encoder_2.hidden_size
-    names = next((names for names in _NAMES if set(names) == set(stored)), None)
+    names = next((names for names in NAMES if set(names) == set(stored)), None)
     if names is None:
         raise CheckpointError(
             f"{path} holds {listed(sorted(stored)) or 'nothing'}; an embedding for this model "

@@ -57,8 +57,8 @@ _ADVICE: Final[Mapping[Kind, str]] = {
     Kind.FLUX: f"of FLUX. {_CHOOSE}",
     Kind.KOLORS: f"of Kolors, which has another text encoder. {_CHOOSE}",
     Kind.OTHER: f"of a kind that this engine does not know. {_CHOOSE}",
-    Kind.QUANTISED: "quantised: its weights are whole numbers with scales, as bitsandbytes, SDNQ "
-    "and others write them. Fetch the model in fp16, bf16 or float8.",
+    Kind.QUANTISED: "quantised, as bitsandbytes, SDNQ, ComfyUI and others do it: its weights are a "
+    "few bits each, with scales beside them. Fetch the model in fp16, bf16 or float8.",
     Kind.GGUF: f"a GGUF file, whose weights are quantised. {_CONVERT}",
     Kind.PICKLE: f"a pickle, which can run code when it is opened. {_CONVERT}",
     Kind.POINTER: "a pointer of Git LFS, a note in the place of the file itself. Fetch the file, "
@@ -126,7 +126,9 @@ _QUANTISED: Final = re.compile(
     r"|svd_up|svd_down|quant_state\.\w+)$"
 )
 _WHOLE_NUMBERS: Final = ("I8", "U8", "I4", "U4")
-_EMBEDDING: Final = frozenset({"clip_l", "clip_g", "emb_params"})
+_EMBEDDING: Final = frozenset(
+    {"clip_l", "clip_g", "text_encoders_0", "text_encoders_1", "emb_params"}
+)
 _UNET_PLACES: Final = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 _TEXT_WIDTHS: Final = {768: Kind.SD1, 1024: Kind.SD2, 1280: Kind.REFINER, 2048: Kind.UNET}
 _KOLORS_ADDED: Final = 5632  # what goes into its added embedding, with a pooled text of 4,096

@@ -85,7 +85,7 @@ class StoredTensor:
         if rows % count or self.transposed:
             raise CheckpointError(
                 f"{self.path} has a tensor of {list(self.shape)} where {count} equal ones should "
-                "lie one below the other. Fetch the model again."
+                "lie one below the other. Fetch it again."
             )
         size, shape = self.size // count, (rows // count, *self.shape[1:])
         scales = [self.scale] * count
@@ -134,7 +134,7 @@ class StoredTensor:
 
     def _fill(self, array: Array, file: io.BufferedReader) -> Array:
         if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
-            raise CheckpointError(f"{self.path} is truncated. Fetch the model again.")
+            raise CheckpointError(f"{self.path} is truncated. Fetch it again.")
         return array
 
 
@@ -163,12 +163,12 @@ def read_stored(path: Path) -> StoredFile:
             start = _PREFIX_BYTES + length
             if total < start:
                 raise CheckpointError(
-                    f"{path} is truncated or not a safetensors file. Fetch the model again."
+                    f"{path} is truncated or not a safetensors file. Fetch it again."
                 )
             if length > MAX_JSON_BYTES:
                 raise CheckpointError(
                     f"{path} has a header of {length:,} bytes; of a model that this engine draws "
-                    f"it has at most {MAX_JSON_BYTES:,}. Fetch the model again, or choose another."
+                    f"it has at most {MAX_JSON_BYTES:,}. Fetch it again, or choose another."
                 )
             header = parse_json(file.read(length))
         metadata = header.pop("__metadata__", None)
@@ -177,11 +177,11 @@ def read_stored(path: Path) -> StoredFile:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {reason(error)}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} has a damaged header. Fetch the model again.") from error
+        raise CheckpointError(f"{path} has a damaged header. Fetch it again.") from error
     if end != total:
         raise CheckpointError(
             f"{path} is {total:,} bytes long where its header says {end:,}: it is truncated or "
-            "damaged. Fetch the model again."
+            "damaged. Fetch it again."
         )
     words = metadata.items() if isinstance(metadata, dict) else ()
     return StoredFile(tensors, {name: word for name, word in words if isinstance(word, str)})

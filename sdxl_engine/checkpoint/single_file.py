@@ -4,7 +4,7 @@ It has neither JSON nor tokenizers. These are SDXL's, which come with the packag
 embedded model where the file has its shapes, or those of a folder that its card names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +30,17 @@ def kind_of(file: StoredFile) -> Kind:
     return identify(shapes, {name: tensor.dtype for name, tensor in tensors.items()})
 
 
-def parts_of(path: Path) -> tuple[dict[str, Part], Markers]:
-    """All parts of a model's file, and what else it says; raises CheckpointError for any other."""
+def parts_of(path: Path, without: Collection[str] = ()) -> tuple[dict[str, Part], Markers]:
+    """All parts of a model's file, and what else it says; raises CheckpointError for any other.
+
+    without  those that come from elsewhere
+    """
     file = read_stored(path)
     kind = kind_of(file)
     if kind not in _WHOLE:
         raise CheckpointError(f"{path} is {advice(kind)}")
-    return {name: _part(path, name, file.tensors) for name in WEIGHT_STEMS}, Markers.of(file)
+    names = [name for name in WEIGHT_STEMS if name not in without]
+    return {name: _part(path, name, file.tensors) for name in names}, Markers.of(file)
 
 
 def _part(path: Path, name: str, tensors: Mapping[str, StoredTensor]) -> Part:
@@ -44,7 +48,8 @@ def _part(path: Path, name: str, tensors: Mapping[str, StoredTensor]) -> Part:
     if not place:
         raise CheckpointError(
             f"{path} has no {name} in it (nothing under {PREFIXES[name][0]}): it is not a whole "
-            "model. Choose a file that holds UNet, VAE and both text encoders."
+            "model. Choose a file that holds UNet, VAE and both text encoders, or set [engine] vae "
+            "or unet to what it lacks."
         )
     return Part.of_file(path, name, tensors)
 

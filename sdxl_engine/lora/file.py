@@ -27,6 +27,7 @@ from sdxl_engine.checkpoint.safetensors_file import (
     read_stored,
 )
 from sdxl_engine.errors import CheckpointError
+from sdxl_engine.hashes import Version, version
 from sdxl_engine.lora.kinds import KINDS, Change, Kind, kind_of, magnitude_fits, scale
 from sdxl_engine.lora.names import Module
 
@@ -69,7 +70,8 @@ _TEXT_READER: Final = re.compile(r".*attn2[._](processor\.)?to_k[._].*(lora_down
 # Kinds of files that say less than the names of their tensors.
 _UNTOLD: Final = (file_kinds.Kind.LORA, file_kinds.Kind.OTHER, file_kinds.Kind.DAMAGED)
 
-Version = tuple[int, int, int]
+_SPARE: Final = "position_ids"  # counted from 0 on in every model: nothing to learn
+
 Roles = Mapping[str, StoredTensor]
 
 
@@ -137,12 +139,6 @@ def unusable(path: Path, error: CheckpointError) -> str:
     return f"The LoRA {path.stem} cannot be used: {said}"
 
 
-def version(path: Path) -> Version:
-    """Another one when the file is another; raises OSError."""
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns, facts.st_ino
-
-
 def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFile:
     """What a file in a folder of LoRAs is, by its header; raises CheckpointError for what is none.
 
@@ -158,6 +154,8 @@ def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFi
     modules: dict[Module, dict[str, StoredTensor]] = {}
     strange, twice = [], []
     for name, stored in tensors.items():
+        if name.endswith(_SPARE):
+            continue
         found = _NAME.fullmatch(name)
         module = spellings.get(found["module"]) if found else None
         if found is None or module is None:
@@ -170,7 +168,7 @@ def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFi
         f"{module} ({why})" for module, roles in modules.items() for why in _misfits(module, roles)
     ]
     if strange or wrong or not modules:
-        _refuse_other(path, tensors)
+        refuse_other(path, tensors)
     problems = {
         "of no module of this model": strange,
         "of other shapes": wrong,
@@ -208,7 +206,7 @@ def _check_length(path: Path, tensors: Iterable[StoredTensor], model: Iterable[M
         )
 
 
-def _refuse_other(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
+def refuse_other(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Raise CheckpointError for what is no LoRA at all, or one of another family of models."""
     if not any(_NAME.fullmatch(name) for name in tensors):
         kind = single_file.kind_of(StoredFile(dict(tensors), {}))

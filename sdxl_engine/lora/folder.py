@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,8 @@ from sdxl_engine.checkpoint.card import Card
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.json_reader import plain
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
-from sdxl_engine.lora.file import LoraFile, Version, look_at, unusable, version
+from sdxl_engine.hashes import Version, version
+from sdxl_engine.lora.file import LoraFile, look_at, unusable
 from sdxl_engine.lora.names import Expected, spellings
 from sdxl_engine.request import Lora
 
@@ -58,6 +60,8 @@ class LoraFolder:
         self._spellings = spellings(expected)
         # What was found at each name's file, and when.
         self._seen: dict[str, tuple[Version, LoraFile | CheckpointError]] = {}
+        # One file is looked at at a time, and none twice: each takes a processor's hundredth.
+        self._looking = threading.Lock()
 
     def facts(self) -> dict[str, LoraFacts]:
         """Every LoRA of the folder by its name, also those that cannot be drawn with.
@@ -65,7 +69,7 @@ class LoraFolder:
         None where the folder is gone, or cannot be looked into.
         """
         facts = {}
-        for path in sorted(self._folder.glob("*")):
+        for path in sorted(self._folder.glob("[!.]*")):
             if path.suffix == _ENDING:
                 facts[path.stem] = self._facts(path)
             elif path.suffix in _PICKLES:
@@ -86,7 +90,7 @@ class LoraFolder:
         try:
             Lora(path.stem)
             file = self._look(path)
-            words = Card.beside(path).trigger_words or file.words
+            words = Card.if_any(path).trigger_words or file.words
         except (InvalidRequestError, CheckpointError) as error:
             return LoraFacts(path, problem=str(error))
         return LoraFacts(path, file.kind, file.rank, file.base, words)
@@ -96,13 +100,14 @@ class LoraFolder:
             now = version(path)
         except OSError:
             return look_at(self._folder, path, self._spellings)  # it says what is wrong
-        seen, found = self._seen.get(path.stem, (None, None))
-        if seen != now or found is None:
-            try:
-                found = look_at(self._folder, path, self._spellings)
-            except CheckpointError as error:
-                found = error
-            self._seen[path.stem] = now, found
+        with self._looking:
+            seen, found = self._seen.get(path.stem, (None, None))
+            if seen != now or found is None:
+                try:
+                    found = look_at(self._folder, path, self._spellings)
+                except CheckpointError as error:
+                    found = error
+                self._seen[path.stem] = now, found
         if isinstance(found, CheckpointError):
             raise CheckpointError(str(found))
         return found
@@ -112,8 +117,10 @@ class LoraFolder:
             path = self._folder / f"{name}{ending}"
             if path.exists():
                 return f"The LoRA {name} cannot be used: {_pickled(path)}"
-        names = [path.stem for path in sorted(self._folder.glob(f"*{_ENDING}"))]
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        names = [each for each, facts in self.facts().items() if facts.problem is None]
+        by_small = {each.casefold(): each for each in names}
+        close = difflib.get_close_matches(name.casefold(), by_small, n=3, cutoff=0.5)
+        near = [by_small[each] for each in close]
         if near:
             return f"There is no LoRA {name!r} here. Did you mean {' or '.join(map(plain, near))}?"
         return f"There is no LoRA {name!r} here. There are: {listed(names) or 'none'}."

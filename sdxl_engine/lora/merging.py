@@ -23,8 +23,9 @@ from flax import nnx
 from sdxl_engine.checkpoint.load import ExpectedParameter, Place
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.hashes import Version
 from sdxl_engine.host_copy import HostCopy
-from sdxl_engine.lora.file import LoraFile, Version, unusable
+from sdxl_engine.lora.file import LoraFile, unusable
 from sdxl_engine.lora.kinds import F32, Change
 from sdxl_engine.lora.names import PARTS, Expected, Module
 from sdxl_engine.programs.compiler import Weights

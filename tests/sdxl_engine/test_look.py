@@ -168,9 +168,11 @@ def test_what_does_not_go_with_sdxl_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "any.safetensors"
     for shapes, problem in (
         ({"lora_unet_a_attn2_to_k.lora_down.weight": (4, 2048)}, None),
-        ({"lora_unet_a_attn2_to_k.lora_down.weight": (4, 768)}, "a LoRA for Stable Diffusion 1"),
-        ({"lora_unet_double_blocks_0.lora_down.weight": (4, 64)}, "a LoRA for FLUX"),
+        ({"lora_unet_a_attn2_to_k.lora_down.weight": (4, 768)}, "is a LoRA of Stable Diffusion 1"),
+        ({"lora_unet_double_blocks_0.lora_down.weight": (4, 64)}, "is a LoRA of FLUX"),
         ({"decoder.conv_in.weight": (8, 16, 3, 3)}, "a VAE of 16 channels"),
+        ({"emb_params": (2, 768)}, "an embedding for another model than SDXL"),
+        ({"text_encoders_0": (2, 768), "text_encoders_1": (2, 1280)}, None),
     ):
         save_file({key: np.zeros(shape, np.float16) for key, shape in shapes.items()}, path)
         found = look_at(path).problem

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import jax
+import jax.numpy as jnp
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -93,6 +94,32 @@ def test_models_that_do_not_fit_take_turns(
         "moving tiny_a from the device to the host's memory",
         "putting other on the device",
     ]
+    # With a byte less there is no room beside what drawing takes, which nobody knew before.
+    models = together(*folders[:2], memory_bytes=fits_two - 1)
+    assert list(models.on_devices) == ["tiny_a", "other"]
+    models.warm_up([(64, 64)], num_images=1)
+    drawn(models.generate(LIKE))
+    assert list(models.on_devices) == ["tiny_a"]
+
+
+def test_a_model_that_cannot_arrive_leaves_nothing(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = together(*folders[:2], memory_bytes=1)
+    models.warm_up([(64, 64)], num_images=1)
+    pipeline, places = models._by_name["tiny_a"], iter(range(9))
+
+    def place(array: Any) -> jax.Array:
+        if next(places, None) is None:
+            raise RuntimeError("RESOURCE_EXHAUSTED")
+        return jnp.asarray(array)
+
+    monkeypatch.setattr(pipeline, "_place", place)
+    with pytest.raises(RuntimeError, match="EXHAUSTED"):
+        drawn(models.generate(LIKE))
+    leaves = [leaf for state in pipeline.weights for leaf in jax.tree.leaves(state)]
+    assert not any(isinstance(leaf, jax.Array) for leaf in leaves)
+    assert models.on_devices == ()
 
 
 def test_what_is_refused_moves_nothing(folders: list[Path]) -> None:

@@ -128,7 +128,8 @@ def test_of_several_models_it_says_each_thing_once() -> None:
     shelf.mkdir()
     (shelf / "page.safetensors").write_text("<!doctype html>")
     flow = Path(shutil.copytree(GOLDENS / "tiny_a", "flow"))
-    (flow / "scheduler/scheduler_config.json").write_text('{"_class_name": "FlowMatchX"}')
+    index = flow / "model_index.json"
+    index.write_text(index.read_text().replace("EulerDiscrete", "FlowMatchEulerDiscrete"))
     models = (str(GOLDENS / "tiny_a"), str(GOLDENS / "tiny_b"), str(flow))
     config = Config(engine=EngineConfig(models=models, loras=shelf))
     model, page, other, failure, *_ = examine_model(config, ENVIRONMENT)
@@ -138,7 +139,7 @@ def test_of_several_models_it_says_each_thing_once() -> None:
     )
     assert other.what.startswith(f"Model {models[1]}: ")
     assert failure.level == "FAIL"
-    assert failure.what.startswith("Model flow: scheduler/scheduler_config.json: ")
+    assert failure.what.startswith("Model flow: model_index.json: ")
 
 
 def test_it_tells_what_is_drawn_in_another_way(tmp_path: Path) -> None:

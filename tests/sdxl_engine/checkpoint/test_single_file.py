@@ -204,7 +204,7 @@ def test_quantised_weights_are_refused_by_name(weights: Weights, tmp_path: Path)
         for way in ways:
             beside = {f"{name.removesuffix('weight')}{end}": array for end, array in way.items()}
             save_file({**own, **beside}, path)
-            assert f"{path} is quantised: its weights are whole" in refusal(of)
+            assert f"{path} is quantised, as bitsandbytes, SDNQ, ComfyUI" in refusal(of)
 
 
 def test_another_vae_and_another_unet(tmp_path: Path) -> None:

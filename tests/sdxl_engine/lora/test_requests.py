@@ -145,6 +145,15 @@ def test_latents_as_diffusers_has_them(
 
 
 def test_a_picture_tells_of_the_files_that_are_still_there(pipeline: SdxlPipeline) -> None:
-    card = pipeline.card(replace(LIKE, loras=(Lora("lora"), Lora("taken away"))))
-    assert list(card.lora_hashes) == ["lora"]
+    draw(pipeline, Lora("lora", 0.1), Lora("loha", 0.1))
+    request = replace(LIKE, loras=(Lora("lora"), Lora("loha")))
+    card = pipeline.card(request)
+    assert list(card.lora_hashes) == ["lora", "loha"]
     assert len(card.lora_hashes["lora"]) == 12
+    path = pipeline.loras["loha"].path
+    whole = path.read_bytes()
+    path.write_bytes(whole)  # another file, though an equal one
+    assert list(pipeline.card(request).lora_hashes) == ["lora"]
+    path.unlink()
+    assert list(pipeline.card(request).lora_hashes) == ["lora"]
+    path.write_bytes(whole)
