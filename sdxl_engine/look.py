@@ -43,7 +43,7 @@ class Finding:
     """What was found at one path.
 
     parts       of the networks, those that it holds
-    prediction  what its denoiser predicts, as diffusers writes it; None where nothing says so
+    prediction  what its denoiser predicts, and of which noise; None where nothing says so
     size_bytes  of the file, or of all tensors of a folder
     licence     a line, of its card or its own metadata
     words       what a prompt should hold, likewise
@@ -107,7 +107,7 @@ def _whole(begun: Finding) -> Finding:
     return replace(
         begun,
         parts=tuple(found.parts),
-        prediction=found.config.scheduler.prediction_type,
+        prediction=found.config.scheduler.training,
         told=found.config.scheduler.told,
     )
 

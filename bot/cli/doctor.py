@@ -69,7 +69,7 @@ try:
         "bytes": found.size_bytes,
         "files": len(found.files),
         "size": found.config.native_size,
-        "prediction": found.config.scheduler.prediction_type,
+        "prediction": found.config.scheduler.training,
         "told": ready.told,
         "needs_picture": found.config.needs_picture,
         "loras": {name: facts.problem for name, facts in known.items()},

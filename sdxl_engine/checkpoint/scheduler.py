@@ -169,6 +169,12 @@ class SchedulerConfig:
     told: tuple[str, ...] = ()
 
     @property
+    def training(self) -> str:
+        """What the model was trained to predict, and of which noise, in a few words."""
+        noise = ", EDM" if self.edm else ", zero SNR" if self.rescale_betas_zero_snr else ""
+        return f"{self.prediction_type}{noise}"
+
+    @property
     def spacing(self) -> str:
         """The model's own, one of `request.SPACINGS`."""
         return self.sigma_spacing or self.timestep_spacing

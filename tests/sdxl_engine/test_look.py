@@ -133,6 +133,13 @@ def test_a_whole_model_is_told_with_its_prediction_and_licence(tmp_path: Path) -
     assert found.licence == "CC0 and more"
     assert found.words == ("ink", "old paper")
     assert set(found.parts) == {"unet", "vae", "text_encoder", "text_encoder_2"}
+    for marks, training in (
+        (("v_pred", "ztsnr"), "v_prediction, zero SNR"),
+        (("edm_mean", "edm_std"), "epsilon, EDM"),
+    ):
+        marked = {name: np.ones(4, np.float32) for name in marks}
+        save_file({**original(), **marked}, tmp_path / "marked.safetensors")
+        assert look_at(tmp_path / "marked.safetensors").prediction == training
     folder = look_at(Path(shutil.copytree(DOODLE, tmp_path / "doodle")))
     assert (folder.kind, folder.problem, folder.licence) == (Kind.MODEL, None, None)
     (tmp_path / "doodle/README.md").write_text("---\ntags:\n- x\nlicense: 'openrail++'\n---\n# X\n")
