@@ -153,7 +153,7 @@ def command_line(request: ImageRequest, index: int) -> list[str]:
         ("--spacing", request.spacing),
         ("--timesteps", None if request.timesteps is None else _joined(request.timesteps)),
         ("--size", format_size(request.width_px, request.height_px)),
-        *(("--lora", loras.written([(one.name, one.strength)])) for one in request.loras),
+        *(("--lora", loras.written_one(one.name, one.strength)) for one in request.loras),
         ("--index", index),
     ]
     # With "=" and "--", texts that begin with a dash are read as what they are.

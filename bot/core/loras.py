@@ -1,8 +1,8 @@
 """LoRAs as people write them: `<lora:film:0.8>` in a prompt, `film:0.8` in an option, several there
 with commas between them.
 
-A name holds no colon; one with a comma cannot stand in a list. Only the writing is checked here:
-what a LoRA may be, `ImageRequest` says.
+A name holds no colon; one with a comma stands in a list as it does in a prompt. Only the writing is
+checked here: what a LoRA may be, `ImageRequest` says.
 """
 
 import re
@@ -13,7 +13,10 @@ from sdxl_engine.errors import InvalidRequestError
 
 Loras = tuple[tuple[str, float], ...]  # names and strengths
 
-_TAG: Final = re.compile(r" ?<lora:([^<>]*)> ?", re.IGNORECASE)
+# A LyCORIS file is a LoRA here, as to A1111, which reads either name.
+_TAG: Final = re.compile(r" ?<(?:lora|lyco):([^<>]*)> ?", re.IGNORECASE)
+_OPEN_TAG: Final = re.compile(r"<(?:lora|lyco):.*", re.IGNORECASE | re.DOTALL)
+_IN_LIST: Final = re.compile(rf"\s*{_TAG.pattern}\s*|([^,]+)", re.IGNORECASE)
 _SHOWN_CHARS: Final = 60
 
 
@@ -26,12 +29,18 @@ def read_out(prompt: str) -> tuple[str, Loras]:
     while tags := _TAG.findall(prompt):  # again: a tag within a tag leaves one
         loras += tuple(map(read_one, tags))
         prompt = _TAG.sub(" ", prompt).strip()
+    if unclosed := _OPEN_TAG.search(prompt):
+        raise InvalidRequestError(
+            f"{unclosed[0][:_SHOWN_CHARS]!r} begins a LoRA and does not end it. Write its name, "
+            "its strength and >, such as <lora:film:0.8>."
+        )
     return prompt, loras
 
 
 def read_list(text: str) -> Loras:
-    """What "film:0.8, other" asks for; raises InvalidRequestError."""
-    return tuple(read_one(part) for part in text.split(",") if part.strip())
+    """What "film:0.8, <lora:a, b:1>, other" asks for; raises InvalidRequestError."""
+    found = _IN_LIST.finditer(text)
+    return tuple(read_one(each[1] or each[2] or "") for each in found if each[0].strip())
 
 
 def read_one(text: str) -> tuple[str, float]:
@@ -73,5 +82,11 @@ def last_name(text: str) -> str:
 
 def written(loras: Iterable[tuple[str, float]]) -> str:
     """What `read_list` reads as these."""
+    each = ((name, written_one(name, strength)) for name, strength in loras)
+    return ", ".join(f"<lora:{text}>" if "," in name else text for name, text in each)
+
+
+def written_one(name: str, strength: float) -> str:
+    """What `read_one` reads as this."""
     # All digits that a person may have written, and none that floating point made of them.
-    return ", ".join(f"{name}:{strength:.15g}" for name, strength in loras)
+    return f"{name}:{strength:.15g}"

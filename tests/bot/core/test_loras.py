@@ -18,7 +18,12 @@ pieces = st.lists(st.sampled_from(["<lora:", ">", "<", "a", ":", "0.8", " ", "<L
 )
 
 
-@given(asked)
+names_in_lists = st.text(
+    st.sampled_from("a, b") | st.characters(codec="utf-8", exclude_characters=":<>"), min_size=1
+).filter(lambda name: name == name.strip())
+
+
+@given(st.lists(st.tuples(names_in_lists, strengths), max_size=4).map(tuple))
 def test_a_list_says_what_was_asked(wanted: loras.Loras) -> None:
     assert loras.read_list(loras.written(wanted)) == wanted
 
@@ -59,6 +64,16 @@ def test_whatever_is_typed_is_completed_to_what_is_there(typed: str, there: list
         assert [part.strip() for part in head.split(",") if part.strip()] == kept
 
 
+def test_a_lycoris_file_is_a_lora() -> None:
+    assert loras.read_out("a <lyco:film:.5> cat") == ("a cat", (("film", 0.5),))
+
+
+@pytest.mark.parametrize("prompt", ["a cat <lora:film:0.8", "<LYCO:a:1 <lora:ink:1> of night"])
+def test_a_tag_without_an_end_is_not_drawn_as_words(prompt: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"begins a LoRA and does not end it"):
+        loras.read_out(prompt)
+
+
 @pytest.mark.parametrize("tag", ["<lora:film:>", "<lora:film:much>", "<lora:a:1:0.5>"])
 def test_what_is_no_strength_is_answered_with_how_it_is_written(tag: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"such as film:0\.8"):
@@ -73,6 +88,7 @@ def test_what_is_no_strength_is_answered_with_how_it_is_written(tag: str) -> Non
         ("../film", "no name of a LoRA"),
         (":1", "chosen by its name"),
         ("film, film:0.5", "asked for twice"),
+        ("film, <lora:>", "chosen by its name"),
         (",".join(f"l{n}" for n in range(10)), "10 LoRAs at once are more than 8"),
     ],
 )
