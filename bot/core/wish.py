@@ -81,6 +81,10 @@ class Wish:
     model: str | None = None
     unread: tuple[str, ...] = ()
 
+    def seeded(self) -> "Wish":
+        """The wish with a seed, so that it draws the same however often it is asked."""
+        return replace(self, seed=secrets.randbelow(MAX_SEED + 1)) if self.seed is None else self
+
     def settled(self, usual: Usual) -> "Wish":
         """The wish with everything chosen that need not be left to a loaded model."""
         model = _chosen(self.model, usual.model)
@@ -91,13 +95,12 @@ class Wish:
         spacing = usual.spacing if own_way else None
         steps = usual.num_inference_steps if self.timesteps is None else len(self.timesteps)
         return replace(
-            self,
+            self.seeded(),
             model=model,
             negative_prompt=_chosen(self.negative_prompt, usual.negative_prompt),
             size_px=_chosen(self.size_px, usual.size_px),
             sampler=_chosen(self.sampler, usual.sampler),
             spacing=_chosen(self.spacing, spacing),
-            seed=secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed,
             num_inference_steps=_chosen(self.num_inference_steps, steps),
             guidance_scale=_chosen(self.guidance_scale, usual.guidance_scale),
             num_images=_chosen(self.num_images, usual.num_images),

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.core import loras
+from bot.core import card, loras
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
@@ -186,10 +186,13 @@ class ImagineCommand:
             if acknowledged is None:
                 await self._studio.answered(origin)
                 return
-            # Its seed is chosen here, so that a refusal can tell what to ask again.
-            wish = self._studio.settled(wish)
+            # Its seed is chosen here, so that a refusal can tell what to ask again: what was typed
+            # until it is read, for what cannot be read is not known otherwise.
+            wish = wish.seeded()
+            again = card.options(wish) | texts.typed()
             try:
-                wish = texts.read_into(wish)
+                wish = self._studio.settled(texts.read_into(wish))
+                again = card.options(wish)
                 await self._studio.ask(
                     job_id,
                     wish,
@@ -201,7 +204,7 @@ class ImagineCommand:
             except KnownJobError as error:  # its first telling is being answered
                 log.warning("%s", error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
-                said = await refuse(interaction, error, job_id, wish)
+                said = await refuse(interaction, error, job_id, again)
                 if said or await self._say_instead(interaction, _NOT_TAKEN):
                     await self._studio.answered(origin)
 
@@ -225,6 +228,11 @@ class _Texts:
     spacing: str | None
     lora: str | None
     timesteps: str | None
+
+    def typed(self) -> dict[str, str]:
+        """What was typed, by the option's name; of what was chosen from a list, its title."""
+        titles = SAMPLERS | SPACINGS
+        return {name: titles.get(text, text) for name, text in asdict(self).items() if text}
 
     def read_into(self, wish: Wish) -> Wish:
         """The wish with what they and its prompt's tags say; raises InvalidRequestError."""

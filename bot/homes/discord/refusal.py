@@ -1,14 +1,13 @@
 """How an error of a command or a press reaches the one person whom it concerns, and nobody else."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import discord
 from discord import InteractionResponseType, app_commands
 
 from bot.core.explain import explain
-from bot.core.wish import Wish
 from bot.errors import JobRefusedError, UndeliveredError
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.calls import (
@@ -34,15 +33,15 @@ async def refuse(
     interaction: Interaction,
     error: Exception,
     job_id: str,
-    wish: Wish | None = None,
+    again: Mapping[str, str] | None = None,
 ) -> bool:
     """Say what went wrong, unseen by others; whatever was shown meanwhile is taken back.
 
-    wish  what was asked, where it is known: so that it can be asked again without typing it anew
+    again  the options of /imagine that ask for the same without typing it anew, where it was asked
 
     Returns whether it was said.
     """
-    text = _text(error, job_id, wish)
+    text = _text(error, job_id, again)
     kind = interaction.response.type
 
     async def say() -> None:
@@ -108,17 +107,17 @@ async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> 
     return True
 
 
-def _text(error: Exception, job_id: str, wish: Wish | None) -> str:
+def _text(error: Exception, job_id: str, again: Mapping[str, str] | None) -> str:
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         log.warning("outdated command: %s", error)
         return failure_text(_OUTDATED)
     sentence = explain(error, job_id)
-    if wish is None:
+    if again is None:
         return failure_text(sentence)
     again_at_s = error.again_at_s if isinstance(error, JobRefusedError) else None
-    return refused_text(sentence, again_at_s, wish)
+    return refused_text(sentence, again_at_s, again)
 
 
 async def _take_back(interaction: Interaction) -> None:

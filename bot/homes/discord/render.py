@@ -6,6 +6,7 @@ card is never longer than a message may be.
 
 import io
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import discord
@@ -13,7 +14,6 @@ import discord
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot, Words
 from bot.core.studio import Listed
-from bot.core.wish import Wish
 
 MAX_MESSAGE_UNITS: Final = 2_000
 MAX_ALT_TEXT_UNITS: Final = 1_024
@@ -74,13 +74,16 @@ def files(slots: tuple[Slot, ...] | None) -> Any:  # noqa: ANN401 - discord.py's
     ]
 
 
-def refused_text(sentence: str, again_at_s: float | None, wish: Wish) -> str:
-    """Why a command was not taken, and the command, to be sent again without typing it anew."""
+def refused_text(sentence: str, again_at_s: float | None, again: Mapping[str, str]) -> str:
+    """Why a command was not taken, and the command, to be sent again without typing it anew.
+
+    again  its options
+    """
     head = failure_text(sentence)
     if again_at_s is not None:
         head += f" There is room again {_moment(Moment(int(again_at_s) + 1))}."
     head += "\nTo ask again:"
-    command = " ".join(f"{name}:{value}" for name, value in card.options(wish).items())
+    command = " ".join(f"{name}:{value}" for name, value in again.items())
     return f"{head}\n{_code(f'/imagine {command}', MAX_MESSAGE_UNITS - units(head) - 1)}"
 
 

@@ -41,7 +41,7 @@ def finished(job: Job) -> str:
 
 
 def refused(sentence: str, job: Job) -> str:
-    return render.refused_text(sentence, None, job.wish)
+    return render.refused_text(sentence, None, card.options(job.wish))
 
 
 def again(job: Job) -> str:
@@ -224,7 +224,9 @@ def test_a_refusal_gives_the_command_back() -> None:
 
 
 def test_a_refusal_that_passes_says_when() -> None:
-    text = render.refused_text("You have asked 2 times.", NOW_S + 0.5, make_job().wish)
+    text = render.refused_text(
+        "You have asked 2 times.", NOW_S + 0.5, card.options(make_job().wish)
+    )
     assert f"You have asked 2 times. There is room again <t:{int(NOW_S) + 1}:R>.\n" in text
 
 
@@ -264,7 +266,7 @@ LIVE = [
         render.failure_text,
         lambda typed: render.card_text(card.failed_card(make_job(), typed)),
         lambda typed: render.card_text(card.Card(("said",), "x", None, (typed,))),
-        lambda typed: render.refused_text(typed, None, Wish("x")),
+        lambda typed: render.refused_text(typed, None, {"prompt": "x"}),
     ],
 )
 def test_nothing_that_people_typed_is_alive(show: Callable[[str], str], typed: str) -> None:

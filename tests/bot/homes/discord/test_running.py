@@ -134,6 +134,37 @@ async def test_a_choice_that_cannot_be_drawn_is_a_sentence_and_the_command_again
     check_unseen(loopback, refusal)
 
 
+async def test_timesteps_alone_say_how_many_steps(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    pipeline = FakePipeline(SIZES)
+    config = make_config()
+    config = replace(config, engine=replace(config.engine, default_steps=20))
+    async with run_bot(lambda: pipeline, config=config):
+        interaction = await loopback.slash(
+            "imagine", {"prompt": "a cat", "timesteps": "999,749,499,249"}
+        )
+        await interaction.until(finished)
+    (request,) = pipeline.requests
+    assert (request.num_inference_steps, request.timesteps) == (4, (999, 749, 499, 249))
+
+
+async def test_what_was_typed_is_asked_again_as_it_was_typed(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    texts = {"size": "128x64", "sampler": "plms", "spacing": "ays", "lora": "film, <lora:a, b:2>"}
+    async with run_bot():
+        interaction = await loopback.slash(
+            "imagine", {"prompt": "a <lora:ink> cat", "seed": 7, **texts, "timesteps": "four"}
+        )
+        refusal = await interaction.until(says("To ask again"))
+    assert "'four' are no timesteps" in refusal["content"]
+    assert (
+        "/imagine prompt:a <lora:ink> cat seed:7 size:128x64 sampler:PLMS "
+        "spacing:Align Your Steps lora:film, <lora:a, b:2> timesteps:four\n"
+    ) in refusal["content"]
+
+
 async def test_loras_and_models_are_offered_while_somebody_types(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
