@@ -63,7 +63,12 @@ class ModelConfig:
     licence: str | None = key(None, kinds.optional(kinds.text()))
 
     def over(self, other: "ModelConfig") -> "ModelConfig":
-        """What this says, and where it says nothing what the other does."""
+        """What this says, and where it says nothing what the other does.
+
+        A spacing goes with its sampler: another one may place its steps itself.
+        """
+        if self.default_sampler is not None:
+            other = replace(other, spacing=None)
         every = {one.name: getattr(self, one.name) for one in fields(self)}
         said = {name: value for name, value in every.items() if value not in _UNSAID}
         return replace(other, **said)

@@ -2,19 +2,21 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bot.config.sections import Config, EngineConfig, ModelConfig
-from bot.core.wish import Usual
+from bot.core.wish import SOME_SIZE, Usual, Wish
 from bot.shared.data_folder import PROGRAMS
 from bot.shared.shown import triggers
 from sdxl_engine.checkpoint.card import Card, card_path
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.request import (
+    MAX_NAME_CHARS,
+    ImageRequest,
     name_of_model,
     parse_sampler_and_spacing,
     parse_size,
@@ -77,16 +79,43 @@ def load_pipeline(
 
 
 def usual_of(config: Config) -> Usual:
-    """What is drawn where a wish leaves it open; raises CheckpointError.
+    """What is drawn where a wish leaves it open.
 
-    By what stands beside each model, for which [model] is stronger of the first.
+    By what stands beside each model, for which [model] is stronger of the first. Raises
+    CheckpointError for what no request could ask for, and for models that none could choose.
     """
-    names = [name_of_model(model) for model in config.engine.all_models]
-    first, *others = map(_said_beside, config.engine.all_models)
-    each = [_usual(config.engine, one) for one in (config.model.over(first), *others)]
+    engine = config.engine
+    first, *others = map(_said_beside, engine.all_models)
+    try:
+        usual = _usual(engine, config.model.over(first))
+    except InvalidRequestError as error:
+        raise CheckpointError(f"[model]: {error}") from error
     if not others:
-        return each[0]
-    return replace(each[0], model=names[0], by_model=dict(zip(names, each, strict=True)))
+        return usual
+    each = (usual, *(_usual(engine, one) for one in others))
+    names = _names(engine.models)
+    return replace(usual, model=names[0], by_model=dict(zip(names, each, strict=True)))
+
+
+def _names(models: Sequence[str]) -> list[str]:
+    """By which requests choose one of several."""
+    by_name: dict[str, str] = {}
+    for model in models:
+        name = name_of_model(model)
+        try:
+            ImageRequest("x", model=name)
+        except InvalidRequestError as error:
+            raise CheckpointError(
+                f"Requests could not choose {name!r:.60} of [engine] models: a name has at most "
+                f"{MAX_NAME_CHARS} characters, no colon, and does not begin with a dot. Rename it."
+            ) from error
+        if name in by_name:
+            raise CheckpointError(
+                f"Two of [engine] models have one name: requests could not choose between "
+                f"{by_name[name]} and {model}. Rename one of them."
+            )
+        by_name[name] = model
+    return list(by_name)
 
 
 def _said_beside(model: str) -> ModelConfig:
@@ -100,7 +129,7 @@ def _said_beside(model: str) -> ModelConfig:
         return ModelConfig()
     card = Card.beside(path)
     try:
-        return ModelConfig(
+        said = ModelConfig(
             default_sampler=_read(parse_sampler_and_spacing, card.default_sampler),
             spacing=_read(parse_spacing, card.spacing),
             steps=card.steps,
@@ -111,8 +140,10 @@ def _said_beside(model: str) -> ModelConfig:
             trigger_words=card.trigger_words,
             licence=card.licence,
         )
+        _usual(EngineConfig(), said)
     except InvalidRequestError as error:
         raise CheckpointError(f"{card_path(path)}: {error}") from error
+    return said
 
 
 def _read(parse: Callable[[str], T], text: str | None) -> T | None:
@@ -120,10 +151,11 @@ def _read(parse: Callable[[str], T], text: str | None) -> T | None:
 
 
 def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
+    """Raises InvalidRequestError for what no request can ask for."""
     sampler, spacing = model.default_sampler or (None, None)
     note = (triggers(model.trigger_words), model.licence or "")
-    return Usual(
-        num_inference_steps=model.steps or engine.default_steps,
+    usual = Usual(
+        num_inference_steps=engine.default_steps if model.steps is None else model.steps,
         guidance_scale=engine.default_guidance if model.guidance is None else model.guidance,
         num_images=engine.images_per_request,
         sampler=sampler,
@@ -132,6 +164,8 @@ def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
         negative_prompt=model.negative_prompt,
         note=" · ".join(filter(None, note)),
     )
+    Wish("x").settled(usual).resolve(SOME_SIZE)
+    return usual
 
 
 def start_pipeline(config: Config) -> "ModelSet":

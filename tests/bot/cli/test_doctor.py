@@ -48,6 +48,16 @@ def test_a_broken_configuration_is_a_finding(capsys: Capture) -> None:
     assert "FAIL  config.toml has a key 'modl'" in capsys.readouterr().out
 
 
+def test_what_no_request_could_ask_for_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("steps = 80")
+    (tmp_path / "mine.safetensors").touch()
+    path = str(tmp_path / "mine")
+    for models in ((f"{path}.safetensors",), ("doodle", "other/doodle")):
+        first = next(examine_model(Config(engine=EngineConfig(models=models)), ENVIRONMENT))
+        assert first.level == "FAIL"
+        assert f"{path}.toml: " in first.what or "between doodle and other/doodle" in first.what
+
+
 @pytest.mark.parametrize(
     ("model", "level", "sentence"),
     [

@@ -61,6 +61,12 @@ def test_a_sampler_may_bring_its_spacing(tmp_path: Path) -> None:
         ('size = "huge"', "'huge' is not a size"),
         ('steps = "many"', "steps is 'many'; it must be a whole number"),
         ("layers = 2", "has a key 'layers'"),
+        ("steps = 80", "number of steps must lie between 1 and 50, not 80"),
+        ("steps = 0", "number of steps must lie between 1 and 50, not 0"),
+        ("guidance = 99", "guidance must lie between 0 and 20, not 99"),
+        ("guidance = nan", "guidance must lie between 0 and 20, not nan"),
+        (f'negative_prompt = "{"x" * 2000}"', "negative prompt is 2,000 characters long"),
+        ('default_sampler = "LCM"\nspacing = "karras"', "LCM places its steps itself"),
     ],
 )
 def test_a_card_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -68,6 +74,34 @@ def test_a_card_that_makes_no_sense_is_named(tmp_path: Path, text: str, said: st
     with pytest.raises(CheckpointError, match=said) as caught:
         usual_of(Config(engine=replace(ENGINE, model=model)))
     assert str(tmp_path / "mine.toml") in str(caught.value)
+
+
+def test_ways_of_the_configuration_that_exclude_each_other_are_said() -> None:
+    with pytest.raises(CheckpointError, match=r"^\[model\]: LCM places its steps itself"):
+        usual_of(Config(model=ModelConfig(("lcm", None), "karras")))
+
+
+def test_a_sampler_of_the_configuration_leaves_the_spacing_of_the_card(tmp_path: Path) -> None:
+    model = card(tmp_path, 'default_sampler = "DPM++ 2M"\nspacing = "karras"')
+    config = Config(engine=replace(ENGINE, model=model), model=ModelConfig(("lcm", None)))
+    wish = Wish("x").settled(usual_of(config))
+    assert (wish.sampler, wish.spacing) == ("lcm", None)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (("a/x.safetensors", "b/x"), "could not choose between a/x.safetensors and b/x"),
+        (("a", ".m"), "could not choose '.m'"),
+        (("m:1.safetensors", "a"), "could not choose 'm:1'"),
+        (("a", "m" * 101), "at most 100 characters"),
+    ],
+)
+def test_models_that_no_request_could_choose_are_said_before_loading(
+    models: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        usual_of(Config(engine=replace(ENGINE, models=models)))
 
 
 def test_what_is_drawn_in_another_way_is_told_once(
