@@ -108,13 +108,14 @@ _SPACING_ALIASES: Final = {
 # What people leave the choice to the model with.
 _NO_SPACING: Final = frozenset({"automatic", "default"})
 # What tells how a sampler is run, not what it computes.
-_MARKS: Final = re.compile(r"^k[_ ]|([_ ]gpu|scheduler)$")
+_MARKS: Final = re.compile(r"^k[\s_-]|([\s_-]gpu|scheduler)$")
 
 _UNPRINTABLE = 10**18
 _TIMESTEP = re.compile(r"[0-9]{1,4}")
+_BRACKETED = re.compile(r"\[(.*)\]", re.DOTALL)
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
 _SEPARATORS = frozenset("/\\:")
-_GAPS = re.compile(r"[\s_-]+")
+_GAPS = re.compile(r"[\s,_-]+")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -364,8 +365,12 @@ def format_size(width_px: int, height_px: int) -> str:
 
 
 def parse_timesteps(text: str) -> tuple[int, ...]:
-    """Those of a text such as "999, 749, 499, 249"; raises InvalidRequestError."""
-    words = text.split(",")
+    """Those of a text such as "999, 749, 499, 249", in brackets or not.
+
+    Raises InvalidRequestError.
+    """
+    bracketed = _BRACKETED.fullmatch(text.strip())
+    words = (bracketed[1] if bracketed else text).split(",")
     if not all(_TIMESTEP.fullmatch(word.strip()) for word in words):
         raise InvalidRequestError(
             f"{text!r:.60} are no timesteps. Write them from the noisiest on, with commas between "
@@ -377,7 +382,7 @@ def parse_timesteps(text: str) -> tuple[int, ...]:
 def parse_sampler(text: str) -> str:
     """The name in SAMPLERS of "dpmpp_2m", "DPM++ 2M" or another program's name for it.
 
-    Case, spaces, underscores and hyphens play no part. Raises InvalidRequestError.
+    Case, spaces, commas, underscores and hyphens play no part. Raises InvalidRequestError.
     """
     name = _SAMPLER_NAMES.get(_letters(_MARKS.sub("", text.strip().casefold())), text)
     _check_name("sampler", name, SAMPLERS)

@@ -187,6 +187,10 @@ def test_any_text_is_a_sampler_or_an_error(text: str) -> None:
         ("DPM++ 2M Automatic", ("dpmpp_2m", None)),
         ("LMS Karras", ("lms", "karras")),
         ("Heun", ("heun", None)),
+        ("DPM++ 2M, Karras", ("dpmpp_2m", "karras")),
+        ("k-euler", ("euler", None)),
+        ("k_euler", ("euler", None)),
+        ("K-DPM-2 Karras", ("dpm2", "karras")),
         ("euler_ancestral_cfg_pp", ("euler_ancestral_cfg_pp", None)),
         ("EulerAncestralDiscreteScheduler", ("euler_ancestral", None)),
         ("DPMSolverMultistepScheduler", ("dpmpp_2m", None)),
@@ -284,6 +288,7 @@ def test_a_model_is_called_by_the_end_of_its_path(model: str, name: str) -> None
 
 def test_timesteps_are_read_from_a_text() -> None:
     assert parse_timesteps("999, 749,499 ,249") == (999, 749, 499, 249)
+    assert parse_timesteps(" [999, 749, 499, 249]") == (999, 749, 499, 249)
 
 
 @given(st.text())
