@@ -56,7 +56,8 @@ def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -
     """
     if isinstance(model, str):
         model = ModelCard(model)
-    tags = [f"<lora:{lora.name}:{lora.strength:g}>" for lora in request.loras]
+    # 15 digits: all that people write, and none that floating point makes of them.
+    tags = [f"<lora:{lora.name}:{lora.strength:.15g}>" for lora in request.loras]
     lines = [" ".join([_one_line(request.prompt), *tags])]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}")
@@ -65,11 +66,15 @@ def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -
         for lora in request.loras
         if lora.name in model.lora_hashes
     ]
+    start, stop = request.guidance_interval
     settings = {
         "Steps": request.num_inference_steps,
         "Sampler": request.sampler and SAMPLERS[request.sampler],
         "Schedule type": request.spacing and SPACINGS[request.spacing],
-        "CFG scale": f"{request.guidance_scale:g}",
+        "Timesteps": request.timesteps and ", ".join(map(str, request.timesteps)),
+        "CFG scale": f"{request.guidance_scale:.15g}",
+        "CFG Rescale phi": f"{request.guidance_rescale:.15g}" if request.guidance_rescale else None,
+        "Guidance interval": None if (start, stop) == (0, 1) else f"{start:.15g} to {stop:.15g}",
         "Seed": request.seed,
         "Index": index,
         "Size": format_size(request.width_px, request.height_px),

@@ -32,6 +32,24 @@ def test_describe_is_the_form_that_other_tools_read() -> None:
     assert describe(karras, model="doodle") == describe(karras, 0, model=CARD)
 
 
+def test_what_is_not_usual_is_told_in_all_its_digits() -> None:
+    told = ImageRequest(
+        "a cat",
+        num_inference_steps=3,
+        guidance_scale=7.1234567,
+        guidance_rescale=0.7,
+        guidance_interval=(0.2, 0.9),
+        loras=(Lora("x", 0.123456789),),
+        timesteps=(999, 500, 249),
+    )
+    first, last = describe(told, 0, model=CARD).splitlines()
+    assert first == "a cat <lora:x:0.123456789>"
+    assert last.startswith(
+        'Steps: 3, Timesteps: "999, 500, 249", CFG scale: 7.1234567, CFG Rescale phi: 0.7, '
+        "Guidance interval: 0.2 to 0.9, Seed: 0"
+    )
+
+
 def test_the_files_that_drew_it_are_named_and_quoted_where_they_hold_separators() -> None:
     card = ModelCard("a: b, c", "0123456789", "vae", "abcdef0123", {"x": "1" * 12, "y": "2" * 12})
     request = ImageRequest("a cat", loras=(Lora("x", 0.8), Lora("y", -1)))
