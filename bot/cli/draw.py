@@ -30,7 +30,9 @@ from sdxl_engine import ImageRequest, Images, Pipeline
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `run` understands."""
     parser.add_argument("prompt", nargs="+", metavar="PROMPT", help="what the pictures should show")
-    parser.add_argument("--model", help="doodle, a folder, or a Hugging Face repo id")
+    parser.add_argument(
+        "--model", help="doodle, a .safetensors file, a folder, or a Hugging Face repo id"
+    )
     parser.add_argument("--count", type=whole(), metavar="N", help="how many pictures, 1 to 10")
     parser.add_argument(
         "--index",
@@ -47,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, os.environ)
     level = max(config.log.level, "warning", key=_severity)
     logs.set_up(level, as_json=config.log.format == "json")
-    if args.model is not None:  # [model] speaks of another
-        engine = replace(config.engine, model=args.model, models=(), revision="")
+    if args.model is not None:  # [model] speaks of another, and vae and unet are another's
+        engine = replace(config.engine, model=args.model, models=(), revision="", vae="", unet="")
         config = replace(config, engine=engine, model=ModelConfig())
     if args.index is not None and args.count is not None:
         raise UsageError("--index means one picture: leave --count out.")

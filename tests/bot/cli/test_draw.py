@@ -93,6 +93,12 @@ def test_two_in_one_folder_overwrite_nothing() -> None:
     assert len({path.read_bytes() for path in Path("out").iterdir()}) == 4
 
 
+def test_another_model_is_drawn_without_what_was_meant_for_the_first(capsys: Capture) -> None:
+    Path("config.toml").write_text('[engine]\nmodel = "m"\nvae = "./none"\nunet = "./none"')
+    assert main(["draw", "x", "--model=doodle", *SMALL, "--steps=1", "--count=1"]) == 0
+    assert capsys.readouterr().out.endswith("out/0.png\n")
+
+
 def test_a_model_that_is_not_there(capsys: Capture) -> None:
     assert main(["draw", "x", "--model", "./nothing-here"]) == 1
     assert "There is no model './nothing-here'" in capsys.readouterr().err
