@@ -5,6 +5,8 @@ import shlex
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.cli.arguments import Parser
 from bot.cli.request_options import (
@@ -14,7 +16,7 @@ from bot.cli.request_options import (
     is_asked_for,
     wish_of,
 )
-from bot.core.wish import Usual
+from bot.core.wish import Usual, Wish
 from sdxl_engine import InvalidRequestError
 
 
@@ -77,6 +79,22 @@ def test_the_command_for_one_picture_asks_for_the_same(negative: str | None) -> 
     assert args.index == 3
     again = wish_of(args, " ".join(args.prompt), index=args.index)
     assert again == replace(wish, num_images=1, first_index=3)
+
+
+parts = st.floats(0, 1)
+
+
+@given(
+    parts, st.tuples(parts, parts).map(sorted).map(tuple), st.sets(st.integers(0, 999), max_size=50)
+)
+def test_the_command_holds_how_it_was_guided_and_stepped(
+    rescale: float, interval: tuple[float, float], timesteps: set[int]
+) -> None:
+    steps = tuple(sorted(timesteps, reverse=True)) or None
+    asked = Wish("x", guidance_rescale=rescale, guidance_interval=interval, timesteps=steps)
+    wish = asked.settled(Usual(num_images=1))
+    args = parsed(*command_line(wish.resolve((64, 64)), 0))
+    assert replace(wish_of(args, "x", index=0), size_px=None) == wish
 
 
 def test_a_list_of_timesteps_says_how_many_steps() -> None:
