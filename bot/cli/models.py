@@ -1,4 +1,4 @@
-"""`imagine models`: what each file of a folder is, and whether it can be used."""
+"""`imagine models`: what each file of a folder is, or a single one, and whether it can be used."""
 
 import argparse
 import json
@@ -34,19 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=Path(),
         metavar="FOLDER",
-        help="where to look, also in its folders; default: this one",
+        help="where to look, also in its folders; default: this one; or a file",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List what there is; raises UsageError where there is no folder."""
+    """List what there is; raises UsageError where there is nothing."""
     from sdxl_engine.look import look_at  # noqa: PLC0415 - for this command alone
 
     folder: Path = args.folder.expanduser()
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {shown(str(folder))}. Give one that holds models.")
-    places = list(islice(_places(folder), _MOST + 1))
+    if not folder.exists():
+        raise UsageError(
+            f"There is no folder or file {shown(str(folder))}. Give one that holds models."
+        )
+    places = list(islice(_places(folder), _MOST + 1)) if folder.is_dir() else [folder]
     findings = [look_at(place) for place in places[:_MOST]]
     more = len(places) > _MOST
     sys.stdout.write(_as_json(findings, more=more) if args.json else _table(findings, more=more))
@@ -54,8 +56,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _places(folder: Path) -> Iterator[Path]:
-    """Files of weights, and folders that are a model; what lies in such a folder is its own."""
-    for here, folders, files in os.walk(folder):
+    """Files of weights, and folders that are a model; what lies in such a folder is its own.
+
+    Links are followed, into each folder once.
+    """
+    seen = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(here)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         if _INDEX in files:
             folders.clear()
             yield Path(here)

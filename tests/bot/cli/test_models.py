@@ -62,8 +62,25 @@ def test_as_json(models: Path, capsys: Capture) -> None:
     assert report["more"] is False
 
 
+def test_a_file_is_listed_alone(models: Path, capsys: Capture) -> None:
+    assert main(["models", "models/style.safetensors"]) == 0
+    _, line, words = capsys.readouterr().out.splitlines()
+    assert line.startswith("models/style.safetensors  LoRA")
+    assert words == "    trigger words: grain, dust"
+
+
+def test_linked_folders_are_looked_through_once(models: Path, capsys: Capture) -> None:
+    (models / "again").symlink_to("more")
+    (models / "more/up").symlink_to("..")
+    Path("shelf").mkdir()
+    Path("shelf/linked").symlink_to("../models")
+    assert main(["models", "shelf", "--json"]) == 0
+    names = [Path(each["path"]).name for each in json.loads(capsys.readouterr().out)["models"]]
+    assert names == ["cut.safetensors", "style.safetensors", "old.ckpt"]
+
+
 def test_nothing_and_nowhere(capsys: Capture) -> None:
     assert main(["models"]) == 0
     assert capsys.readouterr().out == "There are no models here.\n"
     assert main(["models", "nowhere"]) == 2
-    assert "There is no folder" in capsys.readouterr().err
+    assert "There is no folder or file" in capsys.readouterr().err
