@@ -86,8 +86,8 @@ class DrawingPipeline(Pipeline, Protocol):
     def device(self) -> str:
         """What draws, such as "4 x TPU v5 lite"."""
 
-    def tokenize(self, request: ImageRequest) -> object:
-        """Raise InvalidRequestError for a prompt with more tokens than the model reads."""
+    def check_settings(self, request: ImageRequest) -> None:
+        """As `check`, whatever is compiled yet."""
 
     def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, num_images: int = 4) -> float:
         """Compile for these sizes; returns the seconds it took."""
@@ -128,8 +128,8 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
     load_s = time.perf_counter() - begin_s
     request = pipeline.resolved(drawing.wish.resolve(pipeline.native_size))
 
+    pipeline.check_settings(request)  # what cannot be drawn is said before minutes of compiling
     sys.stderr.write(f"Compiling for {pipeline.device}\n")
-    pipeline.tokenize(request)  # a prompt that is too long is said before minutes of compiling
     compile_s = pipeline.warm_up(
         [(request.width_px, request.height_px)], num_images=request.num_images
     )

@@ -30,8 +30,8 @@ class FakeDrawing(FakePipeline):
     native_size = (64, 64)
     device = "1 x fake"
 
-    def tokenize(self, request: ImageRequest) -> object:
-        return None
+    def check_settings(self, request: ImageRequest) -> None:
+        self.check(request)
 
     def warm_up(self, sizes: object = (), *, num_images: int = 4) -> float:
         return 0.0
@@ -83,6 +83,13 @@ def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
         "Seed 7\nEach again, alone:\n"
         f"    {options.format(0)}\n    {options.format(1)}\nout/0.png\nout/1.png\n"
     )
+
+
+def test_what_cannot_be_drawn_is_said_before_compiling(capsys: Capture) -> None:
+    assert main(["draw", "x", *SMALL, "--lora=nope"]) == 2
+    err = capsys.readouterr().err
+    assert "There is no LoRA 'nope'" in err
+    assert "Compiling" not in err
 
 
 def test_two_in_one_folder_overwrite_nothing() -> None:
