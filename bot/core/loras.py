@@ -61,9 +61,9 @@ def completions(text: str, names: Iterable[str]) -> list[str]:
 
     names  of the LoRAs there are; those that begin with what is typed come first
     """
-    *before, last = text.split(",")
+    before, _, last = text.rpartition(",")
     begun, colon, _ = last.strip().partition(":")
-    taken = {part.partition(":")[0].strip() for part in before}
+    taken = {part.partition(":")[0].strip() for part in before.split(",")}
     found = [
         (not name.casefold().startswith(begun.casefold()), name.casefold(), name)
         for name in names
@@ -71,7 +71,7 @@ def completions(text: str, names: Iterable[str]) -> list[str]:
     ]
     if colon:  # it is chosen, and its strength is being typed
         return [text.strip()] if any(name == begun.strip() for *_, name in found) else []
-    head = "".join(f"{part.strip()}, " for part in before if part.strip())
+    head = f"{before.strip()}, " if before.strip() else ""
     return [head + name for *_, name in sorted(found)]
 
 

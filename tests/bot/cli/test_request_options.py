@@ -58,7 +58,7 @@ def test_loras_of_options_and_of_the_prompt_are_one_list() -> None:
     wish = wish_of(args, "a cat <lora:ink>, asleep")
     assert wish.prompt == "a cat , asleep"
     assert wish.loras == (("ink", 1.0), ("film", 0.5), ("a, b", -1.0))
-    assert command_options(replace(wish, loras=wish.loras[:2]))["lora"] == "ink:1, film:0.5"
+    assert command_options(wish)["lora"] == "ink:1, film:0.5, <lora:a, b:-1>"
 
 
 @pytest.mark.parametrize("text", ["film:", "film:x", "film:1:2", "a, b:1:"])

@@ -68,6 +68,10 @@ def test_a_lycoris_file_is_a_lora() -> None:
     assert loras.read_out("a <lyco:film:.5> cat") == ("a cat", (("film", 0.5),))
 
 
+def test_what_stands_before_the_last_stays_as_it_is() -> None:
+    assert loras.completions("<lora:a,b:1>,fi", ["film"]) == ["<lora:a,b:1>, film"]
+
+
 @pytest.mark.parametrize("prompt", ["a cat <lora:film:0.8", "<LYCO:a:1 <lora:ink:1> of night"])
 def test_a_tag_without_an_end_is_not_drawn_as_words(prompt: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"begins a LoRA and does not end it"):
