@@ -280,10 +280,6 @@ class KnownLora(Protocol):
     """What is known of a LoRA that requests may name."""
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """What a prompt should hold."""
-
-    @property
     def problem(self) -> str | None:
         """Why it cannot be drawn with, as a sentence; None: nothing is known against it."""
 

@@ -56,7 +56,6 @@ class FakeLora:
     """Implements `KnownLora`."""
 
     problem: str | None
-    words: tuple[str, ...] = ()
 
 
 def card_of(request: ImageRequest) -> ModelCard:

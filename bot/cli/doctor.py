@@ -26,7 +26,7 @@ from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
 from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
-from bot.shared.shown import one_line
+from bot.shared.shown import one_line, triggers
 from sdxl_engine import CheckpointError, format_size
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
@@ -72,7 +72,7 @@ try:
         "prediction": found.config.scheduler.training,
         "told": ready.told,
         "needs_picture": found.config.needs_picture,
-        "loras": {name: facts.problem for name, facts in known.items()},
+        "loras": {name: [facts.problem, facts.words] for name, facts in known.items()},
     }))
 except EngineError as error:
     print(json.dumps({"error": str(error), "here": here}))
@@ -219,8 +219,9 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
             )
         for sentence in probed["told"]:
             yield Finding("warn", f"Model {model}: {sentence}")
-        for name, problem in probed["loras"].items():
-            lora = Finding("warn", problem) if problem else Finding("ok", f"LoRA {name}.")
+        for name, (problem, words) in probed["loras"].items():
+            about = f"LoRA {name}; {triggers(words)}." if words else f"LoRA {name}."
+            lora = Finding("warn", problem) if problem else Finding("ok", about)
             if lora not in told:
                 told.add(lora)
                 yield lora

@@ -75,11 +75,6 @@ def completions(text: str, names: Iterable[str]) -> list[str]:
     return [head + name for *_, name in sorted(found)]
 
 
-def last_name(text: str) -> str:
-    """Which LoRA stands last in a list."""
-    return text.rsplit(",", maxsplit=1)[-1].partition(":")[0].strip()
-
-
 def written(loras: Iterable[tuple[str, float]]) -> str:
     """What `read_list` reads as these."""
     each = ((name, written_one(name, strength)) for name, strength in loras)

@@ -5,7 +5,10 @@ each row. So both happen in blocks that a core's cache holds, and the result lie
 memory that is new.
 """
 
+import ctypes
 import math
+import mmap
+import sys
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,15 +19,28 @@ import numpy.typing as npt
 from sdxl_engine.checkpoint.safetensors_file import ROWS, Array
 
 _BFLOAT16: Final = np.dtype(ml_dtypes.bfloat16)
+# From here on all pages of an array are asked for at once, which Linux does since 5.14: each by
+# itself, as it is first written to, takes twice as long. By ctypes, for `mmap` would hold Python's
+# lock meanwhile.
+_WHOLE_PAGES_BYTES: Final = 2**18
+_MADV_POPULATE_WRITE: Final = 23
+_LIBC: Final = ctypes.CDLL(None)
 _LINE_BYTES: Final = 64  # of a core's cache; jax wants arrays to begin at a multiple of it, too
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array that jax, on a CPU, takes as it is instead of copying it."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size >= _WHOLE_PAGES_BYTES and sys.platform == "linux":
+        pages = np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
+        # An older system refuses, and the pages come one by one.
+        _LIBC.madvise(
+            ctypes.c_void_p(pages.ctypes.data), ctypes.c_size_t(size), _MADV_POPULATE_WRITE
+        )
+        return pages.view(dtype).reshape(shape)
     memory = np.empty(size + _LINE_BYTES, np.uint8)
-    start = -memory.ctypes.data % _LINE_BYTES
-    return memory[start : start + size].view(dtype).reshape(shape)
+    first = -memory.ctypes.data % _LINE_BYTES
+    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 def copy(blocks: Iterable[Array], target: Array) -> None:

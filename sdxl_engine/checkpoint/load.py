@@ -5,6 +5,7 @@ safetensors only, and streams: a few parameters at a time go from the file to th
 in small blocks, so the host holds little more than the weights themselves.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,8 +33,9 @@ from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.models.layers import quarter_kernels, whole_kernel
 
-# Parameters that are made at the same time, and so held beside the weights.
-_AT_ONCE: Final = 4
+# Parameters that are made at the same time, and so held beside the weights: more threads than
+# cores would take Python's lock from each other between blocks.
+_AT_ONCE: Final = min(4, os.cpu_count() or 1)
 # Puts one tensor, already in its final dtype and layout, where it will be used.
 Place = Callable[[Array], jax.Array]
 

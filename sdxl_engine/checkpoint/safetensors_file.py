@@ -40,7 +40,7 @@ NUMBERS: Final[Mapping[str, npt.DTypeLike]] = {
 }
 FLOAT8: Final = ("F8_E4M3", "F8_E5M2")
 ROWS: Final = 32  # of a matrix: turned, they fill whole lines of a core's cache
-_AT_ONCE: Final = 2**17  # numbers that a core's cache holds while they are read and cast
+_AT_ONCE: Final = 2**19  # numbers that a core's second cache holds while they are read and cast
 _PREFIX_BYTES: Final = 8
 _TELLING_BYTES: Final = 64  # enough to tell a file of another kind
 # Beyond these numbers are no tensor's, and multiplying enough of them takes hours.

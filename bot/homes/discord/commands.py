@@ -22,7 +22,6 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.refusal import refuse, say_instead_of_card
 from bot.homes.discord.render import cut, units
 from bot.shared.job_context import in_job
-from bot.shared.shown import triggers
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
@@ -134,9 +133,9 @@ class ImagineCommand:
 
     async def _complete_lora(self, _: Interaction, current: str) -> list[Choice[str]]:
         def complete(model: Model) -> Offers:
-            words = {name: lora.words for name, lora in model.loras.items() if lora.problem is None}
-            for text in loras.completions(current, words):
-                yield text, triggers(words.get(loras.last_name(text), ()))
+            names = [name for name, lora in model.loras.items() if lora.problem is None]
+            # Without notes: what is chosen is typed on, at its strength or with another name.
+            return ((text, "") for text in loras.completions(current, names))
 
         return await self._choices(complete)
 
