@@ -17,7 +17,8 @@ Jobs are drawn with models, and to bring another one onto the device takes secon
 whose turn it is wants another, somebody who comes soon after and wants the one that is there goes
 first, but after four of these it is the turn of the first all the same: nobody waits more than five
 times as long as they would. Who goes first pays for it as in their own turn, and virtual time goes
-no further than to the tag of the one whose turn it is.
+no further than to the tag of the one whose turn it is. Who is four jobs ahead goes first no more:
+nobody's share grows by the models that they ask for.
 """
 
 import heapq
@@ -48,6 +49,10 @@ class _Tags(Generic[K]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def ahead(self, key: K) -> float:
+        """How far one that waits is ahead of the first."""
+        return self._entries[key][0] - self.least()
 
     def copy(self) -> "_Tags[K]":
         twin: _Tags[K] = _Tags()
@@ -238,8 +243,10 @@ class FairQueue:
                 (
                     (community, person)
                     for community in self._tags.few(_LOOKED_AT)
+                    if self._tags.ahead(community) < _MOST_PASSING
                     for person in self._communities[community].people.few(_LOOKED_AT)
-                    if self._wants_what_is_there(person)
+                    if self._communities[community].people.ahead(person) < _MOST_PASSING
+                    and self._wants_what_is_there(person)
                 ),
                 None,
             )

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.core.queue.fairness import FairQueue
@@ -371,6 +371,7 @@ def test_models_make_nobody_wait_more_than_five_times_two_turns(jobs: list[Model
         assert not own or places[own[0]] <= 5 * 2 * communities * people
 
 
+@example([(2, "A")] * 5 + [(1, "B")] + [(2, "B")] * 4 + [(1, "A")] * 2)
 @given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from("AB")), min_size=10, max_size=120))
 def test_whatever_model_they_want_no_two_who_both_wait_are_far_apart(
     jobs: list[tuple[int, str]],
