@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file
 from sdxl_engine import ImageRequest, InvalidRequestError, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.load import load_part
+from sdxl_engine.model_set import MakeRoom, ModelSet
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import UNet
 from sdxl_engine.programs.arithmetic import IMAGES
@@ -100,3 +102,16 @@ def test_a_model_that_needs_a_picture_says_so(folder: Path) -> None:
         pipeline.warm_up([(64, 64)])
     with pytest.raises(InvalidRequestError, match="changes a picture that it is given"):
         pipeline.check(REQUEST)
+
+
+# Over 2 s of CPU: the programs of the other model are compiled.
+@pytest.mark.parametrize("folder", ["inpainting"], indirect=True)
+def test_beside_another_model_it_stops_nobody(folder: Path) -> None:
+    def load(path: Path, make_room: MakeRoom) -> SdxlPipeline:
+        return SdxlPipeline.load(str(path), devices=jax.devices()[:1], make_room=make_room)
+
+    models = ModelSet([partial(load, path) for path in (GOLDENS / "tiny_a", folder)], None)
+    models.warm_up([(64, 64)], num_images=2)
+    models.check(REQUEST)
+    with pytest.raises(InvalidRequestError, match="changes a picture that it is given"):
+        models.check(replace(REQUEST, model=models.models[1]))

@@ -132,6 +132,16 @@ def test_it_says_of_a_model_what_loading_would(
     assert said in finding.what
 
 
+# Over 2 s of CPU, as those above: a process looks.
+def test_a_model_that_needs_a_picture_cannot_stand_alone() -> None:
+    ignore = shutil.ignore_patterns("unet", "golden*")
+    folder = Path(shutil.copytree(GOLDENS / "tiny_a", "inpainting", ignore=ignore))
+    shutil.copytree(GOLDENS / "variants" / "inpainting" / "unet", folder / "unet")
+    _, finding, *_ = examine_model(Config(engine=EngineConfig(model=str(folder))), ENVIRONMENT)
+    assert finding.level == "FAIL"
+    assert finding.what == "Model inpainting was trained for inpainting or editing."
+
+
 # Over 2 s of CPU: each model is looked at by a process of its own.
 def test_of_several_models_it_says_each_thing_once() -> None:
     shelf = Path("loras")

@@ -222,6 +222,14 @@ def test_another_vae_and_another_unet(tmp_path: Path) -> None:
         assert own in found.files
     for own in (tmp_path / "unet.safetensors", today["unet"], DOODLE, DOODLE / "unet"):
         assert_same(Checkpoint.find("doodle", unet=str(own)), doodle)
+    bare = {name: array for name, array in original().items() if not name.startswith(VAE)}
+    save_file(bare, tmp_path / "bare.safetensors")
+    found = Checkpoint.find(
+        str(tmp_path / "bare.safetensors"), vae=str(tmp_path / "plain.safetensors")
+    )
+    assert found.config == doodle.config
+    assert_same(found, doodle)
+    assert "or set [engine] vae or unet to what it lacks" in refusal(tmp_path / "bare.safetensors")
     assert "[engine] vae cannot be set to it" in refusal(DOODLE, vae=str(today["unet"]))
     assert "There is no 'nowhere', which [engine] unet names" in refusal(DOODLE, unet="nowhere")
 

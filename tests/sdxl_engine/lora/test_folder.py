@@ -56,6 +56,8 @@ def test_what_is_known_of_each(bench: Bench) -> None:
         )
     card = bench.shelf / "known_loha.toml"
     card.write_text('trigger_words = ["old film"]')
+    # Of another tool's: nothing to us.
+    (bench.shelf / "known_dora.toml").write_text('pretrained_model_name_or_path = "a"')
     facts = bench.folder.facts()
     told = {name[6:]: (each.kind, each.rank) for name, each in facts.items() if "known" in name}
     assert told == {
@@ -67,6 +69,7 @@ def test_what_is_known_of_each(bench: Bench) -> None:
     one = facts["known_lora"]
     assert (one.base, one.problem) == ("sdxl_base_v1-0", None)
     assert (one.words, facts["known_loha"].words) == (("ink", "paper"), ("old film",))
+    assert (facts["known_dora"].words, facts["known_dora"].problem) == (("ink", "paper"), None)
     assert one.path == bench.shelf / "known_lora.safetensors"
 
 
