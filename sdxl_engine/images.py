@@ -22,6 +22,7 @@ from sdxl_engine.request import (
     Images,
     ModelCard,
     format_size,
+    format_timesteps,
 )
 
 # zlib level 1: on 1024 x 1024 pictures a third of the time of level 6 for some 5 % more bytes.
@@ -71,7 +72,7 @@ def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -
         "Steps": request.num_inference_steps,
         "Sampler": request.sampler and SAMPLERS[request.sampler],
         "Schedule type": request.spacing and SPACINGS[request.spacing],
-        "Timesteps": request.timesteps and ", ".join(map(str, request.timesteps)),
+        "Timesteps": request.timesteps and format_timesteps(request.timesteps),
         "CFG scale": f"{request.guidance_scale:.15g}",
         "CFG Rescale phi": f"{request.guidance_rescale:.15g}" if request.guidance_rescale else None,
         "Guidance interval": None if (start, stop) == (0, 1) else f"{start:.15g} to {stop:.15g}",

@@ -31,7 +31,6 @@ _PIPELINES: Final = (
     ("Flux", Kind.FLUX),
     ("Kolors", Kind.KOLORS),
 )
-_WEIGHTS: Final = "*.safetensors"
 _PAGE_BYTES: Final = 4096  # what repositories say of themselves is at its beginning
 _LICENCE: Final = re.compile(
     r"^(license|license_name): *[\"']?([^\"'\n\[#]+?)[\"']? *(?:#.*)?$", re.MULTILINE
@@ -44,7 +43,8 @@ class Finding:
 
     parts       of the networks, those that it holds
     prediction  what its denoiser predicts, and of which noise; None where nothing says so
-    size_bytes  of the file, or of all tensors of a folder
+    size_bytes  of the file, or of all tensors that are read of a folder; of one that does not load
+                of its files
     licence     a line, of its card or its own metadata
     words       what a prompt should hold, likewise
     problem     why it cannot be used as what it is, and what to do; None where it can
@@ -108,6 +108,7 @@ def _whole(begun: Finding) -> Finding:
         begun,
         parts=tuple(found.parts),
         prediction=found.config.scheduler.training,
+        size_bytes=begun.size_bytes or found.size_bytes,
         told=found.config.scheduler.told,
     )
 
@@ -115,10 +116,14 @@ def _whole(begun: Finding) -> Finding:
 def _folder(path: Path) -> Finding:
     pipeline = str(read_json(path, MODEL_INDEX).get("_class_name"))
     kinds = (kind for name, kind in _PIPELINES if pipeline.startswith(name))
-    card, size = Card.if_any(path), sum(one.stat().st_size for one in path.rglob(_WEIGHTS))
+    card, kind = Card.if_any(path), next(kinds, Kind.OTHER)
     licence = card.licence or _licence_of_folder(path)
-    kind = next(kinds, Kind.OTHER)
-    return _whole(Finding(path, kind, (), None, size, licence, card.trigger_words))
+    found = _whole(Finding(path, kind, licence=licence, words=card.trigger_words))
+    if found.size_bytes:
+        return found
+    # One that does not load: of all its files, also those that would not be read.
+    files = (one for one in path.rglob("*.safetensors") if one.is_file())
+    return replace(found, size_bytes=sum(one.stat().st_size for one in files))
 
 
 def _licence_of_folder(path: Path) -> str | None:

@@ -112,11 +112,11 @@ class ModelSet:
         self, pipeline: SdxlPipeline, progresses: Generator[Progress]
     ) -> Generator[Progress]:
         with closing(progresses):
-            if pipeline in self._on_devices:
+            is_there = pipeline in self._on_devices
+            if is_there:
                 self._on_devices.remove(pipeline)
-                self._make_room(pipeline.size_bytes)
-            else:
-                self._make_room(pipeline.size_bytes)
+            self._make_room(pipeline.size_bytes)
+            if not is_there:
                 log.info("putting %s on the device", pipeline.models[0])
                 try:
                     pipeline.arrive()

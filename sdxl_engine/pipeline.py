@@ -118,8 +118,8 @@ def _seen(files: Collection[Path]) -> SeenFile | None:
 class SdxlPipeline:
     """A model on its devices, with the programs that draw.
 
-    Made by `load`. Belongs to one thread; only `check`, `tokenize` and what fetches images may be
-    called from others.
+    Made by `load`. Belongs to one thread, and draws one request at a time; only `check`, `card`,
+    `tokenize` and what fetches images may be called from others.
 
     tokenizer  of its prompts
     weights    of its networks, on every device unless it has left, with the last request's LoRAs

@@ -266,7 +266,8 @@ class ImageRequest:
     def passes(self) -> int:
         """How often an image passes through the UNet, with either prompt.
 
-        Of a model's own sampler nobody knows here, so its steps count as one pass.
+        Of a model's own sampler nobody knows here, so its steps count as one pass; and the first
+        step of PLMS, which looks twice, as any other.
         """
         each = 1 if self.sampler is None else PASSES[self.sampler]
         # The last step looks once.
@@ -358,6 +359,11 @@ def parse_size(text: str) -> tuple[int, int]:
 def format_size(width_px: int, height_px: int) -> str:
     """The inverse of `parse_size`."""
     return f"{width_px}x{height_px}"
+
+
+def format_timesteps(timesteps: tuple[int, ...]) -> str:
+    """As people write them, "999, 749, 499, 249", and `parse_timesteps` reads them."""
+    return ", ".join(map(str, timesteps))
 
 
 def parse_timesteps(text: str) -> tuple[int, ...]:

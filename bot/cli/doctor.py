@@ -53,14 +53,14 @@ from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.errors import EngineError
 from sdxl_engine.pipeline import Prepared
-told = json.loads(sys.argv[1])
-model, here = told["model"], False
-revision, dtype = told["revision"] or None, told["dtype"]
-loras, embeddings = (told[name] and Path(told[name]) for name in ("loras", "embeddings"))
+asked = json.loads(sys.argv[1])
+model, here = asked["model"], False
+revision, dtype = asked["revision"] or None, asked["dtype"]
+loras, embeddings = (asked[name] and Path(asked[name]) for name in ("loras", "embeddings"))
 try:
     find_model(model, revision=revision)
     here = True
-    others = {name: told[name] or None for name in ("vae", "unet", "clip_skip")}
+    others = {name: asked[name] or None for name in ("vae", "unet", "clip_skip")}
     for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
         found = Checkpoint.find(model, revision=revision, half=half, **others)
         ready = Prepared.of(found, "cpu", loras=loras, embeddings=embeddings)
@@ -197,7 +197,7 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
     except CheckpointError as error:  # what stands beside one
         yield Finding("FAIL", str(error))
     size_bytes = 0
-    told: set[Finding] = set()  # of LoRAs: most fit one model as they fit another
+    said: set[Finding] = set()  # of LoRAs: most fit one model as they fit another
     for place, model in enumerate(config.engine.all_models):
         probed = _look_at(config, model, environ, is_first=place == 0)
         if isinstance(probed, Finding):
@@ -222,8 +222,8 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
         for name, (problem, words) in probed["loras"].items():
             about = f"LoRA {name}; {triggers(words)}." if words else f"LoRA {name}."
             lora = Finding("warn", problem) if problem else Finding("ok", about)
-            if lora not in told:
-                told.add(lora)
+            if lora not in said:
+                said.add(lora)
                 yield lora
     if not size_bytes:
         return
@@ -240,7 +240,7 @@ def _look_at(
 ) -> Finding | dict[str, Any]:
     """What the probe tells of a model, or what is wrong with it."""
     engine = config.engine
-    told = {
+    asked = {
         "model": model,
         "revision": engine.revision,
         "dtype": engine.dtype,
@@ -252,7 +252,7 @@ def _look_at(
     }
     # Offline: looking must not fetch gigabytes. On the CPU: a bot that runs here has the device.
     beside = {**environ, "HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"}
-    probed = _probe(_MODEL_PROBE, [json.dumps(told)], beside)
+    probed = _probe(_MODEL_PROBE, [json.dumps(asked)], beside)
     if isinstance(probed, str):
         return Finding("FAIL", f"The model {model} cannot be examined: {probed}.")
     if "error" in probed:

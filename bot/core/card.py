@@ -14,7 +14,7 @@ from bot.core.ports.gallery import Picture
 from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.wish import WHOLE, Wish
-from sdxl_engine.request import SAMPLERS, SPACINGS, format_size
+from sdxl_engine.request import SAMPLERS, SPACINGS, format_size, format_timesteps
 
 FAILURE_MARK: Final = "⚠️"
 PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
@@ -160,7 +160,7 @@ def settings(wish: Wish) -> tuple[str, ...]:
     if any(way):
         words.append(" ".join(filter(None, way)))
     if wish.timesteps is not None:
-        words.append(f"timesteps {_timesteps(wish)}")
+        words.append(f"timesteps {format_timesteps(wish.timesteps)}")
     if wish.loras:
         words.append(f"LoRA {loras.written(wish.loras)}")
     if wish.model is not None:
@@ -183,15 +183,11 @@ def options(wish: Wish) -> dict[str, str]:
         "size": None if wish.size_px is None else format_size(*wish.size_px),
         "sampler": _title_of_sampler(wish) or None,
         "spacing": _title_of_spacing(wish) or None,
-        "timesteps": _timesteps(wish) or None,
+        "timesteps": None if wish.timesteps is None else format_timesteps(wish.timesteps),
         "lora": loras.written(wish.loras) or None,
         "model": wish.model,
     }
     return {name: str(value) for name, value in chosen.items() if value is not None}
-
-
-def _timesteps(wish: Wish) -> str:
-    return ", ".join(map(str, wish.timesteps or ()))
 
 
 def _title_of_sampler(wish: Wish) -> str:

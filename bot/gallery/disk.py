@@ -31,7 +31,7 @@ _MENDED_AT_ONCE: Final = 200  # folders; a stop waits for no more
 class DiskGallery:
     """Implements `Gallery`: a folder a job, a file a picture, all of it their owner's alone.
 
-    folder      made with the first picture
+    folder   made with the first picture
     card_of  what a picture says of the files that drew it; asked on a thread
     """
 

@@ -24,14 +24,14 @@ _BFLOAT16: Final = np.dtype(ml_dtypes.bfloat16)
 # lock meanwhile.
 _WHOLE_PAGES_BYTES: Final = 2**18
 _MADV_POPULATE_WRITE: Final = 23
-_LIBC: Final = ctypes.CDLL(None)
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _LINE_BYTES: Final = 64  # of a core's cache; jax wants arrays to begin at a multiple of it, too
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array that jax, on a CPU, takes as it is instead of copying it."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size >= _WHOLE_PAGES_BYTES and sys.platform == "linux":
+    if size >= _WHOLE_PAGES_BYTES and _LIBC is not None:
         pages = np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
         # An older system refuses, and the pages come one by one.
         _LIBC.madvise(

@@ -169,7 +169,7 @@ class JsonReader:
         if not isinstance(value, int | float) or not value <= most:
             raise self.error(key, f"a number up to {most:.2f}")
 
-    def steps(self, key: str) -> tuple[int, ...]:
+    def indices(self, key: str) -> tuple[int, ...]:
         """A list of whole numbers from 0 on, which may be empty; raises CheckpointError."""
         value = self._data.get(key)
         if not isinstance(value, list) or not all(_is_whole(each, 0, _LARGEST) for each in value):

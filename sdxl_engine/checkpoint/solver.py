@@ -205,7 +205,7 @@ def _singlestep(reader: JsonReader) -> _Read:
 
 
 def _unipc(reader: JsonReader) -> _Read:
-    form, uncorrected = reader.one_of("solver_type", *_FORMS), reader.steps("disable_corrector")
+    form, uncorrected = reader.one_of("solver_type", *_FORMS), reader.indices("disable_corrector")
     solver = Solver(
         "multistep",
         _ends_with_noise(reader),

@@ -88,13 +88,13 @@ def make_schedule(
     below = (config.timestep_spacing if spacing is None else spacing) == "leading"
     with_variance = sampler in _WITH_VARIANCE or config.solver.placing is not None
     from_noise_alone = not with_variance and not below and config.edm is None
-    largest = path.sigmas[0]
+    largest, each = path.sigmas[0], PASSES[sampler]
     return Schedule(
         table.packed(),
-        PASSES[sampler],
+        each,
         num_inference_steps,
         np.float32(largest if from_noise_alone else np.hypot(largest, 1.0)),
-        first_again=int(sampler == "plms" and num_inference_steps > 1),
+        first_again=len(table.model) - (each * num_inference_steps - (each - 1)),
     )
 
 

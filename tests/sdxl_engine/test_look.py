@@ -150,11 +150,18 @@ def test_a_whole_model_is_told_with_its_prediction_and_licence(tmp_path: Path) -
     index.write_text(index.read_text().replace("EulerDiscrete", "SASolver"))
     file.write_text("{}")
     assert "DPM++ 2M SDE, the nearest, is drawn" in look_at(tmp_path / "doodle").told[0]
+    assert folder.size_bytes == sum(
+        part.size_bytes for part in Checkpoint.find("doodle").parts.values()
+    )
+    (tmp_path / "doodle/unet/old.safetensors").symlink_to("nowhere")  # nobody reads it
+    assert look_at(tmp_path / "doodle").problem is None
     vae = next((tmp_path / "doodle/vae").glob("*.safetensors"))
     tensors = load_file(vae)
     del tensors["quant_conv.bias"]
     save_file(tensors, vae)
-    assert "missing: quant_conv.bias" in (look_at(tmp_path / "doodle").problem or "")
+    found = look_at(tmp_path / "doodle")
+    assert "missing: quant_conv.bias" in (found.problem or "")
+    assert found.size_bytes > folder.size_bytes // 2
     (tmp_path / "doodle/unet/config.json").unlink()
     assert "unet/config.json is missing" in (look_at(tmp_path / "doodle").problem or "")
 
