@@ -7,7 +7,7 @@ it is there, and loads it and reads it with safetensors by turns, each in a proc
 find it in the page cache, where there is room for it. Memory is what the process held at most,
 without what it holds before the first weight. At the end the medians, and how fast the engine was
 beside safetensors. On a busy machine look at the processor seconds: safetensors has one thread, the
-engine four.
+engine one for each core, at most four.
 """
 
 import argparse
