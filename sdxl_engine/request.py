@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from sdxl_engine.errors import InvalidRequestError
 
-MAX_PROMPT_CHARS = 1_000  # CLIP reads 75 tokens, about 300 to 400 characters of English
+MAX_CHUNKS = 4  # of a prompt, each as many tokens as the text encoders read
+MAX_PROMPT_CHARS = 4_000  # four chunks are 300 tokens, about 1,200 to 1,600 characters of English
 MAX_INFERENCE_STEPS = 50
 MAX_GUIDANCE_SCALE = 20.0
 MAX_IMAGES = 10  # Discord takes ten attachments on one message
@@ -21,6 +22,9 @@ SIDE_MULTIPLE_PX = 8  # one latent is 8 x 8 pixels
 MAX_LORAS = 8
 MAX_LORA_STRENGTH = 4.0  # beyond it even those made as sliders leave no picture
 MAX_NAME_CHARS = 100
+MAX_ZOOM = 4.0
+MAX_FEATHER_PX = 256
+MAX_CLIP_SKIP = 12  # the layers of SDXL's smaller text encoder
 
 # The names under which people know the samplers; their tables are made in sampling/samplers.py.
 SAMPLERS: Final = {
@@ -71,6 +75,14 @@ OWN_SPACING_SAMPLERS: Final = frozenset({"lcm", "tcd"})
 # These need the negative prompt at any guidance: 0..1 is what their authors call guidance.
 CFG_PP_SAMPLERS: Final = frozenset({"euler_cfg_pp", "euler_ancestral_cfg_pp"})
 
+# How weights of words change their embeddings; see `programs/emphasis.py`.
+EMPHASES: Final = {"mean": "Mean-restoring", "interpolation": "Interpolation"}
+# How a picture of another shape comes onto the canvas: cut, with borders, or out of proportion.
+RESIZES: Final = ("fill", "fit", "stretch")
+# Masks that a picture brings along: what is transparent in it, and what it leaves of the canvas.
+ALPHA, AROUND = "alpha", "around"
+UPSCALES: Final = (1.5, 2.0)
+
 # Other names for the same, as A1111, ComfyUI, InvokeAI and diffusers write them.
 _SAMPLER_ALIASES: Final = {
     "ddpm": "euler_ancestral",
@@ -111,6 +123,7 @@ _NO_SPACING: Final = frozenset({"automatic", "default"})
 _MARKS: Final = re.compile(r"^k[\s_-]|([\s_-]gpu|scheduler)$")
 
 _UNPRINTABLE = 10**18
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIMESTEP = re.compile(r"[0-9]{1,4}")
 _BRACKETED = re.compile(r"\[(.*)\]", re.DOTALL)
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
@@ -140,10 +153,71 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A picture to start from, and what of it may change.
+
+    picture     its content hash (`pictures.Picture.digest`)
+    strength    0..1, how much of the way from noise is gone again: of 20 steps 0.3 takes 6. 1 keeps
+                little, 0 all, which is for an upscale alone
+    resize      one of RESIZES
+    zoom        1..4, how much smaller than the canvas the picture lies in its middle
+    mask        what is painted; the rest comes back as it was. ALPHA, AROUND, or the content hash
+                of a second picture, which is painted where it is white; None: everything
+    feather_px  0..256, how far beyond the mask what is painted fades into what stays
+
+    Raises InvalidRequestError.
+    """
+
+    picture: str
+    strength: float = 0.6
+    resize: str = "fill"
+    zoom: float = 1.0
+    mask: str | None = None
+    feather_px: int = 16
+
+    def __post_init__(self) -> None:
+        _check_digest("picture", self.picture)
+        _check_number("strength", self.strength, 1.0)
+        _check_name("way to resize", self.resize, RESIZES)
+        _check_number("zoom", self.zoom, MAX_ZOOM, low=1.0)
+        if self.mask not in {None, ALPHA, AROUND}:
+            _check_digest("mask", self.mask)
+        _check_whole("feather in pixels", self.feather_px, 0, MAX_FEATHER_PX)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The content hashes of all pictures that it needs."""
+        if self.mask is None or self.mask in {ALPHA, AROUND}:
+            return (self.picture,)
+        return self.picture, self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Images like one that another request drew: its noise, turned towards that of another seed.
+
+    seed      0..2**32 - 1; image k turns towards the noise of `fold_in(seed, first_index + k)`
+    strength  0..1, how far along the arc between the two
+    index     0..9, of the image that is varied, whose noise all start from
+
+    Raises InvalidRequestError.
+    """
+
+    seed: int
+    strength: float
+    index: int = 0
+
+    def __post_init__(self) -> None:
+        _check_whole("seed of the variation", self.seed, 0, MAX_SEED)
+        _check_number("strength of the variation", self.strength, 1.0)
+        _check_whole("index of the varied image", self.index, 0, MAX_IMAGES - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRequest:
     """One request for images, valid by construction.
 
-    prompt               what to draw, 1..1,000 characters
+    prompt               what to draw, 1..4,000 characters, read as `prompt.py` says
     negative_prompt      what to stay away from; None (no text at all) and "" (the encoded empty
                          text) condition the model differently and draw different images
     seed                 0..2**32 - 1; image k draws its noise from
@@ -163,6 +237,13 @@ class ImageRequest:
     timesteps            those of training that the steps begin at, decreasing within 0..999, one a
                          step, for models distilled on them (DMD2: 999, 749, 499, 249); no spacing
     model                by its name, None the engine's first
+    source               the picture to start from; None: from noise alone
+    upscale              one of UPSCALES: the source is drawn anew, sharper, so many times as large
+                         as width and height, in tiles of their size
+    variation            None: images of their own
+    emphasis             one of EMPHASES
+    clip_skip            1..12, which states of the text encoders condition it, from the last; None
+                         is the model's own, 2 SDXL's
 
     Raises InvalidRequestError.
     """
@@ -183,6 +264,11 @@ class ImageRequest:
     loras: tuple[Lora, ...] = ()
     model: str | None = None
     timesteps: tuple[int, ...] | None = None
+    source: Source | None = None
+    upscale: float | None = None
+    variation: Variation | None = None
+    emphasis: str = "mean"
+    clip_skip: int | None = None
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt)
@@ -235,6 +321,31 @@ class ImageRequest:
                 )
         if self.timesteps is not None:
             self._check_timesteps(self.timesteps)
+        self._check_reading()
+        self._check_source()
+
+    def _check_reading(self) -> None:
+        _check_name("emphasis", self.emphasis, EMPHASES)
+        if self.clip_skip is not None:
+            _check_whole("clip skip", self.clip_skip, 1, MAX_CLIP_SKIP)
+
+    def _check_source(self) -> None:
+        if self.upscale is not None:
+            if self.upscale not in UPSCALES:
+                raise InvalidRequestError(
+                    f"A picture can become {' or '.join(f'{x:g}' for x in UPSCALES)} times as "
+                    f"large, not {self.upscale!r:.20} times."
+                )
+            if self.source is None:
+                raise InvalidRequestError("To upscale, give the picture that shall become larger.")
+            if self.source.mask is not None:
+                raise InvalidRequestError(
+                    "An upscaled picture is drawn anew all over: leave the mask out."
+                )
+        elif self.source is not None and self.source.strength == 0:
+            raise InvalidRequestError(
+                "At strength 0 nothing of the picture would change. Choose more, such as 0.3."
+            )
 
     def _check_timesteps(self, timesteps: tuple[int, ...]) -> None:
         for timestep in timesteps:
@@ -254,13 +365,27 @@ class ImageRequest:
             )
 
     @property
+    def steps(self) -> range:
+        """The steps that are taken: from a picture the last ones, as its strength says.
+
+        As many as diffusers takes, but one at least.
+        """
+        total = self.num_inference_steps
+        if self.source is None:
+            return range(total)
+        if self.source.strength == 0:
+            return range(total, total)
+        return range(total - max(int(total * self.source.strength), 1), total)
+
+    @property
     def guided_steps(self) -> range:
         """The steps, counted from 0, that are guided: the negative prompt passes through, too."""
         # diffusers draws without guidance up to 1, which is guidance of exactly 1.
         least = 0 if self.sampler in CFG_PP_SAMPLERS else 1
         total = self.num_inference_steps if self.guidance_scale > least else 0
         start, stop = self.guidance_interval
-        return range(round(start * total), round(stop * total))
+        first = self.steps.start
+        return range(max(round(start * total), first), max(round(stop * total), first))
 
     @property
     def passes(self) -> int:
@@ -271,7 +396,7 @@ class ImageRequest:
         """
         each = 1 if self.sampler is None else PASSES[self.sampler]
         # The last step looks once.
-        steps = (range(self.num_inference_steps), self.guided_steps)
+        steps = (self.steps, self.guided_steps)
         return sum(
             each * len(some) - (each - 1) * (self.num_inference_steps - 1 in some) for some in steps
         )
@@ -477,6 +602,14 @@ def _check_name(name: str, value: str, known: Iterable[str]) -> None:
     if value not in known:
         raise InvalidRequestError(
             f"There is no {name} {value!r:.60}. Choose one of: {', '.join(known)}."
+        )
+
+
+def _check_digest(name: str, value: object) -> None:
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+        raise InvalidRequestError(
+            f"The {name} to start from is named by the hash of its content, 64 digits of 0-9 and "
+            f"a-f, not {value!r:.60}."
         )
 
 

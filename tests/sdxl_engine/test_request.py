@@ -35,10 +35,10 @@ def test_a_prompt_that_shows_nothing(prompt: str) -> None:
     assert "prompt is empty. Say what" in refusal(prompt=prompt)
 
 
-def test_a_prompt_of_four_thousand_characters() -> None:
-    assert "4,000 characters long; the limit is 1,000. Shorten it." in refusal(prompt="a" * 4000)
-    assert "negative prompt is 1,001 characters" in refusal(negative_prompt="a" * 1001)
-    assert ImageRequest("a" * 1000).prompt
+def test_a_prompt_of_more_than_four_thousand_characters() -> None:
+    assert "4,001 characters long; the limit is 4,000. Shorten it." in refusal(prompt="a" * 4001)
+    assert "negative prompt is 4,001 characters" in refusal(negative_prompt="a" * 4001)
+    assert ImageRequest("a" * 4000).prompt
 
 
 @pytest.mark.parametrize("char", ["\x00", "\x1b", "\x7f", "\x85", "\u202e", "\u2066", "\ud800"])

@@ -330,8 +330,8 @@ async def test_discords_own_client_refuses_what_the_engine_would(
         await loopback.wait_commands()
         for options in (
             {},
-            {"prompt": "p" * 1001},
-            {"prompt": "x", "negative_prompt": "n" * 1001},
+            {"prompt": "p" * 4001},
+            {"prompt": "x", "negative_prompt": "n" * 4001},
             {"prompt": "x", "steps": 51},
             {"prompt": "x", "steps": 0},
             {"prompt": "x", "guidance": 20.5},
