@@ -3,7 +3,7 @@
     make oracle
     .oracle/bin/python tests/oracle/make_goldens.py
 
-writes tests/goldens/tiny_a, tiny_b, variants, embeddings and samplers.safetensors anew;
+writes tests/goldens anew, but loras and doodle, which have scripts of their own;
 tests/goldens/README.md tells what the arrays are. Models that prove nothing are refused: every
 array is finite and hardly off in float32, the images are lively, each kind of negative prompt draws
 another one, each mistake in traps.py shows.
@@ -16,6 +16,8 @@ from typing import Any, Final
 import torch
 from diffusers import StableDiffusionXLPipeline
 from embeddings import write_embeddings
+from pictures import write_pictures
+from prompts import write_prompts
 from record import (
     BATCH,
     Arrays,
@@ -238,6 +240,8 @@ def main() -> None:
         write(tiny)
     write_variants()
     write_embeddings()
+    write_pictures()
+    write_prompts()
     write_samplers()
     check_traps((TINY_A, TINY_B))
 
