@@ -1,0 +1,183 @@
+"""Flags that people type into prompts from habit: `--ar 16:9`, `--no red`, `--seed 7`."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.request import (
+    MAX_SIDE_PX,
+    MIN_SIDE_PX,
+    parse_sampler_and_spacing,
+    parse_size,
+)
+
+# Phones make one dash of two; where that is no flag's it is a dash.
+_FLAG: Final = re.compile(r"(?<!\S)(--|\N{EM DASH})([a-z][a-z-]*)(?!\S)\s*", re.IGNORECASE)
+_VALUE: Final = re.compile(r"\S+")
+_ALL: Final = re.compile(r".*", re.DOTALL)
+_NUMERIC: Final = re.compile(r"[+-]?\.?\d\S*|https?://\S+")
+_RATIO: Final = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)[:x/](\d{1,4}(?:\.\d{1,3})?)")
+_WIDEST: Final = 4.0  # how much longer one side may be than the other
+_SHOWN_CHARS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What a prompt says besides what it shows; None where it says nothing.
+
+    prompt    without flags
+    negative  what `--no` names
+    aspect    width and height in any unit
+    style     its name
+    unknown   flags that nobody here knows, as they were written
+    """
+
+    prompt: str
+    negative: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    aspect: tuple[float, float] | None = None
+    size_px: tuple[int, int] | None = None
+    sampler: tuple[str, str | None] | None = None
+    style: str | None = None
+    unknown: tuple[str, ...] = ()
+
+
+def read_flags(text: str) -> Flags:
+    """Read the flags out of a text; one that is repeated counts as it is written last.
+
+    Raises InvalidRequestError for a value that cannot be read.
+    """
+    said: dict[str, Any] = {}
+    unknown: list[str] = []
+    kept: list[str] = []
+    position = 0
+    found = [match for match in _FLAG.finditer(text) if match[1] == "--" or _is_known(match[2])]
+    if not found:
+        return Flags(text)
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    for match, end in zip(found, ends, strict=True):
+        kept.append(text[position : match.start()])
+        rest, name = text[match.end() : end], match[2].casefold()
+        field = _NAMES.get(name)
+        if field is None:
+            value = _NUMERIC.match(rest)
+            unknown.append(f"--{name} {value[0]}" if value else f"--{name}")
+        else:
+            value = (_ALL if field == "negative" else _VALUE).match(rest)
+            said[field] = _read(field, name, "" if value is None else value[0].strip())
+        position = match.end() + (0 if value is None else value.end())
+    kept.append(text[position:])
+    prompt = " ".join(filter(None, (part.strip() for part in kept)))
+    return Flags(prompt, **said, unknown=tuple(unknown))
+
+
+def left_out(said: Flags) -> list[str]:
+    """What a person should know of flags that change nothing: a sentence each."""
+    sentences = []
+    if said.unknown:
+        sentences.append(
+            f"Left out of the prompt, as nobody here knows it: {', '.join(said.unknown)}."
+        )
+    if said.style is not None:
+        sentences.append(f"Left out of the prompt: --style {said.style}. There are no styles here.")
+    return sentences
+
+
+def size_of_aspect(
+    aspect: tuple[float, float], native_px: tuple[int, int], multiple_px: int
+) -> tuple[int, int]:
+    """Width and height of these proportions, of about as many pixels as the native size.
+
+    Both are multiples of `multiple_px`: of SDXL's 1024x1024, 16:9 is 1344x768.
+    """
+    area, ratio = native_px[0] * native_px[1], aspect[0] / aspect[1]
+    ideal = math.sqrt(area * ratio), math.sqrt(area / ratio)
+    least, most = (
+        math.ceil(MIN_SIDE_PX / multiple_px) * multiple_px,
+        MAX_SIDE_PX // multiple_px * multiple_px,
+    )
+
+    def sides(side: float) -> list[int]:
+        down = math.floor(side / multiple_px) * multiple_px
+        return [min(max(one, least), most) for one in (down, down + multiple_px)]
+
+    def strays(size: tuple[int, int]) -> float:
+        """How far its shape and its area are off, in logarithms."""
+        shape = abs(math.log(size[0] / size[1] / ratio))
+        return shape + abs(math.log(size[0] * size[1] / area))
+
+    return min(((x, y) for x in sides(ideal[0]) for y in sides(ideal[1])), key=strays)
+
+
+def parse_aspect(text: str) -> tuple[float, float]:
+    """The two numbers of a ratio such as "16:9"; raises InvalidRequestError."""
+    match = _RATIO.fullmatch(text)
+    ratio = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    if min(ratio) <= 0 or max(ratio) > _WIDEST * min(ratio):
+        raise InvalidRequestError(
+            f"{text[:_SHOWN_CHARS]!r} is no shape of a picture. Write width:height, such as 16:9; "
+            f"one side is at most {_WIDEST:g} times as long as the other."
+        )
+    return ratio
+
+
+def _whole(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else _refuse("a whole number, such as 7")
+
+
+def _number(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{0,6})?", text):
+        _refuse("a number, such as 5")
+    return float(text)
+
+
+def _text(text: str) -> str:
+    return text or _refuse("a word")
+
+
+def _refuse(wanted: str) -> Any:  # noqa: ANN401 - it never returns
+    raise ValueError(wanted)
+
+
+def _is_known(name: str) -> bool:
+    return name.casefold() in _NAMES
+
+
+def _read(field: str, name: str, text: str) -> object:
+    try:
+        return _READS[field](text)
+    except ValueError as error:
+        shown = f"{text[:_SHOWN_CHARS]!r}" if text else "nothing"
+        raise InvalidRequestError(f"--{name} needs {error}; after it stands {shown}.") from None
+
+
+_READS: Final[Mapping[str, Callable[[str], object]]] = {
+    "negative": _text,
+    "seed": _whole,
+    "steps": _whole,
+    "guidance": _number,
+    "aspect": parse_aspect,
+    "size_px": parse_size,
+    "sampler": parse_sampler_and_spacing,
+    "style": _text,
+}
+_NAMES: Final[Mapping[str, str]] = {
+    "no": "negative",
+    "negative": "negative",
+    "neg": "negative",
+    "seed": "seed",
+    "steps": "steps",
+    "cfg": "guidance",
+    "guidance": "guidance",
+    "scale": "guidance",
+    "ar": "aspect",
+    "aspect": "aspect",
+    "size": "size_px",
+    "sampler": "sampler",
+    "style": "style",
+}
