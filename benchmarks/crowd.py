@@ -37,7 +37,7 @@ from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
-from sdxl_engine.request import KnownLora, ModelCard
+from sdxl_engine.request import NO_PICTURES, KnownLora, ModelCard, Pictures
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 
 LAG_NAP_S = 0.005
@@ -65,9 +65,15 @@ class HeldPipeline:
         """No files drew it."""
         return ModelCard(request.model or "none")
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         """Wait."""
-        del previews
+        del pictures, previews
         self.go.wait()
         yield Progress(1, request.num_inference_steps, fetch=lambda: ())
 

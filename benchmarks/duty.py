@@ -23,6 +23,7 @@ from bot.config.sections import Config, HealthConfig, LimitsConfig
 from bot.core.card import FAILURE_MARK, is_preview
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Images, Progress, SdxlPipeline
+from sdxl_engine.request import NO_PICTURES, Pictures
 from standins.discord.loopback import LoopbackDiscord
 
 LAG_NAP_S = 0.01
@@ -44,10 +45,16 @@ class WatchedPipeline:
         self.card = pipeline.card
         self.spans_s: list[tuple[float, float]] = []
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         """Draw as the pipeline does; fetching ends a span."""
         begin_s = time.perf_counter()
-        for progress in self._pipeline.generate(request, previews=previews):
+        for progress in self._pipeline.generate(request, pictures=pictures, previews=previews):
             if progress.fetch is None:
                 yield progress
             else:

@@ -35,7 +35,7 @@ from bot.core.card import is_preview
 from bot.shared import descriptors
 from bot.shared.secret import Secret
 from sdxl_engine import GeneratedImage, ImageRequest, Progress
-from sdxl_engine.request import KnownLora, ModelCard
+from sdxl_engine.request import NO_PICTURES, KnownLora, ModelCard, Pictures
 from standins.base.timers import Clock
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
@@ -68,9 +68,15 @@ class QuickPipeline:
         """No files drew it."""
         return ModelCard(request.model or "none")
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         """Take the time of a step, so many times."""
-        del previews
+        del pictures, previews
         steps = request.num_inference_steps
         images = tuple(
             GeneratedImage(k, 0, SIDE_PX, SIDE_PX, bytes(3 * SIDE_PX**2))

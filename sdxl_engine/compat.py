@@ -85,7 +85,10 @@ class FlaxStableDiffusionXLPipeline:
         return cls(engine), params
 
     def prepare_inputs(self, prompt: str | Sequence[str]) -> npt.NDArray[np.int32]:
-        """Token ids, i32[prompts, 2 encoders, tokens]; what the model does not read is cut off."""
+        """Token ids, i32[prompts, 2 encoders, tokens]; what the model does not read is cut off.
+
+        Of the text as it stands: to the removed class brackets were words.
+        """
         prompts = [prompt] if isinstance(prompt, str) else prompt
         return np.stack([self._engine.tokenizer.cut(each) for each in prompts])
 

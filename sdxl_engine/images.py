@@ -15,12 +15,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sdxl_engine.request import (
+    EMPHASES,
     SAMPLERS,
     SPACINGS,
+    USUAL_EMPHASIS,
     GeneratedImage,
     ImageRequest,
     Images,
     ModelCard,
+    Source,
+    Variation,
     format_size,
     format_timesteps,
 )
@@ -84,7 +88,11 @@ def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -
         "VAE hash": model.vae_hash,
         "VAE": model.vae,
         "Clip skip": model.clip_skip,
+        "Emphasis": None if request.emphasis == USUAL_EMPHASIS else EMPHASES[request.emphasis],
         "Lora hashes": ", ".join(hashes) or None,
+        **_of_variation(request.variation),
+        **_of_source(request.source),
+        "Hires upscale": request.upscale and f"{request.upscale:g}",
     }
     lines.append(
         ", ".join(
@@ -92,6 +100,29 @@ def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -
         )
     )
     return "\n".join(lines)
+
+
+def _of_variation(variation: Variation | None) -> dict[str, object]:
+    if variation is None:
+        return {}
+    return {
+        "Variation seed": variation.seed,
+        "Variation seed strength": f"{variation.strength:.15g}",
+        "Variation of": variation.index,
+    }
+
+
+def _of_source(source: Source | None) -> dict[str, object]:
+    if source is None:
+        return {}
+    return {
+        "Denoising strength": f"{source.strength:.15g}",
+        "Source": source.picture,
+        "Resize mode": source.resize,
+        "Zoom": None if source.zoom == 1 else f"{source.zoom:.15g}",
+        "Mask": source.mask,
+        "Mask blur": None if source.mask is None else source.feather_px,
+    }
 
 
 def _quoted(value: str) -> str:

@@ -12,7 +12,7 @@ import jax
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.lora.folder import LoraFacts
 from sdxl_engine.pipeline import SdxlPipeline
-from sdxl_engine.request import ImageRequest, ModelCard, Progress
+from sdxl_engine.request import NO_PICTURES, ImageRequest, ModelCard, Pictures, Progress
 
 log = logging.getLogger(__name__)
 
@@ -72,18 +72,25 @@ class ModelSet:
         """What draws, such as "4 x TPU v5 lite"."""
         return self._first.device
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, num_images: int = 4) -> float:
+    def warm_up(
+        self,
+        sizes: Sequence[tuple[int, int]] = (),
+        *,
+        num_images: int = 4,
+        chunks: int = 1,
+    ) -> float:
         """As `SdxlPipeline.warm_up`, for all; models of one shape share their programs."""
         seconds = 0.0
         warm: list[SdxlPipeline] = []
-        drawing = [one for one in self._by_name.values() if not one.needs_picture]
-        # Of one that needs a picture nothing is compiled; where there is no other, it says so.
+        drawing = [one for one in self._by_name.values() if not one.edits]
+        # Of one that draws nothing here nothing is compiled; where there is no other, it says so.
         for one in drawing or [self._first]:
             alike = next((other for other in warm if other.shapes == one.shapes), None)
             if alike is not None:
                 one.programs = alike.programs
                 continue
-            seconds += one.warm_up(sizes or (self._first.native_size,), num_images=num_images)
+            own = sizes or (self._first.native_size,)
+            seconds += one.warm_up(own, num_images=num_images, chunks=chunks)
             warm.append(one)
         self._working_bytes = max(
             programs.working_bytes for one in warm for programs in one.programs.values()
@@ -102,11 +109,18 @@ class ModelSet:
         """See `Pipeline.check`."""
         self._of(request).check(request)
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Generator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Generator[Progress]:
         """See `Pipeline.generate`."""
         pipeline = self._of(request)
         # What it refuses, it refuses before anything is moved.
-        return self._drawn(pipeline, pipeline.generate(request, previews=previews))
+        progresses = pipeline.generate(request, pictures=pictures, previews=previews)
+        return self._drawn(pipeline, progresses)
 
     def _drawn(
         self, pipeline: SdxlPipeline, progresses: Generator[Progress]

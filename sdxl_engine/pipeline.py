@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -14,37 +13,41 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from sdxl_engine.canvas import canvas_of
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
-from sdxl_engine.errors import DrawError, InvalidRequestError
+from sdxl_engine.drawing import Drawing, images_of
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.hashes import SeenFile
 from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
 from sdxl_engine.models.layers import Target
-from sdxl_engine.programs.arithmetic import Guidance, Sample
+from sdxl_engine.programs.arithmetic import Sample
 from sdxl_engine.programs.compiler import Compiler, Networks, SizePrograms, Weights, replicated
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
-    GeneratedImage,
+    MAX_CHUNKS,
+    NO_PICTURES,
     ImageRequest,
     Images,
     ModelCard,
+    Pictures,
     Progress,
     format_size,
     name_of_model,
 )
 from sdxl_engine.sampling.noise import trained_sigmas
 from sdxl_engine.sampling.samplers import Schedule, make_schedule
-from sdxl_engine.sampling.table import MEMORIES
+from sdxl_engine.spans import Span, read_spans
 from sdxl_engine.thread import sign_of_start
 from sdxl_engine.tokenizer import PromptTokenizer
+from sdxl_engine.upscaling import upscaled
 
-_SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
 _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -119,7 +122,7 @@ class SdxlPipeline:
     """A model on its devices, with the programs that draw.
 
     Made by `load`. Belongs to one thread, and draws one request at a time; only `check`, `card`,
-    `tokenize` and what fetches images may be called from others.
+    `tokenizer` and what fetches images may be called from others.
 
     tokenizer  of its prompts
     weights    of its networks, on every device unless it has left, with the last request's LoRAs
@@ -255,6 +258,11 @@ class SdxlPipeline:
         return self._config.native_size
 
     @property
+    def size_multiple_px(self) -> int:
+        """Sides of its images must be multiples of this."""
+        return self._config.size_multiple_px
+
+    @property
     def loras(self) -> dict[str, LoraFacts]:
         """The LoRAs that requests may choose from, by name; also those with a problem."""
         return {} if self._loras is None else self._loras.facts()
@@ -284,6 +292,12 @@ class SdxlPipeline:
         """How the noise levels lie in a request that names no spacing, of `request.SPACINGS`."""
         return self._config.scheduler.spacing
 
+    @property
+    def _most_chunks(self) -> int:
+        """Of a prompt that is ready to be drawn; before anything is, of any."""
+        known = [chunks for programs in self.programs.values() for chunks in programs.texts]
+        return max(known, default=MAX_CHUNKS)
+
     def latent_shape(self, width_px: int, height_px: int) -> tuple[int, int, int]:
         """Height, width and channels of the latents of one image."""
         factor = self._config.vae.scale_factor
@@ -295,21 +309,29 @@ class SdxlPipeline:
         devices = self._compiler.devices
         return f"{len(devices)} x {devices[0].device_kind}"
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, num_images: int = 4) -> float:
+    def warm_up(
+        self,
+        sizes: Sequence[tuple[int, int]] = (),
+        *,
+        num_images: int = 4,
+        chunks: int = 1,
+    ) -> float:
         """Compile everything that requests of these sizes need; nothing is compiled afterwards.
 
         sizes       (width_px, height_px); the model's own if there are none
         num_images  the most images of one request
+        chunks      the most chunks of one prompt, each as much as the text encoders read at once
 
         Returns the seconds it took. Raises InvalidRequestError for a size the model cannot draw, or
-        a model that does not draw from text alone.
+        a model that draws nothing here.
         """
         distinct = dict.fromkeys(sizes or (self.native_size,))
         for size in distinct:
             self._check_drawable(*size, num_images)
         goes_on = sign_of_start()
         begin = time.perf_counter()
-        encode = self._compiler.encode().compile()
+        numbers = range(1, chunks + 1)
+        encode = {number: self._compiler.encode(number).compile() for number in numbers}
         for size in distinct:
             goes_on()
             self.programs[size] = self._compiler.compile_size(*size, num_images, encode)
@@ -333,7 +355,7 @@ class SdxlPipeline:
             None if vae is None else vae.path.stem,
             None if vae is None else vae.model_hash(),
             {name: told for name, told in hashes.items() if told is not None},
-            self._config.clip_skip,
+            request.clip_skip or self._config.clip_skip,
         )
 
     @property
@@ -353,179 +375,161 @@ class SdxlPipeline:
                 f"There is no model {request.model!r} here. Choose one of: "
                 f"{', '.join(self.models)}."
             )
-        self._check_text_suffices()
+        self._check_model_draws(request)
         self._chosen(request)
-        self.tokenize(request)
+        self._clip_skip(request)
+        read_spans(self.tokenizer, request, self._most_chunks)
         self._schedule(self.resolved(request))
 
-    def tokenize(self, request: ImageRequest) -> npt.NDArray[np.int32]:
-        """Token ids, i32[2 prompts, 2 encoders, tokens], the negative prompt first.
-
-        Raises InvalidRequestError for a prompt with more tokens than the model reads.
-        """
-        negative = self.tokenizer(request.negative_prompt or "")
-        return np.stack([negative, self.tokenizer(request.prompt)])
+    def chunks_of(self, request: ImageRequest) -> int:
+        """How many chunks its prompts take, ready or not; raises InvalidRequestError."""
+        return max(one.chunks for one in read_spans(self.tokenizer, request, MAX_CHUNKS))
 
     def generate(
         self,
         request: ImageRequest,
         *,
+        pictures: Pictures = NO_PICTURES,
         latents: npt.NDArray[np.float32] | None = None,
         token_ids: npt.NDArray[np.int32] | None = None,
         previews: bool = False,
     ) -> Generator[Progress]:
         """Draw a request: progress some ten times on the way, the last to fetch the images with.
 
+        pictures   those that the request starts from, by their content hashes
         latents    noise to start from instead of the seed's, f32[num_images, h, w, 4] of unit
                    variance
-        token_ids  instead of those of the request's prompts, as `tokenize` returns them; without a
-                   negative prompt the first row is zeroes to the UNet
+        token_ids  instead of those of the request's prompts, i32[2 prompts, 2 encoders, tokens],
+                   the negative one first; without a negative prompt its row is zeroes to the UNet
         previews   whether progress carries small pictures of what is becoming
 
         Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
         """
-        steps = self.denoise(request, latents=latents, token_ids=token_ids)
-        return self._generate(request, steps, previews=previews)
+        chosen, drawing = self._prepared(request, pictures, latents, token_ids)
+        if request.upscale is not None:
+            return self._upscale(chosen, drawing)
+        return self._generate(chosen, drawing, previews=previews)
 
     def denoise(
         self,
         request: ImageRequest,
         *,
+        pictures: Pictures = NO_PICTURES,
         latents: npt.NDArray[np.float32] | None = None,
         token_ids: npt.NDArray[np.int32] | None = None,
     ) -> Iterator[tuple[int, Sample]]:
-        """The sampling loop alone: (steps done, sample) up to the last step.
+        """The sampling loop alone, as `Drawing.denoise`; arguments and errors as `generate`."""
+        chosen, drawing = self._prepared(request, pictures, latents, token_ids)
 
-        The sample lies on the devices, image k of the request at place k, and is gone with the
-        next step. Arguments and errors as `generate`.
-        """
-        keep_negative = request.negative_prompt is not None or (
-            token_ids is None and not self._config.zero_empty_negative
-        )
-        if token_ids is None:
-            token_ids = self.tokenize(request)
-        programs = self._programs_for(request)
-        request = self.resolved(request)
-        schedule = self._schedule(request)
-        if latents is not None:
-            self._check_latents(request, latents)
-        chosen = self._chosen(request)
-        return self._denoise(
-            request, programs, schedule, token_ids, latents, chosen, keep_negative=keep_negative
-        )
+        def steps() -> Iterator[tuple[int, Sample]]:
+            self._choose(chosen)
+            yield from drawing.denoise()
+
+        return steps()
 
     def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
-        """Have the request's images drawn from its latents; returns at once.
-
-        What it returns waits for them. It raises DrawError for numbers that are no picture: they
-        would turn black without a word.
-        """
-        drawn = self._programs_for(request).decode(self.weights.vae, latents)
-        for array in drawn:
-            array.copy_to_host_async()  # as soon as it is there, not when somebody asks
-
-        def fetch() -> Images:
-            pixels, finite = (np.asarray(array)[: request.num_images] for array in drawn)
-            if not finite.all():
-                raise DrawError(
-                    "The model computed numbers that are no picture. Try again with another seed; "
-                    "if that does not help, its files are damaged: fetch it again."
-                )
-            return _images(request, pixels)
-
-        return fetch
+        """As `Drawing.decode`, of a request that starts from no picture."""
+        _, drawing = self._prepared(request, NO_PICTURES, None, None)
+        return drawing.decode(latents)
 
     def preview(self, request: ImageRequest, denoised: jax.Array) -> Images:
         """Small pictures, a pixel a latent, of an estimate of the images f32[n, h, w, 4]."""
-        pixels = np.asarray(self._programs_for(request).preview(self._factors, denoised))
-        return _images(request, pixels[: request.num_images])
+        seen = np.asarray(self._programs_for(request).preview(self._factors, denoised))
+        return images_of(request, seen[: request.num_images])
+
+    def _prepared(
+        self,
+        request: ImageRequest,
+        pictures: Pictures,
+        latents: npt.NDArray[np.float32] | None,
+        token_ids: npt.NDArray[np.int32] | None,
+    ) -> tuple[list[Chosen], Drawing]:
+        """The request's LoRAs, and all else that draws it; raises InvalidRequestError."""
+        keep_negative = request.negative_prompt is not None or (
+            token_ids is None and not self._config.zero_empty_negative
+        )
+        programs, request = self._programs_for(request), self.resolved(request)
+        if token_ids is None:
+            spans = read_spans(self.tokenizer, request, max(programs.texts))
+        else:
+            spans = (Span.of_tokens(token_ids, request.num_inference_steps),)
+        if latents is not None:
+            self._check_latents(request, latents)
+        self._check_model_draws(request)
+        return self._chosen(request), Drawing(
+            request=request,
+            programs=programs,
+            weights=self.weights,
+            schedule=self._schedule(request),
+            spans=spans,
+            keep_negative=keep_negative,
+            clip_skip=self._clip_skip(request),
+            empty=self.tokenizer.empty(),
+            canvas=canvas_of(request, pictures),
+            shape=self.latent_shape(request.width_px, request.height_px),
+            inpaints=self._config.inpaints,
+            everywhere=self._compiler.replicated,
+            noise=latents,
+        )
 
     def _generate(
-        self, request: ImageRequest, steps: Iterator[tuple[int, Sample]], *, previews: bool
+        self, chosen: Sequence[Chosen], drawing: Drawing, *, previews: bool
     ) -> Generator[Progress]:
-        total = request.num_inference_steps
-        yield Progress(0, total)
-        for step, sample in steps:
+        request = drawing.request
+        total, first = request.num_inference_steps, request.steps.start
+        self._choose(chosen)
+        yield Progress(first, total)
+        for step, sample in drawing.denoise():
             if step < total:
                 seen = self.preview(request, sample.denoised) if previews else ()
                 yield Progress(step, total, seen)
-        yield Progress(total, total, fetch=self.decode(request, sample.latents))
+        yield Progress(total, total, fetch=drawing.decode(sample.latents))
 
-    def _denoise(
-        self,
-        request: ImageRequest,
-        programs: SizePrograms,
-        schedule: Schedule,
-        token_ids: npt.NDArray[np.int32],
-        noise: npt.NDArray[np.float32] | None,
-        loras: Sequence[Chosen],
-        *,
-        keep_negative: bool,
-    ) -> Iterator[tuple[int, Sample]]:
+    def _upscale(self, chosen: Sequence[Chosen], drawing: Drawing) -> Generator[Progress]:
+        request = drawing.request
+        total = request.num_inference_steps
+        self._choose(chosen)
+        yield Progress(min(request.steps.start, total - 1), total)
+        for step, fetch in upscaled(drawing):
+            yield Progress(step, total, fetch=fetch)
+
+    def _choose(self, loras: Sequence[Chosen]) -> None:
+        """Have the weights with these, and no others."""
         if self._merged is not None:
             self._merged.switch(loras)
         self._drawn_with |= {one.name: SeenFile(one.file.path, one.file.version) for one in loras}
-        height, width = request.height_px, request.width_px
-        weights = self.weights
-        conditioning = programs.encode(
-            weights.text_encoder,
-            weights.text_encoder_2,
-            weights.unet,
-            token_ids,
-            np.bool_(keep_negative),
-            np.array([height, width, 0, 0, height, width], np.float32),
-            np.float32(request.guidance_scale),
-        )
-        everywhere = self._compiler.replicated
-        seed = jax.device_put(np.uint32(request.seed), everywhere)
-        table = jax.device_put(schedule.table, everywhere)
-        guidance = Guidance(
-            *(
-                jax.device_put(np.float32(number), everywhere)
-                for number in (request.guidance_scale, request.guidance_rescale)
-            )
-        )
-        indices = np.arange(programs.num_images, dtype=np.int32) + np.int32(request.first_index)
-        shape = self.latent_shape(width, height)
-        empty = np.zeros((programs.num_images, *shape), np.float32)
-        latents, sigma = empty, schedule.initial_sigma
-        if noise is not None:
-            latents, sigma = empty.copy(), np.float32(0)
-            latents[: len(noise)] = noise * schedule.initial_sigma
-        # Each in a place of its own: the program takes their memory.
-        indices, latents, denoised, *memory = (
-            jax.device_put(array, programs.by_image)
-            for array in (indices, latents, empty, *[empty] * MEMORIES)
-        )
-        sample = Sample(latents, denoised, tuple(memory))
-        for first, last, guided in _segments(request):
-            denoise = programs.guided if guided else programs.unguided
-            sample = denoise(
-                weights.unet,
-                sample,
-                sigma,
-                seed,
-                indices,
-                conditioning,
-                table,
-                np.int32(schedule.row(first)),
-                np.int32(schedule.row(last)),
-                guidance,
-            )
-            sigma = np.float32(0)
-            yield last, jax.block_until_ready(sample)
 
     @property
-    def needs_picture(self) -> bool:
-        """Whether it was trained for inpainting or editing, and draws nothing from text alone."""
-        return self._config.needs_picture
+    def edits(self) -> bool:
+        """Whether it was trained to edit pictures in a way of its own, which nothing here does."""
+        return self._config.edits
 
-    def _check_text_suffices(self) -> None:
-        if self.needs_picture:
+    def _check_trained_to_draw(self) -> None:
+        if self.edits:
             raise InvalidRequestError(
-                f"{self.model_name} was trained for inpainting or editing: it changes a picture "
-                "that it is given. This engine draws from text alone; choose another model."
+                f"{self.model_name} was trained for editing: it sees a picture beside the noise, "
+                "as nothing here shows it. Choose another model."
             )
+
+    def _check_model_draws(self, request: ImageRequest) -> None:
+        self._check_trained_to_draw()
+        if self._config.inpaints and (request.source is None or request.upscale is not None):
+            raise InvalidRequestError(
+                f"{self.model_name} was trained for inpainting: it changes a picture that it is "
+                "given. Give it one and a mask, or choose another model."
+            )
+
+    def _clip_skip(self, request: ImageRequest) -> int:
+        own = self._config.text_encoder
+        if request.clip_skip is None:
+            return own.clip_skip
+        most = min(own.num_hidden_layers, self._config.text_encoder_2.num_hidden_layers)
+        if request.clip_skip > most:
+            raise InvalidRequestError(
+                f"Clip skip {request.clip_skip} is beyond the first of the {most} layers of this "
+                "model's smaller text encoder. Choose less; most models want 2."
+            )
+        return request.clip_skip
 
     def _chosen(self, request: ImageRequest) -> list[Chosen]:
         """The request's LoRAs, each of which fits the model; raises InvalidRequestError."""
@@ -541,7 +545,6 @@ class SdxlPipeline:
         ]
 
     def _programs_for(self, request: ImageRequest) -> SizePrograms:
-        self._check_text_suffices()
         if not self.programs:
             raise InvalidRequestError("No size is compiled yet: warm_up comes first.")
         programs = self.programs.get((request.width_px, request.height_px))
@@ -565,12 +568,14 @@ class SdxlPipeline:
             request.spacing,
             request.num_inference_steps,
             request.timesteps,
+            # An upscale at strength 0 takes no step; its table is that of the last one.
+            min(request.steps.start, request.num_inference_steps - 1),
         )
 
     def _check_drawable(self, width_px: int, height_px: int, num_images: int) -> None:
-        self._check_text_suffices()
+        self._check_trained_to_draw()
         ImageRequest("any", width_px=width_px, height_px=height_px, num_images=num_images)
-        multiple = self._config.size_multiple_px
+        multiple = self.size_multiple_px
         if width_px % multiple or height_px % multiple:
             raise InvalidRequestError(
                 f"{self.model_name} draws sizes that are multiples of {multiple} pixels, not "
@@ -582,23 +587,6 @@ class SdxlPipeline:
         wanted = (request.num_images, *self.latent_shape(request.width_px, request.height_px))
         if latents.shape != wanted:
             raise InvalidRequestError(f"The latents must be {wanted}, not {latents.shape}.")
-
-
-def _segments(request: ImageRequest) -> Iterator[tuple[int, int, bool]]:
-    """(first step, last step + 1, whether they are guided) of the calls that draw a request."""
-    total, guided = request.num_inference_steps, request.guided_steps
-    longest = -(-total // _SEGMENTS)
-    ends = sorted({*range(longest, total, longest), guided.start, guided.stop, total} - {0})
-    for first, last in pairwise((0, *ends)):
-        yield first, last, first in guided
-
-
-def _images(request: ImageRequest, pixels: npt.NDArray[np.uint8]) -> Images:
-    height_px, width_px = pixels.shape[1:3]
-    return tuple(
-        GeneratedImage(index, request.seed, width_px, height_px, image.tobytes())
-        for index, image in enumerate(pixels, start=request.first_index)
-    )
 
 
 def _weights_dtype(dtype: str, platform: str) -> np.dtype[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from sdxl_engine.errors import InvalidRequestError
@@ -77,11 +78,19 @@ CFG_PP_SAMPLERS: Final = frozenset({"euler_cfg_pp", "euler_ancestral_cfg_pp"})
 
 # How weights of words change their embeddings; see `programs/emphasis.py`.
 EMPHASES: Final = {"mean": "Mean-restoring", "interpolation": "Interpolation"}
+USUAL_EMPHASIS: Final = "mean"
 # How a picture of another shape comes onto the canvas: cut, with borders, or out of proportion.
 RESIZES: Final = ("fill", "fit", "stretch")
 # Masks that a picture brings along: what is transparent in it, and what it leaves of the canvas.
 ALPHA, AROUND = "alpha", "around"
-UPSCALES: Final = (1.5, 2.0)
+# How far from a picture its variations are: in the noise that it began with, and where they begin
+# from the picture itself, in strength. Measured by training/picture_adherence.py.
+VARIATIONS: Final = {"subtle": 0.2, "strong": 0.5}
+PICTURE_VARIATIONS: Final = {"subtle": 0.35, "strong": 0.6}
+# What is usual where nobody says how strongly.
+CHANGING, PAINTING, UPSCALING = 0.6, 1.0, 0.3
+# How many times as large a picture can become, and how many tiles a side it is drawn in.
+UPSCALES: Final = {1.5: 2, 2.0: 3}
 
 # Other names for the same, as A1111, ComfyUI, InvokeAI and diffusers write them.
 _SAMPLER_ALIASES: Final = {
@@ -153,10 +162,28 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that somebody brought, decoded, or an image that was drawn.
+
+    digest  its content hash: what is seen, whatever file it came in (`pictures.digest_of`)
+    rgba    width_px * height_px * 4 bytes, rows from the top, uint8
+    """
+
+    digest: str
+    width_px: int
+    height_px: int
+    rgba: bytes = field(repr=False)
+
+
+Pictures = Mapping[str, Picture]  # by their content hashes
+NO_PICTURES: Final[Pictures] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A picture to start from, and what of it may change.
 
-    picture     its content hash (`pictures.Picture.digest`)
+    picture     its content hash (`Picture.digest`)
     strength    0..1, how much of the way from noise is gone again: of 20 steps 0.3 takes 6. 1 keeps
                 little, 0 all, which is for an upscale alone
     resize      one of RESIZES
@@ -169,7 +196,7 @@ class Source:
     """
 
     picture: str
-    strength: float = 0.6
+    strength: float = CHANGING
     resize: str = "fill"
     zoom: float = 1.0
     mask: str | None = None
@@ -267,7 +294,7 @@ class ImageRequest:
     source: Source | None = None
     upscale: float | None = None
     variation: Variation | None = None
-    emphasis: str = "mean"
+    emphasis: str = USUAL_EMPHASIS
     clip_skip: int | None = None
 
     def __post_init__(self) -> None:
@@ -378,6 +405,16 @@ class ImageRequest:
         return range(total - max(int(total * self.source.strength), 1), total)
 
     @property
+    def result_px(self) -> tuple[int, int]:
+        """Width and height of its images: larger than its size where it upscales."""
+        times = 1 if self.upscale is None else self.upscale
+        width, height = (
+            int(side * times) // SIDE_MULTIPLE_PX * SIDE_MULTIPLE_PX
+            for side in (self.width_px, self.height_px)
+        )
+        return width, height
+
+    @property
     def guided_steps(self) -> range:
         """The steps, counted from 0, that are guided: the negative prompt passes through, too."""
         # diffusers draws without guidance up to 1, which is guidance of exactly 1.
@@ -397,7 +434,8 @@ class ImageRequest:
         each = 1 if self.sampler is None else PASSES[self.sampler]
         # The last step looks once.
         steps = (self.steps, self.guided_steps)
-        return sum(
+        tiles = 1 if self.upscale is None else UPSCALES[self.upscale] ** 2
+        return tiles * sum(
             each * len(some) - (each - 1) * (self.num_inference_steps - 1 in some) for some in steps
         )
 

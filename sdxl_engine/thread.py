@@ -25,7 +25,15 @@ from sdxl_engine.errors import (
     EngineStartError,
     JobCancelledError,
 )
-from sdxl_engine.request import ImageRequest, Images, KnownLora, ModelCard, Progress
+from sdxl_engine.request import (
+    NO_PICTURES,
+    ImageRequest,
+    Images,
+    KnownLora,
+    ModelCard,
+    Pictures,
+    Progress,
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +68,17 @@ class Pipeline(Protocol):
         To hash them takes seconds the first time: to be asked for on a thread.
         """
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
-        """Draw; the last progress fetches the images. Closing the iterator stops the work."""
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
+        """Draw; the last progress fetches the images. Closing the iterator stops the work.
+
+        pictures  those that the request starts from, by their content hashes
+        """
 
 
 _starting = threading.local()  # on an engine thread: what takes a sign of life of its start
@@ -79,20 +96,23 @@ def sign_of_start() -> Callable[[], None]:
 class EngineJob:
     """A handle on one submitted request.
 
-    request  what is drawn
-    sent     settled once the device has all of the job's work, or the job has ended without: the
-             time to hand in the next one
-    future   its images, or the EngineError that ended it
+    request   what is drawn
+    pictures  those that it starts from
+    sent      settled once the device has all of the job's work, or the job has ended without: the
+              time to hand in the next one
+    future    its images, or the EngineError that ended it
     """
 
     def __init__(
         self,
         request: ImageRequest,
+        pictures: Pictures,
         on_progress: OnProgress | None,
         withdraw: Callable[["EngineJob"], bool],
         clock: Callable[[], float],
     ) -> None:
         self.request = request
+        self.pictures = pictures
         self.future: Future[Images] = Future()
         self.sent: Future[None] = Future()
         self.future.add_done_callback(partial(_settled, self.sent))
@@ -151,7 +171,9 @@ class EngineJob:
     def _generate(self, pipeline: Pipeline) -> Fetch:
         fetch: Fetch | None = None
         # Nobody to look at previews: none are made.
-        progresses = pipeline.generate(self.request, previews=self._on_progress is not None)
+        progresses = pipeline.generate(
+            self.request, pictures=self.pictures, previews=self._on_progress is not None
+        )
         # The protocol says Iterator, a generator in truth: closing it frees what it holds.
         with closing(cast("_Closable", progresses)):
             for progress in progresses:
@@ -264,9 +286,15 @@ class EngineThread:
             for thread in self._threads:
                 thread.start()
 
-    def submit(self, request: ImageRequest, on_progress: OnProgress | None = None) -> EngineJob:
+    def submit(
+        self,
+        request: ImageRequest,
+        on_progress: OnProgress | None = None,
+        pictures: Pictures = NO_PICTURES,
+    ) -> EngineJob:
         """Hand a request over; returns at once.
 
+        pictures     those that it starts from, by their content hashes
         on_progress  called on the engine thread, so it must be quick and thread-safe
 
         Raises InvalidRequestError, EngineFullError, EngineClosedError, EngineStartError.
@@ -277,7 +305,7 @@ class EngineThread:
                 # A new one each time: raising the same object again would grow its traceback.
                 raise type(failure)(str(failure)) from failure
             self.ready.result().check(request)
-        job = EngineJob(request, on_progress, self._withdraw, self._clock)
+        job = EngineJob(request, pictures, on_progress, self._withdraw, self._clock)
         with self._changed:
             if self._closing:
                 raise EngineClosedError("The engine is stopping. Ask again in a minute.")

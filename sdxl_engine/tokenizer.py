@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,24 +16,41 @@ from sdxl_engine.checkpoint.files import read_file, reason
 from sdxl_engine.checkpoint.json_reader import parse_json, plain
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.prompt import BREAK, Piece, pieces
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
 # With these a tokenizer's JSON names files that transformers opens, wherever they are.
 _FILE_KEYS: Final = frozenset({"fast_tokenizer_files", "gguf_file"})
 
+_ENDS: Final = 2  # of what the encoders read one token is the beginning, one the end
+_BACK_TO_COMMA: Final = 20  # A1111's `comma_padding_backtrack`
+_MOST_WEIGHT: Final = 10.0  # beyond it no model here leaves a picture
+
 TokenIds = npt.NDArray[np.int32]
+
+
+class Chunks(NamedTuple):
+    """A prompt as text encoders read it, in chunks, each with a beginning and an end of its own.
+
+    token_ids  i32[2 encoders, chunks, max_tokens]
+    weights    f32[2 encoders, chunks, max_tokens], 1 at beginning, end and padding
+    """
+
+    token_ids: TokenIds
+    weights: npt.NDArray[np.float32]
 
 
 class PromptTokenizer:
     """Both tokenizers of a checkpoint, with its own vocabularies, merges and padding.
 
     folder  the model folder
-    config  its JSON: every prompt is padded to the length that its encoders read, and every token
+    config  its JSON: every chunk is padded to the length that its encoders read, and every token
             has a row in their tables
     learnt  words that are not the checkpoint's own, and need rows there
 
-    rows    for each encoder the vectors of these words, by token
-    unfit   why some of them are not read as words, a sentence each
+    max_tokens  of a chunk, with its beginning and its end
+    rows        for each encoder the vectors of the learnt words, by token
+    unfit       why some of them are not read as words, a sentence each
 
     Raises CheckpointError.
     """
@@ -48,41 +65,127 @@ class PromptTokenizer:
         fitting, self.unfit = _fitting(self._tokenizers, learnt)
         self.rows = [_add(each, row, fitting) for row, each in enumerate(self._tokenizers)]
         self._vectors = [_vectors(each) for each in self._tokenizers]
+        self._commas = [_comma(each) for each in self._tokenizers]
         # A fast tokenizer refuses to be used by two threads at once ("Already borrowed").
         self._lock = threading.Lock()
 
-    def __call__(self, prompt: str) -> TokenIds:
-        """Token ids, i32[2, max_tokens]: the first encoder's row, then the second's.
+    def chunks(self, text: str, limit: int) -> Chunks:
+        """A text, read as `prompt.pieces` says, in chunks; as many of either encoder.
 
-        Raises InvalidRequestError for a prompt with more tokens than the model reads.
+        Each piece is a text of its own to the tokenizers. A chunk that is full ends after a comma,
+        if there is one among its last 20 tokens, and never within a learnt word: as A1111 has it.
+
+        Raises InvalidRequestError for more chunks than `limit`, and for weights too far from 1.
         """
-        return self._encode(prompt, cut=False)
+        read = pieces(text)
+        _check_weights(read)
+        with self._lock:
+            both = [self._split(row, read) for row in range(len(self._tokenizers))]
+            for row, own in enumerate(both):
+                if len(own) > limit:
+                    raise InvalidRequestError(self._too_long(row, own, limit))
+        most = max(map(len, both))
+        token_ids = np.broadcast_to(self.empty()[:, None], (len(both), most, self.max_tokens))
+        chunks = Chunks(token_ids.copy(), np.ones(token_ids.shape, np.float32))
+        for row, own in enumerate(both):
+            for place, chunk in enumerate(own):
+                inside = slice(1, 1 + len(chunk))
+                chunks.token_ids[row, place] = self._framed(row, [token for token, _ in chunk])
+                chunks.weights[row, place, inside] = [weight for _, weight in chunk]
+        return chunks
+
+    def empty(self) -> TokenIds:
+        """A chunk without words, i32[2, max_tokens]."""
+        return np.stack([self._framed(row, []) for row in range(len(self._tokenizers))])
 
     def cut(self, prompt: str) -> TokenIds:
-        """The same, of as much of the prompt as the model reads."""
-        return self._encode(prompt, cut=True)
-
-    def _encode(self, prompt: str, *, cut: bool) -> TokenIds:
+        """As much of a text as one chunk holds, i32[2, max_tokens], whatever signs are in it."""
         with self._lock:
-            return np.stack([self._row(row, prompt, cut=cut) for row in range(2)])
+            rows = [self._words(row, prompt)[: self.max_tokens - _ENDS] for row in range(2)]
+        return np.stack([self._framed(row, tokens) for row, tokens in enumerate(rows)])
 
-    def _row(self, row: int, prompt: str, *, cut: bool) -> TokenIds:
+    def spelled(self, row: int, token: int) -> tuple[str, int, bool]:
+        """A token of encoder `row` as text, itself, and whether it ends a word."""
+        spelled = self._tokenizers[row].convert_ids_to_tokens(token)
+        text = self.read(row, [token]).strip() or spelled
+        # Learnt words and signs of the vocabulary's own are whole.
+        own = token in self._tokenizers[row].added_tokens_decoder
+        return text, token, own or spelled.endswith("</w>")
+
+    def read(self, row: int, tokens: Sequence[int]) -> str:
+        """The text of tokens of encoder `row`."""
+        text: str = self._tokenizers[row].decode(tokens, clean_up_tokenization_spaces=False)
+        return text
+
+    def _words(self, row: int, text: str) -> list[int]:
+        """The tokens of a text alone, learnt words as all of their vectors."""
+        tokens = self._tokenizers[row](text, truncation=False, verbose=False)["input_ids"][1:-1]
+        return [each for token in tokens for each in self._vectors[row].get(token, (token,))]
+
+    def _framed(self, row: int, tokens: Sequence[int]) -> TokenIds:
+        """Between their beginning and their end, padded; i32[max_tokens]."""
         tokenizer = self._tokenizers[row]
-        tokens = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
-        ids = [each for token in tokens for each in self._vectors[row].get(token, (token,))]
-        if cut and len(ids) > self.max_tokens:
-            ids = [*ids[: self.max_tokens - 1], ids[-1]]  # with the end token
-        if len(ids) > self.max_tokens:
-            # One place is the start token, one the end token.
-            read = tokenizer.decode(
-                ids[1 : self.max_tokens - 1], clean_up_tokenization_spaces=False
-            )
+        padding = [tokenizer.pad_token_id] * (self.max_tokens - _ENDS - len(tokens))
+        framed = [tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id, *padding]
+        return np.array(framed, np.int32)
+
+    def _split(self, row: int, read: Iterable[Piece]) -> list[list[tuple[int, float]]]:
+        """Chunks of tokens with their weights, one at least."""
+        room, vectors = self.max_tokens - _ENDS, self._vectors[row]
+        comma = self._commas[row]
+        chunks: list[list[tuple[int, float]]] = [[]]
+        after_comma = 0  # where the chunk being filled would be split; 0: nowhere
+        for piece in read:
+            if piece is BREAK:
+                chunks.append([])
+                after_comma = 0
+                continue
+            tokens = self._tokenizers[row](piece.text, truncation=False, verbose=False)
+            for token in tokens["input_ids"][1:-1]:
+                own = vectors.get(token, [token])
+                begun = False
+                if len(chunks[-1]) == room:
+                    near = after_comma and room - after_comma < _BACK_TO_COMMA
+                    # What comes after the comma goes on in the next; not so before another comma.
+                    split = after_comma if near and token != comma else room
+                    chunks[-1:] = [chunks[-1][:split], chunks[-1][split:]]
+                    after_comma, begun = 0, True
+                if len(chunks[-1]) + len(own) > room:
+                    chunks.append([])
+                    after_comma, begun = 0, True
+                chunks[-1] += [(each, piece.weight) for each in own]
+                if token == comma and not begun:
+                    after_comma = len(chunks[-1])
+        # A BREAK at the end begins nothing.
+        return chunks if len(chunks) == 1 or chunks[-1] else chunks[:-1]
+
+    def _too_long(self, row: int, chunks: list[list[tuple[int, float]]], limit: int) -> str:
+        tokens = sum(map(len, chunks))
+        heard = [token for chunk in chunks[:limit] for token, _ in chunk]
+        room = limit * (self.max_tokens - _ENDS)
+        much = f"is {tokens} tokens long; this model reads {room} here"
+        if tokens <= room:
+            much = f"has {len(chunks)} parts; this model reads {limit} here"
+        return (
+            f"The text {much}. Shorten it: it would stop reading after "
+            f"“…{self.read(row, heard)[-40:].strip()}”."
+        )
+
+
+def _check_weights(read: Iterable[Piece]) -> None:
+    for piece in read:
+        if piece is not BREAK and not abs(piece.weight) <= _MOST_WEIGHT:
             raise InvalidRequestError(
-                f"The text is {len(ids) - 2} tokens long; this model reads {self.max_tokens - 2}. "
-                f"Shorten it: it would stop reading after “…{read[-40:].strip()}”."
+                f"{piece.text.strip()[:40]!r} has a weight of {piece.weight:.3g}; from "
+                f"-{_MOST_WEIGHT:g} to {_MOST_WEIGHT:g} a picture stands. Take brackets away, or "
+                "write \\( for one that is only text."
             )
-        padding = [tokenizer.pad_token_id] * (self.max_tokens - len(ids))
-        return np.array(ids + padding, np.int32)
+
+
+def _comma(tokenizer: Any) -> int | None:  # noqa: ANN401 - transformers is untyped
+    """The token of a comma, of a vocabulary that has one."""
+    token = tokenizer.convert_tokens_to_ids(",</w>")
+    return None if token == tokenizer.unk_token_id else token
 
 
 def _fitting(

@@ -15,6 +15,8 @@ ENVIRONMENT = {
         if not name.startswith(("IMAGINE_", "JAX_", "PYTHON")) and name != "DISCORD_TOKEN"
     },
     "JAX_PLATFORMS": "cpu",
+    # No child is asked for a long prompt.
+    "IMAGINE_ENGINE__PROMPT_CHUNKS": "1",
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
 }
 

@@ -22,7 +22,7 @@ from sdxl_engine import (
     InvalidRequestError,
     Progress,
 )
-from sdxl_engine.request import ModelCard
+from sdxl_engine.request import NO_PICTURES, ModelCard, Pictures
 
 _PATIENCE_S = 60  # a test that forgets to open a gate fails instead of hanging
 
@@ -103,7 +103,13 @@ class FakePipeline:
     def card(self, request: ImageRequest) -> ModelCard:
         return card_of(request)
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         self.check(request)
         self.requests.append(request)
         steps = request.num_inference_steps

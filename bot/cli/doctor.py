@@ -71,7 +71,8 @@ try:
         "size": found.config.native_size,
         "prediction": found.config.scheduler.training,
         "told": ready.told,
-        "needs_picture": found.config.needs_picture,
+        "inpaints": found.config.inpaints,
+        "edits": found.config.edits,
         "loras": {name: [facts.problem, facts.words] for name, facts in known.items()},
     }))
 except EngineError as error:
@@ -211,11 +212,19 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
             f"{probed['prediction']}, made for {format_size(*probed['size'])}; "
             f"{format_sizes(sizes)} will be offered.",
         )
-        if probed["needs_picture"]:
+        alone = len(config.engine.all_models) == 1
+        if probed["edits"]:
             yield Finding(
-                "warn" if len(config.engine.all_models) > 1 else "FAIL",
-                f"Model {model} was trained for inpainting or editing.",
-                "This engine draws from text alone: have another model beside it.",
+                "FAIL" if alone else "warn",
+                f"Model {model} was trained for editing.",
+                "Nothing here shows it what it edits: have another model beside it.",
+            )
+        if probed["inpaints"]:
+            yield Finding(
+                "FAIL" if alone else "warn",
+                f"Model {model} was trained for inpainting.",
+                "It changes a picture that it is given, as `imagine draw --image` does; in chat "
+                "nobody can give it one: have another model beside it.",
             )
         for sentence in probed["told"]:
             yield Finding("warn", f"Model {model}: {sentence}")

@@ -7,14 +7,15 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 from bot.cli.arguments import whole
 from bot.cli.exit_codes import OK
+from bot.cli.picture_options import add_picture_options, brought
 from bot.cli.pictures import output_folder, save_numbered
 from bot.cli.progress import ProgressBar
 from bot.cli.request_options import add_request_options, command_line, wish_of
@@ -24,7 +25,13 @@ from bot.core.wish import SOME_SIZE, Wish
 from bot.engines.loading import OnBytes, load_pipeline, usual_of
 from bot.errors import UsageError
 from bot.operations import log as logs
+from bot.shared.shown import one_line
 from sdxl_engine import ImageRequest, Images, Pipeline
+from sdxl_engine.flags import left_out, read_flags, size_of_aspect
+from sdxl_engine.prompt import expanded
+from sdxl_engine.request import Pictures
+
+_PROMPT_CHARS: Final = 100  # of each of several, to look at
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw picture K of the request alone, counted from 0: the same as among the others",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--yes", action="store_true", help="draw all that {braces|in the prompt} stand for"
+    )
     add_request_options(parser)
+    add_picture_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,15 +65,38 @@ def run(args: argparse.Namespace) -> int:
         config = replace(config, engine=engine, model=ModelConfig())
     if args.index is not None and args.count is not None:
         raise UsageError("--index means one picture: leave --count out.")
-    wish = wish_of(args, " ".join(args.prompt), count=args.count, index=args.index)
-    wish = wish.settled(usual_of(config))
-    wish.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
+    said = read_flags(" ".join(args.prompt))
+    for sentence in left_out(said):
+        sys.stderr.write(f"{sentence}\n")
+    given = brought(args)
+    wish = wish_of(args, said, count=args.count, index=args.index).settled(usual_of(config))
+    wish = replace(wish, source=given.source, variation=given.variation, upscale=given.upscale)
+    wishes = tuple(replace(wish, prompt=prompt) for prompt in expanded(wish.prompt))
+    for one in wishes:
+        one.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
+    _agree(wishes, args)
+    same = (*_same_model(args), *given.files)
     draw(
-        Drawing(wish, args.out, args.json, tuple(_same_model(args))),
+        Drawing(wishes, args.out, args.json, same, given.pictures, said.aspect or given.shape),
         config.engine.model_name,
         partial(load_pipeline, config),
     )
     return OK
+
+
+def _agree(wishes: Sequence[Wish], args: argparse.Namespace) -> None:
+    """Raise UsageError where several requests were not meant."""
+    if len(wishes) == 1 or args.yes:
+        return
+    pictures = sum(wish.num_images or 1 for wish in wishes)
+    sys.stderr.write(f"This is {len(wishes)} requests with {pictures} pictures in all:\n")
+    for wish in wishes:
+        sys.stderr.write(f"    {one_line(wish.prompt, _PROMPT_CHARS)}\n")
+    if not sys.stdin.isatty():
+        raise UsageError("Say --yes to have them all drawn.")
+    sys.stderr.write("Draw them? [y/N] ")
+    if sys.stdin.readline().strip().casefold() not in {"y", "yes"}:
+        raise UsageError("Nothing was drawn.")
 
 
 def _severity(level: str) -> int:
@@ -83,13 +117,26 @@ class DrawingPipeline(Pipeline, Protocol):
         """Width and height in pixels that the model was trained for."""
 
     @property
+    def size_multiple_px(self) -> int:
+        """Sides of its images must be multiples of this."""
+
+    @property
     def device(self) -> str:
         """What draws, such as "4 x TPU v5 lite"."""
 
     def check_settings(self, request: ImageRequest) -> None:
         """As `check`, whatever is compiled yet."""
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, num_images: int = 4) -> float:
+    def chunks_of(self, request: ImageRequest) -> int:
+        """How many chunks its prompts take."""
+
+    def warm_up(
+        self,
+        sizes: Sequence[tuple[int, int]] = (),
+        *,
+        num_images: int = 4,
+        chunks: int = 1,
+    ) -> float:
         """Compile for these sizes; returns the seconds it took."""
 
 
@@ -100,16 +147,20 @@ LoadPipeline = Callable[[OnBytes], DrawingPipeline]
 class Drawing:
     """What to draw and where to put it.
 
-    wish        settled but for the size
-    folder      gets 0.png, 1.png, ..., after the last number that is there
-    as_json     one JSON object on standard output, all other words on standard error
-    same_model  the options with which the same model draws again
+    wishes    settled but for the size; what else they may be, their sizes are the same
+    folder    gets 0.png, 1.png, ..., after the last number that is there
+    as_json   one JSON object on standard output, all other words on standard error
+    same      the options with which the same model draws again, from the same files
+    pictures  those that they start from
+    aspect    of the size, if nobody chose one
     """
 
-    wish: Wish
+    wishes: tuple[Wish, ...]
     folder: Path
     as_json: bool
-    same_model: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+    pictures: Pictures = field(default_factory=dict)
+    aspect: tuple[float, float] | None = None
 
 
 def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
@@ -117,8 +168,6 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
-    from sdxl_engine.images import describe, encode_png  # noqa: PLC0415 - brings Pillow
-
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
 
@@ -126,19 +175,46 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
     with ProgressBar(f"Loading {model}", "B") as bar:
         pipeline = load(bar.show)
     load_s = time.perf_counter() - begin_s
-    request = pipeline.resolved(drawing.wish.resolve(pipeline.native_size))
-
-    pipeline.check_settings(request)  # what cannot be drawn is said before minutes of compiling
+    size_px = _size(pipeline, drawing.aspect)
+    requests = [pipeline.resolved(wish.resolve(size_px)) for wish in drawing.wishes]
+    for request in requests:
+        pipeline.check_settings(request)  # what cannot be drawn is said before minutes of compiling
     sys.stderr.write(f"Compiling for {pipeline.device}\n")
     compile_s = pipeline.warm_up(
-        [(request.width_px, request.height_px)], num_images=request.num_images
+        [(requests[0].width_px, requests[0].height_px)],
+        num_images=requests[0].num_images,
+        chunks=max(map(pipeline.chunks_of, requests)),
     )
     say(f"Compiled in {compile_s:.2f} s")
+    took_s = {"load": load_s, "compile": compile_s}
+    for request in requests:
+        _draw_one(drawing, request, pipeline, folder, took_s, say)
+
+
+def _size(pipeline: DrawingPipeline, aspect: tuple[float, float] | None) -> tuple[int, int]:
+    """The model's own size, or one of these proportions."""
+    native_px = pipeline.native_size
+    if aspect is None:
+        return native_px
+    # Of SDXL's 1024 the steps of 64 that it was trained with; of smaller models what they stand.
+    multiple_px = max(pipeline.size_multiple_px, native_px[0] // 16)
+    return size_of_aspect(aspect, native_px, multiple_px)
+
+
+def _draw_one(
+    drawing: Drawing,
+    request: ImageRequest,
+    pipeline: DrawingPipeline,
+    folder: Path,
+    took_s: Mapping[str, float],
+    say: "_Voice",
+) -> None:
+    from sdxl_engine.images import describe, encode_png  # noqa: PLC0415 - brings Pillow
 
     begin_s = time.perf_counter()
     images: Images = ()
     with ProgressBar("Drawing", " steps") as bar:
-        for progress in pipeline.generate(request):
+        for progress in pipeline.generate(request, pictures=drawing.pictures):
             bar.show(progress.step, progress.num_inference_steps)
             if progress.fetch is not None:
                 images = progress.fetch()
@@ -153,7 +229,7 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
         paths.append(save_numbered(folder, encode_png(image, parameters)))
     encode_s = time.perf_counter() - begin_s
 
-    again = [_again(request, image.index, drawing.same_model) for image in images]
+    again = [_again(request, image.index, drawing.same) for image in images]
     say(f"Seed {request.seed}")
     say("Each again, alone:" if len(again) > 1 else "Again:")
     for command in again:
@@ -165,12 +241,7 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
                 for path, image, command in zip(paths, images, again, strict=True)
             ],
             "request": asdict(request),
-            "timings_s": {
-                "load": load_s,
-                "compile": compile_s,
-                "inference": inference_s,
-                "encode": encode_s,
-            },
+            "timings_s": {**took_s, "inference": inference_s, "encode": encode_s},
             "device": pipeline.device,
         }
         _Voice(sys.stdout)(json.dumps(result))
@@ -179,8 +250,8 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
             say(str(path))
 
 
-def _again(request: ImageRequest, index: int, same_model: Sequence[str]) -> str:
-    return shlex.join(["imagine", "draw", *same_model, *command_line(request, index)])
+def _again(request: ImageRequest, index: int, same: Sequence[str]) -> str:
+    return shlex.join(["imagine", "draw", *same, *command_line(request, index)])
 
 
 class _Voice:

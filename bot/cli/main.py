@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Run the bot until it is stopped (SIGTERM or Ctrl-C).",
     "playground": "Run the bot in a Discord of its own, on this machine alone.",
     "draw": "Draw without a bot.",
+    "prompt": "Show how a model reads a text.",
     "jobs": "Look at the jobs on record, cancel them, ask for them again.",
     "backup": "Copy the ledger and the pictures while the bot runs.",
     "models": "Say what the files of a folder are, and which can be drawn with.",

@@ -22,6 +22,7 @@ from bot.errors import UsageError
 from bot.operations import log as logs
 from bot.shared import descriptors
 from sdxl_engine import parse_size
+from sdxl_engine.flags import Flags
 
 _DEMO_PROMPT: Final = "a red circle on a blue background"
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     options = None
     if prompt is not None:
         # What is wrong with the options is found before anything is loaded.
-        wish = wish_of(args, prompt).settled(usual_of(config))
+        wish = wish_of(args, Flags(prompt)).settled(usual_of(config))
         wish.resolve(SOME_SIZE)
         options = command_options(wish)
         output_folder(args.out)

@@ -5,12 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.cli.arguments import real, whole
+from bot.cli.picture_options import picture_words
 from bot.core import loras
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine import ImageRequest, format_size, parse_size
+from sdxl_engine.flags import Flags
 from sdxl_engine.request import (
+    EMPHASES,
     SAMPLERS,
     SPACINGS,
+    USUAL_EMPHASIS,
     parse_sampler_and_spacing,
     parse_spacing,
     parse_timesteps,
@@ -72,6 +76,18 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help="a LoRA with its strength, 1 if none is said; may be repeated. <lora:NAME:X> in the "
         "prompt does the same",
     )
+    parser.add_argument(
+        "--emphasis",
+        choices=EMPHASES,
+        help=f"what weights such as (word:1.3) do; default: {USUAL_EMPHASIS}",
+    )
+    parser.add_argument(
+        "--clip-skip",
+        type=whole(),
+        metavar="N",
+        help="1 to 12: which layer of the text encoders speaks, from the last; default: the "
+        "model's own",
+    )
     parser.add_argument("--size", metavar="WxH", help="in pixels; default: the model's own")
     parser.add_argument(
         "--out",
@@ -83,35 +99,43 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
 
 
 def wish_of(
-    args: argparse.Namespace, prompt: str, *, count: int | None = None, index: int | None = None
+    args: argparse.Namespace,
+    said: Flags,
+    *,
+    count: int | None = None,
+    index: int | None = None,
 ) -> Wish:
     """What was asked for; raises InvalidRequestError.
 
+    said   the prompt and what stood in it; the command line's own options are stronger
     index  of the one picture that is wanted; None: all of them
     """
-    prompt, tagged = loras.read_out(prompt)
-    sampler, spacing = args.sampler or (None, None)
+    prompt, tagged = loras.read_out(said.prompt)
+    sampler, spacing = args.sampler or said.sampler or (None, None)
+    size_px = said.size_px if args.size is None else parse_size(args.size)
     return Wish(
         prompt=prompt,
-        negative_prompt=args.negative,
-        seed=args.seed,
-        num_inference_steps=args.steps,
-        guidance_scale=args.guidance,
+        negative_prompt=said.negative if args.negative is None else args.negative,
+        seed=said.seed if args.seed is None else args.seed,
+        num_inference_steps=said.steps if args.steps is None else args.steps,
+        guidance_scale=said.guidance if args.guidance is None else args.guidance,
         guidance_rescale=args.guidance_rescale,
         guidance_interval=(args.guidance_start, args.guidance_stop),
-        size_px=None if args.size is None else parse_size(args.size),
+        size_px=size_px,
         num_images=count if index is None else 1,
         first_index=index or 0,
         sampler=sampler,
         spacing=args.spacing or spacing,
         loras=(*tagged, *args.lora),
         timesteps=args.timesteps,
+        emphasis=args.emphasis,
+        clip_skip=args.clip_skip,
     )
 
 
 def is_asked_for(args: argparse.Namespace) -> bool:
     """Whether any option but the size says what to ask for."""
-    return replace(wish_of(args, ""), size_px=None) != Wish("")
+    return replace(wish_of(args, Flags("")), size_px=None) != Wish("")
 
 
 def _joined(timesteps: tuple[int, ...]) -> str:
@@ -153,6 +177,9 @@ def command_line(request: ImageRequest, index: int) -> list[str]:
         ("--spacing", request.spacing),
         ("--timesteps", None if request.timesteps is None else _joined(request.timesteps)),
         ("--size", format_size(request.width_px, request.height_px)),
+        ("--emphasis", request.emphasis if request.emphasis != USUAL_EMPHASIS else None),
+        ("--clip-skip", request.clip_skip),
+        *picture_words(request),
         *(("--lora", loras.written_one(one.name, one.strength)) for one in request.loras),
         ("--index", index),
     ]

@@ -7,9 +7,12 @@ from typing import Final
 from bot.config import kinds
 from bot.config.kinds import key
 from sdxl_engine.request import (
+    EMPHASES,
+    MAX_CHUNKS,
     MAX_GUIDANCE_SCALE,
     MAX_IMAGES,
     MAX_INFERENCE_STEPS,
+    USUAL_EMPHASIS,
     format_size,
     name_of_model,
 )
@@ -30,6 +33,8 @@ class EngineConfig:
     unet: str = key("", kinds.text(empty=True))
     loras: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - frozen, as all
     embeddings: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - as above
+    prompt_chunks: int = key(MAX_CHUNKS, kinds.whole(1, MAX_CHUNKS))
+    emphasis: str = key(USUAL_EMPHASIS, kinds.one_of(*EMPHASES))
     dtype: str = key("auto", kinds.one_of("auto", "float32", "bfloat16"))
     sizes: tuple[tuple[int, int], ...] = key((), kinds.sizes())
     images_per_request: int = key(4, kinds.whole(1, MAX_IMAGES))

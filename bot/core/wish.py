@@ -11,10 +11,12 @@ from typing import Final, TypeVar
 
 from bot.core.loras import Loras
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.request import MAX_SEED, ImageRequest, Lora
+from sdxl_engine.request import MAX_SEED, ImageRequest, Lora, Source, Variation
 
 T = TypeVar("T")
 Size = tuple[int, int]
+SourceFields = tuple[str, float, str, float, str | None, int]
+VariationFields = tuple[int, float, int]
 
 # What a wish is checked with while no model's own size is known.
 SOME_SIZE: Final[Size] = 1024, 1024
@@ -40,6 +42,7 @@ class Usual:
     spacing: str | None = None
     size_px: Size | None = None
     negative_prompt: str | None = None
+    emphasis: str | None = None
     model: str | None = None
     by_model: Mapping[str, "Usual"] = field(default_factory=dict)
     note: str = ""
@@ -59,9 +62,10 @@ class Usual:
 class Wish:
     """Fields as in `ImageRequest`, None where nobody chose.
 
-    size_px  width and height; None is the model's own
-    loras    names and strengths
-    unread   the names of settings that this version of the bot does not know
+    size_px            width and height; None is the model's own
+    loras              names and strengths
+    source, variation  the fields of `request.Source` and `request.Variation`, in their order
+    unread             the names of settings that this version of the bot does not know
     """
 
     prompt: str
@@ -79,6 +83,11 @@ class Wish:
     loras: Loras = ()
     timesteps: tuple[int, ...] | None = None
     model: str | None = None
+    source: SourceFields | None = None
+    upscale: float | None = None
+    variation: VariationFields | None = None
+    emphasis: str | None = None
+    clip_skip: int | None = None
     unread: tuple[str, ...] = ()
 
     def seeded(self) -> "Wish":
@@ -104,6 +113,7 @@ class Wish:
             num_inference_steps=_chosen(self.num_inference_steps, steps),
             guidance_scale=_chosen(self.guidance_scale, usual.guidance_scale),
             num_images=_chosen(self.num_images, usual.num_images),
+            emphasis=_chosen(self.emphasis, usual.emphasis),
         )
 
     def resolve(self, native_px: Size) -> ImageRequest:
@@ -128,6 +138,10 @@ class Wish:
         del settings["unread"]
         settings.pop("size_px", None)
         settings["loras"] = tuple(Lora(*one) for one in self.loras)
+        if self.source is not None:
+            settings["source"] = Source(*self.source)
+        if self.variation is not None:
+            settings["variation"] = Variation(*self.variation)
         return ImageRequest(**settings, width_px=width_px, height_px=height_px)
 
 

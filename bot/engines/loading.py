@@ -162,6 +162,7 @@ def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
         spacing=model.spacing or spacing,
         size_px=model.size,
         negative_prompt=model.negative_prompt,
+        emphasis=engine.emphasis,
         note=" · ".join(filter(None, note)),
     )
     Wish("x").settled(usual).resolve(SOME_SIZE)
@@ -199,7 +200,9 @@ def start_pipeline(config: Config) -> "ModelSet":
     log.info("compiling for %s", pipeline.device)
     goes_on()
     sizes = tuple(dict.fromkeys((*usual_of(config).sizes_px, *engine.sizes)))
-    seconds = pipeline.warm_up(sizes, num_images=engine.images_per_request)
+    seconds = pipeline.warm_up(
+        sizes, num_images=engine.images_per_request, chunks=engine.prompt_chunks
+    )
     log.info("Compiled in %.2f s", seconds)
     # Now, while nobody waits: the first to ask has each file looked at, 60 ms for the largest.
     for problem in filter(None, (lora.problem for lora in pipeline.loras.values())):

@@ -28,6 +28,10 @@ def _text(value: object) -> bool:
     return isinstance(value, str) and not _SURROGATE.search(value)
 
 
+def _text_or_none(value: object) -> bool:
+    return value is None or _text(value)
+
+
 def _whole(value: object) -> bool:
     # What needs more bits can be neither printed nor counted with.
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST
@@ -37,7 +41,7 @@ def _number(value: object) -> bool:
     return isinstance(value, float) or _whole(value)
 
 
-def _pair_of(*kinds: Callable[[object], bool]) -> Callable[[object], bool]:
+def _tuple_of(*kinds: Callable[[object], bool]) -> Callable[[object], bool]:
     def fits(value: object) -> bool:
         return (
             isinstance(value, list)
@@ -58,16 +62,21 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "seed": _whole,
     "num_inference_steps": _whole,
     "guidance_scale": _number,
-    "size_px": _pair_of(_whole, _whole),
+    "size_px": _tuple_of(_whole, _whole),
     "num_images": _whole,
     "first_index": _whole,
     "sampler": _text,
     "spacing": _text,
     "guidance_rescale": _number,
-    "guidance_interval": _pair_of(_number, _number),
-    "loras": _list_of(_pair_of(_text, _number)),
+    "guidance_interval": _tuple_of(_number, _number),
+    "loras": _list_of(_tuple_of(_text, _number)),
     "timesteps": _list_of(_whole),
     "model": _text,
+    "source": _tuple_of(_text, _number, _text, _number, _text_or_none, _whole),
+    "upscale": _number,
+    "variation": _tuple_of(_whole, _number, _whole),
+    "emphasis": _text,
+    "clip_skip": _whole,
 }
 
 

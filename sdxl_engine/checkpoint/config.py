@@ -363,9 +363,19 @@ class SdxlConfig:
         return side_px, side_px
 
     @property
-    def needs_picture(self) -> bool:
-        """Whether the UNet was trained to see one beside the latents: for inpainting or editing."""
-        return self.unet.in_channels > self.unet.out_channels
+    def shown_channels(self) -> int:
+        """How many the UNet sees beside the latents: of a picture, and of a mask if it inpaints."""
+        return self.unet.in_channels - self.unet.out_channels
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether the UNet was trained to see a mask, and what of a picture it leaves."""
+        return self.shown_channels == 1 + self.vae.latent_channels
+
+    @property
+    def edits(self) -> bool:
+        """Whether the UNet was trained to see something else, as the picture that it edits."""
+        return bool(self.shown_channels) and not self.inpaints
 
     @property
     def size_multiple_px(self) -> int:

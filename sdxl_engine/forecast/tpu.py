@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -111,17 +111,23 @@ class Forecaster:
     model        a folder in diffusers format; its weights are not read
     size_px      width and height of the images
     num_images   of a request
+    chunks       the most chunks of a prompt
 
     Raises InvalidRequestError for a topology that the compiler does not know.
     """
 
     def __init__(
-        self, topology: str, model: Path, size_px: tuple[int, int], num_images: int
+        self,
+        topology: str,
+        model: Path,
+        size_px: tuple[int, int],
+        num_images: int,
+        chunks: int = 1,
     ) -> None:
         self.chip, self.devices = devices_of(topology)
         self._config = SdxlConfig.load(model)
         self._networks = Networks.build(self._config, Target.of("tpu"))
-        self._size_px, self._num_images = size_px, num_images
+        self._size_px, self._num_images, self._chunks = size_px, num_images, chunks
         everywhere = replicated(self.devices)
         weights = Weights(
             *(
@@ -134,9 +140,7 @@ class Forecaster:
 
     def forecasts(self) -> Iterator[Forecast]:
         """Program after program, each as soon as it is compiled; minutes each."""
-        programs = {"encode": self._compiler.encode()}
-        programs |= self._compiler.size(*self._size_px, self._num_images)
-        for name, program in programs.items():
+        for name, program in self._programs().items():
             begin_s = time.perf_counter()
             try:
                 compiled = program.compile()
@@ -145,12 +149,25 @@ class Forecaster:
                 continue
             compile_s = time.perf_counter() - begin_s
             forecast = price(name, compiled, self.chip, all_rounds=name == "decode")
-            if name == "encode":
-                forecast = replace(forecast, seconds=forecast.seconds + self._text_rounds_s())
-            if name in {"guided", "unguided"}:
-                seconds = (forecast.seconds + self._unet_rounds_s) * self._passes(name)
+            kind, _, chunks = name.partition(" ")
+            if kind == "encode":
+                rounds_s = self._text_rounds_s(int(chunks or 1))
+                forecast = replace(forecast, seconds=forecast.seconds + rounds_s)
+            if kind in {"guided", "unguided"}:
+                rounds_s = self._unet_rounds_s(int(chunks or 1))
+                seconds = (forecast.seconds + rounds_s) * self._passes(kind)
                 forecast = replace(forecast, seconds=seconds)
             yield replace(forecast, compile_s=compile_s)
+
+    def _programs(self) -> dict[str, Program]:
+        """By name; of those for more than one chunk the number follows, such as "guided 2"."""
+        programs: dict[str, Program] = {}
+        for chunks in range(1, self._chunks + 1):
+            each = {"encode": self._compiler.encode(chunks)}
+            each |= self._compiler.denoise(*self._size_px, self._num_images, chunks)
+            number = f" {chunks}" if chunks > 1 else ""
+            programs |= {name + number: program for name, program in each.items()}
+        return programs | self._compiler.size(*self._size_px, self._num_images)
 
     def request_s(self, forecasts: Sequence[Forecast]) -> float:
         """All images of one request: encode, STEPS guided steps, decode."""
@@ -164,8 +181,8 @@ class Forecaster:
         images: int = self._compiler.padded(self._num_images) // self._mesh.shape[IMAGES]
         return prompts * images
 
-    @cached_property
-    def _unet_rounds_s(self) -> float:
+    @cache  # noqa: B019 - one forecaster a process
+    def _unet_rounds_s(self, chunks: int) -> float:
         """The rounds that the compiler does not count in one pass through the UNet."""
         config, unet = self._config.unet, self._networks.unet
         coarsest = len(config.block_out_channels) - 1
@@ -178,7 +195,7 @@ class Forecaster:
         for level, counts, part in ways:
             for blocks, attention in zip(counts, part.attentions, strict=True):
                 attentions.setdefault((level, blocks), []).append(attention)
-        tokens = self._config.text_encoder.max_position_embeddings
+        tokens = chunks * self._config.text_encoder.max_position_embeddings
         width, height = (side // self._config.vae.scale_factor for side in self._size_px)
         total = 0.0
         for (level, blocks), alike in attentions.items():
@@ -192,14 +209,15 @@ class Forecaster:
             )
         return total
 
-    def _text_rounds_s(self) -> float:
+    def _text_rounds_s(self, chunks: int) -> float:
+        texts = _PROMPTS * chunks + 1  # and one without words
         tokens = self._config.text_encoder.max_position_embeddings
         total = 0.0
         for encoder, config in (
             (self._networks.text_encoder, self._config.text_encoder),
             (self._networks.text_encoder_2, self._config.text_encoder_2),
         ):
-            hidden = jax.ShapeDtypeStruct((_PROMPTS, tokens, config.hidden_size), jnp.bfloat16)
+            hidden = jax.ShapeDtypeStruct((texts, tokens, config.hidden_size), jnp.bfloat16)
             total += self._rounds_s(encoder.layers, lambda layer, hidden, _: layer(hidden), hidden)
         return total
 
@@ -303,13 +321,16 @@ def main() -> int:
     parser.add_argument("topology", help="such as v5e:2x2")
     parser.add_argument("--size", default="1024x1024")
     parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
     parser.add_argument("--model", type=Path, default=sdxl_base())
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     say = sys.stderr if arguments.json else sys.stdout
     try:
         size_px = parse_size(arguments.size)
-        forecaster = Forecaster(arguments.topology, arguments.model, size_px, arguments.images)
+        forecaster = Forecaster(
+            arguments.topology, arguments.model, size_px, arguments.images, arguments.chunks
+        )
     except EngineError as error:
         sys.stderr.write(f"imagine: {error}\n")
         return 2
@@ -317,7 +338,7 @@ def main() -> int:
     say.write(
         f"{arguments.images} images of {format_size(*size_px)} on {arguments.topology}, "
         f"{len(forecaster.devices)} x {forecaster.devices[0].device_kind}, bfloat16\n"
-        f"{'program':<10}{'accepted':>9}{'memory':>16}{'TFLOP':>9}{'HBM GB':>8}"
+        f"{'program':<16}{'accepted':>9}{'memory':>16}{'TFLOP':>9}{'HBM GB':>8}"
         f"{'ms':>9}{'floor ms':>10}{'compiled s':>12}\n"
     )
     forecasts = []
@@ -337,10 +358,10 @@ def main() -> int:
 
 def _row(forecast: Forecast, chip: Chip) -> str:
     if forecast.failure:
-        return f"{forecast.program:<10}{'no':>9}  {forecast.failure}"
+        return f"{forecast.program:<16}{'no':>9}  {forecast.failure}"
     memory = f"{forecast.peak_bytes / 1e9:.2f} of {chip.hbm_bytes / 1e9:.0f} GB"
     return (
-        f"{forecast.program:<10}{'yes':>9}{memory:>16}{forecast.flops / 1e12:>9.3f}"
+        f"{forecast.program:<16}{'yes':>9}{memory:>16}{forecast.flops / 1e12:>9.3f}"
         f"{forecast.hbm_bytes / 1e9:>8.2f}{forecast.seconds * 1e3:>9.2f}"
         f"{forecast.floor_s * 1e3:>10.2f}{forecast.compile_s:>12.1f}"
     )

@@ -22,7 +22,7 @@ from sdxl_engine.models.layers import (
 class TextEncoding(NamedTuple):
     """What one encoder says about a batch of prompts.
 
-    hidden  (batch, tokens, hidden) the states that condition the UNet: `clip_skip` from the end
+    hidden  (batch, tokens, hidden) the states that condition the UNet
     last    (batch, tokens, hidden) after the last layer and the final norm
     pooled  (batch, projection or hidden) `last` at the end token, projected if there is one
     """
@@ -83,29 +83,39 @@ class TextEncoder(nnx.Module):
     def __init__(self, config: TextEncoderConfig, target: Target = PLAIN) -> None:
         width = config.hidden_size
         self.eos_token_id = config.eos_token_id
-        self.clip_skip = config.clip_skip
         self.token_embedding = Embed(config.vocab_size, width)
         self.position_embedding = Embed(config.max_position_embeddings, width)
+        self.num_layers = config.num_hidden_layers
         self.layers = make_layers(lambda: ClipLayer(config), config.num_hidden_layers, target)
         self.final_layer_norm = LayerNorm(width, eps=config.layer_norm_eps)
         self.text_projection = (
             Linear(width, config.projection_dim, use_bias=False) if config.projection_dim else None
         )
 
-    def __call__(self, token_ids: jax.Array) -> TextEncoding:
-        """Encode token_ids i32[batch, tokens <= max_position_embeddings]."""
+    def __call__(self, token_ids: jax.Array, clip_skip: jax.Array) -> TextEncoding:
+        """Encode a batch of prompts.
+
+        token_ids  i32[batch, tokens <= max_position_embeddings]
+        clip_skip  i32[], which states condition the UNet: 1 are the last layer's, 2 those before it
+        """
         positions = jnp.arange(token_ids.shape[1])[None, :]
-        hidden = self.token_embedding(token_ids) + self.position_embedding(positions)
-        states = run_layers(
+        states = self.token_embedding(token_ids) + self.position_embedding(positions)
+        chosen = self.num_layers - clip_skip + 1  # the layer that would go on from them
+        hidden, states = run_layers(
             self.layers,
-            lambda layer, states, _: (*states[1:], layer(states[-1])),
-            (hidden,) * self.clip_skip,
+            lambda layer, both, place: (
+                jnp.where(place == chosen, both[1], both[0]),
+                layer(both[1]),
+            ),
+            (states, states),
+            jnp.arange(self.num_layers),
         )
-        last = self.final_layer_norm(states[-1])
+        hidden = jnp.where(chosen == self.num_layers, states, hidden)
+        last = self.final_layer_norm(states)
         pooled = jnp.take_along_axis(last, self._end(token_ids)[:, None, None], axis=1)[:, 0]
         if self.text_projection is not None:
             pooled = self.text_projection(pooled)
-        return TextEncoding(states[0], last, pooled)
+        return TextEncoding(hidden, last, pooled)
 
     def _end(self, token_ids: jax.Array) -> jax.Array:
         """The place of each row's end token, i32[batch]."""

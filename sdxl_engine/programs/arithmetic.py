@@ -1,4 +1,4 @@
-"""What the programs compute: encode, denoise with guidance and without, decode, preview.
+"""What the programs compute: encode, begin, denoise with guidance and without, decode, preview.
 
 Plain functions of one device's share; `compiler` compiles them and spreads them over devices.
 """
@@ -17,6 +17,7 @@ from sdxl_engine.sampling.table import (
     C_IN,
     C_OUT,
     C_SKIP,
+    LEFT,
     MEMORIES,
     MODEL_COLUMNS,
     SOURCES,
@@ -26,6 +27,7 @@ from sdxl_engine.sampling.table import (
 IMAGES: Final = "images"  # the mesh's axes
 GUIDANCE: Final = "guidance"
 PROMPTS: Final = 2  # the negative one first
+_SAME_NOISE: Final = 1e-3  # the sine of an angle at which there is no arc between two noises
 
 State = nnx.State[Any, Any]
 
@@ -41,6 +43,65 @@ class Sample(NamedTuple):
     latents: jax.Array
     denoised: jax.Array
     memory: tuple[jax.Array, ...]
+
+
+class Known(NamedTuple):
+    """What stays of a picture while the rest is painted; the same in every step.
+
+    latents  f32[n, h, w, c] of the picture
+    noise    f32[n, h, w, c] the unit noise that the sample began with
+    painted  bool[n, h, w, 1] where the sample is free; elsewhere it is the picture's, noised
+    shown    f32[n, h, w, c'] what an inpainting model sees beside the sample, of others None
+    """
+
+    latents: jax.Array
+    noise: jax.Array
+    painted: jax.Array
+    shown: jax.Array | None
+
+
+class Prompts(NamedTuple):
+    """What the text encoders read, the negative prompt first, and how.
+
+    token_ids       i32[PROMPTS, 2 encoders, chunks, tokens]
+    weights         f32[PROMPTS, 2 encoders, chunks, tokens] of what each token comes to
+    empty           i32[2 encoders, tokens] a chunk without text
+    interpolation   bool[] see `_emphasized`
+    keep_negative   bool[] False: zeroes in the place of all that the negative prompt says
+    clip_skip       i32[] see `TextEncoder`
+    time_ids        f32[TIME_IDS]
+    guidance_scale  f32[]
+    """
+
+    token_ids: jax.Array
+    weights: jax.Array
+    empty: jax.Array
+    interpolation: jax.Array
+    keep_negative: jax.Array
+    clip_skip: jax.Array
+    time_ids: jax.Array
+    guidance_scale: jax.Array
+
+
+class Start(NamedTuple):
+    """The noise that images begin with, and what lies under it.
+
+    seed       u32[], with `indices` i32[n] what noise depends on
+    draw       i32[] 0 for the initial sample, step + 1 within the loop
+    other      u32[], with `others` i32[n] the noise that it is turned towards
+    variation  f32[] 0..1, how far
+    latents    f32[n, h, w, c] under the noise
+    sigma      f32[] its deviation
+    """
+
+    seed: jax.Array
+    indices: jax.Array
+    draw: jax.Array
+    other: jax.Array
+    others: jax.Array
+    variation: jax.Array
+    latents: jax.Array
+    sigma: jax.Array
 
 
 class Guidance(NamedTuple):
@@ -61,42 +122,98 @@ def encode(
     weights: State,
     weights_2: State,
     unet_weights: State,
-    token_ids: jax.Array,
-    keep_negative: jax.Array,
-    time_ids: jax.Array,
-    guidance_scale: jax.Array,
+    prompts: Prompts,
 ) -> UNetConditioning:
     """What the UNet is told of each prompt, the negative one first; see `Compiler.encode`."""
-    prompt_embeds, pooled = _embed(
-        text_encoder, text_encoder_2, weights, weights_2, token_ids, keep_negative
-    )
-    sizes = jnp.broadcast_to(time_ids[None], (PROMPTS, TIME_IDS))
+    prompt_embeds, pooled = embed(text_encoder, text_encoder_2, weights, weights_2, prompts)
+    sizes = jnp.broadcast_to(prompts.time_ids[None], (PROMPTS, TIME_IDS))
     condition = nnx.merge(unet, unet_weights).condition
     each = [
-        condition(prompt_embeds[own], pooled[own], sizes[own], guidance_scale)
+        condition(prompt_embeds[own], pooled[own], sizes[own], prompts.guidance_scale)
         for own in (slice(prompt, prompt + 1) for prompt in range(PROMPTS))
     ]
     stacked: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     return stacked
 
 
-def _embed(
+def embed(
     text_encoder: nnx.GraphDef[TextEncoder],
     text_encoder_2: nnx.GraphDef[TextEncoder],
     weights: State,
     weights_2: State,
-    token_ids: jax.Array,
-    keep_negative: jax.Array,
+    prompts: Prompts,
 ) -> tuple[jax.Array, jax.Array]:
-    """(2, tokens, features of both encoders) and the pooled (2, features of the second)."""
-    first = nnx.merge(text_encoder, weights)(token_ids[:, 0])
-    second = nnx.merge(text_encoder_2, weights_2)(token_ids[:, 1])
-    prompt_embeds = jnp.concatenate([first.hidden, second.hidden], axis=-1)
-    keep = jnp.stack([keep_negative, jnp.ones_like(keep_negative)])
+    """(2, chunks * tokens, features of both encoders) and the pooled (2, features of the second).
+
+    Each chunk is encoded with a beginning and an end of its own; pooled is that of the first.
+    """
+    _, _, chunks, tokens = prompts.token_ids.shape
+    hidden = []
+    encoders = (text_encoder, weights), (text_encoder_2, weights_2)
+    for place, (encoder, own) in enumerate(encoders):
+        texts = prompts.token_ids[:, place].reshape(PROMPTS * chunks, tokens)
+        texts = jnp.concatenate([texts, prompts.empty[place][None]])
+        encoding = nnx.merge(encoder, own)(texts, prompts.clip_skip)
+        by_token = prompts.weights[:, place].reshape(PROMPTS * chunks, tokens, 1)
+        emphasized = _emphasized(
+            encoding.hidden[:-1], encoding.hidden[-1:], by_token, prompts.interpolation
+        )
+        hidden.append(emphasized.reshape(PROMPTS, chunks * tokens, -1))
+    pooled = encoding.pooled[: PROMPTS * chunks].reshape(PROMPTS, chunks, -1)[:, 0]
+    keep = jnp.stack([prompts.keep_negative, jnp.ones_like(prompts.keep_negative)])
     return (
-        jnp.where(keep[:, None, None], prompt_embeds, 0),
-        jnp.where(keep[:, None], second.pooled, 0),
+        jnp.where(keep[:, None, None], jnp.concatenate(hidden, axis=-1), 0),
+        jnp.where(keep[:, None], pooled, 0),
     )
+
+
+def _emphasized(
+    hidden: jax.Array, empty: jax.Array, weights: jax.Array, interpolation: jax.Array
+) -> jax.Array:
+    """Chunks whose tokens count by their weights; those whose weights are all 1 as they were.
+
+    Either each state goes its weight's part of the way from that of a text without words, as
+    ComfyUI has it, or is multiplied by its weight and the chunk brought back to the mean that it
+    had, as A1111 has it.
+
+    hidden         [chunks, tokens, features]
+    empty          [1, tokens, features]
+    weights        f32[chunks, tokens, 1]
+    interpolation  bool[]
+    """
+    # float32: a mean of 100,000 numbers around 0 is their rounding errors otherwise.
+    states, origin = hidden.astype(jnp.float32), empty.astype(jnp.float32)
+    on_the_way = origin + weights * (states - origin)
+    scaled = weights * states
+    mean, new_mean = (each.mean((1, 2), keepdims=True) for each in (states, scaled))
+    restored = scaled * jnp.where(
+        new_mean == 0, 1.0, mean / jnp.where(new_mean == 0, 1.0, new_mean)
+    )
+    weighted = jnp.where(interpolation, on_the_way, restored)
+    touched = jnp.where(interpolation, weights != 1, (weights != 1).any(1, keepdims=True))
+    return jnp.where(touched, weighted.astype(hidden.dtype), hidden)
+
+
+def begin(start: Start) -> tuple[jax.Array, jax.Array]:
+    """The sample that images begin with, and its unit noise; see `SizePrograms.begin`."""
+    shape = start.latents.shape[1:]
+    own = _noise(start.seed, start.indices, start.draw, shape)
+    other = _noise(start.other, start.others, start.draw, shape)
+    noise = jnp.where(start.variation > 0, _turned(own, other, start.variation), own)
+    return start.latents + start.sigma * noise, noise
+
+
+def _turned(own: jax.Array, other: jax.Array, share: jax.Array) -> jax.Array:
+    """Noises f32[n, h, w, c] on the arc between two (Shoemake 1985): their variance stays one."""
+    axes = tuple(range(1, own.ndim))
+    product = (own * other).sum(axes, keepdims=True)
+    lengths = jnp.sqrt((own**2).sum(axes, keepdims=True) * (other**2).sum(axes, keepdims=True))
+    angle = jnp.arccos(jnp.clip(product / lengths, -1, 1))
+    sine = jnp.sin(angle)
+    apart = sine > _SAME_NOISE
+    inverse = 1 / jnp.where(apart, sine, 1.0)
+    turned = jnp.sin((1 - share) * angle) * inverse * own + jnp.sin(share * angle) * inverse * other
+    return jnp.where(apart, turned, own)
 
 
 def _noise(
@@ -121,7 +238,7 @@ def denoise(
     halves: int,
     unet_weights: State,
     sample: Sample,
-    initial_sigma: jax.Array,
+    known: Known,
     seed: jax.Array,
     image_indices: jax.Array,
     conditioning: UNetConditioning,
@@ -156,7 +273,10 @@ def denoise(
     def step(index: jax.Array, sample: Sample) -> Sample:
         row = table[index]
         x = sample.latents
-        output = predict((row[C_IN] * x).astype(dtype), row[TIMESTEP])
+        scaled = (row[C_IN] * x).astype(dtype)
+        if known.shown is not None:
+            scaled = jnp.concatenate([scaled, known.shown.astype(dtype)], axis=-1)
+        output = predict(scaled, row[TIMESTEP])
         # From here on float32: differences of nearly equal numbers, summed over all steps.
         output = output.astype(jnp.float32)
         negative = output
@@ -173,11 +293,10 @@ def denoise(
         sources = (x, denoised, sample.denoised, noise, *sample.memory, denoised_negative)
         weights = row[MODEL_COLUMNS:].reshape(1 + MEMORIES, SOURCES)
         latents, *memory = (_combined(own, sources) for own in weights)
-        return Sample(latents, denoised, tuple(memory))
+        kept = known.latents + row[LEFT] * known.noise
+        return Sample(jnp.where(known.painted, latents, kept), denoised, tuple(memory))
 
-    noise = _noise(seed, image_indices, jnp.int32(0), shape)
-    begun = sample._replace(latents=sample.latents + initial_sigma * noise)
-    final: Sample = jax.lax.fori_loop(first, last, step, begun)
+    final: Sample = jax.lax.fori_loop(first, last, step, sample)
     return final
 
 
@@ -204,6 +323,17 @@ def _guide(negative: jax.Array, positive: jax.Array, guidance: Guidance) -> jax.
     rescaled = guided * (1 + guidance.rescale * (contrast - 1))
     # Without it not even a rounding error; and a flat output has no contrast to divide by.
     return jnp.where(guidance.rescale > 0, rescaled, guided)
+
+
+def encode_picture(
+    vae_definition: nnx.GraphDef[Autoencoder], vae_weights: State, pixels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Latents of a picture, and whether they are finite; see `SizePrograms.encode_picture`."""
+    dtype = jax.tree.leaves(vae_weights)[0].dtype
+    latents = nnx.merge(vae_definition, vae_weights).encode(pixels[None].astype(dtype))[0]
+    # float32, as the sampling loop has it.
+    latents = latents.astype(jnp.float32)
+    return latents, jnp.isfinite(latents).all()
 
 
 def decode(

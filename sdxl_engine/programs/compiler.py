@@ -1,4 +1,4 @@
-"""The compiled programs: encode, denoise with guidance and without, decode, preview.
+"""The compiled programs: encode, begin, denoise with guidance and without, decode, preview.
 
 Compiled ahead of time for fixed shapes; an executable refuses any other shape instead of compiling
 again. Everything that a request may choose (prompt, seed, sampler, steps, guidance) is an argument,
@@ -11,7 +11,7 @@ devices is one half's output, once a step.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -30,7 +30,17 @@ from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs import arithmetic
-from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS, Guidance, Sample, State
+from sdxl_engine.programs.arithmetic import (
+    GUIDANCE,
+    IMAGES,
+    PROMPTS,
+    Guidance,
+    Known,
+    Prompts,
+    Sample,
+    Start,
+    State,
+)
 from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
@@ -118,27 +128,42 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class TextPrograms:
+    """The executables of one image size, number of images and number of chunks of the prompt.
+
+    encode      that of `Compiler.encode`, the same for every size
+    guided      (unet weights, Sample, Known, seed u32[], image_indices i32[n], UNetConditioning,
+                 table f32[MAX_PASSES, COLUMNS], first i32[], last i32[], Guidance) -> Sample after
+                 the rows first..last-1; the old one is gone
+    unguided    the same with the prompt alone, in half the time; Guidance plays no part. A model
+                that is told the guidance scale has this one as `guided`, too
+    """
+
+    encode: Executable
+    guided: Executable
+    unguided: Executable
+
+
+@dataclass(frozen=True, slots=True)
 class SizePrograms:
     """The executables of one image size and number of images.
 
-    num_images  how many are drawn at once, `Compiler.padded`
-    by_image    where arrays with an entry an image belong
-    encode      that of `Compiler.encode`, the same for every size
-    guided      (unet weights, Sample, initial_sigma f32[], seed u32[], image_indices i32[n],
-                 UNetConditioning, table f32[MAX_PASSES, COLUMNS], first i32[], last i32[],
-                 Guidance) -> Sample after the rows first..last-1; the old one is gone. Noise of
-                 deviation `initial_sigma` is added before: draw 0 of the seed
-    unguided    the same with the prompt alone, in half the time; Guidance plays no part. A model
-                that is told the guidance scale has this one as `guided`, too
-    decode      (vae weights, latents) -> (u8[n, height, width, 3], bool[n] whether it is finite)
-    preview     (factors f32[c + 1, 3], latents) -> u8[n, h, w, 3], a pixel a latent
+    num_images      how many are drawn at once, `Compiler.padded`
+    by_image        where arrays with an entry an image belong
+    texts           by the number of chunks of the prompts
+    begin           Start -> (latents f32[n, h, w, c], noise f32[n, h, w, c])
+    encode_picture  (vae weights, f32[height, width, 3] in -1..1) -> (latents f32[h, w, c], bool[]
+                    whether they are finite)
+    decode          (vae weights, latents) -> (u8[n, height, width, 3], bool[n] whether it is
+                    finite)
+    preview         (factors f32[c + 1, 3], latents) -> u8[n, h, w, 3], a pixel a latent
     """
 
     num_images: int
     by_image: NamedSharding
-    encode: Executable
-    guided: Executable
-    unguided: Executable
+    texts: Mapping[int, TextPrograms]
+    begin: Executable
+    encode_picture: Executable
     decode: Executable
     preview: Executable
 
@@ -148,7 +173,9 @@ class SizePrograms:
 
         For two programs at a time: a request is decoded while the next one is encoded.
         """
-        programs = self.encode, self.guided, self.unguided, self.decode, self.preview
+        programs = [self.begin, self.encode_picture, self.decode, self.preview]
+        for text in self.texts.values():
+            programs += [text.encode, text.guided, text.unguided]
         return sum(sorted(map(_working_bytes, programs))[-2:])
 
 
@@ -211,35 +238,39 @@ class Compiler:
         networks = self._text_encoder, self._text_encoder_2, self._unet, self._vae
         return self.devices, self._config.vae, self._weights, networks
 
-    def encode(self) -> Program:
+    def encode(self, chunks: int = 1) -> Program:
         """What is computed once a request, of its two prompts and its size.
 
-        (text_encoder weights, text_encoder_2 weights, unet weights,
-        token_ids i32[2 prompts, 2 encoders, tokens], keep_negative bool[], False zeroes the
-        negative prompt's conditioning, time_ids f32[6], guidance_scale f32[]) -> UNetConditioning
+        (text_encoder weights, text_encoder_2 weights, unet weights, Prompts) -> UNetConditioning
         of one prompt each, along a first axis
         """
         mesh = make_mesh(self.devices, len(self.devices))
-        return Program(mesh, self._encode(), self._encode_arguments(), P())
+        return Program(mesh, self._encode(), self._encode_arguments(chunks), P())
 
-    def size(self, width_px: int, height_px: int, num_images: int) -> dict[str, Program]:
-        """What depends on the image size: the other fields of `SizePrograms` by their names."""
+    def denoise(
+        self, width_px: int, height_px: int, num_images: int, chunks: int = 1
+    ) -> dict[str, Program]:
+        """The other fields of `TextPrograms` by their names; `guided` not where it is no other."""
         mesh = make_mesh(self.devices, num_images)
         by_image = NamedSharding(mesh, P(IMAGES))
-        count = self.padded(num_images)
-        config, factor = self._config, self._config.vae.scale_factor
-        channels = config.vae.latent_channels
-        shape = (count, height_px // factor, width_px // factor, channels)
-        latents = self._shape(shape, jnp.float32, by_image)
+        latents = self._latents(width_px, height_px, num_images)
+        count = latents.shape[0]
         scalar, row = self._shape((), jnp.float32), self._shape((), jnp.int32)
         conditioning = jax.tree.map(
             lambda leaf: self._shape(leaf.shape, leaf.dtype),
-            jax.eval_shape(self._encode(), *self._encode_arguments()),
+            jax.eval_shape(self._encode(), *self._encode_arguments(chunks)),
+        )
+        shown = self._config.shown_channels
+        known = Known(
+            latents,
+            latents,
+            self._shape((*latents.shape[:-1], 1), jnp.bool_, by_image),
+            self._shape((*latents.shape[:-1], shown), jnp.float32, by_image) if shown else None,
         )
         step_arguments = (
             self._weights.unet,
             Sample(latents, latents, (latents,) * MEMORIES),
-            scalar,
+            known,
             self._shape((), jnp.uint32),
             self._shape((count,), jnp.int32, by_image),
             conditioning,
@@ -255,25 +286,51 @@ class Compiler:
             )
             return Program(mesh, function, step_arguments, P(IMAGES), donated=(1,))
 
+        told = self._config.unet.time_cond_proj_dim
+        both = {} if told else {"guided": denoise(guided=True)}
+        return {**both, "unguided": denoise(guided=False)}
+
+    def size(self, width_px: int, height_px: int, num_images: int) -> dict[str, Program]:
+        """What depends on the size and not on the prompts: fields of `SizePrograms` by name."""
+        mesh = make_mesh(self.devices, num_images)
+        latents = self._latents(width_px, height_px, num_images)
+        scalar, whole = self._shape((), jnp.float32), self._shape((), jnp.int32)
+        seed = self._shape((), jnp.uint32)
+        indices = self._shape((latents.shape[0],), jnp.int32, NamedSharding(mesh, P(IMAGES)))
+        start = Start(seed, indices, whole, seed, indices, scalar, latents, scalar)
+        vae = self._weights.vae
+        pixels = self._shape((height_px, width_px, _RGB), jnp.float32)
+        factors = self._shape((latents.shape[-1] + 1, _RGB), jnp.float32)
+        encode_picture = partial(arithmetic.encode_picture, self._vae)
         decode = partial(arithmetic.decode, self._vae)
-        factors = self._shape((channels + 1, _RGB), jnp.float32)
-        both = {} if config.unet.time_cond_proj_dim else {"guided": denoise(guided=True)}
         return {
-            **both,
-            "unguided": denoise(guided=False),
-            "decode": Program(mesh, decode, (self._weights.vae, latents), P(IMAGES)),
+            "begin": Program(mesh, arithmetic.begin, (start,), P(IMAGES)),
+            "encode_picture": Program(mesh, encode_picture, (vae, pixels), P()),
+            "decode": Program(mesh, decode, (vae, latents), P(IMAGES)),
             "preview": Program(mesh, arithmetic.preview, (factors, latents), P(IMAGES)),
         }
 
     def compile_size(
-        self, width_px: int, height_px: int, num_images: int, encode: Executable
+        self,
+        width_px: int,
+        height_px: int,
+        num_images: int,
+        encode: Mapping[int, Executable],
     ) -> SizePrograms:
-        """Compile what draws images of one size."""
-        programs = self.size(width_px, height_px, num_images)
+        """Compile what draws images of one size.
+
+        encode  the compiled programs that encode, by the number of chunks
+        """
+        texts = {}
+        for chunks, own in encode.items():
+            programs = self.denoise(width_px, height_px, num_images, chunks)
+            compiled = {name: program.compile() for name, program in programs.items()}
+            compiled.setdefault("guided", compiled["unguided"])
+            texts[chunks] = TextPrograms(own, **compiled)
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
-        compiled = {name: program.compile() for name, program in programs.items()}
-        compiled.setdefault("guided", compiled["unguided"])
-        return SizePrograms(self.padded(num_images), by_image, encode, **compiled)
+        others = self.size(width_px, height_px, num_images)
+        compiled = {name: program.compile() for name, program in others.items()}
+        return SizePrograms(self.padded(num_images), by_image, texts, **compiled)
 
     def padded(self, num_images: int) -> int:
         """How many images are drawn at once: those asked for, rounded up to fill the devices."""
@@ -283,17 +340,31 @@ class Compiler:
     def _encode(self) -> Callable[..., UNetConditioning]:
         return partial(arithmetic.encode, self._text_encoder, self._text_encoder_2, self._unet)
 
-    def _encode_arguments(self) -> tuple[Any, ...]:
-        tokens = self._config.text_encoder.max_position_embeddings
+    def _encode_arguments(self, chunks: int) -> tuple[Any, ...]:
+        tokens, encoders = self._config.text_encoder.max_position_embeddings, len(TOKENIZER_FOLDERS)
+        prompts = Prompts(
+            token_ids=self._shape((PROMPTS, encoders, chunks, tokens), jnp.int32),
+            weights=self._shape((PROMPTS, encoders, chunks, tokens), jnp.float32),
+            empty=self._shape((encoders, tokens), jnp.int32),
+            interpolation=self._shape((), jnp.bool_),
+            keep_negative=self._shape((), jnp.bool_),
+            clip_skip=self._shape((), jnp.int32),
+            time_ids=self._shape((TIME_IDS,), jnp.float32),
+            guidance_scale=self._shape((), jnp.float32),
+        )
         return (
             self._weights.text_encoder,
             self._weights.text_encoder_2,
             self._weights.unet,
-            self._shape((PROMPTS, len(TOKENIZER_FOLDERS), tokens), jnp.int32),
-            self._shape((), jnp.bool_),
-            self._shape((TIME_IDS,), jnp.float32),
-            self._shape((), jnp.float32),
+            prompts,
         )
+
+    def _latents(self, width_px: int, height_px: int, num_images: int) -> Any:  # noqa: ANN401 - as `_shape`
+        """Those of all images of a request."""
+        vae, mesh = self._config.vae, make_mesh(self.devices, num_images)
+        sides = height_px // vae.scale_factor, width_px // vae.scale_factor
+        shape = (self.padded(num_images), *sides, vae.latent_channels)
+        return self._shape(shape, jnp.float32, NamedSharding(mesh, P(IMAGES)))
 
     def _shape(
         self,

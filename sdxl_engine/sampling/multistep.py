@@ -77,7 +77,7 @@ def _dpmpp(
     if rate > 1:
         table.sample[:, NOISE] = path.sigmas[1:] * np.sqrt(1 - ratio**2)
     table.remember(PREVIOUS, FIRST)
-    few = solver.lower_order_final and (order, rate) != (3, 2)
+    few = path.whole_steps < _FEW_STEPS and solver.lower_order_final and (order, rate) != (3, 2)
     ends_low = solver.euler_at_final or not solver.ends_with_noise
     for step, looks in enumerate(_orders(len(ratio), order, few=few, ends_low=ends_low)):
         ahead, behind = steps[step], steps[step - looks + 1 : step][::-1]
@@ -94,11 +94,10 @@ def _dpmpp(
 def _orders(count: int, most: int, *, few: bool, ends_low: bool) -> list[int]:
     """How many estimates each step looks at.
 
-    few       whether few steps end with two of lower orders
+    few       whether there are so few that they end with two of lower orders
     ends_low  whether the last step is of first order
     """
     orders = [min(most, step + 1) for step in range(count)]
-    few = few and count < _FEW_STEPS
     if few:
         orders[-2:] = [min(order, 2) for order in orders[-2:]]
     if few or ends_low:
@@ -249,7 +248,8 @@ def deis(config: SchedulerConfig, path: NoisePath) -> Table:
     """DEIS (Zhang and Chen 2022), order 2: a polynomial in the logarithm of sigma, integrated."""
     count, most = len(path.timesteps), config.solver.order or 2
     weights = np.zeros((count, most))
-    orders = _orders(count, most, few=config.solver.lower_order_final, ends_low=False)
+    few = path.whole_steps < _FEW_STEPS and config.solver.lower_order_final
+    orders = _orders(count, most, few=few, ends_low=False)
     for step, order in enumerate(orders):
         here, there = _log_integrals(path.sigmas[step : step + 2])
         known = np.log(path.sigmas[step - np.arange(order)])
@@ -294,7 +294,9 @@ def plms(config: SchedulerConfig, path: NoisePath) -> Table:
     if count > 1:
         begun[1], reached[1] = levels[0], levels[1]
         if config.solver.strided:
-            begun[1] = sigmas_at(config, path.timesteps[1] + config.num_train_timesteps // count)
+            begun[1] = sigmas_at(
+                config, path.timesteps[1] + config.num_train_timesteps // path.whole_steps
+            )
     # What the model says, and what a step along it makes of a sample: by noise, or by v.
     shown, keep, along = levels[visits], np.ones(len(visits)), reached - begun
     said = np.stack([1 / shown, -1 / shown])  # of x and of the estimate

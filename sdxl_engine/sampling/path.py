@@ -33,10 +33,21 @@ class NoisePath:
                                `timesteps_at` gives
     sigmas     f64[steps + 1]  decreasing, the last one where the image is finished (no noise, or
                                that of the first timestep)
+    left_out   how many steps of the whole way lie before these
     """
 
     timesteps: F64
     sigmas: F64
+    left_out: int = 0
+
+    @property
+    def whole_steps(self) -> int:
+        """The steps of the whole way."""
+        return self.left_out + len(self.timesteps)
+
+    def from_step(self, step: int) -> "NoisePath":
+        """What is left of the way from there on."""
+        return NoisePath(self.timesteps[step:], self.sigmas[step:], self.left_out + step)
 
 
 def noise_path(config: SchedulerConfig, spacing: str | None, num_inference_steps: int) -> NoisePath:
@@ -106,7 +117,7 @@ def reached_sigmas(config: SchedulerConfig, path: NoisePath) -> F64:
     """
     if not config.solver.strided:
         return path.sigmas[1:]
-    after = path.timesteps - config.num_train_timesteps // len(path.timesteps)
+    after = path.timesteps - config.num_train_timesteps // path.whole_steps
     return np.where(after < 0, path.sigmas[-1], sigmas_at(config, after))
 
 

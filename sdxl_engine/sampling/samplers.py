@@ -47,20 +47,24 @@ class Schedule:
 
     table            f32[MAX_PASSES, COLUMNS], a row a pass through the model, then zeros
     passes_per_step  1 or 2; the last step, which ends without noise, takes one
+    steps            those taken, of the whole way
     initial_sigma    standard deviation of the sample that the loop starts from
+    added_sigma      that of the noise on a picture, where the loop starts from one
     first_again      1 where the first step takes a pass more, otherwise 0
     """
 
     table: F32
     passes_per_step: int
-    num_inference_steps: int
+    steps: range
     initial_sigma: np.float32
+    added_sigma: np.float32
     first_again: int = 0
 
     def row(self, step: int) -> int:
         """The row where a step begins, or past the last row for the end of the last step."""
-        row = min(step, self.num_inference_steps - 1) * self.passes_per_step
-        return row + (step == self.num_inference_steps) + self.first_again * (step > 0)
+        taken = step - self.steps.start
+        row = min(taken, len(self.steps) - 1) * self.passes_per_step
+        return row + (taken == len(self.steps)) + self.first_again * (taken > 0)
 
 
 def make_schedule(
@@ -69,11 +73,14 @@ def make_schedule(
     spacing: str | None,
     num_inference_steps: int,
     timesteps: tuple[int, ...] | None = None,
+    first_step: int = 0,
 ) -> Schedule:
     """The table of a sampler (one of `request.SAMPLERS`).
 
-    spacing    one of `request.SPACINGS`; None is the model's own, or the sampler's where it has one
-    timesteps  of training, decreasing, one a step; instead of a spacing
+    spacing     one of `request.SPACINGS`; None is the model's own, or the sampler's where it has
+                one
+    timesteps   of training, decreasing, one a step; instead of a spacing
+    first_step  how many steps are left out; the sampler begins there as it would at the first
 
     Raises InvalidRequestError for what this model cannot follow.
     """
@@ -81,7 +88,7 @@ def make_schedule(
         config = replace(config, solver=USUAL)
     elif spacing is not None or timesteps is not None:
         config = replace(config, solver=replace(config.solver, strided=False))
-    path = _path(config, sampler, spacing, num_inference_steps, timesteps)
+    path = _path(config, sampler, spacing, num_inference_steps, timesteps).from_step(first_step)
     table = _TABLES[sampler](config, path)
     # A spacing that begins below the largest sigma: its sample has variance of its own. Euler at
     # the largest does without, where that is one part in 400.
@@ -92,9 +99,10 @@ def make_schedule(
     return Schedule(
         table.packed(),
         each,
-        num_inference_steps,
+        range(first_step, num_inference_steps),
         np.float32(largest if from_noise_alone else np.hypot(largest, 1.0)),
-        first_again=len(table.model) - (each * num_inference_steps - (each - 1)),
+        np.float32(largest),
+        first_again=len(table.model) - (each * len(path.timesteps) - (each - 1)),
     )
 
 

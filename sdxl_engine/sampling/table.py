@@ -16,8 +16,9 @@ F32 = npt.NDArray[np.float32]
 MAX_PASSES: Final = 2 * MAX_INFERENCE_STEPS  # some samplers look twice a step
 MEMORIES: Final = 3
 # What the model is shown and how its output is read.
-C_IN, TIMESTEP, C_SKIP, C_OUT = range(4)
-MODEL_COLUMNS: Final = 4
+# LEFT is the noise level of the sample that each pass leaves: what a mask keeps must have it, too.
+C_IN, TIMESTEP, C_SKIP, C_OUT, LEFT = range(5)
+MODEL_COLUMNS: Final = 5
 # What the sample and each memory are made of, anew in every pass.
 X, DENOISED, PREVIOUS, NOISE, FIRST, SECOND, THIRD, NEGATIVE = range(8)
 SOURCES: Final = 8
@@ -68,6 +69,7 @@ def _model_columns(config: SchedulerConfig, timesteps: F64, sigmas: F64) -> F64:
     data = 1.0 if config.edm is None else config.edm.sigma_data
     columns[:, C_IN] = 1 / np.hypot(sigmas, data)
     columns[:, TIMESTEP] = timesteps
+    columns[:-1, LEFT] = sigmas[1:]  # and none at the end, whatever the last level is
     if config.prediction_type == "sample":
         columns[:, C_OUT] = 1
     elif config.prediction_type == "v_prediction" or config.edm is not None:

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 from jax.experimental.pallas import tpu as pltpu
 
-from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.config import CLIP_SKIP, SdxlConfig
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.load import expected_parameters, load_part
 from sdxl_engine.models.attention import attention, cross_attention, self_attention
@@ -80,7 +80,7 @@ def check_text_encoder(
     golden: Golden, part: str, token_ids: Array, case: str, target: Target
 ) -> None:
     encoder = load(golden, part, TextEncoder(getattr(golden.config, part), target))
-    encoding = jax.jit(encoder)(jnp.asarray(token_ids))
+    encoding = jax.jit(encoder)(jnp.asarray(token_ids), jnp.int32(CLIP_SKIP))
     assert_within(encoding.hidden, golden[f"{case}.penultimate"], TOLERANCE)
     assert_within(encoding.last, golden[f"{case}.last_hidden_state"], TOLERANCE)
     assert_within(encoding.pooled, golden[f"{case}.pooled"], TOLERANCE)
@@ -99,8 +99,8 @@ def test_clip_skip_counts_from_the_last_layer(golden: Golden, part: str) -> None
     config = getattr(golden.config, part)
 
     def taken(skip: int) -> tuple[TextEncoder, jax.Array]:
-        encoder = load(golden, part, TextEncoder(replace(config, clip_skip=skip)))
-        return encoder, encoder(token_ids).hidden
+        encoder = load(golden, part, TextEncoder(config))
+        return encoder, encoder(token_ids, jnp.int32(skip)).hidden
 
     encoder, states = taken(1)
     assert_within(encoder.final_layer_norm(states), golden[f"{part}.last_hidden_state"], TOLERANCE)

@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 
 from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeline
-from sdxl_engine.pipeline import _segments
+from sdxl_engine.drawing import segments as segments_of
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
+    ALPHA,
+    AROUND,
+    EMPHASES,
     MAX_IMAGES,
     MAX_INFERENCE_STEPS,
     MAX_SEED,
     OWN_SPACING_SAMPLERS,
+    RESIZES,
     SAMPLERS,
     SPACINGS,
+    UPSCALES,
+    Picture,
+    Source,
+    Variation,
 )
 from tests.sdxl_engine.conftest import Array, CompileCounter, Golden, assert_within, drawn
 
@@ -64,6 +72,27 @@ def test_generate_reports_and_ends_with_the_images(golden: Golden, pipeline: Sdx
     assert images[0].rgb != images[1].rgb
 
 
+WORDS = ["big", "(red:1.2)", "[circle]", "[star|red]", "[blue:tree:0.5]", ","]
+
+
+def _from_a_picture(draw: random.Random, picture: str, mask: str) -> dict[str, object]:
+    if draw.random() < 0.4:
+        return {}
+    if draw.random() < 0.2:
+        source = Source(picture, strength=draw.choice([0, 0.1, 0.4]))
+        return {"source": source, "upscale": draw.choice(list(UPSCALES))}
+    return {
+        "source": Source(
+            picture,
+            strength=draw.choice([0.01, 0.3, 0.9, 1]),
+            zoom=draw.choice([1.5, 2]),
+            resize=draw.choice(RESIZES),
+            mask=draw.choice([None, ALPHA, AROUND, mask]),
+            feather_px=draw.choice([0, 8]),
+        )
+    }
+
+
 # One model suffices: it is a matter of shapes and dtypes.
 @pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
 @pytest.mark.timeout(300)
@@ -74,15 +103,22 @@ def test_nothing_compiles_after_warm_up(
     jax.jit(lambda x: x * 3)(np.float32(golden.config.unet.sample_size))
     assert compiles.count == 1
     draw = random.Random(0)
-    seen = set()
+    seen: set[object] = set()
+    side = golden.facts["run"]["width_px"]
+    levels = np.random.default_rng(0).integers(0, 256, (2, side, side, 4)).astype(np.uint8)
+    picture, mask = (
+        Picture(digest * 64, side, side, one.tobytes())
+        for digest, one in zip("ab", levels, strict=True)
+    )
+    pictures = {one.digest: one for one in (picture, mask)}
     for _ in range(200):
         sampler = draw.choice(sorted(SAMPLERS))
         own = sampler in OWN_SPACING_SAMPLERS
         request = golden_request(
             golden,
             "none",
-            prompt=" ".join(draw.choices(["big", "red", "circle", "star"], k=draw.randint(1, 4))),
-            negative_prompt=draw.choice([None, "", "red", "green square"]),
+            prompt=" ".join([draw.choice(["", "red BREAK"]), *draw.choices(WORDS, k=4)]),
+            negative_prompt=draw.choice([None, "", "red", "(green:0.5) square", "tree " * 15]),
             seed=draw.randint(0, MAX_SEED),
             guidance_scale=draw.choice([0, 1, 1.5, 5, 7.5, 20, draw.uniform(0, 20)]),
             guidance_rescale=draw.choice([0, 0, 0.7, 1]),
@@ -93,12 +129,19 @@ def test_nothing_compiles_after_warm_up(
             num_inference_steps=round(MAX_INFERENCE_STEPS ** draw.random()),
             num_images=draw.randint(1, 2),
             first_index=draw.randint(0, MAX_IMAGES - 2),
+            emphasis=draw.choice(sorted(EMPHASES)),
+            clip_skip=draw.choice([None, 1, 2]),
+            variation=draw.choice([None, Variation(draw.randint(0, MAX_SEED), draw.random(), 3)]),
+            **_from_a_picture(draw, picture.digest, mask.digest),
         )
-        images = drawn(pipeline.generate(request, previews=draw.random() < 0.5))
+        reports = pipeline.generate(request, pictures=pictures, previews=draw.random() < 0.5)
+        images = drawn(reports)
         assert len(images) == request.num_images
-        seen.add((sampler, request.spacing))
-    assert {sampler for sampler, _ in seen} == set(SAMPLERS)
-    assert {spacing for _, spacing in seen} == {None, *SPACINGS}
+        assert (images[0].width_px, images[0].height_px) == request.result_px
+        seen |= {sampler, ("spacing", request.spacing)}
+        seen.add("masked" if request.source and request.source.mask else request.upscale)
+    spacings = {("spacing", spacing) for spacing in (None, *SPACINGS)}
+    assert seen == {*SAMPLERS, *spacings, "masked", None, *UPSCALES}
     assert compiles.count == 1
 
 
@@ -147,7 +190,7 @@ def test_segments_are_one_way(golden: Golden, pipeline: SdxlPipeline, sampler: s
     request = golden_request(golden, "real", num_inference_steps=10, sampler=sampler)
     in_ten = last_latents(pipeline, request)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("sdxl_engine.pipeline._SEGMENTS", 1)
+        patched.setattr("sdxl_engine.drawing.SEGMENTS", 1)
         assert len(list(pipeline.denoise(request))) == 1
         assert np.array_equal(last_latents(pipeline, request), in_ten)
 
@@ -187,7 +230,7 @@ def test_segments_break_where_guidance_begins_and_ends(
     request = ImageRequest(
         "any", guidance_scale=guides, num_inference_steps=total, guidance_interval=interval
     )
-    segments = list(_segments(request))
+    segments = list(segments_of(request))
     assert [first for first, _, _ in segments] == [0, *(last for _, last, _ in segments[:-1])]
     assert segments[-1][1] == total
     assert set(expected) <= set(segments)

@@ -24,7 +24,7 @@ from sdxl_engine import (
     JobCancelledError,
     Progress,
 )
-from sdxl_engine.request import KnownLora, ModelCard
+from sdxl_engine.request import NO_PICTURES, KnownLora, ModelCard, Pictures
 from sdxl_engine.thread import sign_of_start
 from tests.fakes import FakePipeline, Gate
 
@@ -53,7 +53,13 @@ class GatedPipeline:
     def card(self, request: ImageRequest) -> ModelCard:
         return ModelCard(request.model or "pixels")
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         try:
             for step in range(3):
                 self.stepping.release()
@@ -157,8 +163,14 @@ def test_the_next_job_is_drawn_while_the_images_of_the_last_are_fetched() -> Non
     fetching = threading.Event()
 
     class Slow(GatedPipeline):
-        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
-            *steps, last = super().generate(request, previews=previews)
+        def generate(
+            self,
+            request: ImageRequest,
+            *,
+            pictures: Pictures = NO_PICTURES,
+            previews: bool = False,
+        ) -> Iterator[Progress]:
+            *steps, last = super().generate(request, pictures=pictures, previews=previews)
             yield from steps
 
             def fetch() -> Images:
@@ -200,9 +212,15 @@ def test_previews_are_made_only_for_somebody_who_looks() -> None:
     asked = []
 
     class Watching(GatedPipeline):
-        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        def generate(
+            self,
+            request: ImageRequest,
+            *,
+            pictures: Pictures = NO_PICTURES,
+            previews: bool = False,
+        ) -> Iterator[Progress]:
             asked.append(previews)
-            yield from super().generate(request, previews=previews)
+            yield from super().generate(request, pictures=pictures, previews=previews)
 
     engine = EngineThread(Watching)
     engine.start()
@@ -377,10 +395,16 @@ def test_close_while_loading_settles_everybody() -> None:
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
 def test_no_exception_of_a_job_ends_the_thread(error: type[BaseException]) -> None:
     class Raising(GatedPipeline):
-        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        def generate(
+            self,
+            request: ImageRequest,
+            *,
+            pictures: Pictures = NO_PICTURES,
+            previews: bool = False,
+        ) -> Iterator[Progress]:
             if request.prompt == "broken":
                 raise error
-            yield from super().generate(request, previews=previews)
+            yield from super().generate(request, pictures=pictures, previews=previews)
 
     engine = EngineThread(Raising)
     engine.start()
@@ -463,8 +487,14 @@ def test_whoever_waits_behind_a_fetch_that_hangs_is_not_silent() -> None:
     now_s, fetching, gate = [100.0], threading.Event(), Gate()
 
     class SlowToFetch(FakePipeline):
-        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
-            *steps, last = super().generate(request, previews=previews)
+        def generate(
+            self,
+            request: ImageRequest,
+            *,
+            pictures: Pictures = NO_PICTURES,
+            previews: bool = False,
+        ) -> Iterator[Progress]:
+            *steps, last = super().generate(request, pictures=pictures, previews=previews)
             yield from steps
             yield replace(last, fetch=lambda: self._fetch(last))
 

@@ -1,5 +1,6 @@
 """UNets of other architectures than SDXL's own, against PyTorch diffusers."""
 
+import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from sdxl_engine import ImageRequest, InvalidRequestError, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
@@ -20,7 +21,7 @@ from sdxl_engine.model_set import MakeRoom, ModelSet
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import UNet
 from sdxl_engine.programs.arithmetic import IMAGES
-from sdxl_engine.programs.compiler import SizePrograms, make_mesh
+from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, make_mesh
 from tests.sdxl_engine.conftest import GOLDENS, Array, CompileCounter, assert_within
 
 VARIANTS = GOLDENS / "variants"
@@ -79,11 +80,12 @@ def test_a_run(folder: Path, request: pytest.FixtureRequest, compiles: CompileCo
     arrays = goldens(request.node.callspec.params["folder"])
     pipeline = SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
     compiler = pipeline._compiler
-    programs = compiler.size(64, 64, 2)
+    programs = compiler.denoise(64, 64, 2)
     denoise = programs.get("guided", programs["unguided"]).compile()  # without the decoder
     placed = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
+    text = TextPrograms(compiler.encode().compile(), denoise, denoise)
     pipeline.programs[64, 64] = SizePrograms(
-        2, placed, compiler.encode().compile(), denoise, denoise, denoise, denoise
+        2, placed, {1: text}, denoise, denoise, denoise, denoise
     )
     compiled = compiles.count
     noise = nhwc(arrays["run.noise"])
@@ -99,8 +101,24 @@ def test_a_run(folder: Path, request: pytest.FixtureRequest, compiles: CompileCo
 def test_a_model_that_needs_a_picture_says_so(folder: Path) -> None:
     pipeline = SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
     with pytest.raises(InvalidRequestError, match="changes a picture that it is given"):
+        pipeline.check(REQUEST)
+
+
+@pytest.mark.parametrize("folder", ["inpainting"], indirect=True)
+def test_a_model_that_edits_draws_nothing_here(folder: Path, tmp_path: Path) -> None:
+    path = folder / "unet" / "config.json"
+    editing = json.loads(path.read_text()) | {"in_channels": 8}
+    weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    weights["conv_in.weight"] = weights["conv_in.weight"][:, :8].copy()
+    copied = tmp_path / "editing"
+    shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("unet"))
+    (copied / "unet").mkdir()
+    (copied / "unet" / "config.json").write_text(json.dumps(editing))
+    save_file(weights, copied / "unet" / "diffusion_pytorch_model.safetensors")
+    pipeline = SdxlPipeline.load(str(copied), devices=jax.devices()[:1])
+    with pytest.raises(InvalidRequestError, match="trained for editing"):
         pipeline.warm_up([(64, 64)])
-    with pytest.raises(InvalidRequestError, match="changes a picture that it is given"):
+    with pytest.raises(InvalidRequestError, match="trained for editing"):
         pipeline.check(REQUEST)
 
 

@@ -11,6 +11,8 @@ import pytest
 ENVIRONMENT: Mapping[str, str] = {
     **{name: text for name, text in os.environ.items() if not name.startswith("IMAGINE_")},
     "JAX_PLATFORMS": "cpu",
+    # Seconds of compiling that no test of a process looks at.
+    "IMAGINE_ENGINE__PROMPT_CHUNKS": "1",
 }
 
 

@@ -139,7 +139,7 @@ def test_a_model_that_needs_a_picture_cannot_stand_alone() -> None:
     shutil.copytree(GOLDENS / "variants" / "inpainting" / "unet", folder / "unet")
     _, finding, *_ = examine_model(Config(engine=EngineConfig(model=str(folder))), ENVIRONMENT)
     assert finding.level == "FAIL"
-    assert finding.what == "Model inpainting was trained for inpainting or editing."
+    assert finding.what == "Model inpainting was trained for inpainting."
 
 
 # Over 2 s of CPU: each model is looked at by a process of its own.

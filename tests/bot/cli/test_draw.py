@@ -28,12 +28,16 @@ class FakeDrawing(FakePipeline):
     """A pipeline as `draw` needs it."""
 
     native_size = (64, 64)
+    size_multiple_px = 8
     device = "1 x fake"
 
     def check_settings(self, request: ImageRequest) -> None:
         self.check(request)
 
-    def warm_up(self, sizes: object = (), *, num_images: int = 4) -> float:
+    def chunks_of(self, request: ImageRequest) -> int:
+        return 1
+
+    def warm_up(self, sizes: object = (), *, num_images: int = 4, chunks: int = 1) -> float:
         return 0.0
 
 
@@ -72,7 +76,7 @@ def test_prints_one_object_and_each_picture_is_drawn_again_alone(capsys: Capture
 
 def test_a_person_reads_the_commands_before_the_paths(capsys: Capture) -> None:
     wish = Wish("a\ncat", "", size_px=(64, 64), num_images=2, seed=7).settled(Usual())
-    drawing = Drawing(wish, Path("out"), False, ("--model=m",))
+    drawing = Drawing((wish,), Path("out"), False, ("--model=m",))
     draw(drawing, "m", lambda *_: FakeDrawing())
     lines = capsys.readouterr().out
     options = (
@@ -95,7 +99,7 @@ def test_what_cannot_be_drawn_is_said_before_compiling(capsys: Capture) -> None:
 def test_two_in_one_folder_overwrite_nothing() -> None:
     for seed in (1, 2):
         wish = Wish("x", seed=seed, size_px=(64, 64), num_images=2).settled(Usual())
-        draw(Drawing(wish, Path("out"), True), "m", lambda *_: FakeDrawing())
+        draw(Drawing((wish,), Path("out"), True), "m", lambda *_: FakeDrawing())
     assert sorted(path.name for path in Path("out").iterdir()) == [f"{k}.png" for k in range(4)]
     assert len({path.read_bytes() for path in Path("out").iterdir()}) == 4
 

@@ -19,6 +19,7 @@ from bot.ledgers import book
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER
 from sdxl_engine import ImageRequest, Pipeline, Progress
+from sdxl_engine.request import NO_PICTURES, Pictures
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 from tests.fakes import FakePipeline, Gate
 
@@ -117,9 +118,15 @@ class HeldUp(FakePipeline):
         self.begun = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         self._loop.call_soon_threadsafe(self.begun.set)
-        return super().generate(request, previews=previews)
+        return super().generate(request, pictures=pictures, previews=previews)
 
 
 async def test_what_one_playground_left_undone_does_not_haunt_the_next() -> None:

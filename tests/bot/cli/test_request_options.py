@@ -18,6 +18,7 @@ from bot.cli.request_options import (
 )
 from bot.core.wish import Usual, Wish
 from sdxl_engine import InvalidRequestError
+from sdxl_engine.flags import Flags
 
 
 def parsed(*argv: str) -> argparse.Namespace:
@@ -34,7 +35,7 @@ def parsed(*argv: str) -> argparse.Namespace:
 )
 def test_names_are_taken_as_here_and_as_on_discord(sampler: str, spacing: str) -> None:
     args = parsed("--sampler", sampler, "--spacing", spacing)
-    wish = wish_of(args, "x")
+    wish = wish_of(args, Flags("x"))
     assert (wish.sampler, wish.spacing) == ("dpmpp_2m", "ays")
     options = command_options(wish)
     assert (options["sampler"], options["spacing"]) == ("dpmpp_2m", "ays")
@@ -55,7 +56,7 @@ def test_whether_anything_is_asked_for() -> None:
 
 def test_loras_of_options_and_of_the_prompt_are_one_list() -> None:
     args = parsed("--lora", "film:0.5", "--lora", "a, b:-1")
-    wish = wish_of(args, "a cat <lora:ink>, asleep")
+    wish = wish_of(args, Flags("a cat <lora:ink>, asleep"))
     assert wish.prompt == "a cat , asleep"
     assert wish.loras == (("ink", 1.0), ("film", 0.5), ("a, b", -1.0))
     assert command_options(wish)["lora"] == "ink:1, film:0.5, <lora:a, b:-1>"
@@ -73,11 +74,11 @@ def test_the_command_for_one_picture_asks_for_the_same(negative: str | None) -> 
     argv += ["--guidance-rescale=0.5", "--guidance-start=0.2", "--guidance-stop=0.9"]
     argv += ["--lora=film:0.123456789", "--lora=a, b:-4"]
     argv += [] if negative is None else [f"--negative={negative}"]
-    wish = wish_of(parsed(*argv), '-a\n"red" $HOME').settled(Usual())
+    wish = wish_of(parsed(*argv), Flags('-a\n"red" $HOME')).settled(Usual())
     words = shlex.split(shlex.join(command_line(wish.resolve((8, 8)), 3)))
     args = parsed(*words)
     assert args.index == 3
-    again = wish_of(args, " ".join(args.prompt), index=args.index)
+    again = wish_of(args, Flags(" ".join(args.prompt)), index=args.index)
     assert again == replace(wish, num_images=1, first_index=3)
 
 
@@ -94,12 +95,12 @@ def test_the_command_holds_how_it_was_guided_and_stepped(
     asked = Wish("x", guidance_rescale=rescale, guidance_interval=interval, timesteps=steps)
     wish = asked.settled(Usual(num_images=1))
     args = parsed(*command_line(wish.resolve((64, 64)), 0))
-    assert replace(wish_of(args, "x", index=0), size_px=None) == wish
+    assert replace(wish_of(args, Flags("x"), index=0), size_px=None) == wish
 
 
 def test_a_list_of_timesteps_says_how_many_steps() -> None:
     args = parsed("--timesteps", "999,749,499,249")
-    wish = wish_of(args, "x").settled(Usual(spacing="karras"))
+    wish = wish_of(args, Flags("x")).settled(Usual(spacing="karras"))
     assert (wish.num_inference_steps, wish.timesteps) == (4, (999, 749, 499, 249))
     request = wish.resolve((64, 64))
     assert request.spacing is None

@@ -48,6 +48,7 @@ from sdxl_engine import (
     Pipeline,
     Progress,
 )
+from sdxl_engine.request import NO_PICTURES, Pictures
 from tests.bot.core.jobs import make_job, make_person
 from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate, card_of
 
@@ -559,8 +560,14 @@ class SlowToFetch(FakePipeline):
         super().__init__()
         self._fetching, self._prompts = gate, prompts
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
-        for progress in super().generate(request, previews=previews):
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
+        for progress in super().generate(request, pictures=pictures, previews=previews):
             if progress.fetch is None or request.prompt not in self._prompts:
                 yield progress
             else:
@@ -696,10 +703,16 @@ async def test_an_unknown_failure_of_one_job_costs_one_job(office: OpenOffice, w
                 raise ZeroDivisionError
             super().check(request)
 
-        def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+        def generate(
+            self,
+            request: ImageRequest,
+            *,
+            pictures: Pictures = NO_PICTURES,
+            previews: bool = False,
+        ) -> Iterator[Progress]:
             if request.prompt == "odd":
                 raise ZeroDivisionError
-            return super().generate(request, previews=previews)
+            return super().generate(request, pictures=pictures, previews=previews)
 
     warm = threading.Event()
     odd, other = make_job(prompt="odd"), make_job()

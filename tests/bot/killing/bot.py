@@ -24,6 +24,7 @@ from bot.config.sections import (
 from bot.operations import log as logs
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
+from sdxl_engine.request import NO_PICTURES, Pictures
 from tests.fakes import FakePipeline
 
 SIZES = ((64, 64),)
@@ -33,8 +34,14 @@ _SECONDS_PER_STEP = 0.012
 class SteadyPipeline(FakePipeline):
     """Takes its time."""
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
-        for progress in super().generate(request, previews=previews):
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
+        for progress in super().generate(request, pictures=pictures, previews=previews):
             time.sleep(_SECONDS_PER_STEP)
             yield progress
 

@@ -32,6 +32,11 @@ wishes = st.builds(
     loras=st.lists(st.tuples(texts, numbers), max_size=3).map(tuple),
     timesteps=st.none() | st.lists(wholes, max_size=3).map(tuple),
     model=st.none() | texts,
+    source=st.none() | st.tuples(texts, numbers, texts, numbers, st.none() | texts, wholes),
+    upscale=st.none() | numbers,
+    variation=st.none() | st.tuples(wholes, numbers, wholes),
+    emphasis=st.none() | texts,
+    clip_skip=st.none() | wholes,
     unread=st.just(()) | st.just(("style", "zoom")),
 )
 values = st.recursive(

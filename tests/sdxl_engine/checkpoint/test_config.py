@@ -294,7 +294,7 @@ def test_parts_of_two_models(folder: Path, name: str, values: dict[str, object],
 def test_a_unet_may_see_a_picture_beside_the_latents(folder: Path) -> None:
     for channels, needed in ((4, False), (8, True), (9, True)):
         edit(folder, UNET, in_channels=channels)
-        assert SdxlConfig.load(folder).needs_picture == needed
+        assert bool(SdxlConfig.load(folder).shown_channels) == needed
     edit(folder, UNET, in_channels=5)
     assert "in_channels is 5; this engine knows what those of 4, 8 (editing) and 9" in (
         load_error(folder)

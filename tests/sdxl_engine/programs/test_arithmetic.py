@@ -11,9 +11,10 @@ import pytest
 from flax import nnx
 
 from sdxl_engine import SdxlPipeline
+from sdxl_engine.checkpoint.config import CLIP_SKIP
 from sdxl_engine.models.layers import PLAIN
-from sdxl_engine.models.unet import UNet, UNetConditioning
-from sdxl_engine.programs.arithmetic import Guidance, Sample, _embed
+from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
+from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start, embed
 from sdxl_engine.programs.compiler import Executable, Networks, SizePrograms
 from sdxl_engine.sampling.table import (
     C_IN,
@@ -21,11 +22,13 @@ from sdxl_engine.sampling.table import (
     C_SKIP,
     COLUMNS,
     DENOISED,
+    LEFT,
     MAX_PASSES,
     MEMORIES,
     MODEL_COLUMNS,
     SOURCES,
     TIMESTEP,
+    X,
 )
 from tests.sdxl_engine.conftest import Array, Golden, assert_within
 
@@ -41,19 +44,19 @@ def programs(golden: Golden, pipeline: SdxlPipeline) -> SizePrograms:
 @pytest.mark.parametrize("case", ["none", "empty", "real"])
 def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str) -> None:
     negative = golden.facts["negative_prompts"][case]
-    negative_ids = pipeline.tokenizer(negative or "")
+    negative_ids = pipeline.tokenizer.chunks(negative or "", 1).token_ids[:, 0]
     prompts_ids = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)
     assert len(prompts_ids) == len(golden.facts["prompts"])
     networks = Networks.build(golden.config, PLAIN)
-    embed = jax.jit(
-        partial(_embed, nnx.graphdef(networks.text_encoder), nnx.graphdef(networks.text_encoder_2))
+    embedding = jax.jit(
+        partial(embed, nnx.graphdef(networks.text_encoder), nnx.graphdef(networks.text_encoder_2))
     )
     for index, prompt_ids in enumerate(prompts_ids):
-        embedded = embed(
+        token_ids = np.stack([negative_ids, prompt_ids])[:, :, None]
+        embedded = embedding(
             pipeline.weights.text_encoder,
             pipeline.weights.text_encoder_2,
-            np.stack([negative_ids, prompt_ids]),
-            np.bool_(negative is not None),
+            prompts_of(pipeline, token_ids, keep_negative=negative is not None),
         )
         for name, array in zip(("prompt_embeds", "pooled_prompt_embeds"), embedded, strict=True):
             expected = [
@@ -65,13 +68,53 @@ def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str) -> None:
                 assert not np.any(array[0])
 
 
-def first_latents(
-    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, seed: int, sigma: float
-) -> Array:
-    """What the loop starts from: no step is taken."""
-    zeros = np.zeros_like(golden.nhwc("run.noise"))
-    sample = call(programs.guided, golden, pipeline, [zeros] * HELD, seed, sigma=sigma)
-    return np.asarray(sample.latents)
+def prompts_of(
+    pipeline: SdxlPipeline,
+    token_ids: Array,
+    weights: Array | None = None,
+    *,
+    keep_negative: bool = True,
+    interpolation: bool = False,
+) -> Prompts:
+    """Of token ids i32[2 prompts, 2 encoders, chunks, tokens]."""
+    return Prompts(
+        token_ids=jnp.asarray(token_ids),
+        weights=jnp.asarray(np.ones(token_ids.shape, np.float32) if weights is None else weights),
+        empty=jnp.asarray(pipeline.tokenizer.empty()),
+        interpolation=jnp.bool_(interpolation),
+        keep_negative=jnp.bool_(keep_negative),
+        clip_skip=jnp.int32(CLIP_SKIP),
+        time_ids=jnp.zeros(TIME_IDS, jnp.float32),
+        guidance_scale=jnp.float32(1),
+    )
+
+
+def begun(
+    golden: Golden,
+    programs: SizePrograms,
+    seed: int,
+    sigma: float = 1,
+    *,
+    first_index: int = 0,
+    variation: float = 0,
+    other: int = 0,
+    draw: int = 0,
+) -> tuple[Array, Array]:
+    """The sample that the loop begins with, and its noise."""
+    zeros = jnp.zeros(golden.nhwc("run.noise").shape)
+    indices = jnp.arange(len(zeros), dtype=jnp.int32) + jnp.int32(first_index)
+    start = Start(
+        jnp.uint32(seed),
+        indices,
+        jnp.int32(draw),
+        jnp.uint32(other),
+        indices,
+        jnp.float32(variation),
+        zeros,
+        jnp.float32(sigma),
+    )
+    latents, own = programs.begin(start)
+    return np.asarray(latents), np.asarray(own)
 
 
 def call(
@@ -81,21 +124,22 @@ def call(
     held: Sequence[Array],
     seed: int,
     *,
-    sigma: float = 0,
-    table: Array | None = None,
-    rows: tuple[int, int] = (0, 0),
+    table: Array,
+    rows: tuple[int, int],
     first_index: int = 0,
     guidance: tuple[float, float] = (1, 0),
+    known: Known | None = None,
 ) -> Sample:
     latents, denoised, *memory = (jnp.asarray(array) for array in held)
+    nothing, everywhere = jnp.zeros_like(latents), jnp.ones((*latents.shape[:-1], 1), jnp.bool_)
     stepped: Sample = program(
         pipeline.weights.unet,
         Sample(latents, denoised, tuple(memory)),
-        np.float32(sigma),
+        known or Known(nothing, nothing, everywhere, None),
         np.uint32(seed),
         np.arange(len(held[0]), dtype=np.int32) + first_index,
         _condition(golden, pipeline),
-        np.zeros((MAX_PASSES, COLUMNS), np.float32) if table is None else table,
+        table,
         np.int32(rows[0]),
         np.int32(rows[1]),
         Guidance(*map(jnp.float32, guidance)),
@@ -133,25 +177,85 @@ def noise(seed: int, image: int, draw: int, shape: tuple[int, ...]) -> jax.Array
 
 @pytest.mark.parametrize("seed", [0, 7, 2**16 + 7, 2**31, 2**32 - 1])
 def test_the_first_latents_are_the_seeds_noise(
-    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms, seed: int
+    golden: Golden, programs: SizePrograms, seed: int
 ) -> None:
     sigma = 12.5
-    latents = first_latents(golden, pipeline, programs, seed, sigma)
+    latents, own = begun(golden, programs, seed, sigma)
     assert len(latents) == 2
     for image, latent in enumerate(latents):
-        expected = sigma * np.asarray(noise(seed, image, 0, latent.shape))
-        np.testing.assert_allclose(latent, expected, rtol=1e-6)
+        expected = np.asarray(noise(seed, image, 0, latent.shape))
+        np.testing.assert_allclose(own[image], expected, rtol=1e-6)
+        np.testing.assert_allclose(latent, sigma * expected, rtol=1e-6)
 
 
-def test_every_bit_of_a_seed_counts(
+def test_a_variation_turns_the_noise_towards_anothers(
+    golden: Golden, programs: SizePrograms
+) -> None:
+    (_, own), (_, other) = (begun(golden, programs, seed) for seed in (1, 2))
+    alone = [begun(golden, programs, 1, variation=share, other=2)[1] for share in (0, 0.3, 1)]
+    np.testing.assert_array_equal(alone[0], own)
+    np.testing.assert_allclose(alone[2], other, atol=1e-5)
+    # As far from the one as the angle says, and no flatter than noise is.
+    for image in range(len(own)):
+        a, b, c = (each[image].ravel().astype(np.float64) for each in (own, other, alone[1]))
+        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        angle = np.arccos(a @ c / np.linalg.norm(a) / np.linalg.norm(c))
+        assert angle == pytest.approx(0.3 * np.arccos(cosine), rel=0.2)  # their lengths differ
+        assert c.std() == pytest.approx(1, abs=0.1)
+    same = begun(golden, programs, 1, variation=0.5, other=1)[1]
+    np.testing.assert_array_equal(same, own)
+
+
+def test_what_a_mask_keeps_is_the_picture_with_the_noise_of_its_level(
     golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms
 ) -> None:
+    shape = golden.nhwc("run.noise").shape
+    picture, own, x = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
+    painted = np.zeros((*shape[:-1], 1), np.bool_)
+    painted[:, : shape[1] // 2] = True
+    table = np.zeros((MAX_PASSES, COLUMNS), np.float32)
+    table[0, [C_SKIP, LEFT, MODEL_COLUMNS + X]] = 1, 2.5, 0.5  # half of x
+    known = Known(jnp.asarray(picture), jnp.asarray(own), jnp.asarray(painted), None)
+    held = [x] * HELD
+    text = programs.texts[1]
+    sample = call(text.guided, golden, pipeline, held, 0, table=table, rows=(0, 1), known=known)
+    kept = picture + np.float32(2.5) * own
+    assert_within(sample.latents, np.where(painted, x / 2, kept), 1e-6)
+
+
+@pytest.mark.parametrize("interpolation", [False, True])
+def test_weights_of_one_change_nothing_beside_others(
+    golden: Golden, pipeline: SdxlPipeline, *, interpolation: bool
+) -> None:
+    """In chunks without another weight not a bit; nor in tokens, where states are interpolated."""
+    networks = Networks.build(golden.config, PLAIN)
+    embedding = jax.jit(
+        partial(embed, nnx.graphdef(networks.text_encoder), nnx.graphdef(networks.text_encoder_2))
+    )
+    one = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)[:4]
+    token_ids = one.reshape(2, 2, *one.shape[1:]).swapaxes(1, 2)  # two chunks of each prompt
+    weights = np.ones(token_ids.shape, np.float32)
+    both = pipeline.weights.text_encoder, pipeline.weights.text_encoder_2
+
+    def embedded() -> Array:
+        prompts = prompts_of(pipeline, token_ids, weights, interpolation=interpolation)
+        return np.asarray(embedding(*both, prompts)[0])
+
+    plain = embedded()
+    weights[1, :, 1, 2] = 1.5
+    changed = embedded() != plain
+    tokens = token_ids.shape[-1]
+    assert not changed[0].any()
+    assert not changed[1, :tokens].any()
+    touched = changed[1, tokens:].any(-1)
+    assert touched[2]
+    assert touched.all() != interpolation
+    assert touched.sum() == 1 or not interpolation
+
+
+def test_every_bit_of_a_seed_counts(golden: Golden, programs: SizePrograms) -> None:
     seeds = [0, 2**32 - 1, *(2**bit for bit in range(32)), 3, 3 + 2**16]
-    drawn = {
-        image.tobytes()
-        for seed in seeds
-        for image in first_latents(golden, pipeline, programs, seed, 1.0)
-    }
+    drawn = {image.tobytes() for seed in seeds for image in begun(golden, programs, seed)[1]}
     assert len(drawn) == 2 * len(seeds)
 
 
@@ -170,7 +274,7 @@ def test_a_step_is_linear_in_all_that_the_loop_holds(
     shape = golden.nhwc("run.noise").shape
     x, before, *memory = draw.standard_normal((HELD, *shape)).astype(np.float32)
     sample = call(
-        programs.guided,
+        programs.texts[1].guided,
         golden,
         pipeline,
         (x, before, *memory),
@@ -211,7 +315,7 @@ def test_guidance_is_the_formula(
     contrast = positive.std(axes, keepdims=True) / expected.std(axes, keepdims=True)
     expected = rescale * contrast * expected + (1 - rescale) * expected
     sample = call(
-        programs.guided,
+        programs.texts[1].guided,
         golden,
         pipeline,
         [x] * HELD,
@@ -221,5 +325,7 @@ def test_guidance_is_the_formula(
         guidance=(6, rescale),
     )
     assert_within(sample.latents, expected, 1e-4)
-    sample = call(programs.unguided, golden, pipeline, [x] * HELD, 0, table=table, rows=(0, 1))
+    sample = call(
+        programs.texts[1].unguided, golden, pipeline, [x] * HELD, 0, table=table, rows=(0, 1)
+    )
     assert_within(sample.latents, positive, 1e-4)

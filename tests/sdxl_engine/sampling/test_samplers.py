@@ -89,7 +89,7 @@ X_ALONE = [np.ones(1), *[np.zeros(1)] * (SOURCES - 1)]
 
 def rows_of(schedule: Schedule) -> npt.NDArray[np.float32]:
     """Those of the passes that the loop makes."""
-    return schedule.table[: schedule.row(schedule.num_inference_steps)]
+    return schedule.table[: schedule.row(schedule.steps.stop)]
 
 
 def next_held(row: Numbers, sources: Sequence[Numbers]) -> list[Numbers]:

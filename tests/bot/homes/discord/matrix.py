@@ -19,6 +19,7 @@ from bot.core.job import Record, State
 from bot.homes.discord import render
 from bot.shared.secret import Secret
 from sdxl_engine import DrawError, ImageRequest, Progress
+from sdxl_engine.request import NO_PICTURES, Pictures
 from standins.base.faults import Fault
 from standins.base.timers import ManualClock
 from standins.discord.interactions import Interaction
@@ -250,13 +251,19 @@ REFUSED: Final = frozenset({"taking back", "refusal"})
 
 
 class _Failing(FakePipeline):
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         if request.prompt == "fails":
-            return self._fail(request, previews=previews)
-        return super().generate(request, previews=previews)
+            return self._fail(request)
+        return super().generate(request, pictures=pictures, previews=previews)
 
-    def _fail(self, request: ImageRequest, *, previews: bool) -> Iterator[Progress]:
-        yield next(iter(super().generate(request, previews=previews)))
+    def _fail(self, request: ImageRequest) -> Iterator[Progress]:
+        yield next(iter(super().generate(request)))
         raise DrawError("Drawing failed on the device. Try again.")
 
 

@@ -20,6 +20,7 @@ from bot.errors import EngineStuckError
 from bot.ledgers.sqlite.database import connect
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
+from sdxl_engine.request import NO_PICTURES, Pictures
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import NO_LIMITS, SIZES, RunBot, make_config
@@ -288,10 +289,16 @@ class HangingPipeline(FakePipeline):
         super().__init__(SIZES)
         self._over = over
 
-    def generate(self, request: ImageRequest, *, previews: bool = False) -> Iterator[Progress]:
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        pictures: Pictures = NO_PICTURES,
+        previews: bool = False,
+    ) -> Iterator[Progress]:
         yield Progress(1, request.num_inference_steps)
         self._over.wait(60)
-        yield from super().generate(request, previews=previews)
+        yield from super().generate(request, pictures=pictures, previews=previews)
 
 
 async def test_an_engine_that_hangs_is_noticed_said_and_left(

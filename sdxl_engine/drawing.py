@@ -1,0 +1,269 @@
+"""One request on its way through the programs: from its prompts and its picture to pixels."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final, TypeVar
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from sdxl_engine.canvas import Canvas, composited, latent_mask, masked_pixels, pixels
+from sdxl_engine.errors import DrawError
+from sdxl_engine.models.unet import UNetConditioning
+from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start
+from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, Weights
+from sdxl_engine.request import GeneratedImage, ImageRequest, Images
+from sdxl_engine.sampling.samplers import Schedule
+from sdxl_engine.sampling.table import MEMORIES
+from sdxl_engine.spans import Span
+
+F32 = npt.NDArray[np.float32]
+Kind = TypeVar("Kind", bound=np.generic)
+
+SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
+# What the prompts say is computed anew where they change; with `[cat|dog]` it is the same two in
+# turn. Of SDXL one takes up to 190 MB of a device.
+_KEPT_TEXTS: Final = 2
+_NO_PICTURE: Final = (
+    "The model computed numbers that are no picture. Try again with another seed; if that does not "
+    "help, its files are damaged: fetch it again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A request that is found to be drawable, and all that draws it.
+
+    request        with the model's own sampler where it named none
+    spans          what its prompts say
+    keep_negative  False: zeroes in the place of all that the negative prompt says
+    clip_skip      see `TextEncoder`
+    empty          i32[2 encoders, tokens] of a text without words
+    canvas         its picture, as large as its result; None: it starts from noise alone
+    shape          height, width and channels of the latents of one image
+    inpaints       whether the model was trained to see a mask
+    everywhere     where arrays belong that are the same on every device
+    noise          instead of the seed's, f32[num_images, h, w, c] of unit variance
+    """
+
+    request: ImageRequest
+    programs: SizePrograms
+    weights: Weights
+    schedule: Schedule
+    spans: tuple[Span, ...]
+    keep_negative: bool
+    clip_skip: int
+    empty: npt.NDArray[np.int32]
+    canvas: Canvas | None
+    shape: tuple[int, int, int]
+    inpaints: bool
+    everywhere: jax.sharding.Sharding
+    noise: F32 | None = None
+    _texts: dict[bytes, UNetConditioning] = field(default_factory=dict)
+
+    def denoise(self) -> Iterator[tuple[int, Sample]]:
+        """The sampling loop: (steps done, sample) up to the last step.
+
+        The sample lies on the devices, image k of the request at place k, and is gone with the
+        next step.
+        """
+        sample, known = self._begun()
+        arguments = self.same_in_all_steps(self.schedule.table)
+        for first, last, guided in segments(self.request, {span.end for span in self.spans}):
+            texts, conditioning = self.said_at(first)
+            denoise = texts.guided if guided else texts.unguided
+            rows = (np.int32(self.schedule.row(step)) for step in (first, last))
+            seed, indices, table, guidance = arguments
+            sample = denoise(
+                self.weights.unet,
+                sample,
+                known,
+                seed,
+                indices,
+                conditioning,
+                table,
+                *rows,
+                guidance,
+            )
+            yield last, jax.block_until_ready(sample)
+
+    def decode(self, latents: jax.Array) -> Callable[[], Images]:
+        """Have the images drawn from their latents; returns at once.
+
+        What it returns waits for them. It raises DrawError for numbers that are no picture: they
+        would turn black without a word.
+        """
+        fetch_pixels = self.decode_pixels(latents)
+
+        def fetch() -> Images:
+            drawn = fetch_pixels()[: self.request.num_images]
+            return images_of(
+                self.request, drawn if self.canvas is None else composited(self.canvas, drawn)
+            )
+
+        return fetch
+
+    def decode_pixels(self, latents: jax.Array) -> Callable[[], npt.NDArray[np.uint8]]:
+        """The same, of all places u8[n, height, width, 3], as the model drew them."""
+        drawn = self.programs.decode(self.weights.vae, latents)
+        for array in drawn:
+            array.copy_to_host_async()  # as soon as it is there, not when somebody asks
+
+        def fetch() -> npt.NDArray[np.uint8]:
+            decoded: npt.NDArray[np.uint8] = np.asarray(drawn[0])
+            if not np.asarray(drawn[1]).all():
+                raise DrawError(_NO_PICTURE)
+            return decoded
+
+        return fetch
+
+    def encode_picture(self, shown: F32) -> F32:
+        """Latents f32[h, w, c] of pixels f32[height, width, 3] in -1..1; raises DrawError."""
+        latents, finite = self.programs.encode_picture(self.weights.vae, shown)
+        if not finite:
+            raise DrawError(_NO_PICTURE)
+        return np.asarray(latents)
+
+    def begin(self, under: F32, sigma: np.float32, draw: int = 0) -> tuple[jax.Array, jax.Array]:
+        """The sample of all images on `under` f32[n, h, w, c], and its unit noise."""
+        variation = self.request.variation
+        start = Start(
+            seed=self._placed(np.uint32(self.request.seed)),
+            indices=self._indices(),
+            draw=self._placed(np.int32(draw)),
+            other=self._placed(np.uint32(0 if variation is None else variation.seed)),
+            others=self._places(),
+            variation=self._placed(np.float32(0 if variation is None else variation.strength)),
+            latents=self.by_image(under),
+            sigma=self._placed(sigma),
+        )
+        begun: tuple[jax.Array, jax.Array] = self.programs.begin(start)
+        return begun
+
+    def same_in_all_steps(self, table: F32) -> tuple[jax.Array, jax.Array, jax.Array, Guidance]:
+        """What the loop is told in every step: seed, indices of the images, table, guidance."""
+        request = self.request
+        guidance = (request.guidance_scale, request.guidance_rescale)
+        seed, placed = self._placed(np.uint32(request.seed)), self._placed(table)
+        numbers = (self._placed(np.float32(number)) for number in guidance)
+        return seed, self._indices(), placed, Guidance(*numbers)
+
+    def said_at(self, step: int) -> tuple[TextPrograms, UNetConditioning]:
+        """What the prompts say there to the UNet, and the programs that hear as much."""
+        span = next(span for span in self.spans if step < span.end)
+        programs = self.programs.texts[span.chunks]
+        if span.key not in self._texts:
+            if len(self._texts) == _KEPT_TEXTS:
+                del self._texts[next(iter(self._texts))]
+            self._texts[span.key] = self._said(programs, span)
+        return programs, self._texts[span.key]
+
+    def _said(self, programs: TextPrograms, span: Span) -> UNetConditioning:
+        request, weights = self.request, self.weights
+        height, width = request.height_px, request.width_px
+        prompts = Prompts(
+            token_ids=self._placed(span.token_ids),
+            weights=self._placed(span.weights),
+            empty=self._placed(self.empty),
+            interpolation=self._placed(np.bool_(request.emphasis == "interpolation")),
+            keep_negative=self._placed(np.bool_(self.keep_negative)),
+            clip_skip=self._placed(np.int32(self.clip_skip)),
+            time_ids=self._placed(np.array([height, width, 0, 0, height, width], np.float32)),
+            guidance_scale=self._placed(np.float32(request.guidance_scale)),
+        )
+        said: UNetConditioning = programs.encode(
+            weights.text_encoder, weights.text_encoder_2, weights.unet, prompts
+        )
+        return said
+
+    def by_image(self, array: npt.NDArray[np.generic]) -> jax.Array:
+        """On the devices, each with the images that it draws."""
+        placed: jax.Array = jax.device_put(array, self.programs.by_image)
+        return placed
+
+    def nothing_known(self) -> Known:
+        """That all is painted, whatever the picture."""
+        count = self.programs.num_images
+        nothing = np.zeros((count, *self.shape), np.float32)
+        latents, noise = self.by_image(nothing), self.by_image(nothing)
+        painted = self.by_image(np.ones((count, *self.shape[:2], 1), np.bool_))
+        return Known(latents, noise, painted, None)
+
+    def _placed(self, array: npt.ArrayLike) -> jax.Array:
+        """The same on every device."""
+        placed: jax.Array = jax.device_put(array, self.everywhere)
+        return placed
+
+    def _begun(self) -> tuple[Sample, Known]:
+        count, source = self.programs.num_images, self.request.source
+        nothing = np.zeros((count, *self.shape), np.float32)
+        known, under, sigma = self.nothing_known(), nothing, self.schedule.initial_sigma
+        if self.canvas is not None and source is not None:
+            picture = self._everywhere_alike(self.encode_picture(pixels(self.canvas)))
+            # What is painted anew altogether knows nothing of what was there.
+            if self.canvas.mask is None or source.strength < 1:
+                under, sigma = picture, self.schedule.added_sigma
+            known = self._known(known, picture)
+        if self.noise is None:
+            latents, noise = self.begin(under, sigma)
+        else:
+            own = nothing.copy()
+            own[: len(self.noise)] = self.noise
+            latents, noise = self.by_image(under + sigma * own), self.by_image(own)
+        # Each in a place of its own: the program takes their memory.
+        denoised, *memory = (self.by_image(nothing) for _ in range(1 + MEMORIES))
+        return Sample(latents, denoised, tuple(memory)), known._replace(noise=noise)
+
+    def _known(self, known: Known, picture: F32) -> Known:
+        """What the canvas keeps, as the model is made for it."""
+        assert self.canvas is not None  # noqa: S101 - its only caller has looked
+        factor = self.canvas.pixels.shape[0] // self.shape[0]
+        mask = np.ones((*self.shape[:2], 1), np.float32)
+        if self.canvas.mask is not None:
+            mask = latent_mask(self.canvas, factor)
+        if self.inpaints:  # it sees what stays, and leaves it alone by itself
+            left = self.encode_picture(masked_pixels(self.canvas))
+            shown = self._everywhere_alike(np.concatenate([mask, left], axis=-1))
+            return known._replace(shown=self.by_image(shown))
+        painted = self._everywhere_alike(mask > 0)
+        return known._replace(latents=self.by_image(picture), painted=self.by_image(painted))
+
+    def _everywhere_alike(self, one: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
+        """The same for every image."""
+        return np.broadcast_to(one[None], (self.programs.num_images, *one.shape))
+
+    def _places(self) -> jax.Array:
+        """The index of the image at each place."""
+        own = np.arange(self.programs.num_images, dtype=np.int32)
+        return self.by_image(own + np.int32(self.request.first_index))
+
+    def _indices(self) -> jax.Array:
+        """The same, or that of the one image which all are to be like."""
+        variation = self.request.variation
+        if variation is None:
+            return self._places()
+        return self.by_image(np.full(self.programs.num_images, variation.index, np.int32))
+
+
+def segments(request: ImageRequest, cuts: Collection[int] = ()) -> Iterator[tuple[int, int, bool]]:
+    """(first step, last step + 1, whether they are guided) of the calls that draw a request.
+
+    cuts  steps before which a call must end
+    """
+    steps, guided = request.steps, request.guided_steps
+    longest = -(-len(steps) // SEGMENTS)
+    ends = {*steps[longest::longest], guided.start, guided.stop, *cuts, steps.stop}
+    inside = sorted(end for end in ends if steps.start < end <= steps.stop)
+    for first, last in pairwise((steps.start, *inside)):
+        yield first, last, first in guided
+
+
+def images_of(request: ImageRequest, drawn: npt.NDArray[np.uint8]) -> Images:
+    """Pixels u8[n, height, width, 3] as images of a request."""
+    height_px, width_px = drawn.shape[1:3]
+    return tuple(
+        GeneratedImage(index, request.seed, width_px, height_px, image.tobytes())
+        for index, image in enumerate(drawn, start=request.first_index)
+    )
