@@ -43,6 +43,7 @@ _INPAINTING_STRENGTHS: Final = (0.9, 1.0)
 _VARIATIONS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 _UPSCALE_STRENGTHS: Final = (0.0, 0.3, 0.5)
 _OTHER: Final = 1_000  # from a seed to that of its variation
+_MOVED_PX: Final = 12
 _AROUND_PX: Final = 12  # what a mask leaves around a thing, for another to fit in
 _ZOOM: Final = 1.5
 _WEIGHTS: Final = (0.5, 1.0, 1.5)
@@ -86,6 +87,12 @@ class Brought:
             "old subject": float([one.subject for one in seen.things] == [thing.subject]),
             "old colour": float([one.colour for one in seen.things] == [thing.colour]),
         }
+
+    def stays(self, seen: Seen) -> float:
+        """Whether the one thing that is there lies where the old one lay."""
+        (thing,) = self.scene.things
+        near = [abs(one.x - thing.x) + abs(one.y - thing.y) < _MOVED_PX for one in seen.things]
+        return float(near == [True])
 
     def follows(self, seen: Seen) -> Row:
         """Whether what is there is what was newly asked for."""
@@ -141,16 +148,22 @@ class Studio:
 
 
 def img2img(studio: Studio, count: int) -> Iterator[tuple[str, Row]]:
-    """Asked for another thing at several strengths: what is kept, what follows."""
-    for strength in _STRENGTHS:
-        rows = []
-        for place, one in enumerate(tqdm(brought(count), "img2img", leave=False)):
-            source = Source(one.picture.digest, strength)
-            request = replace(_LIKE, prompt=one.new_prompt, seed=place, source=source)
-            pixels = studio.draw(request, {one.picture.digest: one.picture})
-            seen = studio.judge.look(pixels)
-            rows.append(one.keeps(seen) | one.follows(seen))
-        yield f"img2img, strength {strength:g}", _mean(rows)
+    """Asked for the same thing and for another at several strengths: what is kept, what follows.
+
+    `in its place` is a thing that has not moved by more than `_MOVED_PX`.
+    """
+    for asks in ("the same", "another"):
+        for strength in _STRENGTHS:
+            rows = []
+            for place, one in enumerate(tqdm(brought(count), "img2img", leave=False)):
+                source = Source(one.picture.digest, strength)
+                prompt = one.prompt if asks == "the same" else one.new_prompt
+                request = replace(_LIKE, prompt=prompt, seed=place, source=source)
+                pixels = studio.draw(request, {one.picture.digest: one.picture})
+                seen = studio.judge.look(pixels)
+                row = one.keeps(seen) | {"in its place": one.stays(seen)}
+                rows.append(row if asks == "the same" else row | one.follows(seen))
+            yield f"img2img, {asks}, strength {strength:g}", _mean(rows)
 
 
 def inpainting(studio: Studio, count: int) -> Iterator[tuple[str, Row]]:
