@@ -17,7 +17,6 @@ from unittest.mock import patch
 import torch
 from diffusers import (
     DiffusionPipeline,
-    DPMSolverMultistepScheduler,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
 )
@@ -30,6 +29,7 @@ from diffusers.pipelines.stable_diffusion_xl import (
 from PIL import Image
 from record import BATCH, Arrays, difference, save_copies
 from safetensors.torch import save_file
+from samplers import SAMPLERS
 from tiny_models import GOLDENS, SCHEDULER, TINY_A, TINY_B, Tiny, load
 from torch.nn import functional
 from variants import VARIANTS, build
@@ -63,10 +63,14 @@ INPAINT: Final = {
     "inpaint.1": Case(1.0, masked=True),
     "inpaint.unguided": Case(0.6, masked=True, guidance_scale=1.0),
 }
-MULTISTEP: Final = {"inpaint.dpmpp_2m": Case(0.6, masked=True, sampler="dpmpp_2m")}
+# Of those that look twice a step what is known is put back after each look.
+OTHERS: Final = {
+    f"inpaint.{sampler}": Case(0.6, masked=True, sampler=sampler)
+    for sampler in ("dpmpp_2m", "heun", "unipc")
+}
 MODELS: Final[dict[str, tuple[Tiny, dict[str, Case]]]] = {
-    TINY_A.name: (TINY_A, IMG2IMG | INPAINT | MULTISTEP),
-    TINY_B.name: (TINY_B, IMG2IMG | INPAINT | MULTISTEP),
+    TINY_A.name: (TINY_A, IMG2IMG | INPAINT | OTHERS),
+    TINY_B.name: (TINY_B, IMG2IMG | INPAINT | OTHERS),
     _INPAINTING: (TINY_A, INPAINT),
 }
 
@@ -137,7 +141,8 @@ def goldens(model: str, dtype: torch.dtype, trap: Trap | None = None) -> Arrays:
         )
         scheduler = base.scheduler
         if case.sampler:
-            scheduler = DPMSolverMultistepScheduler(**SCHEDULER)
+            own, settings = SAMPLERS[case.sampler]
+            scheduler = own(**SCHEDULER, **settings)
         unet = deepcopy(parts["unet"])  # a trap changes it
         pipeline = kind(**parts | {"scheduler": scheduler, "unet": unet}, add_watermarker=False)
         pipeline.set_progress_bar_config(disable=True)
