@@ -78,7 +78,7 @@ CFG_PP_SAMPLERS: Final = frozenset({"euler_cfg_pp", "euler_ancestral_cfg_pp"})
 
 # How weights of words change their embeddings; see `programs/emphasis.py`.
 EMPHASES: Final = {"mean": "Mean-restoring", "interpolation": "Interpolation"}
-USUAL_EMPHASIS: Final = "mean"
+USUAL_EMPHASIS: Final = "interpolation"  # which followed prompts better: training/README.md
 # How a picture of another shape comes onto the canvas: cut, with borders, or out of proportion.
 RESIZES: Final = ("fill", "fit", "stretch")
 # Masks that a picture brings along: what is transparent in it, and what it leaves of the canvas.

@@ -3,6 +3,7 @@
 Every pass through the model is made tile by tile, and what the tiles come to is blended before the
 next (Bar-Tal et al. 2023, MultiDiffusion): so none goes a way of its own, and no seam is left. The
 steps of a sampler are linear, so the blend of their results is that of the model's outputs.
+Between the steps the picture holds the whole together, less and less (Du et al. 2024, DemoFusion).
 """
 
 import math
@@ -17,9 +18,12 @@ from sdxl_engine.canvas import pixels
 from sdxl_engine.drawing import F32, SEGMENTS, Drawing, images_of
 from sdxl_engine.programs.arithmetic import Known, Sample
 from sdxl_engine.request import Images
-from sdxl_engine.sampling.table import MAX_PASSES, MEMORIES, MODEL_COLUMNS, NOISE
+from sdxl_engine.sampling.table import LEFT, MAX_PASSES, MEMORIES, MODEL_COLUMNS, NOISE
 from sdxl_engine.tiles import Tiling
 
+# How fast the picture lets go: Du et al. 2024 (DemoFusion) have 3; with the embedded model 0.5 kept
+# the subject in 8 and 3 in 6 of 12 pictures.
+_LETS_GO: Final = 0.5
 _NOISE_COLUMN: Final = MODEL_COLUMNS + NOISE
 
 
@@ -61,6 +65,11 @@ def upscaled(drawing: Drawing) -> Iterator[tuple[int, Callable[[], Images] | Non
         large = _Large(latents, nothing, (nothing,) * MEMORIES)
         for taken, step in enumerate(steps):
             large = loop.step(large, step, image)
+            # Less and less is as the picture would be there: a tile alone takes a corner for more.
+            held = (0.5 + 0.5 * math.cos(math.pi * (taken + 1) / len(steps))) ** _LETS_GO
+            left = drawing.schedule.table[drawing.schedule.row(step + 1) - 1, LEFT]
+            change = picture + left * noise - large.latents
+            large = large._replace(latents=large.latents + np.float32(held) * change)
             done = image * len(steps) + taken + 1
             if done % longest == 0 and done < every:
                 yield steps.start + done // request.num_images, None

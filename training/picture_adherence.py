@@ -21,7 +21,16 @@ from captions import article, in_scene
 from judge import Asked, Judge, Seen, found
 from PIL import Image
 from tqdm import tqdm
-from world import BACKGROUNDS, SUBJECTS, Pixels, Scene, draw_scene, random_single, visible_colours
+from world import (
+    BACKGROUNDS,
+    COLOURS,
+    SUBJECTS,
+    Pixels,
+    Scene,
+    draw_scene,
+    random_single,
+    visible_colours,
+)
 
 from sdxl_engine import ImageRequest, SdxlPipeline
 from sdxl_engine.canvas import canvas_of
@@ -41,7 +50,7 @@ _LIKE: Final = replace(LIKE, guidance_scale=3.0, num_images=1)
 _STRENGTHS: Final = (0.2, 0.3, 0.4, 0.6, 0.8, 0.9)
 _INPAINTING_STRENGTHS: Final = (0.9, 1.0)
 _VARIATIONS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-_UPSCALE_STRENGTHS: Final = (0.0, 0.3, 0.5)
+_UPSCALED: Final = ((0.0, 1.0), (0.2, 1.0), (0.3, 1.0), (0.3, 3.0))  # strength and guidance
 _OTHER: Final = 1_000  # from a seed to that of its variation
 _MOVED_PX: Final = 12
 _AROUND_PX: Final = 12  # what a mask leaves around a thing, for another to fit in
@@ -100,12 +109,12 @@ class Brought:
         return {f"new {name}": float(right[name]) for name in ("subject", "colour", "all")}
 
 
-def brought(count: int) -> list[Brought]:
+def brought(count: int, backgrounds: Sequence[str] = BACKGROUNDS) -> list[Brought]:
     """Things of all kinds before all backgrounds."""
     rng = random.Random(5)
     pictures = []
     for place in range(count):
-        background = rng.choice(BACKGROUNDS)
+        background = rng.choice(backgrounds)
         subject = SUBJECTS[place % len(SUBJECTS)]
         other = rng.choice([one for one in SUBJECTS if one != subject])
         colour, new_colour = rng.sample(visible_colours(background), 2)
@@ -251,16 +260,23 @@ def _changes() -> dict[str, Change]:
 def upscales(studio: Studio, count: int) -> Iterator[tuple[str, Row]]:
     """Enlarged: whether it shows the same, shrunk again, and how steep it is where tiles end.
 
-    `seams` is against where none end, 8 and 16 pixels beside; of the plain enlargement at strength
-    0 it is chance alone: a thing's outline lies there now and then.
+    Before plain backgrounds: of a scenery the judge knows what stands where, to the pixel. `seams`
+    is against where none end, 8 and 16 pixels beside; of the plain enlargement at strength 0 it is
+    chance alone: a thing's outline lies there now and then.
     """
+    pictures = brought(count, tuple(COLOURS))
     for times in UPSCALES:
-        for strength in _UPSCALE_STRENGTHS:
+        for strength, guidance in _UPSCALED:
             rows = []
-            for place, one in enumerate(tqdm(brought(count), f"upscale {times:g}", leave=False)):
+            for place, one in enumerate(tqdm(pictures, f"upscale {times:g}", leave=False)):
                 source = Source(one.picture.digest, strength)
                 request = replace(
-                    _LIKE, prompt=one.prompt, seed=place, source=source, upscale=times
+                    _LIKE,
+                    prompt=one.prompt,
+                    seed=place,
+                    source=source,
+                    upscale=times,
+                    guidance_scale=guidance,
                 )
                 pixels = studio.draw(request, {one.picture.digest: one.picture})
                 size = request.width_px, request.height_px
@@ -271,7 +287,8 @@ def upscales(studio: Studio, count: int) -> Iterator[tuple[str, Row]]:
                 rows.append(kept | _steepness(pixels, tiling))
             row = _mean(rows)
             seams = row.pop("at seams") / row.pop("beside them")
-            yield f"{times:g} times, strength {strength:g}", row | {"seams": seams}
+            title = f"{times:g} times, strength {strength:g}, guidance {guidance:g}"
+            yield title, row | {"seams": seams}
 
 
 def _steepness(pixels: Pixels, tiling: Tiling) -> Row:
