@@ -37,9 +37,8 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("-"):
                 name = one_line(word.partition("=")[0], _NAME_CHARS)
                 options = [option for option in self._option_string_actions if option[:2] == "--"]
-                raise UsageError(
-                    f"`{self.prog}` has no option {name}.{did_you_mean(name, options)}"
-                )
+                guess = did_you_mean(name, options) or f" `{self.prog} --help` shows what there is."
+                raise UsageError(f"`{self.prog}` has no option {name}.{guess}")
         if unknown:
             raise UsageError(
                 f"`{self.prog}` takes no {shown(unknown[0])}. Leave it out, or put quotes around a "

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.cli.arguments import whole
 from bot.cli.exit_codes import OK
@@ -17,7 +17,9 @@ from bot.shared.shown import one_line
 from sdxl_engine.flags import left_out, read_flags
 from sdxl_engine.prompt import at_steps, expanded
 from sdxl_engine.request import MAX_CHUNKS, ImageRequest
-from sdxl_engine.tokenizer import PromptTokenizer
+
+if TYPE_CHECKING:
+    from sdxl_engine.tokenizer import PromptTokenizer
 
 _STEPS: Final = 20
 _SHOWN_CHARS: Final = 200
@@ -112,10 +114,11 @@ class Reading:
     spans: tuple[Span, ...]
 
 
-def _tokenizer(engine: EngineConfig, model: str | None) -> PromptTokenizer:
+def _tokenizer(engine: EngineConfig, model: str | None) -> "PromptTokenizer":
     # Late: no other command needs a model's files without its weights.
     from sdxl_engine.checkpoint.checkpoint import Checkpoint  # noqa: PLC0415
     from sdxl_engine.checkpoint.embeddings import LearntWord, read_embeddings  # noqa: PLC0415
+    from sdxl_engine.tokenizer import PromptTokenizer  # noqa: PLC0415
 
     own = model is None
     found = Checkpoint.find(
@@ -129,7 +132,7 @@ def _tokenizer(engine: EngineConfig, model: str | None) -> PromptTokenizer:
     return PromptTokenizer(found.home, found.config, learnt)
 
 
-def _reading(tokenizer: PromptTokenizer, prompt: str, steps: int) -> Reading:
+def _reading(tokenizer: "PromptTokenizer", prompt: str, steps: int) -> Reading:
     first, spans = 1, []
     for end, text in at_steps(prompt, steps):
         spans.append(Span(first, end, tuple(_chunks(tokenizer, text))))
@@ -137,7 +140,7 @@ def _reading(tokenizer: PromptTokenizer, prompt: str, steps: int) -> Reading:
     return Reading(prompt, tokenizer.max_tokens - 2, tuple(spans))
 
 
-def _chunks(tokenizer: PromptTokenizer, text: str) -> Iterator[tuple[Token, ...]]:
+def _chunks(tokenizer: "PromptTokenizer", text: str) -> Iterator[tuple[Token, ...]]:
     chunks = tokenizer.chunks(text, MAX_CHUNKS)
     # Both encoders read the same words, so the first tells all.
     for ids, weights in zip(chunks.token_ids[0].tolist(), chunks.weights[0].tolist(), strict=True):

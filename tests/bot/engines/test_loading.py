@@ -10,6 +10,7 @@ from bot.config.sections import Config, EngineConfig, ModelConfig, StorageConfig
 from bot.core.wish import Usual, Wish
 from bot.engines.loading import load_pipeline, usual_of
 from sdxl_engine import CheckpointError
+from sdxl_engine.request import USUAL_EMPHASIS
 from tests.bot.conftest import GOLDENS, asks_for
 
 ENGINE = EngineConfig(default_steps=9, default_guidance=7.0, images_per_request=2)
@@ -27,9 +28,11 @@ def test_each_is_asked_only_where_those_before_say_nothing(tmp_path: Path) -> No
     says = ModelConfig(default_sampler=("lcm", None), guidance=0.0)
     config = Config(engine=replace(ENGINE, model=model), model=says)
     settled = Wish("x", seed=1, num_images=3).settled(usual_of(config))
-    assert settled == Wish("x", "blue", 1, 4, 0.0, num_images=3, sampler="lcm")
-    plain = Wish("x", seed=1).settled(usual_of(Config(engine=ENGINE)))
-    assert plain == Wish("x", None, 1, 9, 7.0, num_images=2)
+    assert settled == Wish(
+        "x", "blue", 1, 4, 0.0, num_images=3, sampler="lcm", emphasis=USUAL_EMPHASIS
+    )
+    plain = Wish("x", seed=1).settled(usual_of(Config(engine=replace(ENGINE, emphasis="mean"))))
+    assert plain == Wish("x", None, 1, 9, 7.0, num_images=2, emphasis="mean")
 
 
 def test_what_is_asked_for_is_what_is_drawn() -> None:
@@ -38,6 +41,7 @@ def test_what_is_asked_for_is_what_is_drawn() -> None:
     assert usual.note == "trigger words: a, b · CC0"
     assert usual.sizes_px == ((832, 1216),)
     wish = Wish("x", "", 1, 20, 5.0, (64, 64), 1, sampler="ddim", spacing="karras")
+    wish = replace(wish, emphasis="mean")
     assert wish.settled(usual) == wish
 
 
@@ -65,7 +69,7 @@ def test_a_sampler_may_bring_its_spacing(tmp_path: Path) -> None:
         ("steps = 0", "number of steps must lie between 1 and 50, not 0"),
         ("guidance = 99", "guidance must lie between 0 and 20, not 99"),
         ("guidance = nan", "guidance must lie between 0 and 20, not nan"),
-        (f'negative_prompt = "{"x" * 2000}"', "negative prompt is 2,000 characters long"),
+        (f'negative_prompt = "{"x" * 5000}"', "negative prompt is 5,000 characters long"),
         ('default_sampler = "LCM"\nspacing = "karras"', "LCM places its steps itself"),
     ],
 )
