@@ -152,13 +152,14 @@ def picture_words(request: ImageRequest) -> list[tuple[str, object]]:
     source, variation = request.source, request.variation
     words: list[tuple[str, object]] = [("--upscale", request.upscale)]
     if source is not None:
+        usual = Source(source.picture)
         own = source.mask if source.mask in {ALPHA, AROUND} else None
         words += [
             ("--strength", source.strength),
-            ("--resize", source.resize),
-            ("--zoom", source.zoom),
+            ("--resize", source.resize if source.resize != usual.resize else None),
+            ("--zoom", source.zoom if source.zoom != usual.zoom else None),
             ("--mask", own),
-            ("--feather", source.feather_px),
+            ("--feather", source.feather_px if source.feather_px != usual.feather_px else None),
         ]
     if variation is not None:
         words += [
