@@ -49,6 +49,7 @@ _UNREADABLE: Final = (
     TypeError,
     ArithmeticError,
     MemoryError,
+    RuntimeError,  # of AVIF
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

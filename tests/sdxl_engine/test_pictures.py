@@ -185,7 +185,7 @@ def test_what_is_not_read_is_named(data: bytes, sentence: str) -> None:
     assert sentence in refusal(data)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF"])
 def test_what_is_cut_off(kind: str) -> None:
     whole = of(
         Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)), kind
