@@ -15,8 +15,9 @@ from sdxl_engine.request import (
 )
 
 # Phones make one dash of two; where that is no flag's it is a dash.
-_FLAG: Final = re.compile(r"(?<!\S)(--|\N{EM DASH})([a-z][a-z-]*)(?!\S)\s*", re.IGNORECASE)
-_VALUE: Final = re.compile(r"\S+")
+_FLAG: Final = re.compile(r"(?<!\S)(--|\N{EM DASH})([a-z][a-z-]*)(?:=|(?!\S)\s*)", re.IGNORECASE)
+_VALUE: Final = re.compile(r"\S*[^\s,;]")
+_WORDS: Final = frozenset({"negative", "style", "sampler"})  # what a sentence may go on with
 _ALL: Final = re.compile(r".*", re.DOTALL)
 _NUMERIC: Final = re.compile(r"[+-]?\.?\d\S*|https?://\S+")
 _RATIO: Final = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)[:x/](\d{1,4}(?:\.\d{1,3})?)")
@@ -145,7 +146,8 @@ def _refuse(wanted: str) -> Any:  # noqa: ANN401 - it never returns
 
 
 def _is_known(name: str) -> bool:
-    return name.casefold() in _NAMES
+    """Whether a single dash before it is a flag's: not before what a sentence may go on with."""
+    return _NAMES.get(name.casefold(), "style") not in _WORDS
 
 
 def _read(field: str, name: str, text: str) -> object:

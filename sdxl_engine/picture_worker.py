@@ -12,7 +12,7 @@ import sys
 import warnings
 import zlib
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from PIL import Image, ImageCms, ImageOps
 
@@ -100,7 +100,11 @@ def _upright(data: bytes) -> Image.Image:
 
 def _of_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # Pillow cuts levels above 255 off
-        return image.convert("I").point(lambda level: level / _LOW_BYTE).convert("L")
+        whole = image.convert("I")
+        _, most = cast("tuple[int, int]", whole.getextrema())  # of one channel
+        if image.mode != "I" or most >= _LOW_BYTE:
+            whole = whole.point(lambda level: level / _LOW_BYTE)
+        return whole.convert("L")
     if image.mode == "F":
         raise _RefusedError(
             "The picture holds levels that are no whole numbers. Save it as PNG or JPEG."

@@ -1,8 +1,10 @@
 """Pictures that people bring: from a file's bytes to what is seen. No jax here."""
 
+import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 from sdxl_engine.errors import InvalidRequestError
@@ -11,7 +13,10 @@ from sdxl_engine.request import GeneratedImage, Picture
 
 MAX_FILE_BYTES: Final = 64 << 20
 TIMEOUT_S: Final = 20.0  # 64 megapixels take 3 seconds on a slow core
-_NEEDED: Final = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH", "LANG")
+_NEEDED: Final = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG")
+_LOGGED_CHARS: Final = 500
+
+log = logging.getLogger(__name__)
 
 
 def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
@@ -28,13 +33,14 @@ def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
         )
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "sdxl_engine.picture_worker"],
+            # Not from the folder where somebody stands (-P).
+            [sys.executable, "-P", "-m", "sdxl_engine.picture_worker"],
             input=data,
             capture_output=True,
             timeout=timeout_s,
             check=False,
             # What reads strangers' files need not know this process's secrets.
-            env={name: os.environ[name] for name in _NEEDED if name in os.environ},
+            env=_environment(),
         )
     except subprocess.TimeoutExpired:
         raise InvalidRequestError(
@@ -44,12 +50,21 @@ def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
     if done.returncode == REFUSED:
         raise InvalidRequestError(done.stdout.decode())
     if done.returncode or len(done.stdout) < HEADER.size:
+        said = done.stderr.decode(errors="replace")[-_LOGGED_CHARS:]
+        log.warning("a picture's worker ended with %d: %s", done.returncode, said)
         raise InvalidRequestError(
             "The picture could not be read: it takes too much memory, or is damaged. Send it as "
             "PNG or JPEG, or a smaller one."
         )
     digest, width_px, height_px = HEADER.unpack_from(done.stdout)
     return Picture(digest.hex(), width_px, height_px, done.stdout[HEADER.size :])
+
+
+def _environment() -> dict[str, str]:
+    """What a Python needs to find this package, and no more."""
+    needed = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return needed | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def picture_of(image: GeneratedImage) -> Picture:

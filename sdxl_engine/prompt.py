@@ -32,16 +32,18 @@ MAX_EXPANSIONS: Final = 16
 _ROUND: Final = 1.1
 _SQUARE: Final = 1 / _ROUND
 
-_NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+# Of so many digits as a person may write: without a limit texts of digits take long.
+_NUMBER: Final = r"[+-]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})"
 _SIGNS: Final = re.compile(
     rf"\\(?P<escaped>.?)|:\s*(?P<weight>{_NUMBER})\s*\)|(?P<sign>[()\[\]])|[^\\()\[\]:]+|:",
     re.DOTALL | re.ASCII,
 )
-_BREAK: Final = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK: Final = re.compile(r"\bBREAK\b")
 _TO_ESCAPE: Final = re.compile(r"[\\()\[\]{}|]|(?<=\bB)(?=REAK\b)")
 _PARTS: Final = re.compile(r"\\.?|[()\[\]:|]|[^\\()\[\]:|]+", re.DOTALL)
 _WHEN: Final = re.compile(rf"\s*({_NUMBER})\s*", re.ASCII)
 _BRACES: Final = re.compile(r"\\.?|[{}\[\]|]|[^\\{}\[\]|]+", re.DOTALL)
+_MOST: Final = 1e99  # a weight
 _COUNTED: Final = 1_000_000
 
 
@@ -67,7 +69,11 @@ def pieces(text: str) -> tuple[Piece, ...]:
     square_ones: list[int] = []
 
     def weigh(first: int, factor: float) -> None:
-        weights[first:] = [weight * factor for weight in weights[first:]]
+        # Within what can be multiplied on: infinity times nothing is no number, as is a BREAK.
+        weights[first:] = [
+            weight if math.isnan(weight) else min(max(weight * factor, -_MOST), _MOST)
+            for weight in weights[first:]
+        ]
 
     for match in _SIGNS.finditer(text):
         sign, weight, escaped = match["sign"], match["weight"], match["escaped"]

@@ -166,10 +166,8 @@ class PromptTokenizer:
         much = f"is {tokens} tokens long; this model reads {room} here"
         if tokens <= room:
             much = f"has {len(chunks)} parts; this model reads {limit} here"
-        return (
-            f"The text {much}. Shorten it: it would stop reading after "
-            f"“…{self.read(row, heard)[-40:].strip()}”."
-        )
+        where = f": it would stop reading after “…{self.read(row, heard)[-40:].strip()}”"
+        return f"The text {much}. Shorten it{where if heard else ''}."
 
 
 def _check_weights(read: Iterable[Piece]) -> None:

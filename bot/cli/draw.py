@@ -168,6 +168,8 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
+    from sdxl_engine.canvas import canvas_of  # noqa: PLC0415 - brings SciPy
+
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)
 
@@ -178,7 +180,9 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
     size_px = _size(pipeline, drawing.aspect)
     requests = [pipeline.resolved(wish.resolve(size_px)) for wish in drawing.wishes]
     for request in requests:
-        pipeline.check_settings(request)  # what cannot be drawn is said before minutes of compiling
+        # What cannot be drawn is said before minutes of compiling.
+        pipeline.check_settings(request)
+        canvas_of(request, drawing.pictures)
     sys.stderr.write(f"Compiling for {pipeline.device}\n")
     compile_s = pipeline.warm_up(
         [(requests[0].width_px, requests[0].height_px)],

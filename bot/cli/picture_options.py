@@ -107,6 +107,15 @@ class Brought:
 
 def brought(args: argparse.Namespace) -> Brought:
     """Read the files; raises UsageError, InvalidRequestError."""
+    if args.vary is None or args.image is not None:
+        extra = [name for name in ("vary_seed", "vary_index") if getattr(args, name) is not None]
+        if extra:
+            raise UsageError(
+                f"--{extra[0].replace('_', '-')} goes with --vary, and without --image: there "
+                "--seed is what differs."
+            )
+    if args.vary is not None and args.upscale is not None:
+        raise UsageError("--vary and --upscale are two wishes: leave one of them out.")
     if args.image is None:
         extra = [name for name in _OF_A_PICTURE if getattr(args, name) is not None]
         if extra:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     said = read_flags(" ".join(args.prompt))
     prompt, tagged = loras.read_out(said.prompt)
     # Refuses what no request could say; of a prompt that is not read at all, whose steps it has.
-    steps = ImageRequest("x", num_inference_steps=args.steps or said.steps or _STEPS)
+    steps = ImageRequest("x", num_inference_steps=_chosen(args.steps, said.steps))
     tokenizer = _tokenizer(config.engine, args.model)
     readings = [
         _reading(tokenizer, ImageRequest(one).prompt, steps.num_inference_steps)
@@ -84,6 +84,10 @@ def run(args: argparse.Namespace) -> int:
         for line in _lines(reading, coloured=coloured):
             sys.stdout.write(line + "\n")
     return OK
+
+
+def _chosen(*steps: int | None) -> int:
+    return next((count for count in steps if count is not None), _STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +145,13 @@ def _reading(tokenizer: "PromptTokenizer", prompt: str, steps: int) -> Reading:
 
 
 def _chunks(tokenizer: "PromptTokenizer", text: str) -> Iterator[tuple[Token, ...]]:
-    chunks = tokenizer.chunks(text, MAX_CHUNKS)
+    chunks, ends = tokenizer.chunks(text, MAX_CHUNKS), set(tokenizer.empty()[0, 1:].tolist())
     # Both encoders read the same words, so the first tells all.
     for ids, weights in zip(chunks.token_ids[0].tolist(), chunks.weights[0].tolist(), strict=True):
-        end = ids.index(int(tokenizer.empty()[0, 1]), 1)
+        # Not at the first end: somebody may have written "<|endoftext|>", and more behind it.
+        end = len(ids)
+        while end > 1 and ids[end - 1] in ends:
+            end -= 1
         yield tuple(
             Token(*tokenizer.spelled(0, token), weight)
             for token, weight in zip(ids[1:end], weights[1:end], strict=True)

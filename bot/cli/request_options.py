@@ -111,11 +111,12 @@ def wish_of(
     index  of the one picture that is wanted; None: all of them
     """
     prompt, tagged = loras.read_out(said.prompt)
+    unwanted, more = loras.read_out(said.negative or "")  # a tag may follow `--no`
     sampler, spacing = args.sampler or said.sampler or (None, None)
     size_px = said.size_px if args.size is None else parse_size(args.size)
     return Wish(
         prompt=prompt,
-        negative_prompt=said.negative if args.negative is None else args.negative,
+        negative_prompt=(unwanted or None) if args.negative is None else args.negative,
         seed=said.seed if args.seed is None else args.seed,
         num_inference_steps=said.steps if args.steps is None else args.steps,
         guidance_scale=said.guidance if args.guidance is None else args.guidance,
@@ -126,7 +127,7 @@ def wish_of(
         first_index=index or 0,
         sampler=sampler,
         spacing=args.spacing or spacing,
-        loras=(*tagged, *args.lora),
+        loras=(*tagged, *more, *args.lora),
         timesteps=args.timesteps,
         emphasis=args.emphasis,
         clip_skip=args.clip_skip,

@@ -155,10 +155,10 @@ def embed(
         texts = jnp.concatenate([texts, prompts.empty[place][None]])
         encoding = nnx.merge(encoder, own)(texts, prompts.clip_skip)
         by_token = prompts.weights[:, place].reshape(PROMPTS * chunks, tokens, 1)
-        emphasized = _emphasized(
+        weighed = emphasized(
             encoding.hidden[:-1], encoding.hidden[-1:], by_token, prompts.interpolation
         )
-        hidden.append(emphasized.reshape(PROMPTS, chunks * tokens, -1))
+        hidden.append(weighed.reshape(PROMPTS, chunks * tokens, -1))
     pooled = encoding.pooled[: PROMPTS * chunks].reshape(PROMPTS, chunks, -1)[:, 0]
     keep = jnp.stack([prompts.keep_negative, jnp.ones_like(prompts.keep_negative)])
     return (
@@ -167,7 +167,7 @@ def embed(
     )
 
 
-def _emphasized(
+def emphasized(
     hidden: jax.Array, empty: jax.Array, weights: jax.Array, interpolation: jax.Array
 ) -> jax.Array:
     """Chunks whose tokens count by their weights; those whose weights are all 1 as they were.

@@ -5,6 +5,7 @@ import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +82,13 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_cut() -> None:
     levels = np.array([[0, 255, 256, 32_768, 65_535]], np.uint16)
     shown = seen(of(Image.fromarray(levels)))
     assert shown[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+
+
+def test_whole_numbers_of_few_levels_are_taken_as_they_are() -> None:
+    assert seen(of(Image.fromarray(np.array([[0, 200]], np.int32)), "TIFF"))[0, :, 0].tolist() == [
+        0,
+        200,
+    ]
 
 
 def test_sixteen_bits_of_colour() -> None:
@@ -237,7 +245,16 @@ def test_it_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidRequestError, match="Enough"):
         decode(b"any")
     assert told["PATH"] == os.environ["PATH"]
+    assert set(told) <= {"PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "PYTHONPATH"}
     assert "secret" not in told.values()
+
+
+def test_nothing_is_run_from_the_folder_where_somebody_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zlib.py").write_text("raise SystemExit(1)")
+    assert decode(of(rgb())).width_px == 9
 
 
 def test_several_threads_at_once() -> None:

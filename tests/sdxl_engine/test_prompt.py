@@ -17,6 +17,9 @@ TEXTS = st.text(
 )
 WITH_BREAKS = st.lists(TEXTS | st.just("BREAK"), max_size=6).map("".join)
 HARD = [
+    " " * 4000,
+    ":" + "1" * 3999,
+    "[" + "|".join(f"(a{n}:1.2)" for n in range(50)) + "]:" + " " * 3300,
     "(" * 1000,
     "(:1.2)",
     "(a:1e9)",
@@ -47,6 +50,7 @@ HARD = [
         ("(a:1.2.3)", [("a:1.2.3", 1.1)]),
         ("a : b", [("a : b", 1)]),
         ("", []),
+        ("((a:0):" + "9" * 20 + ")", [("a", 0)]),
     ],
 )
 def test_weights(text: str, read: list[tuple[str, float]]) -> None:

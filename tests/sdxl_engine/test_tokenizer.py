@@ -47,6 +47,11 @@ def test_a_long_prompt_says_where_it_would_be_cut(tokenizer: PromptTokenizer) ->
         tokenizer.chunks("a red circle " * 70, 1).token_ids[:, 0]
 
 
+def test_nothing_is_heard_where_all_is_breaks(tokenizer: PromptTokenizer) -> None:
+    with pytest.raises(InvalidRequestError, match=r"has 4 parts; .* here\. Shorten it\."):
+        tokenizer.chunks("BREAK BREAK BREAK circle", 1)
+
+
 def test_many_threads_may_ask(tokenizer: PromptTokenizer) -> None:
     prompts = [f"circle {number}" for number in range(50)]
     with ThreadPoolExecutor(8) as pool:

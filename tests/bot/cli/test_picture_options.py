@@ -75,6 +75,22 @@ def test_options_that_need_a_picture(option: str) -> None:
         brought(parsed(option))
 
 
+@pytest.mark.parametrize("words", [("--vary-seed=1",), ("--vary=subtle", "--vary-index=1")])
+def test_a_seed_that_would_change_nothing(cat: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="goes with --vary, and without --image"):
+        brought(parsed(*words, *([cat] if len(words) > 1 else [])))
+    with pytest.raises(UsageError, match="two wishes"):
+        brought(parsed(cat, "--vary=subtle", "--upscale=2"))
+
+
+def test_a_mask_that_paints_nothing_is_said_before_compiling(cat: str, capsys: Capture) -> None:
+    Image.new("RGB", (96, 64)).save("black.png")
+    assert main(["draw", "x", cat, "--mask=black.png", *SMALL]) == 2
+    err = capsys.readouterr().err
+    assert "black all over" in err
+    assert "Compiling" not in err
+
+
 def test_files_that_are_none(cat: str) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.png cannot be read: No such file"):
         brought(parsed("--image=nowhere.png"))

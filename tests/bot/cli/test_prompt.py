@@ -43,6 +43,11 @@ def test_in_colour_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatc
     assert "\x1b" not in capsys.readouterr().out
 
 
+def test_what_stands_behind_an_end_is_shown(capsys: Capture) -> None:
+    assert main(["prompt", "a <|endoftext|> cat"]) == 0
+    assert capsys.readouterr().out.endswith("  3 of 75 tokens\n  a <|endoftext|> cat\n")
+
+
 def test_as_one_object(capsys: Capture) -> None:
     assert main(["prompt", "--json", "a (cat:1.25) --seed 3"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -18,7 +18,7 @@ from bot.cli.request_options import (
 )
 from bot.core.wish import Usual, Wish
 from sdxl_engine import InvalidRequestError
-from sdxl_engine.flags import Flags
+from sdxl_engine.flags import Flags, read_flags
 
 
 def parsed(*argv: str) -> argparse.Namespace:
@@ -107,3 +107,8 @@ def test_a_list_of_timesteps_says_how_many_steps() -> None:
     assert "--timesteps=999,749,499,249" in command_line(request, 0)
     with pytest.raises(InvalidRequestError, match="'4;3' are no timesteps"):
         parsed("--timesteps", "4;3")
+
+
+def test_a_lora_behind_what_is_not_wanted() -> None:
+    wish = wish_of(parsed(), read_flags("a cat --no dogs <lora:ink:0.5>"))
+    assert (wish.prompt, wish.negative_prompt, wish.loras) == ("a cat", "dogs", (("ink", 0.5),))
