@@ -12,9 +12,10 @@ r"""How a prompt is read: weights, breaks, what changes by the step, several pro
 
 Brackets nest, and weights multiply. A bracket that nothing closes counts to the end of the text;
 one that nothing opened is text, as is all else that is none of these: every text can be read.
-BREAK, in capitals, ends a chunk. So A1111 reads prompts, but for three things: there a BREAK in
-brackets is drawn as a word, numbers such as 1.2.3 are an error, and the first of two prompts that
-change holds a step longer than it says.
+BREAK, in capitals, ends a chunk. So A1111 reads prompts, but for these: there a BREAK in brackets
+is drawn as a word, numbers such as 1.2.3 are an error, a colon cannot be escaped, a fraction of
+the steps is cut and the first of two prompts holds a step longer than it says, and where any
+bracket is left open nothing changes by the step.
 
 Flags that people type from habit, such as `--ar 16:9`, are read by `flags.py` before.
 """
@@ -43,7 +44,6 @@ _TO_ESCAPE: Final = re.compile(r"[\\()\[\]{}|]|(?<=\bB)(?=REAK\b)")
 _PARTS: Final = re.compile(r"\\.?|[()\[\]:|]|[^\\()\[\]:|]+", re.DOTALL)
 _WHEN: Final = re.compile(rf"\s*({_NUMBER})\s*", re.ASCII)
 _BRACES: Final = re.compile(r"\\.?|[{}\[\]|]|[^\\{}\[\]|]+", re.DOTALL)
-_MOST: Final = 1e99  # a weight
 _COUNTED: Final = 1_000_000
 
 
@@ -63,17 +63,13 @@ BREAK: Final = Piece("BREAK", math.nan)  # the one that is no text
 
 def pieces(text: str) -> tuple[Piece, ...]:
     """A text in pieces of one weight each, neighbours of different ones, and BREAK."""
-    texts: list[str] = []
-    weights: list[float] = []  # BREAK's is no number, whatever it is multiplied by
+    texts: list[str | None] = []  # None: a BREAK
+    weights: list[float] = []
     round_ones: list[int] = []
     square_ones: list[int] = []
 
     def weigh(first: int, factor: float) -> None:
-        # Within what can be multiplied on: infinity times nothing is no number, as is a BREAK.
-        weights[first:] = [
-            weight if math.isnan(weight) else min(max(weight * factor, -_MOST), _MOST)
-            for weight in weights[first:]
-        ]
+        weights[first:] = [weight * factor for weight in weights[first:]]
 
     for match in _SIGNS.finditer(text):
         sign, weight, escaped = match["sign"], match["weight"], match["escaped"]
@@ -92,8 +88,8 @@ def pieces(text: str) -> tuple[Piece, ...]:
             weigh(square_ones.pop(), _SQUARE)
         else:
             for number, part in enumerate(_BREAK.split(match[0])):
-                texts += [BREAK.text, part] if number else [part]
-                weights += [BREAK.weight, 1.0] if number else [1.0]
+                texts += [None, part] if number else [part]
+                weights += [1.0, 1.0] if number else [1.0]
     for first in round_ones:
         weigh(first, _ROUND)
     for first in square_ones:
@@ -101,31 +97,25 @@ def pieces(text: str) -> tuple[Piece, ...]:
     return _merged(texts, weights)
 
 
-def _merged(texts: Sequence[str], weights: Sequence[float]) -> tuple[Piece, ...]:
+def _merged(texts: Sequence[str | None], weights: Sequence[float]) -> tuple[Piece, ...]:
     """Neighbours of one weight as one, without what is empty or only space beside a BREAK."""
-    merged: list[tuple[list[str], float]] = []
+    merged: list[tuple[list[str], float] | None] = []  # None: a BREAK
     for text, weight in zip(texts, weights, strict=True):
-        after_break = bool(merged) and math.isnan(merged[-1][1])
-        if math.isnan(weight):
-            kept = ""
-            while merged and not after_break and not kept:
-                last, own_weight = merged.pop()
-                kept = "".join(last).rstrip()
-                after_break = math.isnan(own_weight)
-            if kept:
-                merged.append(([kept], own_weight))
-            merged.append(([text], weight))
-            continue
-        own = text.lstrip() if after_break else text
-        if not own:
-            continue
-        if merged and merged[-1][1] == weight:
-            merged[-1][0].append(own)
-        else:
-            merged.append(([own], weight))
-    return tuple(
-        BREAK if math.isnan(weight) else Piece("".join(one), weight) for one, weight in merged
-    )
+        after_break = bool(merged) and merged[-1] is None
+        if text is None:
+            while merged and (last := merged[-1]) is not None:
+                merged.pop()
+                if kept := "".join(last[0]).rstrip():
+                    merged.append(([kept], last[1]))
+                    break
+            merged.append(None)
+        elif own := text.lstrip() if after_break else text:
+            last = merged[-1] if merged else None
+            if last is not None and last[1] == weight:
+                last[0].append(own)
+            else:
+                merged.append(([own], weight))
+    return tuple(BREAK if one is None else Piece("".join(one[0]), one[1]) for one in merged)
 
 
 def written(of: Iterable[Piece]) -> str:
