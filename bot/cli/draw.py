@@ -18,7 +18,12 @@ from bot.cli.exit_codes import OK
 from bot.cli.picture_options import add_picture_options, brought
 from bot.cli.pictures import output_folder, save_numbered
 from bot.cli.progress import ProgressBar
-from bot.cli.request_options import add_request_options, command_line, wish_of
+from bot.cli.request_options import (
+    add_encoding_options,
+    add_request_options,
+    command_line,
+    wish_of,
+)
 from bot.config.reading import load_config
 from bot.config.sections import ModelConfig
 from bot.core.wish import SOME_SIZE, Wish
@@ -52,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--yes", action="store_true", help="draw all that {braces|in the prompt} stand for"
     )
     add_request_options(parser)
+    add_encoding_options(parser)
     add_picture_options(parser)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked for on the command line, in the options that `draw` and `playground` share."""
+"""What can be asked for on the command line, by `draw` and most of it by `playground`."""
 
 import argparse
 from dataclasses import replace
@@ -76,6 +76,19 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help="a LoRA with its strength, 1 if none is said; may be repeated. <lora:NAME:X> in the "
         "prompt does the same",
     )
+    parser.add_argument("--size", metavar="WxH", help="in pixels; default: the model's own")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out"),
+        metavar="DIR",
+        help="for the pictures, which overwrite none; default: out",
+    )
+    parser.set_defaults(emphasis=None, clip_skip=None)
+
+
+def add_encoding_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the prompt is encoded, which `/imagine` does not ask for."""
     parser.add_argument(
         "--emphasis",
         choices=EMPHASES,
@@ -87,14 +100,6 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="1 to 12: which layer of the text encoders speaks, from the last; default: the "
         "model's own",
-    )
-    parser.add_argument("--size", metavar="WxH", help="in pixels; default: the model's own")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("out"),
-        metavar="DIR",
-        help="for the pictures, which overwrite none; default: out",
     )
 
 
