@@ -23,7 +23,7 @@ from bot.gallery.disk import DiskGallery
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.health import HealthServer
-from bot.operations.housekeeping import keep_clean, keep_orders
+from bot.operations.housekeeping import forget_unclaimed, keep_clean, keep_orders
 from bot.operations.metrics import Metrics
 from bot.operations.watch import (
     silence_limit_s,
@@ -142,6 +142,7 @@ class App:
     async def _serve(self, stop: asyncio.Event) -> None:
         if self._config.health.port:
             await self.health.start(self._config.health.port)
+        await forget_unclaimed(self.ledger, self._gallery)
         self._worker.restore(await self.ledger.recover(), await self.ledger.unanswered())
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -62,6 +62,10 @@ def card_of(request: ImageRequest) -> ModelCard:
     return ModelCard(request.model or "doodle")
 
 
+def _needed(request: ImageRequest) -> tuple[str, ...]:
+    return () if request.source is None else request.source.pictures
+
+
 class FakePipeline:
     """Draws noise that depends on the prompt, the seed and the image's place, at once.
 
@@ -86,6 +90,7 @@ class FakePipeline:
         self.models = tuple(models)
         self.failure = failure
         self.requests: list[ImageRequest] = []
+        self.pictures: list[Pictures] = []  # what each request started from
         self._gate = gate
 
     def check(self, request: ImageRequest) -> None:
@@ -112,6 +117,7 @@ class FakePipeline:
     ) -> Iterator[Progress]:
         self.check(request)
         self.requests.append(request)
+        self.pictures.append({one: pictures[one] for one in _needed(request)})
         steps = request.num_inference_steps
         for step in range(1, steps + 1):
             if self._gate is not None:
@@ -124,7 +130,7 @@ class FakePipeline:
 
 
 def _draw(request: ImageRequest) -> Images:
-    width_px, height_px = request.width_px, request.height_px
+    width_px, height_px = request.result_px
     indices = range(request.first_index, request.first_index + request.num_images)
     noises = {k: random.Random(f"{request.prompt}/{request.seed}/{k}") for k in indices}
     return tuple(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.cli.arguments import real, whole
+from bot.core.offspring import source_fields
 from bot.core.wish import SourceFields, VariationFields
 from bot.errors import UsageError
 from sdxl_engine.request import (
@@ -145,15 +146,7 @@ def brought(args: argparse.Namespace) -> Brought:
             if value is not None
         },
     )
-    source = (
-        given.picture,
-        given.strength,
-        given.resize,
-        given.zoom,
-        given.mask,
-        given.feather_px,
-    )
-    return Brought(source, None, args.upscale, pictures, tuple(files))
+    return Brought(source_fields(given), None, args.upscale, pictures, tuple(files))
 
 
 def picture_words(request: ImageRequest) -> list[tuple[str, object]]:

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from bot.core.wish import Wish
 from sdxl_engine.request import ImageRequest
@@ -106,6 +106,37 @@ class Origin:
     attachment_limit_bytes: int
 
 
+Act = Literal["reroll", "edit", "vary", "upscale", "start"]
+"""What made a job of another: drawn anew, changed, like one picture, one larger, from one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a job was made of.
+
+    job_id  of a job, which may be forgotten by now
+    index   of its picture, from 0; None: of all of it
+    """
+
+    job_id: str
+    act: Act
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How a job's pictures are shown.
+
+    private  to the one who asked alone, until they publish them
+    spoiler  blurred until somebody looks
+    mention  and the one who asked is told when they are there
+    """
+
+    private: bool = False
+    spoiler: bool = False
+    mention: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One wish, and whom and where it is for.
@@ -114,6 +145,7 @@ class Job:
     weight      of its person's roles: twice the weight, twice the share
     asked_at_s  when, in seconds since 1970
     again_of    the job that an operator asked for again with this one
+    parent      what it was made of; None: of words alone
     """
 
     id: str
@@ -123,6 +155,8 @@ class Job:
     weight: float
     asked_at_s: float
     again_of: str | None = None
+    parent: Parent | None = None
+    showing: Showing = field(default_factory=Showing)
 
     @property
     def home(self) -> str:
@@ -154,6 +188,7 @@ class Record:
     reason   the sentence that its person reads, where it ended without pictures
     told     whether that person could read how it ended
     set_aside  it was failed at this very start, for what broke down under it before
+    deleted  by whom its pictures were deleted, as a sentence; None: they were not
     ..._at_s in seconds since 1970; None: not yet
     """
 
@@ -167,6 +202,7 @@ class Record:
     ended_at_s: float | None
     images: tuple[StoredImage, ...]
     set_aside: bool = False
+    deleted: str | None = None
 
 
 def work_of(request: ImageRequest) -> int:

@@ -22,7 +22,8 @@ _PROVEN_FROM: Final = 2
 # That a device falls silent under a job is seen, not guessed; the second time it was alone with it.
 MAX_HANGS: Final = 2
 
-NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can cancel it."
+NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can do that."
+NOT_SHOWN_TO_YOU: Final = "These pictures are a draft that only the one who asked can see."
 
 Whose = Literal["person", "community"]
 
@@ -129,19 +130,24 @@ def admission(limits: Limits, usage: Usage) -> Refusal | None:
     return None
 
 
-def cancelling(job: Job, by: Actor | Owner) -> str | None:
-    """What the job's card says if it is cancelled by this one; None: they may not."""
+def standing(job: Job, by: Actor | Owner) -> str | None:
+    """As whom somebody may cancel a job or delete its pictures; None: they may not."""
     if isinstance(by, Owner):
-        return "Cancelled by the bot's owner."
+        return "the bot's owner"
     if by.person == job.person:
-        return "Cancelled by the one who asked."
+        return "the one who asked"
     # In a private channel everybody may delete messages; nobody moderates there. And whoever
     # moderates one channel of a server moderates no other by that.
     venue = job.origin.venue
     is_known = venue.community is not None and venue.channel is not None
     if is_known and by.moderates == venue:
-        return "Cancelled by a moderator."
+        return "a moderator"
     return None
+
+
+def sees(job: Job, person: Person) -> bool:
+    """Whether somebody may look at a job's pictures, and have others made of them."""
+    return not job.showing.private or job.person == person
 
 
 def draws_alone(attempt: int) -> bool:

@@ -3,13 +3,26 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bot.core import policy
+from bot.core import offspring, policy
 from bot.core.events import Accepted, Events, Refused
-from bot.core.job import FINAL, UNFINISHED, Job, Origin, Person, Record, State, new_job_id
+from bot.core.job import (
+    FINAL,
+    UNFINISHED,
+    Job,
+    Origin,
+    Parent,
+    Person,
+    Record,
+    Showing,
+    State,
+    new_job_id,
+)
+from bot.core.offspring import Offspring
 from bot.core.policy import Actor, Limits, Owner
 from bot.core.ports.engine import Engine, Model
 from bot.core.ports.gallery import Gallery, Picture
@@ -18,19 +31,26 @@ from bot.core.queue.waiting import JobQueue, Position
 from bot.core.wish import Usual, Wish
 from bot.core.worker import Worker
 from bot.errors import (
+    GalleryError,
     IllegalMoveError,
     JobRefusedError,
+    KnownJobError,
     LedgerError,
     NotAllowedError,
+    PictureLostError,
     UnknownJobError,
 )
 from bot.shared.job_context import in_job
+from sdxl_engine.request import Source
 
 log = logging.getLogger(__name__)
 
 # Of the three seconds that a home gives for a first answer.
 _HEARING_S: Final = 1.0
 _GONE: Final = "This job is no longer on record."
+_LOST: Final = "This picture is no longer on the bot's disk, so nothing can be made of it."
+_NOT_OVER: Final = "This is not over yet. Cancel it, or delete it once its pictures are shown."
+_MOST_PARENTS: Final = 20
 _TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
 
 
@@ -106,18 +126,32 @@ class Studio:
         *,
         weight: float,
         asked_at_s: float,
+        parent: Parent | None = None,
+        showing: Showing | None = None,
     ) -> Job:
         """Take a wish in; when this returns it is on the disk and in the queue.
 
-        job_id  of `new_job_id`, so that the log has it from the first line
+        job_id  of `new_job_id`, so that the log has it from the first line; what it starts from was
+                brought for it by `bring`
 
         Raises InvalidRequestError, EngineStartError, JobRefusedError, KnownJobError, LedgerError;
         nothing of the job is kept then.
         """
-        job = Job(job_id, wish.settled(self._usual), person, origin, weight, asked_at_s)
+        job = Job(
+            job_id,
+            wish.settled(self._usual),
+            person,
+            origin,
+            weight,
+            asked_at_s,
+            parent=parent,
+            showing=showing or Showing(),
+        )
         try:
             await self._take_in(job)
         except Exception as error:
+            if job.wish.source is not None and not isinstance(error, KnownJobError):
+                await self._let_go_of_brought(job_id)
             self._events.tell(Refused(error))
             raise
         with in_job(job_id):
@@ -125,6 +159,64 @@ class Studio:
             self._events.tell(Accepted(job, self._clock() - asked_at_s))
             self._worker.enqueue(job)
         return job
+
+    async def bring(self, job_id: str, files: Sequence[bytes]) -> tuple[Source, ...]:
+        """Keep pictures that a job shall start from, by their files; before it is asked for.
+
+        Returns a source of each. Raises InvalidRequestError for what is no picture, GalleryError.
+        """
+        try:
+            pictures = await self._worker.noting_trouble(
+                lambda: self._gallery.bring(job_id, files), kept="pictures"
+            )
+        except Exception as error:
+            await self._let_go_of_brought(job_id)
+            self._events.tell(Refused(error))
+            raise
+        return tuple(Source(digest) for digest in pictures)
+
+    async def make(
+        self,
+        job_id: str,
+        parent_id: str,
+        of: Callable[[Record], Offspring],
+        person: Person,
+        origin: Origin,
+        *,
+        weight: float,
+        asked_at_s: float,
+        showing: Showing | None = None,
+    ) -> Job:
+        """Take in what somebody wants made of a job's pictures; as `ask`.
+
+        of  says what, of the parent's record
+
+        Raises also UnknownJobError, NotAllowedError, GalleryError.
+        """
+        record = await self._seen(parent_id, person)
+        made = of(record)
+        wish = made.wish
+        try:
+            if made.picture is not None:
+                kept = [one for one in record.images if one.index == made.picture]
+                (picture,) = await self._gallery.read(parent_id, kept)
+                (source,) = await self.bring(job_id, [picture.data])
+                wish = made.started_from(source.picture)
+            elif made.handed_on:
+                await self._gallery.hand_on(parent_id, job_id, made.handed_on)
+        except PictureLostError as error:
+            await self._let_go_of_brought(job_id)
+            raise UnknownJobError(_LOST) from error
+        return await self.ask(
+            job_id,
+            wish,
+            person,
+            origin,
+            weight=weight,
+            asked_at_s=asked_at_s,
+            parent=made.parent,
+            showing=showing,
+        )
 
     def settled(self, wish: Wish) -> Wish:
         """The wish with its open parts chosen as they would be, so that it can be asked again."""
@@ -137,9 +229,7 @@ class Studio:
         """
         record = await self._known(job_id)
         self._check_home(record.job)
-        reason = policy.cancelling(record.job, by)
-        if reason is None:
-            raise NotAllowedError(policy.NOT_YOURS)
+        reason = f"Cancelled by {self._standing(record.job, by)}."
         try:
             record = await self._ledger.move(
                 job_id, State.CANCELLED, reason=reason, before=UNFINISHED
@@ -147,6 +237,71 @@ class Studio:
         except IllegalMoveError as error:
             raise IllegalMoveError(_TOO_LATE) from error
         self._worker.withdraw(record)
+
+    async def delete(self, job_id: str, by: Actor | Owner) -> Record:
+        """Delete the pictures of a job that is over, here; its card is its home's to change.
+
+        Done again it changes nothing. Raises UnknownJobError, NotAllowedError, IllegalMoveError,
+        GalleryError, LedgerError.
+        """
+        record = await self._known(job_id)
+        sentence = f"Deleted by {self._standing(record.job, by)}."
+        if record.state not in FINAL:
+            raise IllegalMoveError(_NOT_OVER)
+        # The pictures first: cut off in between, it can be done again.
+        await self._worker.noting_trouble(lambda: self._gallery.forget([job_id]), kept="pictures")
+        record = await self._ledger.delete_pictures(job_id, sentence)
+        with in_job(job_id):
+            log.info("pictures deleted: %s", record.deleted)
+        return record
+
+    async def record(self, job_id: str, person: Person) -> Record:
+        """What is on record of a job whose pictures this person may see.
+
+        Raises UnknownJobError, NotAllowedError, LedgerError.
+        """
+        return await self._seen(job_id, person)
+
+    async def lineage(self, job_id: str, person: Person) -> tuple[Record, ...]:
+        """A job, what it was made of, and so on, as far as it is on record and theirs to see.
+
+        Raises UnknownJobError, NotAllowedError, LedgerError.
+        """
+        line = [await self._seen(job_id, person)]
+        while (parent := line[-1].job.parent) is not None and len(line) < _MOST_PARENTS:
+            try:
+                line.append(await self._seen(parent.job_id, person))
+            except (UnknownJobError, NotAllowedError):
+                break
+        return tuple(line)
+
+    async def show_as(self, job_id: str, showing: Showing, by: Actor | Owner) -> Record:
+        """Show a job's pictures otherwise from now on; its card is its home's to change.
+
+        Raises UnknownJobError, NotAllowedError, LedgerError.
+        """
+        record = await self._known(job_id)
+        self._standing(record.job, by)
+        return await self._ledger.show_as(job_id, showing)
+
+    async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
+        """Note whether somebody likes a picture.
+
+        Raises UnknownJobError, NotAllowedError, LedgerError.
+        """
+        await self._seen(job_id, person)
+        await self._ledger.like(person, job_id, index, liked=liked)
+
+    async def likes(self, person: Person, job_id: str) -> set[int]:
+        """The indices of a job's pictures that somebody likes."""
+        return await self._ledger.likes(person, job_id)
+
+    async def favourites(
+        self, person: Person, *, limit: int, skip: int = 0
+    ) -> list[tuple[Record, int]]:
+        """What somebody likes and may see, the latest first."""
+        found = await self._ledger.favourites(person, limit=limit, skip=skip)
+        return [(record, index) for record, index in found if policy.sees(record.job, person)]
 
     async def repeat(self, job_id: str) -> str:
         """Ask for an ended job again, as a new one on the same card; returns the new id.
@@ -159,17 +314,25 @@ class Studio:
             raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
         origin = replace(record.job.origin, event=None)
         job = replace(record.job, id=new_job_id(), origin=origin, again_of=job_id)
-        await self._ledger.insert(job)
+        brought = offspring.edited(record, job.wish).handed_on
+        try:
+            await self._gallery.hand_on(job_id, job.id, brought)
+            await self._ledger.insert(job)
+        except Exception:
+            await self._let_go_of_brought(job.id)
+            raise
         with in_job(job.id):
             log.info("asked for again, after %s", job_id)
             self._worker.enqueue(job)
         return job.id
 
     async def list_of(
-        self, person: Person, community: str | None, *, limit: int
+        self, person: Person, community: str | None, *, limit: int, skip: int = 0
     ) -> tuple[Listed, ...]:
         """A person's latest jobs, the newest first; `community`: only those asked for there."""
-        records = await self._ledger.find(person=person, community=community, limit=limit)
+        records = await self._ledger.find(
+            person=person, community=community, limit=limit, skip=skip
+        )
         return tuple(Listed(one, self._queue.position(one.job.id)) for one in records)
 
     async def pictures_of(self, person: Person, job_id: str) -> tuple[Record, tuple[Picture, ...]]:
@@ -213,6 +376,26 @@ class Studio:
             raise IllegalMoveError(
                 f"The job {job.id} is in {job.home}, and the bot is not there now. Start it there."
             )
+
+    def _standing(self, job: Job, by: Actor | Owner) -> str:
+        """As whom somebody does something to a job; raises NotAllowedError."""
+        standing = policy.standing(job, by)
+        if standing is None:
+            raise NotAllowedError(policy.NOT_YOURS)
+        return standing
+
+    async def _let_go_of_brought(self, job_id: str) -> None:
+        """No job came of it. What cannot be deleted now goes at the next start."""
+        with suppress(GalleryError):
+            await self._gallery.forget([job_id])
+
+    async def _seen(self, job_id: str, person: Person) -> Record:
+        record = await self._known(job_id)
+        if not policy.sees(record.job, person):
+            raise NotAllowedError(policy.NOT_SHOWN_TO_YOU)
+        if record.deleted is not None:
+            raise UnknownJobError(record.deleted)
+        return record
 
     async def _known(self, job_id: str) -> Record:
         try:

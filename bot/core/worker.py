@@ -39,7 +39,7 @@ from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, Sleep, persist
 from bot.shared.shares import Shares
 from sdxl_engine.errors import EngineError, InvalidRequestError, JobCancelledError
-from sdxl_engine.request import ImageRequest, Progress
+from sdxl_engine.request import NO_PICTURES, ImageRequest, Pictures, Progress
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,9 @@ _HELD: Final = (
     "soon as the bot has been well for a while."
 )
 _HEARD: Final = "The bot was restarted in that very moment, and your wish was lost. Ask again."
+_SOURCE_LOST: Final = (
+    "The picture that this starts from is no longer on the bot's disk. Bring it again."
+)
 _CARD_DELETED: Final = "Its message was deleted, and so it was not shown."
 _OVER_BEFORE: Final = "It was over already when the bot's records were restored from a copy."
 
@@ -378,8 +381,13 @@ class Worker:
         self._idle.clear()
         try:
             request = await self.prepare(job.wish)
+            pictures = await self._brought(job, request)
         except InvalidRequestError as error:
             await self._end(job, State.REJECTED, str(error))
+            return None
+        except PictureLostError as error:
+            log.warning("%s", error)
+            await self._end(job, State.FAILED, _SOURCE_LOST)
             return None
         if job.id not in self._running:  # cancelled meanwhile
             return None
@@ -392,7 +400,7 @@ class Worker:
         if job.id not in self._running:  # or in the next
             return None
         try:
-            drawing = self._engine.submit(request, partial(self._progress, job))
+            drawing = self._engine.submit(request, partial(self._progress, job), pictures)
         except EngineError as error:
             await self._end(job, State.FAILED, str(error))
             return None
@@ -402,6 +410,12 @@ class Worker:
         self._show_running(job, Drawing(0, request.num_inference_steps))
         self._queue.finish(drawn=await drawing.sent())
         return job, request, drawing
+
+    async def _brought(self, job: Job, request: ImageRequest) -> Pictures:
+        """The pictures that it starts from; raises PictureLostError."""
+        if request.source is None:
+            return NO_PICTURES
+        return await self._gallery.brought(job.id, request.source.pictures)
 
     async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
         """From the engine to the gallery, and on to the person."""
@@ -474,7 +488,7 @@ class Worker:
 
     async def _mention(self, job: Job, home: Home) -> None:
         try:
-            if await self._ledger.wants_mention(job.person):
+            if job.showing.mention or await self._ledger.wants_mention(job.person):
                 await home.mention(job)
         except Exception:  # a courtesy: what was promised is done
             log.exception("the person could not be mentioned")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from bot.core.ports.engine import Model, OnProgress
 from bot.shared.futures import wait_for
 from sdxl_engine import EngineError, EngineJob, EngineThread, ImageRequest, Images, Pipeline
-from sdxl_engine.request import Progress
+from sdxl_engine.request import NO_PICTURES, Pictures, Progress
 
 
 class LocalDrawing:
@@ -80,7 +80,9 @@ class LocalEngine:
         """See `Engine.warm`."""
         return await wait_for(self._thread.ready)
 
-    def submit(self, request: ImageRequest, on_progress: OnProgress) -> LocalDrawing:
+    def submit(
+        self, request: ImageRequest, on_progress: OnProgress, pictures: Pictures = NO_PICTURES
+    ) -> LocalDrawing:
         """See `Engine.submit`."""
         loop = asyncio.get_running_loop()
 
@@ -88,7 +90,7 @@ class LocalEngine:
             with suppress(RuntimeError):  # the loop has gone; nobody is left to tell
                 loop.call_soon_threadsafe(on_progress, progress)
 
-        return LocalDrawing(self._thread.submit(request, report))
+        return LocalDrawing(self._thread.submit(request, report, pictures))
 
     async def close(self, timeout_s: float) -> None:
         """Stop what is drawn at its next step, and wait at most so long for it."""

@@ -1,4 +1,4 @@
-"""Finished pictures in a folder, from drawing to the end of their days."""
+"""Pictures in a folder, those drawn and those drawn from, to the end of their days."""
 
 import asyncio
 import hashlib
@@ -15,21 +15,28 @@ from bot.core.ports.gallery import Picture
 from bot.errors import GalleryError, PictureLostError
 from bot.shared.files import write_atomically
 from bot.shared.private import close_all_to_others, close_to_others
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.images import describe, encode_within
-from sdxl_engine.request import ImageRequest, Images, ModelCard
+from sdxl_engine.pictures import decode
+from sdxl_engine.request import ImageRequest, Images, ModelCard, Pictures
+from sdxl_engine.request import Picture as Brought
 
 log = logging.getLogger(__name__)
 
 # What one message takes with all its files: 25 MiB, text included. A file's own limit is the job's.
 _MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10
 _PROBE: Final = ".probe"
+_BROUGHT: Final = ".brought"  # a folder a job, as beside it
 _PROBE_BYTES: Final = 2**20  # as much as a picture: a file with nothing in it fits a full disk
 _STORERS: Final = 2  # encoding keeps a core busy
+_DECODERS: Final = 2  # so does decoding, and each may take gigabytes
 _MENDED_AT_ONCE: Final = 200  # folders; a stop waits for no more
 
 
 class DiskGallery:
     """Implements `Gallery`: a folder a job, a file a picture, all of it their owner's alone.
+
+    What people bring is kept as the file that it was, under the hash of what it shows.
 
     folder   made with the first picture
     card_of  what a picture says of the files that drew it; asked on a thread
@@ -39,6 +46,7 @@ class DiskGallery:
         self._folder = folder
         self._card_of = card_of
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
+        self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
 
     async def store(
         self, job: Job, request: ImageRequest, images: Images
@@ -50,6 +58,36 @@ class DiskGallery:
     async def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
         """See `Gallery.read`."""
         return await asyncio.to_thread(lambda: tuple(self._read(job_id, image) for image in stored))
+
+    async def bring(self, job_id: str, files: Sequence[bytes]) -> Pictures:
+        """See `Gallery.bring`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, self._bring, job_id, files)
+
+    async def brought(self, job_id: str, digests: Sequence[str]) -> Pictures:
+        """See `Gallery.brought`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, self._brought, job_id, digests)
+
+    async def hand_on(self, job_id: str, to: str, digests: Sequence[str]) -> None:
+        """See `Gallery.hand_on`."""
+
+        def hand_on() -> None:
+            for digest in digests:
+                self._keep(to, digest, self._source(job_id, digest))
+
+        await asyncio.to_thread(hand_on)
+
+    async def starters(self) -> tuple[str, ...]:
+        """See `Gallery.starters`."""
+
+        def listed() -> tuple[str, ...]:
+            try:
+                return tuple(path.name for path in (self._folder / _BROUGHT).iterdir())
+            except FileNotFoundError:  # it comes with the first
+                return ()
+
+        return await asyncio.to_thread(listed)
 
     async def probe(self) -> None:
         """See `Gallery.probe`."""
@@ -91,7 +129,8 @@ class DiskGallery:
 
     def close(self) -> None:
         """Begin nothing any more."""
-        self._storers.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._storers, self._decoders):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _store(self, job: Job, request: ImageRequest, images: Images) -> tuple[StoredImage, ...]:
         limit_bytes = min(job.origin.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
@@ -101,16 +140,36 @@ class DiskGallery:
             parameters = describe(request, image.index, model=card)
             file = encode_within(image, parameters, limit_bytes)
             filename = _picture_name(job.id, image.index, file.extension)
-            path = self._folder / job.id / filename
-            try:
-                write_atomically(path, file.data)
-            except OSError as error:
-                raise GalleryError(
-                    f"The picture {path} cannot be written ({error.strerror}). Make room."
-                ) from error
+            _write(self._folder / job.id / filename, file.data)
             digest = hashlib.sha256(file.data).hexdigest()
             stored.append(StoredImage(image.index, image.seed, filename, digest, len(file.data)))
         return tuple(stored)
+
+    def _bring(self, job_id: str, files: Sequence[bytes]) -> Pictures:
+        pictures: dict[str, Brought] = {}
+        for data in files:
+            picture = decode(data)
+            pictures[picture.digest] = picture
+            self._keep(job_id, picture.digest, data)
+        return pictures
+
+    def _brought(self, job_id: str, digests: Sequence[str]) -> Pictures:
+        pictures = {}
+        for digest in digests:
+            try:
+                picture = decode(self._source(job_id, digest))
+            except InvalidRequestError as error:  # it could be read once
+                raise PictureLostError(f"The picture {digest} for {job_id}: {error}") from error
+            if picture.digest != digest:
+                raise PictureLostError(f"The picture {digest} for {job_id} shows something else.")
+            pictures[digest] = picture
+        return pictures
+
+    def _keep(self, job_id: str, digest: str, data: bytes) -> None:
+        _write(self._folder / _BROUGHT / job_id / digest, data)
+
+    def _source(self, job_id: str, digest: str) -> bytes:
+        return _read(self._folder / _BROUGHT / job_id / digest)
 
     def _probe(self) -> None:
         path = self._folder / _PROBE
@@ -122,10 +181,7 @@ class DiskGallery:
 
     def _read(self, job_id: str, stored: StoredImage) -> Picture:
         path = self._folder / job_id / stored.filename
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise PictureLostError(f"The picture {path} cannot be read: {error}.") from error
+        data = _read(path)
         if hashlib.sha256(data).hexdigest() != stored.sha256:
             raise PictureLostError(f"The picture {path} is not what was written.")
         return Picture(stored.index, stored.filename, data)
@@ -133,12 +189,29 @@ class DiskGallery:
     def _forget(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:
             try:
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(self._folder / job_id)
+                for folder in (self._folder, self._folder / _BROUGHT):
+                    with suppress(FileNotFoundError):
+                        shutil.rmtree(folder / job_id)
             except OSError as error:
                 raise GalleryError(
                     f"The pictures of {job_id} cannot be deleted ({error.strerror})."
                 ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise GalleryError(
+            f"The picture {path} cannot be written ({error.strerror}). Make room."
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureLostError(f"The picture {path} cannot be read: {error}.") from error
 
 
 def _picture_name(job_id: str, index: int, extension: str) -> str:

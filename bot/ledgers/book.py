@@ -13,8 +13,10 @@ from bot.core.job import (
     MOVES,
     Job,
     Origin,
+    Parent,
     Person,
     Record,
+    Showing,
     State,
     StoredImage,
     Venue,
@@ -27,6 +29,8 @@ from bot.ledgers import wish_json
 from bot.ledgers.database import Connection
 from bot.shared.passage import Passage
 
+# Two presses of one button so soon after each other are one that slipped.
+_TWICE_S: Final = 3.0
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
@@ -80,6 +84,9 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
     refusal = policy.admission(limits, _usage(connection, job, limits))
     if refusal is not None:
         raise JobRefusedError(refusal.sentence, refusal.again_at_s)
+    twin = _pressed_twice(connection, job)
+    if twin is not None:
+        raise JobRefusedError(f"You asked for that a moment ago: it is the job {twin}.")
     insert(connection, job)
     answered(connection, job.origin)
 
@@ -96,11 +103,12 @@ def insert(connection: Connection, job: Job) -> None:
             "without pictures too, ask for it again."
         )
     _meet(connection, job.person, job.asked_at_s)
-    origin = job.origin
+    origin, parent = job.origin, job.parent
     (number,) = connection.execute(
         "INSERT INTO jobs (id, state, home, person, community, channel, message, token, event, "
-        "attachment_limit_bytes, weight, wish, asked_at_s, again_of) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "attachment_limit_bytes, weight, wish, asked_at_s, again_of, parent, act, parent_place, "
+        "private, spoiler, mention) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         (
             job.id,
             State.QUEUED,
@@ -116,6 +124,10 @@ def insert(connection: Connection, job: Job) -> None:
             wish_json.write(job.wish),
             job.asked_at_s,
             job.again_of,
+            *((None, None, None) if parent is None else (parent.job_id, parent.act, parent.index)),
+            job.showing.private,
+            job.showing.spoiler,
+            job.showing.mention,
         ),
     ).fetchone()
     _note(connection, number, job.asked_at_s, None, State.QUEUED, "")
@@ -226,10 +238,12 @@ def find(
     person_id: str | None = None,
     community: str | None = None,
     limit: int = 20,
+    skip: int = 0,
 ) -> list[Record]:
     """The latest jobs, the newest first.
 
     person_id  of one person, in whichever home
+    skip       so many of them, the first
     """
     conditions, values = ["1"], list[object]()
     if states:
@@ -244,7 +258,8 @@ def find(
     if community is not None:
         conditions.append("community = ?")
         values.append(community)
-    return _records(connection, " AND ".join(conditions), (*values, limit), "number DESC LIMIT ?")
+    order = "number DESC LIMIT ? OFFSET ?"
+    return _records(connection, " AND ".join(conditions), (*values, limit, skip), order)
 
 
 def history(connection: Connection, job_id: str) -> list[tuple[float, str, str]]:
@@ -261,6 +276,70 @@ def repeated_as(connection: Connection, job_id: str) -> str | None:
     """The id of the job that asks for this one again; None: nobody did."""
     row = connection.execute("SELECT id FROM jobs WHERE again_of = ?", (job_id,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def delete_pictures(connection: Connection, job_id: str, sentence: str) -> Record:
+    """Note that a job's pictures are gone for good; see `Ledger.delete_pictures`."""
+    record = get(connection, job_id)
+    if record.deleted is not None:
+        return record
+    if record.state not in FINAL:
+        raise IllegalMoveError(f"The job {job_id} is {record.state}; it is not over.")
+    number = _number(connection, job_id)
+    connection.execute("DELETE FROM images WHERE job = ?", (number,))
+    connection.execute("DELETE FROM favourites WHERE job = ?", (number,))
+    connection.execute("UPDATE jobs SET deleted = ? WHERE number = ?", (sentence, number))
+    return get(connection, job_id)
+
+
+def show_as(connection: Connection, job_id: str, showing: Showing) -> Record:
+    """Show a job's pictures otherwise from now on."""
+    connection.execute(
+        "UPDATE jobs SET private = ?, spoiler = ?, mention = ? WHERE id = ?",
+        (showing.private, showing.spoiler, showing.mention, job_id),
+    )
+    return get(connection, job_id)
+
+
+def like(
+    connection: Connection, person: Person, job_id: str, index: int, at_s: float, *, liked: bool
+) -> None:
+    """Note whether a person likes a picture; see `Ledger.like`."""
+    record = get(connection, job_id)
+    if index not in {one.index for one in record.images}:
+        raise UnknownJobError(f"The job {job_id} has no picture {index + 1}.")
+    _meet(connection, person, at_s)
+    values = (person.home, person.id, _number(connection, job_id), index)
+    connection.execute(
+        "INSERT INTO favourites (home, person, job, place) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING"
+        if liked
+        else "DELETE FROM favourites WHERE home = ? AND person = ? AND job = ? AND place = ?",
+        values,
+    )
+
+
+def likes(connection: Connection, person: Person, job_id: str) -> set[int]:
+    """Which of a job's pictures a person likes."""
+    rows = connection.execute(
+        "SELECT place FROM favourites JOIN jobs ON jobs.number = job "
+        "WHERE favourites.home = ? AND favourites.person = ? AND id = ?",
+        (person.home, person.id, job_id),
+    )
+    return {place for (place,) in rows}
+
+
+def favourites(
+    connection: Connection, person: Person, *, limit: int, skip: int = 0
+) -> list[tuple[Record, int]]:
+    """What a person likes, the latest first: a job and the index of its picture."""
+    rows = connection.execute(
+        "SELECT id, place FROM favourites JOIN jobs ON jobs.number = job "
+        "WHERE favourites.home = ? AND favourites.person = ? "
+        "ORDER BY favourites.number DESC LIMIT ? OFFSET ?",
+        (person.home, person.id, limit, skip),
+    ).fetchall()
+    return [(get(connection, job_id), place) for job_id, place in rows]
 
 
 def counts(connection: Connection) -> dict[State, int]:
@@ -424,6 +503,27 @@ def _usage(connection: Connection, job: Job, limits: Limits) -> Usage:
     return Usage(queued=counts(connection)[State.QUEUED], active=active, full=full)
 
 
+def _pressed_twice(connection: Connection, job: Job) -> str | None:
+    """The job that the same person made of the same thing a moment ago."""
+    parent = job.parent
+    if parent is None:
+        return None
+    row = connection.execute(
+        "SELECT id FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
+        "AND home = ? AND person = ? AND abs(asked_at_s - ?) < ?",
+        (
+            parent.job_id,
+            parent.act,
+            parent.index,
+            job.home,
+            job.person.id,
+            job.asked_at_s,
+            _TWICE_S,
+        ),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def _number(connection: Connection, job_id: str) -> int:
     (number,) = connection.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return int(number)
@@ -445,7 +545,8 @@ def _note(
 _COLUMNS: Final = (
     "number, jobs.id, state, attempt, jobs.home, person, people.name, community, channel, message, "
     "token, event, attachment_limit_bytes, weight, wish, reason, told, asked_at_s, started_at_s, "
-    "drawn_at_s, ended_at_s, again_of"
+    "drawn_at_s, ended_at_s, again_of, parent, act, parent_place, private, spoiler, "
+    "jobs.mention, deleted"
 )
 
 
@@ -467,7 +568,8 @@ def _record(
 ) -> Record:
     (number, job_id, state, attempt, home, person, name, community, channel, message) = row[:10]
     (token, event, limit_bytes, weight, wish, reason, told, asked_at_s) = row[10:18]
-    (started_at_s, drawn_at_s, ended_at_s, again_of) = row[18:]
+    (started_at_s, drawn_at_s, ended_at_s, again_of) = row[18:22]
+    (parent, act, parent_place, private, spoiler, mention, deleted) = row[22:]
     images: tuple[StoredImage, ...] = ()
     if drawn_at_s is not None:
         images = tuple(
@@ -486,6 +588,8 @@ def _record(
         weight=weight,
         asked_at_s=asked_at_s,
         again_of=again_of,
+        parent=None if parent is None else Parent(parent, act, parent_place),
+        showing=Showing(private=bool(private), spoiler=bool(spoiler), mention=bool(mention)),
     )
     return Record(
         job=job,
@@ -497,4 +601,5 @@ def _record(
         drawn_at_s=drawn_at_s,
         ended_at_s=ended_at_s,
         images=images,
+        deleted=deleted,
     )

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from bot.core.job import Job, Origin, Person, Record, State, StoredImage
+from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer, Order
 from bot.core.wish import Wish
 from bot.ledgers import book
-from bot.ledgers.database import Connection, Database
+from bot.ledgers.database import Database
 from bot.shared.passage import Passage
 
 
@@ -104,15 +104,43 @@ class DatabaseLedger:
         person: Person | None = None,
         community: str | None = None,
         limit: int = 20,
+        skip: int = 0,
     ) -> list[Record]:
         """See `Ledger`."""
+        find = partial(
+            book.find, states=states, person=person, community=community, limit=limit, skip=skip
+        )
+        return await self.database.read(find)
 
-        def read(connection: Connection) -> list[Record]:
-            return book.find(
-                connection, states=states, person=person, community=community, limit=limit
-            )
+    async def delete_pictures(self, job_id: str, sentence: str) -> Record:
+        """See `Ledger`."""
+        return await self.database.write(
+            lambda connection: book.delete_pictures(connection, job_id, sentence)
+        )
 
-        return await self.database.read(read)
+    async def show_as(self, job_id: str, showing: Showing) -> Record:
+        """See `Ledger`."""
+        return await self.database.write(
+            lambda connection: book.show_as(connection, job_id, showing)
+        )
+
+    async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
+        """See `Ledger`."""
+        at_s = self._clock()
+        await self.database.write(
+            lambda connection: book.like(connection, person, job_id, index, at_s, liked=liked)
+        )
+
+    async def likes(self, person: Person, job_id: str) -> set[int]:
+        """See `Ledger`."""
+        return await self.database.read(lambda connection: book.likes(connection, person, job_id))
+
+    async def favourites(
+        self, person: Person, *, limit: int, skip: int = 0
+    ) -> list[tuple[Record, int]]:
+        """See `Ledger`."""
+        find = partial(book.favourites, person=person, limit=limit, skip=skip)
+        return await self.database.read(find)
 
     async def counts(self) -> dict[State, int]:
         """See `Ledger`."""

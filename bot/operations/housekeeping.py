@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from bot.core.policy import Owner
 from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Answer, Ledger, Order
-from bot.errors import BotError, GalleryError, LedgerError
+from bot.errors import BotError, GalleryError, LedgerError, UnknownJobError
 from bot.shared.retry import Sleep
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,21 @@ async def keep_clean(
         except LedgerError as error:
             log.warning("old jobs could not be deleted: %s", error)
         await sleep(_FORGET_EVERY_S)
+
+
+async def forget_unclaimed(ledger: Ledger, gallery: Gallery) -> None:
+    """Delete what was brought for jobs that never came to be; before anybody may bring more.
+
+    The process ended in between, or the pictures could not be deleted then.
+    """
+    for job_id in await gallery.starters():
+        try:
+            await ledger.get(job_id)
+        except UnknownJobError:
+            try:
+                await gallery.forget([job_id])
+            except GalleryError as error:
+                log.warning("what was brought for no job could not be deleted: %s", error)
 
 
 async def _forget(ledger: Ledger, gallery: Gallery, before_s: float) -> None:

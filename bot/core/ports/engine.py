@@ -4,7 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from sdxl_engine.errors import EngineError
-from sdxl_engine.request import ImageRequest, Images, KnownLora, ModelCard, Progress
+from sdxl_engine.request import (
+    NO_PICTURES,
+    ImageRequest,
+    Images,
+    KnownLora,
+    ModelCard,
+    Pictures,
+    Progress,
+)
 
 OnProgress = Callable[[Progress], None]
 
@@ -75,9 +83,12 @@ class Engine(Protocol):
     async def warm(self) -> Model:
         """Wait for the model; raises EngineError if it cannot be had."""
 
-    def submit(self, request: ImageRequest, on_progress: OnProgress) -> Drawing:
+    def submit(
+        self, request: ImageRequest, on_progress: OnProgress, pictures: Pictures = NO_PICTURES
+    ) -> Drawing:
         """Hand a request over; returns at once.
 
+        pictures     those that it starts from
         on_progress  called on the event loop
 
         Raises EngineError.

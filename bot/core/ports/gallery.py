@@ -1,11 +1,11 @@
-"""Where finished pictures are kept, as the core sees it."""
+"""Where pictures are kept, as the core sees it: those that were drawn, and those drawn from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bot.core.job import Job, StoredImage
-from sdxl_engine.request import ImageRequest, Images
+from sdxl_engine.request import ImageRequest, Images, Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,30 @@ class Gallery(Protocol):
     async def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
         """The pictures as they were stored; raises PictureLostError."""
 
+    async def bring(self, job_id: str, files: Sequence[bytes]) -> Pictures:
+        """Keep the files of pictures that a job shall start from, and return what they show.
+
+        The pictures come in the files' order, each once. Raises InvalidRequestError for what is no
+        picture, GalleryError.
+        """
+
+    async def brought(self, job_id: str, digests: Sequence[str]) -> Pictures:
+        """What was brought for a job, by its content hashes; raises PictureLostError."""
+
+    async def hand_on(self, job_id: str, to: str, digests: Sequence[str]) -> None:
+        """Bring for another job what was brought for this one.
+
+        Raises PictureLostError, GalleryError.
+        """
+
+    async def starters(self) -> tuple[str, ...]:
+        """The ids of all jobs for which something was brought."""
+
     async def probe(self) -> None:
         """Write something that nobody looks at; raises GalleryError while nothing can be stored."""
 
     async def forget(self, job_ids: Sequence[str]) -> None:
-        """Delete the pictures of these jobs, as far as there are any; raises GalleryError."""
+        """Delete the pictures of these jobs, drawn and brought, as far as there are any.
+
+        Raises GalleryError.
+        """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from bot.core.job import Job, Origin, Person, Record, State, StoredImage
+from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.wish import Wish
 from bot.shared.passage import Passage
@@ -51,7 +51,8 @@ class Ledger(Protocol):
     async def accept(self, job: Job, limits: Limits) -> None:
         """Take a job in, queued, if the limits allow it.
 
-        Raises JobRefusedError, or KnownJobError if its event was taken in before.
+        What the same person makes of the same thing twice within moments is taken in once. Raises
+        JobRefusedError, or KnownJobError if its event was taken in before.
         """
 
     async def insert(self, job: Job) -> None:
@@ -107,8 +108,32 @@ class Ledger(Protocol):
         person: Person | None = None,
         community: str | None = None,
         limit: int = 20,
+        skip: int = 0,
     ) -> list[Record]:
-        """The latest jobs, the newest first; without `states` of every state."""
+        """The latest jobs, the newest first; without `states` of every state.
+
+        skip  so many of them, the first
+        """
+
+    async def delete_pictures(self, job_id: str, sentence: str) -> Record:
+        """Note that the pictures of a job that is over are gone for good, and by whom.
+
+        What was deleted before stays as it was. Raises UnknownJobError, IllegalMoveError.
+        """
+
+    async def show_as(self, job_id: str, showing: Showing) -> Record:
+        """Show a job's pictures otherwise from now on; raises UnknownJobError."""
+
+    async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
+        """Note whether a person likes a picture; raises UnknownJobError if it is not there."""
+
+    async def likes(self, person: Person, job_id: str) -> set[int]:
+        """The indices of a job's pictures that a person likes."""
+
+    async def favourites(
+        self, person: Person, *, limit: int, skip: int = 0
+    ) -> list[tuple[Record, int]]:
+        """What a person likes, the latest first: a job, and the index of its picture."""
 
     async def counts(self) -> dict[State, int]:
         """How many jobs there are of each state."""

@@ -3,7 +3,8 @@
 Form 1 is the first ledger's, form 2 knows repeated jobs, form 3 knows more homes than one: ids are
 text beside their home's name, and a request is kept as the wish that it was, versioned on its own.
 Form 4 counts the days of what is over by time that surely passed, not by a clock that may be wrong,
-and knows wishes that were heard and have no answer yet.
+and knows wishes that were heard and have no answer yet. Form 5 knows what a job was made of and how
+it is shown, what was deleted and what people like.
 """
 
 from typing import Final
@@ -217,5 +218,25 @@ MIGRATIONS: Final = (
         attachment_limit_bytes INTEGER NOT NULL,
         PRIMARY KEY (home, event)
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN parent TEXT;  -- the id of the job that it was made of
+    ALTER TABLE jobs ADD COLUMN act TEXT;
+    ALTER TABLE jobs ADD COLUMN parent_place INTEGER;
+    ALTER TABLE jobs ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN spoiler INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN mention INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN deleted TEXT;  -- by whom its pictures were, as a sentence
+    CREATE INDEX children ON jobs (parent, number) WHERE parent IS NOT NULL;
+
+    CREATE TABLE favourites (
+        home   TEXT NOT NULL,
+        person TEXT NOT NULL,
+        job    INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+        place  INTEGER NOT NULL,
+        number INTEGER PRIMARY KEY,  -- in the order in which they were liked
+        UNIQUE (home, person, job, place)
+    ) STRICT;
+    CREATE INDEX favourites_of_job ON favourites (job);
     """,
 )

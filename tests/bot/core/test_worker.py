@@ -5,8 +5,7 @@ import asyncio
 import re
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,18 +13,13 @@ from typing import Any
 
 import pytest
 
-from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Events, Refused
+from bot.core.events import Accepted, Begun, Drawn, Ended, Refused
 from bot.core.job import Job, Person, Record, State, cost_of, new_job_id
 from bot.core.policy import MAX_ATTEMPTS, Actor, Limits, Owner
-from bot.core.queue.waiting import JobQueue
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
-from bot.core.studio import Studio
-from bot.core.wish import Usual, Wish
-from bot.core.worker import Worker
-from bot.engines.local import LocalEngine
+from bot.core.wish import Wish
 from bot.errors import (
     CardGoneError,
-    EngineStuckError,
     GalleryError,
     IllegalMoveError,
     JobRefusedError,
@@ -35,11 +29,9 @@ from bot.errors import (
     UndeliveredError,
     UnknownJobError,
 )
-from bot.gallery.disk import DiskGallery
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
-from bot.shared.retry import Sleep
 from sdxl_engine import (
     EngineStartError,
     ImageRequest,
@@ -50,9 +42,8 @@ from sdxl_engine import (
 )
 from sdxl_engine.request import NO_PICTURES, Pictures
 from tests.bot.core.jobs import make_job, make_person
-from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate, card_of
-
-MakeLedger = Callable[[SqliteDatabase], DatabaseLedger]
+from tests.bot.core.office import HUNG, Office, OpenOffice
+from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate
 
 
 class HeldLedger(DatabaseLedger):
@@ -68,105 +59,6 @@ class HeldLedger(DatabaseLedger):
             self.written.set()
             await self.go.wait()
         return record
-
-
-class Office:
-    """A running studio and its parts."""
-
-    def __init__(
-        self,
-        folder: Path,
-        start: Callable[[], Pipeline],
-        home: FakeHome,
-        make_ledger: MakeLedger = DatabaseLedger,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        self.home = home
-        self.engine = LocalEngine(start)
-        self.database = SqliteDatabase(folder)
-        self.ledger = make_ledger(self.database)
-        self.queue = JobQueue()
-        self.gallery = DiskGallery(folder / "images", card_of)
-        self.heard: list[Event] = []
-        events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
-        self.worker = Worker(
-            self.engine,
-            self.ledger,
-            self.queue,
-            self.gallery,
-            {home.name: home},
-            events,
-            usual=usual,
-            sleep=sleep,
-        )
-        self.studio = Studio(
-            self.engine,
-            self.ledger,
-            self.queue,
-            self.gallery,
-            self.worker,
-            events,
-            usual=usual,
-            limits=Limits(queued=8),
-        )
-        home.attend(self.studio)
-
-    async def ask(self, job: Job) -> None:
-        await self.studio.ask(
-            job.id,
-            job.wish,
-            job.person,
-            job.origin,
-            weight=job.weight,
-            asked_at_s=job.asked_at_s,
-        )
-
-    def ended(self, job: Job) -> bool:
-        return job.id in self.home.delivered or job.id in self.home.told
-
-    async def silent(self) -> None:
-        """Wait until the engine has been silent for too long."""
-        while self.engine.silent_s <= HUNG.limit_s:  # noqa: ASYNC110 - time itself is waited for
-            await asyncio.sleep(0.01)
-
-    async def heard_of(self, kind: type[Event], times: int) -> None:
-        """Wait until so many of these events were told."""
-        await self.home.until(lambda: sum(isinstance(one, kind) for one in self.heard) == times)
-
-    async def state(self, job: Job) -> State:
-        return (await self.ledger.get(job.id)).state
-
-
-HUNG = EngineStuckError("The device does not answer.", 0.2)
-OpenOffice = Callable[..., AbstractAsyncContextManager[Office]]
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> OpenOffice:
-    """Opens an office; the next one in the same test finds what the last one left."""
-
-    @asynccontextmanager
-    async def open_office(
-        start: Callable[[], Pipeline] = FakePipeline,
-        home: FakeHome | None = None,
-        make_ledger: MakeLedger = DatabaseLedger,
-        sleep: Sleep = asyncio.sleep,
-    ) -> AsyncIterator[Office]:
-        office = Office(tmp_path, start, home or FakeHome(), make_ledger, sleep)
-        await asyncio.to_thread(office.ledger.open)
-        office.worker.restore(await office.ledger.recover(), await office.ledger.unanswered())
-        task = office.worker.start()
-        office.engine.start()
-        try:
-            yield office
-        finally:
-            await office.worker.drain(0)
-            await asyncio.gather(task, return_exceptions=True)
-            await office.engine.close(timeout_s=10)
-            office.gallery.close()
-            await asyncio.to_thread(office.ledger.close)
-
-    return open_office
 
 
 def limit_pages(pages: int) -> Callable[[Connection], object]:

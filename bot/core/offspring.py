@@ -1,0 +1,124 @@
+"""What is made of what was drawn: pure functions of a job's record."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from bot.core.job import Parent, Record
+from bot.core.wish import SourceFields, Wish
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.request import (
+    ALPHA,
+    AROUND,
+    CHANGING,
+    MAX_SEED,
+    PICTURE_VARIATIONS,
+    UPSCALING,
+    VARIATIONS,
+    Source,
+)
+
+How = Literal["subtle", "strong"]
+
+_LARGER: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Offspring:
+    """What is to be drawn, and of what.
+
+    wish     its source, if it has one, was brought for the parent
+    picture  the index of the parent's picture that it starts from, in the place of a source
+    begin    how it starts from that: a source that names no picture yet
+    """
+
+    wish: Wish
+    parent: Parent
+    picture: int | None = None
+    begin: Callable[[str], Source] | None = None
+
+    @property
+    def handed_on(self) -> tuple[str, ...]:
+        """The content hashes of what was brought for the parent and is needed again."""
+        source = self.wish.source
+        if source is None:
+            return ()
+        digest, mask = source[0], source[4]
+        return (digest,) if mask in {None, ALPHA, AROUND} else (digest, str(mask))
+
+    def started_from(self, digest: str) -> Wish:
+        """The wish, once it is known what its picture shows."""
+        if self.begin is None:
+            return self.wish
+        return replace(self.wish, source=source_fields(self.begin(digest)))
+
+
+def rerolled(record: Record) -> Offspring:
+    """The same again with other seeds."""
+    wish = replace(record.job.wish, seed=None)
+    if wish.variation is not None:
+        # Of the seed that is varied nothing changes; what it is turned towards does.
+        _, strength, index = wish.variation
+        wish = replace(record.job.wish, variation=(_seed(), strength, index))
+    return Offspring(wish, Parent(record.job.id, "reroll"))
+
+
+def edited(record: Record, wish: Wish) -> Offspring:
+    """What somebody made of a job's wish."""
+    return Offspring(wish, Parent(record.job.id, "edit"))
+
+
+def varied(record: Record, index: int, how: How) -> Offspring:
+    """Pictures like one of them.
+
+    Where it came from noise alone the noise is varied, which keeps what the prompt says; else the
+    picture is.
+    """
+    wish, parent = _alone(record, index), Parent(record.job.id, "vary", index)
+    if wish.source is None and wish.variation is None:
+        return Offspring(replace(wish, variation=(_seed(), VARIATIONS[how], index)), parent)
+    if wish.upscale is not None:  # of one picture
+        wish = replace(wish, num_images=None)
+    wish = replace(wish, seed=None, source=None, variation=None, upscale=None)
+    strength = PICTURE_VARIATIONS[how]
+    return Offspring(wish, parent, index, lambda digest: Source(digest, strength))
+
+
+def upscaled(record: Record, index: int) -> Offspring:
+    """One of them twice as large, drawn anew; raises InvalidRequestError if it was already."""
+    wish = _alone(record, index)
+    if wish.upscale is not None:
+        raise InvalidRequestError("This picture was made larger already, as large as it gets.")
+    wish = replace(wish, source=None, variation=None, upscale=_LARGER, num_images=1)
+    parent = Parent(record.job.id, "upscale", index)
+    return Offspring(wish, parent, index, lambda digest: Source(digest, UPSCALING))
+
+
+def started(record: Record, index: int, wish: Wish, strength: float = CHANGING) -> Offspring:
+    """Another wish that starts from one of them."""
+    parent = Parent(record.job.id, "start", index)
+    return Offspring(wish, parent, index, lambda digest: Source(digest, strength))
+
+
+def source_fields(source: Source) -> SourceFields:
+    """As a wish has them."""
+    return (
+        source.picture,
+        source.strength,
+        source.resize,
+        source.zoom,
+        source.mask,
+        source.feather_px,
+    )
+
+
+def _alone(record: Record, index: int) -> Wish:
+    """The wish that drew one of the pictures; raises InvalidRequestError if it is not there."""
+    if index not in {one.index for one in record.images}:
+        raise InvalidRequestError("This picture is not there any more.")
+    return replace(record.job.wish, first_index=0)
+
+
+def _seed() -> int:
+    return secrets.randbelow(MAX_SEED + 1)

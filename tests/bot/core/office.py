@@ -1,0 +1,107 @@
+"""A running studio and its parts, with a real engine thread, a real ledger and a real gallery."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from bot.core.events import Event, Events
+from bot.core.job import Job, State
+from bot.core.policy import Limits
+from bot.core.queue.waiting import JobQueue
+from bot.core.studio import Studio
+from bot.core.wish import Usual
+from bot.core.worker import Worker
+from bot.engines.local import LocalEngine
+from bot.errors import EngineStuckError
+from bot.gallery.disk import DiskGallery
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.sqlite.database import SqliteDatabase
+from bot.shared.retry import Sleep
+from sdxl_engine import Pipeline
+from tests.fakes import FakeHome, card_of
+
+MakeLedger = Callable[[SqliteDatabase], DatabaseLedger]
+
+
+class Office:
+    """A running studio and its parts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        start: Callable[[], Pipeline],
+        home: FakeHome,
+        make_ledger: MakeLedger = DatabaseLedger,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.home = home
+        self.engine = LocalEngine(start)
+        self.database = SqliteDatabase(folder)
+        self.ledger = make_ledger(self.database)
+        self.queue = JobQueue()
+        self.gallery = DiskGallery(folder / "images", card_of)
+        self.heard: list[Event] = []
+        events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
+        self.worker = Worker(
+            self.engine,
+            self.ledger,
+            self.queue,
+            self.gallery,
+            {home.name: home},
+            events,
+            usual=usual,
+            sleep=sleep,
+        )
+        self.studio = Studio(
+            self.engine,
+            self.ledger,
+            self.queue,
+            self.gallery,
+            self.worker,
+            events,
+            usual=usual,
+            limits=Limits(queued=8),
+        )
+        home.attend(self.studio)
+
+    async def ask(self, job: Job) -> None:
+        await self.studio.ask(
+            job.id,
+            job.wish,
+            job.person,
+            job.origin,
+            weight=job.weight,
+            asked_at_s=job.asked_at_s,
+            parent=job.parent,
+            showing=job.showing,
+        )
+
+    async def until_state(self, job_id: str, state: State) -> None:
+        """Wait until the ledger holds it so: it is written after the home has shown it."""
+        while (await self.ledger.get(job_id)).state is not state:
+            pass  # reading takes a thread's turn
+
+    async def until_told(self, job_id: str) -> None:
+        """Wait until the ledger holds that its person could read its end."""
+        while not (await self.ledger.get(job_id)).told:
+            pass
+
+    def ended(self, job: Job) -> bool:
+        return job.id in self.home.delivered or job.id in self.home.told
+
+    async def silent(self) -> None:
+        """Wait until the engine has been silent for too long."""
+        while self.engine.silent_s <= HUNG.limit_s:  # noqa: ASYNC110 - time itself is waited for
+            await asyncio.sleep(0.01)
+
+    async def heard_of(self, kind: type[Event], times: int) -> None:
+        """Wait until so many of these events were told."""
+        await self.home.until(lambda: sum(isinstance(one, kind) for one in self.heard) == times)
+
+    async def state(self, job: Job) -> State:
+        return (await self.ledger.get(job.id)).state
+
+
+HUNG = EngineStuckError("The device does not answer.", 0.2)
+OpenOffice = Callable[..., AbstractAsyncContextManager[Office]]
