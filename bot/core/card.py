@@ -20,8 +20,9 @@ FAILURE_MARK: Final = "⚠️"
 PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
 _PREVIEW_NAME: Final = "preview"
 _ROUND_TO_S: Final = 10
+_ROW: Final = 5  # what chats show beside each other
 
-ActionKind = Literal["cancel", "show"]
+ActionKind = Literal["cancel", "show", "upscale", "strong", "reroll", "open", "recipe", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,18 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that may be pressed."""
+    """Something that may be pressed.
+
+    index  of the picture that is meant, from 0; None: the whole job
+    """
 
     kind: ActionKind
     job_id: str
     label: str
+    index: int | None = None
+
+
+Rows = tuple[tuple[Action, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +66,12 @@ class Card:
 
     status           the first line; empty once the pictures speak for themselves
     progress         steps done, of how many; None where nothing is drawn
-    prompt           what people typed: to be shown, never to be read as markup
+    prompt           what people typed: to be shown, never to be read as markup; empty where it is
+                     not to be shown any more
     negative_prompt  likewise; None where there is none
     fields           the settings, each a few words
     pictures         None leaves those that are there as they are
-    actions          what may be pressed now
+    actions          what may be pressed now, in rows of what belongs together
     """
 
     status: Words
@@ -71,7 +80,7 @@ class Card:
     fields: tuple[str, ...]
     progress: tuple[int, int] | None = None
     pictures: tuple[Slot, ...] | None = None
-    actions: tuple[Action, ...] = ()
+    actions: Rows = ()
 
 
 def progress_card(job: Job, stage: Stage, position: Position | None, now_s: float) -> Card:
@@ -80,7 +89,8 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
     position  of a waiting one
     now_s     seconds since 1970
     """
-    actions = (Action("cancel", job.id, "Cancel"),) if isinstance(stage, Waiting | Drawing) else ()
+    may_cancel = isinstance(stage, Waiting | Drawing)
+    actions = ((Action("cancel", job.id, "Cancel"),),) if may_cancel else ()
     match stage:
         case Waiting() if position is not None:
             return _card(job, _waiting(stage, position, now_s), actions=actions)
@@ -96,9 +106,15 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
 
 
 def finished_card(job: Job, pictures: tuple[Picture, ...]) -> Card:
-    """The settings, and the pictures, each with what a screen reader says of it."""
+    """The settings, the pictures, each with what a screen reader says of it, and what to press."""
     slots = tuple(Slot(one.filename, alt_text(job.wish, one.index), one.data) for one in pictures)
-    return _card(job, (), pictures=slots)
+    indices = tuple(one.index for one in pictures)
+    return _card(job, (), pictures=slots, actions=_finished_actions(job, indices))
+
+
+def deleted_card(record: Record) -> Card:
+    """What is left of a card whose pictures were deleted: by whom, and of which job."""
+    return Card((f"🗑️ {record.deleted}",), "", None, (f"job {record.job.id}",), pictures=())
 
 
 def failed_card(job: Job, sentence: str) -> Card:
@@ -204,7 +220,7 @@ def _card(
     *,
     progress: tuple[int, int] | None = None,
     pictures: tuple[Slot, ...] | None = None,
-    actions: tuple[Action, ...] = (),
+    actions: Rows = (),
 ) -> Card:
     return Card(
         status=status,
@@ -215,6 +231,29 @@ def _card(
         pictures=pictures,
         actions=actions,
     )
+
+
+def _finished_actions(job: Job, indices: tuple[int, ...]) -> Rows:
+    def each(kind: ActionKind, mark: str) -> tuple[Action, ...]:
+        numbers = [""] if len(indices) == 1 else [f" {index + 1}" for index in indices]
+        return tuple(
+            Action(kind, job.id, f"{mark}{number}", index)
+            for number, index in zip(numbers, indices, strict=True)
+        )
+
+    if not indices:
+        return ()
+    larger = () if job.wish.upscale is not None else each("upscale", "⤢ Larger")
+    alike = each("strong", "🎲 Alike")
+    whole = (
+        Action("reroll", job.id, "🔁 Again"),
+        Action("open", job.id, "🔍 Look", indices[0]),
+        Action("recipe", job.id, "📋 Recipe"),
+        Action("delete", job.id, "🗑️ Delete"),
+    )
+    # What stands for one picture needs no row of its own.
+    rows = ((*larger, *alike), whole) if len(indices) == 1 else (larger, alike, whole)
+    return tuple(row[first : first + _ROW] for row in rows for first in range(0, len(row), _ROW))
 
 
 def _drawing(step: int, steps: int) -> Words:

@@ -262,6 +262,18 @@ class Studio:
         """
         return await self._seen(job_id, person)
 
+    async def picture(self, job_id: str, index: int, person: Person) -> Picture:
+        """One picture that this person may see.
+
+        Raises UnknownJobError, NotAllowedError, PictureLostError, LedgerError.
+        """
+        record = await self._seen(job_id, person)
+        kept = [one for one in record.images if one.index == index]
+        if not kept:
+            raise UnknownJobError(f"The job {job_id} has no picture {index + 1}.")
+        (picture,) = await self._gallery.read(job_id, kept)
+        return picture
+
     async def lineage(self, job_id: str, person: Person) -> tuple[Record, ...]:
         """A job, what it was made of, and so on, as far as it is on record and theirs to see.
 

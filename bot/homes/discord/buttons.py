@@ -5,57 +5,90 @@ Nothing else in an id is to be trusted; who may press is read from the ledger.
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol, get_args
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, get_args
 
 import discord
 from discord.ui import Button, DynamicItem, View
 
-from bot.core.card import Action
+from bot.core.card import Action, Rows
 
 Interaction = discord.Interaction[Any]
 
 # Cancel on a card, Cancel in one's list, one's pictures, the choice to be mentioned.
-Press = Literal["cancel", "drop", "show", "mention"]
-_PRESSES = "|".join(get_args(Press))
+ListPress = Literal["cancel", "drop", "show", "mention"]
+# Of the pictures on a card; of one that is looked at alone.
+CardPress = Literal["upscale", "subtle", "strong", "reroll", "open", "recipe", "delete"]
+LookPress = Literal["look", "like", "unlike"]
+PressKind = Literal[ListPress, CardPress, LookPress]
+_KINDS: Final = "|".join(get_args(PressKind))
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What was pressed.
+
+    about  a job's id; of "mention" the choice, "on" or "off"
+    index  of the picture that is meant, from 0
+    """
+
+    kind: PressKind
+    about: str
+    index: int | None = None
+
+    @property
+    def custom_id(self) -> str:
+        """Its button's id."""
+        index = "" if self.index is None else f":{self.index}"
+        return f"v1:{self.kind}:{self.about}{index}"
 
 
 class Presses(Protocol):
     """What the client does when something is pressed."""
 
-    async def press(self, interaction: Interaction, press: Press, about: str) -> None:
-        """Somebody pressed.
-
-        about  a job's id; of "mention" the choice, "on" or "off"
-        """
+    async def press(self, interaction: Interaction, press: Press) -> None:
+        """Somebody pressed."""
 
 
 class PressButton(
-    DynamicItem[Button[View]], template=rf"v1:(?P<press>{_PRESSES}):(?P<about>[a-z2-7]{{2,8}})"
+    DynamicItem[Button[Any]],
+    template=rf"v1:(?P<kind>{_KINDS}):(?P<about>[a-z2-7]{{2,8}})(?::(?P<index>[0-9]))?",
 ):
     """One button; its id says everything."""
 
-    def __init__(self, press: Press, about: str, label: str = "") -> None:
-        super().__init__(Button(label=label or press, custom_id=f"v1:{press}:{about}"))
+    def __init__(self, press: Press, label: str = "") -> None:
+        super().__init__(Button(label=label or press.kind, custom_id=press.custom_id))
         self._press = press
-        self._about = about
 
     @classmethod
     async def from_custom_id(
         cls, _interaction: Interaction, _item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> "PressButton":
         """The button that was pressed."""
-        press: Any = match["press"]  # the template admits no other
-        return cls(press, match["about"])
+        kind: Any = match["kind"]  # the template admits no other
+        index = match["index"]
+        return cls(Press(kind, match["about"], None if index is None else int(index)))
 
     async def callback(self, interaction: Interaction) -> None:
         """Hand the press over."""
         client: Presses = interaction.client
-        await client.press(interaction, self._press, self._about)
+        await client.press(interaction, self._press)
 
 
-def card_buttons(actions: Iterable[Action]) -> View | None:
+def card_buttons(rows: Rows) -> View | None:
     """What stands under a card; None takes away what stood there."""
-    return row(PressButton(one.kind, one.job_id, one.label) for one in actions)
+    view = View(timeout=None)
+    for place, actions in enumerate(rows):
+        for action in actions:
+            button = button_of(action)
+            button.item.row = place
+            view.add_item(button)
+    return view if view.children else None
+
+
+def button_of(action: Action) -> PressButton:
+    """The button of an action."""
+    return PressButton(Press(action.kind, action.job_id, action.index), action.label)
 
 
 def row(buttons: Iterable[PressButton]) -> View | None:

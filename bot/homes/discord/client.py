@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import discord
 from discord import app_commands
 
 from bot.core.job import new_job_id
 from bot.homes.discord.acknowledgement import counting_trace
-from bot.homes.discord.buttons import Interaction, Press, PressButton
+from bot.homes.discord.buttons import Interaction, ListPress, Press, PressButton
 from bot.homes.discord.calls import (
     DISCORD_ERRORS,
     Calls,
@@ -21,6 +21,7 @@ from bot.homes.discord.calls import (
     retry_after_s,
     translated,
 )
+from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
@@ -58,7 +59,8 @@ class ImagineClient(discord.Client):
     """A client that is good for one login.
 
     command    builds /imagine
-    jobs       builds /jobs, and knows what the buttons do
+    jobs       builds /jobs, and knows what its buttons do
+    cards      knows what the buttons below pictures do
     guild_ids  the servers that have it; empty is everywhere
     record     what Discord was told last
     logged_in  is set once requests can be sent
@@ -73,6 +75,7 @@ class ImagineClient(discord.Client):
         self,
         command: ImagineCommand,
         jobs: JobsCommand,
+        cards: CardPresses,
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
@@ -104,6 +107,7 @@ class ImagineClient(discord.Client):
         self._tree = Tree(self)
         self._command = command
         self._jobs = jobs
+        self._cards = cards
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -131,10 +135,11 @@ class ImagineClient(discord.Client):
         """Told by discord.py when the connection broke."""
         self.is_online = False
 
-    async def press(self, interaction: Interaction, press: Press, about: str) -> None:
+    async def press(self, interaction: Interaction, press: Press) -> None:
         """See `buttons.Presses`."""
+        presses = self._jobs if press.kind in get_args(ListPress) else self._cards
         try:
-            await self._jobs.press(interaction, press, about)
+            await presses.press(interaction, press)
         except DISCORD_ERRORS as error:
             log.warning("a press was not answered: %r", error)
             if is_final(error):

@@ -2,26 +2,20 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
 from bot.core import card, loras
-from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Usual, Wish
-from bot.errors import AwayError, KnownJobError
-from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.refusal import refuse, say_instead_of_card
+from bot.homes.discord.intake import Heard, Intake
 from bot.homes.discord.render import cut, units
-from bot.shared.job_context import in_job
 from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
@@ -38,15 +32,10 @@ from sdxl_engine.request import (
 
 log = logging.getLogger(__name__)
 
-# Where why could not be said to them alone.
-_NOT_TAKEN: Final = "This was not taken. Ask again in a minute."
-
 # Discord's limits for what is offered while somebody types.
 _COMPLETING_S: Final = 2.0  # of three, for the way there and back
 _MAX_CHOICES: Final = 25
 _MAX_CHOICE_UNITS: Final = 100
-
-HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
 NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
@@ -60,14 +49,13 @@ Offers = Iterator[tuple[str, str]]  # what may be typed, each with a note or an 
 class ImagineCommand:
     """Turns /imagine interactions into wishes.
 
-    usual         what is drawn where an option is left out
-    role_weights  the share of people with these roles, by role id; 1 is anybody's
+    usual  what is drawn where an option is left out
     """
 
-    def __init__(self, studio: Studio, usual: Usual, role_weights: Mapping[int, float]) -> None:
+    def __init__(self, studio: Studio, intake: Intake, usual: Usual) -> None:
         self._studio = studio
+        self._intake = intake
         self._usual = usual
-        self._role_weights = role_weights
 
     def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
@@ -171,51 +159,25 @@ class ImagineCommand:
         ][:_MAX_CHOICES]
 
     async def _ask(self, interaction: Interaction, wish: Wish, texts: "_Texts") -> None:
-        asked_at_s = time.time()
-        job_id = new_job_id()
-        with in_job(job_id):
-            origin = _origin_of(interaction)
-            await self._studio.hear(origin)
-            try:
-                acknowledged = await acknowledge(interaction)
-            except AwayError as error:
-                if await self._say_instead(interaction, str(error)):
-                    await self._studio.answered(origin)
-                return
-            if acknowledged is None:
-                await self._studio.answered(origin)
-                return
-            # Its seed is chosen here, so that a refusal can tell what to ask again: what was typed
-            # until it is read, for what cannot be read is not known otherwise.
-            wish = wish.seeded()
-            again = card.options(wish) | texts.typed()
-            try:
-                wish = self._studio.settled(texts.read_into(wish))
-                again = card.options(wish)
-                await self._studio.ask(
-                    job_id,
-                    wish,
-                    person_of(interaction),
-                    replace(origin, message=acknowledged.message_id),
-                    weight=self._weight(interaction.user),
-                    asked_at_s=asked_at_s,
-                )
-            except KnownJobError as error:  # its first telling is being answered
-                log.warning("%s", error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
-                said = await refuse(interaction, error, job_id, again)
-                if said or await self._say_instead(interaction, _NOT_TAKEN):
-                    await self._studio.answered(origin)
+        # Its seed is chosen here, so that a refusal can tell what to ask again: what was typed
+        # until it is read, for what cannot be read is not known otherwise.
+        seeded = wish.seeded()
+        again = card.options(seeded) | texts.typed()
 
-    async def _say_instead(self, interaction: Interaction, sentence: str) -> bool:
-        client = interaction.client
-        return await say_instead_of_card(client.live, client.calls, interaction.token, sentence)
+        async def ask(heard: Heard) -> None:
+            nonlocal again
+            read = self._studio.settled(texts.read_into(seeded))
+            again = card.options(read)
+            await self._studio.ask(
+                heard.job_id,
+                read,
+                heard.person,
+                heard.origin,
+                weight=heard.weight,
+                asked_at_s=heard.asked_at_s,
+            )
 
-    def _weight(self, person: discord.User | discord.Member) -> float:
-        if not isinstance(person, discord.Member):
-            return 1.0
-        theirs = (w for role, w in self._role_weights.items() if person.get_role(role) is not None)
-        return max(theirs, default=1.0)
+        await self._intake.take(interaction, ask, lambda: again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,29 +210,3 @@ class _Texts:
             loras=tagged + loras.read_list(self.lora or ""),
             timesteps=None if self.timesteps is None else parse_timesteps(self.timesteps),
         )
-
-
-def person_of(interaction: Interaction) -> Person:
-    """Who did it."""
-    return Person(HOME, str(interaction.user.id), interaction.user.name)
-
-
-def community_of(interaction: Interaction) -> str | None:
-    """In which server; None in a private channel."""
-    return None if interaction.guild_id is None else str(interaction.guild_id)
-
-
-def venue_of(interaction: Interaction) -> Venue:
-    """In which channel of which server."""
-    channel = interaction.channel_id
-    return Venue(HOME, community_of(interaction), None if channel is None else str(channel))
-
-
-def _origin_of(interaction: Interaction) -> Origin:
-    return Origin(
-        venue=venue_of(interaction),
-        event=str(interaction.id),
-        message=None,
-        token=interaction.token,
-        attachment_limit_bytes=interaction.filesize_limit,
-    )

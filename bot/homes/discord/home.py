@@ -17,10 +17,12 @@ from bot.core.wish import Usual
 from bot.homes.cards.desk import CardDesk, OnMessage
 from bot.homes.cards.pace import MakeThrottle, edit_throttle
 from bot.homes.discord.calls import Calls
+from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.client import ImagineClient
-from bot.homes.discord.commands import HOME, ImagineCommand
+from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.connection import DiscordConnection
 from bot.homes.discord.endpoints import ElsewhereConnector
+from bot.homes.discord.intake import HOME, Intake
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import CardMessage
 from bot.homes.discord.refusal import say_instead_of_card
@@ -104,12 +106,15 @@ class DiscordHome:
     async def run(self) -> None:
         """See `Home.run`."""
         settings = self._settings
-        command = ImagineCommand(self._studio, settings.usual, settings.role_weights)
+        intake = Intake(self._studio, settings.role_weights)
+        command = ImagineCommand(self._studio, intake, settings.usual)
+        cards = CardPresses(self._studio, intake)
         jobs = JobsCommand(self._studio)
         await self._connection.run(
             lambda logged_in: ImagineClient(
                 command,
                 jobs,
+                cards,
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),

@@ -9,13 +9,12 @@ from discord import app_commands
 from discord.ui import View
 
 from bot.core import card
-from bot.core.policy import Actor
 from bot.core.studio import Listed, Studio
 from bot.errors import BotError, PictureLostError, UnknownJobError
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton, row
-from bot.homes.discord.commands import community_of, person_of, venue_of
+from bot.homes.discord.intake import actor_of, community_of, person_of
 from bot.shared.job_context import in_job
 
 log = logging.getLogger(__name__)
@@ -41,13 +40,14 @@ class JobsCommand:
 
         return jobs
 
-    async def press(self, interaction: Interaction, press: Press, about: str) -> None:
+    async def press(self, interaction: Interaction, press: Press) -> None:
         """Somebody pressed a button.
 
         Raises BotError for the one who did, and what Discord says of the answer.
         """
-        await acknowledge_press(interaction, unseen=press == "show")
-        match press:
+        about = press.about
+        await acknowledge_press(interaction, unseen=press.kind == "show")
+        match press.kind:
             case "cancel":
                 await self._cancel(interaction, about)
             case "drop":
@@ -65,10 +65,8 @@ class JobsCommand:
                 await self._show_list(interaction)
 
     async def _cancel(self, interaction: Interaction, job_id: str) -> None:
-        # As Discord has worked it out for this channel, from the server's roles and the channel's.
-        moderates = venue_of(interaction) if interaction.permissions.manage_messages else None
         with in_job(job_id):
-            await self._studio.cancel(job_id, Actor(person_of(interaction), moderates))
+            await self._studio.cancel(job_id, actor_of(interaction))
 
     async def _show_pictures(self, interaction: Interaction, job_id: str) -> None:
         with in_job(job_id):
@@ -113,8 +111,8 @@ def _buttons(jobs: tuple[Listed, ...], *, is_mentioned: bool) -> View | None:
     actions = (action for one in jobs for action in card.actions_of(one.record))
     # A list that was cancelled from shows itself anew: its Cancel is not the card's.
     buttons = [
-        PressButton("drop" if one.kind == "cancel" else one.kind, one.job_id, one.label)
+        PressButton(Press("drop" if one.kind == "cancel" else one.kind, one.job_id), one.label)
         for one in islice(actions, _BUTTONS)
     ]
-    choice = ("off", "Stop mentioning me") if is_mentioned else ("on", "Mention me when done")
-    return row([*buttons, PressButton("mention", *choice)])
+    about, label = ("off", "Stop mentioning me") if is_mentioned else ("on", "Mention me when done")
+    return row([*buttons, PressButton(Press("mention", about), label)])

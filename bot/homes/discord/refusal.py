@@ -34,10 +34,13 @@ async def refuse(
     error: Exception,
     job_id: str,
     again: Mapping[str, str] | None = None,
+    *,
+    thinking: bool = False,
 ) -> bool:
     """Say what went wrong, unseen by others; whatever was shown meanwhile is taken back.
 
-    again  the options of /imagine that ask for the same without typing it anew, where it was asked
+    again     the options of /imagine that ask for the same without typing it anew
+    thinking  the first answer, if there was one, was that a card will come
 
     Returns whether it was said.
     """
@@ -56,7 +59,7 @@ async def refuse(
                     raise
                 # Its acknowledgement's answer was lost. What was pressed is no message of its own.
                 is_press = interaction.type is discord.InteractionType.component
-                kind = _DEFERRED_UPDATE if is_press else _DEFERRED_MESSAGE
+                kind = _DEFERRED_UPDATE if is_press and not thinking else _DEFERRED_MESSAGE
             else:
                 return
         if kind is _DEFERRED_MESSAGE:

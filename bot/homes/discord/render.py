@@ -6,13 +6,14 @@ card is never longer than a message may be.
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import discord
 
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot, Words
+from bot.core.job import Record
 from bot.core.studio import Listed
 
 MAX_MESSAGE_UNITS: Final = 2_000
@@ -43,7 +44,7 @@ def card_text(one: Card) -> str:
     label = "Stay away from:"
     # The newlines between at most five parts.
     room = MAX_MESSAGE_UNITS - units(status) - units(foot) - units(label) - 5
-    parts = [status, _code(one.prompt, room)]
+    parts = [status, _code(one.prompt, room) if one.prompt else ""]
     if one.negative_prompt is not None:
         # What one of the two does not need, the other may have.
         left = room - units(_code(one.negative_prompt))
@@ -83,8 +84,35 @@ def refused_text(sentence: str, again_at_s: float | None, again: Mapping[str, st
     if again_at_s is not None:
         head += f" There is room again {_moment(Moment(int(again_at_s) + 1))}."
     head += "\nTo ask again:"
-    command = " ".join(f"{name}:{value}" for name, value in again.items())
-    return f"{head}\n{_code(f'/imagine {command}', MAX_MESSAGE_UNITS - units(head) - 1)}"
+    return f"{head}\n{_command(again, MAX_MESSAGE_UNITS - units(head) - 1)}"
+
+
+_ACTS: Final = {
+    "reroll": "drawn again from",
+    "edit": "changed from",
+    "vary": "made alike to",
+    "upscale": "made larger from",
+    "start": "started from",
+}
+
+
+def recipe_text(line: Sequence[Record]) -> str:
+    """Everything to draw a job again, and where it comes from.
+
+    line  the job, what it was made of, and so on
+    """
+    job = line[0].job
+    parts = []
+    for record in line:
+        parent = record.job.parent
+        if parent is not None:
+            of = "" if parent.index is None else f"picture {parent.index + 1} of "
+            parts.append(f"`{record.job.id}` was {_ACTS[parent.act]} {of}`{parent.job_id}`")
+    origin = cut("\n".join(parts), _MAX_SENTENCE_UNITS)
+    settings = " · ".join(_harmless(one) for one in card.settings(job.wish))
+    foot = "\n".join(part for part in (cut(settings, _MAX_SENTENCE_UNITS), origin) if part)
+    command = _command(card.options(job.wish), MAX_MESSAGE_UNITS - units(foot) - 1)
+    return f"{command}\n{foot}"
 
 
 def failure_text(sentence: str) -> str:
@@ -137,6 +165,12 @@ def _harmless(sentence: str) -> str:
     """A text that shows as it stands: no markup, no mention, and no link, whoever typed it."""
     text = _LINE_BREAKS.sub(" ", _readable(sentence)).replace("`", _HARMLESS_BACKTICK)
     return _LIVE.sub(_ZERO_WIDTH_SPACE, _MARKUP.sub(r"\\\g<0>", text))
+
+
+def _command(options: Mapping[str, str], max_units: int) -> str:
+    """What to type to ask for something, to be copied."""
+    words = " ".join(f"{name}:{value}" for name, value in options.items())
+    return _code(f"/imagine {words}", max_units)
 
 
 def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:

@@ -94,7 +94,7 @@ async def test_others_cannot_cancel_and_are_told_so(
         assert "Only the one who asked for this" in (await whispered(press))["content"]
         gate.open()
         message = await interaction.until(has_pictures)
-        assert message["components"] == []
+        assert "v1:cancel" not in str(message["components"])
 
 
 async def test_a_press_that_comes_too_late_is_told_so(

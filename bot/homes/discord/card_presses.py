@@ -1,0 +1,142 @@
+"""What people press below finished pictures, and below one that they look at alone."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from discord.ui import View
+
+from bot.core import card, offspring
+from bot.core.card import Slot
+from bot.core.job import Record
+from bot.core.offspring import Offspring
+from bot.core.ports.gallery import Picture
+from bot.core.studio import Studio
+from bot.errors import PictureLostError, UnknownJobError
+from bot.homes.discord import render
+from bot.homes.discord.acknowledgement import acknowledge_press
+from bot.homes.discord.buttons import Interaction, Press, PressButton
+from bot.homes.discord.intake import Heard, Intake, actor_of, person_of
+from bot.shared.job_context import in_job
+
+log = logging.getLogger(__name__)
+
+_NOT_KEPT: Final = "The bot no longer keeps this picture. The message above still has it."
+
+
+class CardPresses:
+    """Makes, shows and deletes what somebody pressed for."""
+
+    def __init__(self, studio: Studio, intake: Intake) -> None:
+        self._studio = studio
+        self._intake = intake
+
+    async def press(self, interaction: Interaction, press: Press) -> None:
+        """Somebody pressed a button.
+
+        Raises BotError for the one who did, and what Discord says of the answer.
+        """
+        job_id, index = press.about, press.index or 0
+        match press.kind:
+            case "reroll":
+                await self._make(interaction, job_id, offspring.rerolled)
+            case "upscale":
+                await self._make(interaction, job_id, partial(offspring.upscaled, index=index))
+            case "subtle" | "strong" as how:
+                of = partial(offspring.varied, index=index, how=how)
+                await self._make(interaction, job_id, of)
+            case "delete":
+                await acknowledge_press(interaction, unseen=False)
+                await self._delete(interaction, job_id)
+            case "recipe":
+                await acknowledge_press(interaction, unseen=True)
+                await self._show_recipe(interaction, job_id)
+            case "open" | "look":
+                await acknowledge_press(interaction, unseen=press.kind == "open")
+                await self._look(interaction, job_id, index)
+            case "like" | "unlike":
+                await acknowledge_press(interaction, unseen=False)
+                liked = press.kind == "like"
+                person = person_of(interaction)
+                await self._studio.like(person, job_id, index, liked=liked)
+                await self._look(interaction, job_id, index)
+
+    async def _make(
+        self, interaction: Interaction, job_id: str, of: Callable[[Record], Offspring]
+    ) -> None:
+        async def ask(heard: Heard) -> None:
+            await self._studio.make(
+                heard.job_id,
+                job_id,
+                of,
+                heard.person,
+                heard.origin,
+                weight=heard.weight,
+                asked_at_s=heard.asked_at_s,
+            )
+
+        await self._intake.take(interaction, ask)
+
+    async def _delete(self, interaction: Interaction, job_id: str) -> None:
+        with in_job(job_id):
+            record = await self._studio.delete(job_id, actor_of(interaction))
+        left = card.deleted_card(record)
+        await _show(interaction, "a deleted card", render.card_text(left), left.pictures, None)
+
+    async def _show_recipe(self, interaction: Interaction, job_id: str) -> None:
+        line = await self._studio.lineage(job_id, person_of(interaction))
+        await _show(interaction, "a recipe", render.recipe_text(line), None, None)
+
+    async def _look(self, interaction: Interaction, job_id: str, index: int) -> None:
+        person = person_of(interaction)
+        with in_job(job_id):
+            record = await self._studio.record(job_id, person)
+            try:
+                picture = await self._studio.picture(job_id, index, person)
+            except PictureLostError as error:
+                raise UnknownJobError(_NOT_KEPT) from error
+            liked = index in await self._studio.likes(person, job_id)
+        slot = Slot(picture.filename, card.alt_text(record.job.wish, index), picture.data)
+        buttons = _buttons(record, picture, liked=liked)
+        text = render.recipe_text((record,))
+        await _show(interaction, "one picture", text, (slot,), buttons)
+
+
+def _buttons(record: Record, picture: Picture, *, liked: bool) -> View:
+    job_id, index = record.job.id, picture.index
+    view = View(timeout=None)
+
+    def add(kind: Any, label: str, row: int, at: int = index) -> PressButton:  # noqa: ANN401 - a PressKind
+        button = PressButton(Press(kind, job_id, at), label)
+        button.item.row = row
+        view.add_item(button)
+        return button
+
+    if record.job.wish.upscale is None:
+        add("upscale", "⤢ Larger", 0)
+    add("subtle", "🎲 A little different", 0)
+    add("strong", "🎲 Quite different", 0)
+    add(*(("unlike", "💛 Liked") if liked else ("like", "🤍 Like")), 0)
+    others = [one.index for one in record.images]
+    if len(others) > 1:
+        for place, other in enumerate(others):
+            button = add("look", f"{other + 1}", 1 + place // 5, other)
+            button.item.disabled = other == index
+    return view
+
+
+async def _show(
+    interaction: Interaction,
+    what: str,
+    text: str,
+    slots: tuple[Slot, ...] | None,
+    view: View | None,
+) -> None:
+    await interaction.client.calls.surely(
+        lambda: interaction.edit_original_response(
+            content=text, attachments=render.files(slots), view=view
+        ),
+        what,
+        size_bytes=sum(len(one.data) for one in slots or ()),
+    )

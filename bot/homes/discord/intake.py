@@ -1,0 +1,138 @@
+"""From an interaction to a job: heard, acknowledged, taken in, or refused to the one who asked."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import discord
+
+from bot.core.job import Origin, Person, Venue, new_job_id
+from bot.core.policy import Actor
+from bot.core.studio import Studio
+from bot.errors import AwayError, KnownJobError
+from bot.homes.discord.acknowledgement import acknowledge
+from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.refusal import refuse, say_instead_of_card
+from bot.shared.job_context import in_job
+
+log = logging.getLogger(__name__)
+
+HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
+
+# Where why could not be said to them alone.
+_NOT_TAKEN: Final = "This was not taken. Ask again in a minute."
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of a wish besides what was wished; as in `Studio.ask`."""
+
+    job_id: str
+    person: Person
+    origin: Origin
+    weight: float
+    asked_at_s: float
+
+
+Ask = Callable[[Heard], Awaitable[object]]
+
+
+def nothing_to_repeat() -> None:
+    """Where a refusal has no command to be sent again."""
+
+
+class Intake:
+    """Takes in what is wished, whether it was typed or pressed.
+
+    role_weights  the share of people with these roles, by role id; 1 is anybody's
+    """
+
+    def __init__(self, studio: Studio, role_weights: Mapping[int, float]) -> None:
+        self._studio = studio
+        self._role_weights = role_weights
+
+    async def take(
+        self,
+        interaction: Interaction,
+        ask: Ask,
+        again: Callable[[], Mapping[str, str] | None] = nothing_to_repeat,
+    ) -> None:
+        """Have something asked of the studio, and answer with a card of its own, or a refusal.
+
+        again  the options of /imagine that ask for the same, as far as they are known by then
+        """
+        asked_at_s = time.time()
+        job_id = new_job_id()
+        with in_job(job_id):
+            origin = _origin_of(interaction)
+            await self._studio.hear(origin)
+            try:
+                acknowledged = await acknowledge(interaction)
+            except AwayError as error:
+                if await _say_instead(interaction, str(error)):
+                    await self._studio.answered(origin)
+                return
+            if acknowledged is None:
+                await self._studio.answered(origin)
+                return
+            heard = Heard(
+                job_id,
+                person_of(interaction),
+                replace(origin, message=acknowledged.message_id),
+                self._weight(interaction.user),
+                asked_at_s,
+            )
+            try:
+                await ask(heard)
+            except KnownJobError as error:  # its first telling is being answered
+                log.warning("%s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
+                said = await refuse(interaction, error, job_id, again(), thinking=True)
+                if said or await _say_instead(interaction, _NOT_TAKEN):
+                    await self._studio.answered(origin)
+
+    def _weight(self, person: discord.User | discord.Member) -> float:
+        if not isinstance(person, discord.Member):
+            return 1.0
+        theirs = (w for role, w in self._role_weights.items() if person.get_role(role) is not None)
+        return max(theirs, default=1.0)
+
+
+def person_of(interaction: Interaction) -> Person:
+    """Who did it."""
+    return Person(HOME, str(interaction.user.id), interaction.user.name)
+
+
+def community_of(interaction: Interaction) -> str | None:
+    """In which server; None in a private channel."""
+    return None if interaction.guild_id is None else str(interaction.guild_id)
+
+
+def venue_of(interaction: Interaction) -> Venue:
+    """In which channel of which server."""
+    channel = interaction.channel_id
+    return Venue(HOME, community_of(interaction), None if channel is None else str(channel))
+
+
+def actor_of(interaction: Interaction) -> Actor:
+    """Who did it, and whether they moderate there."""
+    # As Discord has worked it out for this channel, from the server's roles and the channel's.
+    moderates = venue_of(interaction) if interaction.permissions.manage_messages else None
+    return Actor(person_of(interaction), moderates)
+
+
+async def _say_instead(interaction: Interaction, sentence: str) -> bool:
+    client = interaction.client
+    return await say_instead_of_card(client.live, client.calls, interaction.token, sentence)
+
+
+def _origin_of(interaction: Interaction) -> Origin:
+    return Origin(
+        venue=venue_of(interaction),
+        event=str(interaction.id),
+        message=None,
+        token=interaction.token,
+        attachment_limit_bytes=interaction.filesize_limit,
+    )

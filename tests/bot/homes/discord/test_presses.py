@@ -1,0 +1,194 @@
+"""What people press below finished pictures, through the real client over the wire."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.core.job import Person, State
+from standins.discord.errors import CommandRefused
+from standins.discord.interactions import Interaction
+from standins.discord.loopback import LoopbackDiscord
+from tests.bot.conftest import SIZES, Bot, RunBot
+from tests.bot.homes.discord.test_faults import has_pictures
+from tests.bot.homes.discord.test_jobs_in_the_channel import (
+    ADA,
+    BEN,
+    CLEO,
+    custom_ids,
+    says,
+    whispered,
+)
+from tests.fakes import FakePipeline
+
+Message = dict[str, Any]
+
+
+async def drawn(loopback: LoopbackDiscord, prompt: str = "a fox") -> Message:
+    asked = await loopback.slash("imagine", {"prompt": prompt, "seed": 5}, user_id=BEN)
+    return await asked.until(has_pictures)
+
+
+def id_of(message: Message, start: str) -> str:
+    (found,) = [one for one in custom_ids(message) if one.startswith(f"v1:{start}:")]
+    return found
+
+
+def id_for(message: Message, kind: str, index: int) -> str:
+    (found,) = [one for one in custom_ids(message) if one.endswith(f":{index}") and kind in one]
+    return found
+
+
+async def press(
+    loopback: LoopbackDiscord, message: Message, custom_id: str, *, user_id: int = BEN
+) -> Interaction:
+    return await loopback.press(int(message["id"]), custom_id, user_id=user_id)
+
+
+async def all_delivered(bot: Bot, count: int) -> None:
+    while (await bot.app.ledger.counts())[State.DELIVERED] < count:
+        pass
+
+
+async def test_what_is_finished_can_be_pressed(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot():
+        shown = await drawn(loopback)
+    kinds = [[one["custom_id"].split(":")[1] for one in row["components"]] for row in rows(shown)]
+    assert kinds == [["upscale"] * 4, ["strong"] * 4, ["reroll", "open", "recipe", "delete"]]
+
+
+def rows(message: Message) -> list[Message]:
+    return list(message["components"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "pictures"), [("upscale", 2, 1), ("strong", 1, 4), ("reroll", None, 4)]
+)
+async def test_a_press_draws_more_on_a_card_of_its_own(
+    loopback: LoopbackDiscord, run_bot: RunBot, kind: str, index: int | None, pictures: int
+) -> None:
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline) as bot:
+        first = await drawn(loopback)
+        custom_id = id_of(first, kind) if index is None else id_for(first, kind, index)
+        pressed = await press(loopback, first, custom_id, user_id=CLEO)
+        shown = await pressed.until(has_pictures)
+        assert shown["id"] != first["id"]
+        assert len(shown["attachments"]) == pictures
+        await all_delivered(bot, 2)
+        jobs = await bot.app.ledger.find()
+    assert jobs[0].job.person.id == str(CLEO)
+    assert jobs[0].job.parent is not None
+    assert (jobs[0].job.parent.job_id, jobs[0].job.parent.index) == (jobs[1].job.id, index)
+    if kind == "upscale":  # what is large already has no such button
+        assert not [one for one in custom_ids(shown) if "upscale" in one]
+        assert shown["attachments"][0]["width"] == 2 * first["attachments"][0]["width"]
+
+
+async def test_buttons_work_for_ever(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    """After a restart, and when the token is long dead."""
+    async with run_bot() as bot:
+        first = await drawn(loopback)
+        await all_delivered(bot, 1)
+    loopback.timers.clock.advance(3 * 86_400)  # type: ignore[attr-defined]
+    async with run_bot() as bot:
+        shown = await (await press(loopback, first, id_of(first, "reroll"))).until(has_pictures)
+        await press(loopback, shown, id_of(shown, "delete"))
+        deleted = await press(loopback, first, id_of(first, "delete"), user_id=ADA)
+        await deleted.until(says("Deleted by a moderator."))
+        assert message_of(loopback, first)["attachments"] == []
+
+
+def message_of(loopback: LoopbackDiscord, message: Message) -> Message:
+    history = loopback.history(int(message["channel_id"]))
+    return next(one for one in history if one["id"] == message["id"])
+
+
+async def test_two_presses_within_moments_make_one_job(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        first = await drawn(loopback)
+        custom_id = id_for(first, "upscale", 0)
+        one, two = await asyncio.gather(
+            press(loopback, first, custom_id), press(loopback, first, custom_id)
+        )
+        while not (one.followups or two.followups):  # noqa: ASYNC110 - as `whispered`
+            await asyncio.sleep(0.01)
+        (refusal,) = [*one.followups, *two.followups]
+        assert "You asked for that a moment ago" in refusal["content"]
+        await all_delivered(bot, 2)
+        assert len(await bot.app.ledger.find()) == 2
+
+
+async def test_only_the_asker_and_moderators_delete(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        shown = await drawn(loopback, "a secret thing")
+        await all_delivered(bot, 1)
+        pressed = await press(loopback, shown, id_of(shown, "delete"), user_id=CLEO)
+        assert "Only the one who asked" in (await whispered(pressed))["content"]
+        assert has_pictures(message_of(loopback, shown))
+        pressed = await press(loopback, shown, id_of(shown, "delete"))
+        left = await pressed.until(says("Deleted by the one who asked."))
+        assert left["id"] == shown["id"]
+        assert (left["attachments"], left["components"]) == ([], [])
+        assert "secret" not in left["content"]
+        # The buttons of whoever still sees the old card say so.
+        with pytest.raises(CommandRefused):
+            await press(loopback, shown, id_of(shown, "reroll"))
+
+
+async def test_one_picture_is_looked_at_alone_and_liked(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        first = await drawn(loopback)
+        looking = await press(loopback, first, id_of(first, "open"), user_id=CLEO)
+        shown = await looking.until(has_pictures)
+        assert shown["flags"] & 64
+        assert "/imagine prompt:a fox seed:5" in shown["content"]
+        await press(loopback, shown, id_for(shown, "look", 2), user_id=CLEO)
+        shown = await looking.until(
+            lambda one: any("_2." in a["filename"] for a in one["attachments"])
+        )
+        await press(loopback, shown, id_for(shown, "like", 2), user_id=CLEO)
+        shown = await looking.until(lambda one: "v1:unlike" in str(one["components"]))
+        jobs = await bot.app.ledger.find()
+        liked = await bot.app.studio.favourites(Person("discord", str(CLEO)), limit=5)
+        assert [(record.job.id, index) for record, index in liked] == [(jobs[0].job.id, 2)]
+        await press(loopback, shown, id_for(shown, "unlike", 2), user_id=CLEO)
+        await looking.until(lambda one: "v1:like" in str(one["components"]))
+        # From there it goes on, on a card that everybody sees.
+        larger = await press(loopback, shown, id_for(shown, "upscale", 2), user_id=CLEO)
+        assert not (await larger.until(has_pictures))["flags"] & 64
+
+
+async def test_the_recipe_says_how_and_from_what(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        first = await drawn(loopback)
+        larger = await press(loopback, first, id_for(first, "upscale", 3))
+        shown = await larger.until(has_pictures)
+        await all_delivered(bot, 2)
+        (child, parent) = await bot.app.ledger.find()
+        asked = await press(loopback, shown, id_of(shown, "recipe"), user_id=CLEO)
+        recipe = await asked.until(says("/imagine prompt:a fox"))
+        assert recipe["flags"] & 64
+        line = f"`{child.job.id}` was made larger from picture 4 of `{parent.job.id}`"
+        assert line in recipe["content"]
+
+
+async def test_a_card_whose_job_is_forgotten_says_so(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        first = await drawn(loopback)
+        await all_delivered(bot, 1)
+        (record,) = await bot.app.ledger.find()
+        await bot.app.ledger.forget([record.job.id], 0)
+        for kind in ("reroll", "delete"):
+            pressed = await press(loopback, first, id_of(first, kind))
+            assert "no longer on record" in (await whispered(pressed))["content"]
