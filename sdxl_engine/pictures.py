@@ -9,9 +9,8 @@ from typing import Final
 
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.picture_worker import HEADER, REFUSED, digest_of
-from sdxl_engine.request import GeneratedImage, Picture
+from sdxl_engine.request import MAX_FILE_BYTES, GeneratedImage, Picture
 
-MAX_FILE_BYTES: Final = 64 << 20
 TIMEOUT_S: Final = 20.0  # 64 megapixels take 3 seconds on a slow core
 _NEEDED: Final = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG")
 _LOGGED_CHARS: Final = 500

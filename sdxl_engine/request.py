@@ -92,6 +92,8 @@ CHANGING, PAINTING, UPSCALING = 0.6, 1.0, 0.3
 # How many times as large a picture can become, and how many tiles a side it is drawn in.
 UPSCALES: Final = {1.5: 2, 2.0: 3}
 
+MAX_FILE_BYTES: Final = 64 << 20  # of a picture that somebody brings
+
 # Other names for the same, as A1111, ComfyUI, InvokeAI and diffusers write them.
 _SAMPLER_ALIASES: Final = {
     "ddpm": "euler_ancestral",

@@ -14,7 +14,8 @@ from PIL import Image, ImageCms
 from sdxl_engine import GeneratedImage, InvalidRequestError
 from sdxl_engine.images import encode_png
 from sdxl_engine.picture_worker import KEPT_SIDE_PX, MAX_PIXELS, _RefusedError, decoded
-from sdxl_engine.pictures import MAX_FILE_BYTES, decode, picture_of
+from sdxl_engine.pictures import decode, picture_of
+from sdxl_engine.request import MAX_FILE_BYTES
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
 

@@ -6,23 +6,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.core import card, loras
+from bot.core import card, loras, offspring
+from bot.core.job import Showing
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Usual, Wish
 from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.intake import Heard, Intake
 from bot.homes.discord.render import cut, units
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
+    CHANGING,
+    MAX_FILE_BYTES,
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
     MAX_PROMPT_CHARS,
     MAX_SEED,
     SAMPLERS,
     SPACINGS,
+    Source,
     format_size,
     parse_sampler_and_spacing,
     parse_size,
@@ -34,12 +41,14 @@ log = logging.getLogger(__name__)
 
 # Discord's limits for what is offered while somebody types.
 _COMPLETING_S: Final = 2.0  # of three, for the way there and back
+_DOWNLOADING_S: Final = 30.0
 _MAX_CHOICES: Final = 25
 _MAX_CHOICE_UNITS: Final = 100
 
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
 NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
 Seed = Range[int, 0, MAX_SEED]
+Count = Range[int, 1, 4]  # as many as are drawn at once
 Steps = Range[int, 1, MAX_INFERENCE_STEPS]
 Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
 Part = Range[float, 0.0, 1.0]
@@ -64,6 +73,9 @@ class ImagineCommand:
         @app_commands.describe(
             prompt="What the pictures should show",
             negative_prompt="What they should stay away from",
+            image="A picture to start from",
+            strength=f"How much of that picture may change; left out, {CHANGING:g}",
+            count=f"How many pictures; left out, {self._usual.num_images}",
             seed="The same seed draws the same pictures; left out, a random one",
             steps=f"More steps take longer; left out, {self._usual.num_inference_steps}",
             guidance_rescale="How far the contrast that guidance adds is taken back; left out, 0",
@@ -76,6 +88,8 @@ class ImagineCommand:
             timesteps="In the place of a spacing, such as 999, 749, 499, 249; a step for each",
             lora="LoRAs with their strengths, such as film:0.8, other:1",
             model="What to draw with; left out, the first",
+            spoiler="Blur the pictures until somebody looks",
+            tell_me="Mention me when they are there",
         )
         @app_commands.choices(
             sampler=[Choice(name=title, value=name) for name, title in SAMPLERS.items()],
@@ -87,6 +101,9 @@ class ImagineCommand:
             *,
             prompt: Prompt,
             negative_prompt: NegativePrompt | None = None,
+            image: discord.Attachment | None = None,
+            strength: Part | None = None,
+            count: Count | None = None,
             seed: Seed | None = None,
             steps: Steps | None = None,
             guidance: Guidance | None = None,
@@ -99,12 +116,15 @@ class ImagineCommand:
             guidance_start: Part = WHOLE[0],
             guidance_stop: Part = WHOLE[1],
             timesteps: str | None = None,
+            spoiler: bool = False,
+            tell_me: bool = False,
         ) -> None:
             wish = Wish(
                 prompt=prompt,
                 negative_prompt=negative_prompt,
                 seed=seed,
                 num_inference_steps=steps,
+                num_images=count,
                 guidance_scale=None if guidance is None else float(guidance),
                 guidance_rescale=float(guidance_rescale),
                 guidance_interval=(float(guidance_start), float(guidance_stop)),
@@ -113,7 +133,13 @@ class ImagineCommand:
             texts = _Texts(
                 size=size, sampler=sampler, spacing=spacing, lora=lora, timesteps=timesteps
             )
-            await self._ask(interaction, wish, texts)
+            await self._ask(
+                interaction,
+                wish,
+                texts,
+                None if image is None and strength is None else _Image(image, strength),
+                Showing(spoiler=spoiler, mention=tell_me),
+            )
 
         imagine.autocomplete("lora")(self._complete_lora)
         imagine.autocomplete("model")(self._complete_model)
@@ -158,7 +184,14 @@ class ImagineCommand:
             if units(text) <= _MAX_CHOICE_UNITS
         ][:_MAX_CHOICES]
 
-    async def _ask(self, interaction: Interaction, wish: Wish, texts: "_Texts") -> None:
+    async def _ask(
+        self,
+        interaction: Interaction,
+        wish: Wish,
+        texts: "_Texts",
+        image: "_Image | None",
+        showing: Showing,
+    ) -> None:
         # Its seed is chosen here, so that a refusal can tell what to ask again: what was typed
         # until it is read, for what cannot be read is not known otherwise.
         seeded = wish.seeded()
@@ -168,6 +201,10 @@ class ImagineCommand:
             nonlocal again
             read = self._studio.settled(texts.read_into(seeded))
             again = card.options(read)
+            if image is not None:
+                data = await image.download()
+                (source,) = await self._studio.bring(heard.job_id, [data])
+                read = replace(read, source=offspring.source_fields(image.begun(source)))
             await self._studio.ask(
                 heard.job_id,
                 read,
@@ -175,9 +212,40 @@ class ImagineCommand:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
+                showing=showing,
             )
 
         await self._intake.take(interaction, ask, lambda: again)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A picture that was sent along, and how much of it may change."""
+
+    attachment: discord.Attachment | None
+    strength: float | None
+
+    async def download(self) -> bytes:
+        """Its file; raises InvalidRequestError."""
+        if self.attachment is None:
+            raise InvalidRequestError("A strength needs a picture to start from: send one along.")
+        if self.attachment.size > MAX_FILE_BYTES:
+            raise InvalidRequestError(
+                f"The picture's file has {self.attachment.size >> 20} MiB; {MAX_FILE_BYTES >> 20} "
+                "are the most. Send a smaller one."
+            )
+        try:
+            async with asyncio.timeout(_DOWNLOADING_S):
+                return await self.attachment.read()
+        except DISCORD_ERRORS as error:
+            log.warning("a picture could not be downloaded: %r", error)
+            raise InvalidRequestError(
+                "The picture could not be fetched from Discord. Send it again."
+            ) from error
+
+    def begun(self, source: Source) -> Source:
+        """How it is started from."""
+        return source if self.strength is None else replace(source, strength=float(self.strength))
 
 
 @dataclass(frozen=True, slots=True)
