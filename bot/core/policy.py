@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from bot.core.defaults import Scope, scopes_of
 from bot.core.job import Job, Person, State, Venue
 
 MINUTE_S: Final = 60.0
@@ -23,6 +24,7 @@ _PROVEN_FROM: Final = 2
 MAX_HANGS: Final = 2
 
 NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can do that."
+NOT_YOURS_TO_SET: Final = "Only those who manage this server can change what is usual in it."
 NOT_SHOWN_TO_YOU: Final = "These pictures are a draft that only the one who asked can see."
 
 Whose = Literal["person", "community"]
@@ -99,10 +101,12 @@ class Actor:
 
     moderates  the channel in which they want it, where they may delete what others wrote there;
                None: nowhere
+    manages    the community in which they want it, whose settings they may change; None: none
     """
 
     person: Person
     moderates: Venue | None = None
+    manages: Venue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,14 @@ def standing(job: Job, by: Actor | Owner) -> str | None:
     if is_known and by.moderates == venue:
         return "a moderator"
     return None
+
+
+def may_set(scope: Scope, by: Actor) -> bool:
+    """Whether somebody may say what is usual for a person, a channel or a community."""
+    if scope.whose == "person":
+        return (scope.home, scope.id) == (by.person.home, by.person.id)
+    # A manager says it for the community and for the channel that they stand in.
+    return by.manages is not None and scope in scopes_of(by.person, by.manages)
 
 
 def sees(job: Job, person: Person) -> bool:

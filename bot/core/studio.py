@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bot.core import offspring, policy
+from bot.core import defaults, offspring, policy
+from bot.core.defaults import Defaults, Scope, scopes_of
 from bot.core.events import Accepted, Events, Refused
 from bot.core.job import (
     FINAL,
@@ -20,6 +21,7 @@ from bot.core.job import (
     Record,
     Showing,
     State,
+    Venue,
     new_job_id,
 )
 from bot.core.offspring import Offspring
@@ -185,7 +187,6 @@ class Studio:
         *,
         weight: float,
         asked_at_s: float,
-        showing: Showing | None = None,
     ) -> Job:
         """Take in what somebody wants made of a job's pictures; as `ask`.
 
@@ -194,7 +195,10 @@ class Studio:
         Raises also UnknownJobError, NotAllowedError, GalleryError.
         """
         record = await self._seen(parent_id, person)
-        made = of(record)
+        made, showing = of(record), record.job.showing
+        # Of how it is shown only whether they want to be told is theirs and not its parent's.
+        usual = await self.settled(Defaults(), person, origin.venue)
+        showing = replace(showing, mention=bool(usual.manner.mention))
         wish = made.wish
         try:
             if made.picture is not None:
@@ -218,9 +222,35 @@ class Studio:
             showing=showing,
         )
 
-    def settled(self, wish: Wish) -> Wish:
-        """The wish with its open parts chosen as they would be, so that it can be asked again."""
-        return wish.settled(self._usual)
+    async def settled(self, said: Defaults, person: Person, venue: Venue) -> Defaults:
+        """What somebody says, with what they leave open chosen as it is usual for them there.
+
+        So it can be asked for, and asked again. Raises LedgerError.
+        """
+        said = defaults.settled(said, await self._ledger.defaults(scopes_of(person, venue)))
+        return replace(said, wish=said.wish.settled(self._usual))
+
+    async def defaults(self, scope: Scope) -> Defaults:
+        """What is usual for somebody, or somewhere; raises LedgerError."""
+        (found,) = await self._ledger.defaults([scope])
+        return found
+
+    async def set_defaults(
+        self, scope: Scope, said: Defaults, by: Actor, *, take_back: Iterable[str] = ()
+    ) -> Defaults:
+        """Say what is usual from now on, beside what was said before; returns all of it.
+
+        take_back  names of fields that are open again
+
+        Raises InvalidRequestError, NotAllowedError, LedgerError.
+        """
+        if not policy.may_set(scope, by):
+            raise NotAllowedError(policy.NOT_YOURS_TO_SET)
+        now = (await self.defaults(scope)).without(take_back).under(said)
+        # What cannot be drawn is said now, and not at each wish from then on.
+        await self._worker.prepare(replace(now.wish, prompt="anything").settled(self._usual))
+        await self._ledger.set_defaults(scope, now, by.person)
+        return now
 
     async def cancel(self, job_id: str, by: Actor | Owner) -> None:
         """Stop a job that waits or is drawn.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bot.core import policy
+from bot.core.defaults import Defaults, Manner, Scope
 from bot.core.job import (
     FINAL,
     MOVES,
@@ -342,6 +343,43 @@ def favourites(
     return [(get(connection, job_id), place) for job_id, place in rows]
 
 
+def defaults(connection: Connection, scopes: Sequence[Scope]) -> list[Defaults]:
+    """What is said for each of them."""
+    found = []
+    for scope in scopes:
+        row = connection.execute(
+            "SELECT wish, private, spoiler, mention FROM defaults "
+            "WHERE home = ? AND whose = ? AND id = ?",
+            (scope.home, scope.whose, scope.id),
+        ).fetchone()
+        if row is None:
+            found.append(Defaults())
+        else:
+            manner = (None if value is None else bool(value) for value in row[1:])
+            found.append(Defaults(wish_json.read(row[0]), Manner(*manner)))
+    return found
+
+
+def set_defaults(
+    connection: Connection, scope: Scope, defaults: Defaults, by: Person, at_s: float
+) -> None:
+    """Say something else for one of them."""
+    _meet(connection, by, at_s)
+    key, manner = (scope.home, scope.whose, scope.id), defaults.manner
+    connection.execute("DELETE FROM defaults WHERE home = ? AND whose = ? AND id = ?", key)
+    if not defaults.is_empty:
+        connection.execute(
+            "INSERT INTO defaults VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *key,
+                wish_json.write(defaults.wish),
+                manner.private,
+                manner.spoiler,
+                manner.mention,
+            ),
+        )
+
+
 def counts(connection: Connection) -> dict[State, int]:
     """How many jobs there are of each state."""
     found = dict(connection.execute("SELECT state, jobs FROM counts").fetchall())
@@ -430,6 +468,10 @@ def forget(connection: Connection, job_ids: Sequence[str], before_s: float) -> N
             (before_s, _FORGOTTEN_AT_ONCE),
         )
         connection.execute("DELETE FROM orders WHERE at_s < ? AND answer IS NOT NULL", (before_s,))
+        connection.execute(
+            "DELETE FROM defaults WHERE whose = 'person' AND NOT EXISTS "
+            "(SELECT 1 FROM people WHERE people.home = defaults.home AND people.id = defaults.id)"
+        )
 
 
 def wants_mention(connection: Connection, person: Person) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from bot.core.defaults import Defaults, Scope
 from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer, Order
@@ -141,6 +142,17 @@ class DatabaseLedger:
         """See `Ledger`."""
         find = partial(book.favourites, person=person, limit=limit, skip=skip)
         return await self.database.read(find)
+
+    async def defaults(self, scopes: Sequence[Scope]) -> list[Defaults]:
+        """See `Ledger`."""
+        return await self.database.read(lambda connection: book.defaults(connection, scopes))
+
+    async def set_defaults(self, scope: Scope, defaults: Defaults, by: Person) -> None:
+        """See `Ledger`."""
+        at_s = self._clock()
+        await self.database.write(
+            lambda connection: book.set_defaults(connection, scope, defaults, by, at_s)
+        )
 
     async def counts(self) -> dict[State, int]:
         """See `Ledger`."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from bot.core.defaults import Defaults, Scope
 from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage
 from bot.core.policy import Limits
 from bot.core.wish import Wish
@@ -134,6 +135,12 @@ class Ledger(Protocol):
         self, person: Person, *, limit: int, skip: int = 0
     ) -> list[tuple[Record, int]]:
         """What a person likes, the latest first: a job, and the index of its picture."""
+
+    async def defaults(self, scopes: Sequence[Scope]) -> list[Defaults]:
+        """What is said for each of them where wishes leave something open."""
+
+    async def set_defaults(self, scope: Scope, defaults: Defaults, by: Person) -> None:
+        """Say something else for one of them; what a person says goes when they are forgotten."""
 
     async def counts(self) -> dict[State, int]:
         """How many jobs there are of each state."""

@@ -26,6 +26,7 @@ from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.refusal import refuse
+from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, persist
@@ -61,6 +62,7 @@ class ImagineClient(discord.Client):
     command    builds /imagine
     jobs       builds /jobs, and knows what its buttons do
     cards      knows what the buttons below pictures do
+    settings   builds /settings
     guild_ids  the servers that have it; empty is everywhere
     record     what Discord was told last
     logged_in  is set once requests can be sent
@@ -76,6 +78,7 @@ class ImagineClient(discord.Client):
         command: ImagineCommand,
         jobs: JobsCommand,
         cards: CardPresses,
+        settings: SettingsCommand,
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
@@ -108,6 +111,7 @@ class ImagineClient(discord.Client):
         self._command = command
         self._jobs = jobs
         self._cards = cards
+        self._settings = settings
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -178,7 +182,12 @@ class ImagineClient(discord.Client):
     async def _tell(self) -> None:
         self._tree.clear_commands(guild=None)
         guilds = [discord.Object(guild_id) for guild_id in self._guild_ids]
-        for command in (self._command.build(self._sizes), self._jobs.build()):
+        sizes = self._sizes
+        for command in (
+            self._command.build(sizes),
+            self._jobs.build(),
+            self._settings.build(sizes),
+        ):
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
         try:
             await sync_if_changed(

@@ -11,7 +11,7 @@ from discord import app_commands
 from discord.app_commands import Choice, Range
 
 from bot.core import card, loras, offspring
-from bot.core.job import Showing
+from bot.core.defaults import Defaults, Manner
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Usual, Wish
@@ -116,8 +116,8 @@ class ImagineCommand:
             guidance_start: Part = WHOLE[0],
             guidance_stop: Part = WHOLE[1],
             timesteps: str | None = None,
-            spoiler: bool = False,
-            tell_me: bool = False,
+            spoiler: bool | None = None,
+            tell_me: bool | None = None,
         ) -> None:
             wish = Wish(
                 prompt=prompt,
@@ -130,7 +130,7 @@ class ImagineCommand:
                 guidance_interval=(float(guidance_start), float(guidance_stop)),
                 model=model,
             )
-            texts = _Texts(
+            texts = Texts(
                 size=size, sampler=sampler, spacing=spacing, lora=lora, timesteps=timesteps
             )
             await self._ask(
@@ -138,14 +138,16 @@ class ImagineCommand:
                 wish,
                 texts,
                 None if image is None and strength is None else _Image(image, strength),
-                Showing(spoiler=spoiler, mention=tell_me),
+                Manner(spoiler=spoiler, mention=tell_me),
             )
 
-        imagine.autocomplete("lora")(self._complete_lora)
-        imagine.autocomplete("model")(self._complete_model)
+        imagine.autocomplete("lora")(self.complete_lora)
+        imagine.autocomplete("model")(self.complete_model)
         return imagine
 
-    async def _complete_lora(self, _: Interaction, current: str) -> list[Choice[str]]:
+    async def complete_lora(self, _: Interaction, current: str) -> list[Choice[str]]:
+        """What was typed, with the names of LoRAs that go on so."""
+
         def complete(model: Model) -> Offers:
             names = [name for name, lora in model.loras.items() if lora.problem is None]
             # Without notes: what is chosen is typed on, at its strength or with another name.
@@ -153,7 +155,8 @@ class ImagineCommand:
 
         return await self._choices(complete)
 
-    async def _complete_model(self, _: Interaction, current: str) -> list[Choice[str]]:
+    async def complete_model(self, _: Interaction, current: str) -> list[Choice[str]]:
+        """The names of models that go on as is typed."""
         typed = current.strip().casefold()
 
         def complete(model: Model) -> Offers:
@@ -188,9 +191,9 @@ class ImagineCommand:
         self,
         interaction: Interaction,
         wish: Wish,
-        texts: "_Texts",
+        texts: "Texts",
         image: "_Image | None",
-        showing: Showing,
+        manner: Manner,
     ) -> None:
         # Its seed is chosen here, so that a refusal can tell what to ask again: what was typed
         # until it is read, for what cannot be read is not known otherwise.
@@ -199,7 +202,10 @@ class ImagineCommand:
 
         async def ask(heard: Heard) -> None:
             nonlocal again
-            read = self._studio.settled(texts.read_into(seeded))
+            said = await self._studio.settled(
+                Defaults(texts.read_into(seeded), manner), heard.person, heard.origin.venue
+            )
+            read = said.wish
             again = card.options(read)
             if image is not None:
                 data = await image.download()
@@ -212,7 +218,7 @@ class ImagineCommand:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
-                showing=showing,
+                showing=said.manner.showing,
             )
 
         await self._intake.take(interaction, ask, lambda: again)
@@ -249,14 +255,14 @@ class _Image:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class Texts:
     """Options that are texts to whoever sends an interaction, choices too: none is believed."""
 
-    size: str | None
-    sampler: str | None
-    spacing: str | None
-    lora: str | None
-    timesteps: str | None
+    size: str | None = None
+    sampler: str | None = None
+    spacing: str | None = None
+    lora: str | None = None
+    timesteps: str | None = None
 
     def typed(self) -> dict[str, str]:
         """What was typed, by the option's name; of what was chosen from a list, its title."""

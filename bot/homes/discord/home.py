@@ -26,6 +26,7 @@ from bot.homes.discord.intake import HOME, Intake
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import CardMessage
 from bot.homes.discord.refusal import say_instead_of_card
+from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
 from bot.shared import descriptors
 from bot.shared.retry import Sleep
@@ -115,6 +116,7 @@ class DiscordHome:
                 command,
                 jobs,
                 cards,
+                SettingsCommand(self._studio, command),
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),

@@ -117,10 +117,14 @@ def venue_of(interaction: Interaction) -> Venue:
 
 
 def actor_of(interaction: Interaction) -> Actor:
-    """Who did it, and whether they moderate there."""
+    """Who did it, and what else they may do there."""
     # As Discord has worked it out for this channel, from the server's roles and the channel's.
-    moderates = venue_of(interaction) if interaction.permissions.manage_messages else None
-    return Actor(person_of(interaction), moderates)
+    may, venue = interaction.permissions, venue_of(interaction)
+    return Actor(
+        person_of(interaction),
+        moderates=venue if may.manage_messages else None,
+        manages=venue if may.manage_guild and venue.community is not None else None,
+    )
 
 
 async def _say_instead(interaction: Interaction, sentence: str) -> bool:

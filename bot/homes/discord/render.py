@@ -161,6 +161,11 @@ def _moment(moment: Moment) -> str:
     return f"<t:{moment.at_s}:R>"
 
 
+def plain(text: str) -> str:
+    """What people typed, as part of a sentence: no longer than one, and harmless."""
+    return cut(_harmless(text), _MAX_SENTENCE_UNITS)
+
+
 def _harmless(sentence: str) -> str:
     """A text that shows as it stands: no markup, no mention, and no link, whoever typed it."""
     text = _LINE_BREAKS.sub(" ", _readable(sentence)).replace("`", _HARMLESS_BACKTICK)

@@ -4,7 +4,7 @@ Form 1 is the first ledger's, form 2 knows repeated jobs, form 3 knows more home
 text beside their home's name, and a request is kept as the wish that it was, versioned on its own.
 Form 4 counts the days of what is over by time that surely passed, not by a clock that may be wrong,
 and knows wishes that were heard and have no answer yet. Form 5 knows what a job was made of and how
-it is shown, what was deleted and what people like.
+it is shown, what was deleted, what people like and what they want by default.
 """
 
 from typing import Final
@@ -238,5 +238,17 @@ MIGRATIONS: Final = (
         UNIQUE (home, person, job, place)
     ) STRICT;
     CREATE INDEX favourites_of_job ON favourites (job);
+
+    -- What is drawn where a wish leaves it open; NULL: nothing is said.
+    CREATE TABLE defaults (
+        home    TEXT NOT NULL,
+        whose   TEXT NOT NULL,
+        id      TEXT NOT NULL,
+        wish    TEXT NOT NULL,  -- JSON; see wish_json.py
+        private INTEGER,
+        spoiler INTEGER,
+        mention INTEGER,
+        PRIMARY KEY (home, whose, id)
+    ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -252,6 +252,9 @@ async def test_a_draft_is_its_owners_alone_until_it_is_published(office: OpenOff
         with pytest.raises(NotAllowedError):
             await it.studio.show_as(job.id, Showing(), Actor(stranger))
         child = await make(it, job, offspring.rerolled)
+        with pytest.raises(NotAllowedError):  # so is what is made of it
+            await it.studio.lineage(child.id, stranger)
+        await it.studio.show_as(child.id, Showing(), Actor(job.person))
         assert len(await it.studio.lineage(child.id, stranger)) == 1  # without what it is made of
         await it.studio.show_as(job.id, Showing(), Actor(job.person))
         await it.studio.like(stranger, job.id, 0, liked=True)

@@ -484,13 +484,14 @@ async def test_commands_are_told_once(loopback: LoopbackDiscord, run_bot: RunBot
 async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
     async with run_bot():
         await loopback.wait_commands()
-        command, jobs = loopback.commands()
-    assert jobs["name"] == "jobs"
+        command, jobs, settings = loopback.commands()
+    assert [jobs["name"], settings["name"]] == ["jobs", "settings"]
     options = {option["name"]: option for option in command["options"]}
     assert list(options) == [
-        *("prompt", "negative_prompt", "seed", "steps", "guidance", "size"),
-        *("sampler", "spacing", "lora", "model"),
+        *("prompt", "negative_prompt", "image", "strength", "count"),
+        *("seed", "steps", "guidance", "size", "sampler", "spacing", "lora", "model"),
         *("guidance_rescale", "guidance_start", "guidance_stop", "timesteps"),
+        *("spoiler", "tell_me"),
     ]
     assert {"name": "DPM++ 2M", "value": "dpmpp_2m"} in options["sampler"]["choices"]
     assert [choice["value"] for choice in options["size"]["choices"]] == ["64x64", "128x64"]
