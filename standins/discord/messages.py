@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from standins.base.events import ChannelEvent, EventHub, EventKind
 from standins.base.wire import Json
+from standins.discord.components import IS_COMPONENTS_V2, shown
 from standins.discord.errors import ApiError, FormErrors, Refusal
 from standins.discord.forms import Form, Upload
 from standins.discord.rules import (
@@ -70,6 +71,11 @@ class Message:
     def author_id(self) -> int:
         """Who wrote it."""
         return int(self.json["author"]["id"])
+
+    @property
+    def has_layout(self) -> bool:
+        """Whether it is its components and nothing else."""
+        return bool(self.json["flags"] & IS_COMPONENTS_V2)
 
     @property
     def loading(self) -> bool:
@@ -148,8 +154,11 @@ class Messages:
         loading    it is a "thinking" one, so it may be empty
         """
         payload = form.payload
-        check_message(payload)
+        # A "thinking" answer is seen or not; what it will be made of comes with its edit.
+        has_layout = not loading and _wants_layout(payload)
+        check_message(payload, has_layout=has_layout)
         flags = (payload.get("flags") or 0) & (SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS)
+        flags |= IS_COMPONENTS_V2 if has_layout else 0
         flags |= (LOADING if loading else 0) | (EPHEMERAL if viewer_id is not None else 0)
         message = Message(
             {
@@ -192,8 +201,12 @@ class Messages:
 
     def edit(self, message: Message, channel: Channel, author: Person, form: Form) -> Message:
         """Change what the form names and nothing else; raises ApiError."""
-        check_message(form.payload)
+        has_layout = message.has_layout or _wants_layout(form.payload)
+        check_message(form.payload, has_layout=has_layout)
         changed, kept = self._filled(message, form)
+        if has_layout:
+            _check_converted(changed)
+            changed["flags"] |= IS_COMPONENTS_V2
         if "content" in form.payload:  # whom it pings is read anew with its text, and only then
             changed |= self._pings(changed, channel, author, form)
         flags = form.payload.get("flags")
@@ -241,8 +254,14 @@ class Messages:
         if "embeds" in payload:
             files = {one["filename"]: one["url"] for one in changed["attachments"]}
             changed["embeds"] = [_embed_json(embed, files) for embed in payload["embeds"] or []]
-        if "components" in payload:
-            changed["components"] = _components_json(payload["components"] or [])
+        given = payload.get("components")
+        if given is None and "components" not in payload:
+            # Those that are there may name files that are not, by now.
+            given = changed["components"]
+            errors = shown(given, changed["attachments"])[1]
+        else:
+            changed["components"], errors = shown(given or [], changed["attachments"])
+        errors.check()
         return changed, kept
 
     def _attachments(self, message: Message, form: Form) -> tuple[list[Json], dict[int, Upload]]:
@@ -358,15 +377,19 @@ def _embed_json(embed: Json, files: Mapping[str, str]) -> Json:
     return shown
 
 
-def _components_json(rows: list[Json]) -> list[Json]:
-    """Rows with every component numbered, as Discord does where the sender did not."""
-    ids = iter(range(1, 1_000))
+def _wants_layout(payload: Json) -> bool:
+    flags = payload.get("flags")
+    return isinstance(flags, int) and bool(flags & IS_COMPONENTS_V2)
 
-    def numbered(component: Json) -> Json:
-        given = {name: value for name, value in component.items() if value is not None}
-        shown: Json = {"id": next(ids), **given}
-        if "components" in shown:
-            shown["components"] = [numbered(child) for child in shown["components"]]
-        return shown
 
-    return [numbered(row) for row in rows]
+def _check_converted(message: Json) -> None:
+    """A message becomes a layout by an edit that takes its text and embeds away."""
+    errors = FormErrors()
+    for name in ("content", "embeds"):
+        if message[name]:
+            sentence = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+            code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
+            errors.add((name,), code, sentence)
+    errors.check()
+    if not message["components"]:
+        raise ApiError(Refusal.EMPTY_MESSAGE)

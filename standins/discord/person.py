@@ -16,10 +16,10 @@ from standins.discord.commands import (
     SUBCOMMAND,
     USER,
 )
+from standins.discord.components import BUTTON, LINK_STYLE, components_of
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.messages import Messages
-from standins.discord.rules import BUTTON, LINK_STYLE, components_of
 from standins.discord.wire import snowflake
 from standins.discord.world import Person, World
 
