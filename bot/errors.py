@@ -18,6 +18,7 @@ BotError
 ├── UndeliveredError   there is no place left where the pictures could be shown
 │   ├── CardGoneError  the job's card was deleted
 │   └── CardOverError  the job's card tells its end already
+├── NoRecipeError      a file is no picture, or says nothing of how it was drawn
 ├── AwayError          a home cannot be reached, or not now; the same may succeed later
 └── EngineStuckError   the device does not answer; only a new process can help
 
@@ -110,6 +111,10 @@ class CardGoneError(UndeliveredError):
 
 class CardOverError(UndeliveredError):
     """The job's card tells its end, of which the ledger, restored from a copy, knows nothing."""
+
+
+class NoRecipeError(BotError):
+    """There is nothing to read of how a picture was drawn; another file of it may say more."""
 
 
 class AwayError(BotError):

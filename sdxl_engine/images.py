@@ -36,7 +36,7 @@ _PREVIEW_SIDE_PX: Final = 256  # of each picture's longer side; a few kilobytes 
 _PREVIEW_QUALITY: Final = 70
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _LONG, _UNDEFINED = 4, 7  # types of Exif's values
-_SEPARATORS: Final = re.compile(r"[,:\n]")
+_SEPARATORS: Final = re.compile(r'[,:\n"]')
 _FIELDS: Final = re.compile(r"\b(negative prompt|steps):", re.IGNORECASE)
 
 
@@ -64,8 +64,8 @@ def describe(request: ImageRequest, index: int = 0, *, model: ModelCard | str) -
     # 15 digits: all that people write, and none that floating point makes of them.
     tags = [f"<lora:{lora.name}:{lora.strength:.15g}>" for lora in request.loras]
     lines = [" ".join([_one_line(request.prompt), *tags])]
-    if request.negative_prompt:
-        lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}")
+    if request.negative_prompt is not None:  # an empty one draws another picture than none
+        lines.append(f"Negative prompt: {_one_line(request.negative_prompt)}".rstrip())
     hashes = [
         f"{lora.name}: {model.lora_hashes[lora.name]}"
         for lora in request.loras
@@ -126,7 +126,7 @@ def _of_source(source: Source | None) -> dict[str, object]:
 
 
 def _quoted(value: str) -> str:
-    """As A1111 writes a value that holds what separates values."""
+    """As A1111 writes a value that holds what separates values, or what it quotes them with."""
     return json.dumps(value, ensure_ascii=False) if _SEPARATORS.search(value) else value
 
 

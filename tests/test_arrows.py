@@ -11,7 +11,7 @@ BOT = Path(__file__).parents[1] / "bot"
 # Of the standard library nothing that reaches files, threads, processes or the network.
 CORE = {
     *("asyncio", "collections", "contextlib", "dataclasses", "enum", "functools", "heapq"),
-    *("itertools", "logging", "math", "re", "secrets", "time", "typing"),
+    *("itertools", "json", "logging", "math", "re", "secrets", "struct", "time", "typing", "zlib"),
     *("bot.core", "bot.errors", "bot.shared", "sdxl_engine.errors", "sdxl_engine.request"),
 }
 

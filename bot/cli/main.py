@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, cast
 from bot.cli.arguments import Parser, add_config
 from bot.cli.ending import Ending
 from bot.cli.exit_codes import FAILED, WRONG_INPUT
-from bot.errors import BotError, ConfigError, LoginError, OutputError, UsageError
+from bot.errors import BotError, ConfigError, LoginError, NoRecipeError, OutputError, UsageError
 from bot.shared.shown import one_line
 from sdxl_engine import EngineError, InvalidRequestError
 
@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "playground": "Run the bot in a Discord of its own, on this machine alone.",
     "draw": "Draw without a bot.",
     "prompt": "Show how a model reads a text.",
+    "recipe": "Show what a picture's file says of how it was drawn.",
     "jobs": "Look at the jobs on record, cancel them, ask for them again.",
     "backup": "Copy the ledger and the pictures while the bot runs.",
     "models": "Say what the files of a folder are, and which can be drawn with.",
@@ -40,6 +41,7 @@ _WRONG_INPUT_ERRORS: Final = (
     ConfigError,
     InvalidRequestError,
     LoginError,
+    NoRecipeError,
     OutputError,
 )
 

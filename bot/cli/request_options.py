@@ -1,6 +1,7 @@
 """What can be asked for on the command line, by `draw` and most of it by `playground`."""
 
 import argparse
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,8 +169,11 @@ def command_options(wish: Wish) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def command_line(request: ImageRequest, index: int) -> list[str]:
-    """The words behind `imagine draw` that draw picture `index` of the request, alone."""
+def command_line(request: ImageRequest, index: int, *, left_open: Container[str] = ()) -> list[str]:
+    """The words behind `imagine draw` that draw picture `index` of the request, alone.
+
+    left_open  options that nobody chose
+    """
     start, stop = request.guidance_interval
     options: list[tuple[str, object]] = [
         ("--negative", request.negative_prompt),
@@ -190,5 +194,7 @@ def command_line(request: ImageRequest, index: int) -> list[str]:
         ("--index", index),
     ]
     # With "=" and "--", texts that begin with a dash are read as what they are.
-    words = [f"{name}={value}" for name, value in options if value is not None]
+    words = [
+        f"{name}={value}" for name, value in options if value is not None and name not in left_open
+    ]
     return [*words, "--", request.prompt]
