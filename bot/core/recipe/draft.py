@@ -158,7 +158,7 @@ class Draft:
 
     def tags(self, text: str) -> str:
         """A text without tags such as <lora:film:0.8>, which become LoRAs."""
-        text = text[:MAX_PROMPT_CHARS]
+        text = self._cut(text)
         if _LONG_TAG.search(text):
             text = _LONG_TAG.sub(r"<lora:\1:\2>", text)
             self.leave("LoRAs with several strengths", why="the first counts for all of each")
@@ -181,10 +181,10 @@ class Draft:
     def recipe(self) -> Recipe:
         """What was read; the draft is not used any more."""
         kept = self._fields
-        prompt, negative = self._text(self.prompt), self.negative
+        negative = self.negative
         wish = Wish(
-            prompt,
-            negative_prompt=None if negative is None else self._text(negative),
+            clean(self._cut(self.prompt)),
+            negative_prompt=None if negative is None else clean(self._cut(negative)),
             num_images=1,
             size_px=(kept["width_px"], kept["height_px"]) if "width_px" in kept else None,
             **{name: _as_in_wish(value) for name, value in kept.items() if name not in _SIDES},
@@ -200,10 +200,10 @@ class Draft:
             said[_MAX_LEFT_OUT:] = [f"{len(said) - _MAX_LEFT_OUT} more settings"]
         return Recipe(self.program, wish, self.model, self.model_hash, tuple(said))
 
-    def _text(self, text: str) -> str:
+    def _cut(self, text: str) -> str:
         if len(text) > MAX_PROMPT_CHARS:
             self.leave(f"A text of {len(text):,} characters", why="cut here")
-        return clean(text[:MAX_PROMPT_CHARS])
+        return text[:MAX_PROMPT_CHARS]
 
     def _say(self, sentence: str) -> None:
         self._left_out[clean(sentence)] = None

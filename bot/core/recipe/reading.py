@@ -26,8 +26,8 @@ _PROGRAMS: Final[tuple[Callable[[Mapping[str, str]], Draft | None], ...]] = (
 def read_recipe(data: bytes) -> Recipe:
     """What a PNG, JPEG or WebP file, or its first 16 MiB, says of how it was drawn.
 
-    Decodes no pixels and takes a fraction of a second, whatever the bytes are. Raises
-    NoRecipeError.
+    Decodes no pixels. Takes a few milliseconds, and a third of a second for bytes that were made to
+    take long, which an event loop should not wait for. Raises NoRecipeError.
     """
     texts = texts_of(data)
     for read in _PROGRAMS:

@@ -21,7 +21,7 @@ def png(**texts: str) -> bytes:
     return saved("PNG", pnginfo=info)
 
 
-def graph(**nodes: tuple[str, Mapping[str, Any]]) -> bytes:
+def graph(nodes: Mapping[str, tuple[str, Mapping[str, Any]]]) -> bytes:
     """A PNG with a graph of ComfyUI: by id, the kind and the inputs of each node."""
     told = {
         name: {"class_type": kind, "inputs": dict(inputs)} for name, (kind, inputs) in nodes.items()
