@@ -6,7 +6,7 @@ import shlex
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +70,11 @@ def _again(wish: Wish | None) -> str | None:
     """The command that draws it; None if it cannot be drawn here."""
     if wish is None:
         return None
+    # A command is one line; to the model, all blanks are one.
+    prompt, negative = _one_line(wish.prompt), wish.negative_prompt
+    wish = replace(
+        wish, prompt=prompt, negative_prompt=None if negative is None else _one_line(negative)
+    )
     try:
         request = wish.settled(Usual()).resolve(SOME_SIZE)
     except InvalidRequestError:
@@ -88,6 +93,10 @@ def _again(wish: Wish | None) -> str | None:
     return shlex.join(["imagine", "draw", *words])
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _lines(recipe: Recipe, again: str | None) -> Iterator[str]:
     rows = [("Drawn by", recipe.program or "a program that is not known here"), *_rows(recipe)]
     width = max(len(name) for name, _ in rows)
@@ -103,7 +112,7 @@ def _lines(recipe: Recipe, again: str | None) -> Iterator[str]:
             yield f"{_INDENT}{one_line(sentence, _SHOWN_CHARS)}"
     if again is not None:
         yield "Again:" if recipe.is_ours else "The like of it:"
-        yield f"{_INDENT}{one_line(again, 2 * _SHOWN_CHARS)}"
+        yield f"{_INDENT}{again}"  # which a request took, so there is nothing that reorders it
 
 
 def _rows(recipe: Recipe) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,9 @@ They stand in PNG under `parameters`, in JPEG and WebP as Exif's UserComment.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from bot.core.recipe.draft import OURS, Draft, json_object, number, whole
-from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
     EMPHASES,
     MAX_LORAS,
@@ -37,6 +36,7 @@ _SILENT: Final = frozenset(
     }
 )
 _EMPHASIS_TITLES: Final = {title: name for name, title in EMPHASES.items()}
+_SCHEDULERS: Final[Mapping[str | None, str]] = {"DDIM": "ddim_uniform"}
 _SPACING_OPEN: Final = ("automatic", "default", "use same scheduler")
 
 
@@ -60,9 +60,7 @@ def split(text: str) -> tuple[str, str | None, dict[str, str]]:
         place = len(lines) - 1
         if len(read_settings(lines[place])) < _LEAST_SETTINGS:
             place = len(lines)
-    settings: dict[str, str] = {}
-    for line in lines[place:]:
-        settings = read_settings(line) | settings
+    settings = read_settings(", ".join(lines[place:]))  # some write more lines behind
     starts = (k for k, line in enumerate(lines[:place]) if line.startswith(_NEGATIVE))
     turn = next(starts, None)
     if turn is None:
@@ -103,11 +101,12 @@ def _draft(prompt: str, negative: str | None, settings: dict[str, str]) -> Draft
     draft.negative = negative if ours or negative is None else draft.tags(negative) or None
     draft.whole("num_inference_steps", "Steps", said("Steps", None))
     draft.sampler(said("Sampler", None))
-    draft.spacing(said("Schedule type", None), open_names=_SPACING_OPEN)
-    draft.spacing(said("Scheduler", None), open_names=_SPACING_OPEN)
+    for name in ("Schedule type", "Scheduler"):
+        scheduler = said(name, None)
+        draft.spacing(_SCHEDULERS.get(scheduler, scheduler), open_names=_SPACING_OPEN)
     draft.number("guidance_scale", "CFG scale", said("CFG scale", None))
     draft.number("guidance_rescale", "CFG Rescale phi", said("CFG Rescale phi", None))
-    draft.whole("seed", "Seed", said("Seed", None))
+    draft.seed(said("Seed", None))
     size = said("Size", "")
     match = _SIZE.fullmatch(size)
     draft.size(*(match.groups() if match else (size or None, None)))
@@ -161,10 +160,7 @@ def _read_ours(draft: Draft, settings: dict[str, str]) -> None:
     draft.whole("first_index", "Index", said("Index"))
     timesteps = said("Timesteps", None)
     if timesteps is not None:
-        try:
-            draft.keep(timesteps=parse_timesteps(timesteps))
-        except InvalidRequestError:
-            draft.leave("Timesteps", timesteps)
+        draft.keep(timesteps=draft.made(parse_timesteps, timesteps))
     interval = _INTERVAL.fullmatch(said("Guidance interval", "0 to 1"))
     ends = [number(end) for end in interval.groups()] if interval else [None]
     if None not in ends:
@@ -182,7 +178,7 @@ def _read_variation(draft: Draft, settings: dict[str, str]) -> None:
     strength = number(said("Variation seed strength", None))
     index = whole(said("Variation of", None))
     if seed is not None and strength is not None and index is not None:
-        _keep_made(draft, variation=(Variation, seed, strength, index))
+        draft.keep(variation=draft.made(Variation, seed, strength, index))
 
 
 def _read_source(draft: Draft, settings: dict[str, str]) -> None:
@@ -194,23 +190,10 @@ def _read_source(draft: Draft, settings: dict[str, str]) -> None:
     if picture is None or strength is None or zoom is None:
         return
     feather = () if feather_px is None else (feather_px,)
-    made = (Source, picture, strength, resize, zoom, mask, *feather)
-    _keep_made(draft, source=made, upscale=upscale)
-    if draft.has("source"):
+    source = draft.made(Source, picture, strength, resize, zoom, mask, *feather)
+    if source is not None:
+        draft.keep(source=source, upscale=upscale)
         draft.leave("The picture that it was drawn from", why="not in the file")
-
-
-def _keep_made(draft: Draft, **fields: Any) -> None:  # noqa: ANN401 - values, and what they are made of
-    """Keep what is made of parts, if it can be."""
-    try:
-        draft.keep(
-            **{
-                name: value[0](*value[1:]) if isinstance(value, tuple) else value
-                for name, value in fields.items()
-            }
-        )
-    except InvalidRequestError as error:
-        draft.leave(str(error), why="")
 
 
 def _read_others(draft: Draft, settings: dict[str, str]) -> None:

@@ -165,7 +165,7 @@ def _read_sampler(graph: _Graph, draft: Draft, sampler: str) -> None:
     steps = said("steps")
     draft.whole("num_inference_steps", "Steps", steps)
     draft.number("guidance_scale", "CFG", said("cfg"))
-    draft.whole("seed", "Seed", said("seed", "noise_seed"))
+    draft.seed(said("seed", "noise_seed"))
     _read_way(graph, draft, said("sampler_name"), said("scheduler"), places)
     denoise = number(said("denoise"))
     if denoise is not None and denoise < 1:
@@ -201,7 +201,8 @@ def _read_way(
         for kind in kinds:
             if kind.endswith("Scheduler"):
                 draft.leave("Node", kind)
-    draft.sampler(sampler)
+    # As older versions call them, too.
+    draft.sampler(sampler.removeprefix("sample_") if isinstance(sampler, str) else None)
     draft.spacing(scheduler)
 
 

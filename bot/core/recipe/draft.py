@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bot.core import loras
 from bot.core.wish import Wish
 from bot.shared.shown import one_line
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
+    MAX_SEED,
     ImageRequest,
     Lora,
     name_of_model,
@@ -18,14 +19,16 @@ from sdxl_engine.request import (
     parse_spacing,
 )
 
+T = TypeVar("T")
+
 OURS: Final = "imagine"
 MAX_PROMPT_CHARS: Final = 16_000  # four times what is drawn: what is too long shall be seen to be
 _MAX_LEFT_OUT: Final = 40
 _SHOWN_CHARS: Final = 100
 _NAME_CHARS: Final = 200
-_MAX_DIGITS: Final = 18
+_MAX_DIGITS: Final = 20  # seeds of 64 bits have as many
 _ENDINGS: Final = re.compile(r"\.(ckpt|pt|pth|bin|gguf)$")
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER: Final = re.compile(
     r"[+-]?([0-9]{1,18}\.?|[0-9]{0,18}\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
 )
@@ -57,7 +60,7 @@ class Recipe:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the wish, with the same model, draws the same picture."""
+        """Whether the wish, with the same model, draws the same picture, if the file is honest."""
         return self.program == OURS
 
 
@@ -88,6 +91,14 @@ class Draft:
         else:
             self._fields.update(fields)
 
+    def made(self, kind: Callable[..., T], *parts: object) -> T | None:
+        """What is made of these parts; if they are refused, nothing, and it is said why."""
+        try:
+            return kind(*parts)
+        except InvalidRequestError as error:
+            self._say(str(error))
+            return None
+
     def has(self, field: str) -> bool:
         """Whether a field is kept."""
         return field in self._fields
@@ -105,6 +116,13 @@ class Draft:
             self.keep(**{field: read})
         elif value is not None:
             self.leave(label, value, "no number that can be read")
+
+    def seed(self, value: object) -> None:
+        """The seed; many programs have larger ones."""
+        if (whole(value) or 0) > MAX_SEED:
+            self.leave("Seed", value, f"seeds end at {MAX_SEED} here")
+        else:
+            self.whole("seed", "Seed", value)
 
     def size(self, width: object, height: object) -> None:
         """Width and height in pixels."""
@@ -149,11 +167,8 @@ class Draft:
 
     def exact_lora(self, name: str, strength: float) -> None:
         """A LoRA by its name, as it is."""
-        try:
-            lora = Lora(name, strength)
-        except InvalidRequestError as error:
-            self._say(str(error))
-        else:
+        lora = self.made(Lora, name, strength)
+        if lora is not None:
             self.keep(loras=(*self._fields.get("loras", ()), lora))
 
     def tags(self, text: str) -> str:
@@ -162,11 +177,7 @@ class Draft:
         if _LONG_TAG.search(text):
             text = _LONG_TAG.sub(r"<lora:\1:\2>", text)
             self.leave("LoRAs with several strengths", why="the first counts for all of each")
-        try:
-            text, found = loras.read_out(text)
-        except InvalidRequestError as error:
-            self._say(str(error))
-            return text
+        text, found = self.made(loras.read_out, text) or (text, ())
         for name, strength in found:
             self.lora(name, strength)
         return text
@@ -183,8 +194,8 @@ class Draft:
         kept = self._fields
         negative = self.negative
         wish = Wish(
-            clean(self._cut(self.prompt)),
-            negative_prompt=None if negative is None else clean(self._cut(negative)),
+            self._cut(self.prompt),
+            negative_prompt=None if negative is None else self._cut(negative),
             num_images=1,
             size_px=(kept["width_px"], kept["height_px"]) if "width_px" in kept else None,
             **{name: _as_in_wish(value) for name, value in kept.items() if name not in _SIDES},
@@ -203,7 +214,7 @@ class Draft:
     def _cut(self, text: str) -> str:
         if len(text) > MAX_PROMPT_CHARS:
             self.leave(f"A text of {len(text):,} characters", why="cut here")
-        return text[:MAX_PROMPT_CHARS]
+        return clean(text[:MAX_PROMPT_CHARS]).strip()
 
     def _say(self, sentence: str) -> None:
         self._left_out[clean(sentence)] = None

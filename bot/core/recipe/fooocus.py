@@ -40,7 +40,7 @@ def _draft(told: Mapping[str, Any]) -> Draft:
     )
     draft.whole("num_inference_steps", "Steps", told.get("steps"))
     draft.number("guidance_scale", "Guidance", told.get("guidance_scale"))
-    draft.whole("seed", "Seed", told.get("seed"))
+    draft.seed(told.get("seed"))
     draft.sampler(told.get("sampler"))
     draft.spacing(told.get("scheduler"))
     draft.whole("clip_skip", "Clip skip", told.get("clip_skip"))

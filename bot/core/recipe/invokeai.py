@@ -28,7 +28,7 @@ _TOLD: Final = {
     "init_image": "A picture to start from",
     "strength": "Strength",
 }
-_OLD_NAMES: Final = {"kdpm_2": "dpm_2", "kdpm_2_a": "dpm_2_ancestral", "dpmpp_2s": "dpmpp_2s"}
+_NAMES: Final = (("kdpm_2_a", "dpm_2_ancestral"), ("kdpm_2", "dpm_2"))  # of samplers
 
 
 def read(texts: Mapping[str, str]) -> Draft | None:
@@ -93,9 +93,12 @@ def _draft(told: Mapping[str, Any], sampler: object) -> Draft:
     draft = Draft("InvokeAI")
     draft.whole("num_inference_steps", "Steps", told.get("steps"))
     draft.number("guidance_scale", "CFG scale", told.get("cfg_scale"))
-    draft.whole("seed", "Seed", told.get("seed"))
+    draft.seed(told.get("seed"))
     draft.size(told.get("width"), told.get("height"))
-    draft.sampler(_OLD_NAMES.get(sampler, sampler) if isinstance(sampler, str) else None)
+    name = _text(sampler)
+    for theirs, ours in _NAMES:
+        name = name.replace(theirs, ours)
+    draft.sampler(name)
     return draft
 
 

@@ -38,7 +38,7 @@ def read(texts: Mapping[str, str]) -> Draft | None:
     draft.whole("num_inference_steps", "Steps", told.get("steps"))
     draft.number("guidance_scale", "Scale", told.get("scale"))
     draft.number("guidance_rescale", "Rescale", told.get("cfg_rescale"))
-    draft.whole("seed", "Seed", told.get("seed"))
+    draft.seed(told.get("seed"))
     draft.size(told.get("width"), told.get("height"))
     draft.sampler(told.get("sampler"))
     draft.spacing(told.get("noise_schedule"), open_names=("native",))

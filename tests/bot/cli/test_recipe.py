@@ -116,7 +116,7 @@ def test_another_programs(capsys: Capture) -> None:
         "    The prompt holds an invisible control character (U+0007) at place 3. Delete it, or "
         "type the text anew.\n"
     )
-    Path("x.png").write_bytes(png(parameters="a cat\nSteps: 30, Sampler: Euler a, Model: m"))
+    Path("x.png").write_bytes(png(parameters="a\ncat\nSteps: 30, Sampler: Euler a, Model: m"))
     assert main(["recipe", "x.png"]) == 0
     out = capsys.readouterr().out
     # What it does not say is left to whoever draws it.

@@ -304,6 +304,12 @@ def test_of_several_samplers_the_last_before_the_saved_picture() -> None:
     )
 
 
+def test_seeds_of_64_bits_are_told() -> None:
+    recipe, wish = with_nodes({"3": ("KSampler", SAMPLING | {"seed": 2**64 - 1})})
+    assert wish.seed is None
+    assert recipe.left_out == ("Seed 18446744073709551615 (seeds end at 4294967295 here)",)
+
+
 def test_samplers_of_other_kinds() -> None:
     custom = {**SAMPLING, "noise_seed": 9, "sampler": ["20", 0], "sigmas": ["21", 0]}
     for name in ("seed", "steps", "sampler_name", "scheduler", "denoise"):
