@@ -22,7 +22,7 @@ from sdxl_engine.request import (
 T = TypeVar("T")
 
 OURS: Final = "imagine"
-MAX_PROMPT_CHARS: Final = 16_000  # four times what is drawn: what is too long shall be seen to be
+MAX_PROMPT_CHARS: Final = 8_000  # twice what is drawn: what is too long shall be seen to be
 _MAX_LEFT_OUT: Final = 40
 _SHOWN_CHARS: Final = 100
 _NAME_CHARS: Final = 200

@@ -182,7 +182,7 @@ LONG: dict[str, str] = {
     "objects": '{"a":' * 200_000,
     "digits": '{"steps": ' + "9" * 10**6 + "}",
     "tags": "<lora:" * 170_000 + "\nSteps: 1",
-    "nested tags": "<lora:" * 1_000 + "a" + ">" * 9_000 + "\nSteps: 1",
+    "nested tags": "<lora:" * 1_100 + ">" * 1_400 + "\nSteps: 1",
     "many tags": "<lora:a:1>" * 100_000 + "\nSteps: 1",
     "quotes": "a\nSteps: 1" + ', a: "' * 160_000,
     "escaped quotes": "a\nSteps: 1" + ', a: "\\",' * 110_000,

@@ -130,7 +130,7 @@ def test_a_prompt_that_cannot_be_drawn_is_kept_and_told() -> None:
     assert wish.prompt == "a \N{RIGHT-TO-LEFT OVERRIDE}cat"
     assert "invisible control character (U+202E)" in recipe.left_out[0]
     recipe, wish = read(png(parameters="a" * 20_000 + "\nSteps: 8"))
-    assert wish.prompt == "a" * 16_000
+    assert wish.prompt == "a" * 8_000
     assert recipe.left_out[0] == "A text of 20,000 characters (cut here)"
 
 
