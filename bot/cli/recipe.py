@@ -13,8 +13,8 @@ from typing import Final
 from bot.cli.arguments import path
 from bot.cli.exit_codes import OK
 from bot.cli.request_options import command_line, command_options
-from bot.core.recipe.draft import Recipe
 from bot.core.recipe.reading import read_recipe
+from bot.core.recipe.recipe import Recipe
 from bot.core.recipe.texts import MAX_FILE_BYTES
 from bot.core.wish import SOME_SIZE, WHOLE, Usual, Wish
 from bot.errors import UsageError

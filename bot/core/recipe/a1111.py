@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bot.core.recipe.draft import OURS, Draft, json_object, number, whole
+from bot.core.recipe.draft import Draft, json_object, number, whole
+from bot.core.recipe.recipe import OURS
 from sdxl_engine.request import (
     EMPHASES,
     MAX_LORAS,

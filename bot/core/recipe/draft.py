@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any, Final, TypeVar
 
 from bot.core import loras
+from bot.core.recipe.recipe import OURS, Recipe
 from bot.core.wish import Wish
 from bot.shared.shown import one_line
 from sdxl_engine.errors import InvalidRequestError
@@ -21,7 +22,6 @@ from sdxl_engine.request import (
 
 T = TypeVar("T")
 
-OURS: Final = "imagine"
 MAX_PROMPT_CHARS: Final = 8_000  # twice what is drawn: what is too long shall be seen to be
 _MAX_LEFT_OUT: Final = 40
 _SHOWN_CHARS: Final = 100
@@ -35,33 +35,6 @@ _NUMBER: Final = re.compile(
 # Which strength a LoRA has where several are said, for the UNet and the encoders or parts of them.
 _LONG_TAG: Final = re.compile(r"<(?:lora|lyco):([^<>:]*):([^<>:]*):[^<>]*>", re.IGNORECASE)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a picture's file says of how it was drawn.
-
-    program     that wrote it; empty if nobody here knows it
-    wish        asks for one picture like it, as far as that can be asked for here, and with what
-                the file does not say left open; None where only `text` is known. Its texts are a
-                stranger's: they may hold anything, and be more than can be drawn. Pictures in it
-                are named by their hashes, and are not in the file
-    model       the name of what drew it, and the hash of its file, as the program has them
-    left_out    what the wish does not say of it, each in a few words
-    text        what is written in the file, cut, if nobody here knows what it means
-    """
-
-    program: str
-    wish: Wish | None
-    model: str | None = None
-    model_hash: str | None = None
-    left_out: tuple[str, ...] = ()
-    text: str = ""
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the wish, with the same model, draws the same picture, if the file is honest."""
-        return self.program == OURS
 
 
 class Draft:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bot.core.recipe import a1111, comfyui, fooocus, invokeai, novelai
-from bot.core.recipe.draft import Draft, Recipe, clean
+from bot.core.recipe.draft import Draft, clean
+from bot.core.recipe.recipe import Recipe
 from bot.core.recipe.texts import MAX_FILE_BYTES, texts_of
 from bot.errors import NoRecipeError
 

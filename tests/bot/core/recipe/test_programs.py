@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.core.recipe.draft import Recipe
 from bot.core.recipe.reading import read_recipe
+from bot.core.recipe.recipe import Recipe
 from bot.core.wish import Wish
 from tests.bot.core.recipe.files import exif, graph, png, saved
 
