@@ -27,7 +27,8 @@ _HALF: Final = 128  # of 255: from there on alpha is there, and a mask is white
 _SAME_SHAPE: Final = 0.01  # by how much a mask's proportions may differ from the picture's
 _OPAQUE: Final = 255
 _ALL_BLACK: Final = (
-    "The mask is black all over, so nothing would be painted. Make white what shall change."
+    "The mask is black all over, so nothing would be painted. Make white what shall change: what "
+    "is transparent in a mask stays."
 )
 _NOTHING: Final = {
     ALPHA: "Nothing of the picture is transparent, so nothing would be painted. Make transparent "

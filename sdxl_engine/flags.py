@@ -77,6 +77,11 @@ def read_flags(text: str) -> Flags:
     return Flags(prompt, **said, unknown=tuple(unknown))
 
 
+def known_flags() -> tuple[str, ...]:
+    """What a prompt may say, as it is written there."""
+    return tuple(f"--{name}" for name in _NAMES)
+
+
 def left_out(said: Flags) -> list[str]:
     """What a person should know of flags that change nothing: a sentence each."""
     sentences = []

@@ -63,6 +63,16 @@ BREAK: Final = Piece("BREAK", math.nan)  # the one that is no text
 
 def pieces(text: str) -> tuple[Piece, ...]:
     """A text in pieces of one weight each, neighbours of different ones, and BREAK."""
+    return _read(text)[0]
+
+
+def num_unclosed(text: str) -> int:
+    """How many brackets are never closed: they weigh everything behind them."""
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[tuple[Piece, ...], int]:
+    """Its pieces, and how many brackets are never closed."""
     texts: list[str | None] = []  # None: a BREAK
     weights: list[float] = []
     round_ones: list[int] = []
@@ -94,7 +104,7 @@ def pieces(text: str) -> tuple[Piece, ...]:
         weigh(first, _ROUND)
     for first in square_ones:
         weigh(first, _SQUARE)
-    return _merged(texts, weights)
+    return _merged(texts, weights), len(round_ones) + len(square_ones)
 
 
 def _merged(texts: Sequence[str | None], weights: Sequence[float]) -> tuple[Piece, ...]:

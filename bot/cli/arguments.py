@@ -3,8 +3,9 @@ ones.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from bot.errors import UsageError
@@ -19,8 +20,12 @@ _MAX_DIGITS: Final = 1_000  # far beyond every number that is asked for, and wha
 class Parser(argparse.ArgumentParser):
     """Reads arguments; what is wrong is one sentence that ends with what to do.
 
+    hints  what to say of options that are none here, and belong elsewhere, by their names
+
     Raises UsageError where argparse would print its usage and end the process.
     """
+
+    hints: Mapping[str, str] = MappingProxyType({})
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found."""
@@ -36,8 +41,7 @@ class Parser(argparse.ArgumentParser):
         for word in unknown:
             if word.startswith("-"):
                 name = one_line(word.partition("=")[0], _NAME_CHARS)
-                options = [option for option in self._option_string_actions if option[:2] == "--"]
-                guess = did_you_mean(name, options) or f" `{self.prog} --help` shows what there is."
+                guess = self.hints.get(name) or self._guess(name)
                 raise UsageError(f"`{self.prog}` has no option {name}.{guess}")
         if unknown:
             raise UsageError(
@@ -45,6 +49,10 @@ class Parser(argparse.ArgumentParser):
                 "text of several words."
             )
         return parsed, unknown
+
+    def _guess(self, name: str) -> str:
+        options = [option for option in self._option_string_actions if option[:2] == "--"]
+        return did_you_mean(name, options) or f" `{self.prog} --help` shows what there is."
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - as above
         if action.choices is not None and value not in action.choices:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
-from bot.cli.arguments import whole
+from bot.cli.arguments import Parser, whole
 from bot.cli.exit_codes import OK
 from bot.cli.picture_options import add_picture_options, brought
 from bot.cli.pictures import output_folder, save_numbered
@@ -32,14 +32,15 @@ from bot.errors import UsageError
 from bot.operations import log as logs
 from bot.shared.shown import one_line
 from sdxl_engine import ImageRequest, Images, Pipeline
-from sdxl_engine.flags import left_out, read_flags, size_of_aspect
+from sdxl_engine.flags import known_flags, left_out, read_flags, size_of_aspect
 from sdxl_engine.prompt import expanded
 from sdxl_engine.request import Pictures
 
+_WITHIN_QUOTES: Final = ' It is read within the prompt\'s quotes: "a boat {} ...".'
 _PROMPT_CHARS: Final = 100  # of each of several, to look at
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Describe what `run` understands."""
     parser.add_argument("prompt", nargs="+", metavar="PROMPT", help="what the pictures should show")
     parser.add_argument(
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_request_options(parser)
     add_encoding_options(parser)
     add_picture_options(parser)
+    parser.hints = {flag: _WITHIN_QUOTES.format(flag) for flag in known_flags()}
 
 
 def run(args: argparse.Namespace) -> int:

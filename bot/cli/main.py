@@ -49,7 +49,7 @@ _WRONG_INPUT_ERRORS: Final = (
 class Command(Protocol):
     """What the module of a command has."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: Parser) -> None:
         """Describe what it takes, besides --config."""
 
     def run(self, args: argparse.Namespace) -> int:

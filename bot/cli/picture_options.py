@@ -1,6 +1,7 @@
 """What `draw` takes to draw from a picture: the options, the files, what becomes of them."""
 
 import argparse
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from bot.cli.arguments import real, whole
 from bot.core.offspring import source_fields
 from bot.core.wish import SourceFields, VariationFields
 from bot.errors import UsageError
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
     ALPHA,
     AROUND,
@@ -28,6 +30,7 @@ from sdxl_engine.request import (
     Source,
 )
 
+_ADDRESS: Final = re.compile(r"https?:/", re.IGNORECASE)  # a path has lost the second slash
 _OF_A_PICTURE: Final = ("strength", "resize", "zoom", "mask", "feather", "upscale")
 
 
@@ -79,7 +82,13 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _variation(text: str) -> str | float:
-    return text if text in VARIATIONS else real(text)
+    if text in VARIATIONS:
+        return text
+    try:
+        return real(text)
+    except argparse.ArgumentTypeError as error:
+        names = ", ".join(VARIATIONS)
+        raise argparse.ArgumentTypeError(f"{error}, nor one of: {names}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,8 @@ def brought(args: argparse.Namespace) -> Brought:
                 f"--{extra[0].replace('_', '-')} goes with --vary, and without --image: there "
                 "--seed is what differs."
             )
+    if args.vary is not None and args.strength is not None:
+        raise UsageError("--vary says how much changes: leave --strength out.")
     if args.vary is not None and args.upscale is not None:
         raise UsageError("--vary and --upscale are two wishes: leave one of them out.")
     if args.image is None:
@@ -195,8 +206,15 @@ def _read(path: Path) -> Picture:
     # Late: to decode a picture takes libraries that drawing from words does without.
     from sdxl_engine.pictures import decode  # noqa: PLC0415
 
+    if _ADDRESS.match(str(path)):
+        raise UsageError(
+            f"{path} is an address: nothing is fetched. Save the picture, name its file."
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    return decode(data)
+    try:
+        return decode(data)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{path}: {error}") from error

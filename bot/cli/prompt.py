@@ -15,7 +15,7 @@ from bot.config.sections import EngineConfig
 from bot.core import loras
 from bot.shared.shown import one_line
 from sdxl_engine.flags import left_out, read_flags
-from sdxl_engine.prompt import at_steps, expanded
+from sdxl_engine.prompt import at_steps, expanded, num_unclosed
 from sdxl_engine.request import MAX_CHUNKS, ImageRequest
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         }
         sys.stdout.write(json.dumps(report) + "\n")
         return OK
-    for sentence in left_out(said):
+    for sentence in (*left_out(said), *_unclosed(prompt)):
         sys.stdout.write(f"{sentence}\n")
     if flags:
         words = (f"{name} {_plain(value)}" for name, value in flags.items())
@@ -84,6 +84,13 @@ def run(args: argparse.Namespace) -> int:
         for line in _lines(reading, coloured=coloured):
             sys.stdout.write(line + "\n")
     return OK
+
+
+def _unclosed(prompt: str) -> Iterator[str]:
+    number = num_unclosed(prompt)
+    if number:
+        what = "A bracket is" if number == 1 else f"{number} brackets are"
+        yield f"{what} never closed: all that follows is weighed, and a number in it is text."
 
 
 def _chosen(*steps: int | None) -> int:

@@ -150,3 +150,30 @@ def test_flags_in_the_prompt(capsys: Capture) -> None:
     assert request["negative_prompt"] == "red"
     assert (request["num_inference_steps"], request["guidance_scale"]) == (2, 2.0)
     assert (request["width_px"], request["seed"]) == (64, 4)
+
+
+def test_a_variation_says_itself_how_strongly(cat: str) -> None:
+    with pytest.raises(UsageError, match="leave --strength out"):
+        brought(parsed(cat, "--vary=subtle", "--strength=0.5"))
+
+
+def test_an_address_is_not_fetched(capsys: Capture) -> None:
+    assert main(["draw", "x", "--image=https://example.com/cat.png"]) == 2
+    assert "nothing is fetched" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_picture_is_named(capsys: Capture) -> None:
+    Path("words.png").write_text("words")
+    assert main(["draw", "x", "--image=words.png"]) == 2
+    assert "words.png: The file is no picture" in capsys.readouterr().err
+
+
+def test_a_variation_of_no_name(capsys: Capture) -> None:
+    assert main(["draw", "x", "--vary=medium"]) == 2
+    assert "nor one of: subtle, strong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--ar", "--no", "--cfg"])
+def test_what_belongs_into_the_prompt_is_said(flag: str, capsys: Capture) -> None:
+    assert main(["draw", "a", "boat", flag, "3"]) == 2
+    assert "within the prompt's quotes" in capsys.readouterr().err

@@ -74,3 +74,14 @@ def test_as_one_object(capsys: Capture) -> None:
 def test_what_could_not_be_drawn_is_said(text: str, sentence: str, capsys: Capture) -> None:
     assert main(["prompt", "--", text]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a (b:1.3", "A bracket is never closed"), ("(a [b", "2 brackets are never closed")],
+)
+def test_brackets_that_are_never_closed_are_said(text: str, words: str, capsys: Capture) -> None:
+    assert main(["prompt", text]) == 0
+    assert words in capsys.readouterr().out
+    assert main(["prompt", r"a \(b (c:1.3)"]) == 0
+    assert "never closed" not in capsys.readouterr().out
