@@ -38,6 +38,7 @@ from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, KnownLora, ModelCard, Pictures
+from standins.discord.components import text_of
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 
 LAG_NAP_S = 0.005
@@ -157,7 +158,7 @@ async def measure_bot(waiting: int, people: int, rounds: int, folder: Path) -> N
         )
         await interaction.until(lambda _: True)
         acks_s.append(time.perf_counter() - begin_s)
-        await interaction.until(lambda message: bool(message["content"]))
+        await interaction.until(lambda message: bool(text_of(message)))
         accepts_s.append(time.perf_counter() - begin_s)
 
     for begin in range(0, waiting, 100):

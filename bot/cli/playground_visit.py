@@ -21,6 +21,7 @@ from bot.errors import ConfigError, PlaygroundError
 from bot.ledgers.sqlite.database import is_in_use
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
+from standins.discord.components import text_of
 from standins.discord.errors import CommandRefused, InteractionFailed, PortTakenError
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
@@ -189,7 +190,7 @@ async def imagine_once(
     await loopback.wait_commands()
 
     def over(message: Message) -> bool:
-        content = str(message["content"])
+        content = text_of(message)
         if _pictures(message):
             return True
         if content:
@@ -202,7 +203,7 @@ async def imagine_once(
     except (CommandRefused, InteractionFailed) as error:
         raise PlaygroundError(str(error)) from error
     if not _pictures(message):
-        raise PlaygroundError(message["content"].removeprefix(FAILURE_MARK).strip().splitlines()[0])
+        raise PlaygroundError(text_of(message).removeprefix(FAILURE_MARK).strip().splitlines()[0])
     return [
         save_named(folder, file["filename"], loopback.attachment_bytes(int(file["id"])))
         for file in _pictures(message)

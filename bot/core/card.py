@@ -37,11 +37,15 @@ Words = tuple[str | Moment, ...]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A picture on a card: a file, and what a screen reader says of it."""
+    """A picture on a card: a file, and what a screen reader says of it.
+
+    spoiler  blurred until somebody looks
+    """
 
     filename: str
     alt_text: str
     data: bytes = field(repr=False)
+    spoiler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,10 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
 
 def finished_card(job: Job, pictures: tuple[Picture, ...]) -> Card:
     """The settings, the pictures, each with what a screen reader says of it, and what to press."""
-    slots = tuple(Slot(one.filename, alt_text(job.wish, one.index), one.data) for one in pictures)
+    slots = tuple(
+        Slot(one.filename, alt_text(job.wish, one.index), one.data, job.showing.spoiler)
+        for one in pictures
+    )
     indices = tuple(one.index for one in pictures)
     return _card(job, (), pictures=slots, actions=_finished_actions(job, indices))
 
@@ -122,9 +129,10 @@ def failed_card(job: Job, sentence: str) -> Card:
     return _card(job, (f"{FAILURE_MARK} {sentence}",), pictures=())
 
 
-def preview_slot(job_id: str, extension: str, data: bytes) -> Slot:
+def preview_slot(job: Job, extension: str, data: bytes) -> Slot:
     """The one file of all previews."""
-    return Slot(f"{job_id}_{_PREVIEW_NAME}.{extension}", PREVIEW_ALT_TEXT, data)
+    filename = f"{job.id}_{_PREVIEW_NAME}.{extension}"
+    return Slot(filename, PREVIEW_ALT_TEXT, data, job.showing.spoiler)
 
 
 def is_preview(filename: str) -> bool:

@@ -68,6 +68,17 @@ def components_of(components: object) -> list[tuple[Path, Json]]:
     return list(_walk(("components",), components))
 
 
+def text_of(message: Json) -> str:
+    """What a message says, in its text or its components."""
+    every = [message, *(item for _, item in components_of(message["components"]))]
+    return "\n".join(item["content"] for item in every if item.get("content"))
+
+
+def pressable(message: Json) -> list[Json]:
+    """The buttons and menus of a message, in the order in which they stand there."""
+    return [item for _, item in components_of(message["components"]) if "custom_id" in item]
+
+
 def shown(components: Sequence[Json], files: Sequence[Json]) -> tuple[list[Json], FormErrors]:
     """Components as Discord sends them back: numbered, with defaults, `attachment://` resolved.
 

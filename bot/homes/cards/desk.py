@@ -165,7 +165,7 @@ class CardDesk:
             editor = self._cards[job.id] = CardEditor(
                 self._message(job, partial(self._placed, job.id)),
                 self._paces.of(job.origin.venue.channel),
-                partial(self._preview, job.id),
+                partial(self._preview, job),
                 partial(self._over, job),
                 restored=restored,
                 sleep=self._sleep,
@@ -193,7 +193,7 @@ class CardDesk:
         except LedgerError:  # it is found again where it is needed
             log.warning("it could not be noted which message the card is")
 
-    async def _preview(self, job_id: str, previews: Images) -> Slot:
+    async def _preview(self, job: Job, previews: Images) -> Slot:
         loop = asyncio.get_running_loop()
         file = await loop.run_in_executor(self._previews, encode_preview, previews)
-        return card.preview_slot(job_id, file.extension, file.data)
+        return card.preview_slot(job, file.extension, file.data)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
 import discord
-from discord.ui import Button, DynamicItem, View
+from discord.ui import ActionRow, Button, DynamicItem, View
 
 from bot.core.card import Action, Rows
 
@@ -75,19 +75,12 @@ class PressButton(
         await client.press(interaction, self._press)
 
 
-def card_buttons(rows: Rows) -> View | None:
-    """What stands under a card; None takes away what stood there."""
-    view = View(timeout=None)
-    for place, actions in enumerate(rows):
-        for action in actions:
-            button = button_of(action)
-            button.item.row = place
-            view.add_item(button)
-    return view if view.children else None
+def button_rows(rows: Rows) -> list[ActionRow[Any]]:
+    """What stands under a card."""
+    return [ActionRow(*map(_button, row)) for row in rows]
 
 
-def button_of(action: Action) -> PressButton:
-    """The button of an action."""
+def _button(action: Action) -> PressButton:
     return PressButton(Press(action.kind, action.job_id, action.index), action.label)
 
 

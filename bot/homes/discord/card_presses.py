@@ -81,8 +81,13 @@ class CardPresses:
     async def _delete(self, interaction: Interaction, job_id: str) -> None:
         with in_job(job_id):
             record = await self._studio.delete(job_id, actor_of(interaction))
-        left = card.deleted_card(record)
-        await _show(interaction, "a deleted card", render.card_text(left), left.pictures, None)
+        left = render.card_layout(card.deleted_card(record), ())
+        await interaction.client.calls.surely(
+            lambda: interaction.edit_original_response(
+                content=None, embeds=[], attachments=[], view=left
+            ),
+            "a deleted card",
+        )
 
     async def _show_recipe(self, interaction: Interaction, job_id: str) -> None:
         line = await self._studio.lineage(job_id, person_of(interaction))

@@ -7,10 +7,12 @@ job's id as its nonce.
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import discord
+from discord.ui import LayoutView
 
 from bot.core.card import Card
 from bot.core.job import Job
@@ -18,7 +20,6 @@ from bot.errors import BotError, UndeliveredError
 from bot.homes.cards.desk import OnMessage
 from bot.homes.cards.message import Seen
 from bot.homes.discord import render
-from bot.homes.discord.buttons import card_buttons
 from bot.homes.discord.calls import (
     MISSING_ACCESS,
     MISSING_PERMISSIONS,
@@ -55,6 +56,7 @@ class CardMessage:
         self._patience = calls.patience()
         self._on_message = on_message
         self._words: list[str] = []  # of the last edit; Discord trims spaces
+        self._shown: tuple[render.Seen, ...] = ()  # what its files are, as far as that is known
         self._message_id = None if job.origin.message is None else int(job.origin.message)
         self._token = job.origin.token
         channel = job.origin.venue.channel
@@ -63,12 +65,12 @@ class CardMessage:
     async def edit(self, card: Card, *, is_last: bool = False) -> None:
         """See `Message.edit`."""
         client = await self._client()
-        look = _Look(card)
+        look = _Look(card, self._shown)
         self._words = look.text.split()
         try:
-            if self._token and await self._edit_by_token(client, look):
-                return
-            await self._edit_by_id(client, look, may_send=is_last)
+            if not (self._token and await self._edit_by_token(client, look)):
+                await self._edit_by_id(client, look, may_send=is_last)
+            self._shown = look.pictures
         except BotError:
             raise
         except Exception as error:
@@ -86,11 +88,12 @@ class CardMessage:
             return None
         if message is None:
             return None
+        text = render.text_of(message)
         names = tuple(file.filename for file in message.attachments)
         return Seen(
             names,
-            is_over=render.is_end(message.content, self._job.id),
-            is_last=message.content.split() == self._words,
+            is_over=render.is_end(text, self._job.id),
+            is_last=text.split() == self._words,
         )
 
     async def mention(self, sentence: str) -> None:
@@ -147,7 +150,9 @@ class CardMessage:
             # Words alone: a message that is sent twice, because nobody can know of the first, must
             # not show the pictures twice. They come with the edit, by an id that is on record.
             # Sent again with the same nonce, Discord gives back the one that is there.
-            sent = await self._call(client, lambda: channel.send(look.text, nonce=self._job.id))
+            sent = await self._call(
+                client, lambda: channel.send(view=look.words_alone(), nonce=self._job.id)
+            )
             message_id = sent.id
             await self._found(message_id)
         if message_id is not None:
@@ -199,7 +204,7 @@ class CardMessage:
         asked_with = message.interaction_metadata
         if asked_with is not None and str(asked_with.id) == self._job.origin.event:
             return True
-        return render.is_of(message.content, self._job.id)
+        return render.is_of(render.text_of(message), self._job.id)
 
     async def _found(self, message_id: int) -> None:
         if self._message_id is None:
@@ -221,15 +226,22 @@ class CardMessage:
 class _Look:
     """What a card looks like in Discord; made before anything is sent."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, shown: tuple[render.Seen, ...]) -> None:
         self._card = card
-        self.text = render.card_text(card)
+        self.pictures = shown if card.pictures is None else render.seen(card.pictures)
+        self._view = render.card_layout(card, self.pictures)
+        self.text = render.card_text(card, render.MAX_LAYOUT_UNITS)
         self.size_bytes = sum(len(one.data) for one in card.pictures or ())
+
+    def words_alone(self) -> LayoutView:
+        """The card without pictures, and with nothing to press."""
+        return render.card_layout(replace(self._card, actions=()), ())
 
     def edit(self) -> dict[str, Any]:
         """The arguments of an edit; files are read once, so each try needs its own."""
         return {
-            "content": self.text,
+            "content": None,
+            "embeds": [],
             "attachments": render.files(self._card.pictures),
-            "view": card_buttons(self._card.actions),
+            "view": self._view,
         }

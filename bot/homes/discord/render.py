@@ -1,22 +1,27 @@
-"""A card as Discord shows it: its text, its files, its buttons.
+"""A card as Discord shows it: a layout of its text, its pictures, its buttons (Components V2).
 
-Whatever people typed stands in a code block, where Discord reads neither mentions nor markup, and a
-card is never longer than a message may be.
+Whatever people typed stands in a code block, where Discord reads neither mentions nor markup, and
+nothing is ever longer than it may be. A message that became a layout stays one, so whoever edits a
+card sends a layout, and takes away what an earlier version's card said in plain text.
 """
 
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
+from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot, Words
 from bot.core.job import Record
 from bot.core.studio import Listed
+from bot.homes.discord.buttons import button_rows
 
 MAX_MESSAGE_UNITS: Final = 2_000
+MAX_LAYOUT_UNITS: Final = 4_000  # of all texts of a layout together
 MAX_ALT_TEXT_UNITS: Final = 1_024
 _BAR_CELLS: Final = 20
 _MAX_SENTENCE_UNITS: Final = 600
@@ -33,7 +38,47 @@ _MARKUP: Final = re.compile(r"[\\*_~|]")
 _LIVE: Final = re.compile(r"(?<=[@<])|(?<=\])(?=\()|(?<=:)(?=//)|(?<=\w)(?=\.[^\W\d])")
 
 
-def card_text(one: Card) -> str:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file of a message, and how it is shown."""
+
+    filename: str
+    alt_text: str
+    spoiler: bool
+
+
+def seen(slots: tuple[Slot, ...]) -> tuple[Seen, ...]:
+    """How pictures are shown, once their files are there."""
+    return tuple(Seen(one.filename, one.alt_text, one.spoiler) for one in slots)
+
+
+def card_layout(one: Card, pictures: tuple[Seen, ...]) -> LayoutView:
+    """A card, with pictures whose files are there or come with it."""
+    parts: list[Any] = [TextDisplay(card_text(one, MAX_LAYOUT_UNITS))]
+    if pictures:
+        gallery: MediaGallery[Any] = MediaGallery()
+        for picture in pictures:
+            gallery.add_item(
+                media=f"attachment://{picture.filename}",
+                description=cut(picture.alt_text, MAX_ALT_TEXT_UNITS) or None,
+                spoiler=picture.spoiler,
+            )
+        parts.append(gallery)
+    view = LayoutView(timeout=None)
+    view.add_item(Container(*parts, *button_rows(one.actions)))
+    return view
+
+
+def text_of(message: discord.Message) -> str:
+    """What a card says, as a layout or in an earlier version's plain text."""
+    texts = [message.content]
+    for component in message.components:
+        children = component.children if isinstance(component, discord.Container) else [component]
+        texts += [one.content for one in children if isinstance(one, discord.TextDisplay)]
+    return "\n".join(filter(None, texts))
+
+
+def card_text(one: Card, max_units: int = MAX_MESSAGE_UNITS) -> str:
     """The text of a card."""
     status = _words(one.status, _MAX_SENTENCE_UNITS)
     if one.progress is not None:
@@ -43,11 +88,11 @@ def card_text(one: Card) -> str:
     foot = " · ".join(_harmless(cut(field, _MAX_FIELD_UNITS)) for field in one.fields)
     label = "Stay away from:"
     # The newlines between at most five parts.
-    room = MAX_MESSAGE_UNITS - units(status) - units(foot) - units(label) - 5
+    room = max_units - units(status) - units(foot) - units(label) - 5
     parts = [status, _code(one.prompt, room) if one.prompt else ""]
     if one.negative_prompt is not None:
         # What one of the two does not need, the other may have.
-        left = room - units(_code(one.negative_prompt))
+        left = room - units(_code(one.negative_prompt, max_units))
         prompt = _code(one.prompt, max(room // 2, left))
         parts = [status, prompt, label, _code(one.negative_prompt, room - units(prompt))]
     return "\n".join(part for part in [*parts, foot] if part)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from standins.discord.components import text_of
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.cli.conftest import ENVIRONMENT, run, start
 
@@ -54,10 +55,10 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDisco
         await loopback.wait_commands()
         running = await loopback.slash("imagine", {"prompt": "runs", "steps": 50})
         waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
-        await running.until(lambda message: " of 50" in message["content"])
+        await running.until(lambda message: " of 50" in text_of(message))
         process.send_signal(signal.SIGTERM)
         await running.until(lambda message: len(message["attachments"]) == 4)
-        await waiting.until(lambda message: "Your place in the queue is kept" in message["content"])
+        await waiting.until(lambda message: "Your place in the queue is kept" in text_of(message))
         await ended(process)
         await loopback.wait_offline()
 

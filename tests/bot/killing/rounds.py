@@ -26,6 +26,7 @@ from bot.core.job import FINAL
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault
+from standins.discord.components import text_of
 from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -132,10 +133,10 @@ class Crowd:
 
     async def _watch(self, interaction: Interaction) -> None:
         try:
-            message = await interaction.until(lambda message: bool(message["content"]))
+            message = await interaction.until(lambda message: bool(text_of(message)))
         except InteractionFailed:
             return
-        if _REFUSED not in message["content"]:
+        if _REFUSED not in text_of(message):
             self.promised.add(interaction.id)
 
 
@@ -237,12 +238,12 @@ def _is_over(interaction: Interaction) -> bool:
 
 def _has_pictures(message: Message) -> bool:
     names = [file["filename"] for file in message["attachments"]]
-    found = _JOB.search(message["content"])
+    found = _JOB.search(text_of(message))
     return found is not None and names == [f"{found[1]}_{n}.png" for n in range(4)]
 
 
 def _is_reason(message: Message) -> bool:
-    return message["content"].startswith(FAILURE_MARK) and not message["attachments"]
+    return text_of(message).startswith(FAILURE_MARK) and not message["attachments"]
 
 
 def _open_jobs(folder: Path) -> list[str]:
@@ -259,9 +260,9 @@ def _count(tally: Tally, crowd: Crowd, shown: dict[str, set[str]], folder: Path)
         if message is not None and _has_pictures(message):
             tally.pictures += 1
         elif message is not None and _is_reason(message):
-            tally.reasons[message["content"].splitlines()[0][3:60]] += 1
+            tally.reasons[text_of(message).splitlines()[0][3:60]] += 1
         else:
-            tally.lost.append("gone" if message is None else message["content"])
+            tally.lost.append("gone" if message is None else text_of(message))
     tally.thinking = [str(one.id) for one in _thinking(crowd)]
     tally.innocent = [why for why in tally.reasons if why.startswith(_SET_ASIDE)]
     tally.twice = [job_id for job_id, messages in shown.items() if len(messages) > 1]

@@ -22,6 +22,7 @@ from sdxl_engine import DrawError, ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
 from standins.base.faults import Fault
 from standins.base.timers import ManualClock
+from standins.discord.components import text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.world import READ_MESSAGE_HISTORY
@@ -117,7 +118,7 @@ class Stage:
     async def asked(self, prompt: str = "x") -> Interaction:
         """Ask, and wait for the first words."""
         interaction = await self.ask(prompt)
-        await interaction.until(lambda message: bool(message["content"]))
+        await interaction.until(lambda message: bool(text_of(message)))
         return interaction
 
     def put(self, answer: str, method: str, route: str, nth: int = 1) -> Fault:
@@ -388,13 +389,13 @@ def _judge(cell: Cell, stage: Stage, interaction: Interaction, records: list[Rec
         message
         for message in history
         for record in records
-        if render.is_end(message["content"], record.job.id)
+        if render.is_end(text_of(message), record.job.id)
     ]
     answer = interaction.answer
-    text = "" if answer is None else answer["content"]
+    text = "" if answer is None else text_of(answer)
     if shown:
         cell.seen = "pictures"
-        if not shown[0]["content"].startswith("```"):
+        if not text_of(shown[0]).startswith("```"):
             cell.problems.append(f"beside pictures: {shown[0]['content'][:40]!r}")
     elif said or text.startswith(FAILURE_MARK):
         cell.seen = "why not"

@@ -14,6 +14,7 @@ from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
+from standins.discord.components import text_of
 from standins.discord.errors import InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -68,7 +69,7 @@ async def let_go(fault: Fault) -> None:
 
 
 def is_over(message: Message) -> bool:
-    return has_pictures(message) or message["content"].startswith(FAILURE_MARK)
+    return has_pictures(message) or text_of(message).startswith(FAILURE_MARK)
 
 
 def has_pictures(message: Message) -> bool:
@@ -86,7 +87,7 @@ async def check_one_result(
     record = await told(bot)
     assert record.state is state
     shown = [message for message in messages(loopback) if has_pictures(message)]
-    said = [m for m in messages(loopback) if m["content"].startswith(FAILURE_MARK)]
+    said = [m for m in messages(loopback) if text_of(m).startswith(FAILURE_MARK)]
     assert (len(shown), len(said)) == {
         State.DELIVERED: (1, 0),
         State.UNDELIVERED: (0, 1),
@@ -127,7 +128,7 @@ async def test_at_an_edit_before_the_pictures(
         fault = put(loopback, name, "PATCH", BY_TOKEN, nth=nth)
         interaction = await loopback.slash("imagine", {"prompt": "x"})
         if nth == 2:
-            await interaction.until(lambda message: bool(message["content"]))
+            await interaction.until(lambda message: bool(text_of(message)))
             gate.let_through(1)
         await let_go(fault)
         gate.open()
@@ -147,7 +148,7 @@ async def test_at_the_delivery(
     gate = Gate()
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
         interaction = await loopback.slash("imagine", {"prompt": "x"})
-        await interaction.until(lambda message: bool(message["content"]))
+        await interaction.until(lambda message: bool(text_of(message)))
         if by == BY_ID:
             clock.advance(15 * 60 + 1)
         fault = put(loopback, name, "PATCH", by)
@@ -167,7 +168,7 @@ async def test_at_reading_back(loopback: LoopbackDiscord, run_bot: RunBot, name:
     gate = Gate()
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
         interaction = await loopback.slash("imagine", {"prompt": "x"})
-        await interaction.until(lambda message: bool(message["content"]))
+        await interaction.until(lambda message: bool(text_of(message)))
         put(loopback, "dropped after", "PATCH", BY_TOKEN)
         fault = put(loopback, name, "GET", BY_TOKEN)
         gate.open()
@@ -185,7 +186,7 @@ async def test_a_place_that_is_gone_ends_in_a_state_that_says_so(
     gate = Gate()
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate), throttle=ShutThrottle) as bot:
         interaction = await loopback.slash("imagine", {"prompt": "x"})
-        await interaction.until(lambda message: bool(message["content"]))
+        await interaction.until(lambda message: bool(text_of(message)))
         clock.advance(15 * 60 + 1)
         loopback.world.first_channel.bot_permissions &= ~VIEW_CHANNEL
         gate.open()
@@ -195,8 +196,8 @@ async def test_a_place_that_is_gone_ends_in_a_state_that_says_so(
         assert "/jobs" in record.reason
         # The pictures are there for the one who asked, and for nobody else.
         listing = await loopback.slash("jobs", {})
-        shown = await listing.until(lambda message: bool(message["content"]))
-        assert "drawn, but not shown" in shown["content"]
+        shown = await listing.until(lambda message: bool(text_of(message)))
+        assert "drawn, but not shown" in text_of(shown)
         press = await loopback.press(int(shown["id"]), f"v1:show:{record.job.id}")
         pictures = await press.until(has_pictures)
         assert len(pictures["attachments"]) == 4
@@ -212,7 +213,7 @@ async def test_pictures_that_are_refused_once_more_are_no_endless_thinking(
         record = await told(bot)
         assert record.state is State.UNDELIVERED
         listing = await loopback.slash("jobs", {})
-        shown = await listing.until(lambda message: bool(message["content"]))
+        shown = await listing.until(lambda message: bool(text_of(message)))
         put(loopback, "too large", "PATCH", BY_TOKEN)
         press = await loopback.press(int(shown["id"]), f"v1:show:{record.job.id}")
         answer = await press.until(says("Discord finds the pictures too large"))
@@ -235,7 +236,7 @@ async def test_a_card_that_a_moderator_deletes_cancels_its_job(
     throttle = ShutThrottle if when == "drawn" else OpenThrottle
     async with run_bot(lambda: pipeline, throttle=throttle) as bot:
         first = await loopback.slash("imagine", {"prompt": "first"})
-        card = await first.until(lambda message: bool(message["content"]))
+        card = await first.until(lambda message: bool(text_of(message)))
         if when == "waiting":
             second = await loopback.slash("imagine", {"prompt": "second"})
             card = await second.until(says("Number 1"))
@@ -248,8 +249,8 @@ async def test_a_card_that_a_moderator_deletes_cancels_its_job(
         assert records[0].state is State.CANCELLED
         assert "message was deleted" in records[0].reason
         listing = await loopback.slash("jobs", {})
-        shown = await listing.until(lambda message: bool(message["content"]))
-        assert "message was deleted" in shown["content"]
+        shown = await listing.until(lambda message: bool(text_of(message)))
+        assert "message was deleted" in text_of(shown)
         assert "v1:show" not in str(shown["components"])
         assert not (tmp_path / "data" / "images" / records[0].job.id).exists()
         gate.open()
@@ -359,4 +360,4 @@ async def all_told(bot: Bot, count: int) -> list[Record]:
 
 
 def says(text: str) -> Callable[[Message], bool]:
-    return lambda message: text in message["content"]
+    return lambda message: text in text_of(message)

@@ -21,6 +21,7 @@ from bot.ledgers.sqlite.database import connect
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
+from standins.discord.components import pressable, text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import NO_LIMITS, SIZES, RunBot, make_config
@@ -34,7 +35,7 @@ PAINTERS = 900_000_000_000_000_201
 
 
 def says(text: str) -> Any:
-    return lambda message: text in message["content"]
+    return lambda message: text in text_of(message)
 
 
 async def ask(loopback: LoopbackDiscord, prompt: str = "x", *, user_id: int = BEN) -> Interaction:
@@ -42,8 +43,7 @@ async def ask(loopback: LoopbackDiscord, prompt: str = "x", *, user_id: int = BE
 
 
 def cancel_id(message: Message) -> str:
-    (row,) = message["components"]
-    (button,) = row["components"]
+    (button,) = pressable(message)
     assert button["label"] == "Cancel"
     return str(button["custom_id"])
 
@@ -74,7 +74,7 @@ async def test_the_one_who_asked_and_moderators_cancel(
         await loopback.press(int(message["id"]), cancel_id(message), user_id=who)
         interaction = first if running else second
         message = await interaction.until(says(words))
-        assert message["components"] == []
+        assert pressable(message) == []
         gate.open()
         last = await ask(loopback, user_id=CLEO)
         await last.until(has_pictures)
@@ -91,7 +91,7 @@ async def test_others_cannot_cancel_and_are_told_so(
         interaction = await ask(loopback)
         message = await interaction.until(says("step 0"))
         press = await loopback.press(int(message["id"]), cancel_id(message), user_id=CLEO)
-        assert "Only the one who asked for this" in (await whispered(press))["content"]
+        assert "Only the one who asked for this" in text_of(await whispered(press))
         gate.open()
         message = await interaction.until(has_pictures)
         assert "v1:cancel" not in str(message["components"])
@@ -110,7 +110,7 @@ async def test_a_press_that_comes_too_late_is_told_so(
         job_id = (await told(bot)).job.id
         # The list still offers what was so when it was made, or another client shows an old card.
         press = await loopback.press(int(shown["id"]), f"v1:drop:{job_id}", user_id=BEN)
-        assert "too late" in (await whispered(press))["content"]
+        assert "too late" in text_of(await whispered(press))
         message = await listing.until(says("delivered"))
         assert not any("drop" in one for one in custom_ids(message))
 
@@ -146,7 +146,7 @@ async def test_who_wants_it_is_mentioned_when_the_pictures_are_there(
         await listing.until(lambda message: "v1:mention:off" in custom_ids(message))
         card = await (await ask(loopback)).until(has_pictures)
         ping = await mention(loopback)
-        assert ping["content"] == f"<@{BEN}> Your pictures are there."
+        assert text_of(ping) == f"<@{BEN}> Your pictures are there."
         assert [one["id"] for one in ping["mentions"]] == [str(BEN)]
         assert ping["message_reference"]["message_id"] == card["id"]
         await loopback.press(int(shown["id"]), "v1:mention:off", user_id=BEN)
@@ -166,7 +166,7 @@ async def mention(loopback: LoopbackDiscord) -> Message:
 
 
 def custom_ids(message: Message) -> list[str]:
-    return [one["custom_id"] for row in message["components"] for one in row["components"]]
+    return [one["custom_id"] for one in pressable(message)]
 
 
 async def test_buttons_work_after_a_restart(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
@@ -181,7 +181,7 @@ async def test_buttons_work_after_a_restart(loopback: LoopbackDiscord, run_bot: 
         message = await interaction.until(says("Number 1"))
         bot.stop.set()
         message = await interaction.until(says("restarting"))
-        assert message["components"] == []  # nobody would hear it
+        assert pressable(message) == []  # nobody would hear it
         warm.set()
         await bot.task
     warm.clear()
@@ -205,9 +205,9 @@ async def test_the_list_shows_ones_own_jobs(loopback: LoopbackDiscord, run_bot: 
         listing = await loopback.slash("jobs", {}, user_id=BEN)
         message = await listing.until(says("a dog"))
         assert message["flags"] & 64
-        assert "number 1 in the queue" in message["content"]
-        assert "running" in message["content"]
-        assert "a secret" not in message["content"]
+        assert "number 1 in the queue" in text_of(message)
+        assert "running" in text_of(message)
+        assert "a secret" not in text_of(message)
         gate.open()
         await second.until(has_pictures)
 
@@ -218,8 +218,8 @@ async def test_a_list_that_may_go_on_says_so(loopback: LoopbackDiscord, run_bot:
             await (await ask(loopback, f"picture {n}")).until(has_pictures)
             listing = await loopback.slash("jobs", {}, user_id=BEN)
             message = await listing.until(says(f"picture {n}"))
-            assert ("Your latest 8, the newest first:" in message["content"]) == (n >= 7)
-        assert "picture 0" not in message["content"]
+            assert ("Your latest 8, the newest first:" in text_of(message)) == (n >= 7)
+        assert "picture 0" not in text_of(message)
 
 
 async def test_the_wait_is_foretold_once_it_was_measured(
@@ -247,8 +247,8 @@ async def test_limits_are_a_sentence_and_give_the_command_back(
         await first.until(has_pictures)
         second = await ask(loopback, "again")
         message = await second.until(says("You have asked 1 times within a minute"))
-        assert "There is room again <t:" in message["content"]
-        assert "/imagine prompt:again seed:" in message["content"]
+        assert "There is room again <t:" in text_of(message)
+        assert "/imagine prompt:again seed:" in text_of(message)
         assert message["flags"] & 64  # only they see it
         assert len(loopback.history(loopback.world.first_channel.id)) == 1
         other = await ask(loopback, user_id=CLEO)
@@ -275,8 +275,8 @@ async def test_a_full_disk_is_a_sentence_and_passes(
         contents: list[str] = []
         while not any("The bot's disk is full" in content for content in contents):
             interaction = await ask(loopback, "x" * 900)  # the last page has room for some
-            message = await interaction.until(lambda message: bool(message["content"]))
-            contents.append(message["content"])
+            message = await interaction.until(lambda message: bool(text_of(message)))
+            contents.append(text_of(message))
         await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 9999"))
         interaction = await ask(loopback)
         await interaction.until(has_pictures)

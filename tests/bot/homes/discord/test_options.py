@@ -8,6 +8,7 @@ from PIL import Image
 from bot.core.job import State
 from sdxl_engine.request import CHANGING, MAX_FILE_BYTES
 from standins.base.faults import Fault
+from standins.discord.components import text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.loopback import LoopbackDiscord
@@ -64,7 +65,7 @@ async def test_what_cannot_be_started_from_is_refused_and_leaves_nothing(
 ) -> None:
     async with run_bot() as bot:
         asked = await loopback.slash("imagine", {"prompt": "x", **options}, user_id=BEN)
-        assert words in (await whispered(asked))["content"]
+        assert words in text_of(await whispered(asked))
         assert (await bot.app.ledger.counts())[State.QUEUED] == 0
         assert await bot.app._gallery.starters() == ()
 
@@ -77,7 +78,7 @@ async def test_a_file_that_is_too_large_is_not_even_fetched(
     async with run_bot():
         large = Upload("a.png", "image/png", bytes(2_000))
         asked = await loopback.slash("imagine", {"prompt": "x", "image": large}, user_id=BEN)
-        assert "are the most" in (await whispered(asked))["content"]
+        assert "are the most" in text_of(await whispered(asked))
     assert not never.fired
     assert MAX_FILE_BYTES > 1_000
 
@@ -88,4 +89,4 @@ async def test_who_wants_to_be_told_of_this_one_is_told(
     async with run_bot():
         asked = await loopback.slash("imagine", {"prompt": "x", "tell_me": True}, user_id=BEN)
         await asked.until(has_pictures)
-        assert (await mention(loopback))["content"].startswith(f"<@{BEN}>")
+        assert text_of(await mention(loopback)).startswith(f"<@{BEN}>")

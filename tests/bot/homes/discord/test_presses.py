@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot.core.job import Person, State
+from standins.discord.components import pressable, text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -53,12 +54,14 @@ async def all_delivered(bot: Bot, count: int) -> None:
 async def test_what_is_finished_can_be_pressed(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
     async with run_bot():
         shown = await drawn(loopback)
-    kinds = [[one["custom_id"].split(":")[1] for one in row["components"]] for row in rows(shown)]
+    (container,) = shown["components"]
+    _, gallery, *rows = container["components"]
+    kinds = [[one["custom_id"].split(":")[1] for one in row["components"]] for row in rows]
     assert kinds == [["upscale"] * 4, ["strong"] * 4, ["reroll", "open", "recipe", "delete"]]
-
-
-def rows(message: Message) -> list[Message]:
-    return list(message["components"])
+    assert [one["media"]["url"] for one in gallery["items"]] == [
+        one["url"] for one in shown["attachments"]
+    ]
+    assert gallery["items"][2]["description"] == "Picture 3 of 4: a fox"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ async def test_two_presses_within_moments_make_one_job(
         while not (one.followups or two.followups):  # noqa: ASYNC110 - as `whispered`
             await asyncio.sleep(0.01)
         (refusal,) = [*one.followups, *two.followups]
-        assert "You asked for that a moment ago" in refusal["content"]
+        assert "You asked for that a moment ago" in text_of(refusal)
         await all_delivered(bot, 2)
         assert len(await bot.app.ledger.find()) == 2
 
@@ -128,13 +131,13 @@ async def test_only_the_asker_and_moderators_delete(
         shown = await drawn(loopback, "a secret thing")
         await all_delivered(bot, 1)
         pressed = await press(loopback, shown, id_of(shown, "delete"), user_id=CLEO)
-        assert "Only the one who asked" in (await whispered(pressed))["content"]
+        assert "Only the one who asked" in text_of(await whispered(pressed))
         assert has_pictures(message_of(loopback, shown))
         pressed = await press(loopback, shown, id_of(shown, "delete"))
         left = await pressed.until(says("Deleted by the one who asked."))
         assert left["id"] == shown["id"]
-        assert (left["attachments"], left["components"]) == ([], [])
-        assert "secret" not in left["content"]
+        assert (left["attachments"], pressable(left)) == ([], [])
+        assert "secret" not in text_of(left)
         # The buttons of whoever still sees the old card say so.
         with pytest.raises(CommandRefused):
             await press(loopback, shown, id_of(shown, "reroll"))
@@ -148,7 +151,7 @@ async def test_one_picture_is_looked_at_alone_and_liked(
         looking = await press(loopback, first, id_of(first, "open"), user_id=CLEO)
         shown = await looking.until(has_pictures)
         assert shown["flags"] & 64
-        assert "/imagine prompt:a fox seed:5" in shown["content"]
+        assert "/imagine prompt:a fox seed:5" in text_of(shown)
         await press(loopback, shown, id_for(shown, "look", 2), user_id=CLEO)
         shown = await looking.until(
             lambda one: any("_2." in a["filename"] for a in one["attachments"])
@@ -178,7 +181,7 @@ async def test_the_recipe_says_how_and_from_what(
         recipe = await asked.until(says("/imagine prompt:a fox"))
         assert recipe["flags"] & 64
         line = f"`{child.job.id}` was made larger from picture 4 of `{parent.job.id}`"
-        assert line in recipe["content"]
+        assert line in text_of(recipe)
 
 
 async def test_a_card_whose_job_is_forgotten_says_so(
@@ -191,4 +194,4 @@ async def test_a_card_whose_job_is_forgotten_says_so(
         await bot.app.ledger.forget([record.job.id], 0)
         for kind in ("reroll", "delete"):
             pressed = await press(loopback, first, id_of(first, kind))
-            assert "no longer on record" in (await whispered(pressed))["content"]
+            assert "no longer on record" in text_of(await whispered(pressed))

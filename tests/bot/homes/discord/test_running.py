@@ -17,6 +17,7 @@ from bot.errors import LoginError
 from sdxl_engine import EngineStartError, Lora, Pipeline
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
+from standins.discord.components import text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot, make_config
@@ -35,7 +36,7 @@ def finished(message: Message) -> bool:
 
 
 def says(text: str) -> Any:
-    return lambda message: text in message["content"]
+    return lambda message: text in text_of(message)
 
 
 def count(loopback: LoopbackDiscord, method: str, route: str) -> Fault:
@@ -51,7 +52,7 @@ def check_unseen(loopback: LoopbackDiscord, refusal: Message) -> None:
     """Only the one who asked sees it, and nothing of it stands in the channel."""
     assert refusal["flags"] & 64
     channel = loopback.history(loopback.world.first_channel.id)
-    assert not any("To ask again" in message["content"] for message in channel)
+    assert not any("To ask again" in text_of(message) for message in channel)
     assert not any(message["flags"] & 128 for message in channel)  # nobody "thinks" any more
 
 
@@ -78,8 +79,8 @@ async def test_imagine_becomes_four_different_pictures(
                 "a red circle\nNegative prompt: blue\nSteps: 4, Sampler: Euler, CFG scale: 5, "
                 f"Seed: 7, Index: {index}, Size: 64x64, Model: doodle"
             )
-    assert "Seed 7 · 4 steps · guidance 5 · 64x64" in message["content"]
-    assert "a red circle" in message["content"]
+    assert "Seed 7 · 4 steps · guidance 5 · 64x64" in text_of(message)
+    assert "a red circle" in text_of(message)
 
 
 async def test_every_option_reaches_the_engine(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
@@ -101,7 +102,7 @@ async def test_every_option_reaches_the_engine(loopback: LoopbackDiscord, run_bo
     assert (
         "guidance 7.5 · guidance rescale 0.7 · guided from 0.25 to 0.75 · 128x64 · DDIM Karras · "
         "LoRA ink:2, film:0.5 · model doodle · job"
-    ) in message["content"]
+    ) in text_of(message)
     assert (request.sampler, request.spacing) == ("ddim", "karras")
     assert request.negative_prompt is None
     assert request.seed == 2**32 - 1
@@ -129,8 +130,8 @@ async def test_a_choice_that_cannot_be_drawn_is_a_sentence_and_the_command_again
         await bot.app.engine.warm()
         interaction = await loopback.slash("imagine", options)
         refusal = await interaction.until(says("To ask again"))
-    assert sentence in refusal["content"]
-    assert "/imagine prompt:a cat" in refusal["content"]
+    assert sentence in text_of(refusal)
+    assert "/imagine prompt:a cat" in text_of(refusal)
     check_unseen(loopback, refusal)
 
 
@@ -158,11 +159,11 @@ async def test_what_was_typed_is_asked_again_as_it_was_typed(
             "imagine", {"prompt": "a <lora:ink> cat", "seed": 7, **texts, "timesteps": "four"}
         )
         refusal = await interaction.until(says("To ask again"))
-    assert "'four' are no timesteps" in refusal["content"]
+    assert "'four' are no timesteps" in text_of(refusal)
     assert (
         "/imagine prompt:a <lora:ink> cat seed:7 size:128x64 sampler:PLMS "
         "spacing:Align Your Steps lora:film, <lora:a, b:2> timesteps:four\n"
-    ) in refusal["content"]
+    ) in text_of(refusal)
 
 
 async def test_loras_and_models_are_offered_while_somebody_types(
@@ -208,7 +209,7 @@ async def test_what_the_model_says_is_drawn_and_stands_beside_its_name(
     (request,) = pipeline.requests
     assert (request.sampler, request.spacing, request.num_inference_steps) == ("ddim", "karras", 3)
     assert (request.width_px, request.height_px) == (128, 64)
-    assert "3 steps · guidance 5 · 128x64 · DDIM Karras" in message["content"]
+    assert "3 steps · guidance 5 · 128x64 · DDIM Karras" in text_of(message)
 
 
 async def test_what_cannot_be_offered_is_an_empty_list(
@@ -267,7 +268,7 @@ async def test_without_a_seed_each_gets_another_and_it_is_shown(
         for _ in range(2):
             interaction = await loopback.slash("imagine", {"prompt": "x"})
             message = await interaction.until(finished)
-            assert f"Seed {pipeline.requests[-1].seed} ·" in message["content"]
+            assert f"Seed {pipeline.requests[-1].seed} ·" in text_of(message)
     assert pipeline.requests[0].seed != pipeline.requests[1].seed
 
 
@@ -300,7 +301,7 @@ async def test_previews_are_shown_and_make_room_for_the_pictures(
         gate.let_through(1)
         message = await interaction.until(lambda message: bool(message["attachments"]))
         (file,) = message["attachments"]
-        assert "step 1 of 4" in message["content"]
+        assert "step 1 of 4" in text_of(message)
         assert is_preview(file["filename"])
         assert file["description"] == "What the pictures are becoming"
         with Image.open(io.BytesIO(loopback.attachment_bytes(int(file["id"])))) as picture:
@@ -349,7 +350,7 @@ async def test_what_only_the_engine_sees_is_answered_with_its_sentence(
     async with run_bot():
         interaction = await loopback.slash("imagine", {"prompt": "a\u202eb"})
         message = await interaction.until(says("invisible control character (U+202E)"))
-        assert message["content"].startswith("⚠️")
+        assert text_of(message).startswith("⚠️")
         check_unseen(loopback, message)
         after = await loopback.slash("imagine", {"prompt": "still alive"})
         await after.until(finished)
@@ -378,7 +379,7 @@ async def test_a_job_that_fails_gets_its_sentence_and_the_next_is_drawn(
     async with run_bot(lambda: pipeline):
         bad = await loopback.slash("imagine", {"prompt": "bad"})
         message = await bad.until(says("Drawing failed on the device. Try again"))
-        assert "```\nbad\n```" in message["content"]
+        assert "```\nbad\n```" in text_of(message)
         pipeline.failure = None
         good = await loopback.slash("imagine", {"prompt": "good"})
         await good.until(finished)
@@ -396,10 +397,10 @@ async def test_the_bot_is_online_while_the_engine_warms_up(
     async with run_bot(start):
         interaction = await loopback.slash("imagine", {"prompt": "x"})
         message = await interaction.until(says("warming up"))
-        assert "64x64" not in message["content"]
+        assert "64x64" not in text_of(message)
         warm.set()
         message = await interaction.until(finished)
-        assert "64x64" in message["content"]
+        assert "64x64" in text_of(message)
 
 
 async def test_an_engine_that_cannot_start_tells_the_waiters_and_ends_the_bot(
@@ -433,7 +434,7 @@ async def test_stopping_finishes_what_runs_and_keeps_what_waits(
         await second.until(says("The bot is restarting. Your place in the queue is kept."))
         late = await loopback.slash("imagine", {"prompt": "late", "seed": 6})
         message = await late.until(says("The bot is restarting. Ask again in a minute."))
-        assert "/imagine prompt:late seed:6 steps:4 guidance:5\n" in message["content"]
+        assert "/imagine prompt:late seed:6 steps:4 guidance:5\n" in text_of(message)
         gate.open()
         await first.until(finished)
         await bot.task
@@ -447,7 +448,7 @@ async def test_stopping_finishes_what_runs_and_keeps_what_waits(
         await second.until(says("The bot was restarted, and your place was kept."))
         warm.set()
         message = await second.until(finished)
-    assert "Seed 5 ·" in message["content"]
+    assert "Seed 5 ·" in text_of(message)
 
 
 async def test_a_job_that_takes_too_long_is_drawn_after_the_restart(
@@ -546,7 +547,7 @@ async def test_a_refusal_outlives_the_client_that_heard_of_it(
     ) as bot:
         for prompt in ("drawn", "waits"):
             one = await loopback.slash("imagine", {"prompt": prompt})
-            await one.until(lambda message: bool(message["content"]))
+            await one.until(lambda message: bool(text_of(message)))
         held = loopback.faults.add(
             Fault(kind="latency", method="DELETE", route="/webhooks/*/*/messages/*", count=None)
         )
@@ -668,4 +669,4 @@ async def test_two_long_prompts_fit_the_card(loopback: LoopbackDiscord, run_bot:
         options = {"prompt": "🎨" * 1000, "negative_prompt": "`@everyone" * 100}
         interaction = await loopback.slash("imagine", options)
         message = await interaction.until(finished)
-        assert len(message["content"]) <= 2000
+        assert len(text_of(message).encode("utf-16-le")) // 2 <= 4000
