@@ -247,6 +247,69 @@ def _joined(parts: Sequence[_Said], total: int) -> _Said:
     )
 
 
+# Texts in texts
+
+
+def enclosed(text: str, *, before: str = "") -> str:
+    """The text as it can stand in another and say what it says alone.
+
+    Brackets that it leaves open end with it, and those that it does not open are escaped. Where
+    they cross, as in "(a [b) c]", each counts as far, but what reads as a change may be none.
+
+    before  what stands before it: where that leaves brackets open, its colons and bars are escaped
+    """
+    frames, parts = _open_frames(text)
+    if len(_open_frames(before)[0]) == 1:
+        frames[0].signs.clear()
+    for frame in frames:
+        for place in frame.signs:
+            parts[place] = "\\" + parts[place]
+    if parts and parts[-1] == "\\":  # it escapes nothing here, and would there
+        parts.pop()
+    closing = (_CLOSED_BY[frame.opening] for frame in reversed(frames[1:]) if not frame.crossed)
+    return "".join((*parts, *closing))
+
+
+_CLOSED_BY: Final = {opening: closing for closing, opening in _CLOSING.items()}
+
+
+@dataclass(slots=True)
+class _Open:
+    """A bracket that nothing closes in its turn.
+
+    signs    the places of the colons and bars right in it
+    crossed  whether one closes it out of turn: its weight ends there
+    """
+
+    opening: str
+    signs: list[int]
+    crossed: bool = False
+
+
+def _open_frames(text: str) -> tuple[list[_Open], list[str]]:
+    """The whole text and what is open in it at its end; its parts, stray brackets escaped."""
+    parts: list[str] = []
+    frames = [_Open("", [])]
+    by_kind: dict[str, list[_Open]] = {opening: [] for opening in _CLOSED_BY}
+    for place, match in enumerate(_PARTS.finditer(text)):
+        part = match[0]
+        if part in _CLOSED_BY:
+            frames.append(_Open(part, []))
+            by_kind[part].append(frames[-1])
+        elif part in {":", "|"}:
+            frames[-1].signs.append(place)
+        elif part in _CLOSING and not by_kind[_CLOSING[part]]:
+            part = "\\" + part
+        elif part in _CLOSING:
+            closed = by_kind[_CLOSING[part]].pop()
+            if closed is frames[-1]:
+                frames.pop()
+            else:
+                closed.crossed = True
+        parts.append(part)
+    return frames, parts
+
+
 # Several prompts
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import time
 
 import pytest
@@ -9,7 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdxl_engine import InvalidRequestError
-from sdxl_engine.prompt import BREAK, MAX_EXPANSIONS, Piece, at_steps, expanded, pieces, written
+from sdxl_engine.prompt import (
+    BREAK,
+    MAX_EXPANSIONS,
+    Piece,
+    at_steps,
+    enclosed,
+    expanded,
+    pieces,
+    written,
+)
 
 # All that means something, often.
 TEXTS = st.text(
@@ -95,6 +105,7 @@ def test_hard_texts_are_read_at_once(text: str) -> None:
     begin = time.thread_time()
     pieces(text)
     at_steps(text, 50)
+    enclosed(text, before=text)
     assert expanded(text) == (text,)
     assert time.thread_time() - begin < 1
 
@@ -175,3 +186,48 @@ def test_expanding_never_fails_otherwise(text: str) -> None:
         assert len(expanded(text)) <= MAX_EXPANSIONS
     except InvalidRequestError as error:
         assert "braces" in str(error)  # noqa: PT017 - it may or may not be raised
+
+
+signs = st.sampled_from([*"ab ()[]:|\\", "0.5", "1.3", ":2", " BREAK ", "{", "}"])
+
+
+def crosses(text: str) -> bool:
+    left = re.sub(r"\\.?|[^()\[\]]", "", text)
+    while (less := re.sub(r"\(\)|\[\]", "", left)) != left:
+        left = less
+    return bool(re.search(r"\(.*\)|\[.*\]", left))
+
+
+def said(text: str, step: int, times: float = 1.0) -> list[tuple[str, float]]:
+    """What a text says in a step of seven, character by character, without spaces."""
+    now = next(one for end, one in at_steps(text, 7) if step < end)
+    return [
+        (char, 0.0 if piece is BREAK else round(piece.weight * times, 6))
+        for piece in pieces(now)
+        for char in piece.text
+        if not char.isspace()
+    ]
+
+
+nested = st.lists(signs, max_size=12).map("".join).filter(lambda text: not crosses(text))
+
+
+@given(
+    nested, st.sampled_from([("x ", " y", 1.0), ("(x ", " y:1.5)", 1.5), ("[x ", " y]", 1 / 1.1)])
+)
+@example("a (cat", ("x ", " y", 1.0))
+@example("a [b|c", ("[x ", " y]", 1 / 1.1))
+@example("cat:1.3", ("(x ", " y:1.5)", 1.5))
+def test_enclosed_it_says_what_it_says_alone(text: str, around: tuple[str, str, float]) -> None:
+    before, after, times = around
+    whole = before + enclosed(text, before=before) + after
+    for step in range(7):
+        own = said(text, step, times)
+        assert said(whole, step) == [*said("x", 0, times), *own, *said("y", 0, times)]
+
+
+@given(nested)
+def test_enclosed_in_alternatives_it_is_one_of_them(text: str) -> None:
+    whole = "[x| " + enclosed(text, before="[x| ") + "|y]"
+    for step in range(7):
+        assert said(whole, step) == (said("x", 0), said(text, step), said("y", 0))[step % 3]
