@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,23 @@ _ALL: Final = re.compile(r".*", re.DOTALL)
 _NUMERIC: Final = re.compile(r"[+-]?\.?\d\S*|https?://\S+")
 _RATIO: Final = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)[:x/](\d{1,4}(?:\.\d{1,3})?)")
 _WIDEST: Final = 4.0  # how much longer one side may be than the other
+# Shapes as people call them.
+ASPECTS: Final[Mapping[str, tuple[float, float]]] = {
+    "square": (1, 1),
+    "portrait": (3, 4),
+    "landscape": (4, 3),
+    "wide": (16, 9),
+    "tall": (9, 16),
+    "phone": (9, 16),
+    "cinema": (21, 9),
+}
+# What is offered: these, as ratios too, and those of most photographs.
+_OFFERED: Final = {
+    **{f"{x:g}:{y:g}": (x, y) for x, y in (*ASPECTS.values(), (3, 2), (2, 3))},
+    **ASPECTS,
+}
+# How far, in logarithms, a size may be from a shape to go by its name: 2:3 still goes by 3:4's.
+_ALIKE: Final = 0.12
 _SHOWN_CHARS: Final = 40
 
 
@@ -89,8 +106,6 @@ def left_out(said: Flags) -> list[str]:
         sentences.append(
             f"Left out of the prompt, as nobody here knows it: {', '.join(said.unknown)}."
         )
-    if said.style is not None:
-        sentences.append(f"Left out of the prompt: --style {said.style}. There are no styles here.")
     return sentences
 
 
@@ -114,20 +129,38 @@ def size_of_aspect(
 
     def strays(size: tuple[int, int]) -> float:
         """How far its shape and its area are off, in logarithms."""
-        shape = abs(math.log(size[0] / size[1] / ratio))
-        return shape + abs(math.log(size[0] * size[1] / area))
+        return _strays(aspect, size) + abs(math.log(size[0] * size[1] / area))
 
     return min(((x, y) for x in sides(ideal[0]) for y in sides(ideal[1])), key=strays)
 
 
+def nearest_size(aspect: tuple[float, float], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """That of the sizes, one at least, whose shape is nearest; of equal ones the first."""
+    return min(sizes, key=lambda size: _strays(aspect, size))
+
+
+def aspects(sizes: Sequence[tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """The names and ratios that come out as one of the sizes, and as which; names first."""
+    every = (*ASPECTS, *(name for name in _OFFERED if name not in ASPECTS))
+    found = {name: nearest_size(_OFFERED[name], sizes) for name in every} if sizes else {}
+    return {name: size for name, size in found.items() if _strays(_OFFERED[name], size) < _ALIKE}
+
+
+def _strays(aspect: tuple[float, float], size: tuple[int, int]) -> float:
+    """How far a size is from a shape, in logarithms."""
+    return abs(math.log(size[0] / size[1] * aspect[1] / aspect[0]))
+
+
 def parse_aspect(text: str) -> tuple[float, float]:
-    """The two numbers of a ratio such as "16:9"; raises InvalidRequestError."""
+    """The two numbers of "16:9", or of a name in ASPECTS; raises InvalidRequestError."""
     match = _RATIO.fullmatch(text)
-    ratio = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    named = ASPECTS.get(text.strip().casefold(), (0.0, 0.0))
+    ratio = (float(match[1]), float(match[2])) if match else named
     if min(ratio) <= 0 or max(ratio) > _WIDEST * min(ratio):
         raise InvalidRequestError(
-            f"{text[:_SHOWN_CHARS]!r} is no shape of a picture. Write width:height, such as 16:9; "
-            f"one side is at most {_WIDEST:g} times as long as the other."
+            f"{text[:_SHOWN_CHARS]!r} is no shape of a picture. Write width:height, such as 16:9, "
+            f"or one of {', '.join(ASPECTS)}; one side is at most {_WIDEST:g} times as long as the "
+            "other."
         )
     return ratio
 

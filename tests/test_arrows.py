@@ -12,7 +12,8 @@ BOT = Path(__file__).parents[1] / "bot"
 CORE = {
     *("asyncio", "collections", "contextlib", "dataclasses", "enum", "functools", "heapq"),
     *("itertools", "json", "logging", "math", "re", "secrets", "struct", "time", "typing", "zlib"),
-    *("bot.core", "bot.errors", "bot.shared", "sdxl_engine.errors", "sdxl_engine.request"),
+    *("bot.core", "bot.errors", "bot.shared"),
+    *("sdxl_engine.errors", "sdxl_engine.prompt", "sdxl_engine.request"),
 }
 
 

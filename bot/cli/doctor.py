@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,9 @@ from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
-from bot.config.sections import Config, format_sizes
+from bot.config.sections import Config, StylesConfig, format_sizes
 from bot.engines.loading import usual_of
+from bot.engines.styles import read_styles
 from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
 from bot.shared.data_folder import LEDGER
@@ -149,6 +150,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
         config = Config()
     else:
         yield Finding("ok", "The configuration is valid.")
+    yield examine_styles(config.styles)
     yield from examine_model(config, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
@@ -191,10 +193,18 @@ def _jax(environ: Mapping[str, str]) -> Finding:
     return Finding("ok", found)
 
 
+def examine_styles(config: StylesConfig) -> Finding:
+    """Whether prompts can be drawn in them."""
+    try:
+        return Finding("ok", f"{len(read_styles(config))} styles to draw prompts in.")
+    except ConfigError as error:
+        return Finding("FAIL", str(error))
+
+
 def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Where the models are, and whether this machine has room for them."""
     try:
-        usual_of(config)
+        usual_of(replace(config, styles=StylesConfig()))
     except CheckpointError as error:  # what stands beside one
         yield Finding("FAIL", str(error))
     size_bytes = 0

@@ -26,6 +26,7 @@ from bot.cli.request_options import (
 )
 from bot.config.reading import load_config
 from bot.config.sections import ModelConfig
+from bot.core.styles import style_named
 from bot.core.wish import SOME_SIZE, Wish
 from bot.engines.loading import OnBytes, load_pipeline, usual_of
 from bot.errors import UsageError
@@ -76,16 +77,21 @@ def run(args: argparse.Namespace) -> int:
     said = read_flags(" ".join(args.prompt))
     for sentence in left_out(said):
         sys.stderr.write(f"{sentence}\n")
-    given = brought(args)
-    wish = wish_of(args, said, count=args.count, index=args.index).settled(usual_of(config))
+    given, usual = brought(args), usual_of(config)
+    wish = wish_of(args, said, count=args.count, index=args.index).seeded()
     wish = replace(wish, source=given.source, variation=given.variation, upscale=given.upscale)
-    wishes = tuple(replace(wish, prompt=prompt) for prompt in expanded(wish.prompt))
+    if wish.style is not None:
+        style_named(wish.style, usual.styles)
+    aspect = args.aspect or said.aspect or given.shape
+    wishes = tuple(replace(wish, prompt=prompt).settled(usual) for prompt in expanded(wish.prompt))
+    if aspect is not None:  # a shape that is asked for is stronger than the usual size
+        wishes = tuple(replace(one, size_px=wish.size_px) for one in wishes)
     for one in wishes:
         one.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
     _agree(wishes, args)
     same = (*_same_model(args), *given.files)
     draw(
-        Drawing(wishes, args.out, args.json, same, given.pictures, said.aspect or given.shape),
+        Drawing(wishes, args.out, args.json, same, given.pictures, aspect),
         config.engine.model_name,
         partial(load_pipeline, config),
     )

@@ -13,6 +13,8 @@ from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
 from bot.config.sections import EngineConfig
 from bot.core import loras
+from bot.core.styles import style_named
+from bot.engines.styles import read_styles
 from bot.shared.shown import one_line
 from sdxl_engine.flags import left_out, read_flags
 from sdxl_engine.prompt import at_steps, expanded, num_unclosed
@@ -52,10 +54,11 @@ def run(args: argparse.Namespace) -> int:
     # Refuses what no request could say; of a prompt that is not read at all, whose steps it has.
     steps = ImageRequest("x", num_inference_steps=_chosen(args.steps, said.steps))
     tokenizer = _tokenizer(config.engine, args.model)
-    readings = [
-        _reading(tokenizer, ImageRequest(one).prompt, steps.num_inference_steps)
-        for one in expanded(prompt)
-    ]
+    prompts = [ImageRequest(one).prompt for one in expanded(prompt)]
+    if said.style is not None:
+        style = style_named(said.style, read_styles(config.styles))
+        prompts = [style.around(one, None)[0] for one in prompts]
+    readings = [_reading(tokenizer, one, steps.num_inference_steps) for one in prompts]
     flags = {
         name: value
         for name, value in asdict(said).items()

@@ -10,7 +10,7 @@ from bot.cli.picture_options import picture_words
 from bot.core import loras
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine import ImageRequest, format_size, parse_size
-from sdxl_engine.flags import Flags
+from sdxl_engine.flags import ASPECTS, Flags, parse_aspect
 from sdxl_engine.request import (
     EMPHASES,
     SAMPLERS,
@@ -85,11 +85,20 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="for the pictures, which overwrite none; default: out",
     )
-    parser.set_defaults(emphasis=None, clip_skip=None)
+    parser.set_defaults(emphasis=None, clip_skip=None, style=None, aspect=None)
 
 
 def add_encoding_options(parser: argparse.ArgumentParser) -> None:
-    """Add how the prompt is encoded, which `/imagine` does not ask for."""
+    """Add how the prompt is encoded, in which style and shape: what `/imagine` does not ask for."""
+    parser.add_argument(
+        "--style", metavar="NAME", help="what the prompt is drawn in: one of `imagine styles`"
+    )
+    parser.add_argument(
+        "--aspect",
+        type=parse_aspect,
+        metavar="W:H",
+        help=f"the shape, such as 16:9, or one of {', '.join(ASPECTS)}; --size is stronger",
+    )
     parser.add_argument(
         "--emphasis",
         choices=EMPHASES,
@@ -119,7 +128,9 @@ def wish_of(
     prompt, tagged = loras.read_out(said.prompt)
     unwanted, more = loras.read_out(said.negative or "")  # a tag may follow `--no`
     sampler, spacing = args.sampler or said.sampler or (None, None)
-    size_px = said.size_px if args.size is None else parse_size(args.size)
+    size_px = parse_size(args.size) if args.size is not None else None
+    if args.size is None and args.aspect is None:
+        size_px = said.size_px
     return Wish(
         prompt=prompt,
         negative_prompt=(unwanted or None) if args.negative is None else args.negative,
@@ -137,6 +148,7 @@ def wish_of(
         timesteps=args.timesteps,
         emphasis=args.emphasis,
         clip_skip=args.clip_skip,
+        style=args.style or said.style,
     )
 
 

@@ -39,17 +39,17 @@ class Kind:
     parse: Callable[[str], object] = str
 
 
-def text(*, empty: bool = False) -> Kind:
-    """Any text; without the spaces around it."""
+def text(*, empty: bool = False, most: int = _MAX_TEXT_CHARS) -> Kind:
+    """Any text of so many characters; without the spaces around it."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or not (empty or value.strip()):
             raise ValueError
-        if not value.strip().isprintable() or len(value) > _MAX_TEXT_CHARS:
+        if not value.strip().isprintable() or len(value) > most:
             raise ValueError
         return value.strip()
 
-    limits = f"of at most {_MAX_TEXT_CHARS:,} characters on one line"
+    limits = f"of at most {most:,} characters on one line"
     return Kind(f"a text {limits}" if empty else f"a text that is not empty, {limits}", read)
 
 
@@ -154,7 +154,15 @@ def role_weights() -> Kind:
 
 def folder(*, empty: bool = False) -> Kind:
     """The path of a folder; None for an empty text, where that may be."""
+    return _path("folder", empty=empty)
 
+
+def file() -> Kind:
+    """The path of a file; None for an empty text."""
+    return _path("file", empty=True)
+
+
+def _path(what: str, *, empty: bool) -> Kind:
     def read(value: object) -> Path | None:
         if not isinstance(value, str) or not (empty or value.strip()):
             raise ValueError
@@ -167,7 +175,7 @@ def folder(*, empty: bool = False) -> Kind:
         except RuntimeError as error:  # "~somebody" who is not there
             raise ValueError from error
 
-    return Kind("the path of a folder, or empty" if empty else "the path of a folder", read)
+    return Kind(f"the path of a {what}, or empty" if empty else f"the path of a {what}", read)
 
 
 def key(default: object, kind: Kind) -> Any:  # noqa: ANN401 - as dataclasses.field itself

@@ -80,6 +80,14 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StylesConfig:
+    """[styles] what prompts may be drawn in."""
+
+    file: Path | None = key(None, kinds.file())  # noqa: RUF009 - a Path is frozen too
+    hide: tuple[str, ...] = key((), kinds.texts("names of styles that come with the bot"))
+
+
+@dataclass(frozen=True, slots=True)
 class DiscordConfig:
     """[discord] where people are."""
 
@@ -145,6 +153,7 @@ class Config:
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    styles: StylesConfig = field(default_factory=StylesConfig)
     discord: DiscordConfig = field(default_factory=DiscordConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)

@@ -187,6 +187,8 @@ def settings(wish: Wish) -> tuple[str, ...]:
         words.append(f"timesteps {format_timesteps(wish.timesteps)}")
     if wish.loras:
         words.append(f"LoRA {loras.written(wish.loras)}")
+    if wish.style is not None:
+        words.append(f"style {wish.style}")
     if wish.model is not None:
         words.append(f"model {wish.model}")
     return tuple(words)
@@ -209,6 +211,7 @@ def options(wish: Wish) -> dict[str, str]:
         "spacing": _title_of_spacing(wish) or None,
         "timesteps": None if wish.timesteps is None else format_timesteps(wish.timesteps),
         "lora": loras.written(wish.loras) or None,
+        "style": wish.style,
         "model": wish.model,
     }
     return {name: str(value) for name, value in chosen.items() if value is not None}

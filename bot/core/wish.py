@@ -10,8 +10,17 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Final, TypeVar
 
 from bot.core.loras import Loras
+from bot.core.styles import Styles, folded, joined
+from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.request import MAX_SEED, ImageRequest, Lora, Source, Variation
+from sdxl_engine.request import (
+    MAX_PROMPT_CHARS,
+    MAX_SEED,
+    ImageRequest,
+    Lora,
+    Source,
+    Variation,
+)
 
 T = TypeVar("T")
 Size = tuple[int, int]
@@ -23,6 +32,7 @@ SOME_SIZE: Final[Size] = 1024, 1024
 WHOLE: Final = 0.0, 1.0  # the interval of all steps
 
 _SETTLED_AT_ASKING: Final = ("seed", "num_inference_steps", "guidance_scale", "num_images")
+_NOT_DRAWN: Final = frozenset({"size_px", "style", "styled", "unread"})  # no fields of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class Usual:
     model     its name, where there are several
     by_model  what is usual with each of several models, by name
     note      what people should know of the model, in a few words
+    styles    that a wish may name, whatever the model
     """
 
     num_inference_steps: int = 20
@@ -46,6 +57,7 @@ class Usual:
     model: str | None = None
     by_model: Mapping[str, "Usual"] = field(default_factory=dict)
     note: str = ""
+    styles: Styles = field(default_factory=dict)
 
     @property
     def sizes_px(self) -> tuple[Size, ...]:
@@ -65,6 +77,9 @@ class Wish:
     size_px            width and height; None is the model's own
     loras              names and strengths
     source, variation  the fields of `request.Source` and `request.Variation`, in their order
+    style              its name; prompt and negative_prompt are without it
+    styled             both prompts in the style, as they are drawn whatever becomes of it; whoever
+                       changes a prompt or the style takes it away
     unread             the names of settings that this version of the bot does not know
     """
 
@@ -88,6 +103,8 @@ class Wish:
     variation: VariationFields | None = None
     emphasis: str | None = None
     clip_skip: int | None = None
+    style: str | None = None
+    styled: tuple[str, str | None] | None = None
     unread: tuple[str, ...] = ()
 
     def seeded(self) -> "Wish":
@@ -95,15 +112,22 @@ class Wish:
         return replace(self, seed=secrets.randbelow(MAX_SEED + 1)) if self.seed is None else self
 
     def settled(self, usual: Usual) -> "Wish":
-        """The wish with everything chosen that need not be left to a loaded model."""
+        """The wish with everything chosen that need not be left to a loaded model.
+
+        Settled once more, it stays as it is. That a style is not there, `resolve` says.
+        """
+        to_style = self.style is not None and self.styled is None
+        style = usual.styles.get(folded(self.style or "")) if to_style else None
         model = _chosen(self.model, usual.model)
         if model is not None:
             usual = usual.by_model.get(model, usual)
+        if style is not None:
+            usual = replace(usual, **style.settings)  # type: ignore[arg-type]  # as they are there
         # A spacing goes with its sampler: another one may place its steps itself.
         own_way = self.sampler is None and self.timesteps is None
         spacing = usual.spacing if own_way else None
         steps = usual.num_inference_steps if self.timesteps is None else len(self.timesteps)
-        return replace(
+        settled = replace(
             self.seeded(),
             model=model,
             negative_prompt=_chosen(self.negative_prompt, usual.negative_prompt),
@@ -114,6 +138,14 @@ class Wish:
             guidance_scale=_chosen(self.guidance_scale, usual.guidance_scale),
             num_images=_chosen(self.num_images, usual.num_images),
             emphasis=_chosen(self.emphasis, usual.emphasis),
+        )
+        if style is None:
+            return settled
+        return replace(
+            settled,
+            style=style.name,
+            styled=style.around(settled.prompt, settled.negative_prompt),
+            loras=joined(self.loras, style.loras),
         )
 
     def resolve(self, native_px: Size) -> ImageRequest:
@@ -131,18 +163,38 @@ class Wish:
             raise InvalidRequestError(
                 f"The record of this does not say its {', '.join(open_still)}. Ask again."
             )
+        prompt, negative_prompt = self._words()
         width_px, height_px = native_px if self.size_px is None else self.size_px
         # What nobody chose is left to the request's own defaults.
-        chosen = {one.name: getattr(self, one.name) for one in fields(self)}
+        chosen = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NOT_DRAWN
+        }
+        chosen |= {"prompt": prompt, "negative_prompt": negative_prompt}
         settings = {name: value for name, value in chosen.items() if value is not None}
-        del settings["unread"]
-        settings.pop("size_px", None)
         settings["loras"] = tuple(Lora(*one) for one in self.loras)
         if self.source is not None:
             settings["source"] = Source(*self.source)
         if self.variation is not None:
             settings["variation"] = Variation(*self.variation)
         return ImageRequest(**settings, width_px=width_px, height_px=height_px)
+
+    def _words(self) -> tuple[str, str | None]:
+        """Both prompts as they are drawn; raises InvalidRequestError where a style plays a part."""
+        if self.style is None and self.styled is None:
+            return self.prompt, self.negative_prompt
+        style = shown(self.style)
+        if self.styled is None:
+            raise InvalidRequestError(
+                f"There is no style {style} here any more. Choose another, or leave it out."
+            )
+        ImageRequest(self.prompt, self.negative_prompt)  # what could not be said without it either
+        for name, text in zip(("prompt", "negative prompt"), self.styled, strict=True):
+            if text is not None and len(text) > MAX_PROMPT_CHARS:
+                raise InvalidRequestError(
+                    f"With the words of the style {style} the {name} is {len(text):,} characters "
+                    f"long; the limit is {MAX_PROMPT_CHARS:,}. Shorten it, or leave the style out."
+                )
+        return self.styled
 
 
 def _chosen(value: T | None, usual: T) -> T:

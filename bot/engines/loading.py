@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from bot.config.sections import Config, EngineConfig, ModelConfig
 from bot.core.wish import SOME_SIZE, Usual, Wish
+from bot.engines.styles import read_styles
 from bot.shared.data_folder import PROGRAMS
 from bot.shared.shown import triggers
 from sdxl_engine.checkpoint.card import Card, card_path
@@ -81,8 +82,9 @@ def load_pipeline(
 def usual_of(config: Config) -> Usual:
     """What is drawn where a wish leaves it open.
 
-    By what stands beside each model, for which [model] is stronger of the first. Raises
-    CheckpointError for what no request could ask for, and for models that none could choose.
+    By what stands beside each model, for which [model] is stronger of the first, and the styles.
+    Raises CheckpointError for what no request could ask for, and for models that none could choose,
+    ConfigError for styles.
     """
     engine = config.engine
     first, *others = map(_said_beside, engine.all_models)
@@ -90,6 +92,7 @@ def usual_of(config: Config) -> Usual:
         usual = _usual(engine, config.model.over(first))
     except InvalidRequestError as error:
         raise CheckpointError(f"[model]: {error}") from error
+    usual = replace(usual, styles=read_styles(config.styles))
     if not others:
         return usual
     each = (usual, *(_usual(engine, one) for one in others))

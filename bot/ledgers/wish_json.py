@@ -77,6 +77,8 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "variation": _tuple_of(_whole, _number, _whole),
     "emphasis": _text,
     "clip_skip": _whole,
+    "style": _text,
+    "styled": _tuple_of(_text, _text_or_none),
 }
 
 

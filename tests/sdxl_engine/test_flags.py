@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdxl_engine import InvalidRequestError
-from sdxl_engine.flags import Flags, left_out, parse_aspect, read_flags, size_of_aspect
+from sdxl_engine.flags import (
+    ASPECTS,
+    Flags,
+    aspects,
+    left_out,
+    nearest_size,
+    parse_aspect,
+    read_flags,
+    size_of_aspect,
+)
 from sdxl_engine.request import MAX_SIDE_PX, MIN_SIDE_PX
 
 
@@ -14,6 +23,7 @@ from sdxl_engine.request import MAX_SIDE_PX, MIN_SIDE_PX
     [
         ("a fox", Flags("a fox")),
         ("a fox --ar 16:9", Flags("a fox", aspect=(16, 9))),
+        ("a fox --ar Wide", Flags("a fox", aspect=(16, 9))),
         ("a fox \N{EM DASH}ar 3:2", Flags("a fox", aspect=(3, 2))),
         ("a \N{EM DASH}dash of rain", Flags("a \N{EM DASH}dash of rain")),
         ("he said \N{EM DASH}no way", Flags("he said \N{EM DASH}no way")),
@@ -53,10 +63,7 @@ def test_what_cannot_be_read_is_said(text: str, sentence: str) -> None:
 
 def test_what_changes_nothing_is_told() -> None:
     told = left_out(read_flags("x --v 6 --niji --style film"))
-    assert told == [
-        "Left out of the prompt, as nobody here knows it: --v 6, --niji.",
-        "Left out of the prompt: --style film. There are no styles here.",
-    ]
+    assert told == ["Left out of the prompt, as nobody here knows it: --v 6, --niji."]
     assert not left_out(read_flags("x --seed 1"))
 
 
@@ -87,3 +94,41 @@ def test_a_size_can_be_drawn(ratio: float, native: int, multiple: int) -> None:
 
 def test_a_shape() -> None:
     assert parse_aspect("16:9") == parse_aspect("16x9") == parse_aspect("16/9") == (16, 9)
+    assert parse_aspect("Cinema ") == (21, 9)
+
+
+SDXL = [(1024, 1024), (1344, 768), (768, 1344), (832, 1216)]
+
+
+def test_a_shape_becomes_the_nearest_of_the_sizes() -> None:
+    assert nearest_size((21, 9), SDXL) == (1344, 768)
+    assert nearest_size((3, 4), SDXL) == (832, 1216)
+    assert nearest_size((3, 2), [(64, 64)]) == (64, 64)
+
+
+def test_what_is_offered_comes_out_as_it_is_called() -> None:
+    assert aspects(SDXL) == {
+        "square": (1024, 1024),
+        "portrait": (832, 1216),
+        "wide": (1344, 768),
+        "tall": (768, 1344),
+        "phone": (768, 1344),
+        "1:1": (1024, 1024),
+        "3:4": (832, 1216),
+        "16:9": (1344, 768),
+        "9:16": (768, 1344),
+        "2:3": (832, 1216),
+    }
+    assert aspects([(64, 64)]) == {"square": (64, 64), "1:1": (64, 64)}
+    assert aspects([]) == {}
+
+
+@given(st.lists(st.tuples(st.integers(64, 2048), st.integers(64, 2048)), min_size=1, max_size=5))
+def test_each_offer_can_be_asked_for(sizes: list[tuple[int, int]]) -> None:
+    for name, size in aspects(sizes).items():
+        assert nearest_size(parse_aspect(name), sizes) == size
+
+
+def test_each_name_has_its_own_size_of_sdxl() -> None:
+    found = {name: size_of_aspect(shape, (1024, 1024), 64) for name, shape in ASPECTS.items()}
+    assert aspects([*found.values()]).items() >= found.items()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bot.cli.doctor import examine_model, examine_ports
+from bot.cli.doctor import examine_model, examine_ports, examine_styles
 from bot.cli.finding import Finding
 from bot.cli.main import main
-from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig
+from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig, StylesConfig
 from tests.bot.cli.conftest import ENVIRONMENT
 from tests.bot.conftest import GOLDENS, asks_for
 
@@ -46,6 +46,14 @@ def test_a_broken_configuration_is_a_finding(capsys: Capture) -> None:
     Path("config.toml").write_text("[engine]\nmodl = 1\n")
     assert main(["doctor"]) == 1
     assert "FAIL  config.toml has a key 'modl'" in capsys.readouterr().out
+
+
+def test_styles_are_read(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("[ink]\nsteps = 80")
+    assert examine_styles(StylesConfig()).what == "17 styles to draw prompts in."
+    found = examine_styles(StylesConfig(file=tmp_path / "own.toml"))
+    assert found.level == "FAIL"
+    assert "own.toml, style ink: steps must be" in found.what
 
 
 def test_what_no_request_could_ask_for_is_a_finding(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_what_stands_behind_an_end_is_shown(capsys: Capture) -> None:
     assert capsys.readouterr().out.endswith("  3 of 75 tokens\n  a <|endoftext|> cat\n")
 
 
+def test_in_a_style(capsys: Capture) -> None:
+    assert main(["prompt", "a {red|blue} (cat --style Neon-Noir"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["Flags: style Neon-Noir", "2 prompts in one:"]
+    assert lines[2].startswith("a red (cat), night, rain")
+    assert "cat:1.1 , night" in lines[4]
+    assert main(["prompt", "a cat --style noir"]) == 2
+    assert "There is no style 'noir' here. There are: photograph," in capsys.readouterr().err
+
+
 def test_as_one_object(capsys: Capture) -> None:
     assert main(["prompt", "--json", "a (cat:1.25) --seed 3"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.cli.arguments import Parser
 from bot.cli.request_options import (
+    add_encoding_options,
     add_request_options,
     command_line,
     command_options,
@@ -112,3 +113,16 @@ def test_a_list_of_timesteps_says_how_many_steps() -> None:
 def test_a_lora_behind_what_is_not_wanted() -> None:
     wish = wish_of(parsed(), read_flags("a cat --no dogs <lora:ink:0.5>"))
     assert (wish.prompt, wish.negative_prompt, wish.loras) == ("a cat", "dogs", (("ink", 0.5),))
+
+
+def test_options_are_stronger_than_what_stands_in_the_prompt() -> None:
+    parser = Parser()
+    add_request_options(parser)
+    add_encoding_options(parser)
+    said = read_flags("a cat --style ink --size 64x64")
+    wish = wish_of(parser.parse_args(["--style", "clay", "--aspect", "wide"]), said)
+    assert (wish.prompt, wish.style, wish.size_px) == ("a cat", "clay", None)
+    wish = wish_of(parser.parse_args(["--aspect", "wide", "--size", "64x128"]), said)
+    assert (wish.style, wish.size_px) == ("ink", (64, 128))
+    with pytest.raises(InvalidRequestError, match="no shape of a picture"):
+        parser.parse_args(["--aspect", "huge"])

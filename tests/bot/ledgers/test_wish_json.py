@@ -37,7 +37,9 @@ wishes = st.builds(
     variation=st.none() | st.tuples(wholes, numbers, wholes),
     emphasis=st.none() | texts,
     clip_skip=st.none() | wholes,
-    unread=st.just(()) | st.just(("style", "zoom")),
+    style=st.none() | texts,
+    styled=st.none() | st.tuples(texts, st.none() | texts),
+    unread=st.just(()) | st.just(("mood", "zoom")),
 )
 values = st.recursive(
     st.none() | st.booleans() | wholes | st.floats() | texts,
@@ -86,6 +88,8 @@ def test_a_newer_version_says_so() -> None:
         '{"prompt": "x", "unread": 5}',
         '{"prompt": "x", "loras": [["film"]]}',
         '{"prompt": "x", "loras": ["film"], "model": 5}',
+        '{"prompt": "x", "style": 5}',
+        '{"prompt": "x", "style": "film", "styled": ["a film"]}',
         "[" * 100_000,
     ],
 )
