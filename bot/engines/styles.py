@@ -23,7 +23,7 @@ from sdxl_engine.request import MAX_GUIDANCE_SCALE, MAX_INFERENCE_STEPS
 
 SHIPPED: Final = Path(__file__).parents[1] / "data" / "styles.toml"
 MAX_STYLES: Final = 200
-_MAX_BYTES: Final = 2**19  # twice what MAX_STYLES of the longest texts in ASCII take, and more
+_MAX_BYTES: Final = 2**19  # MAX_STYLES of the longest texts take 450 KB in ASCII
 _MAX_NAME_CHARS: Final = 50
 _MAX_LINE_CHARS: Final = 100  # of what stands beside a name where styles are offered
 _MAX_PROMPT_CHARS: Final = 1_000  # leaves three quarters of a prompt to whoever asks
