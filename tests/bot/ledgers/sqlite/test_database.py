@@ -154,7 +154,7 @@ def older(folder: Path, form: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [1, 2, 3])
+@pytest.mark.parametrize("form", [1, 2, 3, 4])
 async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
     tmp_path: Path, form: int
 ) -> None:
@@ -188,7 +188,9 @@ async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
         failed = await ledger.get("failedxx")
         assert (failed.state, failed.reason) == (State.FAILED, "It failed.")
         assert (await ledger.get("newerxxx")).job.wish.num_inference_steps == 60
-        assert (await ledger.get("unknownf")).job.wish.unread == ("style",)
+        unknown = (await ledger.get("unknownf")).job.wish
+        # What was unknown to that version is read once a version knows it.
+        assert (unknown.style, unknown.unread) == (("oil", ()) if form < 4 else (None, ("mood",)))
         assert (await ledger.get("brokenxx")).job.wish.unread == ("everything",)
         assert [order.job_id for order in await ledger.orders()] == ["waitingx"]
         counts = await ledger.counts()
