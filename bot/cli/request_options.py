@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot.cli.arguments import real, whole
 from bot.cli.picture_options import picture_words
-from bot.core import loras
+from bot.core import loras, typed
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine import ImageRequest, format_size, parse_size
 from sdxl_engine.flags import ASPECTS, Flags, parse_aspect
@@ -125,30 +125,30 @@ def wish_of(
     said   the prompt and what stood in it; the command line's own options are stronger
     index  of the one picture that is wanted; None: all of them
     """
-    prompt, tagged = loras.read_out(said.prompt)
-    unwanted, more = loras.read_out(said.negative or "")  # a tag may follow `--no`
-    sampler, spacing = args.sampler or said.sampler or (None, None)
-    size_px = parse_size(args.size) if args.size is not None else None
-    if args.size is None and args.aspect is None:
-        size_px = said.size_px
-    return Wish(
-        prompt=prompt,
-        negative_prompt=(unwanted or None) if args.negative is None else args.negative,
-        seed=said.seed if args.seed is None else args.seed,
-        num_inference_steps=said.steps if args.steps is None else args.steps,
-        guidance_scale=said.guidance if args.guidance is None else args.guidance,
-        guidance_rescale=args.guidance_rescale,
-        guidance_interval=(args.guidance_start, args.guidance_stop),
-        size_px=size_px,
-        num_images=count if index is None else 1,
-        first_index=index or 0,
-        sampler=sampler,
-        spacing=args.spacing or spacing,
-        loras=(*tagged, *more, *args.lora),
-        timesteps=args.timesteps,
-        emphasis=args.emphasis,
-        clip_skip=args.clip_skip,
-        style=args.style or said.style,
+    sampler, spacing = args.sampler or (None, None)
+    wish = typed.wish_of(said)
+    if args.aspect is not None:  # a shape that was chosen is stronger than a size that was typed
+        wish = replace(wish, size_px=None)
+    return typed.overruled(
+        wish,
+        {
+            "negative_prompt": args.negative,
+            "seed": args.seed,
+            "num_inference_steps": args.steps,
+            "guidance_scale": args.guidance,
+            "guidance_rescale": args.guidance_rescale,
+            "guidance_interval": (args.guidance_start, args.guidance_stop),
+            "size_px": None if args.size is None else parse_size(args.size),
+            "num_images": count if index is None else 1,
+            "first_index": index or 0,
+            "sampler": sampler,
+            "spacing": args.spacing or spacing,
+            "loras": args.lora or None,
+            "timesteps": args.timesteps,
+            "emphasis": args.emphasis,
+            "clip_skip": args.clip_skip,
+            "style": args.style,
+        },
     )
 
 

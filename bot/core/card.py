@@ -191,6 +191,8 @@ def settings(wish: Wish) -> tuple[str, ...]:
         words.append(f"style {wish.style}")
     if wish.model is not None:
         words.append(f"model {wish.model}")
+    if wish.left_out:
+        words.append(f"left out, as nobody here knows it: {', '.join(wish.left_out)}")
     return tuple(words)
 
 

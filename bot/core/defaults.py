@@ -24,6 +24,7 @@ SETTABLE: Final = (
     "num_images",
     "sampler",
     "spacing",
+    "style",
     "loras",
     "model",
 )

@@ -32,7 +32,8 @@ SOME_SIZE: Final[Size] = 1024, 1024
 WHOLE: Final = 0.0, 1.0  # the interval of all steps
 
 _SETTLED_AT_ASKING: Final = ("seed", "num_inference_steps", "guidance_scale", "num_images")
-_NOT_DRAWN: Final = frozenset({"size_px", "style", "styled", "unread"})  # no fields of a request
+# No fields of a request.
+_NOT_DRAWN: Final = frozenset({"size_px", "style", "styled", "left_out", "unread"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Wish:
     style              its name; prompt and negative_prompt are without it
     styled             both prompts in the style, as they are drawn whatever becomes of it; whoever
                        changes a prompt or the style takes it away
+    left_out           flags of its prompt that nobody knows, for people to read
     unread             the names of settings that this version of the bot does not know
     """
 
@@ -105,6 +107,7 @@ class Wish:
     clip_skip: int | None = None
     style: str | None = None
     styled: tuple[str, str | None] | None = None
+    left_out: tuple[str, ...] | None = None
     unread: tuple[str, ...] = ()
 
     def seeded(self) -> "Wish":

@@ -77,6 +77,7 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "variation": _tuple_of(_whole, _number, _whole),
     "emphasis": _text,
     "clip_skip": _whole,
+    "left_out": _list_of(_text),
     "style": _text,
     "styled": _tuple_of(_text, _text_or_none),
 }

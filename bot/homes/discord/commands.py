@@ -2,24 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.core import card, loras, offspring
+from bot.core import card, loras, offspring, styles, typed
 from bot.core.defaults import Defaults, Manner
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
-from bot.core.wish import WHOLE, Usual, Wish
+from bot.core.wish import WHOLE, Size, Usual, Wish
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.intake import Heard, Intake
 from bot.homes.discord.render import cut, units
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.flags import Flags, aspects, nearest_size, parse_aspect, read_flags
 from sdxl_engine.request import (
     CHANGING,
     MAX_FILE_BYTES,
@@ -65,9 +66,11 @@ class ImagineCommand:
         self._studio = studio
         self._intake = intake
         self._usual = usual
+        self._offered_sizes: Sequence[Size] = ()
 
     def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
+        self._offered_sizes = sizes
 
         @app_commands.command(name="imagine", description="Draw pictures of what you describe")
         @app_commands.describe(
@@ -82,7 +85,9 @@ class ImagineCommand:
             guidance_start="The part of the steps before the first that is guided; left out, 0",
             guidance_stop="The part of the steps after which none is guided; left out, 1",
             guidance=f"How closely to follow the prompt; left out, {self._usual.guidance_scale:g}",
-            size="Width x height in pixels; left out, the model's own",
+            style="The words of a style around the prompt's",
+            aspect="The shape, such as wide or 16:9; left out, the model's own",
+            size="Width x height in pixels, in the place of a shape",
             sampler=f"The way from noise to the picture; left out, {self._usual_sampler()}",
             spacing="How its steps are placed; left out, the model's own way",
             timesteps="In the place of a spacing, such as 999, 749, 499, 249; a step for each",
@@ -107,6 +112,8 @@ class ImagineCommand:
             seed: Seed | None = None,
             steps: Steps | None = None,
             guidance: Guidance | None = None,
+            style: str | None = None,
+            aspect: str | None = None,
             size: str | None = None,
             sampler: str | None = None,
             spacing: str | None = None,
@@ -131,7 +138,13 @@ class ImagineCommand:
                 model=model,
             )
             texts = Texts(
-                size=size, sampler=sampler, spacing=spacing, lora=lora, timesteps=timesteps
+                style=style,
+                aspect=aspect,
+                size=size,
+                sampler=sampler,
+                spacing=spacing,
+                lora=lora,
+                timesteps=timesteps,
             )
             await self._ask(
                 interaction,
@@ -141,9 +154,25 @@ class ImagineCommand:
                 Manner(spoiler=spoiler, mention=tell_me),
             )
 
+        imagine.autocomplete("style")(self.complete_style)
+        imagine.autocomplete("aspect")(self.complete_aspect)
         imagine.autocomplete("lora")(self.complete_lora)
         imagine.autocomplete("model")(self.complete_model)
         return imagine
+
+    async def complete_style(self, _: Interaction, current: str) -> list[Choice[str]]:
+        """The styles that go on as is typed."""
+        found = styles.completions(current, self._usual.styles)
+        return _offered((one.name, one.description) for one in found)
+
+    async def complete_aspect(self, _: Interaction, current: str) -> list[Choice[str]]:
+        """The shapes that go on as is typed, each with the size that it comes to."""
+        begun = current.strip().casefold()
+        return _offered(
+            (name, format_size(*size))
+            for name, size in aspects(self.sizes).items()
+            if name.startswith(begun)
+        )
 
     async def complete_lora(self, _: Interaction, current: str) -> list[Choice[str]]:
         """What was typed, with the names of LoRAs that go on so."""
@@ -181,11 +210,13 @@ class ImagineCommand:
         except Exception as error:  # noqa: BLE001 - whatever the files there said
             log.warning("what may be typed cannot be offered: %r", error)
             return []
-        return [
-            Choice(name=cut(f"{text} · {note}" if note else text, _MAX_CHOICE_UNITS), value=text)
-            for text, note in offers
-            if units(text) <= _MAX_CHOICE_UNITS
-        ][:_MAX_CHOICES]
+        return _offered(offers)
+
+    @property
+    def sizes(self) -> Sequence[Size]:
+        """The warm ones, or those that were offered last, while it is not known."""
+        model = self._studio.model
+        return self._offered_sizes if model is None else model.sizes
 
     async def _ask(
         self,
@@ -195,16 +226,18 @@ class ImagineCommand:
         image: "_Image | None",
         manner: Manner,
     ) -> None:
-        # Its seed is chosen here, so that a refusal can tell what to ask again: what was typed
-        # until it is read, for what cannot be read is not known otherwise.
-        seeded = wish.seeded()
-        again = card.options(seeded) | texts.typed()
+        # A seed is chosen here, so that a refusal can tell what to ask again: what was typed until
+        # it is read, for what cannot be read is not known otherwise.
+        seed = wish.seeded().seed
+        again = card.options(replace(wish, seed=seed)) | texts.typed()
 
         async def ask(heard: Heard) -> None:
             nonlocal again
-            said = await self._studio.settled(
-                Defaults(texts.read_into(seeded), manner), heard.person, heard.origin.venue
-            )
+            read = texts.read_into(wish, self.sizes)
+            if read.seed is None:
+                read = replace(read, seed=seed)
+            venue = heard.origin.venue
+            said = await self._studio.settled(Defaults(read, manner), heard.person, venue)
             read = said.wish
             again = card.options(read)
             if image is not None:
@@ -258,6 +291,8 @@ class _Image:
 class Texts:
     """Options that are texts to whoever sends an interaction, choices too: none is believed."""
 
+    style: str | None = None
+    aspect: str | None = None
     size: str | None = None
     sampler: str | None = None
     spacing: str | None = None
@@ -269,18 +304,48 @@ class Texts:
         titles = SAMPLERS | SPACINGS
         return {name: titles.get(text, text) for name, text in asdict(self).items() if text}
 
-    def read_into(self, wish: Wish) -> Wish:
-        """The wish with what they and its prompt's tags say; raises InvalidRequestError."""
-        prompt, tagged = loras.read_out(wish.prompt)
+    def read_into(self, wish: Wish, sizes: Sequence[Size]) -> Wish:
+        """The wish with what they, and its prompt's tags and flags, say.
+
+        sizes  those that a shape may come to
+
+        Raises InvalidRequestError.
+        """
+        said = read_flags(wish.prompt)
         # Commands of other programs are pasted here: "DPM++ 2M Karras" names both.
         both = (None, None) if self.sampler is None else parse_sampler_and_spacing(self.sampler)
         sampler, spacing = both
-        return replace(
-            wish,
-            prompt=prompt,
-            size_px=None if self.size is None else parse_size(self.size),
-            sampler=sampler,
-            spacing=spacing if self.spacing is None else parse_spacing(self.spacing),
-            loras=tagged + loras.read_list(self.lora or ""),
-            timesteps=None if self.timesteps is None else parse_timesteps(self.timesteps),
-        )
+        chosen = {one.name: getattr(wish, one.name) for one in fields(wish)}
+        chosen |= {
+            "prompt": None,
+            "left_out": None,
+            "size_px": self._size(said, sizes),
+            "sampler": sampler,
+            "spacing": spacing if self.spacing is None else parse_spacing(self.spacing),
+            "loras": loras.read_list(self.lora or ""),
+            "timesteps": None if self.timesteps is None else parse_timesteps(self.timesteps),
+            "style": self.style,
+        }
+        return typed.overruled(typed.wish_of(said), chosen)
+
+    def _size(self, said: Flags, sizes: Sequence[Size]) -> Size | None:
+        """What is chosen before what is typed, and a size before a shape."""
+        if self.size is not None:
+            return parse_size(self.size)
+        aspect = said.aspect if self.aspect is None else parse_aspect(self.aspect)
+        if aspect is None or (self.aspect is None and said.size_px is not None):
+            return said.size_px
+        if not sizes:
+            raise InvalidRequestError(
+                "Which shapes there are is not known while the engine warms up. Ask again in a "
+                "minute, or without a shape."
+            )
+        return nearest_size(aspect, sizes)
+
+
+def _offered(offers: Iterable[tuple[str, str]]) -> list[Choice[str]]:
+    return [
+        Choice(name=cut(f"{text} · {note}" if note else text, _MAX_CHOICE_UNITS), value=text)
+        for text, note in offers
+        if units(text) <= _MAX_CHOICE_UNITS
+    ][:_MAX_CHOICES]

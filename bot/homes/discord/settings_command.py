@@ -32,6 +32,7 @@ _OPTIONS: Final = {
     "guidance_scale": "guidance",
     "size_px": "size",
     "sampler": "sampler",
+    "style": "style",
     "loras": "lora",
     "model": "model",
     "spoiler": "spoiler",
@@ -65,6 +66,7 @@ class SettingsCommand:
             guidance="How closely to follow the prompt",
             size="Width x height in pixels",
             sampler="The way from noise to the picture",
+            style="The words of a style around the prompt's",
             lora="LoRAs with their strengths",
             model="What to draw with",
             spoiler="Blur the pictures until somebody looks",
@@ -87,6 +89,7 @@ class SettingsCommand:
             guidance: Guidance | None = None,
             size: str | None = None,
             sampler: str | None = None,
+            style: str | None = None,
             lora: str | None = None,
             model: str | None = None,
             spoiler: bool | None = None,
@@ -102,7 +105,8 @@ class SettingsCommand:
                 guidance_scale=None if guidance is None else float(guidance),
                 model=model,
             )
-            wish = Texts(size=size, sampler=sampler, lora=lora).read_into(wish)
+            texts = Texts(style=style, size=size, sampler=sampler, lora=lora)
+            wish = texts.read_into(wish, ())
             said = Defaults(wish, Manner(spoiler=spoiler, mention=tell_me))
             scope = _scope(interaction, whose)
             names = _taken_back(take_back)
@@ -110,6 +114,7 @@ class SettingsCommand:
                 await self._studio.set_defaults(scope, said, actor_of(interaction), take_back=names)
             await self._show(interaction)
 
+        settings.autocomplete("style")(self._imagine.complete_style)
         settings.autocomplete("lora")(self._imagine.complete_lora)
         settings.autocomplete("model")(self._imagine.complete_model)
         return settings

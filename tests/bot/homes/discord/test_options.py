@@ -6,6 +6,9 @@ import pytest
 from PIL import Image
 
 from bot.core.job import State
+from bot.core.styles import Style
+from bot.core.wish import Size
+from sdxl_engine import ImageRequest
 from sdxl_engine.request import CHANGING, MAX_FILE_BYTES
 from standins.base.faults import Fault
 from standins.discord.components import text_of
@@ -90,3 +93,90 @@ async def test_who_wants_to_be_told_of_this_one_is_told(
         asked = await loopback.slash("imagine", {"prompt": "x", "tell_me": True}, user_id=BEN)
         await asked.until(has_pictures)
         assert text_of(await mention(loopback)).startswith(f"<@{BEN}>")
+
+
+STYLES = {
+    "ink": Style("ink", "Ink", "{prompt}, ink drawing", "colour", "Black lines on white"),
+    "oil": Style("oil", "Oil", "{prompt}, oil painting"),
+}
+
+
+async def asked_for(
+    loopback: LoopbackDiscord, run_bot: RunBot, options: dict[str, object]
+) -> tuple[ImageRequest, str]:
+    """What was drawn, and what the card says."""
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline):
+        await loopback.wait_commands()
+        await (await loopback.slash("imagine", {"prompt": "warm"})).until(has_pictures)
+        shown = await (await loopback.slash("imagine", options)).until(has_pictures)
+    return pipeline.requests[-1], text_of(shown)
+
+
+@pytest.mark.parametrize(
+    ("options", "size_px"),
+    [
+        ({"aspect": "16:9"}, (128, 64)),
+        ({"aspect": "wide"}, (128, 64)),
+        ({"aspect": "square"}, (64, 64)),
+        ({"aspect": "1:1", "size": "128x64"}, (128, 64)),
+    ],
+)
+async def test_a_shape_is_the_nearest_warm_size(
+    loopback: LoopbackDiscord, run_bot: RunBot, options: dict[str, object], size_px: Size
+) -> None:
+    request, _ = await asked_for(loopback, run_bot, {"prompt": "x", **options})
+    assert (request.width_px, request.height_px) == size_px
+
+
+async def test_flags_in_a_prompt_are_read_and_options_are_stronger(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    prompt = "a cat --ar 16:9 --seed 7 --steps 3 --no dogs --v 6"
+    request, card = await asked_for(loopback, run_bot, {"prompt": prompt, "steps": 2})
+    assert (request.prompt, request.negative_prompt) == ("a cat", "dogs")
+    assert (request.seed, request.num_inference_steps) == (7, 2)
+    assert (request.width_px, request.height_px) == (128, 64)
+    assert "left out, as nobody here knows it: --v 6" in card
+
+
+async def test_a_style_is_drawn_in_its_words_and_shown_by_its_name(
+    loopback: LoopbackDiscord, run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.engines.loading.read_styles", lambda _: STYLES)
+    request, card = await asked_for(
+        loopback, run_bot, {"prompt": "a (red:1.2) cat", "style": "Ink"}
+    )
+    assert request.prompt == "a (red:1.2) cat, ink drawing"
+    assert request.negative_prompt == "colour"
+    assert "```\na (red:1.2) cat\n```" in card
+    assert "style ink" in card
+
+
+async def test_styles_and_shapes_are_offered_while_somebody_types(
+    loopback: LoopbackDiscord, run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.engines.loading.read_styles", lambda _: STYLES)
+    async with run_bot():
+        await (await loopback.slash("imagine", {"prompt": "warm"})).until(has_pictures)
+        found = await loopback.complete("imagine", {"prompt": "x", "style": "i"}, "style")
+        assert [one["value"] for one in found] == ["ink", "oil"]
+        assert found[0]["name"] == "ink · Black lines on white"
+        shapes = await loopback.complete("imagine", {"prompt": "x", "aspect": ""}, "aspect")
+        assert {"name": "square · 64x64", "value": "square"} in shapes
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"style": "gone"}, "no style gone"),
+        ({"aspect": "40:1"}, "no shape of a picture"),
+        ({"prompt": "x --steps many"}, "--steps needs"),
+    ],
+)
+async def test_what_is_no_style_shape_or_number_is_said(
+    loopback: LoopbackDiscord, run_bot: RunBot, options: dict[str, object], words: str
+) -> None:
+    async with run_bot():
+        asked = await loopback.slash("imagine", {"prompt": "x", **options}, user_id=BEN)
+        assert words in text_of(await whispered(asked)).replace("'", "").replace("\\", "")

@@ -490,7 +490,8 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
     options = {option["name"]: option for option in command["options"]}
     assert list(options) == [
         *("prompt", "negative_prompt", "image", "strength", "count"),
-        *("seed", "steps", "guidance", "size", "sampler", "spacing", "lora", "model"),
+        *("seed", "steps", "guidance", "style", "aspect", "size"),
+        *("sampler", "spacing", "lora", "model"),
         *("guidance_rescale", "guidance_start", "guidance_stop", "timesteps"),
         *("spoiler", "tell_me"),
     ]
