@@ -33,6 +33,7 @@ from sdxl_engine.request import (
 _PNG_COMPRESS_LEVEL: Final = 1
 _LOSSY_QUALITIES: Final = (92, 80, 60, 40)
 _PREVIEW_SIDE_PX: Final = 256  # of each picture's longer side; a few kilobytes in all
+_THUMBNAIL_SIDE_PX: Final = 384  # a third of a phone's width, sharp
 _PREVIEW_QUALITY: Final = 70
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _LONG, _UNDEFINED = 4, 7  # types of Exif's values
@@ -171,6 +172,17 @@ def encode_preview(previews: Images) -> EncodedImage:
         sheet.paste(enlarged, (place % columns * side_px[0], place // columns * side_px[1]))
     buffer = io.BytesIO()
     sheet.save(buffer, "WEBP", quality=_PREVIEW_QUALITY)
+    return EncodedImage(buffer.getvalue(), "webp")
+
+
+def thumbnail(file: bytes) -> EncodedImage:
+    """A picture that was encoded here, small; 0.05 s of a core. Not for other people's files."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(file)) as picture:
+        picture.draft("RGB", (_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX))
+        small = picture.convert("RGB")
+    small.thumbnail((_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX))
+    small.save(buffer, "WEBP", quality=_PREVIEW_QUALITY)
     return EncodedImage(buffer.getvalue(), "webp")
 
 

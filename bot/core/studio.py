@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from bot.core import defaults, offspring, policy
 from bot.core.defaults import Defaults, Scope, scopes_of
@@ -62,6 +62,28 @@ class Listed:
 
     record: Record
     position: Position | None
+
+
+Shelf = Literal["drawn", "liked"]
+
+
+@dataclass(frozen=True, slots=True)
+class OnPage:
+    """One picture of a page; its thumbnail is None where its file is lost."""
+
+    record: Record
+    index: int
+    thumbnail: Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of somebody's pictures, counted from 0."""
+
+    shelf: Shelf
+    number: int
+    pictures: tuple[OnPage, ...]
+    has_next: bool
 
 
 class Studio:
@@ -338,12 +360,23 @@ class Studio:
         """The indices of a job's pictures that somebody likes."""
         return await self._ledger.likes(person, job_id)
 
-    async def favourites(
-        self, person: Person, *, limit: int, skip: int = 0
-    ) -> list[tuple[Record, int]]:
-        """What somebody likes and may see, the latest first."""
-        found = await self._ledger.favourites(person, limit=limit, skip=skip)
-        return [(record, index) for record, index in found if policy.sees(record.job, person)]
+    async def page(self, person: Person, shelf: Shelf, number: int, *, size: int) -> Page:
+        """A page of what was drawn for somebody, or of what they like, counted from 0.
+
+        Raises LedgerError.
+        """
+        find = self._ledger.favourites if shelf == "liked" else self._ledger.pictures
+        found = await find(person, limit=size + 1, skip=number * size)
+        seen = [(one, k) for one, k in found[:size] if policy.sees(one.job, person)]
+        stored = [
+            (one.job.id, image) for one, k in seen for image in one.images if image.index == k
+        ]
+        thumbnails = await self._gallery.thumbnails(stored)
+        shown = tuple(
+            OnPage(record, index, thumbnail)
+            for (record, index), thumbnail in zip(seen, thumbnails, strict=True)
+        )
+        return Page(shelf, number, shown, has_next=len(found) > size)
 
     async def repeat(self, job_id: str) -> str:
         """Ask for an ended job again, as a new one on the same card; returns the new id.

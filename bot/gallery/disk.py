@@ -16,7 +16,7 @@ from bot.errors import GalleryError, PictureLostError
 from bot.shared.files import write_atomically
 from bot.shared.private import close_all_to_others, close_to_others
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.images import describe, encode_within
+from sdxl_engine.images import describe, encode_within, thumbnail
 from sdxl_engine.pictures import decode
 from sdxl_engine.request import ImageRequest, Images, ModelCard, Pictures
 from sdxl_engine.request import Picture as Brought
@@ -88,6 +88,16 @@ class DiskGallery:
                 return ()
 
         return await asyncio.to_thread(listed)
+
+    async def thumbnails(
+        self, pictures: Sequence[tuple[str, StoredImage]]
+    ) -> tuple[Picture | None, ...]:
+        """See `Gallery.thumbnails`."""
+
+        def made() -> tuple[Picture | None, ...]:
+            return tuple(self._thumbnail(job_id, stored) for job_id, stored in pictures)
+
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, made)
 
     async def probe(self) -> None:
         """See `Gallery.probe`."""
@@ -185,6 +195,17 @@ class DiskGallery:
         if hashlib.sha256(data).hexdigest() != stored.sha256:
             raise PictureLostError(f"The picture {path} is not what was written.")
         return Picture(stored.index, stored.filename, data)
+
+    def _thumbnail(self, job_id: str, stored: StoredImage) -> Picture | None:
+        try:
+            picture = self._read(job_id, stored)
+        except PictureLostError as error:
+            log.info("%s", error)
+            return None
+        small = thumbnail(picture.data)
+        return Picture(
+            stored.index, _picture_name(job_id, stored.index, small.extension), small.data
+        )
 
     def _forget(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:

@@ -340,7 +340,19 @@ def favourites(
         "ORDER BY favourites.number DESC LIMIT ? OFFSET ?",
         (person.home, person.id, limit, skip),
     ).fetchall()
-    return [(get(connection, job_id), place) for job_id, place in rows]
+    return _each(connection, rows)
+
+
+def pictures(
+    connection: Connection, person: Person, *, limit: int, skip: int = 0
+) -> list[tuple[Record, int]]:
+    """The pictures that were drawn for a person, the latest job first."""
+    rows = connection.execute(
+        "SELECT id, place FROM jobs JOIN images ON images.job = jobs.number "
+        "WHERE home = ? AND person = ? ORDER BY jobs.number DESC, place LIMIT ? OFFSET ?",
+        (person.home, person.id, limit, skip),
+    ).fetchall()
+    return _each(connection, rows)
 
 
 def defaults(connection: Connection, scopes: Sequence[Scope]) -> list[Defaults]:
@@ -543,6 +555,12 @@ def _usage(connection: Connection, job: Job, limits: Limits) -> Usage:
         if row is not None:
             full[window] = min(row[0], now_s) + span_s
     return Usage(queued=counts(connection)[State.QUEUED], active=active, full=full)
+
+
+def _each(connection: Connection, rows: Sequence[tuple[str, int]]) -> list[tuple[Record, int]]:
+    """Pictures with their jobs, each job read once."""
+    records = {job_id: get(connection, job_id) for job_id in dict.fromkeys(row[0] for row in rows)}
+    return [(records[job_id], place) for job_id, place in rows]
 
 
 def _pressed_twice(connection: Connection, job: Job) -> str | None:

@@ -143,6 +143,13 @@ class DatabaseLedger:
         find = partial(book.favourites, person=person, limit=limit, skip=skip)
         return await self.database.read(find)
 
+    async def pictures(
+        self, person: Person, *, limit: int, skip: int = 0
+    ) -> list[tuple[Record, int]]:
+        """See `Ledger`."""
+        find = partial(book.pictures, person=person, limit=limit, skip=skip)
+        return await self.database.read(find)
+
     async def defaults(self, scopes: Sequence[Scope]) -> list[Defaults]:
         """See `Ledger`."""
         return await self.database.read(lambda connection: book.defaults(connection, scopes))

@@ -50,6 +50,11 @@ class Gallery(Protocol):
     async def starters(self) -> tuple[str, ...]:
         """The ids of all jobs for which something was brought."""
 
+    async def thumbnails(
+        self, pictures: Sequence[tuple[str, StoredImage]]
+    ) -> tuple[Picture | None, ...]:
+        """Pictures made small, each of a job's id; None in the place of one that is lost."""
+
     async def probe(self) -> None:
         """Write something that nobody looks at; raises GalleryError while nothing can be stored."""
 

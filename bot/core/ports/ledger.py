@@ -136,6 +136,11 @@ class Ledger(Protocol):
     ) -> list[tuple[Record, int]]:
         """What a person likes, the latest first: a job, and the index of its picture."""
 
+    async def pictures(
+        self, person: Person, *, limit: int, skip: int = 0
+    ) -> list[tuple[Record, int]]:
+        """The pictures that were drawn for a person, as `favourites`, the latest job first."""
+
     async def defaults(self, scopes: Sequence[Scope]) -> list[Defaults]:
         """What is said for each of them where wishes leave something open."""
 

@@ -20,7 +20,9 @@ ListPress = Literal["cancel", "drop", "show", "mention"]
 # Of the pictures on a card; of one that is looked at alone.
 CardPress = Literal["upscale", "subtle", "strong", "reroll", "open", "recipe", "delete"]
 LookPress = Literal["look", "like", "unlike"]
-PressKind = Literal[ListPress, CardPress, LookPress]
+# Another page of one's pictures: "drawn" or "liked", and its number.
+PagePress = Literal["page"]
+PressKind = Literal[ListPress, CardPress, LookPress, PagePress]
 _KINDS: Final = "|".join(get_args(PressKind))
 
 
@@ -28,8 +30,8 @@ _KINDS: Final = "|".join(get_args(PressKind))
 class Press:
     """What was pressed.
 
-    about  a job's id; of "mention" the choice, "on" or "off"
-    index  of the picture that is meant, from 0
+    about  a job's id; of "mention" the choice, "on" or "off"; of "page" which pictures
+    index  of the picture, or of the page, that is meant, from 0
     """
 
     kind: PressKind
@@ -52,7 +54,7 @@ class Presses(Protocol):
 
 class PressButton(
     DynamicItem[Button[Any]],
-    template=rf"v1:(?P<kind>{_KINDS}):(?P<about>[a-z2-7]{{2,8}})(?::(?P<index>[0-9]))?",
+    template=rf"v1:(?P<kind>{_KINDS}):(?P<about>[a-z2-7]{{2,8}})(?::(?P<index>[0-9]{{1,4}}))?",
 ):
     """One button; its id says everything."""
 

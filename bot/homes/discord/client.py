@@ -11,7 +11,7 @@ from discord import app_commands
 
 from bot.core.job import new_job_id
 from bot.homes.discord.acknowledgement import counting_trace
-from bot.homes.discord.buttons import Interaction, ListPress, Press, PressButton
+from bot.homes.discord.buttons import Interaction, ListPress, PagePress, Press, PressButton
 from bot.homes.discord.calls import (
     DISCORD_ERRORS,
     Calls,
@@ -25,6 +25,7 @@ from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
+from bot.homes.discord.pages import Pages
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
@@ -63,6 +64,7 @@ class ImagineClient(discord.Client):
     jobs       builds /jobs, and knows what its buttons do
     cards      knows what the buttons below pictures do
     settings   builds /settings
+    pages      builds /history and /favourites, and turns their pages
     guild_ids  the servers that have it; empty is everywhere
     record     what Discord was told last
     logged_in  is set once requests can be sent
@@ -79,6 +81,7 @@ class ImagineClient(discord.Client):
         jobs: JobsCommand,
         cards: CardPresses,
         settings: SettingsCommand,
+        pages: Pages,
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
@@ -112,6 +115,7 @@ class ImagineClient(discord.Client):
         self._jobs = jobs
         self._cards = cards
         self._settings = settings
+        self._pages = pages
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -141,7 +145,11 @@ class ImagineClient(discord.Client):
 
     async def press(self, interaction: Interaction, press: Press) -> None:
         """See `buttons.Presses`."""
-        presses = self._jobs if press.kind in get_args(ListPress) else self._cards
+        presses: JobsCommand | Pages | CardPresses = self._cards
+        if press.kind in get_args(ListPress):
+            presses = self._jobs
+        elif press.kind in get_args(PagePress):
+            presses = self._pages
         try:
             await presses.press(interaction, press)
         except DISCORD_ERRORS as error:
@@ -187,6 +195,7 @@ class ImagineClient(discord.Client):
             self._command.build(sizes),
             self._jobs.build(),
             self._settings.build(sizes),
+            *self._pages.build(),
         ):
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
         try:

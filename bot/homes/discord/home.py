@@ -25,6 +25,7 @@ from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.intake import HOME, Intake
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import CardMessage
+from bot.homes.discord.pages import Pages
 from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
@@ -117,6 +118,7 @@ class DiscordHome:
                 jobs,
                 cards,
                 SettingsCommand(self._studio, command),
+                Pages(self._studio),
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),

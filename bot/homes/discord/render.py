@@ -7,7 +7,7 @@ card sends a layout, and takes away what an earlier version's card said in plain
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot, Words
 from bot.core.job import Record
-from bot.core.studio import Listed
+from bot.core.studio import Listed, OnPage
 from bot.homes.discord.buttons import button_rows
 
 MAX_MESSAGE_UNITS: Final = 2_000
@@ -56,17 +56,29 @@ def card_layout(one: Card, pictures: tuple[Seen, ...]) -> LayoutView:
     """A card, with pictures whose files are there or come with it."""
     parts: list[Any] = [TextDisplay(card_text(one, MAX_LAYOUT_UNITS))]
     if pictures:
-        gallery: MediaGallery[Any] = MediaGallery()
-        for picture in pictures:
-            gallery.add_item(
-                media=f"attachment://{picture.filename}",
-                description=cut(picture.alt_text, MAX_ALT_TEXT_UNITS) or None,
-                spoiler=picture.spoiler,
-            )
-        parts.append(gallery)
+        parts.append(gallery(pictures))
     view = LayoutView(timeout=None)
     view.add_item(Container(*parts, *button_rows(one.actions)))
     return view
+
+
+def gallery(pictures: Iterable[Seen]) -> MediaGallery[Any]:
+    """Pictures beside each other, each with what a screen reader says of it."""
+    shown: MediaGallery[Any] = MediaGallery()
+    for picture in pictures:
+        shown.add_item(
+            media=f"attachment://{picture.filename}",
+            description=cut(picture.alt_text, MAX_ALT_TEXT_UNITS) or None,
+            spoiler=picture.spoiler,
+        )
+    return shown
+
+
+def page_line(place: int, one: OnPage) -> str:
+    """One picture in a list of them."""
+    prompt = _one_line(one.record.job.wish.prompt).replace("`", _HARMLESS_BACKTICK)
+    lost = "" if one.thumbnail else " · no longer kept here"
+    return f"`{place}` `{cut(prompt, _MAX_PROMPT_IN_LIST)}`{lost}"
 
 
 def text_of(message: discord.Message) -> str:

@@ -224,7 +224,7 @@ async def test_deleted_pictures_are_gone_everywhere_and_stay_so(office: OpenOffi
         assert (record.images, record.state) == ((), State.DELIVERED)
         again = await it.studio.delete(job.id, Actor(job.person))  # pressed again
         assert again.deleted == "Deleted by a moderator."
-        assert await it.studio.favourites(fan, limit=9) == []
+        assert (await it.studio.page(fan, "liked", 0, size=9)).pictures == ()
         assert await it.gallery.starters() == ()
         with pytest.raises(UnknownJobError, match="by a moderator"):
             await it.studio.record(job.id, job.person)
@@ -266,9 +266,9 @@ async def test_favourites_come_latest_first_and_a_page_at_a_time(office: OpenOff
         for index in (2, 0, 3, 0):  # twice is once
             await it.studio.like(fan, job.id, index, liked=True)
         await it.studio.like(fan, job.id, 2, liked=False)
-        found = await it.studio.favourites(fan, limit=1)
-        rest = await it.studio.favourites(fan, limit=5, skip=1)
-        assert [index for _, index in (*found, *rest)] == [3, 0]
+        pages = [await it.studio.page(fan, "liked", number, size=1) for number in range(3)]
+        assert [one.index for page in pages for one in page.pictures] == [3, 0]
+        assert [page.has_next for page in pages] == [True, False, False]
         assert await it.studio.likes(fan, job.id) == {0, 3}
         assert await it.studio.likes(job.person, job.id) == set()
         with pytest.raises(UnknownJobError):

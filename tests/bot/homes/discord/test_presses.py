@@ -159,8 +159,8 @@ async def test_one_picture_is_looked_at_alone_and_liked(
         await press(loopback, shown, id_for(shown, "like", 2), user_id=CLEO)
         shown = await looking.until(lambda one: "v1:unlike" in str(one["components"]))
         jobs = await bot.app.ledger.find()
-        liked = await bot.app.studio.favourites(Person("discord", str(CLEO)), limit=5)
-        assert [(record.job.id, index) for record, index in liked] == [(jobs[0].job.id, 2)]
+        liked = await bot.app.studio.page(Person("discord", str(CLEO)), "liked", 0, size=5)
+        assert [(one.record.job.id, one.index) for one in liked.pictures] == [(jobs[0].job.id, 2)]
         await press(loopback, shown, id_for(shown, "unlike", 2), user_id=CLEO)
         await looking.until(lambda one: "v1:like" in str(one["components"]))
         # From there it goes on, on a card that everybody sees.

@@ -485,8 +485,9 @@ async def test_commands_are_told_once(loopback: LoopbackDiscord, run_bot: RunBot
 async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
     async with run_bot():
         await loopback.wait_commands()
-        command, jobs, settings = loopback.commands()
-    assert [jobs["name"], settings["name"]] == ["jobs", "settings"]
+        command, *others = loopback.commands()
+    names = [one["name"] for one in others]
+    assert names == ["jobs", "settings", "history", "favourites"]
     options = {option["name"]: option for option in command["options"]}
     assert list(options) == [
         *("prompt", "negative_prompt", "image", "strength", "count"),

@@ -1,0 +1,96 @@
+"""/history and /favourites: one's own pictures, a page at a time, for their eyes alone."""
+
+from typing import Any, Final, cast
+
+from discord import app_commands
+from discord.ui import ActionRow, LayoutView, TextDisplay
+
+from bot.core import card
+from bot.core.card import Slot
+from bot.core.studio import OnPage, Page, Shelf, Studio
+from bot.homes.discord import render
+from bot.homes.discord.acknowledgement import acknowledge_press
+from bot.homes.discord.buttons import Interaction, Press, PressButton
+from bot.homes.discord.intake import person_of
+
+_A_PAGE: Final = 9  # three rows of three; a gallery holds ten
+_IN_A_ROW: Final = 5
+_TITLES: Final = {"drawn": "Your pictures, the newest first", "liked": "What you like"}
+_NOTHING: Final = {
+    "drawn": "Nothing was drawn for you yet. Type /imagine and say what to draw.",
+    "liked": "You like nothing yet. Below pictures, press Look and then Like.",
+}
+
+
+class Pages:
+    """Shows pages, from a command and from the buttons below one."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def build(self) -> "list[app_commands.Command[Any, ..., None]]":
+        """The commands as Discord shall offer them."""
+
+        @app_commands.command(name="history", description="What was drawn for you")
+        async def history(interaction: Interaction) -> None:
+            await self._open(interaction, "drawn")
+
+        @app_commands.command(name="favourites", description="The pictures that you like")
+        async def favourites(interaction: Interaction) -> None:
+            await self._open(interaction, "liked")
+
+        return [history, favourites]
+
+    async def press(self, interaction: Interaction, press: Press) -> None:
+        """Somebody wants another page."""
+        await acknowledge_press(interaction, unseen=False)
+        shelf = press.about if press.about in _TITLES else "drawn"
+        await self._show(interaction, cast("Shelf", shelf), press.index or 0)
+
+    async def _open(self, interaction: Interaction, shelf: Shelf) -> None:
+        await acknowledge_press(interaction, unseen=True)
+        await self._show(interaction, shelf, 0)
+
+    async def _show(self, interaction: Interaction, shelf: Shelf, number: int) -> None:
+        page = await self._studio.page(person_of(interaction), shelf, number, size=_A_PAGE)
+        slots = tuple(filter(None, map(_slot, page.pictures)))
+        view = _layout(page, slots)
+        await interaction.client.calls.surely(
+            lambda: interaction.edit_original_response(attachments=render.files(slots), view=view),
+            "a page of pictures",
+            size_bytes=sum(len(one.data) for one in slots),
+        )
+
+
+def _slot(one: OnPage) -> Slot | None:
+    if one.thumbnail is None:
+        return None
+    job = one.record.job
+    alt_text = card.alt_text(job.wish, one.index)
+    return Slot(one.thumbnail.filename, alt_text, one.thumbnail.data, job.showing.spoiler)
+
+
+def _layout(page: Page, slots: tuple[Slot, ...]) -> LayoutView:
+    view = LayoutView(timeout=None)
+    if not page.pictures and page.number == 0:
+        view.add_item(TextDisplay(_NOTHING[page.shelf]))
+        return view
+    lines = [f"**{_TITLES[page.shelf]}** · page {page.number + 1}"]
+    lines += [render.page_line(place, one) for place, one in enumerate(page.pictures, start=1)]
+    view.add_item(TextDisplay("\n".join(lines)))
+    if slots:
+        view.add_item(render.gallery(render.seen(slots)))
+    buttons = [
+        PressButton(Press("open", one.record.job.id, one.index), f"🔍 {place}")
+        for place, one in enumerate(page.pictures, start=1)
+    ]
+    turns = []
+    if page.number:
+        turns.append(PressButton(Press("page", page.shelf, page.number - 1), "◀ Newer"))
+    if page.has_next:
+        turns.append(PressButton(Press("page", page.shelf, page.number + 1), "Older ▶"))
+    rows = [buttons[first : first + _IN_A_ROW] for first in range(0, len(buttons), _IN_A_ROW)]
+    for row in (*rows, turns):
+        if row:
+            view.add_item(ActionRow(*row))
+    return view
