@@ -50,6 +50,7 @@ class HeldPipeline:
 
     sizes = ((64, 64),)
     models = ("quick",)
+    device = "none"
     loras: Mapping[str, KnownLora] = MappingProxyType({})
 
     def __init__(self) -> None:

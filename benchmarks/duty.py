@@ -40,6 +40,7 @@ class WatchedPipeline:
         self._pipeline = pipeline
         self.sizes = pipeline.sizes
         self.models = pipeline.models
+        self.device = pipeline.device
         self.loras = pipeline.loras
         self.check = pipeline.check
         self.resolved = pipeline.resolved

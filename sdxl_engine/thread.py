@@ -49,6 +49,10 @@ class Pipeline(Protocol):
         """The warm sizes as (width_px, height_px); the first is drawn when none is asked for."""
 
     @property
+    def device(self) -> str:
+        """What draws, such as "4 x TPU v5 lite"."""
+
+    @property
     def models(self) -> Sequence[str]:
         """The names of the models; the first is drawn with when none is asked for."""
 

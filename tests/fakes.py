@@ -88,6 +88,7 @@ class FakePipeline:
         self.sizes = tuple(sizes)
         self.loras = {name: FakeLora(problem) for name, problem in loras.items()}
         self.models = tuple(models)
+        self.device = "1 x pencil"
         self.failure = failure
         self.requests: list[ImageRequest] = []
         self.pictures: list[Pictures] = []  # what each request started from

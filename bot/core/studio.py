@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -53,6 +53,7 @@ _GONE: Final = "This job is no longer on record."
 _LOST: Final = "This picture is no longer on the bot's disk, so nothing can be made of it."
 _NOT_OVER: Final = "This is not over yet. Cancel it, or delete it once its pictures are shown."
 _MOST_PARENTS: Final = 20
+_MOST_OWN: Final = 10
 _TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
 
 
@@ -84,6 +85,21 @@ class Page:
     number: int
     pictures: tuple[OnPage, ...]
     has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What the queue is like.
+
+    waiting    how many jobs, of everybody
+    own        where somebody's own stand, by their ids
+    typical_s  how long what is usual is drawn; None: not measured yet
+    """
+
+    waiting: int
+    is_drawing: bool
+    own: Mapping[str, Position]
+    typical_s: float | None
 
 
 class Studio:
@@ -359,6 +375,18 @@ class Studio:
     async def likes(self, person: Person, job_id: str) -> set[int]:
         """The indices of a job's pictures that somebody likes."""
         return await self._ledger.likes(person, job_id)
+
+    async def crowd(self, person: Person) -> Crowd:
+        """Who waits now, and where somebody's own jobs stand; raises LedgerError."""
+        mine = await self._ledger.find(states=[State.QUEUED], person=person, limit=_MOST_OWN)
+        places = {one.job.id: self._queue.position(one.job.id) for one in mine}
+        typical = self._worker.typical
+        return Crowd(
+            waiting=len(self._queue),
+            is_drawing=self._queue.is_drawing,
+            own={job_id: place for job_id, place in places.items() if place is not None},
+            typical_s=None if typical is None else self._queue.seconds_for(typical),
+        )
 
     async def page(self, person: Person, shelf: Shelf, number: int, *, size: int) -> Page:
         """A page of what was drawn for somebody, or of what they like, counted from 0.

@@ -133,6 +133,11 @@ class Worker:
         return not self._disk_trouble
 
     @property
+    def typical(self) -> ImageRequest | None:
+        """What is drawn where a wish leaves everything open; None while there is no model."""
+        return self._typical
+
+    @property
     def takes_jobs(self) -> bool:
         """Whether what is taken in now will be drawn in this process."""
         return not self._queue.closed

@@ -51,6 +51,15 @@ class JobQueue:
         """Whether no more jobs are given out."""
         return self._closed
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether the engine has one."""
+        return self._drawing is not None
+
+    def seconds_for(self, request: ImageRequest) -> float | None:
+        """How long it would be drawn, as fast as it went lately; None: not measured yet."""
+        return self._speed.seconds(work_of(request))
+
     def add(self, job: Job) -> None:
         """Let a job wait; until it is measured it counts as a typical one, and as no work."""
         # Private channels have no community: all of a home's are one place together.

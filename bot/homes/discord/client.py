@@ -29,6 +29,7 @@ from bot.homes.discord.pages import Pages
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
+from bot.homes.discord.words_commands import WordsCommands
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, persist
 
@@ -65,6 +66,7 @@ class ImagineClient(discord.Client):
     cards      knows what the buttons below pictures do
     settings   builds /settings
     pages      builds /history and /favourites, and turns their pages
+    words      builds /queue, /about and /help
     guild_ids  the servers that have it; empty is everywhere
     record     what Discord was told last
     logged_in  is set once requests can be sent
@@ -82,6 +84,7 @@ class ImagineClient(discord.Client):
         cards: CardPresses,
         settings: SettingsCommand,
         pages: Pages,
+        words: WordsCommands,
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
@@ -116,6 +119,7 @@ class ImagineClient(discord.Client):
         self._cards = cards
         self._settings = settings
         self._pages = pages
+        self._words = words
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -196,6 +200,7 @@ class ImagineClient(discord.Client):
             self._jobs.build(),
             self._settings.build(sizes),
             *self._pages.build(),
+            *self._words.build(),
         ):
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
         try:

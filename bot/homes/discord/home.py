@@ -29,6 +29,7 @@ from bot.homes.discord.pages import Pages
 from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
+from bot.homes.discord.words_commands import WordsCommands
 from bot.shared import descriptors
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
@@ -119,6 +120,7 @@ class DiscordHome:
                 cards,
                 SettingsCommand(self._studio, command),
                 Pages(self._studio),
+                WordsCommands(self._studio, settings.usual),
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),

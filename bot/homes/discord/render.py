@@ -218,6 +218,11 @@ def _moment(moment: Moment) -> str:
     return f"<t:{moment.at_s}:R>"
 
 
+def moment(at_s: float) -> str:
+    """A point in time, in seconds since 1970, that counts down or up."""
+    return _moment(Moment(round(at_s)))
+
+
 def plain(text: str) -> str:
     """What people typed, as part of a sentence: no longer than one, and harmless."""
     return cut(_harmless(text), _MAX_SENTENCE_UNITS)
