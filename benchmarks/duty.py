@@ -24,7 +24,7 @@ from bot.core.card import FAILURE_MARK, is_preview
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Images, Progress, SdxlPipeline
 from sdxl_engine.request import NO_PICTURES, Pictures
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.loopback import LoopbackDiscord
 
 LAG_NAP_S = 0.01
@@ -142,7 +142,7 @@ async def _sample_lag(lags_s: list[float]) -> None:
 
 
 def _is_finished(message: dict[str, object]) -> bool:
-    files, content = message["attachments"], text_of(message)
+    files, content = files_of(message), text_of(message)
     assert isinstance(files, list)  # noqa: S101 - Discord's own form
     if str(content).startswith(FAILURE_MARK):
         raise SystemExit(str(content))

@@ -37,7 +37,7 @@ from bot.shared.secret import Secret
 from sdxl_engine import GeneratedImage, ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, KnownLora, ModelCard, Pictures
 from standins.base.timers import Clock
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 from standins.discord.ratelimits import RateLimits, Verdict
@@ -165,7 +165,7 @@ def is_right(interaction: Interaction) -> bool:
     message = interaction.original
     if message is None or not text_of(message).startswith("```"):
         return False
-    names = [file["filename"] for file in message["attachments"]]
+    names = [file["filename"] for file in files_of(message)]
     return len(names) == 4 and not any(map(is_preview, names))  # noqa: PLR2004 - pictures
 
 

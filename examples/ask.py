@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from standins.discord import LoopbackDiscord
+from standins.discord.components import files_of
 
 
 async def ask(prompt: str) -> bytes:
@@ -26,8 +27,8 @@ async def ask(prompt: str) -> bytes:
     try:
         await asyncio.gather(discord.wait_ready(), discord.wait_commands())
         asked = await discord.slash("imagine", {"prompt": prompt})
-        card = await asked.until(lambda card: ".png" in str(card["attachments"]))  # not a preview
-        return await discord.download(card["attachments"][0])
+        card = await asked.until(lambda card: ".png" in str(files_of(card)))  # not a preview
+        return await discord.download(files_of(card)[0])
     finally:
         bot.terminate()
         await bot.wait()

@@ -21,7 +21,7 @@ from bot.errors import ConfigError, PlaygroundError
 from bot.ledgers.sqlite.database import is_in_use
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused, InteractionFailed, PortTakenError
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
@@ -211,7 +211,7 @@ async def imagine_once(
 
 
 def _pictures(message: Message) -> list[dict[str, Any]]:
-    return [file for file in message["attachments"] if not is_preview(file["filename"])]
+    return [file for file in files_of(message) if not is_preview(file["filename"])]
 
 
 def _say(text: str) -> None:

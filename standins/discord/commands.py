@@ -7,8 +7,8 @@ from typing import Final
 
 from standins.base.timers import Clock
 from standins.base.wire import Json
-from standins.discord.checks import Path, check_text
 from standins.discord.errors import ApiError, FormErrors, Refusal, form_error
+from standins.discord.fields import Path, check_text
 from standins.discord.wire import Snowflakes, snowflake
 
 MAX_COMMANDS: Final = 100

@@ -1,243 +1,373 @@
-"""What a message is made of besides its text: rows of buttons, or a whole layout (Components V2).
+"""A message's components: Discord's rules for them, and how they are shown.
 
-A message with the flag IS_COMPONENTS_V2 is its components and nothing else, for good: no text, no
-embeds, and of its files only those are seen that a component names.
+A legacy message has up to five action rows below its text. One with the flag IS_COMPONENTS_V2 has
+nothing but components: containers of texts, sections, galleries, files, separators and rows.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Final
+from urllib.parse import unquote
 
 from standins.base.wire import Json
-from standins.discord.checks import Path, check_each, check_text, list_of, object_of
 from standins.discord.errors import FormErrors
-
-MAX_ROWS, MAX_BUTTONS_A_ROW, MAX_SELECT_OPTIONS = 5, 5, 25
-MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS = 100, 80
-MAX_COMPONENTS, MAX_LAYOUT_CHARS = 40, 4_000
-MAX_GALLERY_ITEMS, MAX_SECTION_TEXTS = 10, 3
-MAX_DESCRIPTION_CHARS, MAX_URL_CHARS = 1_024, 2_048
+from standins.discord.fields import (
+    Path,
+    check_choice,
+    check_each,
+    check_number,
+    check_object,
+    check_text,
+    check_truth,
+    list_in,
+)
+from standins.discord.wire import Snowflakes
 
 IS_COMPONENTS_V2: Final = 1 << 15
 
+MAX_ROWS, MAX_BUTTONS_A_ROW, MAX_SELECT_OPTIONS = 5, 5, 25
+MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS = 100, 80
+MAX_COMPONENTS, MAX_TEXT_CHARS = 40, 4_000  # of a whole message
+MAX_SECTION_TEXTS, MAX_GALLERY_ITEMS = 3, 10
+MAX_DESCRIPTION_CHARS: Final = 1_024
+MAX_MEDIA_URL_CHARS: Final = 2_048
+MAX_ID, MAX_COLOUR = 2**31 - 1, 0xFFFFFF
+
 ACTION_ROW, BUTTON, STRING_SELECT = 1, 2, 3
-SELECTS: Final = frozenset({STRING_SELECT, 5, 6, 7, 8})
-SECTION, TEXT, THUMBNAIL, GALLERY, FILE, SEPARATOR, CONTAINER = 9, 10, 11, 12, 13, 14, 17
+SELECTS = frozenset({STRING_SELECT, 5, 6, 7, 8})
+SECTION, TEXT_DISPLAY, THUMBNAIL, MEDIA_GALLERY, FILE, SEPARATOR, CONTAINER = (
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    17,
+)
 LINK_STYLE, PREMIUM_STYLE = 5, 6
 
-_LEGACY_FIELDS: Final = ("content", "embeds", "sticker_ids", "poll")
-_SCHEME: Final = "attachment"
-_MAX_COLOUR: Final = 0xFFFFFF
-_OF_A_FILE: Final = (("name", "filename"), ("size", "size"))
-# What Discord fills in where the sender was silent.
+_IN_CONTAINER = (ACTION_ROW, SECTION, TEXT_DISPLAY, MEDIA_GALLERY, FILE, SEPARATOR)
+_AT_TOP = (*_IN_CONTAINER, CONTAINER)
+_IN_ROW = (BUTTON, *sorted(SELECTS))
+_HOLDERS = (ACTION_ROW, SECTION, CONTAINER)
+_LEGACY_FIELDS = ("content", "embeds", "poll", "sticker_ids")
 _DEFAULTS: Final[Mapping[int, Json]] = {
-    THUMBNAIL: {"spoiler": False, "description": None},
+    THUMBNAIL: {"description": None, "spoiler": False},
     FILE: {"spoiler": False},
     SEPARATOR: {"divider": True, "spacing": 1},
-    CONTAINER: {"spoiler": False, "accent_color": None},
+    CONTAINER: {"accent_color": None, "spoiler": False},
 }
 
 
-def check_rows(errors: FormErrors, rows: object) -> None:
-    """Components below a text: rows of buttons and selects."""
-    check_each(errors, ("components",), rows, MAX_ROWS, _check_row)
-    _check_ids(errors, rows)
+def check_components(errors: FormErrors, payload: Json, before: Json) -> None:
+    """The components of a message's form, and what may stand beside them.
+
+    before  the message as it was, {} where there was none
+    """
+    is_v2 = is_components_v2(before, payload)
+    if (
+        payload.get("flags") is not None
+        and is_components_v2(before)
+        and not is_components_v2(payload)
+    ):
+        sentence = "The IS_COMPONENTS_V2 flag cannot be removed from a message."
+        errors.add(("flags",), "MESSAGE_CANNOT_REMOVE_COMPONENTS_V2_FLAG", sentence)
+    components = payload.get("components")
+    if is_v2:
+        for name in _LEGACY_FIELDS:
+            if {**before, **payload}.get(name):
+                sentence = (
+                    f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+                )
+                code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
+                errors.add((name,), code, sentence)
+        check_each(errors, ("components",), components, MAX_COMPONENTS, _check_at_top)
+    else:
+        check_each(errors, ("components",), components, MAX_ROWS, _check_row)
+    if "components" not in errors.tree:  # what is wrong by itself is not counted
+        _check_ids(errors, components)
+        if is_v2:
+            _check_totals(errors, components)
 
 
-def check_layout(errors: FormErrors, payload: Json) -> None:
-    """Components that are a whole message."""
-    for name in _LEGACY_FIELDS:
-        if payload.get(name):
-            sentence = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
-            code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
-            errors.add((name,), code, sentence)
-    top, path = payload.get("components"), ("components",)
-    check_each(errors, path, top, MAX_COMPONENTS, _check_top)
-    every = [item for _, item in components_of(top)]
-    if len(every) > MAX_COMPONENTS:
-        sentence = f"Must be {MAX_COMPONENTS} or fewer in length."
-        errors.add(path, "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", sentence)
-    texts = [item["content"] for item in every if isinstance(item.get("content"), str)]
-    if sum(map(len, texts)) > MAX_LAYOUT_CHARS:
-        sentence = f"The text of all components together exceeds {MAX_LAYOUT_CHARS} characters."
-        errors.add(path, "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", sentence)
-    _check_ids(errors, top)
+def is_components_v2(*parts: Json) -> bool:
+    """Whether a message of these parts (as it was, the form that changes it) is of components."""
+    flags = (part.get("flags") for part in parts)
+    return any(isinstance(value, int) and value & IS_COMPONENTS_V2 for value in flags)
 
 
-def components_of(components: object) -> list[tuple[Path, Json]]:
-    """Every component, at whatever depth, with where it stands."""
-    return list(_walk(("components",), components))
+def walk(components: object, path: Path = ("components",)) -> Iterator[tuple[Path, Json]]:
+    """Every component with where it stands, of components that passed the checks.
+
+    What holds others comes before those in it.
+    """
+    for place, item in enumerate(list_in(components)):
+        yield (*path, place), item
+        if item["type"] in _HOLDERS:
+            yield from walk(item["components"], (*path, place, "components"))
+        if item["type"] == SECTION:
+            yield (*path, place, "accessory"), item["accessory"]
 
 
 def text_of(message: Json) -> str:
-    """What a message says, in its text or its components."""
-    every = [message, *(item for _, item in components_of(message["components"]))]
+    """What a message says, in its text and in its components."""
+    every = [message, *(item for _, item in walk(message["components"]))]
     return "\n".join(item["content"] for item in every if item.get("content"))
+
+
+def files_of(message: Json) -> list[Json]:
+    """The files that a message shows, as attachments: those below it, and those in components."""
+    named = [
+        {**media, "id": media["attachment_id"], "filename": unquote(media["url"].split("/")[-1])}
+        for _, item in walk(message["components"])
+        for _, media in _media_in(item)
+        if media.get("attachment_id")
+    ]
+    return [*message["attachments"], *named]
 
 
 def pressable(message: Json) -> list[Json]:
     """The buttons and menus of a message, in the order in which they stand there."""
-    return [item for _, item in components_of(message["components"]) if "custom_id" in item]
+    return [item for _, item in walk(message["components"]) if "custom_id" in item]
 
 
-def shown(components: Sequence[Json], files: Sequence[Json]) -> tuple[list[Json], FormErrors]:
-    """Components as Discord sends them back: numbered, with defaults, `attachment://` resolved.
+def attachments_in(components: object) -> set[str]:
+    """The ids of the attachments that components show."""
+    return {
+        media["attachment_id"]
+        for _, item in walk(components)
+        for _, media in _media_in(item)
+        if "attachment_id" in media
+    }
 
-    files  the message's attachments
 
-    Returns with them what they name and is not there.
+def shown(components: list[Json], files: Mapping[str, Json], snowflakes: Snowflakes) -> list[Json]:
+    """Components that passed the checks as Discord sends them back; raises ApiError 50035.
+
+    Each has an id, its defaults filled in, and what is known of its media.
+
+    files  the message's attachments that `attachment://` reaches, by name
     """
-    errors, named = FormErrors(), {one["filename"]: one for one in files}
-    taken = {item["id"] for _, item in components_of(components) if _is_id(item.get("id"))}
-    free = (number for number in range(1, 10_000) if number not in taken)
+    errors = FormErrors()
+    for path, item in walk(components):
+        for inner, media in _media_in(item):
+            name = _attachment_name(media)
+            if name is not None and name not in files:
+                code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
+                sentence = f'The referenced attachment "{name}" was not found.'
+                errors.add((*path, *inner, "url"), code, sentence)
+    errors.check()
+    # "Generation of ids won't use another id that exists in the message"; 0 is as good as none.
+    taken = {item.get("id") for _, item in walk(components)}
+    free = (number for number in count(1) if number not in taken)
 
-    def media(path: Path, given: object) -> Json:
-        item = object_of(given)
-        scheme, _, filename = str(item.get("url", "")).partition("://")
-        if scheme != _SCHEME:
-            return {"id": str(next(free)), "proxy_url": item.get("url"), **item}
-        file = named.get(filename)
-        if file is None:
-            sentence = "The referenced attachment was not found"
-            code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
-            errors.add((*path, "url"), code, sentence)
-            return item
-        facts = ("url", "proxy_url", "width", "height", "content_type")
-        known = {name: file[name] for name in facts if name in file}
-        return {"id": file["id"], **known, "attachment_id": file["id"]}
+    def media_json(media: Json) -> Json:
+        name = _attachment_name(media)
+        if name is None:
+            return {"id": str(snowflakes.new()), "url": media["url"], "proxy_url": media["url"]}
+        file = files[name]
+        known = {name: file[name] for name in ("id", "url", "proxy_url", "content_type")}
+        size = {"width": file.get("width"), "height": file.get("height")}
+        return {**known, **size, "attachment_id": file["id"]}
 
-    def one(path: Path, given: Json) -> Json:
-        item = {name: value for name, value in given.items() if value is not None}
-        number = item["id"] if _is_id(item.get("id")) else next(free)
-        item = {**_DEFAULTS.get(item["type"], {}), **item, "id": number}
-        for name in ("media", "file"):
-            if name in item:
-                item[name] = media((*path, name), item[name])
-        if item["type"] == FILE:
-            filename = given["file"]["url"].partition("://")[2]
-            item |= {name: named.get(filename, {}).get(fact) for name, fact in _OF_A_FILE}
-        if "accessory" in item:
-            item["accessory"] = one((*path, "accessory"), item["accessory"])
-        if "items" in item:
+    def one(component: Json) -> Json:
+        given = {name: value for name, value in component.items() if value is not None}
+        kind, own_id = given["type"], given.get("id") or next(free)
+        item: Json = {**_DEFAULTS.get(kind, {}), **given, "id": own_id}
+        if kind in _HOLDERS:
+            item["components"] = [one(child) for child in item["components"]]
+        if kind == SECTION:
+            item["accessory"] = one(item["accessory"])
+        elif kind == THUMBNAIL:
+            item["media"] = media_json(item["media"])
+        elif kind == MEDIA_GALLERY:
             item["items"] = [
-                {"description": None, "spoiler": False}
-                | entry
-                | {"media": media((*path, "items", place, "media"), entry["media"])}
-                for place, entry in enumerate(item["items"])
+                {
+                    "media": media_json(picture["media"]),
+                    "description": picture.get("description"),
+                    "spoiler": bool(picture.get("spoiler")),
+                }
+                for picture in item["items"]
             ]
-        if "components" in item:
-            inside = (*path, "components")
-            item["components"] = [
-                one((*inside, place), child) for place, child in enumerate(item["components"])
-            ]
+        elif kind == FILE:
+            file = files[_attachment_name(item["file"]) or ""]
+            item |= {
+                "file": media_json(item["file"]),
+                "name": file["filename"],
+                "size": file["size"],
+            }
         return item
 
-    return [one(("components", place), item) for place, item in enumerate(components)], errors
+    return [one(component) for component in components]
 
 
-def _walk(path: Path, components: object) -> Iterator[tuple[Path, Json]]:
-    for place, item in enumerate(list_of(components)):
-        if isinstance(item, dict):
-            here = (*path, place)
-            yield here, item
-            yield from _walk((*here, "components"), item.get("components"))
-            if isinstance(item.get("accessory"), dict):
-                yield (*here, "accessory"), item["accessory"]
+def _media_in(item: Json) -> Iterator[tuple[Path, Json]]:
+    if item["type"] == THUMBNAIL:
+        yield ("media",), item["media"]
+    elif item["type"] == FILE:
+        yield ("file",), item["file"]
+    elif item["type"] == MEDIA_GALLERY:
+        for place, picture in enumerate(item["items"]):
+            yield ("items", place, "media"), picture["media"]
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _attachment_name(media: Json) -> str | None:
+    """The file that `attachment://` names; None: the address is another."""
+    scheme, _, name = media["url"].partition("://")
+    return name if scheme == "attachment" else None
 
 
-def _refuse_kind(errors: FormErrors, path: Path, kinds: Sequence[int]) -> None:
-    choices = f"({', '.join(map(str, kinds))}{',' if len(kinds) == 1 else ''})"
-    sentence = f'Value of field "type" must be one of {choices}.'
-    errors.add((*path, "type"), "UNION_TYPE_CHOICES", sentence)
+def _check_ids(errors: FormErrors, components: object) -> None:
+    """No two components have the same id or the same custom_id."""
+    seen: set[int] = set()
+    seen_custom: set[str] = set()
+    for path, item in walk(components):
+        own_id, custom_id = item.get("id"), item.get("custom_id")
+        if isinstance(own_id, int) and own_id in seen:
+            sentence = "Component id cannot be duplicated"
+            errors.add((*path, "id"), "COMPONENT_ID_DUPLICATED", sentence)
+        elif isinstance(own_id, int) and own_id:
+            seen.add(own_id)
+        if isinstance(custom_id, str) and custom_id in seen_custom:
+            sentence = "Component custom id cannot be duplicated"
+            errors.add((*path, "custom_id"), "COMPONENT_CUSTOM_ID_DUPLICATED", sentence)
+        elif isinstance(custom_id, str):
+            seen_custom.add(custom_id)
 
 
-def _check_top(errors: FormErrors, path: Path, item: Json) -> None:
-    if item.get("type") == CONTAINER:
-        colour = item.get("accent_color")
-        is_colour = isinstance(colour, int) and 0 <= colour <= _MAX_COLOUR
-        if colour is not None and not is_colour:
-            errors.add((*path, "accent_color"), "NUMBER_TYPE_MAX", "Must be a colour.")
-        _check_length(errors, (*path, "components"), item.get("components"), 1, MAX_COMPONENTS)
-        inside = (*path, "components")
-        check_each(errors, inside, item.get("components"), MAX_COMPONENTS, _check_inside)
-    elif item.get("type") in _CHECKS:
-        _check_inside(errors, path, item)
+def _check_totals(errors: FormErrors, components: object) -> None:
+    if sum(1 for _ in walk(components)) > MAX_COMPONENTS:
+        sentence = f"Total number of components cannot exceed {MAX_COMPONENTS}"
+        errors.add(("components",), "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", sentence)
+    texts = (item["content"] for _, item in walk(components) if item["type"] == TEXT_DISPLAY)
+    if sum(map(len, texts)) > MAX_TEXT_CHARS:
+        sentence = f"Components displayable text size exceeds maximum size of {MAX_TEXT_CHARS}"
+        errors.add(("components",), "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", sentence)
+
+
+def _is_a(errors: FormErrors, path: Path, item: Json, kinds: tuple[int, ...]) -> bool:
+    """Whether a component is of one of the kinds; its id is checked along."""
+    kind = item.get("type")
+    if isinstance(kind, bool) or kind not in kinds:
+        listed = f"({kinds[0]},)" if len(kinds) == 1 else str(kinds)
+        sentence = f'Value of field "type" must be one of {listed}.'
+        errors.add((*path, "type"), "UNION_TYPE_CHOICES", sentence)
+        return False
+    check_number(errors, (*path, "id"), item.get("id"), MAX_ID)
+    return True
+
+
+def _check_at_top(errors: FormErrors, path: Path, item: Json) -> None:
+    if not _is_a(errors, path, item, _AT_TOP):
+        return
+    if item["type"] != CONTAINER:
+        _check_block(errors, path, item)
+        return
+    check_number(errors, (*path, "accent_color"), item.get("accent_color"), MAX_COLOUR)
+    check_truth(errors, (*path, "spoiler"), item.get("spoiler"))
+    inside = (*path, "components")
+    if _is_filled(errors, inside, item.get("components"), MAX_COMPONENTS):
+        check_each(errors, inside, item["components"], MAX_COMPONENTS, _check_in_container)
+
+
+def _check_in_container(errors: FormErrors, path: Path, item: Json) -> None:
+    if _is_a(errors, path, item, _IN_CONTAINER):
+        _check_block(errors, path, item)
+
+
+def _check_block(errors: FormErrors, path: Path, item: Json) -> None:
+    kind = item["type"]
+    if kind == ACTION_ROW:
+        _check_in_row(errors, path, item)
+    elif kind == SECTION:
+        _check_section(errors, path, item)
+    elif kind == TEXT_DISPLAY:
+        _check_text_display(errors, path, item)
+    elif kind == MEDIA_GALLERY:
+        if _is_filled(errors, (*path, "items"), item.get("items"), MAX_GALLERY_ITEMS):
+            check_each(errors, (*path, "items"), item["items"], MAX_GALLERY_ITEMS, _check_picture)
+    elif kind == FILE:
+        _check_media(errors, (*path, "file"), item.get("file"), ("attachment",))
+        check_truth(errors, (*path, "spoiler"), item.get("spoiler"))
+    elif kind == SEPARATOR:
+        check_truth(errors, (*path, "divider"), item.get("divider"))
+        if item.get("spacing") is not None:
+            check_choice(errors, (*path, "spacing"), item["spacing"], (1, 2))
+
+
+def _is_filled(errors: FormErrors, path: Path, value: object, maximum: int) -> bool:
+    if value is None:
+        errors.add(path, "BASE_TYPE_REQUIRED", "This field is required")
+    elif value == [] or (isinstance(value, list) and len(value) > maximum):
+        sentence = f"Must be between 1 and {maximum} in length."
+        errors.add(path, "BASE_TYPE_BAD_LENGTH", sentence)
     else:
-        _refuse_kind(errors, path, (*_CHECKS, CONTAINER))
-
-
-def _check_inside(errors: FormErrors, path: Path, item: Json) -> None:
-    check = _CHECKS.get(item.get("type", 0))
-    if check is None:
-        _refuse_kind(errors, path, tuple(_CHECKS))
-    else:
-        check(errors, path, item)
-
-
-def _check_gallery(errors: FormErrors, path: Path, gallery: Json) -> None:
-    items, here = gallery.get("items"), (*path, "items")
-    _check_length(errors, here, items, 1, MAX_GALLERY_ITEMS)
-    check_each(errors, here, items, MAX_GALLERY_ITEMS, _check_media)
-
-
-def _check_file(errors: FormErrors, path: Path, item: Json) -> None:
-    url, here = object_of(item.get("file")).get("url"), (*path, "file", "url")
-    check_text(errors, here, url, MAX_URL_CHARS, minimum=1)
-    if isinstance(url, str) and not url.startswith(f"{_SCHEME}://"):
-        errors.add(here, "URL_TYPE_INVALID_SCHEME", "Scheme must be one of ('attachment',).")
-
-
-def _check_separator(errors: FormErrors, path: Path, item: Json) -> None:
-    if item.get("spacing") not in {None, 1, 2}:
-        errors.add((*path, "spacing"), "BASE_TYPE_CHOICES", "Value must be one of {1, 2}.")
+        return True
+    return False
 
 
 def _check_section(errors: FormErrors, path: Path, section: Json) -> None:
-    texts = section.get("components")
-    _check_length(errors, (*path, "components"), texts, 1, MAX_SECTION_TEXTS)
-    check_each(errors, (*path, "components"), texts, MAX_SECTION_TEXTS, _check_text_display)
-    accessory, here = object_of(section.get("accessory")), (*path, "accessory")
-    if accessory.get("type") == BUTTON:
-        _check_button(errors, here, accessory)
-    elif accessory.get("type") == THUMBNAIL:
-        _check_media(errors, here, accessory)
-    elif accessory:
-        _refuse_kind(errors, here, (BUTTON, THUMBNAIL))
-    else:
-        errors.add(here, "BASE_TYPE_REQUIRED", "This field is required")
+    inside = (*path, "components")
+    if _is_filled(errors, inside, section.get("components"), MAX_SECTION_TEXTS):
+        check_each(errors, inside, section["components"], MAX_SECTION_TEXTS, _check_section_text)
+    accessory, at = section.get("accessory"), (*path, "accessory")
+    if accessory is None:
+        errors.add(at, "BASE_TYPE_REQUIRED", "This field is required")
+    elif not isinstance(accessory, dict):
+        check_object(errors, at, accessory)
+    elif _is_a(errors, at, accessory, (BUTTON, THUMBNAIL)):
+        if accessory["type"] == BUTTON:
+            _check_button(errors, at, accessory)
+        else:
+            _check_picture(errors, at, accessory)
+
+
+def _check_section_text(errors: FormErrors, path: Path, item: Json) -> None:
+    if _is_a(errors, path, item, (TEXT_DISPLAY,)):
+        _check_text_display(errors, path, item)
 
 
 def _check_text_display(errors: FormErrors, path: Path, item: Json) -> None:
-    if item.get("type") != TEXT:
-        _refuse_kind(errors, path, (TEXT,))
+    check_text(errors, (*path, "content"), item.get("content"), MAX_TEXT_CHARS, minimum=1)
+
+
+def _check_picture(errors: FormErrors, path: Path, item: Json) -> None:
+    """A thumbnail or an item of a gallery."""
+    _check_media(errors, (*path, "media"), item.get("media"), ("http", "https", "attachment"))
+    check_truth(errors, (*path, "spoiler"), item.get("spoiler"))
+    description = item.get("description")
+    if description == "":
+        sentence = f"Must be between 1 and {MAX_DESCRIPTION_CHARS} in length."
+        errors.add((*path, "description"), "BASE_TYPE_BAD_LENGTH", sentence)
+    check_text(errors, (*path, "description"), description, MAX_DESCRIPTION_CHARS)
+
+
+def _check_media(errors: FormErrors, path: Path, media: object, schemes: tuple[str, ...]) -> None:
+    if media is None:
+        errors.add(path, "BASE_TYPE_REQUIRED", "This field is required")
         return
-    check_text(errors, (*path, "content"), item.get("content"), MAX_LAYOUT_CHARS, minimum=1)
-
-
-def _check_media(errors: FormErrors, path: Path, item: Json) -> None:
-    url = object_of(item.get("media")).get("url")
-    check_text(errors, (*path, "media", "url"), url, MAX_URL_CHARS, minimum=1)
-    if isinstance(url, str) and url.partition("://")[0] not in {_SCHEME, "http", "https"}:
-        sentence = "Scheme must be one of ('http', 'https', 'attachment')."
-        errors.add((*path, "media", "url"), "URL_TYPE_INVALID_SCHEME", sentence)
-    if item.get("description") is not None:
-        here = (*path, "description")
-        check_text(errors, here, item["description"], MAX_DESCRIPTION_CHARS, minimum=1)
-
-
-def _check_length(errors: FormErrors, path: Path, value: object, low: int, high: int) -> None:
-    if not low <= len(list_of(value)) <= high:
-        sentence = f"Must be between {low} and {high} in length."
-        errors.add(path, "BASE_TYPE_BAD_LENGTH", sentence)
+    check_object(errors, path, media)
+    if not isinstance(media, dict):
+        return
+    url = media.get("url")
+    check_text(errors, (*path, "url"), url, MAX_MEDIA_URL_CHARS, minimum=1)
+    if not isinstance(url, str) or not url:
+        return
+    scheme, _, rest = url.partition("://")
+    if not scheme or not rest:
+        errors.add((*path, "url"), "URL_TYPE_INVALID_URL", "Not a well formed URL.")
+    elif scheme not in schemes:
+        listed = f"('{schemes[0]}',)" if len(schemes) == 1 else str(schemes)
+        sentence = f'Scheme "{scheme}" must be one of {listed}.'
+        errors.add((*path, "url"), "URL_TYPE_INVALID_SCHEME", sentence)
 
 
 def _check_row(errors: FormErrors, path: Path, row: Json) -> None:
-    if row.get("type") != ACTION_ROW:
-        _refuse_kind(errors, path, (ACTION_ROW,))
-        return
+    if _is_a(errors, path, row, (ACTION_ROW,)):
+        _check_in_row(errors, path, row)
+
+
+def _check_in_row(errors: FormErrors, path: Path, row: Json) -> None:
     if not row.get("components"):
         sentence = "Must be between 1 and 5 in length."
         errors.add((*path, "components"), "BASE_TYPE_BAD_LENGTH", sentence)
@@ -246,18 +376,17 @@ def _check_row(errors: FormErrors, path: Path, row: Json) -> None:
 
 
 def _check_component(errors: FormErrors, path: Path, item: Json) -> None:
-    kind = item.get("type")
-    if isinstance(kind, int) and kind in SELECTS:
+    if not _is_a(errors, path, item, _IN_ROW):
+        return
+    if item["type"] in SELECTS:
         custom_id = item.get("custom_id")
         check_text(errors, (*path, "custom_id"), custom_id, MAX_CUSTOM_ID_CHARS, minimum=1)
         options = item.get("options")
-        if kind == STRING_SELECT and not options:
+        if item["type"] == STRING_SELECT and not options:
             errors.add((*path, "options"), "BASE_TYPE_REQUIRED", "This field is required")
         check_each(errors, (*path, "options"), options, MAX_SELECT_OPTIONS, _check_select_option)
-    elif kind == BUTTON:
-        _check_button(errors, path, item)
     else:
-        _refuse_kind(errors, path, (BUTTON, *sorted(SELECTS)))
+        _check_button(errors, path, item)
 
 
 def _check_select_option(errors: FormErrors, path: Path, option: Json) -> None:
@@ -280,30 +409,3 @@ def _check_button(errors: FormErrors, path: Path, button: Json) -> None:
         if not button.get("label") and not button.get("emoji"):
             sentence = "A button must have a label, an emoji or both"
             errors.add((*path, "label"), "BUTTON_COMPONENT_INVALID_LABEL", sentence)
-
-
-def _check_ids(errors: FormErrors, components: object) -> None:
-    seen: set[object] = set()
-    for path, item in components_of(components):
-        for name, code in (
-            ("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED"),
-            ("id", "COMPONENT_ID_DUPLICATED"),
-        ):
-            value = item.get(name)
-            if not isinstance(value, str if name == "custom_id" else int):
-                continue
-            if (name, value) in seen:
-                sentence = f"Component {name.replace('_', ' ')} cannot be duplicated"
-                errors.add((*path, name), code, sentence)
-            seen.add((name, value))
-
-
-# What may stand in a container, and at the top beside containers.
-_CHECKS: Final[Mapping[int, Callable[[FormErrors, Path, Json], None]]] = {
-    ACTION_ROW: _check_row,
-    SECTION: _check_section,
-    TEXT: _check_text_display,
-    GALLERY: _check_gallery,
-    FILE: _check_file,
-    SEPARATOR: _check_separator,
-}

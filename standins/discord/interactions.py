@@ -376,6 +376,9 @@ class Interactions:
         elif interaction.source is not None:
             extra["type"] = REPLY
             extra["message_reference"] = self._reference(interaction.source.snapshot())
+        if loading and isinstance(flags := form.payload.get("flags"), int):
+            # A deferral says no more than who sees the answer; what it is, comes with the edit.
+            form = Form({"flags": flags & EPHEMERAL})
         message = self._post(interaction, form, extra, loading=loading)
         interaction.answer_with(message)
         return message

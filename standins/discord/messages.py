@@ -9,7 +9,13 @@ from urllib.parse import quote
 
 from standins.base.events import ChannelEvent, EventHub, EventKind
 from standins.base.wire import Json
-from standins.discord.components import IS_COMPONENTS_V2, shown
+from standins.discord.components import (
+    IS_COMPONENTS_V2,
+    attachments_in,
+    is_components_v2,
+    shown,
+    text_of,
+)
 from standins.discord.errors import ApiError, FormErrors, Refusal
 from standins.discord.forms import Form, Upload
 from standins.discord.rules import (
@@ -33,6 +39,8 @@ MESSAGE_CONTENT: Final = 1 << 15
 
 _CONTENT_FIELDS: Final = {"content": "", "embeds": [], "attachments": [], "components": []}
 
+_SETTABLE_FLAGS: Final = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | IS_COMPONENTS_V2
+
 DEFAULT, REPLY, CHAT_INPUT_COMMAND = 0, 19, 20
 
 
@@ -53,6 +61,7 @@ class Message:
     """One message.
 
     json       as everybody (or its one viewer) sees it
+    files      its attachments, also those that `json` leaves out because components show them
     viewer_id  of an ephemeral one the only person who sees it
     on_change  called after each change and with True after the deletion
     """
@@ -60,6 +69,7 @@ class Message:
     json: Json
     channel_id: int
     viewer_id: int | None = None
+    files: list[Json] = field(default_factory=list)
     on_change: list[Callable[["Message", bool], None]] = field(default_factory=list)
 
     @property
@@ -71,11 +81,6 @@ class Message:
     def author_id(self) -> int:
         """Who wrote it."""
         return int(self.json["author"]["id"])
-
-    @property
-    def has_layout(self) -> bool:
-        """Whether it is its components and nothing else."""
-        return bool(self.json["flags"] & IS_COMPONENTS_V2)
 
     @property
     def loading(self) -> bool:
@@ -154,11 +159,8 @@ class Messages:
         loading    it is a "thinking" one, so it may be empty
         """
         payload = form.payload
-        # A "thinking" answer is seen or not; what it will be made of comes with its edit.
-        has_layout = not loading and _wants_layout(payload)
-        check_message(payload, has_layout=has_layout)
-        flags = (payload.get("flags") or 0) & (SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS)
-        flags |= IS_COMPONENTS_V2 if has_layout else 0
+        check_message(payload, {})
+        flags = (payload.get("flags") or 0) & _SETTABLE_FLAGS
         flags |= (LOADING if loading else 0) | (EPHEMERAL if viewer_id is not None else 0)
         message = Message(
             {
@@ -185,11 +187,11 @@ class Messages:
         )
         if payload.get("nonce") is not None:
             message.json["nonce"] = payload["nonce"]
-        changed, kept = self._filled(message, form)
+        changed, files, new = self._filled(message, form)
         changed |= self._pings(changed, channel, author, form)
         if not loading:
             check_not_empty(changed)
-        self._keep(message, changed, kept)
+        self._keep(message, changed, files, new)
         channel.last_message_id = message.id
         in_channel = self._in(channel.id)
         in_channel[message.id] = message
@@ -201,13 +203,11 @@ class Messages:
 
     def edit(self, message: Message, channel: Channel, author: Person, form: Form) -> Message:
         """Change what the form names and nothing else; raises ApiError."""
-        has_layout = message.has_layout or _wants_layout(form.payload)
-        check_message(form.payload, has_layout=has_layout)
-        changed, kept = self._filled(message, form)
-        if has_layout:
-            _check_converted(changed)
-            changed["flags"] |= IS_COMPONENTS_V2
-        if "content" in form.payload:  # whom it pings is read anew with its text, and only then
+        check_message(form.payload, message.json)
+        changed, files, new = self._filled(message, form)
+        is_v2 = is_components_v2(changed)
+        # Whom it pings is read anew with its text, and only then.
+        if ("components" if is_v2 else "content") in form.payload:
             changed |= self._pings(changed, channel, author, form)
         flags = form.payload.get("flags")
         if flags is not None:
@@ -215,7 +215,7 @@ class Messages:
         changed["flags"] &= ~LOADING
         changed["edited_timestamp"] = timestamp()
         check_not_empty(changed)
-        self._keep(message, changed, kept)
+        self._keep(message, changed, files, new)
         self._tell("message_update", message)
         return message
 
@@ -243,29 +243,31 @@ class Messages:
             form.payload.get("allowed_mentions"),
             message.get("referenced_message"),
         )
-        return mentions(message["content"], allowed, world, permissions, replied_to)
+        return mentions(text_of(message), allowed, world, permissions, replied_to)
 
-    def _filled(self, message: Message, form: Form) -> tuple[Json, dict[int, Upload]]:
-        """The message's JSON with the form's content in it, and the new files by attachment id."""
+    def _filled(self, message: Message, form: Form) -> tuple[Json, list[Json], dict[int, Upload]]:
+        """The message's JSON with the form's content in it, its files, and the new ones by id."""
         payload, changed = form.payload, message.snapshot()
+        if is_components_v2(changed, payload):
+            changed["flags"] |= IS_COMPONENTS_V2
         if "content" in payload:
             changed["content"] = (payload["content"] or "").strip()
-        changed["attachments"], kept = self._attachments(message, form)
+        files, named, new = self._attachments(message, form)
         if "embeds" in payload:
-            files = {one["filename"]: one["url"] for one in changed["attachments"]}
-            changed["embeds"] = [_embed_json(embed, files) for embed in payload["embeds"] or []]
-        given = payload.get("components")
-        if given is None and "components" not in payload:
-            # Those that are there may name files that are not, by now.
-            given = changed["components"]
-            errors = shown(given, changed["attachments"])[1]
-        else:
-            changed["components"], errors = shown(given or [], changed["attachments"])
-        errors.check()
-        return changed, kept
+            urls = {one["filename"]: one["url"] for one in files}
+            changed["embeds"] = [_embed_json(embed, urls) for embed in payload["embeds"] or []]
+        if "components" in payload:
+            components = payload["components"] or []
+            changed["components"] = shown(components, named, self._world.snowflakes)
+        taken = attachments_in(changed["components"])
+        changed["attachments"] = [one for one in files if one["id"] not in taken]
+        return changed, files, new
 
-    def _attachments(self, message: Message, form: Form) -> tuple[list[Json], dict[int, Upload]]:
-        present = {int(one["id"]): one for one in message.json["attachments"]}
+    def _attachments(
+        self, message: Message, form: Form
+    ) -> tuple[list[Json], dict[str, Json], dict[int, Upload]]:
+        """All files, those that `attachment://` reaches by their names, and the new ones by id."""
+        present = {int(one["id"]): one for one in message.files}
         listed = form.payload.get("attachments")
         if listed is None:
             listed = [*present.values(), *({"id": at} for at in form.uploads)]
@@ -274,6 +276,7 @@ class Messages:
         if len(listed) > MAX_ATTACHMENTS:
             raise ApiError(Refusal.TOO_MANY_ATTACHMENTS)
         result: list[Json] = []
+        named: dict[str, Json] = {}
         new: dict[int, Upload] = {}
         errors = FormErrors()
         for place, item in enumerate(listed):
@@ -282,19 +285,21 @@ class Messages:
                 upload = form.uploads[reference]
                 attachment_id = self._world.snowflakes.new()
                 new[attachment_id] = upload
-                result.append(
-                    self._attachment_json(message.channel_id, attachment_id, upload, item)
-                )
+                one = self._attachment_json(message.channel_id, attachment_id, upload, item)
             elif reference in present:
-                result.append(present[reference])
+                one = present[reference]
             else:
                 sentence = "Attachment data cannot be found"
                 errors.add(("attachments", place, "id"), "ATTACHMENT_NOT_FOUND", sentence)
-        errors.check()
-        for one in result:
+                continue
             if message.viewer_id is not None:
                 one["ephemeral"] = True
-        return result, new
+            result.append(one)
+            # A kept file that is listed without its name is kept, but not found by its name.
+            if reference in form.uploads or item.get("filename"):
+                named[one["filename"]] = one
+        errors.check()
+        return result, named, new
 
     def _attachment_json(
         self, channel_id: int, attachment_id: int, upload: Upload, item: Json
@@ -314,14 +319,16 @@ class Messages:
             attachment["description"] = item["description"]
         return attachment
 
-    def _keep(self, message: Message, changed: Json, new: Mapping[int, Upload]) -> None:
-        left = {one["id"] for one in changed["attachments"]}
-        for one in message.json["attachments"]:
+    def _keep(
+        self, message: Message, changed: Json, files: list[Json], new: Mapping[int, Upload]
+    ) -> None:
+        left = {one["id"] for one in files}
+        for one in message.files:
             if one["id"] not in left:
                 self._drop_file(int(one["id"]))
         for attachment_id, upload in new.items():
             self._store(attachment_id, upload)
-        message.json = changed
+        message.json, message.files = changed, files
 
     def _store(self, attachment_id: int, upload: Upload) -> None:
         self._files[attachment_id] = upload
@@ -330,7 +337,7 @@ class Messages:
             self._drop_file(next(iter(self._files)))
 
     def _drop_files(self, message: Message) -> None:
-        for one in message.json["attachments"]:
+        for one in message.files:
             self._drop_file(int(one["id"]))
 
     def _drop_file(self, attachment_id: int) -> None:
@@ -375,21 +382,3 @@ def _embed_json(embed: Json, files: Mapping[str, str]) -> Json:
     if "fields" in shown:
         shown["fields"] = [{"inline": False, **item} for item in shown["fields"]]
     return shown
-
-
-def _wants_layout(payload: Json) -> bool:
-    flags = payload.get("flags")
-    return isinstance(flags, int) and bool(flags & IS_COMPONENTS_V2)
-
-
-def _check_converted(message: Json) -> None:
-    """A message becomes a layout by an edit that takes its text and embeds away."""
-    errors = FormErrors()
-    for name in ("content", "embeds"):
-        if message[name]:
-            sentence = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
-            code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
-            errors.add((name,), code, sentence)
-    errors.check()
-    if not message["components"]:
-        raise ApiError(Refusal.EMPTY_MESSAGE)

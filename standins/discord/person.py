@@ -16,7 +16,7 @@ from standins.discord.commands import (
     SUBCOMMAND,
     USER,
 )
-from standins.discord.components import BUTTON, LINK_STYLE, components_of
+from standins.discord.components import BUTTON, LINK_STYLE, walk
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.messages import Messages
@@ -84,7 +84,7 @@ def focused_option(commands: Sequence[Json], data: Json) -> Json:
 
 def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Json:
     """The `data` of the interaction that a press (or a choice) makes; raises CommandRefused."""
-    found = [item for _, item in components_of(message["components"])]
+    found = [item for _, item in walk(message["components"])]
     item = next((one for one in found if one.get("custom_id") == custom_id), None)
     if item is None:
         raise CommandRefused(f"The message has nothing to press with the id {custom_id!r}.")

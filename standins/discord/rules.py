@@ -4,22 +4,25 @@ import re
 from typing import Final
 
 from standins.base.wire import Json
-from standins.discord.checks import (
+from standins.discord.components import (
+    MAX_DESCRIPTION_CHARS,
+    check_components,
+    is_components_v2,
+)
+from standins.discord.errors import ApiError, FormErrors, Refusal
+from standins.discord.fields import (
     Path,
     check_each,
     check_object,
     check_text,
-    list_of,
-    object_of,
+    list_in,
+    object_in,
 )
-from standins.discord.components import check_layout, check_rows
-from standins.discord.errors import ApiError, FormErrors, Refusal
 from standins.discord.wire import snowflake
 from standins.discord.world import MENTION_EVERYONE, World
 
 MAX_CONTENT_CHARS: Final = 2_000
 MAX_ATTACHMENTS: Final = 10
-MAX_DESCRIPTION_CHARS: Final = 1_024
 MAX_ALLOWED_MENTIONS: Final = 100
 MAX_EMBEDS, MAX_EMBED_FIELDS, MAX_EMBED_TOTAL_CHARS = 10, 25, 6_000
 
@@ -34,19 +37,16 @@ _EVERYONE = re.compile(r"@(everyone|here)\b")
 _USER_MENTION, _ROLE_MENTION = re.compile(r"<@!?(\d{1,20})>"), re.compile(r"<@&(\d{1,20})>")
 
 
-def check_message(payload: Json, *, has_layout: bool) -> None:
+def check_message(payload: Json, before: Json) -> None:
     """Everything about a message's form that does not need the world; raises ApiError 50035.
 
-    has_layout  its components are all of it (IS_COMPONENTS_V2)
+    before  the message as it was, {} where there was none
     """
     errors = FormErrors()
     check_text(errors, ("content",), payload.get("content"), MAX_CONTENT_CHARS)
     check_each(errors, ("embeds",), payload.get("embeds"), MAX_EMBEDS, _check_embed)
     _check_embed_total(errors, payload.get("embeds"))
-    if has_layout:
-        check_layout(errors, payload)
-    else:
-        check_rows(errors, payload.get("components"))
+    check_components(errors, payload, before)
     check_each(
         errors, ("attachments",), payload.get("attachments"), MAX_ATTACHMENTS, _check_attachment
     )
@@ -72,7 +72,7 @@ def _check_embed(errors: FormErrors, path: Path, embed: Json) -> None:
     for part in _EMBED_OBJECTS:
         check_object(errors, (*path, part), embed.get(part))
     for part, (name, maximum) in _EMBED_PARTS.items():
-        check_text(errors, (*path, part, name), object_of(embed.get(part)).get(name), maximum)
+        check_text(errors, (*path, part, name), object_in(embed.get(part)).get(name), maximum)
     check_each(errors, (*path, "fields"), embed.get("fields"), MAX_EMBED_FIELDS, _check_field)
 
 
@@ -91,8 +91,8 @@ def _check_embed_total(errors: FormErrors, embeds: object) -> None:
 
 def _embed_chars(embed: Json) -> int:
     texts = [embed.get("title"), embed.get("description")]
-    texts += [object_of(embed.get(part)).get(name) for part, (name, _) in _EMBED_PARTS.items()]
-    for item in list_of(embed.get("fields")):
+    texts += [object_in(embed.get(part)).get(name) for part, (name, _) in _EMBED_PARTS.items()]
+    for item in list_in(embed.get("fields")):
         texts += [item.get(name) for name in _FIELD_LIMITS] if isinstance(item, dict) else []
     return sum(len(text) for text in texts if isinstance(text, str))
 
@@ -106,17 +106,17 @@ def _check_allowed_mentions(errors: FormErrors, value: object) -> None:
             sentence = "Only iterables may be used in a ListType"
             errors.add(("allowed_mentions", name), "LIST_TYPE_CONVERT", sentence)
     for name in ("users", "roles"):
-        for place, one in enumerate(list_of(value.get(name))):
+        for place, one in enumerate(list_in(value.get(name))):
             if snowflake(one) is None:
                 sentence = f'Value "{one}" is not snowflake.'
                 errors.add(("allowed_mentions", name, place), "NUMBER_TYPE_COERCE", sentence)
-    parse = list_of(value.get("parse"))
+    parse = list_in(value.get("parse"))
     for place, kind in enumerate(parse):
         if kind not in ("users", "roles", "everyone"):
             sentence = "Value must be one of {'users', 'roles', 'everyone'}."
             errors.add(("allowed_mentions", "parse", place), "BASE_TYPE_CHOICES", sentence)
     for kind in ("users", "roles"):
-        if len(list_of(value.get(kind))) > MAX_ALLOWED_MENTIONS:
+        if len(list_in(value.get(kind))) > MAX_ALLOWED_MENTIONS:
             sentence = f"Must be {MAX_ALLOWED_MENTIONS} or fewer in length."
             errors.add(("allowed_mentions", kind), "BASE_TYPE_MAX_LENGTH", sentence)
         if kind in parse and value.get(kind):
@@ -126,7 +126,7 @@ def _check_allowed_mentions(errors: FormErrors, value: object) -> None:
 
 
 def mentions(
-    content: str,
+    text: str,
     allowed: Json | None,
     world: World,
     permissions: int,
@@ -134,12 +134,12 @@ def mentions(
 ) -> Json:
     """Whom a message pings, as its `mentions`, `mention_roles` and `mention_everyone`.
 
-    content      the text; what stands in code is not a mention
+    text         what it says; what stands in code is not a mention
     allowed      the request's allowed_mentions, None: everything is parsed
     permissions  what its author may do in the channel
     replied_to   the message that it replies to: its author is pinged unless told not to
     """
-    text = _CODE.sub(" ", content)
+    text = _CODE.sub(" ", text)
     parse = {"users", "roles", "everyone"} if allowed is None else set(allowed.get("parse") or [])
     listed = allowed or {}
 
@@ -164,6 +164,7 @@ def mentions(
 
 
 def check_not_empty(message: Json) -> None:
-    """A message shows something: text, an embed, a file or a component."""
-    if not any(message[part] for part in ("content", "embeds", "attachments", "components")):
+    """A message shows something: text, an embed, a file or a component; by rule, a component."""
+    parts = ("content", "embeds", "attachments", "components")
+    if not any(message[part] for part in (parts[-1:] if is_components_v2(message) else parts)):
         raise ApiError(Refusal.EMPTY_MESSAGE)

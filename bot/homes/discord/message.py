@@ -89,7 +89,7 @@ class CardMessage:
         if message is None:
             return None
         text = render.text_of(message)
-        names = tuple(file.filename for file in message.attachments)
+        names = render.files_of(message)
         return Seen(
             names,
             is_over=render.is_end(text, self._job.id),

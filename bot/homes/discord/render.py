@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import discord
 from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
@@ -88,6 +89,19 @@ def text_of(message: discord.Message) -> str:
         children = component.children if isinstance(component, discord.Container) else [component]
         texts += [one.content for one in children if isinstance(one, discord.TextDisplay)]
     return "\n".join(filter(None, texts))
+
+
+def files_of(message: discord.Message) -> tuple[str, ...]:
+    """The names of a card's files: what a layout shows is not among a message's attachments."""
+    names = [file.filename for file in message.attachments]
+    for component in message.components:
+        children = component.children if isinstance(component, discord.Container) else [component]
+        for one in children:
+            if isinstance(one, discord.MediaGalleryComponent):
+                names += [
+                    unquote(urlsplit(item.media.url).path.split("/")[-1]) for item in one.items
+                ]
+    return tuple(names)
 
 
 def card_text(one: Card, max_units: int = MAX_MESSAGE_UNITS) -> str:

@@ -3,8 +3,9 @@ import { Composer } from "./composer.js";
 import { Deletion } from "./deletion.js";
 import { day, element, fillAvatar, icon, nameOf } from "./dom.js";
 import { Lightbox } from "./lightbox.js";
-import { imagesOf, MessageView, unansweredRow } from "./message.js";
+import { MessageView, unansweredRow } from "./message.js";
 import { offered } from "./options.js";
+import { picturesOf } from "./pictures.js";
 
 const RETRY_MS = 500;
 const NEAR_END_PX = 80;
@@ -105,7 +106,7 @@ const actions = {
     const { refusal = "" } = await post("delete", { message_id: message.id });
     return refusal;
   },
-  enlarge: (message, index) => lightbox.open(message.id, imagesOf(message), index),
+  enlarge: (message, pictures, index) => lightbox.open(message.id, pictures, index),
   show: (id) => {
     const node = views.get(id)?.node;
     node?.scrollIntoView({ block: "center" });
@@ -127,9 +128,9 @@ function showMessage(message, { quiet = false } = {}) {
   const sticky = sticking;
   const known = views.get(message.id);
   const view = known ?? new MessageView(actions);
-  const before = known?.message.attachments.length ?? 0;
+  const before = known ? picturesOf(known.message).length : 0;
   view.update(message);
-  lightbox.follow(message.id, imagesOf(message));
+  lightbox.follow(message.id, view.pictures);
   if (!known) {
     views.set(message.id, view);
     const sent = unanswered.get(message.interaction_metadata?.id);
@@ -142,7 +143,7 @@ function showMessage(message, { quiet = false } = {}) {
   if (quiet) return;
   follow(sticky);
   const author = nameOf(message.author);
-  const images = message.attachments.length;
+  const images = picturesOf(message).length;
   const text = view.body.querySelector(".content, .thinking")?.textContent;
   if (images > before) announce(`${author} posted ${images} ${images === 1 ? "image" : "images"}.`);
   else if (!known) {

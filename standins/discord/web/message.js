@@ -1,6 +1,8 @@
 // One message as a list item that follows its edits: only the parts that changed are drawn anew.
+import { Components } from "./components.js";
 import { avatar, dots, element, icon, nameOf, path, time } from "./dom.js";
 import { markdown } from "./markdown.js";
+import { isComponentsV2, picture, picturesOf } from "./pictures.js";
 
 const EPHEMERAL = 1 << 6;
 const LOADING = 1 << 7;
@@ -8,13 +10,9 @@ const BUTTON = 2;
 const LINK = 5;
 const STYLES = { 1: "primary", 4: "danger" };
 
-/** The attachments that are shown as pictures. */
-export function imagesOf({ attachments }) {
-  return attachments.filter((file) => file.content_type?.startsWith("image/"));
-}
-
 export class MessageView {
   #actions;
+  #components;
   #parts = new Map();
 
   /**
@@ -22,13 +20,19 @@ export class MessageView {
    * actions.pings(message)   whether it pings whoever looks
    * actions.mayDelete(message)
    * actions.remove(message)  a promise of the sentence of a refusal, or ""
-   * actions.enlarge(message, index)
+   * actions.enlarge(message, pictures, index)
    * actions.show(id)         go to a message; whether it is here
    * actions.press(message, customId)  a promise of the sentence of a refusal, or ""
    * actions.dismiss(message)
    */
   constructor(actions) {
     this.#actions = actions;
+    this.#components = new Components({
+      names: actions.names,
+      button: (item) => this.#button(this.message, item),
+      enlarge: (id) => this.#enlarge(id),
+      redraw: () => this.#drawComponents(),
+    });
     this.node = element("li", { class: "message", tabindex: "-1" });
     this.body = element("div", { class: "body" });
   }
@@ -45,8 +49,9 @@ export class MessageView {
       if (this.#actions.mayDelete(message)) this.node.append(this.#tools());
     }
     this.node.classList.toggle("for-me", this.#actions.pings(message));
-    const images = imagesOf(message);
-    const files = message.attachments.filter((file) => !images.includes(file));
+    const isV2 = isComponentsV2(message);
+    const images = isV2 ? [] : picturesOf(message);
+    const files = isV2 ? [] : message.attachments.filter((file) => !images.includes(file));
     const thinking = Boolean(message.flags & LOADING);
     const edited = message.edited_timestamp && !used;
     this.#part("head", [nameOf(message.author), Boolean(edited)], () => [head(message, edited)]);
@@ -63,11 +68,31 @@ export class MessageView {
       files.map((file) => file.id),
       () => files.map(fileLink),
     );
-    this.#part("buttons", [message.components], () => this.#rows(message));
+    const rows = isV2 ? [] : message.components;
+    this.#part("buttons", [rows], () => this.#rows(message, rows));
+    this.#drawComponents();
     this.#say("");
     this.#part("note", [message.flags & EPHEMERAL], () =>
       message.flags & EPHEMERAL ? [this.#note(message)] : [],
     );
+  }
+
+  /** The pictures that may be seen now; a spoiler's only once it is revealed. */
+  get pictures() {
+    if (!isComponentsV2(this.message)) return picturesOf(this.message);
+    return this.#components.pictures(this.message.components);
+  }
+
+  #drawComponents() {
+    const components = isComponentsV2(this.message) ? this.message.components : [];
+    const key = this.#components.key(components);
+    this.#part("components", key, () => this.#components.draw(components));
+  }
+
+  #enlarge(id) {
+    const { pictures } = this;
+    const index = pictures.findIndex((file) => file.id === id);
+    this.#actions.enlarge(this.message, pictures, index);
   }
 
   /** Replace the named part if what it is made of changed; the focus stays where it was. */
@@ -134,31 +159,17 @@ export class MessageView {
       class: images.length > 4 ? "images many" : "images",
       dataset: { count: images.length },
     });
-    for (const [index, file] of images.entries()) {
-      const alt = file.description || file.filename;
-      const image = element("img", {
-        alt,
-        width: file.width,
-        height: file.height,
-        loading: "lazy",
-        decoding: "async",
-      });
-      image.addEventListener("load", () => (image.dataset.loaded = ""));
-      image.addEventListener("error", () => (image.dataset.loaded = "")); // shows the alt text
-      image.src = path(file.url);
-      const enlarge = () => this.#actions.enlarge(this.message, index);
-      grid.append(
-        element("button", { type: "button", onclick: enlarge, dataset: { id: file.id } }, image),
-      );
+    for (const file of images) {
+      const enlarge = () => this.#enlarge(file.id);
+      const properties = { type: "button", onclick: enlarge, dataset: { id: file.id } };
+      grid.append(element("button", properties, picture(file)));
     }
     return grid;
   }
 
-  #rows(message) {
-    const rows = (message.components ?? []).map((row) =>
-      (row.components ?? []).filter((item) => item.type === BUTTON),
-    );
+  #rows(message, rows) {
     return rows
+      .map((row) => (row.components ?? []).filter((item) => item.type === BUTTON))
       .filter((row) => row.length)
       .map((row) =>
         element("div", { class: "buttons" }, ...row.map((item) => this.#button(message, item))),

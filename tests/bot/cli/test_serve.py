@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.cli.conftest import ENVIRONMENT, run, start
 
@@ -57,13 +57,13 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDisco
         waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
         await running.until(lambda message: " of 50" in text_of(message))
         process.send_signal(signal.SIGTERM)
-        await running.until(lambda message: len(message["attachments"]) == 4)
+        await running.until(lambda message: len(files_of(message)) == 4)
         await waiting.until(lambda message: "Your place in the queue is kept" in text_of(message))
         await ended(process)
         await loopback.wait_offline()
 
         process = await serve()
-        await waiting.until(lambda message: len(message["attachments"]) == 4)
+        await waiting.until(lambda message: len(files_of(message)) == 4)
         code, out, _ = await run("jobs", "list", environ=environ)
         assert code == 0
         assert [line.split()[1] for line in out.splitlines()[1:]] == ["delivered"] * 2

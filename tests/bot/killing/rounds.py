@@ -26,7 +26,7 @@ from bot.core.job import FINAL
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -208,7 +208,7 @@ async def _look(loopback: LoopbackDiscord, shown: dict[str, set[str]]) -> None:
             event = await events.get()
             if event.kind not in {"message_create", "message_update"}:
                 continue
-            for file in event.message["attachments"]:
+            for file in files_of(event.message):
                 if not is_preview(file["filename"]):
                     job_id = file["filename"].split("_")[0]
                     shown.setdefault(job_id, set()).add(event.message["id"])
@@ -237,13 +237,13 @@ def _is_over(interaction: Interaction) -> bool:
 
 
 def _has_pictures(message: Message) -> bool:
-    names = [file["filename"] for file in message["attachments"]]
+    names = [file["filename"] for file in files_of(message)]
     found = _JOB.search(text_of(message))
     return found is not None and names == [f"{found[1]}_{n}.png" for n in range(4)]
 
 
 def _is_reason(message: Message) -> bool:
-    return text_of(message).startswith(FAILURE_MARK) and not message["attachments"]
+    return text_of(message).startswith(FAILURE_MARK) and not files_of(message)
 
 
 def _open_jobs(folder: Path) -> list[str]:

@@ -23,6 +23,7 @@ Interaction = discord.Interaction[discord.Client]
 Handler = Callable[[Interaction], Awaitable[None]]
 Serve = Callable[[LoopbackDiscord], Awaitable[LoopbackDiscord]]
 Answer = tuple[int, Any]  # a request's status and JSON body
+Post = Callable[..., Awaitable[Answer]]  # of a payload and files, each a name and its bytes
 
 _NOTED = frozenset(
     {"connect", "ready", "resumed", "disconnect", "message", "message_edit", "raw_message_delete"}

@@ -6,8 +6,10 @@ from contextlib import ExitStack
 import aiohttp
 import pytest
 
+from standins.base.wire import Json
 from standins.discord import LoopbackDiscord, ManualClock
-from tests.standins.discord.client import Api, Bot, Serve, pointed_at, running
+from tests.standins.discord.bodies import multipart
+from tests.standins.discord.client import Answer, Api, Bot, Post, Serve, pointed_at, running
 from tests.standins.discord.openapi import DESCRIPTION, Contract
 
 
@@ -63,3 +65,21 @@ async def api(loopback: LoopbackDiscord) -> AsyncIterator[Api]:
     """Plain requests with the bot's token."""
     async with aiohttp.ClientSession() as session:
         yield Api(session, loopback)
+
+
+@pytest.fixture
+def channel(loopback: LoopbackDiscord) -> str:
+    """The first channel's address."""
+    return f"/channels/{loopback.world.first_channel.id}"
+
+
+@pytest.fixture
+def post(api: Api, channel: str) -> Post:
+    """Messages by plain requests, to the first channel."""
+
+    async def post(payload: Json, *files: tuple[str, bytes]) -> Answer:
+        if not files:
+            return await api("POST", f"{channel}/messages", json=payload)
+        return await api("POST", f"{channel}/messages", data=multipart(payload, *files))
+
+    return post

@@ -1,8 +1,6 @@
 """Discord's rules for messages, each with its code."""
 
 import io
-import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -18,49 +16,10 @@ from standins.discord.forms import Form
 from standins.discord.messages import Messages
 from standins.discord.rules import mentions
 from standins.discord.world import ATTACH_FILES, SEND_MESSAGES, TALK, VIEW_CHANNEL, default_world
-from tests.standins.discord.client import Answer, Api
+from tests.standins.discord.bodies import button, first_error, multipart, row
+from tests.standins.discord.client import Api, Post
 
 LIMIT_BYTES = 10 * 2**20
-Post = Callable[..., Awaitable[Answer]]  # of a payload and files, each a name and its bytes
-
-
-@pytest.fixture
-def channel(loopback: LoopbackDiscord) -> str:
-    return f"/channels/{loopback.world.first_channel.id}"
-
-
-@pytest.fixture
-def post(api: Api, channel: str) -> Post:
-    async def post(payload: Json, *files: tuple[str, bytes]) -> Answer:
-        if not files:
-            return await api("POST", f"{channel}/messages", json=payload)
-        return await api("POST", f"{channel}/messages", data=multipart(payload, *files))
-
-    return post
-
-
-def multipart(payload: Json, *files: tuple[str, bytes]) -> aiohttp.FormData:
-    form = aiohttp.FormData(quote_fields=False)
-    form.add_field("payload_json", json.dumps(payload))
-    for place, (name, data) in enumerate(files):
-        form.add_field(f"files[{place}]", io.BytesIO(data), filename=name)
-    return form
-
-
-def row(*components: Json) -> Json:
-    return {"type": 1, "components": list(components)}
-
-
-def button(custom_id: str = "v1:x:1", **more: Any) -> Json:
-    return {"type": 2, "style": 1, "label": "x", "custom_id": custom_id, **more}
-
-
-def first_error(body: Json, *path: str | int) -> str:
-    node = body["errors"]
-    for step in path:
-        node = node[str(step)]
-    code: str = node["_errors"][0]["code"]
-    return code
 
 
 @pytest.mark.parametrize(

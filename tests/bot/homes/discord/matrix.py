@@ -22,7 +22,7 @@ from sdxl_engine import DrawError, ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
 from standins.base.faults import Fault
 from standins.base.timers import ManualClock
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.world import READ_MESSAGE_HISTORY
@@ -383,7 +383,7 @@ def _judge(cell: Cell, stage: Stage, interaction: Interaction, records: list[Rec
     shown = [
         message
         for message in history
-        if any(_is_picture_of(file, records) for file in message["attachments"])
+        if any(_is_picture_of(file, records) for file in files_of(message))
     ]
     said = [
         message

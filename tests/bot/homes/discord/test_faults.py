@@ -14,7 +14,7 @@ from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.errors import InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -73,7 +73,7 @@ def is_over(message: Message) -> bool:
 
 
 def has_pictures(message: Message) -> bool:
-    return any(not is_preview(file["filename"]) for file in message["attachments"])
+    return any(not is_preview(file["filename"]) for file in files_of(message))
 
 
 def messages(loopback: LoopbackDiscord) -> list[Message]:
@@ -94,7 +94,7 @@ async def check_one_result(
         State.CANCELLED: (0, 0),  # its card was deleted: nothing can be said, nothing be shown
     }[state]
     if shown:
-        assert len(shown[0]["attachments"]) == 4
+        assert len(files_of(shown[0])) == 4
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
@@ -200,7 +200,7 @@ async def test_a_place_that_is_gone_ends_in_a_state_that_says_so(
         assert "drawn, but not shown" in text_of(shown)
         press = await loopback.press(int(shown["id"]), f"v1:show:{record.job.id}")
         pictures = await press.until(has_pictures)
-        assert len(pictures["attachments"]) == 4
+        assert len(files_of(pictures)) == 4
         assert pictures["flags"] & 64  # only they see it
 
 

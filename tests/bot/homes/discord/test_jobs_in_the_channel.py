@@ -21,7 +21,7 @@ from bot.ledgers.sqlite.database import connect
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
-from standins.discord.components import pressable, text_of
+from standins.discord.components import files_of, pressable, text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import NO_LIMITS, SIZES, RunBot, make_config
@@ -410,7 +410,7 @@ async def test_orders_of_an_operator_are_carried_out(
         assert await _operate(folder, "requeue", job_id)
         assert f"The job {job_id} waits again as" in capsys.readouterr().out
         message = await interaction.until(has_pictures)
-        assert job_id not in message["attachments"][0]["filename"]
+        assert job_id not in files_of(message)[0]["filename"]
         assert not await _operate(folder, "requeue", job_id)
         assert f"The job {job_id} was asked for again before" in capsys.readouterr().out
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.card import PREVIEW_ALT_TEXT, is_preview
 from bot.core.job import State
-from standins.discord.components import GALLERY, IS_COMPONENTS_V2, components_of, text_of
+from standins.discord.components import IS_COMPONENTS_V2, MEDIA_GALLERY, files_of, text_of, walk
 from standins.discord.forms import Form
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot, make_config
@@ -19,12 +19,12 @@ Message = dict[str, Any]
 
 def gallery(message: Message) -> list[Message]:
     """What is seen of its files."""
-    every = [item for _, item in components_of(message["components"])]
-    return [item for one in every if one["type"] == GALLERY for item in one["items"]]
+    every = [item for _, item in walk(message["components"])]
+    return [item for one in every if one["type"] == MEDIA_GALLERY for item in one["items"]]
 
 
 def shows_a_preview(message: Message) -> bool:
-    return any(is_preview(one["filename"]) for one in message["attachments"])
+    return any(is_preview(one["filename"]) for one in files_of(message))
 
 
 @pytest.mark.parametrize("spoiler", [False, True])
@@ -51,7 +51,7 @@ async def test_previews_and_pictures_are_seen_blurred_or_not(
         f"Picture {n} of 4: a fox" for n in range(1, 5)
     ]
     assert {one["media"]["attachment_id"] for one in gallery(shown)} == {
-        one["id"] for one in shown["attachments"]
+        one["id"] for one in files_of(shown)
     }
 
 
@@ -99,4 +99,4 @@ async def test_an_earlier_versions_pictures_can_be_deleted(
         make_older(loopback, shown, custom_id)
         pressed = await loopback.press(int(shown["id"]), custom_id)
         left = await pressed.until(says("Deleted by the one who asked."))
-    assert (left["content"], left["attachments"]) == ("", [])
+    assert (left["content"], files_of(left)) == ("", [])

@@ -11,7 +11,7 @@ from bot.core.wish import Size
 from sdxl_engine import ImageRequest
 from sdxl_engine.request import CHANGING, MAX_FILE_BYTES
 from standins.base.faults import Fault
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.loopback import LoopbackDiscord
@@ -32,7 +32,7 @@ async def test_as_many_pictures_as_were_asked_for(
 ) -> None:
     async with run_bot():
         asked = await loopback.slash("imagine", {"prompt": "x", "count": 2})
-        assert len((await asked.until(has_pictures))["attachments"]) == 2
+        assert len(files_of(await asked.until(has_pictures))) == 2
         with pytest.raises(CommandRefused):
             await loopback.slash("imagine", {"prompt": "x", "count": 5})
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bot.core.job import State
-from standins.discord.components import pressable, text_of
+from standins.discord.components import files_of, pressable, text_of
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, Bot, RunBot
 from tests.bot.homes.discord.test_faults import has_pictures
@@ -39,7 +39,7 @@ async def test_one_leafs_through_ones_own_pictures(
         asked, page = await opened(loopback, "history", "page 1")
         assert page["flags"] & 64
         assert len(gallery(page)) == 9
-        first = page["attachments"][0]
+        first = files_of(page)[0]
         assert gallery(page)[0]["description"] == "Picture 1 of 4: a `fox`"
         data = loopback.attachment_bytes(int(first["id"]))
         assert max(Image.open(io.BytesIO(data)).size) <= 384
@@ -73,7 +73,7 @@ async def test_what_one_likes_is_found_again_and_what_is_deleted_is_not(
         looking = await press(loopback, card, first_open(card), user_id=CLEO)
         shown = await looking.until(has_pictures)
         await press(loopback, shown, f"v1:look:{record.job.id}:2", user_id=CLEO)
-        shown = await looking.until(lambda one: "_2." in one["attachments"][0]["filename"])
+        shown = await looking.until(lambda one: "_2." in files_of(one)[0]["filename"])
         await press(loopback, shown, f"v1:like:{record.job.id}:2", user_id=CLEO)
         await looking.until(lambda one: "v1:unlike" in str(one["components"]))
         _, page = await opened(loopback, "favourites", "page 1", CLEO)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.core.job import Person, State
-from standins.discord.components import pressable, text_of
+from standins.discord.components import files_of, pressable, text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -59,7 +59,7 @@ async def test_what_is_finished_can_be_pressed(loopback: LoopbackDiscord, run_bo
     kinds = [[one["custom_id"].split(":")[1] for one in row["components"]] for row in rows]
     assert kinds == [["upscale"] * 4, ["strong"] * 4, ["reroll", "open", "recipe", "delete"]]
     assert [one["media"]["url"] for one in gallery["items"]] == [
-        one["url"] for one in shown["attachments"]
+        one["url"] for one in files_of(shown)
     ]
     assert gallery["items"][2]["description"] == "Picture 3 of 4: a fox"
 
@@ -77,7 +77,7 @@ async def test_a_press_draws_more_on_a_card_of_its_own(
         pressed = await press(loopback, first, custom_id, user_id=CLEO)
         shown = await pressed.until(has_pictures)
         assert shown["id"] != first["id"]
-        assert len(shown["attachments"]) == pictures
+        assert len(files_of(shown)) == pictures
         await all_delivered(bot, 2)
         jobs = await bot.app.ledger.find()
     assert jobs[0].job.person.id == str(CLEO)
@@ -85,7 +85,7 @@ async def test_a_press_draws_more_on_a_card_of_its_own(
     assert (jobs[0].job.parent.job_id, jobs[0].job.parent.index) == (jobs[1].job.id, index)
     if kind == "upscale":  # what is large already has no such button
         assert not [one for one in custom_ids(shown) if "upscale" in one]
-        assert shown["attachments"][0]["width"] == 2 * first["attachments"][0]["width"]
+        assert files_of(shown)[0]["width"] == 2 * files_of(first)[0]["width"]
 
 
 async def test_buttons_work_for_ever(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
@@ -99,7 +99,7 @@ async def test_buttons_work_for_ever(loopback: LoopbackDiscord, run_bot: RunBot)
         await press(loopback, shown, id_of(shown, "delete"))
         deleted = await press(loopback, first, id_of(first, "delete"), user_id=ADA)
         await deleted.until(says("Deleted by a moderator."))
-        assert message_of(loopback, first)["attachments"] == []
+        assert files_of(message_of(loopback, first)) == []
 
 
 def message_of(loopback: LoopbackDiscord, message: Message) -> Message:
@@ -136,7 +136,7 @@ async def test_only_the_asker_and_moderators_delete(
         pressed = await press(loopback, shown, id_of(shown, "delete"))
         left = await pressed.until(says("Deleted by the one who asked."))
         assert left["id"] == shown["id"]
-        assert (left["attachments"], pressable(left)) == ([], [])
+        assert (files_of(left), pressable(left)) == ([], [])
         assert "secret" not in text_of(left)
         # The buttons of whoever still sees the old card say so.
         with pytest.raises(CommandRefused):
@@ -153,9 +153,7 @@ async def test_one_picture_is_looked_at_alone_and_liked(
         assert shown["flags"] & 64
         assert "/imagine prompt:a fox seed:5" in text_of(shown)
         await press(loopback, shown, id_for(shown, "look", 2), user_id=CLEO)
-        shown = await looking.until(
-            lambda one: any("_2." in a["filename"] for a in one["attachments"])
-        )
+        shown = await looking.until(lambda one: any("_2." in a["filename"] for a in files_of(one)))
         await press(loopback, shown, id_for(shown, "like", 2), user_id=CLEO)
         shown = await looking.until(lambda one: "v1:unlike" in str(one["components"]))
         jobs = await bot.app.ledger.find()

@@ -17,7 +17,7 @@ from bot.errors import LoginError
 from sdxl_engine import EngineStartError, Lora, Pipeline
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
-from standins.discord.components import text_of
+from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot, make_config
@@ -32,7 +32,7 @@ ORIGINAL = "/webhooks/*/*/messages/@original"
 
 
 def finished(message: Message) -> bool:
-    return any(not is_preview(file["filename"]) for file in message["attachments"])
+    return any(not is_preview(file["filename"]) for file in files_of(message))
 
 
 def says(text: str) -> Any:
@@ -64,7 +64,7 @@ async def test_imagine_becomes_four_different_pictures(
             "imagine", {"prompt": "a red circle", "negative_prompt": "blue", "seed": 7}
         )
         message = await interaction.until(finished)
-    files = message["attachments"]
+    files = files_of(message)
     names = [file["filename"] for file in files]
     job_id = names[0].split("_")[0]
     assert names == [f"{job_id}_{n}.png" for n in range(4)]
@@ -299,8 +299,8 @@ async def test_previews_are_shown_and_make_room_for_the_pictures(
     async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
         interaction = await loopback.slash("imagine", {"prompt": "a boat"})
         gate.let_through(1)
-        message = await interaction.until(lambda message: bool(message["attachments"]))
-        (file,) = message["attachments"]
+        message = await interaction.until(lambda message: bool(files_of(message)))
+        (file,) = files_of(message)
         assert "step 1 of 4" in text_of(message)
         assert is_preview(file["filename"])
         assert file["description"] == "What the pictures are becoming"
@@ -308,7 +308,7 @@ async def test_previews_are_shown_and_make_room_for_the_pictures(
             assert picture.size == (512, 512)
         gate.open()
         message = await interaction.until(finished)
-    assert not any(is_preview(file["filename"]) for file in message["attachments"])
+    assert not any(is_preview(file["filename"]) for file in files_of(message))
 
 
 async def test_a_failure_takes_the_preview_away(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
@@ -317,11 +317,11 @@ async def test_a_failure_takes_the_preview_away(loopback: LoopbackDiscord, run_b
     async with run_bot(lambda: pipeline):
         interaction = await loopback.slash("imagine", {"prompt": "a boat"})
         gate.let_through(1)
-        await interaction.until(lambda message: bool(message["attachments"]))
+        await interaction.until(lambda message: bool(files_of(message)))
         pipeline.failure = ValueError("the device is gone")
         gate.open()
         message = await interaction.until(says("Drawing failed on the device"))
-    assert message["attachments"] == []
+    assert files_of(message) == []
 
 
 async def test_discords_own_client_refuses_what_the_engine_would(
@@ -606,7 +606,7 @@ async def test_pictures_survive_a_broken_connection(
         loopback.faults.add(Fault(kind=kind, method="PATCH", route=ORIGINAL, count=2))
         gate.open()
         message = await interaction.until(finished)
-        assert len(message["attachments"]) == 4
+        assert len(files_of(message)) == 4
 
 
 async def test_after_15_minutes_the_card_is_edited_as_a_message_of_the_bots_own(
@@ -620,7 +620,7 @@ async def test_after_15_minutes_the_card_is_edited_as_a_message_of_the_bots_own(
         clock.advance(15 * 60 + 1)
         gate.open()
         message = await interaction.until(finished)
-        assert len(message["attachments"]) == 4
+        assert len(files_of(message)) == 4
         assert by_id.fired >= 1
 
 
@@ -640,8 +640,8 @@ async def test_files_fit_the_limit_of_the_place(loopback: LoopbackDiscord, run_b
         interaction = await loopback.slash("imagine", {"prompt": "x"})
         message = await interaction.until(finished)
     # A noisy 64 x 64 PNG has 12 KiB.
-    assert all(file["filename"].endswith(".webp") for file in message["attachments"])
-    assert all(file["size"] <= 6_000 for file in message["attachments"])
+    assert all(file["filename"].endswith(".webp") for file in files_of(message))
+    assert all(file["size"] <= 6_000 for file in files_of(message))
 
 
 async def test_a_first_connection_that_fails_is_tried_again(

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import discord
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.standins.discord.browser import DESKTOP, PHONE, Scheme, Size, imagine, opened
+from tests.standins.discord.cards import Card, files
 from tests.standins.discord.page_bot import COLOURS, Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -53,6 +55,11 @@ async def test_everybody_can_read_and_reach_everything(
         room = channel.bot.get_partial_messageable(world.first_channel.id)
         shown = room.get_partial_message(int(channel.loopback.history(room.id)[0]["id"]))
         await room.send("there", reference=shown.to_reference())
+        card = Card(["a.png", "b.png"], blurred=True).add_item(
+            discord.ui.File("attachment://c.txt")
+        )
+        await room.send(view=card, files=files("a.png", "b.png", "c.txt"))
+        await expect(page.get_by_role("button", name="Spoiler")).to_have_count(2)
         await expect(page.get_by_role("button", name="replies to")).to_have_count(1)
         await expect(page.locator(".message.for-me")).to_have_count(1)
         await page.get_by_role("button", name="Delete message").last.press("Enter")

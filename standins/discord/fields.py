@@ -1,4 +1,4 @@
-"""What any body of a request is held to: texts, objects and lists, each breach at its place."""
+"""Single fields of any form: texts, numbers, lists. Each breach is named as Discord does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,14 +31,40 @@ def check_object(errors: FormErrors, path: Path, value: object) -> None:
         errors.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
 
 
-def object_of(value: object) -> Json:
+def object_in(value: object) -> Json:
     """What is there to look into: something else was noted already, or will be."""
     return value if isinstance(value, dict) else {}
 
 
-def list_of(value: object) -> list[Any]:
-    """A list, as `object_of`."""
+def list_in(value: object) -> list[Any]:
+    """The same of a list."""
     return value if isinstance(value, list) else []
+
+
+def check_number(errors: FormErrors, path: Path, value: object, maximum: int) -> None:
+    """A whole number from 0 to `maximum`, or nothing."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not int.')
+    elif value < 0:
+        errors.add(path, "NUMBER_TYPE_MIN", "int value should be greater than or equal to 0.")
+    elif value > maximum:
+        sentence = f"int value should be less than or equal to {maximum}."
+        errors.add(path, "NUMBER_TYPE_MAX", sentence)
+
+
+def check_truth(errors: FormErrors, path: Path, value: object) -> None:
+    """A truth value or nothing."""
+    if value is not None and not isinstance(value, bool):
+        errors.add(path, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
+
+
+def check_choice(errors: FormErrors, path: Path, value: object, choices: tuple[int, ...]) -> None:
+    """One of the whole numbers."""
+    if isinstance(value, bool) or value not in choices:
+        sentence = f"Value must be one of {set(choices)}."
+        errors.add(path, "BASE_TYPE_CHOICES", sentence)
 
 
 def check_each(
