@@ -116,12 +116,18 @@ def text_of(message: Json) -> str:
 
 
 def files_of(message: Json) -> list[Json]:
-    """The files that a message shows, as attachments: those below it, and those in components."""
+    """The files that a message shows, as attachments: those beside it, and those in components."""
+    every = [item for _, item in walk(message["components"])]
+    holders = [holder for item in every for holder in item.get("items", [item])]
     named = [
-        {**media, "id": media["attachment_id"], "filename": unquote(media["url"].split("/")[-1])}
-        for _, item in walk(message["components"])
-        for _, media in _media_in(item)
-        if media.get("attachment_id")
+        {
+            **media,
+            "id": media["attachment_id"],
+            "filename": unquote(media["url"].rpartition("/")[2]),
+            "description": holder.get("description"),
+        }
+        for holder in holders
+        if (media := holder.get("media") or holder.get("file")) and media.get("attachment_id")
     ]
     return [*message["attachments"], *named]
 

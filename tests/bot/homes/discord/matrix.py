@@ -396,7 +396,7 @@ def _judge(cell: Cell, stage: Stage, interaction: Interaction, records: list[Rec
     if shown:
         cell.seen = "pictures"
         if not text_of(shown[0]).startswith("```"):
-            cell.problems.append(f"beside pictures: {shown[0]['content'][:40]!r}")
+            cell.problems.append(f"beside pictures: {text_of(shown[0])[:40]!r}")
     elif said or text.startswith(FAILURE_MARK):
         cell.seen = "why not"
     elif text:

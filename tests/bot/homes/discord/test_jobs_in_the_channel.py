@@ -438,7 +438,7 @@ async def test_a_bot_goes_on_from_a_restored_copy(
         fourth = await ask(loopback, "a bird")
         message = await fourth.until(says("Number 2"))
         said = await asyncio.to_thread(backup, data, copy, connect)
-        assert said == f"Copied 4 jobs and {len(drawn['attachments'])} pictures to {copy}."
+        assert said == f"Copied 4 jobs and {len(files_of(drawn))} pictures to {copy}."
         if finished:
             await loopback.press(int(message["id"]), cancel_id(message), user_id=BEN)
             await fourth.until(says("Cancelled"))

@@ -641,7 +641,8 @@ async def test_files_fit_the_limit_of_the_place(loopback: LoopbackDiscord, run_b
         message = await interaction.until(finished)
     # A noisy 64 x 64 PNG has 12 KiB.
     assert all(file["filename"].endswith(".webp") for file in files_of(message))
-    assert all(file["size"] <= 6_000 for file in files_of(message))
+    files = [loopback.attachment_bytes(int(file["id"])) for file in files_of(message)]
+    assert all(len(data) <= 6_000 for data in files)
 
 
 async def test_a_first_connection_that_fails_is_tried_again(
