@@ -30,7 +30,7 @@ async def main(prompt: str) -> None:
             await page.wait_for_selector("#examples:not([hidden])", timeout=START_S * 1000)
             await imagine(page, prompt)
             await page.wait_for_selector(
-                ".images button:nth-child(4) img[data-loaded]", timeout=DRAW_S * 1000
+                ".gallery button:nth-child(4) img[data-loaded]", timeout=DRAW_S * 1000
             )
             await page.wait_for_function("[...document.images].every((image) => image.complete)")
             PICTURE.parent.mkdir(exist_ok=True)
