@@ -63,10 +63,10 @@ def _copy_ledger(connect: Connect, path: Path, to: Path) -> int:
 
 def _copy_album(album: Path, to: Path) -> int:
     pictures = 0
-    for path in album.glob("*/*"):
-        if path.name.startswith("."):  # half written
+    for path in album.rglob("*"):
+        if path.name.startswith(".") or path.is_dir():  # half written; a job's folder
             continue
-        target = to / path.parent.name / path.name
+        target = to / path.relative_to(album)
         make_folder(target.parent)
         try:
             _copy_picture(path, target)

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 # Discord's limits for what is offered while somebody types.
 _COMPLETING_S: Final = 2.0  # of three, for the way there and back
 _DOWNLOADING_S: Final = 30.0
+_BROUGHT_AT_ONCE: Final = 4  # each may have 64 MiB in memory
 _MAX_CHOICES: Final = 25
 _MAX_CHOICE_UNITS: Final = 100
 
@@ -67,6 +68,7 @@ class ImagineCommand:
         self._intake = intake
         self._usual = usual
         self._offered_sizes: Sequence[Size] = ()
+        self._bringing = asyncio.Semaphore(_BROUGHT_AT_ONCE)
 
     def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
@@ -241,8 +243,9 @@ class ImagineCommand:
             read = said.wish
             again = card.options(read)
             if image is not None:
-                data = await image.download()
-                (source,) = await self._studio.bring(heard.job_id, [data])
+                async with self._bringing:
+                    data = await image.download()
+                    (source,) = await self._studio.bring(heard.job_id, [data])
                 read = replace(read, source=offspring.source_fields(image.begun(source)))
             await self._studio.ask(
                 heard.job_id,

@@ -1,6 +1,8 @@
 """What /imagine is told besides the prompt, through the real client over the wire."""
 
+import asyncio
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -8,6 +10,8 @@ from PIL import Image
 from bot.core.job import State
 from bot.core.styles import Style
 from bot.core.wish import Size
+from bot.ledgers.sqlite.database import connect
+from bot.operations.backup import backup
 from sdxl_engine import ImageRequest
 from sdxl_engine.request import CHANGING, MAX_FILE_BYTES
 from standins.base.faults import Fault
@@ -180,3 +184,20 @@ async def test_what_is_no_style_shape_or_number_is_said(
     async with run_bot():
         asked = await loopback.slash("imagine", {"prompt": "x", **options}, user_id=BEN)
         assert words in text_of(await whispered(asked)).replace("'", "").replace("\\", "")
+
+
+async def test_a_copy_holds_what_was_brought(
+    loopback: LoopbackDiscord, run_bot: RunBot, tmp_path: Path
+) -> None:
+    """So what waits in a restored copy can be drawn there."""
+    pipeline = FakePipeline(SIZES)
+    async with run_bot(lambda: pipeline):
+        asked = await loopback.slash("imagine", {"prompt": "x", "image": picture()})
+        await asked.until(has_pictures)
+        copy = tmp_path / "copy"
+        said = await asyncio.to_thread(backup, tmp_path / "data", copy, connect)
+    assert said.startswith("Copied 1 jobs and 5 pictures")
+    source = pipeline.requests[0].source
+    assert source is not None
+    (kept,) = await asyncio.to_thread(lambda: list(copy.rglob(source.picture)))
+    assert kept.read_bytes() == picture().data
