@@ -5,6 +5,7 @@ too long for it, and makes what people typed harmless there.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -191,9 +192,19 @@ def settings(wish: Wish) -> tuple[str, ...]:
         words.append(f"style {wish.style}")
     if wish.model is not None:
         words.append(f"model {wish.model}")
+    words += _started_from(wish)
     if wish.left_out:
         words.append(f"left out, as nobody here knows it: {', '.join(wish.left_out)}")
     return tuple(words)
+
+
+def _started_from(wish: Wish) -> Iterator[str]:
+    if wish.upscale is not None:
+        yield f"{wish.upscale:g} times as large"
+    elif wish.source is not None:
+        yield f"from a picture, strength {wish.source[1]:g}"
+    if wish.variation is not None:
+        yield f"varied by {wish.variation[1]:g}"
 
 
 def options(wish: Wish) -> dict[str, str]:

@@ -179,6 +179,8 @@ def recipe_text(line: Sequence[Record]) -> str:
         if parent is not None:
             of = "" if parent.index is None else f"picture {parent.index + 1} of "
             parts.append(f"`{record.job.id}` was {_ACTS[parent.act]} {of}`{parent.job_id}`")
+    if job.wish.source is not None or job.wish.variation is not None:
+        parts.insert(0, "The command holds its words alone, not what it was made of.")
     origin = cut("\n".join(parts), _MAX_SENTENCE_UNITS)
     settings = " · ".join(_harmless(one) for one in card.settings(job.wish))
     foot = "\n".join(part for part in (cut(settings, _MAX_SENTENCE_UNITS), origin) if part)

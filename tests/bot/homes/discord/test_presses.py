@@ -180,6 +180,8 @@ async def test_the_recipe_says_how_and_from_what(
         assert recipe["flags"] & 64
         line = f"`{child.job.id}` was made larger from picture 4 of `{parent.job.id}`"
         assert line in text_of(recipe)
+        assert "2 times as large" in text_of(recipe)
+        assert "its words alone" in text_of(recipe)
 
 
 async def test_a_card_whose_job_is_forgotten_says_so(
