@@ -50,7 +50,8 @@ def test_what_stands_behind_an_end_is_shown(capsys: Capture) -> None:
 
 def test_in_a_style(capsys: Capture) -> None:
     assert main(["prompt", "a {red|blue} (cat --style Neon-Noir"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    unclosed, *lines = capsys.readouterr().out.splitlines()
+    assert unclosed.startswith("A bracket is never closed")
     assert lines[:2] == ["Flags: style Neon-Noir", "2 prompts in one:"]
     assert lines[2].startswith("a red (cat), night, rain")
     assert "cat:1.1 , night" in lines[4]
