@@ -106,8 +106,8 @@ class Origin:
     attachment_limit_bytes: int
 
 
-Act = Literal["reroll", "edit", "vary", "upscale", "start"]
-"""What made a job of another: drawn anew, changed, like one picture, one larger, from one."""
+Act = Literal["reroll", "vary", "upscale"]
+"""What made a job of another: drawn anew, like one of its pictures, one of them larger."""
 
 
 @dataclass(frozen=True, slots=True)

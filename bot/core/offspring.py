@@ -11,7 +11,6 @@ from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
     ALPHA,
     AROUND,
-    CHANGING,
     MAX_SEED,
     PICTURE_VARIATIONS,
     UPSCALING,
@@ -41,11 +40,7 @@ class Offspring:
     @property
     def handed_on(self) -> tuple[str, ...]:
         """The content hashes of what was brought for the parent and is needed again."""
-        source = self.wish.source
-        if source is None:
-            return ()
-        digest, mask = source[0], source[4]
-        return (digest,) if mask in {None, ALPHA, AROUND} else (digest, str(mask))
+        return brought_for(self.wish)
 
     def started_from(self, digest: str) -> Wish:
         """The wish, once it is known what its picture shows."""
@@ -62,11 +57,6 @@ def rerolled(record: Record) -> Offspring:
         _, strength, index = wish.variation
         wish = replace(record.job.wish, variation=(_seed(), strength, index))
     return Offspring(wish, Parent(record.job.id, "reroll"))
-
-
-def edited(record: Record, wish: Wish) -> Offspring:
-    """What somebody made of a job's wish."""
-    return Offspring(wish, Parent(record.job.id, "edit"))
 
 
 def varied(record: Record, index: int, how: How) -> Offspring:
@@ -95,10 +85,12 @@ def upscaled(record: Record, index: int) -> Offspring:
     return Offspring(wish, parent, index, lambda digest: Source(digest, UPSCALING))
 
 
-def started(record: Record, index: int, wish: Wish, strength: float = CHANGING) -> Offspring:
-    """Another wish that starts from one of them."""
-    parent = Parent(record.job.id, "start", index)
-    return Offspring(wish, parent, index, lambda digest: Source(digest, strength))
+def brought_for(wish: Wish) -> tuple[str, ...]:
+    """The content hashes of the pictures that a wish starts from."""
+    if wish.source is None:
+        return ()
+    digest, mask = wish.source[0], wish.source[4]
+    return (digest,) if mask in {None, ALPHA, AROUND} else (digest, str(mask))
 
 
 def source_fields(source: Source) -> SourceFields:

@@ -417,9 +417,8 @@ class Studio:
             raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
         origin = replace(record.job.origin, event=None)
         job = replace(record.job, id=new_job_id(), origin=origin, again_of=job_id)
-        brought = offspring.edited(record, job.wish).handed_on
         try:
-            await self._gallery.hand_on(job_id, job.id, brought)
+            await self._gallery.hand_on(job_id, job.id, offspring.brought_for(job.wish))
             await self._ledger.insert(job)
         except Exception:
             await self._let_go_of_brought(job.id)
@@ -430,12 +429,10 @@ class Studio:
         return job.id
 
     async def list_of(
-        self, person: Person, community: str | None, *, limit: int, skip: int = 0
+        self, person: Person, community: str | None, *, limit: int
     ) -> tuple[Listed, ...]:
         """A person's latest jobs, the newest first; `community`: only those asked for there."""
-        records = await self._ledger.find(
-            person=person, community=community, limit=limit, skip=skip
-        )
+        records = await self._ledger.find(person=person, community=community, limit=limit)
         return tuple(Listed(one, self._queue.position(one.job.id)) for one in records)
 
     async def pictures_of(self, person: Person, job_id: str) -> tuple[Record, tuple[Picture, ...]]:

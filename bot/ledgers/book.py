@@ -239,12 +239,10 @@ def find(
     person_id: str | None = None,
     community: str | None = None,
     limit: int = 20,
-    skip: int = 0,
 ) -> list[Record]:
     """The latest jobs, the newest first.
 
     person_id  of one person, in whichever home
-    skip       so many of them, the first
     """
     conditions, values = ["1"], list[object]()
     if states:
@@ -259,8 +257,7 @@ def find(
     if community is not None:
         conditions.append("community = ?")
         values.append(community)
-    order = "number DESC LIMIT ? OFFSET ?"
-    return _records(connection, " AND ".join(conditions), (*values, limit, skip), order)
+    return _records(connection, " AND ".join(conditions), (*values, limit), "number DESC LIMIT ?")
 
 
 def history(connection: Connection, job_id: str) -> list[tuple[float, str, str]]:

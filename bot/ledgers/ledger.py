@@ -105,12 +105,9 @@ class DatabaseLedger:
         person: Person | None = None,
         community: str | None = None,
         limit: int = 20,
-        skip: int = 0,
     ) -> list[Record]:
         """See `Ledger`."""
-        find = partial(
-            book.find, states=states, person=person, community=community, limit=limit, skip=skip
-        )
+        find = partial(book.find, states=states, person=person, community=community, limit=limit)
         return await self.database.read(find)
 
     async def delete_pictures(self, job_id: str, sentence: str) -> Record:

@@ -109,12 +109,8 @@ class Ledger(Protocol):
         person: Person | None = None,
         community: str | None = None,
         limit: int = 20,
-        skip: int = 0,
     ) -> list[Record]:
-        """The latest jobs, the newest first; without `states` of every state.
-
-        skip  so many of them, the first
-        """
+        """The latest jobs, the newest first; without `states` of every state."""
 
     async def delete_pictures(self, job_id: str, sentence: str) -> Record:
         """Note that the pictures of a job that is over are gone for good, and by whom.

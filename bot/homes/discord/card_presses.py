@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from discord.ui import View
 
@@ -16,7 +16,7 @@ from bot.core.studio import Studio
 from bot.errors import PictureLostError, UnknownJobError
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
-from bot.homes.discord.buttons import Interaction, Press, PressButton
+from bot.homes.discord.buttons import Interaction, Press, PressButton, PressKind
 from bot.homes.discord.intake import Heard, Intake, actor_of, person_of
 from bot.shared.job_context import in_job
 
@@ -112,7 +112,7 @@ def _buttons(record: Record, picture: Picture, *, liked: bool) -> View:
     job_id, index = record.job.id, picture.index
     view = View(timeout=None)
 
-    def add(kind: Any, label: str, row: int, at: int = index) -> PressButton:  # noqa: ANN401 - a PressKind
+    def add(kind: PressKind, label: str, row: int, at: int = index) -> PressButton:
         button = PressButton(Press(kind, job_id, at), label)
         button.item.row = row
         view.add_item(button)
@@ -122,7 +122,7 @@ def _buttons(record: Record, picture: Picture, *, liked: bool) -> View:
         add("upscale", "⤢ Larger", 0)
     add("subtle", "🎲 A little different", 0)
     add("strong", "🎲 Quite different", 0)
-    add(*(("unlike", "💛 Liked") if liked else ("like", "🤍 Like")), 0)
+    add("unlike" if liked else "like", "💛 Liked" if liked else "🤍 Like", 0)
     others = [one.index for one in record.images]
     if len(others) > 1:
         for place, other in enumerate(others):

@@ -7,7 +7,7 @@ card sends a layout, and takes away what an earlier version's card said in plain
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -84,24 +84,22 @@ def page_line(place: int, one: OnPage) -> str:
 
 def text_of(message: discord.Message) -> str:
     """What a card says, as a layout or in an earlier version's plain text."""
-    texts = [message.content]
-    for component in message.components:
-        children = component.children if isinstance(component, discord.Container) else [component]
-        texts += [one.content for one in children if isinstance(one, discord.TextDisplay)]
-    return "\n".join(filter(None, texts))
+    texts = [one.content for one in _parts(message) if isinstance(one, discord.TextDisplay)]
+    return "\n".join(filter(None, [message.content, *texts]))
 
 
 def files_of(message: discord.Message) -> tuple[str, ...]:
     """The names of a card's files: what a layout shows is not among a message's attachments."""
-    names = [file.filename for file in message.attachments]
+    galleries = [one for one in _parts(message) if isinstance(one, discord.MediaGalleryComponent)]
+    paths = [urlsplit(item.media.url).path for one in galleries for item in one.items]
+    shown = (unquote(path.rpartition("/")[2]) for path in paths)
+    return (*(file.filename for file in message.attachments), *shown)
+
+
+def _parts(message: discord.Message) -> Iterator[discord.Component]:
+    """What a card's container holds."""
     for component in message.components:
-        children = component.children if isinstance(component, discord.Container) else [component]
-        for one in children:
-            if isinstance(one, discord.MediaGalleryComponent):
-                names += [
-                    unquote(urlsplit(item.media.url).path.split("/")[-1]) for item in one.items
-                ]
-    return tuple(names)
+        yield from component.children if isinstance(component, discord.Container) else [component]
 
 
 def card_text(one: Card, max_units: int = MAX_MESSAGE_UNITS) -> str:
@@ -160,10 +158,8 @@ def refused_text(sentence: str, again_at_s: float | None, again: Mapping[str, st
 
 _ACTS: Final = {
     "reroll": "drawn again from",
-    "edit": "changed from",
     "vary": "made alike to",
     "upscale": "made larger from",
-    "start": "started from",
 }
 
 
