@@ -19,6 +19,7 @@ from sdxl_engine.request import (
     parse_timesteps,
 )
 
+_USUAL_CLIP_SKIP: Final = 2  # of SDXL
 _NEGATIVE: Final = "Negative prompt:"
 _KEY: Final = re.compile(r"\s*(\w[\w \-/.]{0,60}):\s*")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"\s*(?=,|$)')
@@ -201,7 +202,7 @@ def _read_others(draft: Draft, settings: dict[str, str]) -> None:
     said = settings.pop
     skip = whole(said("Clip skip", None))
     # Of SDXL they take the last layer but one for 1, too.
-    if skip is not None and skip > 2:  # noqa: PLR2004 - that one
+    if skip is not None and skip > _USUAL_CLIP_SKIP:
         draft.keep(clip_skip=skip)
     emphasis = said("Emphasis", "Original")
     if emphasis != "Original":

@@ -85,7 +85,7 @@ class _Graph:
     def link(self, node: str, name: str) -> tuple[str, int] | None:
         """The node, and which of its outputs, that an input comes from."""
         value = self.inputs[node].get(name)
-        if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - those
+        if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - a node and its output
             return None
         source, output = value
         source = str(source) if isinstance(source, int) and whole(source) is not None else source
