@@ -6,7 +6,7 @@ too long for it, and makes what people typed harmless there.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from bot.core import loras
@@ -20,10 +20,24 @@ from sdxl_engine.request import SAMPLERS, SPACINGS, format_size, format_timestep
 FAILURE_MARK: Final = "⚠️"
 PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
 _PREVIEW_NAME: Final = "preview"
+_SMALLER: Final = ".webp"  # a picture whose PNG is too large for its channel
 _ROUND_TO_S: Final = 10
 _ROW: Final = 5  # what chats show beside each other
 
-ActionKind = Literal["cancel", "show", "upscale", "strong", "reroll", "open", "recipe", "delete"]
+ActionKind = Literal[
+    "cancel",
+    "show",
+    "upscale",
+    "strong",
+    "reroll",
+    "edit",
+    "open",
+    "recipe",
+    "publish",
+    "blur",
+    "unblur",
+    "delete",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +54,13 @@ Words = tuple[str | Moment, ...]
 class Slot:
     """A picture on a card: a file, and what a screen reader says of it.
 
+    data     the file; None: the card has it already
     spoiler  blurred until somebody looks
     """
 
     filename: str
     alt_text: str
-    data: bytes = field(repr=False)
+    data: bytes | None = field(repr=False)
     spoiler: bool = False
 
 
@@ -112,12 +127,12 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
 
 def finished_card(job: Job, pictures: tuple[Picture, ...]) -> Card:
     """The settings, the pictures, each with what a screen reader says of it, and what to press."""
-    slots = tuple(
-        Slot(one.filename, alt_text(job.wish, one.index), one.data, job.showing.spoiler)
-        for one in pictures
-    )
-    indices = tuple(one.index for one in pictures)
-    return _card(job, (), pictures=slots, actions=_finished_actions(job, indices))
+    return _shown(job, tuple((one.index, one.filename, one.data) for one in pictures))
+
+
+def standing_card(record: Record) -> Card:
+    """The finished card of a job as it is to be shown now, with the files that are there."""
+    return _shown(record.job, tuple((one.index, one.filename, None) for one in record.images))
 
 
 def deleted_card(record: Record) -> Card:
@@ -238,6 +253,13 @@ def _title_of_spacing(wish: Wish) -> str:
     return "" if wish.spacing is None else SPACINGS.get(wish.spacing, wish.spacing)
 
 
+def _credit(job: Job) -> Iterator[str]:
+    if job.showing.private:
+        yield "only you see this"
+    elif job.parent is not None and job.parent.act == "publish":
+        yield f"published by {job.person.name}"
+
+
 def _card(
     job: Job,
     status: Words,
@@ -250,11 +272,23 @@ def _card(
         status=status,
         prompt=job.wish.prompt,
         negative_prompt=job.wish.negative_prompt,
-        fields=(*settings(job.wish), f"job {job.id}"),
+        fields=(*settings(job.wish), *_credit(job), f"job {job.id}"),
         progress=progress,
         pictures=pictures,
         actions=actions,
     )
+
+
+def _shown(job: Job, files: tuple[tuple[int, str, bytes | None], ...]) -> Card:
+    slots = tuple(
+        Slot(filename, alt_text(job.wish, index), data, job.showing.spoiler)
+        for index, filename, data in files
+    )
+    indices = tuple(index for index, _, _ in files)
+    shown = _card(job, (), pictures=slots, actions=_finished_actions(job, indices))
+    if any(one.filename.endswith(_SMALLER) for one in slots):
+        shown = replace(shown, fields=(*shown.fields, "as WebP, to fit into a message here"))
+    return shown
 
 
 def _finished_actions(job: Job, indices: tuple[int, ...]) -> Rows:
@@ -269,14 +303,21 @@ def _finished_actions(job: Job, indices: tuple[int, ...]) -> Rows:
         return ()
     larger = () if job.wish.upscale is not None else each("upscale", "⤢ Larger")
     alike = each("strong", "🎲 Alike")
-    whole = (
+    if job.showing.private:
+        seen_by = Action("publish", job.id, "📢 Publish")
+    elif job.showing.spoiler:
+        seen_by = Action("unblur", job.id, "👁️ Unblur")
+    else:
+        seen_by = Action("blur", job.id, "🌫️ Blur")
+    anew = (
         Action("reroll", job.id, "🔁 Again"),
+        Action("edit", job.id, "✏️ Edit"),
         Action("open", job.id, "🔍 Look", indices[0]),
-        Action("recipe", job.id, "📋 Recipe"),
-        Action("delete", job.id, "🗑️ Delete"),
     )
+    kept = (Action("recipe", job.id, "📋 Recipe"), seen_by, Action("delete", job.id, "🗑️ Delete"))
     # What stands for one picture needs no row of its own.
-    rows = ((*larger, *alike), whole) if len(indices) == 1 else (larger, alike, whole)
+    each_one = ((*larger, *alike),) if len(indices) == 1 else (larger, alike)
+    rows = (*each_one, anew, kept)  # no more than three: a phone shows them beside each other
     return tuple(row[first : first + _ROW] for row in rows for first in range(0, len(row), _ROW))
 
 

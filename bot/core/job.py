@@ -106,8 +106,10 @@ class Origin:
     attachment_limit_bytes: int
 
 
-Act = Literal["reroll", "vary", "upscale"]
-"""What made a job of another: drawn anew, like one of its pictures, one of them larger."""
+Act = Literal["reroll", "vary", "upscale", "edit", "begin", "publish"]
+"""What made a job of another: drawn anew, like one of its pictures, one of them larger; with other
+words or settings; begun from one of its pictures; its pictures themselves, shown to all.
+"""
 
 
 @dataclass(frozen=True, slots=True)

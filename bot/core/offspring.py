@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from bot.core.job import Parent, Record
 from bot.core.wish import SourceFields, Wish
+from bot.errors import IllegalMoveError
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
     ALPHA,
@@ -85,6 +86,23 @@ def upscaled(record: Record, index: int) -> Offspring:
     return Offspring(wish, parent, index, lambda digest: Source(digest, UPSCALING))
 
 
+def published(record: Record, index: int | None) -> Offspring:
+    """Pictures of a draft as they are, all or the one of this index, to be shown to everybody.
+
+    Raises InvalidRequestError if it is not there, IllegalMoveError if everybody sees them already.
+    """
+    job = record.job
+    if not job.showing.private:
+        raise IllegalMoveError("Everybody can see these pictures already.")
+    if not record.images:
+        raise IllegalMoveError("There are no pictures here yet.")
+    wish, parent = job.wish, Parent(job.id, "publish", index)
+    if index is not None:
+        _check_there(record, index)
+        wish = replace(wish, first_index=index, num_images=1)
+    return Offspring(wish, parent)
+
+
 def brought_for(wish: Wish) -> tuple[str, ...]:
     """The content hashes of the pictures that a wish starts from."""
     if wish.source is None:
@@ -107,9 +125,13 @@ def source_fields(source: Source) -> SourceFields:
 
 def _alone(record: Record, index: int) -> Wish:
     """The wish that drew one of the pictures; raises InvalidRequestError if it is not there."""
+    _check_there(record, index)
+    return replace(record.job.wish, first_index=0)
+
+
+def _check_there(record: Record, index: int) -> None:
     if index not in {one.index for one in record.images}:
         raise InvalidRequestError("This picture is not there any more.")
-    return replace(record.job.wish, first_index=0)
 
 
 def _seed() -> int:

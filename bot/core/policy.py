@@ -25,6 +25,7 @@ MAX_HANGS: Final = 2
 
 NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can do that."
 NOT_YOURS_TO_SET: Final = "Only those who manage this server can change what is usual in it."
+NOT_YOURS_TO_PUBLISH: Final = "Only the one who asked for these pictures can publish them."
 NOT_SHOWN_TO_YOU: Final = "These pictures are a draft that only the one who asked can see."
 
 Whose = Literal["person", "community"]

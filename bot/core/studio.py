@@ -21,6 +21,7 @@ from bot.core.job import (
     Record,
     Showing,
     State,
+    StoredImage,
     Venue,
     new_job_id,
 )
@@ -51,7 +52,9 @@ log = logging.getLogger(__name__)
 _HEARING_S: Final = 1.0
 _GONE: Final = "This job is no longer on record."
 _LOST: Final = "This picture is no longer on the bot's disk, so nothing can be made of it."
+_NOT_KEPT: Final = "The bot no longer keeps this picture, so it cannot be shown."
 _NOT_OVER: Final = "This is not over yet. Cancel it, or delete it once its pictures are shown."
+_NOT_SHOWN_YET: Final = "These pictures are not shown yet, so there is nothing to blur."
 _MOST_PARENTS: Final = 20
 _MOST_OWN: Final = 10
 _TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
@@ -225,18 +228,20 @@ class Studio:
         *,
         weight: float,
         asked_at_s: float,
+        private: bool,
     ) -> Job:
         """Take in what somebody wants made of a job's pictures; as `ask`.
 
-        of  says what, of the parent's record
+        of       says what, of the parent's record
+        private  whether they alone see it
 
         Raises also UnknownJobError, NotAllowedError, GalleryError.
         """
         record = await self._seen(parent_id, person)
-        made, showing = of(record), record.job.showing
-        # Of how it is shown only whether they want to be told is theirs and not its parent's.
+        made = of(record)
+        # Of how it is shown only the blur is its parent's.
         usual = await self.settled(Defaults(), person, origin.venue)
-        showing = replace(showing, mention=bool(usual.manner.mention))
+        showing = Showing(private, record.job.showing.spoiler, bool(usual.manner.mention))
         wish = made.wish
         try:
             if made.picture is not None:
@@ -259,6 +264,59 @@ class Studio:
             parent=made.parent,
             showing=showing,
         )
+
+    async def publish(
+        self,
+        job_id: str,
+        draft_id: str,
+        index: int | None,
+        person: Person,
+        origin: Origin,
+        *,
+        weight: float,
+        asked_at_s: float,
+    ) -> Job:
+        """Show all to whom a draft's pictures were private, as a job of its own; once each.
+
+        index  of the one picture that is shown; None: all of them
+
+        Raises UnknownJobError, NotAllowedError, IllegalMoveError, JobRefusedError, KnownJobError,
+        GalleryError, LedgerError.
+        """
+        record = await self._known(draft_id)
+        if record.job.person != person:
+            raise NotAllowedError(policy.NOT_YOURS_TO_PUBLISH)
+        if record.deleted is not None:
+            raise UnknownJobError(record.deleted)
+        published = offspring.published(record, index)
+        job = Job(
+            job_id,
+            published.wish,
+            person,
+            origin,
+            weight,
+            asked_at_s,
+            parent=published.parent,
+            showing=replace(record.job.showing, private=False, mention=False),
+        )
+        try:
+            images = await self._copied(record, job)
+            await self._worker.noting_trouble(lambda: self._ledger.publish(job, images))
+        except Exception as error:
+            if not isinstance(error, KnownJobError):
+                await self._let_go_of_brought(job_id)
+            raise
+        with in_job(job_id):
+            log.info("published of %s", draft_id)
+            self._worker.hand_over(job, images)
+        return job
+
+    async def is_private(self, job_id: str) -> bool:
+        """Whether only the one who asked sees a job's pictures.
+
+        Raises UnknownJobError, LedgerError.
+        """
+        return (await self._known(job_id)).job.showing.private
 
     async def settled(self, said: Defaults, person: Person, venue: Venue) -> Defaults:
         """What somebody says, with what they leave open chosen as it is usual for them there.
@@ -355,14 +413,18 @@ class Studio:
                 break
         return tuple(line)
 
-    async def show_as(self, job_id: str, showing: Showing, by: Actor | Owner) -> Record:
-        """Show a job's pictures otherwise from now on; its card is its home's to change.
+    async def blur(self, job_id: str, by: Actor | Owner, *, blurred: bool) -> Record:
+        """Blur a job's pictures, or no more; to change its card is its home's to do.
 
-        Raises UnknownJobError, NotAllowedError, LedgerError.
+        Raises UnknownJobError, NotAllowedError, IllegalMoveError, LedgerError.
         """
         record = await self._known(job_id)
         self._standing(record.job, by)
-        return await self._ledger.show_as(job_id, showing)
+        if record.deleted is not None:
+            raise UnknownJobError(record.deleted)
+        if record.state is not State.DELIVERED:
+            raise IllegalMoveError(_NOT_SHOWN_YET)
+        return await self._ledger.show_as(job_id, replace(record.job.showing, spoiler=blurred))
 
     async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
         """Note whether somebody likes a picture.
@@ -470,6 +532,18 @@ class Studio:
         if not self._worker.takes_jobs:
             raise JobRefusedError("The bot is restarting. Ask again in a minute.")
         await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
+
+    async def _copied(self, record: Record, job: Job) -> tuple[StoredImage, ...]:
+        """The pictures of a record that a job shows, and what they started from, kept for it."""
+        shown = [one for one in record.images if one.index in job.wish.indices]
+        try:
+            # Should their files be lost some day, they are drawn anew.
+            await self._gallery.hand_on(record.job.id, job.id, offspring.brought_for(job.wish))
+            return await self._worker.noting_trouble(
+                lambda: self._gallery.copy(record.job.id, job.id, shown), kept="pictures"
+            )
+        except PictureLostError as error:
+            raise UnknownJobError(_NOT_KEPT) from error
 
     def _check_home(self, job: Job) -> None:
         if not self._worker.serves(job):

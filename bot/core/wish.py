@@ -110,6 +110,11 @@ class Wish:
     left_out: tuple[str, ...] | None = None
     unread: tuple[str, ...] = ()
 
+    @property
+    def indices(self) -> range:
+        """Of its pictures, once it is known how many there are."""
+        return range(self.first_index, self.first_index + (self.num_images or 1))
+
     def seeded(self) -> "Wish":
         """The wish with a seed, so that it draws the same however often it is asked."""
         return replace(self, seed=secrets.randbelow(MAX_SEED + 1)) if self.seed is None else self

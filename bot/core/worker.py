@@ -206,6 +206,10 @@ class Worker:
             self._show_waiting(job)
         self._places_changed()
 
+    def hand_over(self, job: Job, stored: tuple[StoredImage, ...]) -> None:
+        """Bring its home pictures that are drawn, as the ledger holds it."""
+        self._spawn(self._deliver(job, stored), job.id)
+
     def withdraw(self, record: Record) -> None:
         """Let go of a job that the ledger holds as over, and say so."""
         self._let_go(record.job)

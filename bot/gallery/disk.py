@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +69,21 @@ class DiskGallery:
         """See `Gallery.brought`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoders, self._brought, job_id, digests)
+
+    async def copy(
+        self, job_id: str, to: str, stored: Sequence[StoredImage]
+    ) -> tuple[StoredImage, ...]:
+        """See `Gallery.copy`."""
+
+        def copied() -> Iterator[StoredImage]:
+            for image in stored:
+                data = self._read(job_id, image).data
+                extension = image.filename.rpartition(".")[2]
+                filename = _picture_name(to, image.index, extension)
+                _write(self._folder / to / filename, data)
+                yield replace(image, filename=filename)
+
+        return await asyncio.to_thread(lambda: tuple(copied()))
 
     async def hand_on(self, job_id: str, to: str, digests: Sequence[str]) -> None:
         """See `Gallery.hand_on`."""

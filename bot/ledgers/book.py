@@ -92,8 +92,22 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
     answered(connection, job.origin)
 
 
-def insert(connection: Connection, job: Job) -> None:
-    """Write a new job down, whatever the limits.
+def publish(connection: Connection, job: Job, images: Sequence[StoredImage]) -> None:
+    """Write down that pictures of a draft are shown to all; see `Ledger.publish`."""
+    known = connection.execute(
+        "SELECT 1 FROM jobs WHERE home = ? AND event = ?", (job.home, job.origin.event)
+    ).fetchone()
+    if known is not None:
+        raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
+    twin = _published(connection, job)
+    if twin is not None:
+        raise JobRefusedError(f"This was published before: it is the job {twin}.")
+    insert(connection, job, images)
+    answered(connection, job.origin)
+
+
+def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ()) -> None:
+    """Write a new job down, whatever the limits; with images it is drawn already.
 
     Raises IllegalMoveError if it repeats a job that was repeated before.
     """
@@ -105,14 +119,15 @@ def insert(connection: Connection, job: Job) -> None:
         )
     _meet(connection, job.person, job.asked_at_s)
     origin, parent = job.origin, job.parent
+    state = State.DRAWN if images else State.QUEUED
     (number,) = connection.execute(
         "INSERT INTO jobs (id, state, home, person, community, channel, message, token, event, "
         "attachment_limit_bytes, weight, wish, asked_at_s, again_of, parent, act, parent_place, "
-        "private, spoiler, mention) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "private, spoiler, mention, drawn_at_s) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         (
             job.id,
-            State.QUEUED,
+            state,
             job.home,
             job.person.id,
             origin.venue.community,
@@ -129,9 +144,11 @@ def insert(connection: Connection, job: Job) -> None:
             job.showing.private,
             job.showing.spoiler,
             job.showing.mention,
+            job.asked_at_s if images else None,
         ),
     ).fetchone()
-    _note(connection, number, job.asked_at_s, None, State.QUEUED, "")
+    _keep(connection, number, images)
+    _note(connection, number, job.asked_at_s, None, state, "")
 
 
 def move(
@@ -166,13 +183,7 @@ def move(
             changes |= {"attempt": record.attempt - blameless, "started_at_s": None}
         case State.DRAWN:
             changes["drawn_at_s"] = at_s
-            connection.executemany(
-                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (number, one.index, one.seed, one.filename, one.sha256, one.size_bytes)
-                    for one in images
-                ],
-            )
+            _keep(connection, number, images)
     if wish is not None:
         changes["wish"] = wish_json.write(wish)
     if to in FINAL:
@@ -345,8 +356,12 @@ def pictures(
 ) -> list[tuple[Record, int]]:
     """The pictures that were drawn for a person, the latest job first."""
     rows = connection.execute(
-        "SELECT id, place FROM jobs JOIN images ON images.job = jobs.number "
-        "WHERE home = ? AND person = ? ORDER BY jobs.number DESC, place LIMIT ? OFFSET ?",
+        "SELECT jobs.id, place FROM jobs JOIN images ON images.job = jobs.number "
+        "WHERE home = ? AND person = ? AND NOT (act IS 'publish' AND EXISTS ("
+        # What is published is drawn once: the draft stands for it, while that is there.
+        "SELECT 1 FROM jobs AS draft JOIN images AS drawn ON drawn.job = draft.number "
+        "WHERE draft.id = jobs.parent AND drawn.place = images.place)) "
+        "ORDER BY jobs.number DESC, place LIMIT ? OFFSET ?",
         (person.home, person.id, limit, skip),
     ).fetchall()
     return _each(connection, rows)
@@ -546,12 +561,20 @@ def _usage(connection: Connection, job: Job, limits: Limits) -> Usage:
         row = connection.execute(
             f"SELECT asked_at_s FROM jobs WHERE home = ? AND {window.whose} = ? "  # noqa: S608 - our own names
             f"AND asked_at_s > ? AND asked_at_s < ? AND state NOT IN ({_REFUNDED}) "
+            "AND act IS NOT 'publish' "  # nothing was drawn for it
             "ORDER BY asked_at_s DESC LIMIT 1 OFFSET ?",
             (job.home, owner, now_s - span_s, now_s + span_s, window.limit - 1),
         ).fetchone()
         if row is not None:
             full[window] = min(row[0], now_s) + span_s
     return Usage(queued=counts(connection)[State.QUEUED], active=active, full=full)
+
+
+def _keep(connection: Connection, number: int, images: Sequence[StoredImage]) -> None:
+    connection.executemany(
+        "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)",
+        [(number, one.index, one.seed, one.filename, one.sha256, one.size_bytes) for one in images],
+    )
 
 
 def _each(connection: Connection, rows: Sequence[tuple[str, int]]) -> list[tuple[Record, int]]:
@@ -577,6 +600,18 @@ def _pressed_twice(connection: Connection, job: Job) -> str | None:
             job.asked_at_s,
             _TWICE_S,
         ),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _published(connection: Connection, job: Job) -> str | None:
+    """The job that shows, or was to show, the same pictures of the same draft."""
+    parent = job.parent
+    assert parent is not None  # noqa: S101 - a publication is of something
+    row = connection.execute(
+        "SELECT id FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
+        "AND deleted IS NULL AND state IN ('drawn', 'delivered')",
+        (parent.job_id, parent.act, parent.index),
     ).fetchone()
     return None if row is None else str(row[0])
 

@@ -52,6 +52,10 @@ class DatabaseLedger:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.accept(connection, job, limits))
 
+    async def publish(self, job: Job, images: Sequence[StoredImage]) -> None:
+        """See `Ledger`."""
+        await self.database.write(lambda connection: book.publish(connection, job, images))
+
     async def insert(self, job: Job) -> None:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.insert(connection, job))

@@ -41,6 +41,14 @@ class Gallery(Protocol):
     async def brought(self, job_id: str, digests: Sequence[str]) -> Pictures:
         """What was brought for a job, by its content hashes; raises PictureLostError."""
 
+    async def copy(
+        self, job_id: str, to: str, stored: Sequence[StoredImage]
+    ) -> tuple[StoredImage, ...]:
+        """Keep finished pictures of a job for another as well, as they are stored there then.
+
+        Raises PictureLostError, GalleryError.
+        """
+
     async def hand_on(self, job_id: str, to: str, digests: Sequence[str]) -> None:
         """Bring for another job what was brought for this one.
 

@@ -56,6 +56,12 @@ class Ledger(Protocol):
         JobRefusedError, or KnownJobError if its event was taken in before.
         """
 
+    async def publish(self, job: Job, images: Sequence[StoredImage]) -> None:
+        """Take a job in that shows pictures of its parent, drawn already, whatever the limits.
+
+        Raises JobRefusedError if they are shown so already, or KnownJobError as `accept`.
+        """
+
     async def insert(self, job: Job) -> None:
         """Take a job in that an operator asks for, whatever the limits.
 

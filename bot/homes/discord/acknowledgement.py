@@ -28,13 +28,15 @@ class Acknowledged:
     """An interaction that Discord knows will be answered.
 
     message_id  of the answer; None if Discord's reply was lost
+    unseen      the answer is for the one who asked alone
     """
 
     message_id: str | None
+    unseen: bool
 
 
-async def acknowledge(interaction: Interaction) -> Acknowledged | None:
-    """Tell Discord that an answer will come.
+async def acknowledge(interaction: Interaction, *, unseen: bool) -> Acknowledged | None:
+    """Tell Discord that an answer will come, `unseen` by others or not.
 
     Returns None if nobody can see an answer: too late (10062), or answered by another process
     (40060). Where an answer was lost Discord may have heard it all the same, so it is told once
@@ -44,20 +46,20 @@ async def acknowledge(interaction: Interaction) -> Acknowledged | None:
         for limit_s in _TRIES_S:
             try:
                 async with asyncio.timeout(limit_s):
-                    response = await interaction.response.defer(thinking=True)
+                    response = await interaction.response.defer(thinking=True, ephemeral=unseen)
             except Exception as error:  # noqa: BLE001 - whatever came back, it is tried again
                 if interaction.response.is_done():  # the answer came, and makes no sense
                     log.warning("an acknowledgement's answer cannot be understood: %r", error)
-                    return Acknowledged(None)
+                    return Acknowledged(None, unseen)
                 code = code_of(error)
                 if code == ALREADY_ACKNOWLEDGED and len(requests) > 1:
-                    return Acknowledged(None)
+                    return Acknowledged(None, unseen)
                 log.warning("could not acknowledge the command: %r", error)
                 if code is not None:
                     return None
             else:
                 message_id = None if response is None else response.message_id
-                return Acknowledged(None if message_id is None else str(message_id))
+                return Acknowledged(None if message_id is None else str(message_id), unseen)
     raise AwayError("The connection to Discord broke in that very moment. Ask again.")
 
 

@@ -18,7 +18,19 @@ Interaction = discord.Interaction[Any]
 # Cancel on a card, Cancel in one's list, one's pictures, the choice to be mentioned.
 ListPress = Literal["cancel", "drop", "show", "mention"]
 # Of the pictures on a card; of one that is looked at alone.
-CardPress = Literal["upscale", "subtle", "strong", "reroll", "open", "recipe", "delete"]
+CardPress = Literal[
+    "upscale",
+    "subtle",
+    "strong",
+    "reroll",
+    "edit",
+    "open",
+    "recipe",
+    "publish",
+    "blur",
+    "unblur",
+    "delete",
+]
 LookPress = Literal["look", "like", "unlike"]
 # Another page of one's pictures: "drawn" or "liked", and its number.
 PagePress = Literal["page"]

@@ -8,7 +8,7 @@ from typing import Final
 from discord.ui import View
 
 from bot.core import card, offspring
-from bot.core.card import Slot
+from bot.core.card import Card, Slot
 from bot.core.job import Record
 from bot.core.offspring import Offspring
 from bot.core.ports.gallery import Picture
@@ -46,6 +46,11 @@ class CardPresses:
             case "subtle" | "strong" as how:
                 of = partial(offspring.varied, index=index, how=how)
                 await self._make(interaction, job_id, of)
+            case "publish":
+                await self._publish(interaction, job_id, press.index)
+            case "blur" | "unblur":
+                await acknowledge_press(interaction, unseen=False)
+                await self._blur(interaction, job_id, blurred=press.kind == "blur")
             case "delete":
                 await acknowledge_press(interaction, unseen=False)
                 await self._delete(interaction, job_id)
@@ -74,20 +79,34 @@ class CardPresses:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
+                private=heard.unseen,
+            )
+
+        await self._intake.take(interaction, ask, unseen=lambda: self._studio.is_private(job_id))
+
+    async def _publish(self, interaction: Interaction, job_id: str, index: int | None) -> None:
+        async def ask(heard: Heard) -> None:
+            await self._studio.publish(
+                heard.job_id,
+                job_id,
+                index,
+                heard.person,
+                heard.origin,
+                weight=heard.weight,
+                asked_at_s=heard.asked_at_s,
             )
 
         await self._intake.take(interaction, ask)
 
+    async def _blur(self, interaction: Interaction, job_id: str, *, blurred: bool) -> None:
+        with in_job(job_id):
+            record = await self._studio.blur(job_id, actor_of(interaction), blurred=blurred)
+        await _change(interaction, card.standing_card(record), "a blurred card")
+
     async def _delete(self, interaction: Interaction, job_id: str) -> None:
         with in_job(job_id):
             record = await self._studio.delete(job_id, actor_of(interaction))
-        left = render.card_layout(card.deleted_card(record), ())
-        await interaction.client.calls.surely(
-            lambda: interaction.edit_original_response(
-                content=None, embeds=[], attachments=[], view=left
-            ),
-            "a deleted card",
-        )
+        await _change(interaction, card.deleted_card(record), "a deleted card")
 
     async def _show_recipe(self, interaction: Interaction, job_id: str) -> None:
         line = await self._studio.lineage(job_id, person_of(interaction))
@@ -123,12 +142,26 @@ def _buttons(record: Record, picture: Picture, *, liked: bool) -> View:
     add("subtle", "🎲 A little different", 0)
     add("strong", "🎲 Quite different", 0)
     add("unlike" if liked else "like", "💛 Liked" if liked else "🤍 Like", 0)
+    if record.job.showing.private:
+        add("publish", "📢 Only this one", 0)
     others = [one.index for one in record.images]
     if len(others) > 1:
         for place, other in enumerate(others):
             button = add("look", f"{other + 1}", 1 + place // 5, other)
             button.item.disabled = other == index
     return view
+
+
+async def _change(interaction: Interaction, shown: Card, what: str) -> None:
+    """Show the card that was pressed otherwise; files that are there stay unless it has none."""
+    slots = shown.pictures or ()
+    left = render.card_layout(shown, render.seen(slots))
+    await interaction.client.calls.surely(
+        lambda: interaction.edit_original_response(
+            content=None, embeds=[], attachments=render.files(slots), view=left
+        ),
+        what,
+    )
 
 
 async def _show(
@@ -143,5 +176,5 @@ async def _show(
             content=text, attachments=render.files(slots), view=view
         ),
         what,
-        size_bytes=sum(len(one.data) for one in slots or ()),
+        size_bytes=render.size_bytes(slots),
     )

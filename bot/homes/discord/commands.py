@@ -17,7 +17,7 @@ from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Size, Usual, Wish
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.calls import DISCORD_ERRORS
-from bot.homes.discord.intake import Heard, Intake
+from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
 from bot.homes.discord.render import cut, units
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.flags import Flags, aspects, nearest_size, parse_aspect, read_flags
@@ -95,6 +95,7 @@ class ImagineCommand:
             timesteps="In the place of a spacing, such as 999, 749, 499, 249; a step for each",
             lora="LoRAs with their strengths, such as film:0.8, other:1",
             model="What to draw with; left out, the first",
+            private="Show the pictures to me alone, until I publish them",
             spoiler="Blur the pictures until somebody looks",
             tell_me="Mention me when they are there",
         )
@@ -125,6 +126,7 @@ class ImagineCommand:
             guidance_start: Part = WHOLE[0],
             guidance_stop: Part = WHOLE[1],
             timesteps: str | None = None,
+            private: bool | None = None,
             spoiler: bool | None = None,
             tell_me: bool | None = None,
         ) -> None:
@@ -153,7 +155,7 @@ class ImagineCommand:
                 wish,
                 texts,
                 None if image is None and strength is None else _Image(image, strength),
-                Manner(spoiler=spoiler, mention=tell_me),
+                Manner(private, spoiler, tell_me),
             )
 
         imagine.autocomplete("style")(self.complete_style)
@@ -254,10 +256,17 @@ class ImagineCommand:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
-                showing=said.manner.showing,
+                showing=replace(said.manner.showing, private=heard.unseen),
             )
 
-        await self._intake.take(interaction, ask, lambda: again)
+        async def unseen() -> bool:
+            if manner.private is not None:
+                return manner.private
+            person, venue = person_of(interaction), venue_of(interaction)
+            usual = await self._studio.settled(Defaults(), person, venue)
+            return usual.manner.showing.private
+
+        await self._intake.take(interaction, ask, lambda: again, unseen)
 
 
 @dataclass(frozen=True, slots=True)

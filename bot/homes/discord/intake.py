@@ -1,5 +1,6 @@
 """From an interaction to a job: heard, acknowledged, taken in, or refused to the one who asked."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,29 +12,35 @@ import discord
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.policy import Actor
 from bot.core.studio import Studio
-from bot.errors import AwayError, KnownJobError
+from bot.errors import AwayError, BotError, KnownJobError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.refusal import refuse, say_instead_of_card
 from bot.shared.job_context import in_job
+from sdxl_engine.errors import EngineError
 
 log = logging.getLogger(__name__)
 
 HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 
+_LOOKING_S: Final = 0.8  # of the three seconds there are
 # Where why could not be said to them alone.
 _NOT_TAKEN: Final = "This was not taken. Ask again in a minute."
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What is known of a wish besides what was wished; as in `Studio.ask`."""
+    """What is known of a wish besides what was wished; as in `Studio.ask`.
+
+    unseen  its card is shown to the one who asked alone
+    """
 
     job_id: str
     person: Person
     origin: Origin
     weight: float
     asked_at_s: float
+    unseen: bool
 
 
 Ask = Callable[[Heard], Awaitable[object]]
@@ -41,6 +48,11 @@ Ask = Callable[[Heard], Awaitable[object]]
 
 def nothing_to_repeat() -> None:
     """Where a refusal has no command to be sent again."""
+
+
+async def seen_by_all() -> bool:
+    """Where there is nothing private."""
+    return False
 
 
 class Intake:
@@ -58,10 +70,13 @@ class Intake:
         interaction: Interaction,
         ask: Ask,
         again: Callable[[], Mapping[str, str] | None] = nothing_to_repeat,
+        unseen: Callable[[], Awaitable[bool]] = seen_by_all,
     ) -> None:
         """Have something asked of the studio, and answer with a card of its own, or a refusal.
 
-        again  the options of /imagine that ask for the same, as far as they are known by then
+        again   the options of /imagine that ask for the same, as far as they are known by then
+        unseen  whether the card is for the one who asked alone; where that cannot be found out, it
+                is
         """
         asked_at_s = time.time()
         job_id = new_job_id()
@@ -69,7 +84,7 @@ class Intake:
             origin = _origin_of(interaction)
             await self._studio.hear(origin)
             try:
-                acknowledged = await acknowledge(interaction)
+                acknowledged = await acknowledge(interaction, unseen=await _found(unseen))
             except AwayError as error:
                 if await _say_instead(interaction, str(error)):
                     await self._studio.answered(origin)
@@ -83,6 +98,7 @@ class Intake:
                 replace(origin, message=acknowledged.message_id),
                 self._weight(interaction.user),
                 asked_at_s,
+                acknowledged.unseen,
             )
             try:
                 await ask(heard)
@@ -125,6 +141,15 @@ def actor_of(interaction: Interaction) -> Actor:
         moderates=venue if may.manage_messages else None,
         manages=venue if may.manage_guild and venue.community is not None else None,
     )
+
+
+async def _found(unseen: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        async with asyncio.timeout(_LOOKING_S):
+            return await unseen()
+    except (BotError, EngineError, TimeoutError) as error:  # what is asked then says it, too
+        log.info("who may see the card cannot be found out: %r", error)
+        return True
 
 
 async def _say_instead(interaction: Interaction, sentence: str) -> bool:

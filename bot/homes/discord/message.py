@@ -59,7 +59,8 @@ class CardMessage:
         self._shown: tuple[render.Seen, ...] = ()  # what its files are, as far as that is known
         self._message_id = None if job.origin.message is None else int(job.origin.message)
         self._token = job.origin.token
-        channel = job.origin.venue.channel
+        # A draft is never a message of the channel: with its token every way to it ends.
+        channel = None if job.showing.private else job.origin.venue.channel
         self._channel_id = None if channel is None else int(channel)
 
     async def edit(self, card: Card, *, is_last: bool = False) -> None:
@@ -120,7 +121,10 @@ class CardMessage:
                 return
         if self._token:  # the only way where the bot is no member
             webhook = webhook_of(client, self._token)
-            await self._call(client, lambda: webhook.send(text, allowed_mentions=mentions))
+            unseen = self._job.showing.private
+            await self._call(
+                client, lambda: webhook.send(text, allowed_mentions=mentions, ephemeral=unseen)
+            )
 
     async def _edit_by_token(self, client: discord.Client, look: "_Look") -> bool:
         """Returns whether the token still opened anything."""
@@ -231,7 +235,7 @@ class _Look:
         self.pictures = shown if card.pictures is None else render.seen(card.pictures)
         self._view = render.card_layout(card, self.pictures)
         self.text = render.card_text(card, render.MAX_LAYOUT_UNITS)
-        self.size_bytes = sum(len(one.data) for one in card.pictures or ())
+        self.size_bytes = render.size_bytes(card.pictures)
 
     def words_alone(self) -> LayoutView:
         """The card without pictures, and with nothing to press."""

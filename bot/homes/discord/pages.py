@@ -58,7 +58,7 @@ class Pages:
         await interaction.client.calls.surely(
             lambda: interaction.edit_original_response(attachments=render.files(slots), view=view),
             "a page of pictures",
-            size_bytes=sum(len(one.data) for one in slots),
+            size_bytes=render.size_bytes(slots),
         )
 
 

@@ -134,14 +134,21 @@ def is_of(text: str, job_id: str) -> bool:
 
 def files(slots: tuple[Slot, ...] | None) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
     """Pictures as discord.py sends them; None leaves those that are there."""
-    if slots is None:
+    if slots is None or any(one.data is None for one in slots):
         return discord.utils.MISSING
     return [
         discord.File(
-            io.BytesIO(one.data), one.filename, description=cut(one.alt_text, MAX_ALT_TEXT_UNITS)
+            io.BytesIO(one.data or b""),
+            one.filename,
+            description=cut(one.alt_text, MAX_ALT_TEXT_UNITS),
         )
         for one in slots
     ]
+
+
+def size_bytes(slots: tuple[Slot, ...] | None) -> int:
+    """Of all files that are sent with them."""
+    return sum(len(one.data or b"") for one in slots or ())
 
 
 def refused_text(sentence: str, again_at_s: float | None, again: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ _OPTIONS: Final = {
     "style": "style",
     "loras": "lora",
     "model": "model",
+    "private": "private",
     "spoiler": "spoiler",
     "mention": "tell_me",
 }
@@ -69,6 +70,7 @@ class SettingsCommand:
             style="The words of a style around the prompt's",
             lora="LoRAs with their strengths",
             model="What to draw with",
+            private="Show the pictures to me alone, until I publish them",
             spoiler="Blur the pictures until somebody looks",
             tell_me="Mention me when they are there",
             take_back="What is usual no more",
@@ -92,6 +94,7 @@ class SettingsCommand:
             style: str | None = None,
             lora: str | None = None,
             model: str | None = None,
+            private: bool | None = None,
             spoiler: bool | None = None,
             tell_me: bool | None = None,
             take_back: str | None = None,
@@ -107,7 +110,7 @@ class SettingsCommand:
             )
             texts = Texts(style=style, size=size, sampler=sampler, lora=lora)
             wish = texts.read_into(wish, ())
-            said = Defaults(wish, Manner(spoiler=spoiler, mention=tell_me))
+            said = Defaults(wish, Manner(private, spoiler, tell_me))
             scope = _scope(interaction, whose)
             names = _taken_back(take_back)
             if names or not said.is_empty:
@@ -158,6 +161,8 @@ def _words(said: Defaults) -> list[str]:
         words.append("1 picture" if wish.num_images == 1 else f"{wish.num_images} pictures")
     if wish.negative_prompt is not None:
         words.append(f"staying away from: {wish.negative_prompt or 'nothing'}")
+    if manner.private is not None:
+        words.append("private" if manner.private else "for all to see")
     if manner.spoiler is not None:
         words.append("blurred" if manner.spoiler else "not blurred")
     if manner.mention is not None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bot.core import offspring
-from bot.core.job import Job, Parent, Record, Showing, State, new_job_id
+from bot.core.job import Job, Parent, Record, Showing, State, StoredImage, new_job_id
 from bot.core.offspring import Offspring
 from bot.core.policy import NOT_SHOWN_TO_YOU, Actor, Limits
 from bot.errors import (
@@ -59,6 +59,14 @@ async def make(
         weight=1.0,
         # Each a while after the other, or it would be taken for the same press.
         asked_at_s=NOON_S + 10 * next(_moments) if asked_at_s is None else asked_at_s,
+        private=await it.studio.is_private(parent.id),
+    )
+
+
+async def publish(it: Office, draft: Job, index: int | None = None, *, user_id: int = 1) -> Job:
+    new = make_job(user_id=user_id)
+    return await it.studio.publish(
+        new.id, draft.id, index, new.person, new.origin, weight=1.0, asked_at_s=NOON_S
     )
 
 
@@ -250,14 +258,86 @@ async def test_a_draft_is_its_owners_alone_until_it_is_published(office: OpenOff
         with pytest.raises(NotAllowedError):
             await it.studio.like(stranger, job.id, 0, liked=True)
         with pytest.raises(NotAllowedError):
-            await it.studio.show_as(job.id, Showing(), Actor(stranger))
+            await it.studio.blur(job.id, Actor(stranger), blurred=True)
         child = await make(it, job, offspring.rerolled)
         with pytest.raises(NotAllowedError):  # so is what is made of it
             await it.studio.lineage(child.id, stranger)
-        await it.studio.show_as(child.id, Showing(), Actor(job.person))
-        assert len(await it.studio.lineage(child.id, stranger)) == 1  # without what it is made of
-        await it.studio.show_as(job.id, Showing(), Actor(job.person))
-        await it.studio.like(stranger, job.id, 0, liked=True)
+        await it.home.until(lambda: child.id in it.home.delivered)
+        shown = await publish(it, child, 1)
+        assert len(await it.studio.lineage(shown.id, stranger)) == 1  # without what it is made of
+        await it.studio.like(stranger, shown.id, 1, liked=True)
+        with pytest.raises(NotAllowedError):
+            await it.studio.like(stranger, child.id, 1, liked=True)
+
+
+async def test_what_is_published_is_there_once_and_for_itself(office: OpenOffice) -> None:
+    pipeline = FakePipeline()
+    async with office(lambda: pipeline) as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True, spoiler=True)))
+        with pytest.raises(NotAllowedError, match="Only the one who asked"):
+            await publish(it, draft, user_id=2)
+        with pytest.raises(InvalidRequestError, match="not there"):
+            await publish(it, draft, 7)
+        one, every = await publish(it, draft, 2), await publish(it, draft)
+        for job in (one, every):
+            await it.until_state(job.id, State.DELIVERED)
+            assert job.showing == Showing(spoiler=True)
+        for again in (2, None):
+            with pytest.raises(JobRefusedError, match="published before"):
+                await publish(it, draft, again)
+        with pytest.raises(IllegalMoveError, match="Everybody"):
+            await publish(it, one)
+        # The same files, without anything drawn for them.
+        files = {job.id: it.home.delivered[job.id] for job in (draft, one, every)}
+        assert [p.data for p in files[every.id]] == [p.data for p in files[draft.id]]
+        assert [p.data for p in files[one.id]] == [files[draft.id][2].data]
+        assert len(pipeline.pictures) == 1
+        own = await it.studio.page(draft.person, "drawn", 0, size=10)
+        assert {shown.record.job.id for shown in own.pictures} == {draft.id}
+        await it.studio.delete(draft.id, Actor(draft.person))
+        own = await it.studio.page(draft.person, "drawn", 0, size=10)
+        assert [shown.record.job.id for shown in own.pictures] == [every.id] * 4 + [one.id]
+        assert (await it.studio.picture(one.id, 2, make_person(3))).data == files[one.id][0].data
+        # What is deleted may be published once more, by a draft that is there.
+        with pytest.raises(UnknownJobError, match="Deleted"):
+            await publish(it, draft)
+
+
+async def test_a_published_picture_that_is_lost_is_drawn_anew_alone(
+    office: OpenOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        hand_over = it.worker.hand_over
+
+        def lose(job: Job, stored: tuple[StoredImage, ...]) -> None:
+            (tmp_path / "images" / job.id / stored[0].filename).unlink()
+            hand_over(job, stored)
+
+        monkeypatch.setattr(it.worker, "hand_over", lose)
+        shown = await publish(it, draft, 3)
+        await it.home.until(lambda: shown.id in it.home.delivered)
+        assert [p.index for p in it.home.delivered[shown.id]] == [3]
+        assert it.home.delivered[shown.id][0].data == it.home.delivered[draft.id][3].data
+
+
+async def test_pictures_are_blurred_and_shown_again(office: OpenOffice) -> None:
+    gate = Gate()
+    async with office(lambda: FakePipeline(gate=gate)) as it:
+        job = make_job()
+        await it.ask(job)
+        with pytest.raises(IllegalMoveError, match="not shown yet"):
+            await it.studio.blur(job.id, Actor(job.person), blurred=True)
+        gate.open()
+        await it.until_state(job.id, State.DELIVERED)
+        for blurred in (True, True, False):
+            record = await it.studio.blur(job.id, Actor(job.person), blurred=blurred)
+            assert record.job.showing == Showing(spoiler=blurred)
+        with pytest.raises(NotAllowedError):
+            await it.studio.blur(job.id, Actor(make_person(2)), blurred=True)
+        await it.studio.delete(job.id, Actor(job.person))
+        with pytest.raises(UnknownJobError):
+            await it.studio.blur(job.id, Actor(job.person), blurred=True)
 
 
 async def test_favourites_come_latest_first_and_a_page_at_a_time(office: OpenOffice) -> None:

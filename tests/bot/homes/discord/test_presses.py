@@ -57,7 +57,12 @@ async def test_what_is_finished_can_be_pressed(loopback: LoopbackDiscord, run_bo
     (container,) = shown["components"]
     _, gallery, *rows = container["components"]
     kinds = [[one["custom_id"].split(":")[1] for one in row["components"]] for row in rows]
-    assert kinds == [["upscale"] * 4, ["strong"] * 4, ["reroll", "open", "recipe", "delete"]]
+    assert kinds == [
+        ["upscale"] * 4,
+        ["strong"] * 4,
+        ["reroll", "edit", "open"],
+        ["recipe", "blur", "delete"],
+    ]
     assert [one["media"]["url"] for one in gallery["items"]] == [
         one["url"] for one in files_of(shown)
     ]
