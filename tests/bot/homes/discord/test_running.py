@@ -494,7 +494,7 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
         *("seed", "steps", "guidance", "style", "aspect", "size"),
         *("sampler", "spacing", "lora", "model"),
         *("guidance_rescale", "guidance_start", "guidance_stop", "timesteps"),
-        *("spoiler", "tell_me"),
+        *("private", "spoiler", "tell_me"),
     ]
     assert {"name": "DPM++ 2M", "value": "dpmpp_2m"} in options["sampler"]["choices"]
     assert [choice["value"] for choice in options["size"]["choices"]] == ["64x64", "128x64"]
