@@ -2,26 +2,43 @@
 
 import asyncio
 import unicodedata
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from standins.base.timers import Clock
 from standins.base.wire import Json
 from standins.discord.errors import ApiError, FormErrors, Refusal, form_error
-from standins.discord.fields import Path, check_text
+from standins.discord.fields import (
+    Path,
+    check_choice,
+    check_object,
+    check_text,
+    check_truth,
+    object_in,
+)
 from standins.discord.wire import Snowflakes, snowflake
 
-MAX_COMMANDS: Final = 100
+MAX_COMMANDS: Final = 100  # that are typed
+MAX_MENU_COMMANDS: Final = 15  # in the menu of a message, and as many in that of a person
 MAX_CREATES_A_DAY: Final = 200
 DAY_S: Final = 86_400.0
 MAX_OPTIONS = MAX_CHOICES = 25
-MAX_COMMAND_CHARS: Final = 8_000
+MAX_COMMAND_CHARS: Final = 8_000  # of its names, descriptions and values together
+MAX_NAME_CHARS, MAX_DESCRIPTION_CHARS = 32, 100
+LOCALES: Final = frozenset(
+    "ar bg cs da de el en-GB en-US es-419 es-ES fi fr he hi hr "  # noqa: SIM905 - 34 lines of a list
+    "hu id it ja ko lt nl no pl pt-BR ro ru sv-SE th tr uk vi zh-CN zh-TW".split()
+)
 
-CHAT_INPUT: Final = 1
-_KINDS: Final = (CHAT_INPUT, 2, 3, 4)
+CHAT_INPUT, USER_MENU, MESSAGE_MENU, ENTRY_POINT = 1, 2, 3, 4
+_KINDS: Final = (CHAT_INPUT, USER_MENU, MESSAGE_MENU, ENTRY_POINT)
+_MENUS: Final = (USER_MENU, MESSAGE_MENU)
 SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL = 1, 2, 3, 4, 5, 6, 7
 ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 8, 9, 10, 11
 
+# Where it is installed (a server, a person), and where used (a server, DMs with the bot, others).
+_PLACES: Final = {"integration_types": (0, 1), "contexts": (0, 1, 2)}
 _ASSIGNED = frozenset({"id", "application_id", "version", "guild_id"})
 _DEFAULTS: Final[Json] = {
     "type": CHAT_INPUT,
@@ -87,8 +104,7 @@ class CommandRegistry:
                 errors.add((place, "name"), code, sentence)
             names.append(name)
         errors.check()
-        if len(commands) > MAX_COMMANDS:
-            raise ApiError(Refusal.TOO_MANY_COMMANDS)
+        _check_count(commands)
         before = self._scopes.get(guild_id, {})
         known = {(old["type"], old["name"]) for old in before.values()}
         self._count_creates(len(set(names) - known))
@@ -105,8 +121,7 @@ class CommandRegistry:
         errors.check()
         old = self._same_name(guild_id, payload)
         if old is None:
-            if len(self.listed(guild_id)) >= MAX_COMMANDS:
-                raise ApiError(Refusal.TOO_MANY_COMMANDS)
+            _check_count([*self.listed(guild_id), payload])
             self._count_creates(1)
         command = self._stored(guild_id, payload)
         self._scopes.setdefault(guild_id, {})[int(command["id"])] = command
@@ -171,6 +186,15 @@ class CommandRegistry:
         self.creates += number
 
 
+def _check_count(commands: Sequence[Json]) -> None:
+    """How many there may be of each kind; raises ApiError."""
+    kinds = Counter(command.get("type") or CHAT_INPUT for command in commands)
+    if kinds[CHAT_INPUT] > MAX_COMMANDS:
+        raise ApiError(Refusal.TOO_MANY_COMMANDS)
+    if any(kinds[menu] > MAX_MENU_COMMANDS for menu in _MENUS):
+        raise ApiError(Refusal.TOO_MANY_MENU_COMMANDS)
+
+
 def check_command(errors: FormErrors, path: Path, command: Json) -> None:
     """Note everything that Discord would refuse in a command."""
     kind = CHAT_INPUT if command.get("type") is None else command["type"]
@@ -182,20 +206,77 @@ def check_command(errors: FormErrors, path: Path, command: Json) -> None:
     if needed is not None and snowflake(needed) is None:
         sentence = f'Value "{needed}" is not int.'
         errors.add((*path, "default_member_permissions"), "NUMBER_TYPE_COERCE", sentence)
-    if kind != CHAT_INPUT:
-        check_text(errors, (*path, "name"), command.get("name"), 32, minimum=1)
+    check_truth(errors, (*path, "nsfw"), command.get("nsfw"))
+    check_truth(errors, (*path, "dm_permission"), command.get("dm_permission"))
+    for name, choices in _PLACES.items():
+        _check_places(errors, (*path, name), command.get(name), choices)
+    if kind in _MENUS:
+        _check_localized(errors, path, command, "name", _check_title)
+        for name in ("description", "options"):
+            if command.get(name):
+                sentence = f"Context menu commands cannot have {name}"
+                code = f"APPLICATION_COMMAND_CONTEXT_MENU_{name.upper()}_NOT_ALLOWED"
+                errors.add((*path, name), code, sentence)
         return
-    _check_name(errors, (*path, "name"), command.get("name"))
-    check_text(errors, (*path, "description"), command.get("description"), 100, minimum=1)
+    _check_named(errors, path, command)
     _check_options(errors, path, command.get("options"))
     if _chars(command) > MAX_COMMAND_CHARS:
         sentence = f"Command exceeds maximum size ({MAX_COMMAND_CHARS})"
         errors.add(path, "APPLICATION_COMMAND_TOO_LARGE", sentence)
 
 
+def _check_places(errors: FormErrors, path: Path, value: object, choices: tuple[int, ...]) -> None:
+    """Where a command is installed or used: some of the choices, each once, or nothing."""
+    if value is None:
+        return
+    if not isinstance(value, list):
+        errors.add(path, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
+    elif not value:
+        errors.add(path, "BASE_TYPE_BAD_LENGTH", "Must be 1 or more in length.")
+    elif any(value.count(one) > 1 for one in value):
+        errors.add(path, "SET_TYPE_ALREADY_CONTAINS_VALUE", "The set already contains this value")
+    else:
+        for place, one in enumerate(value):
+            check_choice(errors, (*path, place), one, choices)
+
+
+def _check_named(errors: FormErrors, path: Path, node: Json) -> None:
+    """Name and description of a command or an option, in every language."""
+    _check_localized(errors, path, node, "name", _check_name)
+    _check_localized(errors, path, node, "description", _check_words)
+
+
+def _check_localized(
+    errors: FormErrors,
+    path: Path,
+    node: Json,
+    name: str,
+    check: Callable[[FormErrors, Path, object], None],
+) -> None:
+    """A text, and what it is in other languages: each is held to the same rules."""
+    check(errors, (*path, name), node.get(name))
+    at, localized = (*path, f"{name}_localizations"), node.get(f"{name}_localizations")
+    check_object(errors, at, localized)
+    for locale, text in object_in(localized).items():
+        if locale in LOCALES:
+            check(errors, (*at, locale), text)
+        else:
+            sentence = f"Value must be one of {sorted(LOCALES)}."
+            errors.add((*at, locale), "BASE_TYPE_CHOICES", sentence)
+
+
+def _check_title(errors: FormErrors, path: Path, name: object) -> None:
+    """What stands in a menu: any words."""
+    check_text(errors, path, name, MAX_NAME_CHARS, minimum=1)
+
+
+def _check_words(errors: FormErrors, path: Path, description: object) -> None:
+    check_text(errors, path, description, MAX_DESCRIPTION_CHARS, minimum=1)
+
+
 def _check_name(errors: FormErrors, path: Path, name: object) -> None:
-    check_text(errors, path, name, 32, minimum=1)
-    if not isinstance(name, str) or not 1 <= len(name) <= 32:  # noqa: PLR2004 - as in the call above
+    check_text(errors, path, name, MAX_NAME_CHARS, minimum=1)
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_CHARS:
         return
     fitting = all(char in "-_'" or unicodedata.category(char)[0] in "LN" for char in name)
     if not fitting or name != name.lower():
@@ -228,8 +309,7 @@ def _check_options(errors: FormErrors, path: Path, options: object) -> None:
 
 
 def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
-    _check_name(errors, (*path, "name"), option.get("name"))
-    check_text(errors, (*path, "description"), option.get("description"), 100, minimum=1)
+    _check_named(errors, path, option)
     kind = option.get("type")
     if type(kind) is not int or not SUBCOMMAND <= kind <= ATTACHMENT:
         sentence = "Value must be one of {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}."
@@ -270,7 +350,7 @@ def check_choices(errors: FormErrors, path: Path, kind: int, choices: object) ->
         errors.add((*path, "choices"), "BASE_TYPE_MAX_LENGTH", sentence)
     for place, choice in enumerate(choices):
         here = (*path, "choices", place)
-        check_text(errors, (*here, "name"), choice.get("name"), 100, minimum=1)
+        _check_localized(errors, here, choice, "name", _check_words)
         if kind == STRING:
             check_text(errors, (*here, "value"), choice.get("value"), 100, minimum=1)
         elif not isinstance(choice.get("value"), int | float):
@@ -287,8 +367,15 @@ def _option_json(option: Json) -> Json:
 
 
 def _chars(node: Json) -> int:
-    """Name, description and value, of the command and everything in it."""
-    own = sum(len(str(node.get(name) or "")) for name in ("name", "description", "value"))
+    """Name, description and value, each in its longest language, of the command and all in it."""
+    own = sum(
+        max(len(str(text or "")) for text in (node.get(name), *_localized(node, name)))
+        for name in ("name", "description", "value")
+    )
     inside = [node.get(name) for name in ("options", "choices")]
     children = [child for some in inside if isinstance(some, list) for child in some]
     return own + sum(_chars(child) for child in children if isinstance(child, dict))
+
+
+def _localized(node: Json, name: str) -> list[object]:
+    return list(object_in(node.get(f"{name}_localizations")).values())

@@ -33,6 +33,7 @@ class Refusal(Enum):
     UNKNOWN_COMMAND = (404, 10063, "Unknown application command")
     TOO_MANY_ATTACHMENTS = (400, 30015, "Maximum number of attachments in a message reached (10)")
     TOO_MANY_COMMANDS = (400, 30032, "Maximum number of application commands reached (100)")
+    TOO_MANY_MENU_COMMANDS = (400, 30032, "Maximum number of application commands reached (15)")
     TOO_MANY_CREATES = (
         400,
         30034,

@@ -8,6 +8,7 @@ from discord import app_commands
 
 from standins.base.wire import Json
 from standins.discord import CommandRefused, LoopbackDiscord, ManualClock, Upload
+from tests.standins.discord.bodies import first_error
 from tests.standins.discord.client import Api, Bot, running
 
 TEXT = {"type": 3, "name": "prompt", "description": "What to draw"}
@@ -276,3 +277,83 @@ async def test_login_with_the_wrong_token(loopback: LoopbackDiscord) -> None:
     with pytest.raises(discord.LoginFailure):
         async with running(loopback):
             raise AssertionError
+
+
+LOCALIZED: list[tuple[Json, tuple[str | int, ...], str]] = [
+    ({"name_localizations": {"de": "Malen"}}, ("name_localizations", "de"), "INVALID_NAME"),
+    ({"name_localizations": {"de": ""}}, ("name_localizations", "de"), "REQUIRED"),
+    ({"name_localizations": {"xx": "malen"}}, ("name_localizations", "xx"), "CHOICES"),
+    ({"name_localizations": ["malen"]}, ("name_localizations",), "DICT_TYPE_CONVERT"),
+    (
+        {"description_localizations": {"fr": "x" * 101}},
+        ("description_localizations", "fr"),
+        "MAX_LENGTH",
+    ),
+    (
+        {"options": [{**TEXT, "name_localizations": {"ja": "two words"}}]},
+        ("options", 0, "name_localizations", "ja"),
+        "INVALID_NAME",
+    ),
+    (
+        {
+            "options": [
+                {
+                    **TEXT,
+                    "choices": [
+                        {"name": "x", "value": "x", "name_localizations": {"de": "x" * 101}}
+                    ],
+                }
+            ]
+        },
+        ("options", 0, "choices", 0, "name_localizations", "de"),
+        "MAX_LENGTH",
+    ),
+    ({"contexts": [3]}, ("contexts", 0), "CHOICES"),
+    ({"contexts": [0, 0]}, ("contexts",), "ALREADY_CONTAINS"),
+    ({"contexts": []}, ("contexts",), "BAD_LENGTH"),
+    ({"integration_types": [2]}, ("integration_types", 0), "CHOICES"),
+    ({"integration_types": 1}, ("integration_types",), "LIST_TYPE_CONVERT"),
+    ({"nsfw": "yes"}, ("nsfw",), "BOOLEAN_TYPE_CONVERT"),
+]
+
+
+@pytest.mark.parametrize(("more", "where", "code"), LOCALIZED)
+async def test_what_is_said_in_other_languages_and_places_is_checked(
+    api: Api, path: str, more: Json, where: tuple[str | int, ...], code: str
+) -> None:
+    status, body = await api("POST", path, json=command(**more))
+    assert status == 400
+    assert code in first_error(body, *where)
+
+
+async def test_languages_and_places_are_stored(api: Api, path: str) -> None:
+    more: Json = {
+        "name_localizations": {"de": "malen", "zh-CN": "絵"},
+        "description_localizations": {"de": "Ein Bild malen"},
+        "contexts": [0, 1, 2],
+        "integration_types": [0, 1],
+        "nsfw": True,
+    }
+    _, stored = await api("POST", path, json=command(**more, default_member_permissions=8))
+    assert {name: stored[name] for name in more} == more
+    assert stored["default_member_permissions"] == "8"
+
+
+async def test_the_longest_language_counts(api: Api, path: str) -> None:
+    long = [
+        option(
+            name=f"n{n}",
+            description_localizations={"de": "x" * 100, "fr": "y" * 99},
+            choices=[
+                {"name": "x", "value": f"{k}", "name_localizations": {"de": f"{k}" * 50}}
+                for k in range(10, 35)
+            ],
+        )
+        for n in range(3)
+    ]
+    left = 8_000 - len("x") - len("Draw") - 3 * (2 + 100 + 25 * (100 + 2)) - len("o")
+    last = option(name="o", description="z" * left)
+    assert (await api("PUT", path, json=[command("x", options=[*long, last])]))[0] == 200
+    last["description_localizations"] = {"de": "z" * (left + 1)}
+    _, body = await api("POST", path, json=command("x", options=[*long, last]))
+    assert first_error(body) == "APPLICATION_COMMAND_TOO_LARGE"
