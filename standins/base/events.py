@@ -14,6 +14,7 @@ EventKind = Literal[
     "message_delete",
     "interaction_create",
     "interaction_failed",
+    "dialog",
     "typing",
 ]
 
@@ -24,7 +25,7 @@ class ChannelEvent:
 
     message     the message as its viewers see it; of a deleted one only the ids; of an interaction
                 (`interaction_create`, `interaction_failed`) its id, state, user, command and,
-                for a press, the message pressed on
+                for a press, the message pressed on; of a dialog its form
     viewer_id   the only person who sees it (an ephemeral message, one's own command), None: all
     """
 

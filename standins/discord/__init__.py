@@ -15,7 +15,7 @@ from standins.discord.errors import (
     Refusal,
 )
 from standins.discord.forms import Upload
-from standins.discord.interactions import Interaction
+from standins.discord.interactions import Dialog, Interaction
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
 from standins.discord.world import Channel, Person, Role, World
 
@@ -25,6 +25,7 @@ __all__ = [
     "Channel",
     "ChannelEvent",
     "CommandRefused",
+    "Dialog",
     "Fault",
     "Faults",
     "GatewayFault",

@@ -4,7 +4,7 @@ A legacy message has up to five action rows below its text. One with the flag IS
 nothing but components: containers of texts, sections, galleries, files, separators and rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Final
 from urllib.parse import unquote
@@ -17,24 +17,28 @@ from standins.discord.fields import (
     check_each,
     check_number,
     check_object,
+    check_range,
     check_text,
     check_truth,
     list_in,
+    object_in,
 )
 from standins.discord.wire import Snowflakes
 
 IS_COMPONENTS_V2: Final = 1 << 15
 
 MAX_ROWS, MAX_BUTTONS_A_ROW, MAX_SELECT_OPTIONS = 5, 5, 25
-MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS = 100, 80
+MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS, MAX_OPTION_CHARS = 100, 80, 100
 MAX_COMPONENTS, MAX_TEXT_CHARS = 40, 4_000  # of a whole message
+MAX_PLACEHOLDER_CHARS: Final = 150
 MAX_SECTION_TEXTS, MAX_GALLERY_ITEMS = 3, 10
 MAX_DESCRIPTION_CHARS: Final = 1_024
 MAX_MEDIA_URL_CHARS: Final = 2_048
 MAX_ID, MAX_COLOUR = 2**31 - 1, 0xFFFFFF
 
 ACTION_ROW, BUTTON, STRING_SELECT = 1, 2, 3
-SELECTS = frozenset({STRING_SELECT, 5, 6, 7, 8})
+USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT = 5, 6, 7, 8
+SELECTS = frozenset({STRING_SELECT, USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT})
 SECTION, TEXT_DISPLAY, THUMBNAIL, MEDIA_GALLERY, FILE, SEPARATOR, CONTAINER = (
     9,
     10,
@@ -85,7 +89,7 @@ def check_components(errors: FormErrors, payload: Json, before: Json) -> None:
     else:
         check_each(errors, ("components",), components, MAX_ROWS, _check_row)
     if "components" not in errors.tree:  # what is wrong by itself is not counted
-        _check_ids(errors, components)
+        check_ids(errors, walk(components))
         if is_v2:
             _check_totals(errors, components)
 
@@ -111,8 +115,8 @@ def walk(components: object, path: Path = ("components",)) -> Iterator[tuple[Pat
 
 def text_of(message: Json) -> str:
     """What a message says, in its text and in its components."""
-    every = [message, *(item for _, item in walk(message["components"]))]
-    return "\n".join(item["content"] for item in every if item.get("content"))
+    texts = [item for _, item in walk(message["components"]) if item["type"] == TEXT_DISPLAY]
+    return "\n".join(item["content"] for item in (message, *texts) if item["content"])
 
 
 def files_of(message: Json) -> list[Json]:
@@ -223,11 +227,11 @@ def _attachment_name(media: Json) -> str | None:
     return name if scheme == "attachment" else None
 
 
-def _check_ids(errors: FormErrors, components: object) -> None:
-    """No two components have the same id or the same custom_id."""
+def check_ids(errors: FormErrors, components: Iterable[tuple[Path, Json]]) -> None:
+    """No two of the components, each with where it stands, have the same id or custom_id."""
     seen: set[int] = set()
     seen_custom: set[str] = set()
-    for path, item in walk(components):
+    for path, item in components:
         own_id, custom_id = item.get("id"), item.get("custom_id")
         if isinstance(own_id, int) and own_id in seen:
             sentence = "Component id cannot be duplicated"
@@ -251,7 +255,7 @@ def _check_totals(errors: FormErrors, components: object) -> None:
         errors.add(("components",), "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", sentence)
 
 
-def _is_a(errors: FormErrors, path: Path, item: Json, kinds: tuple[int, ...]) -> bool:
+def is_a(errors: FormErrors, path: Path, item: Json, kinds: tuple[int, ...]) -> bool:
     """Whether a component is of one of the kinds; its id is checked along."""
     kind = item.get("type")
     if isinstance(kind, bool) or kind not in kinds:
@@ -264,7 +268,7 @@ def _is_a(errors: FormErrors, path: Path, item: Json, kinds: tuple[int, ...]) ->
 
 
 def _check_at_top(errors: FormErrors, path: Path, item: Json) -> None:
-    if not _is_a(errors, path, item, _AT_TOP):
+    if not is_a(errors, path, item, _AT_TOP):
         return
     if item["type"] != CONTAINER:
         _check_block(errors, path, item)
@@ -272,12 +276,12 @@ def _check_at_top(errors: FormErrors, path: Path, item: Json) -> None:
     check_number(errors, (*path, "accent_color"), item.get("accent_color"), MAX_COLOUR)
     check_truth(errors, (*path, "spoiler"), item.get("spoiler"))
     inside = (*path, "components")
-    if _is_filled(errors, inside, item.get("components"), MAX_COMPONENTS):
+    if is_filled(errors, inside, item.get("components"), MAX_COMPONENTS):
         check_each(errors, inside, item["components"], MAX_COMPONENTS, _check_in_container)
 
 
 def _check_in_container(errors: FormErrors, path: Path, item: Json) -> None:
-    if _is_a(errors, path, item, _IN_CONTAINER):
+    if is_a(errors, path, item, _IN_CONTAINER):
         _check_block(errors, path, item)
 
 
@@ -288,9 +292,9 @@ def _check_block(errors: FormErrors, path: Path, item: Json) -> None:
     elif kind == SECTION:
         _check_section(errors, path, item)
     elif kind == TEXT_DISPLAY:
-        _check_text_display(errors, path, item)
+        check_text_display(errors, path, item)
     elif kind == MEDIA_GALLERY:
-        if _is_filled(errors, (*path, "items"), item.get("items"), MAX_GALLERY_ITEMS):
+        if is_filled(errors, (*path, "items"), item.get("items"), MAX_GALLERY_ITEMS):
             check_each(errors, (*path, "items"), item["items"], MAX_GALLERY_ITEMS, _check_picture)
     elif kind == FILE:
         _check_media(errors, (*path, "file"), item.get("file"), ("attachment",))
@@ -301,11 +305,14 @@ def _check_block(errors: FormErrors, path: Path, item: Json) -> None:
             check_choice(errors, (*path, "spacing"), item["spacing"], (1, 2))
 
 
-def _is_filled(errors: FormErrors, path: Path, value: object, maximum: int) -> bool:
+def is_filled(
+    errors: FormErrors, path: Path, value: object, maximum: int, *, minimum: int = 1
+) -> bool:
+    """Whether a list is there that is neither too short nor too long; what is none passes."""
     if value is None:
         errors.add(path, "BASE_TYPE_REQUIRED", "This field is required")
-    elif value == [] or (isinstance(value, list) and len(value) > maximum):
-        sentence = f"Must be between 1 and {maximum} in length."
+    elif isinstance(value, list) and not minimum <= len(value) <= maximum:
+        sentence = f"Must be between {minimum} and {maximum} in length."
         errors.add(path, "BASE_TYPE_BAD_LENGTH", sentence)
     else:
         return True
@@ -314,14 +321,14 @@ def _is_filled(errors: FormErrors, path: Path, value: object, maximum: int) -> b
 
 def _check_section(errors: FormErrors, path: Path, section: Json) -> None:
     inside = (*path, "components")
-    if _is_filled(errors, inside, section.get("components"), MAX_SECTION_TEXTS):
+    if is_filled(errors, inside, section.get("components"), MAX_SECTION_TEXTS):
         check_each(errors, inside, section["components"], MAX_SECTION_TEXTS, _check_section_text)
     accessory, at = section.get("accessory"), (*path, "accessory")
     if accessory is None:
         errors.add(at, "BASE_TYPE_REQUIRED", "This field is required")
     elif not isinstance(accessory, dict):
         check_object(errors, at, accessory)
-    elif _is_a(errors, at, accessory, (BUTTON, THUMBNAIL)):
+    elif is_a(errors, at, accessory, (BUTTON, THUMBNAIL)):
         if accessory["type"] == BUTTON:
             _check_button(errors, at, accessory)
         else:
@@ -329,11 +336,12 @@ def _check_section(errors: FormErrors, path: Path, section: Json) -> None:
 
 
 def _check_section_text(errors: FormErrors, path: Path, item: Json) -> None:
-    if _is_a(errors, path, item, (TEXT_DISPLAY,)):
-        _check_text_display(errors, path, item)
+    if is_a(errors, path, item, (TEXT_DISPLAY,)):
+        check_text_display(errors, path, item)
 
 
-def _check_text_display(errors: FormErrors, path: Path, item: Json) -> None:
+def check_text_display(errors: FormErrors, path: Path, item: Json) -> None:
+    """A text between other components."""
     check_text(errors, (*path, "content"), item.get("content"), MAX_TEXT_CHARS, minimum=1)
 
 
@@ -369,7 +377,7 @@ def _check_media(errors: FormErrors, path: Path, media: object, schemes: tuple[s
 
 
 def _check_row(errors: FormErrors, path: Path, row: Json) -> None:
-    if _is_a(errors, path, row, (ACTION_ROW,)):
+    if is_a(errors, path, row, (ACTION_ROW,)):
         _check_in_row(errors, path, row)
 
 
@@ -382,23 +390,49 @@ def _check_in_row(errors: FormErrors, path: Path, row: Json) -> None:
 
 
 def _check_component(errors: FormErrors, path: Path, item: Json) -> None:
-    if not _is_a(errors, path, item, _IN_ROW):
+    if not is_a(errors, path, item, _IN_ROW):
         return
     if item["type"] in SELECTS:
-        custom_id = item.get("custom_id")
-        check_text(errors, (*path, "custom_id"), custom_id, MAX_CUSTOM_ID_CHARS, minimum=1)
-        options = item.get("options")
-        if item["type"] == STRING_SELECT and not options:
-            errors.add((*path, "options"), "BASE_TYPE_REQUIRED", "This field is required")
-        check_each(errors, (*path, "options"), options, MAX_SELECT_OPTIONS, _check_select_option)
+        check_select(errors, path, item)
     else:
         _check_button(errors, path, item)
 
 
-def _check_select_option(errors: FormErrors, path: Path, option: Json) -> None:
+def check_select(errors: FormErrors, path: Path, item: Json) -> None:
+    """A menu of options, people, roles or channels."""
+    custom_id, placeholder = item.get("custom_id"), item.get("placeholder")
+    check_text(errors, (*path, "custom_id"), custom_id, MAX_CUSTOM_ID_CHARS, minimum=1)
+    check_text(errors, (*path, "placeholder"), placeholder, MAX_PLACEHOLDER_CHARS)
+    check_truth(errors, (*path, "disabled"), item.get("disabled"))
+    check_range(errors, path, item, "values", MAX_SELECT_OPTIONS)
+    if item["type"] == STRING_SELECT:
+        check_options(errors, path, item, MAX_SELECT_OPTIONS)
+
+
+def check_options(
+    errors: FormErrors, path: Path, item: Json, maximum: int, *, minimum: int = 1
+) -> None:
+    """The options of a menu or a group: there are as many as may be chosen, each of its own."""
+    options, at, most = item.get("options"), (*path, "options"), item.get("max_values")
+    least = most if isinstance(most, int) and minimum < most <= maximum else minimum
+    if not is_filled(errors, at, options, maximum, minimum=least):
+        return
+    check_each(errors, at, options, maximum, _check_option)
+    seen: list[object] = []
+    for place, option in enumerate(list_in(options)):
+        value = object_in(option).get("value")
+        if value in seen:
+            sentence = "The specified option value is already used"
+            code = "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED"
+            errors.add((*at, place, "value"), code, sentence)
+        seen.append(value)
+
+
+def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
     for name in ("label", "value"):
-        check_text(errors, (*path, name), option.get(name), 100, minimum=1)
-    check_text(errors, (*path, "description"), option.get("description"), 100)
+        check_text(errors, (*path, name), option.get(name), MAX_OPTION_CHARS, minimum=1)
+    check_text(errors, (*path, "description"), option.get("description"), MAX_OPTION_CHARS)
+    check_truth(errors, (*path, "default"), option.get("default"))
 
 
 def _check_button(errors: FormErrors, path: Path, button: Json) -> None:

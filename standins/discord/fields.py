@@ -41,17 +41,31 @@ def list_in(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def check_number(errors: FormErrors, path: Path, value: object, maximum: int) -> None:
-    """A whole number from 0 to `maximum`, or nothing."""
+def check_number(
+    errors: FormErrors, path: Path, value: object, maximum: int, *, minimum: int = 0
+) -> None:
+    """A whole number from `minimum` to `maximum`, or nothing."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
         errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not int.')
-    elif value < 0:
-        errors.add(path, "NUMBER_TYPE_MIN", "int value should be greater than or equal to 0.")
+    elif value < minimum:
+        sentence = f"int value should be greater than or equal to {minimum}."
+        errors.add(path, "NUMBER_TYPE_MIN", sentence)
     elif value > maximum:
         sentence = f"int value should be less than or equal to {maximum}."
         errors.add(path, "NUMBER_TYPE_MAX", sentence)
+
+
+def check_range(errors: FormErrors, path: Path, item: Json, of: str, maximum: int) -> None:
+    """How few and how many: `min_` and `max_` before what is counted, such as "values"."""
+    low, high = f"min_{of}", f"max_{of}"
+    check_number(errors, (*path, low), item.get(low), maximum)
+    check_number(errors, (*path, high), item.get(high), maximum, minimum=1)
+    least, most = item.get(low), item.get(high)
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        sentence = f"{low} must be less than or equal to {high}"
+        errors.add((*path, low), "COMPONENT_RANGE_INVALID", sentence)
 
 
 def check_truth(errors: FormErrors, path: Path, value: object) -> None:

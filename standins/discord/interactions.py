@@ -11,35 +11,47 @@ from typing import Final, Literal
 from standins.base.events import ChannelEvent, EventHub
 from standins.base.timers import Timer, Timers
 from standins.base.wire import Json
-from standins.discord.commands import check_choices
+from standins.discord.commands import CHAT_INPUT, MESSAGE_MENU, USER_MENU, check_choices
+from standins.discord.dialogs import check_dialog, opened
 from standins.discord.errors import ApiError, FormErrors, InteractionFailed, Refusal, form_error
 from standins.discord.forms import Form
-from standins.discord.messages import CHAT_INPUT_COMMAND, REPLY, Message, Messages
+from standins.discord.messages import (
+    CHAT_INPUT_COMMAND,
+    CONTEXT_MENU_COMMAND,
+    REPLY,
+    Message,
+    Messages,
+)
 from standins.discord.rules import EPHEMERAL
 from standins.discord.world import Channel, Person, World
 
 ACK_DEADLINE_S: Final = 3.0
 TOKEN_LIFE_S: Final = 15 * 60.0
 
-COMMAND, COMPONENT, AUTOCOMPLETE = 2, 3, 4  # interaction types
-MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE, CHOICES = 4, 5, 6, 7, 8  # callback types
+COMMAND, COMPONENT, AUTOCOMPLETE, SUBMISSION = 2, 3, 4, 5  # interaction types
+MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE, CHOICES, DIALOG = range(4, 10)  # callback types
 _CALLBACKS: Final = {
-    COMMAND: frozenset({MESSAGE, DEFERRED_MESSAGE}),
-    COMPONENT: frozenset({MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE}),
+    COMMAND: frozenset({MESSAGE, DEFERRED_MESSAGE, DIALOG}),
+    COMPONENT: frozenset({MESSAGE, DEFERRED_MESSAGE, DIALOG}),
     AUTOCOMPLETE: frozenset({CHOICES}),
+    SUBMISSION: frozenset({MESSAGE, DEFERRED_MESSAGE}),
 }
+_OF_A_MESSAGE: Final = frozenset({DEFERRED_UPDATE, UPDATE})  # only where there is one to update
 
 State = Literal["waiting", "deferred", "answered", "failed"]
 Predicate = Callable[[Json], bool]
 
 
 class Interaction:
-    """One command or press of a person, and what became of it.
+    """One command, press or filled-in dialog of a person, and what became of it.
 
-    kind        2: a command, 3: a component (a button or a select), 4: see `Completion`
-    name        the command's name or the component's custom_id
+    kind        2: a command, 3: a component (a button or a select), 4: see `Completion`, 5: a
+                submitted dialog
+    name        the command's name, or the component's or dialog's custom_id
+    command     the data of a command as it was sent, {} of anything else
     state       waiting (no answer yet), deferred ("thinking"), answered, failed (3 s went by)
-    source      the message that the pressed component is on
+    source      the message that the pressed component is on, or was where a dialog came of it
+    trigger     what the submitted dialog was the answer to
     thinking    the bot's deferred answer waits to be completed
     """
 
@@ -48,15 +60,19 @@ class Interaction:
         self.token = secrets.token_urlsafe(96)
         self.kind = kind
         self.name = ""
+        self.command: Json = {}
         self.person = person
         self.channel = channel
         self.state: State = "waiting"
         self.source: Message | None = None
+        self.trigger: Interaction | None = None
         self.thinking = False
+        self._dialog: Dialog | None = None
         self._original: Message | None = None
         self._answer: Message | None = None
         self._followups: list[Message] = []
         self._waiters: list[tuple[Predicate, asyncio.Future[Json]]] = []
+        self._settlers: list[asyncio.Future[None]] = []
 
     @property
     def user_id(self) -> int:
@@ -90,6 +106,25 @@ class Interaction:
         """The messages that the bot sent after it, oldest first."""
         return [message.snapshot() for message in self._followups]
 
+    async def settled(self) -> None:
+        """Wait for the bot's first answer, whatever it is; raises InteractionFailed without one."""
+        if self.state == "waiting":
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._settlers.append(future)
+            await future
+        if self.state == "failed":
+            raise InteractionFailed("The application did not respond.")
+
+    async def dialog(self) -> "Dialog":
+        """The dialog that the bot answers with.
+
+        Raises InteractionFailed when it does not answer in time, or with something else.
+        """
+        await self.settled()
+        if self._dialog is None:
+            raise InteractionFailed("The application answered with something else than a dialog.")
+        return self._dialog
+
     async def until(self, predicate: Predicate) -> Json:
         """The answer as soon as it satisfies `predicate`, which sees every change.
 
@@ -109,12 +144,26 @@ class Interaction:
         finally:
             self._waiters.remove(waiter)
 
+    def settle(self, state: State) -> None:
+        """The bot has given its first answer, or it failed to."""
+        self.state = state
+        for future in self._settlers:
+            if not future.done():  # whoever waited may have gone
+                future.set_result(None)
+        self._settlers.clear()
+
+    def open_dialog(self, dialog: "Dialog") -> None:
+        """The bot answers with a dialog."""
+        self._dialog = dialog
+        self.settle("answered")
+
     def summary(self) -> Json:
         """Who did what, on which message (None: a command), and where it stands."""
         return {
             "id": str(self.id),
             "type": self.kind,
             "name": self.name,
+            "command_type": self.command.get("type"),
             "state": self.state,
             "user_id": str(self.user_id),
             "channel_id": str(self.channel_id),
@@ -176,7 +225,7 @@ class Interaction:
                 self.fail("The answer was deleted.")
         elif message is self._answer:
             self.thinking = message.loading
-            self.state = "deferred" if message.loading else "answered"
+            self.settle("deferred" if message.loading else "answered")
             seen = message.snapshot()
             for predicate, future in self._waiters:
                 if not future.done() and predicate(seen):
@@ -201,7 +250,7 @@ class Completion(Interaction):
         errors = FormErrors()
         check_choices(errors, ("data",), self.option["type"], choices)
         errors.check()
-        self.state = "answered"
+        self.settle("answered")
         if not self.choices.done():  # whoever asked may have gone
             self.choices.set_result(list(choices or ()))
 
@@ -211,8 +260,43 @@ class Completion(Interaction):
             self.choices.set_exception(InteractionFailed(why))
 
 
+class Dialog:
+    """What a bot asks a person to fill in. It stays open as long as they like.
+
+    opener  the command or press that it is the answer to
+    form    its `custom_id`, `title` and `components`, each with an id
+    """
+
+    def __init__(self, opener: Interaction, form: Json) -> None:
+        self.opener = opener
+        self.form = form
+        self._dismissed = False
+        self._submission: Interaction | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be submitted; one that the bot did not answer can be, again."""
+        return not self._dismissed and (
+            self._submission is None or self._submission.state == "failed"
+        )
+
+    def dismiss(self) -> None:
+        """Close it; the bot never hears of that."""
+        self._dismissed = True
+
+    def submit(self, submission: Interaction) -> None:
+        """It is on its way to the bot."""
+        self._submission = submission
+
+    def json(self) -> Json:
+        """The form, and which interaction opened it on which message (None: a command)."""
+        source = self.opener.source
+        message_id = None if source is None else str(source.id)
+        return {**self.form, "interaction_id": str(self.opener.id), "message_id": message_id}
+
+
 class Interactions:
-    """All interactions whose tokens still live."""
+    """All interactions whose tokens still live, and the dialog that each person has before them."""
 
     def __init__(self, world: World, messages: Messages, hub: EventHub, timers: Timers) -> None:
         self._world = world
@@ -221,21 +305,34 @@ class Interactions:
         self._timers = timers
         self._by_token: dict[str, Interaction] = {}
         self._deadlines: dict[int, Timer] = {}
+        self._dialogs: dict[int, Dialog] = {}  # by the person's id
 
-    def open(
-        self,
-        kind: int,
-        name: str,
-        person: Person,
-        channel: Channel,
-        source: Message | None = None,
-    ) -> Interaction:
-        """A new interaction; its two deadlines run from now."""
-        interaction = Interaction(self._world.snowflakes.new(), kind, person, channel)
-        interaction.name = name
+    def use(self, command: Json, person: Person, channel: Channel) -> Interaction:
+        """Somebody uses a command, whose data this is; the two deadlines run from now."""
+        interaction = self._new(COMMAND, command["name"], person, channel)
+        interaction.command = command
+        return self._begin(interaction)
+
+    def press(self, custom_id: str, person: Person, source: Message) -> Interaction:
+        """Somebody presses or chooses something on a message; deadlines as of any other."""
+        channel = self._world.channels[source.channel_id]
+        interaction = self._new(COMPONENT, custom_id, person, channel)
         interaction.source = source
-        self._begin(interaction)
-        return interaction
+        return self._begin(interaction)
+
+    def submit(self, dialog: Dialog) -> Interaction:
+        """Somebody submits a dialog, however long ago it was opened; deadlines as of any other."""
+        opener = dialog.opener
+        custom_id = dialog.form["custom_id"]
+        interaction = self._new(SUBMISSION, custom_id, opener.person, opener.channel)
+        interaction.source, interaction.trigger = opener.source, opener
+        dialog.submit(interaction)
+        return self._begin(interaction)
+
+    def dialog_of(self, person: Person) -> Dialog | None:
+        """The dialog that somebody has before them: the one opened last."""
+        dialog = self._dialogs.get(person.id)
+        return dialog if dialog is not None and dialog.is_open else None
 
     def complete(self, name: str, option: Json, person: Person, channel: Channel) -> Completion:
         """A question for what may stand in an option of a command; deadlines as of any other."""
@@ -244,13 +341,19 @@ class Interactions:
         self._begin(completion)
         return completion
 
-    def _begin(self, interaction: Interaction) -> None:
+    def _new(self, kind: int, name: str, person: Person, channel: Channel) -> Interaction:
+        interaction = Interaction(self._world.snowflakes.new(), kind, person, channel)
+        interaction.name = name
+        return interaction
+
+    def _begin(self, interaction: Interaction) -> Interaction:
         self._by_token[interaction.token] = interaction
         self._deadlines[interaction.id] = self._timers.after(
             ACK_DEADLINE_S, lambda: self._miss_deadline(interaction)
         )
         self._timers.after(TOKEN_LIFE_S, lambda: self._expire(interaction))
         self._publish("interaction_create", interaction)
+        return interaction
 
     def payload(self, interaction: Interaction, data: Json, attachment_size_limit: int) -> Json:
         """The INTERACTION_CREATE event."""
@@ -290,9 +393,11 @@ class Interactions:
             raise ApiError(Refusal.ALREADY_ACKNOWLEDGED)
         if interaction.state == "failed":
             raise ApiError(Refusal.UNKNOWN_INTERACTION)
-        kind = form.payload.get("type")
-        if not isinstance(kind, int) or kind not in _CALLBACKS[interaction.kind]:
-            sentence = f"Value must be one of {set(_CALLBACKS[interaction.kind])}."
+        kind, allowed = form.payload.get("type"), _CALLBACKS[interaction.kind]
+        if interaction.source is not None:
+            allowed |= _OF_A_MESSAGE
+        if not isinstance(kind, int) or kind not in allowed:
+            sentence = f"Value must be one of {set(allowed)}."
             raise form_error(("type",), "BASE_TYPE_CHOICES", sentence)
         data = form.payload.get("data") or {}
         if not isinstance(data, dict):
@@ -309,6 +414,10 @@ class Interactions:
         }
         if isinstance(interaction, Completion):
             interaction.offer(data)
+            self._deadlines.pop(interaction.id).cancel()
+            return described
+        if kind == DIALOG:
+            self._open_dialog(interaction, data)
             self._deadlines.pop(interaction.id).cancel()
             return described
         if kind in {MESSAGE, DEFERRED_MESSAGE}:
@@ -365,15 +474,25 @@ class Interactions:
         interaction.add_followup(message)
         return message.snapshot()
 
+    def _open_dialog(self, interaction: Interaction, data: Json) -> None:
+        check_dialog(data)
+        dialog = self._dialogs[interaction.user_id] = Dialog(interaction, opened(data))
+        interaction.open_dialog(dialog)
+        self._hub.publish(
+            ChannelEvent("dialog", interaction.channel_id, dialog.json(), interaction.user_id)
+        )
+
     def _edit(self, message: Message, interaction: Interaction, form: Form) -> Message:
         bot = self._world.bot
         return self._messages.edit(message, interaction.channel, bot, _pinging_people(form))
 
     def _post_original(self, interaction: Interaction, form: Form, *, loading: bool) -> Message:
         extra = self._metadata(interaction)
-        if interaction.kind == COMMAND:
-            extra["type"] = CHAT_INPUT_COMMAND
-        elif interaction.source is not None:
+        if interaction.source is None:
+            command = (interaction.trigger or interaction).command
+            typed = command["type"] == CHAT_INPUT
+            extra["type"] = CHAT_INPUT_COMMAND if typed else CONTEXT_MENU_COMMAND
+        else:
             extra["type"] = REPLY
             extra["message_reference"] = self._reference(interaction.source.snapshot())
         if loading and isinstance(flags := form.payload.get("flags"), int):
@@ -395,7 +514,7 @@ class Interactions:
         if there:
             interaction.answer_with(message)
         if deferred:
-            interaction.state = "deferred"
+            interaction.settle("deferred")
         return message
 
     def _post(
@@ -413,25 +532,36 @@ class Interactions:
         )
 
     def _metadata(self, interaction: Interaction) -> Json:
-        user = self._world.user_json(interaction.person)
-        metadata: Json = {
-            "id": str(interaction.id),
-            "type": interaction.kind,
-            "user": user,
-            "authorizing_integration_owners": {"0": str(self._world.guild_id)},
-        }
         extra: Json = {
             "application_id": str(self._world.application_id),
             "webhook_id": str(self._world.application_id),
-            "interaction_metadata": metadata,
+            "interaction_metadata": self._metadata_of(interaction),
         }
         if interaction.kind == COMMAND:
-            metadata["name"] = interaction.name
             summary = {"id": str(interaction.id), "type": COMMAND, "name": interaction.name}
-            extra["interaction"] = {**summary, "user": user}
-        elif interaction.source is not None:
-            metadata["interacted_message_id"] = str(interaction.source.id)
+            extra["interaction"] = {**summary, "user": self._world.user_json(interaction.person)}
         return extra
+
+    def _metadata_of(self, interaction: Interaction) -> Json:
+        """What did it, and on what; of a dialog also what opened it."""
+        command = interaction.command
+        metadata: Json = {
+            "id": str(interaction.id),
+            "type": interaction.kind,
+            "user": self._world.user_json(interaction.person),
+            "authorizing_integration_owners": {"0": str(self._world.guild_id)},
+        }
+        if interaction.kind == COMMAND:
+            metadata |= {"name": interaction.name, "command_type": command["type"]}
+        if interaction.kind == COMPONENT and interaction.source is not None:
+            metadata["interacted_message_id"] = str(interaction.source.id)
+        if interaction.trigger is not None:
+            metadata["triggering_interaction_metadata"] = self._metadata_of(interaction.trigger)
+        if command.get("type") == MESSAGE_MENU:
+            metadata["target_message_id"] = command["target_id"]
+        elif command.get("type") == USER_MENU:
+            metadata["target_user"] = command["resolved"]["users"][command["target_id"]]
+        return metadata
 
     def _reference(self, message: Json) -> Json:
         return {
@@ -449,7 +579,7 @@ class Interactions:
 
     def _miss_deadline(self, interaction: Interaction) -> None:
         self._deadlines.pop(interaction.id, None)
-        interaction.state = "failed"
+        interaction.settle("failed")
         interaction.fail("The application did not respond.")
         self._publish("interaction_failed", interaction)
 

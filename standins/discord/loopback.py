@@ -23,11 +23,18 @@ from standins.discord.errors import CommandRefused, PortTakenError
 from standins.discord.forms import MAX_REQUEST_BYTES, Form
 from standins.discord.gateway import Gateway
 from standins.discord.guard import GATEWAY_PATH, guard
-from standins.discord.interactions import COMMAND, COMPONENT, Interaction, Interactions
-from standins.discord.messages import Messages
+from standins.discord.interactions import Dialog, Interaction, Interactions
+from standins.discord.messages import Message, Messages
 from standins.discord.middleware import API_PATH, api_middleware
-from standins.discord.person import focused_option, press_component, type_command
+from standins.discord.person import (
+    choose_in_menu,
+    focused_option,
+    press_component,
+    submit_dialog,
+    type_command,
+)
 from standins.discord.ratelimits import RateLimits
+from standins.discord.resolved import Resolved
 from standins.discord.rest import RestApi
 from standins.discord.world import MANAGE_MESSAGES, Channel, Person, World, default_world
 
@@ -177,9 +184,27 @@ class LoopbackDiscord:
             world=self.world,
             messages=self._messages,
         )
-        interaction = self._interactions.open(COMMAND, data["name"], person, channel)
-        self._send(interaction, data)
-        return interaction
+        return self._use(data, person, channel)
+
+    async def use_on_message(
+        self, message_id: int, name: str, *, user_id: int | None = None
+    ) -> Interaction:
+        """A person chooses an app's command in the menu of a message; raises CommandRefused."""
+        person = self._person(user_id)
+        message = self._visible(message_id, person)
+        return self._use_on(message, name, person, self._channel(message.channel_id))
+
+    async def use_on_person(
+        self,
+        target_id: int,
+        name: str,
+        *,
+        user_id: int | None = None,
+        channel_id: int | None = None,
+    ) -> Interaction:
+        """A person chooses an app's command in the menu of a person; raises CommandRefused."""
+        target, channel = self.world.people[target_id], self._channel(channel_id)
+        return self._use_on(target, name, self._person(user_id), channel)
 
     async def complete(
         self,
@@ -221,14 +246,32 @@ class LoopbackDiscord:
     ) -> Interaction:
         """A person presses a button, or chooses `values` of a menu; raises CommandRefused."""
         person = self._person(user_id)
-        message = self._messages.find(message_id)
-        if message is None or message.viewer_id not in {None, person.id}:
-            raise CommandRefused("The message is gone.")
-        data = press_component(message.snapshot(), custom_id, values)
-        channel = self._channel(message.channel_id)
-        interaction = self._interactions.open(COMPONENT, custom_id, person, channel, message)
+        message = self._visible(message_id, person)
+        resolved = Resolved(self.world, self._messages, person, message.channel_id)
+        data = press_component(message.snapshot(), custom_id, values, resolved)
+        interaction = self._interactions.press(custom_id, person, message)
         self._send(interaction, data)
         return interaction
+
+    async def submit(self, dialog: Dialog, values: Mapping[str, object]) -> Interaction:
+        """The person before whom a dialog is submits it; raises CommandRefused.
+
+        values  by custom_id: a text, the value of a radio, the truth of a checkbox, and of
+                everything else a list of values, ids, or `Upload`s. What is not named stays as the
+                bot filled it in
+        """
+        if not dialog.is_open:
+            raise CommandRefused("The dialog is closed.")
+        person, channel = dialog.opener.person, dialog.opener.channel
+        resolved = Resolved(self.world, self._messages, person, channel.id)
+        data = submit_dialog(dialog.form, values, resolved, self.attachment_size_limit_bytes)
+        interaction = self._interactions.submit(dialog)
+        self._send(interaction, data)
+        return interaction
+
+    def dialog_of(self, user_id: int) -> Dialog | None:
+        """The dialog that a person has before them: the one opened last, None once it is closed."""
+        return self._interactions.dialog_of(self._person(user_id))
 
     async def say(
         self, content: str, *, user_id: int | None = None, channel_id: int | None = None
@@ -244,9 +287,7 @@ class LoopbackDiscord:
         Raises CommandRefused where Discord's client would not offer it.
         """
         person = self._person(user_id)
-        message = self._messages.find(message_id)
-        if message is None or message.viewer_id not in {None, person.id}:
-            raise CommandRefused("The message is gone.")
+        message = self._visible(message_id, person)
         if message.viewer_id is not None:
             raise CommandRefused("What only one person sees is dismissed, not deleted.")
         if message.author_id != person.id and not self.moderates(person):
@@ -299,6 +340,31 @@ class LoopbackDiscord:
             session.get(attachment["url"], raise_for_status=True) as response,
         ):
             return await response.read()
+
+    def _use_on(
+        self, target: Message | Person, name: str, person: Person, channel: Channel
+    ) -> Interaction:
+        data = choose_in_menu(
+            self.registry.all(),
+            name,
+            target,
+            person=person,
+            channel_id=channel.id,
+            world=self.world,
+            messages=self._messages,
+        )
+        return self._use(data, person, channel)
+
+    def _use(self, data: Json, person: Person, channel: Channel) -> Interaction:
+        interaction = self._interactions.use(data, person, channel)
+        self._send(interaction, data)
+        return interaction
+
+    def _visible(self, message_id: int, person: Person) -> Message:
+        message = self._messages.find(message_id)
+        if message is None or message.viewer_id not in {None, person.id}:
+            raise CommandRefused("The message is gone.")
+        return message
 
     def _send(self, interaction: Interaction, data: Json) -> None:
         limit = self.attachment_size_limit_bytes

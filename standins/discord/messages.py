@@ -41,7 +41,7 @@ _CONTENT_FIELDS: Final = {"content": "", "embeds": [], "attachments": [], "compo
 
 _SETTABLE_FLAGS: Final = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | IS_COMPONENTS_V2
 
-DEFAULT, REPLY, CHAT_INPUT_COMMAND = 0, 19, 20
+DEFAULT, REPLY, CHAT_INPUT_COMMAND, CONTEXT_MENU_COMMAND = 0, 19, 20, 23
 
 
 class Dispatch(Protocol):

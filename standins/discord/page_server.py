@@ -5,7 +5,9 @@
     GET  /page/api/events   one person's view of one channel, as server-sent events
     POST /page/api/slash    use a command
     POST /page/api/complete  what may stand in an option of a command, as the bot says
-    POST /page/api/press    press a button
+    POST /page/api/press    press a button, or choose in a menu
+    POST /page/api/menu     use an app's command in the menu of a message
+    POST /page/api/submit   submit a dialog, with the files in it
     POST /page/api/say      write a message
     POST /page/api/delete   delete a message
 
@@ -25,6 +27,7 @@ from aiohttp import web
 from standins.base.events import ChannelEvent
 from standins.base.wire import Json, parse_json
 from standins.discord.errors import ApiError, CommandRefused, InteractionFailed
+from standins.discord.forms import Form, read_form
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.wire import snowflake
 from standins.discord.world import Channel, Person
@@ -73,6 +76,8 @@ class _Page:
         app.router.add_post("/page/api/slash", _guarded(self._slash))
         app.router.add_post("/page/api/complete", _guarded(self._complete))
         app.router.add_post("/page/api/press", _guarded(self._press))
+        app.router.add_post("/page/api/menu", _guarded(self._menu))
+        app.router.add_post("/page/api/submit", _guarded(self._submit))
         app.router.add_post("/page/api/say", _guarded(self._say))
         app.router.add_post("/page/api/delete", _guarded(self._delete))
         app.on_shutdown.append(self._end_streams)
@@ -196,14 +201,63 @@ class _Page:
     async def _press(self, request: web.Request) -> web.Response:
         body = await _read_json(request)
         person, custom_id = self._person(body.get("as")), body.get("custom_id")
-        message_id = snowflake(body.get("message_id"))
-        if message_id is None or not isinstance(custom_id, str):
-            raise _refused(web.HTTPBadRequest, "A press needs a message and a button.")
+        message_id, values = snowflake(body.get("message_id")), body.get("values", [])
+        if message_id is None or not isinstance(custom_id, str) or not isinstance(values, list):
+            raise _refused(web.HTTPBadRequest, "A press needs a message and a button or a choice.")
         try:
-            interaction = await self._loopback.press(message_id, custom_id, user_id=person.id)
+            interaction = await self._loopback.press(
+                message_id, custom_id, user_id=person.id, values=values
+            )
         except CommandRefused as error:
             raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
+
+    async def _menu(self, request: web.Request) -> web.Response:
+        body = await _read_json(request)
+        person, name = self._person(body.get("as")), body.get("name")
+        message_id = snowflake(body.get("message_id"))
+        if message_id is None or not isinstance(name, str):
+            raise _refused(web.HTTPBadRequest, "A menu needs a message and a command's name.")
+        try:
+            interaction = await self._loopback.use_on_message(message_id, name, user_id=person.id)
+        except CommandRefused as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+        return web.json_response({"id": str(interaction.id)})
+
+    async def _submit(self, request: web.Request) -> web.Response:
+        """Answers once the bot has: until then the dialog stays open."""
+        form = await self._read_form(request)
+        person, values = self._person(form.payload.get("as")), form.payload.get("values")
+        interaction_id = snowflake(form.payload.get("interaction_id"))
+        if interaction_id is None or not isinstance(values, dict):
+            raise _refused(web.HTTPBadRequest, "A dialog needs what opened it and its values.")
+        dialog = self._loopback.dialog_of(person.id)
+        if dialog is None or dialog.opener.id != interaction_id:
+            sentence = "This dialog is closed. Open it again."
+            raise _refused(web.HTTPUnprocessableEntity, sentence)
+        for name, places in form.payload.get("files", {}).items():
+            values[name] = [form.uploads.get(place) for place in places]
+        try:
+            interaction = await self._loopback.submit(dialog, values)
+            await interaction.settled()
+        except (CommandRefused, InteractionFailed) as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+        return web.json_response({"id": str(interaction.id)})
+
+    async def _read_form(self, request: web.Request) -> Form:
+        """The values of a dialog, and its files; `files` of the payload says which are whose."""
+        limit = self._loopback.attachment_size_limit_bytes
+        try:
+            form = await read_form(request, file_limit_bytes=limit)
+        except ApiError as error:
+            if error.status == web.HTTPRequestEntityTooLarge.status_code:
+                sentence = f"A file may have {limit // 2**20} MB at most. Choose a smaller one."
+                raise _refused(web.HTTPUnprocessableEntity, sentence) from error
+            raise _refused(web.HTTPBadRequest, "The page sends a form.") from error
+        files = form.payload.get("files", {})
+        if not isinstance(files, dict) or not all(isinstance(one, list) for one in files.values()):
+            raise _refused(web.HTTPBadRequest, "The files of a dialog are listed by field.")
+        return form
 
     async def _say(self, request: web.Request) -> web.Response:
         body = await _read_json(request)
@@ -251,6 +305,7 @@ _NAMES: Final[dict[str, str]] = {
     "message_delete": "gone",
     "interaction_create": "sent",
     "interaction_failed": "failed",
+    "dialog": "dialog",
 }
 
 

@@ -1,4 +1,4 @@
-"""What Discord's own client does before a command or a press reaches anybody."""
+"""What Discord's own client does before a command, a press or a dialog reaches anybody."""
 
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -8,19 +8,23 @@ from standins.discord.commands import (
     ATTACHMENT,
     BOOLEAN,
     CHANNEL,
+    CHAT_INPUT,
     GROUP,
     INTEGER,
+    MESSAGE_MENU,
     NUMBER,
     ROLE,
     STRING,
     SUBCOMMAND,
     USER,
+    USER_MENU,
 )
 from standins.discord.components import BUTTON, LINK_STYLE, walk
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
-from standins.discord.messages import Messages
-from standins.discord.wire import snowflake
+from standins.discord.messages import Message, Messages
+from standins.discord.resolved import Resolved
+from standins.discord.submissions import choose, fill_dialog, how_many
 from standins.discord.world import Person, World
 
 MAX_STRING_OPTION_CHARS = 6_000
@@ -50,22 +54,40 @@ def type_command(
     Raises CommandRefused.
     """
     name, *path = line.removeprefix("/").split() or [""]
-    command = next((one for one in commands if one["type"] == 1 and one["name"] == name), None)
-    if command is None:
-        raise CommandRefused(f"There is no command /{name} here.")
-    needed = int(command.get("default_member_permissions") or 0)
-    if needed & ~world.permissions(person):
-        raise CommandRefused(f"{person.display_name} may not use /{name}.")
-    filling = _Filling(world, messages, person, channel_id, focused)
-    data: Json = {"id": command["id"], "name": name, "type": command["type"]}
-    if "guild_id" in command:
-        data["guild_id"] = command["guild_id"]
+    command = _usable(commands, CHAT_INPUT, name, person, world)
+    resolved = Resolved(world, messages, person, channel_id)
+    filling = _Filling(resolved, focused)
+    data = _data_of(command)
     options = filling.options(f"/{name}", command.get("options", []), path, values)
     if options:
         data["options"] = options
-    if filling.resolved:
-        data["resolved"] = filling.resolved
-    return data
+    return _with_resolved(data, resolved)
+
+
+def choose_in_menu(
+    commands: Sequence[Json],
+    name: str,
+    target: Message | Person,
+    *,
+    person: Person,
+    channel_id: int,
+    world: World,
+    messages: Messages,
+) -> Json:
+    """The `data` of the interaction that an entry of a message's or a person's menu makes.
+
+    Raises CommandRefused.
+    """
+    kind = USER_MENU if isinstance(target, Person) else MESSAGE_MENU
+    command = _usable(commands, kind, name, person, world)
+    resolved = Resolved(world, messages, person, channel_id)
+    if isinstance(target, Person):
+        resolved.user(target.id)
+    elif target.viewer_id is not None:
+        raise CommandRefused("What only one person sees has no apps in its menu.")
+    else:
+        resolved.message(target)
+    return _with_resolved({**_data_of(command), "target_id": str(target.id)}, resolved)
 
 
 def focused_option(commands: Sequence[Json], data: Json) -> Json:
@@ -82,7 +104,9 @@ def focused_option(commands: Sequence[Json], data: Json) -> Json:
     return option
 
 
-def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Json:
+def press_component(
+    message: Json, custom_id: str, values: Sequence[str], resolved: Resolved
+) -> Json:
     """The `data` of the interaction that a press (or a choice) makes; raises CommandRefused."""
     found = [item for _, item in walk(message["components"])]
     item = next((one for one in found if one.get("custom_id") == custom_id), None)
@@ -99,32 +123,48 @@ def press_component(message: Json, custom_id: str, values: Sequence[str]) -> Jso
         if item["style"] == LINK_STYLE:
             raise CommandRefused("A link opens a page; nothing is sent to the bot.")
         return data
-    low, high = item.get("min_values", 1), item.get("max_values", 1)
+    low, high = how_many(item)
     if not low <= len(values) <= high:
         raise CommandRefused(f"Choose {low} to {high}, not {len(values)}.")
-    offered = {option["value"] for option in item.get("options", [])}
-    if offered and not offered.issuperset(values):
-        raise CommandRefused("That choice is not on the list.")
-    return {**data, "values": list(values)}
+    data["values"] = [choose(item, value, resolved) for value in values]
+    return _with_resolved(data, resolved)
+
+
+def submit_dialog(
+    dialog: Json, values: Mapping[str, object], resolved: Resolved, file_limit_bytes: int
+) -> Json:
+    """The `data` of the interaction that a filled-in dialog makes; raises CommandRefused."""
+    parts = fill_dialog(dialog["components"], values, resolved, file_limit_bytes)
+    return _with_resolved({"custom_id": dialog["custom_id"], "components": parts}, resolved)
+
+
+def _usable(commands: Sequence[Json], kind: int, name: str, person: Person, world: World) -> Json:
+    """The command as registered; raises CommandRefused unless it is there and theirs to use."""
+    shown = f"/{name}" if kind == CHAT_INPUT else name
+    command = next((one for one in commands if (one["type"], one["name"]) == (kind, name)), None)
+    if command is None:
+        raise CommandRefused(f"There is no command {shown} here.")
+    needed = int(command.get("default_member_permissions") or 0)
+    if needed & ~world.permissions(person):
+        raise CommandRefused(f"{person.display_name} may not use {shown}.")
+    return command
+
+
+def _data_of(command: Json) -> Json:
+    data = {name: command[name] for name in ("id", "name", "type")}
+    return {**data, **{name: command[name] for name in ("guild_id",) if name in command}}
+
+
+def _with_resolved(data: Json, resolved: Resolved) -> Json:
+    return {**data, "resolved": resolved.json} if resolved.json else data
 
 
 class _Filling:
     """Fills a command's options in, and collects what their ids resolve to."""
 
-    def __init__(
-        self,
-        world: World,
-        messages: Messages,
-        person: Person,
-        channel_id: int,
-        focused: str | None,
-    ) -> None:
+    def __init__(self, resolved: Resolved, focused: str | None) -> None:
+        self._resolved = resolved
         self._focused = focused
-        self._world = world
-        self._messages = messages
-        self._person = person
-        self._channel_id = channel_id
-        self.resolved: Json = {}
 
     def options(
         self, line: str, offered: Sequence[Json], path: Sequence[str], values: Mapping[str, object]
@@ -160,27 +200,16 @@ class _Filling:
         if kind in _WORDS:
             return _plain_value(option, value)
         if kind == ATTACHMENT and isinstance(value, Upload):
-            attachment = self._messages.attach(self._channel_id, value)
-            return self._resolve("attachments", attachment["id"], attachment)
-        found = snowflake(value)
-        if kind == USER and found in self._world.people:
-            person = self._world.people[found]
-            member = self._world.member_json(person, with_user=False)
-            member["permissions"] = str(self._world.permissions(person))
-            self._resolve("members", str(found), member)
-            return self._resolve("users", str(found), self._world.user_json(person))
-        if kind == ROLE and found in self._world.roles:
-            role = self._world.role_json(self._world.roles[found])
-            return self._resolve("roles", str(found), role)
-        if kind == CHANNEL and found in self._world.channels:
-            channel = self._world.channel_json(self._world.channels[found])
-            channel["permissions"] = str(self._world.permissions(self._person))
-            return self._resolve("channels", str(found), channel)
-        raise CommandRefused(f"{name}: {value!r} is nothing that can be chosen here.")
-
-    def _resolve(self, kind: str, key: str, value: Json) -> str:
-        self.resolved.setdefault(kind, {})[key] = value
-        return key
+            return self._resolved.attachment(value)
+        find = {
+            USER: self._resolved.user,
+            ROLE: self._resolved.role,
+            CHANNEL: self._resolved.channel,
+        }.get(kind)
+        found = None if find is None else find(value)
+        if found is None:
+            raise CommandRefused(f"{name}: {value!r} is nothing that can be chosen here.")
+        return found
 
 
 def _plain_value(option: Json, value: object) -> object:

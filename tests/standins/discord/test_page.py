@@ -16,7 +16,7 @@ from tests.standins.discord.page_bot import Channel, running_channel
 from tests.standins.discord.people import ADA, BEN, CLEO, MIA
 
 GALLERY = "900000000000000302"
-POSTS = ("slash", "complete", "press", "say", "delete")
+POSTS = ("slash", "complete", "press", "menu", "submit", "say", "delete")
 
 
 @pytest_asyncio.fixture
