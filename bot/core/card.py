@@ -222,29 +222,6 @@ def _started_from(wish: Wish) -> Iterator[str]:
         yield f"varied by {wish.variation[1]:g}"
 
 
-def options(wish: Wish) -> dict[str, str]:
-    """What to type to ask for the same again, by the option's name."""
-    start, stop = wish.guidance_interval
-    chosen = {
-        "prompt": wish.prompt,
-        "negative_prompt": wish.negative_prompt or None,
-        "seed": wish.seed,
-        "steps": wish.num_inference_steps,
-        "guidance": None if wish.guidance_scale is None else f"{wish.guidance_scale:.15g}",
-        "guidance_rescale": f"{wish.guidance_rescale:.15g}" if wish.guidance_rescale else None,
-        "guidance_start": f"{start:.15g}" if start > WHOLE[0] else None,
-        "guidance_stop": f"{stop:.15g}" if stop < WHOLE[1] else None,
-        "size": None if wish.size_px is None else format_size(*wish.size_px),
-        "sampler": _title_of_sampler(wish) or None,
-        "spacing": _title_of_spacing(wish) or None,
-        "timesteps": None if wish.timesteps is None else format_timesteps(wish.timesteps),
-        "lora": loras.written(wish.loras) or None,
-        "style": wish.style,
-        "model": wish.model,
-    }
-    return {name: str(value) for name, value in chosen.items() if value is not None}
-
-
 def _title_of_sampler(wish: Wish) -> str:
     return "" if wish.sampler is None else SAMPLERS.get(wish.sampler, wish.sampler)
 

@@ -1,12 +1,14 @@
 """What is made of what was drawn: pure functions of a job's record."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 from bot.core.job import Parent, Record
-from bot.core.wish import SourceFields, Wish
+from bot.core.options import Settings
+from bot.core.wish import Size, SourceFields, Wish
 from bot.errors import IllegalMoveError
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
@@ -19,6 +21,7 @@ from sdxl_engine.request import (
     Source,
 )
 
+Prompts = tuple[str, str | None]
 How = Literal["subtle", "strong"]
 
 _LARGER: Final = 2.0
@@ -31,23 +34,25 @@ class Offspring:
     wish     its source, if it has one, was brought for the parent
     picture  the index of the parent's picture that it starts from, in the place of a source
     begin    how it starts from that: a source that names no picture yet
+    brought  the content hashes of what was brought for itself
     """
 
     wish: Wish
     parent: Parent
     picture: int | None = None
     begin: Callable[[str], Source] | None = None
+    brought: tuple[str, ...] = ()
 
     @property
     def handed_on(self) -> tuple[str, ...]:
         """The content hashes of what was brought for the parent and is needed again."""
-        return brought_for(self.wish)
+        return tuple(one for one in brought_for(self.wish) if one not in self.brought)
 
-    def started_from(self, digest: str) -> Wish:
-        """The wish, once it is known what its picture shows."""
-        if self.begin is None:
-            return self.wish
-        return replace(self.wish, source=source_fields(self.begin(digest)))
+    def started_from(self, digest: str, wish: Wish) -> Wish:
+        """The wish, once it is known what its picture shows, and what was open is chosen."""
+        return (
+            wish if self.begin is None else replace(wish, source=source_fields(self.begin(digest)))
+        )
 
 
 def rerolled(record: Record) -> Offspring:
@@ -84,6 +89,62 @@ def upscaled(record: Record, index: int) -> Offspring:
     wish = replace(wish, source=None, variation=None, upscale=_LARGER, num_images=1)
     parent = Parent(record.job.id, "upscale", index)
     return Offspring(wish, parent, index, lambda digest: Source(digest, UPSCALING))
+
+
+def edited(
+    record: Record,
+    prompts: Prompts,
+    settings: Settings,
+    sizes: Sequence[Size],
+    *,
+    picture: Source | None = None,
+    mask: Source | None = None,
+) -> Offspring:
+    """The same with other words and other settings.
+
+    prompts  what to draw, and what to stay away from
+    sizes    those that a shape may come to
+    picture  to start from, in the place of what it started from before; None: of that
+    mask     of what is painted of it
+
+    Raises InvalidRequestError.
+    """
+    wish = replace(record.job.wish, prompt=prompts[0], negative_prompt=prompts[1])
+    source = picture
+    if picture is not None:
+        wish = replace(wish, upscale=None, variation=None)
+    elif wish.source is not None:
+        source = Source(*wish.source)
+    if mask is not None:
+        if source is None:
+            raise InvalidRequestError("A mask needs a picture to start from: send both.")
+        source = replace(source, mask=mask.picture)
+    if settings.strength is not None:
+        if source is None:
+            raise InvalidRequestError("A strength needs a picture to start from: send one along.")
+        source = replace(source, strength=settings.strength)
+    wish = replace(wish, source=None if source is None else source_fields(source))
+    brought = tuple(one.picture for one in (picture, mask) if one is not None)
+    return Offspring(
+        settings.read_into(wish, sizes), Parent(record.job.id, "edit"), brought=brought
+    )
+
+
+def begun(
+    record: Record, index: int, prompts: Prompts, settings: Settings, sizes: Sequence[Size]
+) -> Offspring:
+    """Something else that starts from one of them; raises InvalidRequestError."""
+    _check_there(record, index)
+    prompt, negative_prompt = prompts
+    wish = settings.read_into(Wish(prompt, negative_prompt), sizes)
+    return Offspring(
+        wish, Parent(record.job.id, "begin", index), index, partial(_begun, settings.strength)
+    )
+
+
+def started(wish: Wish, settings: Settings, source: Source) -> Wish:
+    """A wish that starts from a picture, as much changed as the settings say."""
+    return replace(wish, source=source_fields(_begun(settings.strength, source.picture)))
 
 
 def published(record: Record, index: int | None) -> Offspring:
@@ -127,6 +188,10 @@ def _alone(record: Record, index: int) -> Wish:
     """The wish that drew one of the pictures; raises InvalidRequestError if it is not there."""
     _check_there(record, index)
     return replace(record.job.wish, first_index=0)
+
+
+def _begun(strength: float | None, digest: str) -> Source:
+    return Source(digest) if strength is None else Source(digest, strength)
 
 
 def _check_there(record: Record, index: int) -> None:

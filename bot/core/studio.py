@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from bot.core import defaults, offspring, policy
-from bot.core.defaults import Defaults, Scope, scopes_of
+from bot.core.defaults import Defaults, Manner, Scope, scopes_of
 from bot.core.events import Accepted, Events, Refused
 from bot.core.job import (
     FINAL,
@@ -55,6 +55,7 @@ _LOST: Final = "This picture is no longer on the bot's disk, so nothing can be m
 _NOT_KEPT: Final = "The bot no longer keeps this picture, so it cannot be shown."
 _NOT_OVER: Final = "This is not over yet. Cancel it, or delete it once its pictures are shown."
 _NOT_SHOWN_YET: Final = "These pictures are not shown yet, so there is nothing to blur."
+_AS_USUAL: Final = Manner()
 _MOST_PARENTS: Final = 20
 _MOST_OWN: Final = 10
 _TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
@@ -140,6 +141,12 @@ class Studio:
     def model(self) -> Model | None:
         """What is drawn with; None while the engine is not warm."""
         return self._engine.model
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """What a shape may come to: width and height; none while the engine is not warm."""
+        model = self._engine.model
+        return () if model is None else tuple(model.sizes)
 
     async def hear(self, origin: Origin) -> None:
         """Note that somebody wishes something, before they see that it was heard.
@@ -229,31 +236,36 @@ class Studio:
         weight: float,
         asked_at_s: float,
         private: bool,
+        manner: Manner = _AS_USUAL,
     ) -> Job:
         """Take in what somebody wants made of a job's pictures; as `ask`.
 
         of       says what, of the parent's record
         private  whether they alone see it
+        manner   how else it is shown; where it says nothing, it is blurred as its parent is
 
         Raises also UnknownJobError, NotAllowedError, GalleryError.
         """
-        record = await self._seen(parent_id, person)
-        made = of(record)
-        # Of how it is shown only the blur is its parent's.
-        usual = await self.settled(Defaults(), person, origin.venue)
-        showing = Showing(private, record.job.showing.spoiler, bool(usual.manner.mention))
-        wish = made.wish
         try:
+            record = await self._seen(parent_id, person)
+            made = of(record)
+            usual = await self.settled(Defaults(made.wish, manner), person, origin.venue)
+            # Only what is begun anew leaves open what somebody has said to be usual.
+            wish = usual.wish if made.parent.act == "begin" else made.wish
             if made.picture is not None:
                 kept = [one for one in record.images if one.index == made.picture]
                 (picture,) = await self._gallery.read(parent_id, kept)
                 (source,) = await self.bring(job_id, [picture.data])
-                wish = made.started_from(source.picture)
+                wish = made.started_from(source.picture, wish)
             elif made.handed_on:
                 await self._gallery.hand_on(parent_id, job_id, made.handed_on)
-        except PictureLostError as error:
+        except Exception as error:
             await self._let_go_of_brought(job_id)
-            raise UnknownJobError(_LOST) from error
+            if isinstance(error, PictureLostError):
+                raise UnknownJobError(_LOST) from error
+            raise
+        blurred = record.job.showing.spoiler if manner.spoiler is None else manner.spoiler
+        showing = Showing(private, blurred, bool(usual.manner.mention))
         return await self.ask(
             job_id,
             wish,

@@ -20,7 +20,7 @@ from standins.base.timers import Clock, Timers
 from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
 from standins.discord.errors import CommandRefused, PortTakenError
-from standins.discord.forms import MAX_REQUEST_BYTES, Form
+from standins.discord.forms import MAX_REQUEST_BYTES, Form, Upload
 from standins.discord.gateway import Gateway
 from standins.discord.guard import GATEWAY_PATH, guard
 from standins.discord.interactions import Dialog, Interaction, Interactions
@@ -274,11 +274,15 @@ class LoopbackDiscord:
         return self._interactions.dialog_of(self._person(user_id))
 
     async def say(
-        self, content: str, *, user_id: int | None = None, channel_id: int | None = None
+        self,
+        content: str,
+        *files: Upload,
+        user_id: int | None = None,
+        channel_id: int | None = None,
     ) -> Json:
-        """A person writes a message; raises ApiError as the API would refuse it."""
+        """A person writes a message, with files; raises ApiError as the API would refuse it."""
         channel = self._channel(channel_id)
-        form = Form({"content": content})
+        form = Form({"content": content}, dict(enumerate(files)))
         return self._messages.create(channel, self._person(user_id), form).snapshot()
 
     def delete(self, message_id: int, *, user_id: int | None = None) -> None:

@@ -17,6 +17,7 @@ from bot.errors import PictureLostError, UnknownJobError
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton, PressKind
+from bot.homes.discord.editing import Editing
 from bot.homes.discord.intake import Heard, Intake, actor_of, person_of
 from bot.shared.job_context import in_job
 
@@ -28,9 +29,10 @@ _NOT_KEPT: Final = "The bot no longer keeps this picture. The message above stil
 class CardPresses:
     """Makes, shows and deletes what somebody pressed for."""
 
-    def __init__(self, studio: Studio, intake: Intake) -> None:
+    def __init__(self, studio: Studio, intake: Intake, editing: Editing) -> None:
         self._studio = studio
         self._intake = intake
+        self._editing = editing
 
     async def press(self, interaction: Interaction, press: Press) -> None:
         """Somebody pressed a button.
@@ -46,6 +48,8 @@ class CardPresses:
             case "subtle" | "strong" as how:
                 of = partial(offspring.varied, index=index, how=how)
                 await self._make(interaction, job_id, of)
+            case "edit":
+                await self._editing.open(interaction, job_id)
             case "publish":
                 await self._publish(interaction, job_id, press.index)
             case "blur" | "unblur":

@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.core.job import new_job_id
+from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import counting_trace
 from bot.homes.discord.buttons import Interaction, ListPress, PagePress, Press, PressButton
 from bot.homes.discord.calls import (
@@ -23,9 +24,11 @@ from bot.homes.discord.calls import (
 )
 from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.commands import ImagineCommand
+from bot.homes.discord.editing import Editing
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.pages import Pages
+from bot.homes.discord.picture_menus import PictureMenus
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
@@ -64,6 +67,8 @@ class ImagineClient(discord.Client):
     command    builds /imagine
     jobs       builds /jobs, and knows what its buttons do
     cards      knows what the buttons below pictures do
+    editing    draws what a dialog about a job asks for
+    menus      builds /recipe and what messages offer, and knows what their dialogs do
     settings   builds /settings
     pages      builds /history and /favourites, and turns their pages
     words      builds /queue, /about and /help
@@ -82,6 +87,8 @@ class ImagineClient(discord.Client):
         command: ImagineCommand,
         jobs: JobsCommand,
         cards: CardPresses,
+        editing: Editing,
+        menus: PictureMenus,
         settings: SettingsCommand,
         pages: Pages,
         words: WordsCommands,
@@ -117,6 +124,8 @@ class ImagineClient(discord.Client):
         self._command = command
         self._jobs = jobs
         self._cards = cards
+        self._editing = editing
+        self._menus = menus
         self._settings = settings
         self._pages = pages
         self._words = words
@@ -146,6 +155,18 @@ class ImagineClient(discord.Client):
     async def on_disconnect(self) -> None:
         """Told by discord.py when the connection broke."""
         self.is_online = False
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Told by discord.py of all there are; commands and presses have their own ways."""
+        if interaction.type is not discord.InteractionType.modal_submit:
+            return
+        filled = dialogs.read(interaction)
+        if filled is None:
+            log.warning("a dialog of nobody's was sent")
+        elif filled.kind == "edit":
+            await self._editing.sent(interaction, filled)
+        else:
+            await self._menus.sent(interaction, filled)
 
     async def press(self, interaction: Interaction, press: Press) -> None:
         """See `buttons.Presses`."""
@@ -200,6 +221,7 @@ class ImagineClient(discord.Client):
             self._jobs.build(),
             self._settings.build(sizes),
             *self._pages.build(),
+            *self._menus.build(),
             *self._words.build(),
         ):
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)

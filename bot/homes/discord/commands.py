@@ -3,27 +3,27 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range
 
-from bot.core import card, loras, offspring, styles, typed
+from bot.core import loras, offspring, styles
 from bot.core.defaults import Defaults, Manner
+from bot.core.options import Texts, options
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Size, Usual, Wish
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
 from bot.homes.discord.render import cut, units
+from bot.homes.discord.uploads import Uploads
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.flags import Flags, aspects, nearest_size, parse_aspect, read_flags
+from sdxl_engine.flags import aspects
 from sdxl_engine.request import (
     CHANGING,
-    MAX_FILE_BYTES,
     MAX_GUIDANCE_SCALE,
     MAX_INFERENCE_STEPS,
     MAX_PROMPT_CHARS,
@@ -32,18 +32,12 @@ from sdxl_engine.request import (
     SPACINGS,
     Source,
     format_size,
-    parse_sampler_and_spacing,
-    parse_size,
-    parse_spacing,
-    parse_timesteps,
 )
 
 log = logging.getLogger(__name__)
 
 # Discord's limits for what is offered while somebody types.
 _COMPLETING_S: Final = 2.0  # of three, for the way there and back
-_DOWNLOADING_S: Final = 30.0
-_BROUGHT_AT_ONCE: Final = 4  # each may have 64 MiB in memory
 _MAX_CHOICES: Final = 25
 _MAX_CHOICE_UNITS: Final = 100
 
@@ -63,12 +57,12 @@ class ImagineCommand:
     usual  what is drawn where an option is left out
     """
 
-    def __init__(self, studio: Studio, intake: Intake, usual: Usual) -> None:
+    def __init__(self, studio: Studio, intake: Intake, uploads: Uploads, usual: Usual) -> None:
         self._studio = studio
         self._intake = intake
+        self._uploads = uploads
         self._usual = usual
         self._offered_sizes: Sequence[Size] = ()
-        self._bringing = asyncio.Semaphore(_BROUGHT_AT_ONCE)
 
     def build(self, sizes: Sequence[tuple[int, int]]) -> "app_commands.Command[Any, ..., None]":
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
@@ -226,14 +220,14 @@ class ImagineCommand:
         self,
         interaction: Interaction,
         wish: Wish,
-        texts: "Texts",
+        texts: Texts,
         image: "_Image | None",
         manner: Manner,
     ) -> None:
         # A seed is chosen here, so that a refusal can tell what to ask again: what was typed until
         # it is read, for what cannot be read is not known otherwise.
         seed = wish.seeded().seed
-        again = card.options(replace(wish, seed=seed)) | texts.typed()
+        again = options(replace(wish, seed=seed)) | texts.typed()
 
         async def ask(heard: Heard) -> None:
             nonlocal again
@@ -243,11 +237,9 @@ class ImagineCommand:
             venue = heard.origin.venue
             said = await self._studio.settled(Defaults(read, manner), heard.person, venue)
             read = said.wish
-            again = card.options(read)
+            again = options(read)
             if image is not None:
-                async with self._bringing:
-                    data = await image.download()
-                    (source,) = await self._studio.bring(heard.job_id, [data])
+                (source,) = await self._uploads.bring(heard.job_id, [image.sent])
                 read = replace(read, source=offspring.source_fields(image.begun(source)))
             await self._studio.ask(
                 heard.job_id,
@@ -276,83 +268,16 @@ class _Image:
     attachment: discord.Attachment | None
     strength: float | None
 
-    async def download(self) -> bytes:
-        """Its file; raises InvalidRequestError."""
+    @property
+    def sent(self) -> discord.Attachment:
+        """The picture; raises InvalidRequestError if there is none."""
         if self.attachment is None:
             raise InvalidRequestError("A strength needs a picture to start from: send one along.")
-        if self.attachment.size > MAX_FILE_BYTES:
-            raise InvalidRequestError(
-                f"The picture's file has {self.attachment.size >> 20} MiB; {MAX_FILE_BYTES >> 20} "
-                "are the most. Send a smaller one."
-            )
-        try:
-            async with asyncio.timeout(_DOWNLOADING_S):
-                return await self.attachment.read()
-        except DISCORD_ERRORS as error:
-            log.warning("a picture could not be downloaded: %r", error)
-            raise InvalidRequestError(
-                "The picture could not be fetched from Discord. Send it again."
-            ) from error
+        return self.attachment
 
     def begun(self, source: Source) -> Source:
         """How it is started from."""
         return source if self.strength is None else replace(source, strength=float(self.strength))
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Options that are texts to whoever sends an interaction, choices too: none is believed."""
-
-    style: str | None = None
-    aspect: str | None = None
-    size: str | None = None
-    sampler: str | None = None
-    spacing: str | None = None
-    lora: str | None = None
-    timesteps: str | None = None
-
-    def typed(self) -> dict[str, str]:
-        """What was typed, by the option's name; of what was chosen from a list, its title."""
-        titles = SAMPLERS | SPACINGS
-        return {name: titles.get(text, text) for name, text in asdict(self).items() if text}
-
-    def read_into(self, wish: Wish, sizes: Sequence[Size]) -> Wish:
-        """The wish with what they, and its prompt's tags and flags, say.
-
-        sizes  those that a shape may come to
-
-        Raises InvalidRequestError.
-        """
-        said = read_flags(wish.prompt)
-        # Commands of other programs are pasted here: "DPM++ 2M Karras" names both.
-        both = (None, None) if self.sampler is None else parse_sampler_and_spacing(self.sampler)
-        sampler, spacing = both
-        chosen = {one.name: getattr(wish, one.name) for one in fields(wish)}
-        chosen |= {
-            "prompt": None,
-            "left_out": None,
-            "size_px": self._size(said, sizes),
-            "sampler": sampler,
-            "spacing": spacing if self.spacing is None else parse_spacing(self.spacing),
-            "loras": loras.read_list(self.lora or ""),
-            "timesteps": None if self.timesteps is None else parse_timesteps(self.timesteps),
-            "style": self.style,
-        }
-        return typed.overruled(typed.wish_of(said), chosen)
-
-    def _size(self, said: Flags, sizes: Sequence[Size]) -> Size | None:
-        """What is chosen before what is typed, and a size before a shape."""
-        if self.size is not None:
-            return parse_size(self.size)
-        aspect = said.aspect if self.aspect is None else parse_aspect(self.aspect)
-        if aspect is None or (self.aspect is None and said.size_px is not None):
-            return said.size_px
-        if not sizes:
-            raise InvalidRequestError(
-                "Which shapes there are is not known while the engine warms up. Ask again in a "
-                "minute, or without a shape."
-            )
-        return nearest_size(aspect, sizes)
 
 
 def _offered(offers: Iterable[tuple[str, str]]) -> list[Choice[str]]:

@@ -21,14 +21,17 @@ from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.client import ImagineClient
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.connection import DiscordConnection
+from bot.homes.discord.editing import Editing
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.intake import HOME, Intake
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import CardMessage
 from bot.homes.discord.pages import Pages
+from bot.homes.discord.picture_menus import PictureMenus
 from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
+from bot.homes.discord.uploads import Uploads
 from bot.homes.discord.words_commands import WordsCommands
 from bot.shared import descriptors
 from bot.shared.retry import Sleep
@@ -110,14 +113,19 @@ class DiscordHome:
         """See `Home.run`."""
         settings = self._settings
         intake = Intake(self._studio, settings.role_weights)
-        command = ImagineCommand(self._studio, intake, settings.usual)
-        cards = CardPresses(self._studio, intake)
+        uploads = Uploads(self._studio)
+        command = ImagineCommand(self._studio, intake, uploads, settings.usual)
+        editing = Editing(self._studio, intake, uploads)
+        cards = CardPresses(self._studio, intake, editing)
+        menus = PictureMenus(self._studio, intake, uploads)
         jobs = JobsCommand(self._studio)
         await self._connection.run(
             lambda logged_in: ImagineClient(
                 command,
                 jobs,
                 cards,
+                editing,
+                menus,
                 SettingsCommand(self._studio, command),
                 Pages(self._studio),
                 WordsCommands(self._studio, settings.usual),

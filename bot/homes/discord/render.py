@@ -18,6 +18,8 @@ from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot, Words
 from bot.core.job import Record
+from bot.core.options import options
+from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Listed, OnPage
 from bot.homes.discord.buttons import button_rows
 
@@ -187,8 +189,24 @@ def recipe_text(line: Sequence[Record]) -> str:
     origin = cut("\n".join(parts), _MAX_SENTENCE_UNITS)
     settings = " · ".join(_harmless(one) for one in card.settings(job.wish))
     foot = "\n".join(part for part in (cut(settings, _MAX_SENTENCE_UNITS), origin) if part)
-    command = _command(card.options(job.wish), MAX_MESSAGE_UNITS - units(foot) - 1)
+    command = _command(options(job.wish), MAX_MESSAGE_UNITS - units(foot) - 1)
     return f"{command}\n{foot}"
+
+
+def file_recipe_text(recipe: Recipe) -> str:
+    """What a picture's file says of how it was drawn, and what to type for the like of it."""
+    program = _harmless(recipe.program) or "a program that is not known here"
+    model = " ".join(filter(None, (recipe.model, recipe.model_hash and f"({recipe.model_hash})")))
+    lines = [f"**Drawn by** {cut(program, _MAX_FIELD_UNITS)}"]
+    if model:
+        lines.append(f"**Model** {cut(_harmless(model), _MAX_FIELD_UNITS)}")
+    if recipe.left_out:
+        said = "Besides" if recipe.is_ours else "Not carried over, or different here"
+        lines.append(f"**{said}** {cut(_harmless(' '.join(recipe.left_out)), _MAX_SENTENCE_UNITS)}")
+    room = MAX_MESSAGE_UNITS - sum(units(one) + 1 for one in lines)
+    if recipe.wish is None:
+        return "\n".join([*lines, _code(recipe.text, room)])
+    return "\n".join([*lines, _command(options(recipe.wish), room)])
 
 
 def failure_text(sentence: str) -> str:

@@ -10,13 +10,14 @@ from discord.app_commands import Choice
 
 from bot.core import card
 from bot.core.defaults import SETTABLE, Defaults, Manner, Scope, scopes_of
+from bot.core.options import Texts
 from bot.core.studio import Studio
 from bot.core.wish import Wish
 from bot.errors import NotAllowedError
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.commands import Count, Guidance, ImagineCommand, NegativePrompt, Steps, Texts
+from bot.homes.discord.commands import Count, Guidance, ImagineCommand, NegativePrompt, Steps
 from bot.homes.discord.intake import actor_of, person_of, venue_of
 from sdxl_engine.request import SAMPLERS, format_size
 

@@ -76,7 +76,7 @@ def test_what_came_from_a_picture_is_varied_as_a_picture(more: dict[str, object]
     made = offspring.varied(drawn(replace(WORDS, **more)), 1, "strong")  # type: ignore[arg-type]
     assert made.picture == 1
     assert made.handed_on == ()
-    wish = made.started_from(MASK)
+    wish = made.started_from(MASK, made.wish)
     assert wish.source is not None
     assert wish.source[:2] == (MASK, PICTURE_VARIATIONS["strong"])
     assert (wish.variation, wish.upscale, wish.seed) == (None, None, None)
@@ -86,7 +86,7 @@ def test_what_came_from_a_picture_is_varied_as_a_picture(more: dict[str, object]
 
 def test_upscaled_it_is_one_picture_twice_as_large() -> None:
     made = offspring.upscaled(drawn(), 2)
-    request = made.started_from(BROUGHT).settled(Usual()).resolve((64, 64))
+    request = made.started_from(BROUGHT, made.wish).settled(Usual()).resolve((64, 64))
     assert request.result_px == (128, 256)
     assert request.num_images == 1
     assert request.source is not None

@@ -80,7 +80,7 @@ async def test_what_cannot_be_started_from_is_refused_and_leaves_nothing(
 async def test_a_file_that_is_too_large_is_not_even_fetched(
     loopback: LoopbackDiscord, run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.homes.discord.commands.MAX_FILE_BYTES", 1_000)
+    monkeypatch.setattr("bot.homes.discord.uploads.MAX_FILE_BYTES", 1_000)
     never = loopback.faults.add(Fault(kind="status", status=500, route="/attachments/**"))
     async with run_bot():
         large = Upload("a.png", "image/png", bytes(2_000))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.core import card
 from bot.core.job import Job, Record, State
+from bot.core.options import options
 from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.studio import Listed
@@ -41,11 +42,11 @@ def finished(job: Job) -> str:
 
 
 def refused(sentence: str, job: Job) -> str:
-    return render.refused_text(sentence, None, card.options(job.wish))
+    return render.refused_text(sentence, None, options(job.wish))
 
 
 def again(job: Job) -> str:
-    return " ".join(f"{name}:{value}" for name, value in card.options(job.wish).items())
+    return " ".join(f"{name}:{value}" for name, value in options(job.wish).items())
 
 
 def test_how_it_was_sampled_is_said_and_asked_for_again() -> None:
@@ -224,9 +225,7 @@ def test_a_refusal_gives_the_command_back() -> None:
 
 
 def test_a_refusal_that_passes_says_when() -> None:
-    text = render.refused_text(
-        "You have asked 2 times.", NOW_S + 0.5, card.options(make_job().wish)
-    )
+    text = render.refused_text("You have asked 2 times.", NOW_S + 0.5, options(make_job().wish))
     assert f"You have asked 2 times. There is room again <t:{int(NOW_S) + 1}:R>.\n" in text
 
 

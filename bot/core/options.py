@@ -1,0 +1,224 @@
+"""What people choose beside a prompt, as text: to ask for a wish again, and to read one of it.
+
+The names are those of the options of /imagine, in every home and in every place where they are
+typed.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final
+
+from bot.core import loras, typed
+from bot.core.wish import WHOLE, Size, Wish
+from bot.shared.nearest import did_you_mean
+from bot.shared.shown import shown
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.flags import Flags, nearest_size, parse_aspect, read_flags
+from sdxl_engine.request import (
+    SAMPLERS,
+    SPACINGS,
+    format_size,
+    format_timesteps,
+    parse_sampler_and_spacing,
+    parse_size,
+    parse_spacing,
+    parse_timesteps,
+)
+
+# Options that are numbers, by their names: the fields of a wish, and what sort of number it is.
+_WHOLE: Final = {"seed": "seed", "steps": "num_inference_steps", "count": "num_images"}
+_NUMBERS: Final = {"guidance": "guidance_scale", "guidance_rescale": "guidance_rescale"}
+_PARTS: Final = ("guidance_start", "guidance_stop")
+_STRENGTH: Final = "strength"
+_LINE: Final = re.compile(r"\s*([\w ]+?)\s*[:=]\s*(.*?)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Options that are texts to whoever sends them, choices too: none is believed."""
+
+    style: str | None = None
+    aspect: str | None = None
+    size: str | None = None
+    sampler: str | None = None
+    spacing: str | None = None
+    lora: str | None = None
+    timesteps: str | None = None
+
+    def typed(self) -> dict[str, str]:
+        """What was typed, by the option's name; of what was chosen from a list, its title."""
+        titles = SAMPLERS | SPACINGS
+        return {name: titles.get(text, text) for name, text in asdict(self).items() if text}
+
+    def read_into(self, wish: Wish, sizes: Sequence[Size]) -> Wish:
+        """The wish with what they, and its prompt's tags and flags, say.
+
+        sizes  those that a shape may come to
+
+        Raises InvalidRequestError.
+        """
+        said = read_flags(wish.prompt)
+        # Commands of other programs are pasted here: "DPM++ 2M Karras" names both.
+        both = (None, None) if self.sampler is None else parse_sampler_and_spacing(self.sampler)
+        sampler, spacing = both
+        chosen = {one.name: getattr(wish, one.name) for one in fields(wish)}
+        chosen |= {
+            "prompt": None,
+            "left_out": None,
+            "size_px": self._size(said, sizes),
+            "sampler": sampler,
+            "spacing": spacing if self.spacing is None else parse_spacing(self.spacing),
+            "loras": loras.read_list(self.lora or ""),
+            "timesteps": None if self.timesteps is None else parse_timesteps(self.timesteps),
+            "style": self.style,
+        }
+        return typed.overruled(typed.wish_of(said), chosen)
+
+    def _size(self, said: Flags, sizes: Sequence[Size]) -> Size | None:
+        """What is chosen before what is typed, and a size before a shape."""
+        if self.size is not None:
+            return parse_size(self.size)
+        aspect = said.aspect if self.aspect is None else parse_aspect(self.aspect)
+        if aspect is None or (self.aspect is None and said.size_px is not None):
+            return said.size_px
+        if not sizes:
+            raise InvalidRequestError(
+                "Which shapes there are is not known while the engine warms up. Ask again in a "
+                "minute, or without a shape."
+            )
+        return nearest_size(aspect, sizes)
+
+
+_TEXTS: Final = tuple(one.name for one in fields(Texts))
+_NAMES: Final = (*_WHOLE, *_NUMBERS, *_PARTS, _STRENGTH, "model", *_TEXTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options that somebody typed, one a line, read as far as that needs no model.
+
+    wish      what they say of a wish; what is not among them is left open
+    strength  how much of the picture may change that is started from
+    """
+
+    wish: Wish
+    texts: Texts
+    strength: float | None
+
+    def read_into(self, wish: Wish, sizes: Sequence[Size]) -> Wish:
+        """The wish with these settings, and none of its own; as `Texts.read_into`.
+
+        What no option says stays as it is. Raises InvalidRequestError.
+        """
+        of = {name: getattr(self.wish, name) for name in _SAID}
+        read = self.texts.read_into(replace(wish, loras=(), **of), sizes)
+        return replace(read, styled=None)
+
+
+# The fields of a wish that lines say, or leave open.
+_SAID: Final = (
+    *_WHOLE.values(),
+    *_NUMBERS.values(),
+    "guidance_interval",
+    "size_px",
+    "sampler",
+    "spacing",
+    "timesteps",
+    "style",
+    "model",
+)
+
+
+def options(wish: Wish) -> dict[str, str]:
+    """What to type to ask for the same again, by the option's name."""
+    return {
+        "prompt": wish.prompt,
+        **({"negative_prompt": wish.negative_prompt} if wish.negative_prompt else {}),
+        **_settings(wish),
+    }
+
+
+def written(wish: Wish) -> str:
+    """The settings of a wish as lines that `read_lines` reads; without the prompts."""
+    said = _settings(wish)
+    if wish.num_images is not None:
+        said["count"] = str(wish.num_images)
+    if wish.source is not None and wish.upscale is None:
+        said[_STRENGTH] = f"{wish.source[1]:.15g}"
+    return "\n".join(f"{name}: {value}" for name, value in said.items())
+
+
+def read_lines(text: str) -> Settings:
+    """Read settings, one a line, such as "steps: 20".
+
+    Raises InvalidRequestError for what is no setting, or has no such value.
+    """
+    said: dict[str, str] = {}
+    for line in filter(str.strip, text.splitlines()):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise InvalidRequestError(
+                f"The setting {shown(line.strip())} cannot be read. Write one a line, as in "
+                '"steps: 20".'
+            )
+        name = "_".join(match[1].casefold().split())
+        if name not in _NAMES:
+            raise InvalidRequestError(
+                f"There is no setting {shown(name)}.{did_you_mean(name, _NAMES)}"
+            )
+        if match[2]:
+            said[name] = match[2]
+    return Settings(
+        _wish(said),
+        Texts(**{name: said[name] for name in _TEXTS if name in said}),
+        _number(_STRENGTH, said[_STRENGTH]) if _STRENGTH in said else None,
+    )
+
+
+def _wish(said: Mapping[str, str]) -> Wish:
+    wish: dict[str, Any] = {f: _whole(n, said[n]) for n, f in _WHOLE.items() if n in said}
+    wish |= {f: _number(n, said[n]) for n, f in _NUMBERS.items() if n in said}
+    start, stop = (
+        _number(name, said[name]) if name in said else usual
+        for name, usual in zip(_PARTS, WHOLE, strict=True)
+    )
+    return Wish("", guidance_interval=(start, stop), model=said.get("model"), **wish)
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InvalidRequestError(
+            f"{name}: {shown(text)} is no whole number. Write digits, as in 20."
+        ) from error
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InvalidRequestError(
+            f"{name}: {shown(text)} is no number. Write one as in 0.5."
+        ) from error
+
+
+def _settings(wish: Wish) -> dict[str, str]:
+    start, stop = wish.guidance_interval
+    chosen = {
+        "seed": wish.seed,
+        "steps": wish.num_inference_steps,
+        "guidance": None if wish.guidance_scale is None else f"{wish.guidance_scale:.15g}",
+        "guidance_rescale": f"{wish.guidance_rescale:.15g}" if wish.guidance_rescale else None,
+        "guidance_start": f"{start:.15g}" if start > WHOLE[0] else None,
+        "guidance_stop": f"{stop:.15g}" if stop < WHOLE[1] else None,
+        "size": None if wish.size_px is None else format_size(*wish.size_px),
+        "sampler": None if wish.sampler is None else SAMPLERS.get(wish.sampler, wish.sampler),
+        "spacing": None if wish.spacing is None else SPACINGS.get(wish.spacing, wish.spacing),
+        "timesteps": None if wish.timesteps is None else format_timesteps(wish.timesteps),
+        "lora": loras.written(wish.loras) or None,
+        "style": wish.style,
+        "model": wish.model,
+    }
+    return {name: str(value) for name, value in chosen.items() if value is not None}

@@ -1,0 +1,73 @@
+"""Edit: a dialog with a job's words and settings, from which another is drawn."""
+
+from functools import partial
+
+from bot.core import offspring
+from bot.core.options import read_lines
+from bot.core.studio import Studio
+from bot.homes.discord import dialogs
+from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.dialogs import Filled
+from bot.homes.discord.intake import Heard, Intake, person_of
+from bot.homes.discord.uploads import Uploads
+
+
+class Editing:
+    """Shows the dialog, and draws what it asks for."""
+
+    def __init__(self, studio: Studio, intake: Intake, uploads: Uploads) -> None:
+        self._studio = studio
+        self._intake = intake
+        self._uploads = uploads
+
+    async def open(self, interaction: Interaction, job_id: str) -> None:
+        """Somebody wants to edit a job.
+
+        Raises BotError for the one who does, and what Discord says of the answer.
+        """
+        record = await self._studio.record(job_id, person_of(interaction))
+        fields = (
+            *dialogs.wish_fields(record.job.wish),
+            dialogs.upload(
+                "picture", "A picture to start from", "In the place of the one before, if any."
+            ),
+            dialogs.upload("mask", "A mask for it", "What is white is painted, the rest stays."),
+        )
+        title = "Edit, and draw it again"
+        await dialogs.show(interaction, dialogs.dialog("edit", job_id, title, fields))
+
+    async def sent(self, interaction: Interaction, filled: Filled) -> None:
+        """Somebody filled it in."""
+        job_id = filled.about
+
+        async def ask(heard: Heard) -> None:
+            record = await self._studio.record(job_id, heard.person)
+            prompt, negative_prompt = filled.prompts
+            if not negative_prompt:  # with none, and with an empty one, it draws otherwise
+                negative_prompt = None if record.job.wish.negative_prompt is None else ""
+            settings, sizes = read_lines(filled.settings), self._studio.sizes
+            settings.read_into(record.job.wish, sizes)  # said before anything is fetched
+            of = partial(
+                offspring.edited,
+                prompts=(prompt, negative_prompt),
+                settings=settings,
+                sizes=sizes,
+            )
+            sent = {name: filled.uploads.get(name, ()) for name in ("picture", "mask")}
+            brought = {
+                name: (await self._uploads.bring(heard.job_id, files[:1]))[0]
+                for name, files in sent.items()
+                if files
+            }
+            await self._studio.make(
+                heard.job_id,
+                job_id,
+                partial(of, **brought),
+                heard.person,
+                heard.origin,
+                weight=heard.weight,
+                asked_at_s=heard.asked_at_s,
+                private=heard.unseen,
+            )
+
+        await self._intake.take(interaction, ask, unseen=lambda: self._studio.is_private(job_id))

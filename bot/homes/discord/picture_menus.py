@@ -1,0 +1,268 @@
+"""What a right click on a message with a picture offers, and /recipe.
+
+Imagine from this: a dialog, and a job that starts from the picture. Recipe: how it was drawn.
+"""
+
+import asyncio
+import itertools
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import discord
+from discord import CheckboxGroupOption, RadioGroupOption, app_commands
+from discord.ui import CheckboxGroup, Label, RadioGroup
+
+from bot.core import offspring
+from bot.core.defaults import Defaults, Manner
+from bot.core.job import Record, new_job_id
+from bot.core.options import Settings, read_lines
+from bot.core.recipe.reading import read_recipe
+from bot.core.studio import Studio
+from bot.core.wish import Wish
+from bot.errors import NoRecipeError, UnknownJobError, UsageError
+from bot.homes.discord import dialogs, render
+from bot.homes.discord.acknowledgement import acknowledge_press
+from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.dialogs import DialogKind, Filled
+from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
+from bot.homes.discord.uploads import Uploads
+from sdxl_engine.request import CHANGING, Source
+
+_OURS: Final = re.compile(r"([a-z2-7]{8})_([0-9])\.[a-z]+")  # what the gallery calls its files
+_NOTED: Final = 1_000  # dialogs that may be open over pictures of others; a few kilobytes each
+_MOST_PICTURES: Final = 10  # that a group of choices holds
+_MAX_OPTION_UNITS: Final = 100
+_CHANGED: Final = offspring.source_fields(Source("0" * 64, CHANGING))  # of any picture
+_NO_PICTURE: Final = "There is no picture in this message that the bot can read."
+_GONE: Final = (
+    "The bot was restarted since, and no longer knows which picture that was. Choose it again."
+)
+_MANNERS: Final = {
+    "private": "Show them to me alone",
+    "spoiler": "Blur them until somebody looks",
+    "mention": "Mention me when they are there",
+}
+
+
+class PictureMenus:
+    """Begins from pictures of messages, and says how they were drawn."""
+
+    def __init__(self, studio: Studio, intake: Intake, uploads: Uploads) -> None:
+        self._studio = studio
+        self._intake = intake
+        self._uploads = uploads
+        self._noted: OrderedDict[str, tuple[int, tuple[discord.Attachment, ...]]] = OrderedDict()
+
+    def build(self) -> "list[app_commands.Command[Any, ..., None] | app_commands.ContextMenu]":
+        """The commands as Discord shall offer them."""
+
+        async def begin(interaction: Interaction, message: discord.Message) -> None:
+            await self._open(interaction, message)
+
+        async def recipe_of(interaction: Interaction, message: discord.Message) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            await self._tell(interaction, message)
+
+        @app_commands.command(name="recipe", description="How a picture was drawn")
+        @app_commands.describe(
+            image="A picture's file, of this bot or of another program",
+            job="A job of this bot, by the eight letters on its card",
+        )
+        async def recipe(
+            interaction: Interaction,
+            image: discord.Attachment | None = None,
+            job: str | None = None,
+        ) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            if job is not None:
+                await self._tell_job(interaction, job.strip().casefold())
+            elif image is not None:
+                await self._tell_file(interaction, image)
+            else:
+                raise UsageError("Send a picture along, or name a job.")
+
+        return [
+            app_commands.ContextMenu(name="Imagine from this", callback=begin),
+            app_commands.ContextMenu(name="Recipe", callback=recipe_of),
+            recipe,
+        ]
+
+    async def sent(self, interaction: Interaction, filled: Filled) -> None:
+        """Somebody filled in the dialog."""
+        begin = self._begin_ours if filled.kind == "begin" else self._begin_theirs
+        manner = _manner(filled)
+
+        async def ask(heard: Heard) -> None:
+            settings = read_lines(filled.settings)
+            await begin(heard, filled, settings, replace(manner, private=heard.unseen))
+
+        async def unseen() -> bool:
+            ours = filled.kind == "begin"
+            return bool(manner.private) or (ours and await self._studio.is_private(filled.about))
+
+        await self._intake.take(interaction, ask, unseen=unseen)
+
+    async def _begin_ours(
+        self, heard: Heard, filled: Filled, settings: Settings, manner: Manner
+    ) -> None:
+        record = await self._studio.record(filled.about, heard.person)
+        indices = [one.index for one in record.images]
+        index = _chosen(filled, indices)
+        prompt, negative_prompt = filled.prompts
+        await self._studio.make(
+            heard.job_id,
+            filled.about,
+            partial(
+                offspring.begun,
+                index=index,
+                prompts=(prompt, negative_prompt or None),
+                settings=settings,
+                sizes=self._studio.sizes,
+            ),
+            heard.person,
+            heard.origin,
+            weight=heard.weight,
+            asked_at_s=heard.asked_at_s,
+            private=heard.unseen,
+            manner=manner,
+        )
+
+    async def _begin_theirs(
+        self, heard: Heard, filled: Filled, settings: Settings, manner: Manner
+    ) -> None:
+        who, attachments = self._noted.get(filled.about, (0, ()))
+        if str(who) != heard.person.id:
+            raise UnknownJobError(_GONE)
+        prompt, negative_prompt = filled.prompts
+        wish = settings.read_into(Wish(prompt, negative_prompt or None), self._studio.sizes)
+        said = await self._studio.settled(Defaults(wish, manner), heard.person, heard.origin.venue)
+        attachment = attachments[_chosen(filled, range(len(attachments)))]
+        (source,) = await self._uploads.bring(heard.job_id, [attachment])
+        await self._studio.ask(
+            heard.job_id,
+            offspring.started(said.wish, settings, source),
+            heard.person,
+            heard.origin,
+            weight=heard.weight,
+            asked_at_s=heard.asked_at_s,
+            showing=said.manner.showing,
+        )
+
+    async def _open(self, interaction: Interaction, message: discord.Message) -> None:
+        person, venue = person_of(interaction), venue_of(interaction)
+        ours = await self._ours(interaction, message)
+        if ours is not None:
+            record, index = ours
+            kind: DialogKind = "begin"
+            about, prompt = record.job.id, record.job.wish.prompt
+            pictures = {one.index: f"Picture {one.index + 1}" for one in record.images}
+        else:
+            attachments = _pictures(message)
+            if not attachments:
+                raise UnknownJobError(_NO_PICTURE)
+            kind, index, prompt = "start", 0, ""
+            about = self._note(interaction.user.id, attachments)
+            pictures = {place: one.filename for place, one in enumerate(attachments)}
+        fields = [*dialogs.wish_fields(Wish(prompt, source=_CHANGED))]
+        if len(pictures) > 1:
+            fields.append(_which(pictures, index))
+        usual = await self._studio.settled(Defaults(), person, venue)
+        fields.append(_manners(usual.manner))
+        modal = dialogs.dialog(kind, about, "Imagine from this picture", fields)
+        await dialogs.show(interaction, modal)
+
+    async def _tell(self, interaction: Interaction, message: discord.Message) -> None:
+        ours = await self._ours(interaction, message)
+        if ours is not None:
+            await self._tell_job(interaction, ours[0].job.id)
+            return
+        attachments = _pictures(message)
+        if not attachments:
+            raise UnknownJobError(_NO_PICTURE)
+        await self._tell_file(interaction, *attachments)
+
+    async def _tell_job(self, interaction: Interaction, job_id: str) -> None:
+        line = await self._studio.lineage(job_id, person_of(interaction))
+        await _say(interaction, render.recipe_text(line))
+
+    async def _tell_file(self, interaction: Interaction, *attachments: discord.Attachment) -> None:
+        """What the first of the files says that says anything."""
+        silent: NoRecipeError | None = None
+        for attachment in attachments:
+            data = await self._uploads.read(attachment)
+            try:
+                recipe = await asyncio.to_thread(read_recipe, data)
+            except NoRecipeError as error:
+                silent = silent or error
+            else:
+                await _say(interaction, render.file_recipe_text(recipe))
+                return
+        assert silent is not None  # noqa: S101 - there was one file at least
+        raise silent
+
+    async def _ours(
+        self, interaction: Interaction, message: discord.Message
+    ) -> tuple[Record, int] | None:
+        """The job whose pictures a message of this bot shows, and which of them comes first."""
+        if message.author.id != interaction.client.application_id:
+            return None
+        for match in filter(None, map(_OURS.fullmatch, render.files_of(message))):
+            try:
+                return await self._studio.record(match[1], person_of(interaction)), int(match[2])
+            except UnknownJobError:  # forgotten: its files are as good as anybody's
+                continue
+        return None
+
+    def _note(self, person_id: int, attachments: tuple[discord.Attachment, ...]) -> str:
+        """Note what a dialog is about; the oldest is forgotten."""
+        key = new_job_id()
+        self._noted[key] = person_id, attachments
+        while len(self._noted) > _NOTED:
+            self._noted.popitem(last=False)
+        return key
+
+
+def _pictures(message: discord.Message) -> tuple[discord.Attachment, ...]:
+    """The pictures of a message, also of one that was forwarded."""
+    every = [*message.attachments]
+    for snapshot in message.message_snapshots:
+        every += snapshot.attachments
+    found = (one for one in every if (one.content_type or "").startswith("image/"))
+    return tuple(itertools.islice(found, _MOST_PICTURES))
+
+
+def _which(pictures: Mapping[int, str], first: int) -> Label[Any]:
+    group = RadioGroup[Any](custom_id="which")
+    for index, name in pictures.items():
+        label = render.cut(name, _MAX_OPTION_UNITS)
+        group.append_option(RadioGroupOption(label=label, value=str(index), default=index == first))
+    return Label(text="Which picture", component=group)
+
+
+def _manners(usual: Manner) -> Label[Any]:
+    group = CheckboxGroup[Any](custom_id="manner", required=False, min_values=0)
+    for name, label in _MANNERS.items():
+        default = bool(getattr(usual, name))
+        group.append_option(CheckboxGroupOption(label=label, value=name, default=default))
+    return Label(text="How to show them", component=group)
+
+
+def _manner(filled: Filled) -> Manner:
+    chosen = filled.chosen.get("manner", ())
+    return Manner(**{name: name in chosen for name in _MANNERS})
+
+
+def _chosen(filled: Filled, indices: Sequence[int]) -> int:
+    """Which picture was chosen; where there was no choice, the first."""
+    said = filled.texts.get("which")
+    return next((index for index in indices if str(index) == said), min(indices, default=0))
+
+
+async def _say(interaction: Interaction, text: str) -> None:
+    await interaction.client.calls.surely(
+        lambda: interaction.edit_original_response(content=text), "a recipe"
+    )

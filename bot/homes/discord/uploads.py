@@ -1,0 +1,59 @@
+"""Pictures that people send along: fetched from Discord, and kept for their job."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import discord
+
+from bot.core.studio import Studio
+from bot.homes.discord.calls import DISCORD_ERRORS
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.request import MAX_FILE_BYTES, Source
+
+log = logging.getLogger(__name__)
+
+_DOWNLOADING_S: Final = 30.0
+_AT_ONCE: Final = 4  # each may have 64 MiB in memory
+
+
+class Uploads:
+    """Fetches them."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def bring(
+        self, job_id: str, attachments: Sequence[discord.Attachment]
+    ) -> tuple[Source, ...]:
+        """Keep them for a job; returns a source of each.
+
+        Raises InvalidRequestError for what is no picture or cannot be fetched, GalleryError.
+        """
+        async with self._places:
+            files = [await download(one) for one in attachments]
+            return await self._studio.bring(job_id, files)
+
+    async def read(self, attachment: discord.Attachment) -> bytes:
+        """The file of one; raises InvalidRequestError."""
+        async with self._places:
+            return await download(attachment)
+
+
+async def download(attachment: discord.Attachment) -> bytes:
+    """A file that somebody sent along; raises InvalidRequestError."""
+    if attachment.size > MAX_FILE_BYTES:
+        raise InvalidRequestError(
+            f"The picture's file has {attachment.size >> 20} MiB; {MAX_FILE_BYTES >> 20} "
+            "are the most. Send a smaller one."
+        )
+    try:
+        async with asyncio.timeout(_DOWNLOADING_S):
+            return await attachment.read()
+    except DISCORD_ERRORS as error:
+        log.warning("a picture could not be downloaded: %r", error)
+        raise InvalidRequestError(
+            "The picture could not be fetched from Discord. Send it again."
+        ) from error
