@@ -236,7 +236,7 @@ class _Page:
             sentence = "This dialog is closed. Open it again."
             raise _refused(web.HTTPUnprocessableEntity, sentence)
         for name, places in form.payload.get("files", {}).items():
-            values[name] = [form.uploads.get(place) for place in places]
+            values[name] = [form.uploads.get(snowflake(place) or 0) for place in places]
         try:
             interaction = await self._loopback.submit(dialog, values)
             await interaction.settled()

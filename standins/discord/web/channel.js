@@ -1,6 +1,8 @@
 // The page: one person looking at one channel, kept up to date by a stream of events.
+import { Apps } from "./apps.js";
 import { Composer } from "./composer.js";
 import { Deletion } from "./deletion.js";
+import { Dialogs } from "./dialogs.js";
 import { day, element, fillAvatar, icon, nameOf } from "./dom.js";
 import { Lightbox } from "./lightbox.js";
 import { MessageView, unansweredRow } from "./message.js";
@@ -21,6 +23,8 @@ const unanswered = new Map(); // interaction id -> list item
 const dismissed = new Set(); // ids of messages this person put away
 const names = new Map(); // ids of people and channels -> names
 const deletion = new Deletion();
+const apps = new Apps();
+const dialogs = new Dialogs({ submit: (body, files) => post("submit", body, files), lost: () => composer.focus() });
 const lightbox = new Lightbox((id) => (views.get(id)?.node ?? composer).focus());
 const composer = new Composer({
   use: (name, options) => send("slash", { name, options }),
@@ -41,6 +45,7 @@ function look(as, channel) {
   stream.addEventListener("message", ({ data }) => showMessage(JSON.parse(data)));
   stream.addEventListener("gone", ({ data }) => removeMessage(JSON.parse(data).id));
   stream.addEventListener("sent", ({ data }) => showSent(JSON.parse(data)));
+  stream.addEventListener("dialog", ({ data }) => showDialog(JSON.parse(data)));
   stream.addEventListener("failed", ({ data }) => showFailed(JSON.parse(data)));
   stream.addEventListener("error", () => {
     part("lost").hidden = false;
@@ -54,6 +59,7 @@ function look(as, channel) {
 
 /** Everything anew: at the start, on another channel or person, and after a lost connection. */
 function begin(state) {
+  if (world && world.me.id !== state.me.id) dialogs.close();
   world = state;
   part("lost").hidden = true;
   names.clear();
@@ -82,6 +88,8 @@ function showBot({ online, commands }) {
   Object.assign(world, { online, commands });
   showPresence(online, `${nameOf(world.bot)} is ${online ? "online" : "offline"}`);
   composer.offer(offered(commands, world), world.channel.name);
+  apps.offer(commands.filter(({ type }) => type === ON_MESSAGES));
+  for (const view of views.values()) view.equip();
   showEmptiness();
 }
 
@@ -113,10 +121,15 @@ const actions = {
     node?.focus();
     return Boolean(node);
   },
-  press: async (message, customId) => {
-    const { refusal = "" } = await post("press", { message_id: message.id, custom_id: customId });
+  press: async (message, customId, values = []) => {
+    const body = { message_id: message.id, custom_id: customId, values };
+    const { refusal = "" } = await post("press", body);
     return refusal;
   },
+  world: () => world,
+  hasApps: ({ flags }) => !apps.isEmpty && !(flags & EPHEMERAL),
+  openApps: (message, left, top, tell) =>
+    apps.open(left, top, async (name) => tell(await send("menu", { message_id: message.id, name }))),
   dismiss: (message) => {
     dismissed.add(message.id);
     removeMessage(message.id);
@@ -194,7 +207,9 @@ function closeDialogs(id) {
 }
 
 const EPHEMERAL = 1 << 6; // a message's flag
-const COMMAND = 2; // an interaction's type; the other kind is a press
+const COMMAND = 2; // an interaction's type; others are a press and a submitted dialog
+const PRESS = 3;
+const ON_MESSAGES = 3; // a command's type
 
 function showSent(interaction) {
   if (interaction.type === COMMAND && !answerTo(interaction)) showUnanswered(interaction, false);
@@ -202,7 +217,14 @@ function showSent(interaction) {
 
 function showFailed(interaction) {
   if (interaction.type === COMMAND) showUnanswered(interaction, true);
-  else views.get(interaction.message_id)?.fail();
+  else if (interaction.type === PRESS) views.get(interaction.message_id)?.fail();
+}
+
+function showDialog(form) {
+  unanswered.get(form.interaction_id)?.remove();
+  unanswered.delete(form.interaction_id);
+  showEmptiness();
+  dialogs.open(form, world.bot, world, names);
 }
 
 function answerTo({ id }) {
@@ -210,9 +232,10 @@ function answerTo({ id }) {
 }
 
 /** A command that was sent, or that the bot never answered. */
-function showUnanswered({ id, name }, failed) {
+function showUnanswered({ id, name, command_type }, failed) {
   const sticky = sticking;
-  const row = unansweredRow(world.me, name, world.bot, failed, () => {
+  const used = { user: world.me, name, command_type };
+  const row = unansweredRow(used, world.bot, failed, () => {
     row.remove();
     unanswered.delete(id);
     composer.focus();
@@ -314,15 +337,17 @@ part("rail").addEventListener("keydown", (event) => {
 
 // ---- sending ----
 
-/** Post something done by this person; its { id }, or the sentence of a { refusal }. */
-async function post(what, body) {
-  const request = { as: world.me.id, channel: world.channel.id, ...body };
+/** Post something done by this person, with files if any; its { id }, or a { refusal }. */
+async function post(what, body, files = []) {
+  const request = JSON.stringify({ as: world.me.id, channel: world.channel.id, ...body });
+  const form = new FormData();
+  form.append("payload_json", request);
+  for (const [place, file] of files.entries()) form.append(`files[${place}]`, file);
+  const sent = files.length
+    ? { body: form }
+    : { body: request, headers: { "Content-Type": "application/json" } };
   try {
-    const response = await fetch(`/page/api/${what}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(request),
-    });
+    const response = await fetch(`/page/api/${what}`, { method: "POST", ...sent });
     return await response.json();
   } catch {
     return { refusal: "The playground did not answer. Try again once the connection is back." };
@@ -357,7 +382,7 @@ document.addEventListener("keydown", (event) => {
     !event.ctrlKey &&
     !event.metaKey &&
     !event.altKey;
-  if (idle && character && !part("lightbox").open) composer.focus();
+  if (idle && character && !document.querySelector("dialog[open]")) composer.focus();
 });
 
 const asked = new URLSearchParams(location.search);

@@ -4,7 +4,6 @@ import { markdown } from "./markdown.js";
 import { fileOf, isOurs, picture, picturesIn } from "./pictures.js";
 
 const ROW = 1;
-const BUTTON = 2;
 const SECTION = 9;
 const TEXT = 10;
 const THUMBNAIL = 11;
@@ -25,7 +24,7 @@ export class Components {
 
   /**
    * tools.names        Map of ids to names, for mentions
-   * tools.button(item) a button's node
+   * tools.control(item) the node of a button or a menu
    * tools.enlarge(id)  show a picture large
    * tools.redraw()     something was revealed
    */
@@ -91,10 +90,8 @@ export class Components {
     return this.#once([place, item], () => {
       if (item.type === TEXT) return this.#text(item);
       if (item.type === SEPARATOR) return separator(item);
-      const buttons = item.type === ROW ? item.components.filter(({ type }) => type === BUTTON) : [];
-      return buttons.length
-        ? element("div", { class: "buttons" }, ...buttons.map(this.#tools.button))
-        : null;
+      if (item.type !== ROW) return null;
+      return element("div", { class: "buttons" }, ...item.components.map(this.#tools.control));
     });
   }
 
@@ -119,7 +116,7 @@ export class Components {
       accessory.type === THUMBNAIL
         ? this.#tile(accessory, `${place}/accessory`)
         : this.#once([place, accessory], () => {
-            return element("div", { class: "buttons" }, this.#tools.button(accessory));
+            return element("div", { class: "buttons" }, this.#tools.control(accessory));
           });
     const kind = accessory.type === THUMBNAIL ? "section with-thumbnail" : "section";
     return element("div", { class: kind }, texts, beside);

@@ -1,4 +1,5 @@
 // One message as a list item that follows its edits: only the parts that changed are drawn anew.
+import { Choice } from "./choice.js";
 import { Components } from "./components.js";
 import { avatar, dots, element, icon, nameOf, path, time } from "./dom.js";
 import { markdown } from "./markdown.js";
@@ -8,11 +9,13 @@ const EPHEMERAL = 1 << 6;
 const LOADING = 1 << 7;
 const BUTTON = 2;
 const LINK = 5;
+const TYPED = 1; // a command's type
 const STYLES = { 1: "primary", 4: "danger" };
 
 export class MessageView {
   #actions;
   #components;
+  #tools;
   #parts = new Map();
 
   /**
@@ -22,18 +25,23 @@ export class MessageView {
    * actions.remove(message)  a promise of the sentence of a refusal, or ""
    * actions.enlarge(message, pictures, index)
    * actions.show(id)         go to a message; whether it is here
-   * actions.press(message, customId)  a promise of the sentence of a refusal, or ""
+   * actions.press(message, customId, values)  a promise of the sentence of a refusal, or ""
+   * actions.world()          who and what a menu may offer
+   * actions.hasApps(message) whether apps have commands for it
+   * actions.openApps(message, left, top, tell)  their menu; tell(sentence) shows a refusal
    * actions.dismiss(message)
    */
   constructor(actions) {
     this.#actions = actions;
     this.#components = new Components({
       names: actions.names,
-      button: (item) => this.#button(this.message, item),
+      control: (item) => this.#control(this.message, item),
       enlarge: (id) => this.#enlarge(id),
       redraw: () => this.#drawComponents(),
     });
     this.node = element("li", { class: "message", tabindex: "-1" });
+    this.node.addEventListener("contextmenu", (event) => this.#rightClick(event));
+    this.#tools = element("div", { class: "tools" });
     this.body = element("div", { class: "body" });
   }
 
@@ -43,11 +51,11 @@ export class MessageView {
     this.node.dataset.id = message.id;
     this.node.classList.toggle("private", Boolean(message.flags & EPHEMERAL));
     if (!this.body.isConnected && !this.node.childElementCount) {
-      if (used) this.node.append(usedLine(used, message.interaction));
+      if (used) this.node.append(usedLine(used));
       else if (message.referenced_message) this.node.append(this.#reply(message.referenced_message));
-      this.node.append(avatar(nameOf(message.author)), this.body);
-      if (this.#actions.mayDelete(message)) this.node.append(this.#tools());
+      this.node.append(avatar(nameOf(message.author)), this.body, this.#tools);
     }
+    this.equip();
     this.node.classList.toggle("for-me", this.#actions.pings(message));
     const isV2 = isComponentsV2(message);
     const images = isV2 ? [] : picturesOf(message);
@@ -144,14 +152,38 @@ export class MessageView {
     return element("div", { class: "used" }, avatar(name), button);
   }
 
-  #tools() {
-    const remove = async () => this.#say(await this.#actions.remove(this.message));
-    const button = element(
-      "button",
-      { type: "button", "aria-label": "Delete message", title: "Delete message", onclick: remove },
-      icon("bin"),
-    );
-    return element("div", { class: "tools" }, button);
+  /** What can be done with it, above its corner. */
+  equip() {
+    const made = [];
+    const tool = (name, drawing, onclick) =>
+      element("button", { type: "button", "aria-label": name, title: name, onclick }, icon(drawing));
+    if (this.#actions.hasApps(this.message)) {
+      const open = (event) => {
+        const { left, bottom } = event.currentTarget.getBoundingClientRect();
+        this.#openApps(left, bottom);
+      };
+      const button = tool("Apps", "more", open);
+      button.setAttribute("aria-haspopup", "menu");
+      made.push(button);
+    }
+    if (this.#actions.mayDelete(this.message)) {
+      const remove = async () => this.#say(await this.#actions.remove(this.message));
+      made.push(tool("Delete message", "bin", remove));
+    }
+    const names = (buttons) => buttons.map(({ ariaLabel }) => ariaLabel).join();
+    if (names(made) !== names([...this.#tools.children])) this.#tools.replaceChildren(...made);
+  }
+
+  #openApps(left, top) {
+    this.#say("");
+    this.#actions.openApps(this.message, left, top, (sentence) => this.#say(sentence));
+  }
+
+  /** Also a long touch, and the menu's key. Links and fields keep the browser's own menu. */
+  #rightClick(event) {
+    if (!this.#actions.hasApps(this.message) || event.target.closest("a, input, select")) return;
+    event.preventDefault();
+    this.#openApps(event.clientX, event.clientY);
   }
 
   #grid(images) {
@@ -169,11 +201,28 @@ export class MessageView {
 
   #rows(message, rows) {
     return rows
-      .map((row) => (row.components ?? []).filter((item) => item.type === BUTTON))
+      .map(({ components = [] }) => components)
       .filter((row) => row.length)
       .map((row) =>
-        element("div", { class: "buttons" }, ...row.map((item) => this.#button(message, item))),
+        element("div", { class: "buttons" }, ...row.map((item) => this.#control(message, item))),
       );
+  }
+
+  #control(message, item) {
+    return item.type === BUTTON ? this.#button(message, item) : this.#menu(message, item);
+  }
+
+  #menu(message, item) {
+    const name = item.placeholder || "Make a selection";
+    const choice = new Choice(item, this.#actions.world(), name, async () => {
+      if (choice.values.length < choice.least) return;
+      this.#say("");
+      const refusal = await this.#actions.press(message, item.custom_id, choice.values);
+      if (refusal) this.#say(refusal);
+    });
+    choice.reset();
+    choice.focus.dataset.id = item.custom_id;
+    return choice.node;
   }
 
   #button(message, item) {
@@ -214,7 +263,7 @@ export class MessageView {
 }
 
 /** The last row after a command: sent and not yet answered, or never answered. */
-export function unansweredRow(user, command, bot, failed, dismiss) {
+export function unansweredRow(used, bot, failed, dismiss) {
   const line = failed
     ? problem("The application did not respond")
     : element("p", { class: "thinking" }, dots(), "Sending command…");
@@ -233,7 +282,7 @@ export function unansweredRow(user, command, bot, failed, dismiss) {
   return element(
     "li",
     { class: failed ? "message private" : "message" },
-    usedLine({ user }, { name: command }),
+    usedLine(used),
     avatar(nameOf(bot)),
     body,
   );
@@ -243,11 +292,14 @@ function problem(sentence) {
   return element("p", { class: "failed", role: "alert" }, icon("warn"), sentence);
 }
 
-function usedLine(used, interaction) {
+/** Who did what: used a command, or pressed something; a dialog came of one or the other. */
+function usedLine(used) {
   const name = nameOf(used.user);
-  const what = interaction?.name
-    ? [" used ", element("span", { class: "command" }, `/${interaction.name}`)]
-    : [" pressed a button"];
+  const first = used.triggering_interaction_metadata ?? used;
+  const command = first.command_type === TYPED ? `/${first.name}` : first.name;
+  const what = command
+    ? [" used ", element("span", { class: "command" }, command)]
+    : [first === used ? " pressed a button" : " filled in a form"];
   return element(
     "div",
     { class: "used" },

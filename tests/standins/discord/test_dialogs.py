@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from standins.base.events import EventHub
+from standins.base.timers import Timers
 from standins.base.wire import Json
 from standins.discord import (
     ApiError,
@@ -20,7 +22,10 @@ from standins.discord import (
     Upload,
 )
 from standins.discord.dialogs import check_dialog, opened
-from standins.discord.messages import CHAT_INPUT_COMMAND, REPLY
+from standins.discord.forms import Form
+from standins.discord.interactions import Interactions
+from standins.discord.messages import CHAT_INPUT_COMMAND, REPLY, Messages
+from standins.discord.world import default_world
 from tests.standins.discord.bodies import button, first_error, row
 from tests.standins.discord.client import Answer, Api, Bot
 from tests.standins.discord.client import Interaction as ClientInteraction
@@ -212,6 +217,17 @@ async def test_no_dialog_after_a_deferral_or_another_dialog(
         status, body = await answer(submission, kind, dialog())
         assert (status, first_error(body, "type")) == (400, "BASE_TYPE_CHOICES")
     assert (await answer(submission, 4, {"content": "x"}))[0] == 204
+
+
+async def test_no_dialog_in_answer_to_a_question_for_choices() -> None:
+    world, hub = default_world(), EventHub()
+    messages = Messages(world, hub, lambda *_, **__: None)
+    interactions = Interactions(world, messages, hub, Timers(ManualClock()))
+    option = {"type": 3, "name": "x", "autocomplete": True}
+    asking = interactions.complete("imagine", option, world.first_person, world.first_channel)
+    with pytest.raises(ApiError) as refusal:
+        interactions.callback(asking.id, asking.token, Form({"type": 9, "data": dialog()}))
+    assert first_error(refusal.value.body, "type") == "BASE_TYPE_CHOICES"
 
 
 async def test_nobody_opens_a_dialog_in_time(asked: Interaction, clock: ManualClock) -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from standins.discord import LoopbackDiscord
 from standins.discord.page_server import add_page
+from tests.standins.discord.bodies import multipart
 from tests.standins.discord.page_bot import Channel, running_channel
 from tests.standins.discord.people import ADA, BEN, CLEO, MIA
 
@@ -196,6 +197,23 @@ async def test_what_the_bot_offers_for_an_option(post: Post, channel: Channel) -
     await channel.bot.heard.get()
     channel.clock.advance(3)
     assert await asking == (422, {"refusal": "The application did not respond."})
+
+
+async def test_a_dialog_that_is_not_open_is_not_submitted(
+    http: aiohttp.ClientSession, post: Post, channel: Channel
+) -> None:
+    body: dict[str, Any] = {"interaction_id": "7", "values": {}}
+    assert await post("submit", body) == (
+        422,
+        {"refusal": "This dialog is closed. Open it again."},
+    )
+    assert (await post("submit", {**body, "files": {"x": 1}}))[0] == 400
+    large = channel.loopback.attachment_size_limit_bytes + 1
+    form = multipart(body, ("a.png", bytes(large)))
+    headers = {"Origin": channel.loopback.base_url}
+    async with http.post("/page/api/submit", data=form, headers=headers) as response:
+        assert response.status == 422
+        assert "10 MB at most" in (await response.json())["refusal"]
 
 
 async def test_a_message_is_deleted_by_those_who_may(post: Post, channel: Channel) -> None:

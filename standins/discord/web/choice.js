@@ -1,0 +1,145 @@
+// What somebody chooses from: a menu of options, people, roles or channels, in a message or a dialog.
+import { element, nameOf } from "./dom.js";
+
+const STRING = 3;
+const USER = 5;
+const ROLE = 6;
+const MENTIONABLE = 7;
+const CHANNEL = 8;
+
+export const MENUS = [STRING, USER, ROLE, MENTIONABLE, CHANNEL];
+
+/**
+ * One menu's node, and what is chosen in it. A single choice is the browser's own menu; of several
+ * each is ticked.
+ */
+export class Choice {
+  #item;
+  #options;
+  #boxes = [];
+  #title = element("span");
+
+  /**
+   * item      the component
+   * world     who and what there is to choose from
+   * name      what it is called where nothing beside it says so
+   * changed() something else is chosen; of several once the list is closed
+   */
+  constructor(item, world, name, changed = () => {}) {
+    this.#item = item;
+    this.#options = optionsOf(item, world);
+    this.node = this.most > 1 ? this.#list(name, changed) : this.#menu(name, changed);
+  }
+
+  /** What takes the focus. */
+  get focus() {
+    return this.node.querySelector("summary") ?? this.node;
+  }
+
+  get least() {
+    return this.#item.min_values ?? 1;
+  }
+
+  get most() {
+    return this.#item.max_values ?? 1;
+  }
+
+  get values() {
+    if (this.most > 1) return this.#boxes.filter(({ checked }) => checked).map(({ value }) => value);
+    return this.node.value ? [this.node.value] : [];
+  }
+
+  /** Back to what the bot has chosen. */
+  reset() {
+    for (const box of this.#boxes) box.checked = box.defaultChecked;
+    if (this.most > 1) return this.#retitle();
+    this.node.value = this.#options.find((option) => option.default)?.value ?? "";
+  }
+
+  #menu(name, changed) {
+    const node = element("select", {
+      class: "choice",
+      "aria-label": name,
+      disabled: this.#item.disabled,
+      onchange: changed,
+    });
+    node.append(element("option", { value: "" }, this.#placeholder));
+    for (const { label, value, description, default: chosen } of this.#options) {
+      const text = description ? `${label} (${description})` : label;
+      node.append(element("option", { value, selected: chosen }, text));
+    }
+    return node;
+  }
+
+  #list(name, changed) {
+    const summary = element("summary", { "aria-label": name }, this.#title);
+    const list = element("div", { class: "ticks", role: "group", "aria-label": name });
+    for (const option of this.#options) {
+      const box = tick("checkbox", "", option);
+      box.addEventListener("change", () => this.#retitle());
+      this.#boxes.push(box);
+      list.append(ticked(box, option));
+    }
+    const node = element("details", { class: "choice" }, summary, list);
+    if (this.#item.disabled) node.inert = true;
+    let before = JSON.stringify(this.values);
+    node.addEventListener("toggle", () => {
+      const now = JSON.stringify(this.values);
+      if (node.open || now === before) return;
+      before = now;
+      changed();
+    });
+    node.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !node.open) return;
+      event.preventDefault(); // it closes the list, not the dialog that it is in
+      event.stopPropagation();
+      node.open = false;
+      summary.focus();
+    });
+    this.#retitle();
+    return node;
+  }
+
+  get #placeholder() {
+    return this.#item.placeholder || "Make a selection";
+  }
+
+  #retitle() {
+    const chosen = this.#options.filter((_, index) => this.#boxes[index].checked);
+    this.#title.textContent = chosen.map(({ label }) => label).join(", ") || this.#placeholder;
+  }
+}
+
+/** A checkbox or a radio button of an option. */
+export function tick(type, name, { value, default: chosen }) {
+  return element("input", { type, name, value, checked: chosen });
+}
+
+/** It with its words beside it. */
+export function ticked(box, { label, description }) {
+  const words = element("span", {}, label);
+  if (description) words.append(element("small", {}, description));
+  return element("label", { class: "tick" }, box, words);
+}
+
+function optionsOf({ type, options = [], default_values = [], channel_types }, world) {
+  if (type === STRING) {
+    return options.map(({ emoji, ...option }) => ({
+      ...option,
+      label: [emoji?.name, option.label].filter(Boolean).join(" "),
+    }));
+  }
+  const people = world.people.map((person) => ({ label: nameOf(person), value: person.id }));
+  const roles = world.roles.map(({ id, name }) => ({ label: name, value: id }));
+  const channels = world.channels
+    .filter((channel) => !channel_types?.length || channel_types.includes(channel.type))
+    .map(({ id, name }) => ({ label: `#${name}`, value: id }));
+  const offered = {
+    [USER]: people,
+    [ROLE]: roles,
+    [MENTIONABLE]: [...people, ...roles],
+    [CHANNEL]: channels,
+  }[type];
+  const chosen = default_values.map(({ id }) => id);
+  return offered.map((option) => ({ ...option, default: chosen.includes(option.value) }));
+}
