@@ -18,6 +18,7 @@ from sdxl_engine.request import (
     Source,
     format_size,
 )
+from sdxl_engine.sentence import say
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -26,15 +27,19 @@ Bool = npt.NDArray[np.bool_]
 _HALF: Final = 128  # of 255: from there on alpha is there, and a mask is white
 _SAME_SHAPE: Final = 0.01  # by how much a mask's proportions may differ from the picture's
 _OPAQUE: Final = 255
-_ALL_BLACK: Final = (
+_ALL_BLACK: Final = say(
     "The mask is black all over, so nothing would be painted. Make white what shall change: what "
     "is transparent in a mask stays."
 )
 _NOTHING: Final = {
-    ALPHA: "Nothing of the picture is transparent, so nothing would be painted. Make transparent "
-    "what shall change, or give a mask.",
-    AROUND: "The picture covers all of the canvas, so nothing would be painted. Zoom out, or ask "
-    "for another shape and that it fit.",
+    ALPHA: say(
+        "Nothing of the picture is transparent, so nothing would be painted. Make transparent "
+        "what shall change, or give a mask."
+    ),
+    AROUND: say(
+        "The picture covers all of the canvas, so nothing would be painted. Zoom out, or ask "
+        "for another shape and that it fit."
+    ),
 }
 
 
@@ -63,7 +68,10 @@ def canvas_of(request: ImageRequest, pictures: Pictures) -> Canvas | None:
     missing = [digest for digest in source.pictures if digest not in pictures]
     if missing:
         raise InvalidRequestError(
-            f"The picture {missing[0][:12]}… that this starts from is not here. Give it again."
+            say(
+                "The picture {digest}… that this starts from is not here. Give it again.",
+                digest=missing[0][:12],
+            )
         )
     mask = pictures.get(source.mask or "")
     return place(source, pictures[source.picture], mask, *request.result_px)
@@ -225,7 +233,10 @@ def _check_same_shape(mask: Picture, picture: Picture) -> None:
     shapes = [one.width_px / one.height_px for one in (mask, picture)]
     if abs(shapes[0] / shapes[1] - 1) > _SAME_SHAPE:
         raise InvalidRequestError(
-            f"The mask is {format_size(mask.width_px, mask.height_px)} and the picture "
-            f"{format_size(picture.width_px, picture.height_px)}. Give a mask of the picture's "
-            "size, or of its proportions."
+            say(
+                "The mask is {mask} and the picture {picture}. Give a mask of the picture's size, "
+                "or of its proportions.",
+                mask=format_size(mask.width_px, mask.height_px),
+                picture=format_size(picture.width_px, picture.height_px),
+            )
         )

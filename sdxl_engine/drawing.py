@@ -17,6 +17,7 @@ from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, Weights
 from sdxl_engine.request import GeneratedImage, ImageRequest, Images
 from sdxl_engine.sampling.samplers import Schedule
 from sdxl_engine.sampling.table import MEMORIES
+from sdxl_engine.sentence import say
 from sdxl_engine.spans import Span
 
 F32 = npt.NDArray[np.float32]
@@ -26,7 +27,7 @@ SEGMENTS: Final = 10  # how often a request reports: often enough to watch and t
 # What the prompts say is computed anew where they change; with `[cat|dog]` it is the same two in
 # turn. Of SDXL one takes up to 190 MB of a device.
 _KEPT_TEXTS: Final = 2
-_NO_PICTURE: Final = (
+_NO_PICTURE: Final = say(
     "The model computed numbers that are no picture. Try again with another seed; if that does not "
     "help, its files are damaged: fetch it again."
 )

@@ -9,7 +9,9 @@ EngineError
 ├── JobCancelledError        somebody stopped this job
 └── DrawError                this one job failed on the device; the engine goes on
 
-`str(error)` is a sentence for the person who asked: what happened, and what to do next.
+`str(error)` is a sentence for the person who asked: what happened, and what to do next. It can be
+said in another language (`sentence.py`), but for CheckpointError, which is for whoever runs the
+engine, and what only a program can do wrong, such as latents of another shape.
 """
 
 

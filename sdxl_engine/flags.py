@@ -13,6 +13,7 @@ from sdxl_engine.request import (
     parse_sampler_and_spacing,
     parse_size,
 )
+from sdxl_engine.sentence import say, sentence_of
 
 # Phones make one dash of two; where that is no flag's it is a dash.
 _FLAG: Final = re.compile(r"(?<!\S)(--|\N{EM DASH})([a-z][a-z-]*)(?:=|(?!\S)\s*)", re.IGNORECASE)
@@ -101,10 +102,13 @@ def known_flags() -> tuple[str, ...]:
 
 def left_out(said: Flags) -> list[str]:
     """What a person should know of flags that change nothing: a sentence each."""
-    sentences = []
+    sentences: list[str] = []
     if said.unknown:
         sentences.append(
-            f"Left out of the prompt, as nobody here knows it: {', '.join(said.unknown)}."
+            say(
+                "Left out of the prompt, as nobody here knows it: {flags}.",
+                flags=", ".join(said.unknown),
+            )
         )
     return sentences
 
@@ -158,25 +162,33 @@ def parse_aspect(text: str) -> tuple[float, float]:
     ratio = (float(match[1]), float(match[2])) if match else named
     if min(ratio) <= 0 or max(ratio) > _WIDEST * min(ratio):
         raise InvalidRequestError(
-            f"{text[:_SHOWN_CHARS]!r} is no shape of a picture. Write width:height, such as 16:9, "
-            f"or one of {', '.join(ASPECTS)}; one side is at most {_WIDEST:g} times as long as the "
-            "other."
+            say(
+                "{text} is no shape of a picture. Write width:height, such as 16:9, or one of "
+                "{shapes}; one side is at most {times:g} times as long as the other.",
+                text=repr(text[:_SHOWN_CHARS]),
+                shapes=", ".join(ASPECTS),
+                times=_WIDEST,
+            )
         )
     return ratio
 
 
 def _whole(text: str) -> int:
-    return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else _refuse("a whole number, such as 7")
+    return (
+        int(text)
+        if re.fullmatch(r"[0-9]{1,12}", text)
+        else _refuse(say("a whole number, such as 7"))
+    )
 
 
 def _number(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{0,6})?", text):
-        _refuse("a number, such as 5")
+        _refuse(say("a number, such as 5"))
     return float(text)
 
 
 def _text(text: str) -> str:
-    return text or _refuse("a word")
+    return text or _refuse(say("a word"))
 
 
 def _refuse(wanted: str) -> Any:  # noqa: ANN401 - it never returns
@@ -192,8 +204,14 @@ def _read(field: str, name: str, text: str) -> object:
     try:
         return _READS[field](text)
     except ValueError as error:
-        shown = f"{text[:_SHOWN_CHARS]!r}" if text else "nothing"
-        raise InvalidRequestError(f"--{name} needs {error}; after it stands {shown}.") from None
+        raise InvalidRequestError(
+            say(
+                "--{name} needs {wanted}; after it stands {text}.",
+                name=name,
+                wanted=sentence_of(error),
+                text=repr(text[:_SHOWN_CHARS]) if text else say("nothing"),
+            )
+        ) from None
 
 
 _READS: Final[Mapping[str, Callable[[str], object]]] = {

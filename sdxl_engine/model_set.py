@@ -13,6 +13,7 @@ from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.lora.folder import LoraFacts
 from sdxl_engine.pipeline import SdxlPipeline
 from sdxl_engine.request import NO_PICTURES, ImageRequest, ModelCard, Pictures, Progress
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +155,11 @@ class ModelSet:
         pipeline = self._first if request.model is None else self._by_name.get(request.model)
         if pipeline is None:
             raise InvalidRequestError(
-                f"There is no model {request.model!r} here. Choose one of: "
-                f"{', '.join(self._by_name)}."
+                say(
+                    "There is no model {model} here. Choose one of: {known}.",
+                    model=repr(request.model),
+                    known=", ".join(self._by_name),
+                )
             )
         return pipeline
 

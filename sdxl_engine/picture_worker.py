@@ -16,6 +16,8 @@ from typing import Final, cast
 
 from PIL import Image, ImageCms, ImageOps
 
+from sdxl_engine.sentence import say, sentence_of, to_json
+
 MAX_PIXELS: Final = 64_000_000
 KEPT_SIDE_PX: Final = 4_096  # twice the largest side that is drawn
 REFUSED: Final = 3
@@ -84,8 +86,13 @@ def _upright(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data), formats=_FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise _RefusedError(
-            f"The picture is {image.width:,} x {image.height:,} pixels large; "
-            f"{MAX_PIXELS // 1_000_000} million in all are the most. Send a smaller one."
+            say(
+                "The picture is {width:,} x {height:,} pixels large; {most} million in all are the "
+                "most. Send a smaller one.",
+                width=image.width,
+                height=image.height,
+                most=MAX_PIXELS // 1_000_000,
+            )
         )
     image.load()
     profile, transparency = image.info.get("icc_profile"), image.info.get("transparency")
@@ -107,7 +114,7 @@ def _of_eight_bits(image: Image.Image) -> Image.Image:
         return whole.convert("L")
     if image.mode == "F":
         raise _RefusedError(
-            "The picture holds levels that are no whole numbers. Save it as PNG or JPEG."
+            say("The picture holds levels that are no whole numbers. Save it as PNG or JPEG.")
         )
     if image.mode in {"P", "PA", "1", "LA", "La", "RGBa"}:
         return image.convert("RGBA").convert("RGB")
@@ -142,18 +149,25 @@ _ORIENTATION: Final = 0x0112
 
 def _why_unreadable(data: bytes) -> str:
     if not data:
-        return "The file is empty. Send a picture."
+        return say("The file is empty. Send a picture.")
     kind = None
     if data[4:8] == _FTYP and data[8:12] in _HEIC_BRANDS:
-        kind = "a HEIC picture"
+        kind = "HEIC"
     elif data.startswith(_JXL_STARTS):
-        kind = "a JPEG XL picture"
+        kind = "JPEG XL"
     if kind is not None:
-        return f"This is {kind}, which is not read here. Save it as PNG or JPEG and send that."
+        return say(
+            "This is a {kind} picture, which is not read here. Save it as PNG or JPEG and send "
+            "that.",
+            kind=kind,
+        )
     for start, known in _STARTS.items():
         if data.startswith(start):
-            return f"The {known} picture is damaged or cut off. Send it again."
-    return f"The file is no picture that can be read here; {_READ} are. Send one of these."
+            return say("The {kind} picture is damaged or cut off. Send it again.", kind=known)
+    return say(
+        "The file is no picture that can be read here; {kinds} are. Send one of these.",
+        kinds=_READ,
+    )
 
 
 def main() -> int:
@@ -167,7 +181,7 @@ def main() -> int:
     try:
         digest, image = decoded(sys.stdin.buffer.read())
     except _RefusedError as refused:
-        sys.stdout.buffer.write(str(refused).encode())
+        sys.stdout.buffer.write(to_json(sentence_of(refused)).encode())
         return REFUSED
     sys.stdout.buffer.write(HEADER.pack(digest, image.width, image.height))
     sys.stdout.buffer.write(image.tobytes())

@@ -10,6 +10,7 @@ from typing import Final
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.picture_worker import HEADER, REFUSED, digest_of
 from sdxl_engine.request import MAX_FILE_BYTES, GeneratedImage, Picture
+from sdxl_engine.sentence import from_json, say
 
 TIMEOUT_S: Final = 20.0  # 64 megapixels take 3 seconds on a slow core
 _NEEDED: Final = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG")
@@ -27,8 +28,11 @@ def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
     """
     if len(data) > MAX_FILE_BYTES:
         raise InvalidRequestError(
-            f"The picture's file has {len(data) >> 20} MiB; {MAX_FILE_BYTES >> 20} are the most. "
-            "Send a smaller one."
+            say(
+                "The picture's file has {size} MiB; {most} are the most. Send a smaller one.",
+                size=len(data) >> 20,
+                most=MAX_FILE_BYTES >> 20,
+            )
         )
     try:
         done = subprocess.run(
@@ -43,17 +47,22 @@ def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
         )
     except subprocess.TimeoutExpired:
         raise InvalidRequestError(
-            f"The picture took longer than {timeout_s:g} s to read. Send it as PNG or JPEG, or a "
-            "smaller one."
+            say(
+                "The picture took longer than {limit_s:g} s to read. Send it as PNG or JPEG, or a "
+                "smaller one.",
+                limit_s=timeout_s,
+            )
         ) from None
     if done.returncode == REFUSED:
-        raise InvalidRequestError(done.stdout.decode())
+        raise InvalidRequestError(from_json(done.stdout.decode()))
     if done.returncode or len(done.stdout) < HEADER.size:
         said = done.stderr.decode(errors="replace")[-_LOGGED_CHARS:]
         log.warning("a picture's worker ended with %d: %s", done.returncode, said)
         raise InvalidRequestError(
-            "The picture could not be read: it takes too much memory, or is damaged. Send it as "
-            "PNG or JPEG, or a smaller one."
+            say(
+                "The picture could not be read: it takes too much memory, or is damaged. Send it "
+                "as PNG or JPEG, or a smaller one."
+            )
         )
     digest, width_px, height_px = HEADER.unpack_from(done.stdout)
     return Picture(digest.hex(), width_px, height_px, done.stdout[HEADER.size :])

@@ -43,6 +43,7 @@ from sdxl_engine.request import (
 )
 from sdxl_engine.sampling.noise import trained_sigmas
 from sdxl_engine.sampling.samplers import Schedule, make_schedule
+from sdxl_engine.sentence import say
 from sdxl_engine.spans import Span, read_spans
 from sdxl_engine.thread import sign_of_start
 from sdxl_engine.tokenizer import PromptTokenizer
@@ -372,8 +373,11 @@ class SdxlPipeline:
         """The same, whatever is compiled yet."""
         if request.model not in {None, *self.models}:
             raise InvalidRequestError(
-                f"There is no model {request.model!r} here. Choose one of: "
-                f"{', '.join(self.models)}."
+                say(
+                    "There is no model {model} here. Choose one of: {known}.",
+                    model=repr(request.model),
+                    known=", ".join(self.models),
+                )
             )
         self._check_model_draws(request)
         self._chosen(request)
@@ -507,16 +511,22 @@ class SdxlPipeline:
     def _check_trained_to_draw(self) -> None:
         if self.edits:
             raise InvalidRequestError(
-                f"{self.model_name} was trained for editing: it sees a picture beside the noise, "
-                "as nothing here shows it. Choose another model."
+                say(
+                    "{model} was trained for editing: it sees a picture beside the noise, as "
+                    "nothing here shows it. Choose another model.",
+                    model=self.model_name,
+                )
             )
 
     def _check_model_draws(self, request: ImageRequest) -> None:
         self._check_trained_to_draw()
         if self._config.inpaints and (request.source is None or request.upscale is not None):
             raise InvalidRequestError(
-                f"{self.model_name} was trained for inpainting: it changes a picture that it is "
-                "given. Give it one and a mask, or choose another model."
+                say(
+                    "{model} was trained for inpainting: it changes a picture that it is given. "
+                    "Give it one and a mask, or choose another model.",
+                    model=self.model_name,
+                )
             )
 
     def _clip_skip(self, request: ImageRequest) -> int:
@@ -526,8 +536,12 @@ class SdxlPipeline:
         most = min(own.num_hidden_layers, self._config.text_encoder_2.num_hidden_layers)
         if request.clip_skip > most:
             raise InvalidRequestError(
-                f"Clip skip {request.clip_skip} is beyond the first of the {most} layers of this "
-                "model's smaller text encoder. Choose less; most models want 2."
+                say(
+                    "Clip skip {clip_skip} is beyond the first of the {most} layers of this "
+                    "model's smaller text encoder. Choose less; most models want 2.",
+                    clip_skip=request.clip_skip,
+                    most=most,
+                )
             )
         return request.clip_skip
 
@@ -535,8 +549,10 @@ class SdxlPipeline:
         """The request's LoRAs, each of which fits the model; raises InvalidRequestError."""
         if self._loras is None and request.loras:
             raise InvalidRequestError(
-                f"There is no LoRA {request.loras[0].name!r} here: the engine was given no folder "
-                "of LoRAs."
+                say(
+                    "There is no LoRA {name} here: the engine was given no folder of LoRAs.",
+                    name=repr(request.loras[0].name),
+                )
             )
         return [
             Chosen(lora.name, self._loras.find(lora.name), lora.strength)
@@ -551,13 +567,20 @@ class SdxlPipeline:
         if programs is None:
             warm = ", ".join(format_size(*size) for size in self.sizes)
             raise InvalidRequestError(
-                f"The size {format_size(request.width_px, request.height_px)} is not ready here. "
-                f"Choose one of: {warm}."
+                say(
+                    "The size {size} is not ready here. Choose one of: {sizes}.",
+                    size=format_size(request.width_px, request.height_px),
+                    sizes=warm,
+                )
             )
         if request.num_images > programs.num_images:
             raise InvalidRequestError(
-                f"{request.num_images} images at once are more than the {programs.num_images} "
-                "this engine is ready for. Ask for fewer."
+                say(
+                    "{number} images at once are more than the {most} this engine is ready for. "
+                    "Ask for fewer.",
+                    number=request.num_images,
+                    most=programs.num_images,
+                )
             )
         return programs
 
@@ -578,9 +601,14 @@ class SdxlPipeline:
         multiple = self.size_multiple_px
         if width_px % multiple or height_px % multiple:
             raise InvalidRequestError(
-                f"{self.model_name} draws sizes that are multiples of {multiple} pixels, not "
-                f"{format_size(width_px, height_px)}. Its own size is "
-                f"{format_size(*self.native_size)}."
+                say(
+                    "{model} draws sizes that are multiples of {multiple} pixels, not {size}. Its "
+                    "own size is {native}.",
+                    model=self.model_name,
+                    multiple=multiple,
+                    size=format_size(width_px, height_px),
+                    native=format_size(*self.native_size),
+                )
             )
 
     def _check_latents(self, request: ImageRequest, latents: npt.NDArray[np.float32]) -> None:

@@ -28,6 +28,7 @@ from decimal import Decimal
 from typing import Final
 
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.sentence import say
 
 MAX_EXPANSIONS: Final = 16
 _ROUND: Final = 1.1
@@ -336,10 +337,14 @@ def expanded(text: str) -> tuple[str, ...]:
         frames[-1].add_open(frame)
     whole = frames[0].options[0]
     if whole.count > MAX_EXPANSIONS:
-        count = f"{whole.count:,}" if whole.count < _COUNTED else "more than a million"
+        is_counted = whole.count < _COUNTED
         raise InvalidRequestError(
-            f"The braces in this prompt stand for {count} prompts; {MAX_EXPANSIONS} at once are "
-            "the most. Leave some of the choices out."
+            say(
+                "The braces in this prompt stand for {number} prompts; {most} at once are the "
+                "most. Leave some of the choices out.",
+                number=f"{whole.count:,}" if is_counted else say("more than a million"),
+                most=MAX_EXPANSIONS,
+            )
         )
     return tuple(whole.texts)
 

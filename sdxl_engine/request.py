@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.sentence import either, say
 
 MAX_CHUNKS = 4  # of a prompt, each as many tokens as the text encoders read
 MAX_PROMPT_CHARS = 4_000  # four chunks are 300 tokens, about 1,200 to 1,600 characters of English
@@ -159,7 +160,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         _check_file_name("LoRA", self.name)
-        name = f"strength of the LoRA {self.name}"
+        name = say("strength of the LoRA {name}", name=self.name)
         _check_number(name, self.strength, MAX_LORA_STRENGTH, low=-MAX_LORA_STRENGTH)
 
 
@@ -205,13 +206,13 @@ class Source:
     feather_px: int = 16
 
     def __post_init__(self) -> None:
-        _check_digest("picture", self.picture)
-        _check_number("strength", self.strength, 1.0)
-        _check_name("way to resize", self.resize, RESIZES)
-        _check_number("zoom", self.zoom, MAX_ZOOM, low=1.0)
+        _check_digest(say("picture"), self.picture)
+        _check_number(say("strength"), self.strength, 1.0)
+        _check_name(say("way to resize"), self.resize, RESIZES)
+        _check_number(say("zoom"), self.zoom, MAX_ZOOM, low=1.0)
         if self.mask not in {None, ALPHA, AROUND}:
-            _check_digest("mask", self.mask)
-        _check_whole("feather in pixels", self.feather_px, 0, MAX_FEATHER_PX)
+            _check_digest(say("mask"), self.mask)
+        _check_whole(say("feather in pixels"), self.feather_px, 0, MAX_FEATHER_PX)
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -237,9 +238,9 @@ class Variation:
     index: int = 0
 
     def __post_init__(self) -> None:
-        _check_whole("seed of the variation", self.seed, 0, MAX_SEED)
-        _check_number("strength of the variation", self.strength, 1.0)
-        _check_whole("index of the varied image", self.index, 0, MAX_IMAGES - 1)
+        _check_whole(say("seed of the variation"), self.seed, 0, MAX_SEED)
+        _check_number(say("strength of the variation"), self.strength, 1.0)
+        _check_whole(say("index of the varied image"), self.index, 0, MAX_IMAGES - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,53 +301,72 @@ class ImageRequest:
     clip_skip: int | None = None
 
     def __post_init__(self) -> None:
-        _check_text("prompt", self.prompt)
+        _check_text(say("prompt"), self.prompt)
         if not any(_is_visible(char) for char in self.prompt):
-            raise InvalidRequestError("The prompt is empty. Say what the picture should show.")
+            raise InvalidRequestError(say("The prompt is empty. Say what the picture should show."))
         if self.negative_prompt is not None:
-            _check_text("negative prompt", self.negative_prompt)
-        _check_whole("seed", self.seed, 0, MAX_SEED)
-        _check_whole("number of steps", self.num_inference_steps, 1, MAX_INFERENCE_STEPS)
-        _check_whole("number of images", self.num_images, 1, MAX_IMAGES)
-        _check_whole("first index", self.first_index, 0, MAX_IMAGES - 1)
+            _check_text(say("negative prompt"), self.negative_prompt)
+        _check_whole(say("seed"), self.seed, 0, MAX_SEED)
+        _check_whole(say("number of steps"), self.num_inference_steps, 1, MAX_INFERENCE_STEPS)
+        _check_whole(say("number of images"), self.num_images, 1, MAX_IMAGES)
+        _check_whole(say("first index"), self.first_index, 0, MAX_IMAGES - 1)
         if self.first_index + self.num_images > MAX_IMAGES:
             raise InvalidRequestError(
-                f"{self.num_images} images from index {self.first_index} on end beyond index "
-                f"{MAX_IMAGES - 1}, the last. Ask for fewer, or begin earlier."
+                say(
+                    "{number} images from index {first} on end beyond index {last}, the last. Ask "
+                    "for fewer, or begin earlier.",
+                    number=self.num_images,
+                    first=self.first_index,
+                    last=MAX_IMAGES - 1,
+                )
             )
-        _check_side("width", self.width_px)
-        _check_side("height", self.height_px)
-        _check_number("guidance", self.guidance_scale, MAX_GUIDANCE_SCALE)
-        _check_number("guidance rescale", self.guidance_rescale, 1.0)
+        _check_side(say("width"), say("width in pixels"), self.width_px)
+        _check_side(say("height"), say("height in pixels"), self.height_px)
+        _check_number(say("guidance"), self.guidance_scale, MAX_GUIDANCE_SCALE)
+        _check_number(say("guidance rescale"), self.guidance_rescale, 1.0)
         start, stop = self.guidance_interval
-        _check_number("start of the guidance interval", start, 1.0)
-        _check_number("end of the guidance interval", stop, 1.0)
+        _check_number(say("start of the guidance interval"), start, 1.0)
+        _check_number(say("end of the guidance interval"), stop, 1.0)
         if start > stop:
             raise InvalidRequestError(
-                f"The guidance interval ends at {stop:g}, before it starts at {start:g}. "
-                "Exchange the two."
+                say(
+                    "The guidance interval ends at {stop:g}, before it starts at {start:g}. "
+                    "Exchange the two.",
+                    stop=stop,
+                    start=start,
+                )
             )
         if len(self.loras) > MAX_LORAS:
             raise InvalidRequestError(
-                f"{len(self.loras)} LoRAs at once are more than {MAX_LORAS}. Leave some out."
+                say(
+                    "{number} LoRAs at once are more than {most}. Leave some out.",
+                    number=len(self.loras),
+                    most=MAX_LORAS,
+                )
             )
         names = [lora.name for lora in self.loras]
         for name in names:
             if names.count(name) > 1:
                 raise InvalidRequestError(
-                    f"The LoRA {name} is asked for twice. Say it once, with the strength it "
-                    "shall have."
+                    say(
+                        "The LoRA {name} is asked for twice. Say it once, with the strength it "
+                        "shall have.",
+                        name=name,
+                    )
                 )
         if self.model is not None:
-            _check_file_name("model", self.model)
+            _check_file_name(say("model"), self.model)
         if self.sampler is not None:
-            _check_name("sampler", self.sampler, SAMPLERS)
+            _check_name(say("sampler"), self.sampler, SAMPLERS)
         if self.spacing is not None:
-            _check_name("spacing", self.spacing, SPACINGS)
+            _check_name(say("spacing"), self.spacing, SPACINGS)
             if self.sampler in OWN_SPACING_SAMPLERS:
                 raise InvalidRequestError(
-                    f"{SAMPLERS[self.sampler]} places its steps itself. Leave the spacing out, or "
-                    "choose another sampler."
+                    say(
+                        "{sampler} places its steps itself. Leave the spacing out, or choose "
+                        "another sampler.",
+                        sampler=SAMPLERS[self.sampler],
+                    )
                 )
         if self.timesteps is not None:
             self._check_timesteps(self.timesteps)
@@ -354,43 +374,56 @@ class ImageRequest:
         self._check_source()
 
     def _check_reading(self) -> None:
-        _check_name("emphasis", self.emphasis, EMPHASES)
+        _check_name(say("emphasis"), self.emphasis, EMPHASES)
         if self.clip_skip is not None:
-            _check_whole("clip skip", self.clip_skip, 1, MAX_CLIP_SKIP)
+            _check_whole(say("clip skip"), self.clip_skip, 1, MAX_CLIP_SKIP)
 
     def _check_source(self) -> None:
         if self.upscale is not None:
             if self.upscale not in UPSCALES:
                 raise InvalidRequestError(
-                    f"A picture can become {' or '.join(f'{x:g}' for x in UPSCALES)} times as "
-                    f"large, not {self.upscale!r:.20} times."
+                    say(
+                        "A picture can become {times} times as large, not {value} times.",
+                        times=either(f"{one:g}" for one in UPSCALES),
+                        value=f"{self.upscale!r:.20}",
+                    )
                 )
             if self.source is None:
-                raise InvalidRequestError("To upscale, give the picture that shall become larger.")
+                raise InvalidRequestError(
+                    say("To upscale, give the picture that shall become larger.")
+                )
             if self.source.mask is not None:
                 raise InvalidRequestError(
-                    "An upscaled picture is drawn anew all over: leave the mask out."
+                    say("An upscaled picture is drawn anew all over: leave the mask out.")
                 )
         elif self.source is not None and self.source.strength == 0:
             raise InvalidRequestError(
-                "At strength 0 nothing of the picture would change. Choose more, such as 0.3."
+                say("At strength 0 nothing of the picture would change. Choose more, such as 0.3.")
             )
 
     def _check_timesteps(self, timesteps: tuple[int, ...]) -> None:
         for timestep in timesteps:
-            _check_whole("timestep", timestep, 0, MAX_TIMESTEP)
+            _check_whole(say("timestep"), timestep, 0, MAX_TIMESTEP)
         if any(later >= earlier for earlier, later in pairwise(timesteps)):
             raise InvalidRequestError(
-                "The timesteps must decrease, from the noisiest on, such as 999, 749, 499, 249."
+                say(
+                    "The timesteps must decrease, from the noisiest on, such as 999, 749, 499, 249."
+                )
             )
         if len(timesteps) != self.num_inference_steps:
             raise InvalidRequestError(
-                f"{len(timesteps)} timesteps are not {self.num_inference_steps} steps. Give one "
-                "timestep for each step."
+                say(
+                    "{number} timesteps are not {steps} steps. Give one timestep for each step.",
+                    number=len(timesteps),
+                    steps=self.num_inference_steps,
+                )
             )
         if self.spacing is not None:
             raise InvalidRequestError(
-                "A list of timesteps leaves nothing for a spacing to place. Leave one of them out."
+                say(
+                    "A list of timesteps leaves nothing for a spacing to place. Leave one of them "
+                    "out."
+                )
             )
 
     @property
@@ -513,11 +546,14 @@ def parse_size(text: str) -> tuple[int, int]:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise InvalidRequestError(
-            f"{text[:40]!r} is not a size. Write width x height, such as 1024x1024."
+            say(
+                "{text} is not a size. Write width x height, such as 1024x1024.",
+                text=repr(text[:40]),
+            )
         )
     size_px = int(match[1]), int(match[2])
-    _check_side("width", size_px[0])
-    _check_side("height", size_px[1])
+    _check_side(say("width"), say("width in pixels"), size_px[0])
+    _check_side(say("height"), say("height in pixels"), size_px[1])
     return size_px
 
 
@@ -540,8 +576,11 @@ def parse_timesteps(text: str) -> tuple[int, ...]:
     words = (bracketed[1] if bracketed else text).split(",")
     if not all(_TIMESTEP.fullmatch(word.strip()) for word in words):
         raise InvalidRequestError(
-            f"{text!r:.60} are no timesteps. Write them from the noisiest on, with commas between "
-            "them, such as 999, 749, 499, 249."
+            say(
+                "{text} are no timesteps. Write them from the noisiest on, with commas between "
+                "them, such as 999, 749, 499, 249.",
+                text=f"{text!r:.60}",
+            )
         )
     return tuple(map(int, words))
 
@@ -552,14 +591,14 @@ def parse_sampler(text: str) -> str:
     Case, spaces, commas, underscores and hyphens play no part. Raises InvalidRequestError.
     """
     name = _SAMPLER_NAMES.get(_letters(_MARKS.sub("", text.strip().casefold())), text)
-    _check_name("sampler", name, SAMPLERS)
+    _check_name(say("sampler"), name, SAMPLERS)
     return name
 
 
 def parse_spacing(text: str) -> str:
     """The name in SPACINGS of "ays" or "Align Your Steps", as `parse_sampler`."""
     name = _SPACING_NAMES.get(_letters(text), text)
-    _check_name("spacing", name, SPACINGS)
+    _check_name(say("spacing"), name, SPACINGS)
     return name
 
 
@@ -605,58 +644,94 @@ def _is_visible(char: str) -> bool:
 
 def _check_text(name: str, text: str) -> None:
     if not isinstance(text, str):
-        raise InvalidRequestError(f"The {name} must be text, not {type(text).__name__}.")
+        raise InvalidRequestError(
+            say("The {name} must be text, not {kind}.", name=name, kind=type(text).__name__)
+        )
     if len(text) > MAX_PROMPT_CHARS:
         raise InvalidRequestError(
-            f"The {name} is {len(text):,} characters long; the limit is {MAX_PROMPT_CHARS:,}. "
-            "Shorten it."
+            say(
+                "The {name} is {chars:,} characters long; the limit is {limit:,}. Shorten it.",
+                name=name,
+                chars=len(text),
+                limit=MAX_PROMPT_CHARS,
+            )
         )
     for place, char in enumerate(text):
         control = unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\r\t"
         if control or char in _BIDI_CONTROLS:
             raise InvalidRequestError(
-                f"The {name} holds an invisible control character (U+{ord(char):04X}) at place "
-                f"{place + 1}. Delete it, or type the text anew."
+                say(
+                    "The {name} holds an invisible control character ({char}) at place {place}. "
+                    "Delete it, or type the text anew.",
+                    name=name,
+                    char=f"U+{ord(char):04X}",
+                    place=place + 1,
+                )
             )
 
 
 def _check_whole(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequestError(f"The {name} must be a whole number, not {value!r}.")
+        raise InvalidRequestError(
+            say("The {name} must be a whole number, not {value}.", name=name, value=repr(value))
+        )
     if not low <= value <= high:
         raise InvalidRequestError(
-            f"The {name} must lie between {low} and {high}, not {_said(value)}."
+            say(
+                "The {name} must lie between {low} and {high}, not {value}.",
+                name=name,
+                low=low,
+                high=high,
+                value=_said(value),
+            )
         )
 
 
 def _check_number(name: str, value: float, high: float, *, low: float = 0.0) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRequestError(f"The {name} must be a number, not {value!r}.")
+        raise InvalidRequestError(
+            say("The {name} must be a number, not {value}.", name=name, value=repr(value))
+        )
     if not low <= value <= high:  # NaN is not, either
         raise InvalidRequestError(
-            f"The {name} must lie between {low:g} and {high:g}, not {_said(value)}."
+            say(
+                "The {name} must lie between {low} and {high}, not {value}.",
+                name=name,
+                low=f"{low:g}",
+                high=f"{high:g}",
+                value=_said(value),
+            )
         )
 
 
 def _check_name(name: str, value: str, known: Iterable[str]) -> None:
     if value not in known:
         raise InvalidRequestError(
-            f"There is no {name} {value!r:.60}. Choose one of: {', '.join(known)}."
+            say(
+                "There is no {name} {value}. Choose one of: {known}.",
+                name=name,
+                value=f"{value!r:.60}",
+                known=", ".join(known),
+            )
         )
 
 
 def _check_digest(name: str, value: object) -> None:
     if not isinstance(value, str) or not _DIGEST.fullmatch(value):
         raise InvalidRequestError(
-            f"The {name} to start from is named by the hash of its content, 64 digits of 0-9 and "
-            f"a-f, not {value!r:.60}."
+            say(
+                "The {name} to start from is named by the hash of its content, 64 digits of 0-9 "
+                "and a-f, not {value}.",
+                name=name,
+                value=f"{value!r:.60}",
+            )
         )
 
 
 def _check_file_name(kind: str, name: str) -> None:
     """Raise InvalidRequestError for what is no plain name of a file."""
     if not isinstance(name, str) or not name.strip():
-        raise InvalidRequestError(f"A {kind} is chosen by its name.")
+        raise InvalidRequestError(say("A {kind} is chosen by its name.", kind=kind))
     if (
         len(name) > MAX_NAME_CHARS
         or not name.isprintable()
@@ -664,20 +739,29 @@ def _check_file_name(kind: str, name: str) -> None:
         or not _SEPARATORS.isdisjoint(name)
     ):
         raise InvalidRequestError(
-            f"{name!r:.60} is no name of a {kind}: give the file's name, without its folder."
+            say(
+                "{name} is no name of a {kind}: give the file's name, without its folder.",
+                name=f"{name!r:.60}",
+                kind=kind,
+            )
         )
 
 
 def _said(number: float) -> str:
     """A number as a sentence can hold it: Python refuses to print whole ones of 5,000 digits."""
     if isinstance(number, int) and abs(number) >= _UNPRINTABLE:
-        return "a number with far too many digits"
+        return say("a number with far too many digits")
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 
-def _check_side(name: str, value_px: int) -> None:
-    _check_whole(f"{name} in pixels", value_px, MIN_SIDE_PX, MAX_SIDE_PX)
+def _check_side(name: str, in_pixels: str, value_px: int) -> None:
+    _check_whole(in_pixels, value_px, MIN_SIDE_PX, MAX_SIDE_PX)
     if value_px % SIDE_MULTIPLE_PX:
         raise InvalidRequestError(
-            f"The {name} must be a multiple of {SIDE_MULTIPLE_PX} pixels, not {value_px}."
+            say(
+                "The {name} must be a multiple of {multiple} pixels, not {value}.",
+                name=name,
+                multiple=SIDE_MULTIPLE_PX,
+                value=value_px,
+            )
         )

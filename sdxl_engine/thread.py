@@ -34,6 +34,7 @@ from sdxl_engine.request import (
     Pictures,
     Progress,
 )
+from sdxl_engine.sentence import say, say_many, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class EngineJob:
         """Stop the job: a waiting one at once, a running one at its next progress."""
         self._cancelled.set()
         if self._withdraw(self):
-            self._fail(JobCancelledError("The job was cancelled."))
+            self._fail(JobCancelledError(say("The job was cancelled.")))
 
     @property
     def silent_s(self) -> float:
@@ -190,7 +191,7 @@ class EngineJob:
 
     def _check_wanted(self) -> None:
         if self._cancelled.is_set():
-            raise JobCancelledError("The job was cancelled while it was drawn.")
+            raise JobCancelledError(say("The job was cancelled while it was drawn."))
 
     def _report(self, progress: Progress) -> None:
         if self._on_progress is None:
@@ -205,7 +206,7 @@ class EngineJob:
             self._fail(error)
             return
         log.error("drawing failed: %s", type(error).__name__, exc_info=error)
-        failure = DrawError("Drawing failed on the device. Try again; the log has the cause.")
+        failure = DrawError(say("Drawing failed on the device. Try again; the log has the cause."))
         failure.__cause__ = error
         self._fail(failure)
 
@@ -284,7 +285,7 @@ class EngineThread:
         """Start loading; returns at once, wait on `ready`. Raises EngineClosedError."""
         with self._changed:
             if self._closing:
-                raise EngineClosedError("The engine was closed before it started.")
+                raise EngineClosedError(say("The engine was closed before it started."))
             self._started = True
             self._start_sign_s = self._clock()
             for thread in self._threads:
@@ -307,16 +308,19 @@ class EngineThread:
             failure = self.ready.exception()
             if failure is not None:
                 # A new one each time: raising the same object again would grow its traceback.
-                raise type(failure)(str(failure)) from failure
+                raise type(failure)(sentence_of(failure)) from failure
             self.ready.result().check(request)
         job = EngineJob(request, pictures, on_progress, self._withdraw, self._clock)
         with self._changed:
             if self._closing:
-                raise EngineClosedError("The engine is stopping. Ask again in a minute.")
+                raise EngineClosedError(say("The engine is stopping. Ask again in a minute."))
             if len(self._waiting) == self._max_pending:
                 raise EngineFullError(
-                    f"The engine already holds {self._max_pending} waiting jobs. "
-                    "Ask again in a minute."
+                    say_many(
+                        "The engine already holds {count} waiting job. Ask again in a minute.",
+                        "The engine already holds {count} waiting jobs. Ask again in a minute.",
+                        self._max_pending,
+                    )
                 )
             self._waiting.append(job)
             self._changed.notify_all()
@@ -335,7 +339,7 @@ class EngineThread:
             running = self._running
             started = self._started
             self._changed.notify_all()
-        stopped = EngineClosedError("The engine stopped before it drew this. Ask again.")
+        stopped = EngineClosedError(say("The engine stopped before it drew this. Ask again."))
         self._fail_waiting(stopped)
         self._settle(error=stopped)
         if cancel_running and running is not None:
@@ -400,10 +404,11 @@ class EngineThread:
         # Our own errors say all there is; anything else needs its trace.
         trace = None if isinstance(error, EngineError) else error
         log.error("the engine could not start: %s", error, exc_info=trace)
-        said = (
-            str(error) if isinstance(error, EngineError) else f"The engine could not start: {error}"
+        said = sentence_of(error)
+        is_own = isinstance(error, EngineError)
+        failure = EngineStartError(
+            said if is_own else say("The engine could not start: {why}", why=said)
         )
-        failure = EngineStartError(said)
         failure.__cause__ = error
         self._settle(error=failure)
         with self._changed:

@@ -17,6 +17,7 @@ from sdxl_engine.checkpoint.json_reader import parse_json, plain
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.prompt import BREAK, Piece, pieces
+from sdxl_engine.sentence import say, sentences
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
 # With these a tokenizer's JSON names files that transformers opens, wherever they are.
@@ -163,20 +164,36 @@ class PromptTokenizer:
         tokens = sum(map(len, chunks))
         heard = [token for chunk in chunks[:limit] for token, _ in chunk]
         room = limit * (self.max_tokens - _ENDS)
-        much = f"is {tokens} tokens long; this model reads {room} here"
-        if tokens <= room:
-            much = f"has {len(chunks)} parts; this model reads {limit} here"
-        where = f": it would stop reading after “…{self.read(row, heard)[-40:].strip()}”"
-        return f"The text {much}. Shorten it{where if heard else ''}."
+        if tokens > room:
+            much = say(
+                "The text is {tokens} tokens long; this model reads {room} here.",
+                tokens=tokens,
+                room=room,
+            )
+        else:
+            much = say(
+                "The text has {parts} parts; this model reads {limit} here.",
+                parts=len(chunks),
+                limit=limit,
+            )
+        if not heard:
+            return sentences(much, say("Shorten it."))
+        end = self.read(row, heard)[-40:].strip()
+        where = say("Shorten it: it would stop reading after “…{end}”.", end=end)
+        return sentences(much, where)
 
 
 def _check_weights(read: Iterable[Piece]) -> None:
     for piece in read:
         if piece is not BREAK and not abs(piece.weight) <= _MOST_WEIGHT:
             raise InvalidRequestError(
-                f"{piece.text.strip()[:40]!r} has a weight of {piece.weight:.3g}; from "
-                f"-{_MOST_WEIGHT:g} to {_MOST_WEIGHT:g} a picture stands. Take brackets away, or "
-                "write \\( for one that is only text."
+                say(
+                    "{text} has a weight of {weight:.3g}; from -{most:g} to {most:g} a picture "
+                    "stands. Take brackets away, or write \\( for one that is only text.",
+                    text=repr(piece.text.strip()[:40]),
+                    weight=piece.weight,
+                    most=_MOST_WEIGHT,
+                )
             )
 
 

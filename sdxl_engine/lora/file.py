@@ -30,6 +30,7 @@ from sdxl_engine.errors import CheckpointError
 from sdxl_engine.hashes import Version, version
 from sdxl_engine.lora.kinds import KINDS, Change, Kind, kind_of, magnitude_fits, scale
 from sdxl_engine.lora.names import Module
+from sdxl_engine.sentence import say
 
 _ADAPTER: Final = r"(\.[^.]+)?"
 # The role of a tensor by the end of its name: kohya's and LyCORIS's, PEFT's (whose adapters have
@@ -136,7 +137,7 @@ class LoraFile:
 def unusable(path: Path, error: CheckpointError) -> str:
     """What is wrong with a LoRA, as whoever asked for it reads it; not where it lies."""
     said = str(error).replace(str(path), path.name)
-    return f"The LoRA {path.stem} cannot be used: {said}"
+    return say("The LoRA {name} cannot be used: {why}", name=path.stem, why=said)
 
 
 def look_at(folder: Path, path: Path, spellings: Mapping[str, Module]) -> LoraFile:

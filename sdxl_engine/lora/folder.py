@@ -15,6 +15,7 @@ from sdxl_engine.hashes import Version, version
 from sdxl_engine.lora.file import LoraFile, look_at, unusable
 from sdxl_engine.lora.names import Expected, spellings
 from sdxl_engine.request import Lora
+from sdxl_engine.sentence import either, say, sentence_of
 
 _ENDING: Final = ".safetensors"
 _PICKLES: Final = (".bin", ".ckpt", ".pt", ".pth")
@@ -92,7 +93,7 @@ class LoraFolder:
             file = self._look(path)
             words = Card.if_any(path).trigger_words or file.words
         except (InvalidRequestError, CheckpointError) as error:
-            return LoraFacts(path, problem=str(error))
+            return LoraFacts(path, problem=sentence_of(error))
         return LoraFacts(path, file.kind, file.rank, file.base, words)
 
     def _look(self, path: Path) -> LoraFile:
@@ -116,18 +117,29 @@ class LoraFolder:
         for ending in _PICKLES:
             path = self._folder / f"{name}{ending}"
             if path.exists():
-                return f"The LoRA {name} cannot be used: {_pickled(path)}"
+                return say("The LoRA {name} cannot be used: {why}", name=name, why=_pickled(path))
         names = [each for each, facts in self.facts().items() if facts.problem is None]
         by_small = {each.casefold(): each for each in names}
         close = difflib.get_close_matches(name.casefold(), by_small, n=3, cutoff=0.5)
         near = [by_small[each] for each in close]
         if near:
-            return f"There is no LoRA {name!r} here. Did you mean {' or '.join(map(plain, near))}?"
-        return f"There is no LoRA {name!r} here. There are: {listed(names) or 'none'}."
+            return say(
+                "There is no LoRA {name} here. Did you mean {near}?",
+                name=repr(name),
+                near=either(map(plain, near)),
+            )
+        if not names:
+            return say("There is no LoRA {name} here. There are: none.", name=repr(name))
+        return say(
+            "There is no LoRA {name} here. There are: {names}.",
+            name=repr(name),
+            names=listed(names),
+        )
 
 
 def _pickled(path: Path) -> str:
-    return (
-        f"{path.name} is pickled, and such a file can run code when it is opened. This engine "
-        "reads safetensors only: convert it, or choose another."
+    return say(
+        "{file} is pickled, and such a file can run code when it is opened. This engine reads "
+        "safetensors only: convert it, or choose another.",
+        file=path.name,
     )

@@ -29,6 +29,7 @@ from sdxl_engine.lora.file import LoraFile, unusable
 from sdxl_engine.lora.kinds import F32, Change
 from sdxl_engine.lora.names import PARTS, Expected, Module
 from sdxl_engine.programs.compiler import Weights
+from sdxl_engine.sentence import all_of, say
 
 _MAX_THREADS: Final = 8  # more wait for the memory
 _AT_ONCE: Final = 2**18  # numbers that are added while they lie in a core's cache
@@ -175,8 +176,12 @@ def _merged(
                     deltas.append(expected.to_engine(delta))
             if not _add(slot, deltas):
                 raise InvalidRequestError(
-                    f"With {' and '.join(plan.loras)}, {tensor.name} has numbers beyond those that "
-                    "the model can hold. Ask for less strength, or for another LoRA."
+                    say(
+                        "With {loras}, {tensor} has numbers beyond those that the model can hold. "
+                        "Ask for less strength, or for another LoRA.",
+                        loras=all_of(plan.loras),
+                        tensor=tensor.name,
+                    )
                 )
     return whole
 

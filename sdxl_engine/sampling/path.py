@@ -17,6 +17,7 @@ from sdxl_engine.sampling.noise import (
     timesteps_at,
     trained_sigmas,
 )
+from sdxl_engine.sentence import say
 
 _EVEN: Final = frozenset({"leading", "trailing", "linspace"})
 # diffusers cuts these to whole timesteps and rounds the others. It looks them up in float32, where
@@ -91,8 +92,11 @@ def distilled_path(config: SchedulerConfig, num_inference_steps: int) -> NoisePa
     taught = config.original_inference_steps
     if num_inference_steps > taught:
         raise InvalidRequestError(
-            f"The model was distilled from {taught} steps and draws in no more of them. Ask for "
-            "fewer steps, or choose another sampler."
+            say(
+                "The model was distilled from {taught} steps and draws in no more of them. Ask for "
+                "fewer steps, or choose another sampler.",
+                taught=taught,
+            )
         )
     stride = config.num_train_timesteps // taught
     teacher = np.arange(taught, 0.0, -1.0) * stride - 1.0

@@ -35,6 +35,7 @@ from sdxl_engine.sampling.table import (
     as_trained,
     of_path,
 )
+from sdxl_engine.sentence import say
 
 # What LCM's boundary condition is measured in: its authors' sigma_data and timestep_scaling.
 _LCM_DATA, _LCM_TIMESTEP_SCALE = 0.5, 10.0
@@ -115,16 +116,23 @@ def _path(
 ) -> NoisePath:
     distilled = sampler in OWN_SPACING_SAMPLERS
     if config.edm is not None and (distilled or timesteps is not None):
-        what = SAMPLERS[sampler] if distilled else "A list of timesteps"
         raise InvalidRequestError(
-            f"{what} needs a model with numbered timesteps; this one was trained with noise of any "
-            "level. Choose a sampler and a spacing instead."
+            say(
+                "{what} needs a model with numbered timesteps; this one was trained with noise of "
+                "any level. Choose a sampler and a spacing instead.",
+                what=SAMPLERS[sampler] if distilled else say("A list of timesteps"),
+            )
         )
     if timesteps is not None:
         if timesteps[0] >= config.num_train_timesteps:
             raise InvalidRequestError(
-                f"The model was trained with {config.num_train_timesteps} timesteps, so the "
-                f"largest is {config.num_train_timesteps - 1}, not {timesteps[0]}."
+                say(
+                    "The model was trained with {number} timesteps, so the largest is {largest}, "
+                    "not {first}.",
+                    number=config.num_train_timesteps,
+                    largest=config.num_train_timesteps - 1,
+                    first=timesteps[0],
+                )
             )
         return explicit_path(config, np.array(timesteps, np.float64), distilled=distilled)
     if distilled:
@@ -134,8 +142,11 @@ def _path(
     path = placed(config, spacing, num_inference_steps)
     if not (np.diff(path.sigmas[:-1]) < 0).all():
         raise InvalidRequestError(
-            f"In this model's schedule some of {num_inference_steps} steps fall together. Choose "
-            "another spacing, or fewer steps."
+            say(
+                "In this model's schedule some of {steps} steps fall together. Choose another "
+                "spacing, or fewer steps.",
+                steps=num_inference_steps,
+            )
         )
     return path
 
