@@ -22,7 +22,10 @@ BotError
 ├── AwayError          a home cannot be reached, or not now; the same may succeed later
 └── EngineStuckError   the device does not answer; only a new process can help
 
-`str(error)` is a sentence for a person: what happened, and what to do next.
+`str(error)` is a sentence for a person: what happened, and what to do next. What people in a chat
+read can be said in their language, too (`sdxl_engine.sentence`). What only operators read is plain
+English: the first five and KnownJobError, a ledger that cannot be opened, refusals of `imagine
+jobs`.
 """
 
 

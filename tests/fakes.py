@@ -157,6 +157,7 @@ class FakeHome:
         self.delivered: dict[str, tuple[Picture, ...]] = {}
         self.told: dict[str, str] = {}
         self.apologies: dict[str, str] = {}  # by the event in which something was wished
+        self.apologies_in: dict[str, str] = {}  # and for which locale
         self.mentioned: list[str] = []
         self.forgotten: list[str] = []
         self.jobs: dict[str, Job] = {}
@@ -204,9 +205,10 @@ class FakeHome:
         self.told[job.id] = sentence
         self._changed.set()
 
-    async def apologize(self, origin: Origin, sentence: str) -> None:
+    async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:
         assert origin.event is not None
         self.apologies[origin.event] = sentence
+        self.apologies_in[origin.event] = locale
         self._changed.set()
 
     async def mention(self, job: Job) -> None:

@@ -14,6 +14,7 @@ CORE = {
     *("itertools", "json", "logging", "math", "re", "secrets", "struct", "time", "typing", "zlib"),
     *("bot.core", "bot.errors", "bot.shared"),
     *("sdxl_engine.errors", "sdxl_engine.flags", "sdxl_engine.prompt", "sdxl_engine.request"),
+    "sdxl_engine.sentence",
 }
 
 

@@ -5,7 +5,8 @@ too long for it, and makes what people typed harmless there.
 """
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -16,9 +17,10 @@ from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine.request import SAMPLERS, SPACINGS, format_size, format_timesteps
+from sdxl_engine.sentence import say, say_many, sentences
 
 FAILURE_MARK: Final = "⚠️"
-PREVIEW_ALT_TEXT: Final = "What the pictures are becoming"
+PREVIEW_ALT_TEXT: Final = say("What the pictures are becoming")
 _PREVIEW_NAME: Final = "preview"
 _SMALLER: Final = ".webp"  # a picture whose PNG is too large for its channel
 _ROUND_TO_S: Final = 10
@@ -46,8 +48,20 @@ class Moment:
 
     at_s: int
 
+    def __str__(self) -> str:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.at_s))
 
-Words = tuple[str | Moment, ...]
+
+_STATES: Final[Mapping[State, str]] = {
+    State.QUEUED: say("queued"),
+    State.RUNNING: say("running"),
+    State.DRAWN: say("drawn"),
+    State.DELIVERED: say("delivered"),
+    State.UNDELIVERED: say("undelivered"),
+    State.CANCELLED: say("cancelled"),
+    State.FAILED: say("failed"),
+    State.REJECTED: say("rejected"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +96,10 @@ Rows = tuple[tuple[Action, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The whole card.
+    """The whole card, its texts to be said in the language of the one who asked.
 
-    status           the first line; empty once the pictures speak for themselves
+    status           the first line, with a `Moment` perhaps; empty once the pictures speak for
+                     themselves
     progress         steps done, of how many; None where nothing is drawn
     prompt           what people typed: to be shown, never to be read as markup; empty where it is
                      not to be shown any more
@@ -94,7 +109,7 @@ class Card:
     actions          what may be pressed now, in rows of what belongs together
     """
 
-    status: Words
+    status: str
     prompt: str
     negative_prompt: str | None
     fields: tuple[str, ...]
@@ -110,7 +125,7 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
     now_s     seconds since 1970
     """
     may_cancel = isinstance(stage, Waiting | Drawing)
-    actions = ((Action("cancel", job.id, "Cancel"),),) if may_cancel else ()
+    actions = ((Action("cancel", job.id, say("Cancel")),),) if may_cancel else ()
     match stage:
         case Waiting() if position is not None:
             return _card(job, _waiting(stage, position, now_s), actions=actions)
@@ -120,9 +135,9 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
         case Drawing(step, steps):
             return _card(job, _drawing(step, steps), progress=(step, steps), actions=actions)
         case Uploading():
-            return _card(job, ("📤 Drawn. Uploading the pictures.",))
+            return _card(job, _marked("📤", say("Drawn. Uploading the pictures.")))
         case Paused(sentence):
-            return _card(job, (f"⏸️ {sentence}",))
+            return _card(job, _marked("⏸️", sentence))
 
 
 def finished_card(job: Job, pictures: tuple[Picture, ...]) -> Card:
@@ -137,12 +152,13 @@ def standing_card(record: Record) -> Card:
 
 def deleted_card(record: Record) -> Card:
     """What is left of a card whose pictures were deleted: by whom, and of which job."""
-    return Card((f"🗑️ {record.deleted}",), "", None, (f"job {record.job.id}",), pictures=())
+    status = _marked("🗑️", record.deleted or "")
+    return Card(status, "", None, (_named(record.job),), pictures=())
 
 
 def failed_card(job: Job, sentence: str) -> Card:
     """The card of a job that ended without pictures; `sentence` says why and what to do."""
-    return _card(job, (f"{FAILURE_MARK} {sentence}",), pictures=())
+    return _card(job, _marked(FAILURE_MARK, sentence), pictures=())
 
 
 def preview_slot(job: Job, extension: str, data: bytes) -> Slot:
@@ -156,70 +172,80 @@ def is_preview(filename: str) -> bool:
     return f"_{_PREVIEW_NAME}." in filename
 
 
-def listed(record: Record, position: Position | None, now_s: float) -> Words:
+def listed(record: Record, position: Position | None, now_s: float) -> str:
     """How a job stands, in a list of them."""
     if position is not None:
-        return (f"number {position.place} in the queue", *_until(position, now_s))
+        ready = _ready(position, now_s)
+        if ready is None:
+            return say("number {place} in the queue", place=position.place)
+        return say("number {place} in the queue, ready {ready}", place=position.place, ready=ready)
     if record.state is State.UNDELIVERED:
-        return (f"drawn, but not shown. {record.reason}",)
-    return (record.reason or record.state.value,)
+        return say("drawn, but not shown. {reason}", reason=record.reason)
+    return record.reason or _STATES[record.state]
 
 
 def actions_of(record: Record) -> tuple[Action, ...]:
     """What the one who asked may press beside a job in a list."""
     job_id = record.job.id
     if record.state in {State.QUEUED, State.RUNNING}:
-        return (Action("cancel", job_id, f"Cancel {job_id}"),)
+        return (Action("cancel", job_id, say("Cancel {job}", job=job_id)),)
     if record.state is State.UNDELIVERED:
-        return (Action("show", job_id, f"Pictures of {job_id}"),)
+        return (Action("show", job_id, say("Pictures of {job}", job=job_id)),)
     return ()
 
 
 def alt_text(wish: Wish, index: int) -> str:
     """What a screen reader says of picture `index` (from 0); a long prompt loses its end first."""
-    return f"Picture {index + 1} of {wish.num_images}: {' '.join(wish.prompt.split())}"
+    return say(
+        "Picture {number} of {total}: {prompt}",
+        number=index + 1,
+        total=str(wish.num_images),
+        prompt=" ".join(wish.prompt.split()),
+    )
 
 
 def settings(wish: Wish) -> tuple[str, ...]:
     """The settings for people to read, each a few words; what is still open is not among them."""
-    words = []
+    words: list[str] = []
     if wish.seed is not None:
-        words.append(f"Seed {wish.seed}")
+        words.append(say("Seed {seed}", seed=wish.seed))
     if wish.num_inference_steps is not None:
         steps = wish.num_inference_steps
-        words.append("1 step" if steps == 1 else f"{steps} steps")
+        words.append(say_many("{count} step", "{count} steps", steps))
     if wish.guidance_scale is not None:
-        words.append(f"guidance {wish.guidance_scale:g}")
+        words.append(say("guidance {scale:g}", scale=wish.guidance_scale))
     if wish.guidance_rescale:
-        words.append(f"guidance rescale {wish.guidance_rescale:g}")
+        words.append(say("guidance rescale {rescale:g}", rescale=wish.guidance_rescale))
     if wish.guidance_interval != WHOLE:
-        words.append("guided from {:g} to {:g}".format(*wish.guidance_interval))
+        start, stop = wish.guidance_interval
+        words.append(say("guided from {start:g} to {stop:g}", start=start, stop=stop))
     if wish.size_px is not None:
         words.append(format_size(*wish.size_px))
     way = [_title_of_sampler(wish), _title_of_spacing(wish)]
     if any(way):
         words.append(" ".join(filter(None, way)))
     if wish.timesteps is not None:
-        words.append(f"timesteps {format_timesteps(wish.timesteps)}")
+        words.append(say("timesteps {steps}", steps=format_timesteps(wish.timesteps)))
     if wish.loras:
-        words.append(f"LoRA {loras.written(wish.loras)}")
+        words.append(say("LoRA {loras}", loras=loras.written(wish.loras)))
     if wish.style is not None:
-        words.append(f"style {wish.style}")
+        words.append(say("style {style}", style=wish.style))
     if wish.model is not None:
-        words.append(f"model {wish.model}")
+        words.append(say("model {model}", model=wish.model))
     words += _started_from(wish)
     if wish.left_out:
-        words.append(f"left out, as nobody here knows it: {', '.join(wish.left_out)}")
+        flags = ", ".join(wish.left_out)
+        words.append(say("left out, as nobody here knows it: {flags}", flags=flags))
     return tuple(words)
 
 
 def _started_from(wish: Wish) -> Iterator[str]:
     if wish.upscale is not None:
-        yield f"{wish.upscale:g} times as large"
+        yield say("{times:g} times as large", times=wish.upscale)
     elif wish.source is not None:
-        yield f"from a picture, strength {wish.source[1]:g}"
+        yield say("from a picture, strength {strength:g}", strength=wish.source[1])
     if wish.variation is not None:
-        yield f"varied by {wish.variation[1]:g}"
+        yield say("varied by {strength:g}", strength=wish.variation[1])
 
 
 def _title_of_sampler(wish: Wish) -> str:
@@ -232,14 +258,14 @@ def _title_of_spacing(wish: Wish) -> str:
 
 def _credit(job: Job) -> Iterator[str]:
     if job.showing.private:
-        yield "only you see this"
+        yield say("only you see this")
     elif job.parent is not None and job.parent.act == "publish":
-        yield f"published by {job.person.name}"
+        yield say("published by {name}", name=job.person.name)
 
 
 def _card(
     job: Job,
-    status: Words,
+    status: str,
     *,
     progress: tuple[int, int] | None = None,
     pictures: tuple[Slot, ...] | None = None,
@@ -249,7 +275,7 @@ def _card(
         status=status,
         prompt=job.wish.prompt,
         negative_prompt=job.wish.negative_prompt,
-        fields=(*settings(job.wish), *_credit(job), f"job {job.id}"),
+        fields=(*settings(job.wish), *_credit(job), _named(job)),
         progress=progress,
         pictures=pictures,
         actions=actions,
@@ -262,59 +288,75 @@ def _shown(job: Job, files: tuple[tuple[int, str, bytes | None], ...]) -> Card:
         for index, filename, data in files
     )
     indices = tuple(index for index, _, _ in files)
-    shown = _card(job, (), pictures=slots, actions=_finished_actions(job, indices))
+    shown = _card(job, "", pictures=slots, actions=_finished_actions(job, indices))
     if any(one.filename.endswith(_SMALLER) for one in slots):
-        shown = replace(shown, fields=(*shown.fields, "as WebP, to fit into a message here"))
+        shown = replace(shown, fields=(*shown.fields, say("as WebP, to fit into a message here")))
     return shown
 
 
 def _finished_actions(job: Job, indices: tuple[int, ...]) -> Rows:
-    def each(kind: ActionKind, mark: str) -> tuple[Action, ...]:
-        numbers = [""] if len(indices) == 1 else [f" {index + 1}" for index in indices]
+    def each(kind: ActionKind, label: str) -> tuple[Action, ...]:
+        if len(indices) == 1:
+            return (Action(kind, job.id, label, indices[0]),)
         return tuple(
-            Action(kind, job.id, f"{mark}{number}", index)
-            for number, index in zip(numbers, indices, strict=True)
+            Action(kind, job.id, say("{label} {number}", label=label, number=index + 1), index)
+            for index in indices
         )
 
     if not indices:
         return ()
-    larger = () if job.wish.upscale is not None else each("upscale", "⤢ Larger")
-    alike = each("strong", "🎲 Alike")
+    larger = () if job.wish.upscale is not None else each("upscale", say("⤢ Larger"))
+    alike = each("strong", say("🎲 Alike"))
     if job.showing.private:
-        seen_by = Action("publish", job.id, "📢 Publish")
+        seen_by = Action("publish", job.id, say("📢 Publish"))
     elif job.showing.spoiler:
-        seen_by = Action("unblur", job.id, "👁️ Unblur")
+        seen_by = Action("unblur", job.id, say("👁️ Unblur"))
     else:
-        seen_by = Action("blur", job.id, "🌫️ Blur")
+        seen_by = Action("blur", job.id, say("🌫️ Blur"))
     anew = (
-        Action("reroll", job.id, "🔁 Again"),
-        Action("edit", job.id, "✏️ Edit"),
-        Action("open", job.id, "🔍 Look", indices[0]),
+        Action("reroll", job.id, say("🔁 Again")),
+        Action("edit", job.id, say("✏️ Edit")),
+        Action("open", job.id, say("🔍 Look"), indices[0]),
     )
-    kept = (Action("recipe", job.id, "📋 Recipe"), seen_by, Action("delete", job.id, "🗑️ Delete"))
+    kept = (
+        Action("recipe", job.id, say("📋 Recipe")),
+        seen_by,
+        Action("delete", job.id, say("🗑️ Delete")),
+    )
     # What stands for one picture needs no row of its own.
     each_one = ((*larger, *alike),) if len(indices) == 1 else (larger, alike)
     rows = (*each_one, anew, kept)  # no more than three: a phone shows them beside each other
     return tuple(row[first : first + _ROW] for row in rows for first in range(0, len(row), _ROW))
 
 
-def _drawing(step: int, steps: int) -> Words:
-    return (f"step {step} of {steps}",)
+def _named(job: Job) -> str:
+    return say("job {job}", job=job.id)
 
 
-def _waiting(stage: Waiting, position: Position, now_s: float) -> Words:
-    parts = ["⏳"]
-    if stage.restored:
-        parts.append("The bot was restarted, and your place was kept.")
-    if stage.warming_up:
-        parts.append("The engine is warming up.")
-    parts.append(f"Number {position.place} in the queue")
-    return (" ".join(parts), *_until(position, now_s), ".")
+def _marked(mark: str, sentence: str) -> str:
+    """A sentence behind a sign that stands first in every language."""
+    return say("{mark} {sentence}", mark=mark, sentence=sentence)
 
 
-def _until(position: Position, now_s: float) -> Words:
+def _drawing(step: int, steps: int) -> str:
+    return say("step {step} of {steps}", step=step, steps=steps)
+
+
+def _waiting(stage: Waiting, position: Position, now_s: float) -> str:
+    ready = _ready(position, now_s)
+    if ready is None:
+        place = say("Number {place} in the queue.", place=position.place)
+    else:
+        place = say(
+            "Number {place} in the queue, ready {ready}.", place=position.place, ready=ready
+        )
+    restored = say("The bot was restarted, and your place was kept.") if stage.restored else ""
+    warming_up = say("The engine is warming up.") if stage.warming_up else ""
+    return _marked("⏳", sentences(restored, warming_up, place))
+
+
+def _ready(position: Position, now_s: float) -> Moment | None:
     if position.ready_in_s is None:
-        return ()
+        return None
     # Rounded, so that a card is not edited for the sake of a second. The home counts down.
-    ready_at_s = math.ceil((now_s + position.ready_in_s) / _ROUND_TO_S) * _ROUND_TO_S
-    return (", ready ", Moment(ready_at_s))
+    return Moment(math.ceil((now_s + position.ready_in_s) / _ROUND_TO_S) * _ROUND_TO_S)

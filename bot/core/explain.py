@@ -4,13 +4,18 @@ import logging
 
 from bot.errors import BotError
 from sdxl_engine.errors import EngineError
+from sdxl_engine.sentence import say, sentence_of
 
 log = logging.getLogger(__name__)
 
-OUR_FAULT = (
-    "Something went wrong, and it has been noted. Ask again; if it stays, tell the bot's owner: "
-    "job {}."
-)
+
+def our_fault(job_id: str) -> str:
+    """What is told of what only the bot's owner can mend."""
+    return say(
+        "Something went wrong, and it has been noted. Ask again; if it stays, tell the bot's "
+        "owner: job {job}.",
+        job=job_id,
+    )
 
 
 def explain(error: BaseException, job_id: str) -> str:
@@ -24,6 +29,6 @@ def explain(error: BaseException, job_id: str) -> str:
             log.info("refused: %s", error)
         else:
             log.error("failed: %s", error, exc_info=error)
-        return str(error)
+        return sentence_of(error)
     log.error("failed: %r", error, exc_info=error)
-    return OUR_FAULT.format(job_id)
+    return our_fault(job_id)

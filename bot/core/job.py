@@ -66,14 +66,16 @@ UNFINISHED: Final = frozenset({State.QUEUED, State.RUNNING})
 class Person:
     """Somebody who asks.
 
-    home  the chat system's name, such as the key of its section in config.toml
-    id    theirs in that home
-    name  for people to read; not part of who it is
+    home    the chat system's name, such as the key of its section in config.toml
+    id      theirs in that home
+    name    for people to read; not part of who it is
+    locale  the language they read, BCP 47; empty where the home did not say
     """
 
     home: str
     id: str
     name: str = field(default="", compare=False)
+    locale: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

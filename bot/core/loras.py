@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.sentence import say
 
 Loras = tuple[tuple[str, float], ...]  # names and strengths
 
@@ -31,8 +32,11 @@ def read_out(prompt: str) -> tuple[str, Loras]:
         prompt = _TAG.sub(" ", prompt).strip()
     if unclosed := _OPEN_TAG.search(prompt):
         raise InvalidRequestError(
-            f"{unclosed[0][:_SHOWN_CHARS]!r} begins a LoRA and does not end it. Write its name, "
-            "its strength and >, such as <lora:film:0.8>."
+            say(
+                "{tag} begins a LoRA and does not end it. Write its name, its strength and >, such "
+                "as <lora:film:0.8>.",
+                tag=repr(unclosed[0][:_SHOWN_CHARS]),
+            )
         )
     return prompt, loras
 
@@ -50,8 +54,11 @@ def read_one(text: str) -> tuple[str, float]:
         (strength,) = map(float, strengths or ("1",))
     except ValueError:
         raise InvalidRequestError(
-            f"{text[:_SHOWN_CHARS]!r} is no LoRA with a strength. Write its name, a colon and one "
-            "number, such as film:0.8."
+            say(
+                "{text} is no LoRA with a strength. Write its name, a colon and one number, such "
+                "as film:0.8.",
+                text=repr(text[:_SHOWN_CHARS]),
+            )
         ) from None
     return name, strength
 

@@ -20,6 +20,7 @@ from sdxl_engine.request import (
     VARIATIONS,
     Source,
 )
+from sdxl_engine.sentence import say
 
 Prompts = tuple[str, str | None]
 How = Literal["subtle", "strong"]
@@ -85,7 +86,7 @@ def upscaled(record: Record, index: int) -> Offspring:
     """One of them twice as large, drawn anew; raises InvalidRequestError if it was already."""
     wish = _alone(record, index)
     if wish.upscale is not None:
-        raise InvalidRequestError("This picture was made larger already, as large as it gets.")
+        raise InvalidRequestError(say("This picture was made larger already, as large as it gets."))
     wish = replace(wish, source=None, variation=None, upscale=_LARGER, num_images=1)
     parent = Parent(record.job.id, "upscale", index)
     return Offspring(wish, parent, index, lambda digest: Source(digest, UPSCALING))
@@ -154,9 +155,9 @@ def published(record: Record, index: int | None) -> Offspring:
     """
     job = record.job
     if not job.showing.private:
-        raise IllegalMoveError("Everybody can see these pictures already.")
+        raise IllegalMoveError(say("Everybody can see these pictures already."))
     if not record.images:
-        raise IllegalMoveError("There are no pictures here yet.")
+        raise IllegalMoveError(say("There are no pictures here yet."))
     wish, parent = job.wish, Parent(job.id, "publish", index)
     if index is not None:
         _check_there(record, index)
@@ -196,7 +197,7 @@ def _begun(strength: float | None, digest: str) -> Source:
 
 def _check_there(record: Record, index: int) -> None:
     if index not in {one.index for one in record.images}:
-        raise InvalidRequestError("This picture is not there any more.")
+        raise InvalidRequestError(say("This picture is not there any more."))
 
 
 def _seed() -> int:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from bot.core.defaults import Scope, scopes_of
 from bot.core.job import Job, Person, State, Venue
+from sdxl_engine.sentence import say, say_many
 
 MINUTE_S: Final = 60.0
 DAY_S: Final = 86_400.0
@@ -23,10 +24,10 @@ _PROVEN_FROM: Final = 2
 # That a device falls silent under a job is seen, not guessed; the second time it was alone with it.
 MAX_HANGS: Final = 2
 
-NOT_YOURS: Final = "Only the one who asked for this, or a moderator, can do that."
-NOT_YOURS_TO_SET: Final = "Only those who manage this server can change what is usual in it."
-NOT_YOURS_TO_PUBLISH: Final = "Only the one who asked for these pictures can publish them."
-NOT_SHOWN_TO_YOU: Final = "These pictures are a draft that only the one who asked can see."
+NOT_YOURS: Final = say("Only the one who asked for this, or a moderator, can do that.")
+NOT_YOURS_TO_SET: Final = say("Only those who manage this server can change what is usual in it.")
+NOT_SHOWN_TO_YOU: Final = say("These pictures are a draft that only the one who asked can see.")
+NOT_YOURS_TO_PUBLISH: Final = say("Only the one who asked for these pictures can publish them.")
 
 Whose = Literal["person", "community"]
 
@@ -118,35 +119,58 @@ class Owner:
 def admission(limits: Limits, usage: Usage) -> Refusal | None:
     """Whether one more job may be taken in; None: it may."""
     if usage.queued >= limits.queued:
-        return Refusal(f"{limits.queued} jobs are already waiting. Ask again in a few minutes.")
+        return Refusal(
+            say_many(
+                "{count} job is already waiting. Ask again in a few minutes.",
+                "{count} jobs are already waiting. Ask again in a few minutes.",
+                limits.queued,
+            )
+        )
     if limits.person_active and usage.active >= limits.person_active:
         return Refusal(
-            f"You have {usage.active} jobs in the queue, as many as one may have. Wait for one of "
-            "them, or cancel one."
+            say_many(
+                "You have {count} job in the queue, as many as one may have. Wait for it, or "
+                "cancel it.",
+                "You have {count} jobs in the queue, as many as one may have. Wait for one of "
+                "them, or cancel one.",
+                usage.active,
+            )
         )
     for window in limits.windows:
         if window in usage.full:
-            who = "You have" if window.whose == "person" else "This server has"
-            span = "a minute" if window.span_s == MINUTE_S else "a day"
-            return Refusal(
-                f"{who} asked {window.limit} times within {span}, which is the limit.",
-                usage.full[window],
-            )
+            return Refusal(_full(window), usage.full[window])
     return None
+
+
+def _full(window: Window) -> str:
+    span = say("a minute") if window.span_s == MINUTE_S else say("a day")
+    if window.whose == "person":
+        return say_many(
+            "You have asked {count} time within {span}, which is the limit.",
+            "You have asked {count} times within {span}, which is the limit.",
+            window.limit,
+            span=span,
+        )
+    return say_many(
+        "This server has asked {count} time within {span}, which is the limit.",
+        "This server has asked {count} times within {span}, which is the limit.",
+        window.limit,
+        span=span,
+    )
 
 
 def standing(job: Job, by: Actor | Owner) -> str | None:
     """As whom somebody may cancel a job or delete its pictures; None: they may not."""
     if isinstance(by, Owner):
-        return "the bot's owner"
+        return say("the bot's owner")
     if by.person == job.person:
-        return "the one who asked"
+        return say("the one who asked")
     # In a private channel everybody may delete messages; nobody moderates there. And whoever
     # moderates one channel of a server moderates no other by that.
     venue = job.origin.venue
     is_known = venue.community is not None and venue.channel is not None
     if is_known and by.moderates == venue:
-        return "a moderator"
+        return say("a moderator")
     return None
 
 
@@ -189,9 +213,10 @@ def after_crash(attempt: int) -> tuple[State, str]:
     """
     if attempt < MAX_ATTEMPTS:
         return State.QUEUED, ""
-    return State.FAILED, (
-        f"The bot's process ended {attempt} times while this was drawn, at last with nothing else "
-        "beside it, so it will not be tried again. Ask for a smaller size or fewer steps."
+    return State.FAILED, say(
+        "The bot's process ended {times} times while this was drawn, at last with nothing else "
+        "beside it, so it will not be tried again. Ask for a smaller size or fewer steps.",
+        times=attempt,
     )
 
 
@@ -203,8 +228,10 @@ def after_hang(attempt: int, silent_s: float) -> tuple[State, str]:
     """
     if attempt < MAX_HANGS:
         return State.QUEUED, ""
-    return State.FAILED, (
-        f"Drawing this broke off {attempt} times. At last the device did not answer for "
-        f"{silent_s:.0f} s, with nothing else to draw, so it will not be tried again. Ask for a "
-        "smaller size or fewer steps."
+    return State.FAILED, say(
+        "Drawing this broke off {times} times. At last the device did not answer for "
+        "{silent_s:.0f} s, with nothing else to draw, so it will not be tried again. Ask for a "
+        "smaller size or fewer steps.",
+        times=attempt,
+        silent_s=silent_s,
     )

@@ -45,20 +45,21 @@ from bot.errors import (
 )
 from bot.shared.job_context import in_job
 from sdxl_engine.request import Source
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
 # Of the three seconds that a home gives for a first answer.
 _HEARING_S: Final = 1.0
-_GONE: Final = "This job is no longer on record."
-_LOST: Final = "This picture is no longer on the bot's disk, so nothing can be made of it."
-_NOT_KEPT: Final = "The bot no longer keeps this picture, so it cannot be shown."
-_NOT_OVER: Final = "This is not over yet. Cancel it, or delete it once its pictures are shown."
-_NOT_SHOWN_YET: Final = "These pictures are not shown yet, so there is nothing to blur."
+_GONE: Final = say("This job is no longer on record.")
+_LOST: Final = say("This picture is no longer on the bot's disk, so nothing can be made of it.")
+_NOT_OVER: Final = say("This is not over yet. Cancel it, or delete it once its pictures are shown.")
+_NOT_KEPT: Final = say("The bot no longer keeps this picture, so it cannot be shown.")
+_NOT_SHOWN_YET: Final = say("These pictures are not shown yet, so there is nothing to blur.")
 _AS_USUAL: Final = Manner()
 _MOST_PARENTS: Final = 20
 _MOST_OWN: Final = 10
-_TOO_LATE: Final = "It is too late to cancel this: it is over or drawn."
+_TOO_LATE: Final = say("It is too late to cancel this: it is over or drawn.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,17 @@ class Studio:
         model = self._engine.model
         return () if model is None else tuple(model.sizes)
 
-    async def hear(self, origin: Origin) -> None:
+    async def hear(self, origin: Origin, locale: str) -> None:
         """Note that somebody wishes something, before they see that it was heard.
 
         However this process ends, they are told something: `ask` and `answered` take the note back.
         Never raises, and takes a second at most.
+
+        locale  of `Person`
         """
         try:
             async with asyncio.timeout(_HEARING_S):
-                await self._ledger.hear(origin)
+                await self._ledger.hear(origin, locale)
         except (LedgerError, TimeoutError) as error:
             log.warning("a wish could not be noted before it is answered: %r", error)
 
@@ -367,7 +370,7 @@ class Studio:
         """
         record = await self._known(job_id)
         self._check_home(record.job)
-        reason = f"Cancelled by {self._standing(record.job, by)}."
+        reason = say("Cancelled by {who}.", who=self._standing(record.job, by))
         try:
             record = await self._ledger.move(
                 job_id, State.CANCELLED, reason=reason, before=UNFINISHED
@@ -383,7 +386,7 @@ class Studio:
         GalleryError, LedgerError.
         """
         record = await self._known(job_id)
-        sentence = f"Deleted by {self._standing(record.job, by)}."
+        sentence = say("Deleted by {who}.", who=self._standing(record.job, by))
         if record.state not in FINAL:
             raise IllegalMoveError(_NOT_OVER)
         # The pictures first: cut off in between, it can be done again.
@@ -408,7 +411,9 @@ class Studio:
         record = await self._seen(job_id, person)
         kept = [one for one in record.images if one.index == index]
         if not kept:
-            raise UnknownJobError(f"The job {job_id} has no picture {index + 1}.")
+            raise UnknownJobError(
+                say("The job {job} has no picture {number}.", job=job_id, number=index + 1)
+            )
         (picture,) = await self._gallery.read(job_id, kept)
         return picture
 
@@ -516,7 +521,9 @@ class Studio:
         """
         record = await self._known(job_id)
         if record.job.person != person:
-            raise NotAllowedError("Only the one who asked for these pictures can see them here.")
+            raise NotAllowedError(
+                say("Only the one who asked for these pictures can see them here.")
+            )
         if record.state is not State.UNDELIVERED:
             raise UnknownJobError(_GONE)
         return record, await self._gallery.read(job_id, record.images)
@@ -542,7 +549,7 @@ class Studio:
             raise self._engine.failure
         await self._worker.prepare(job.wish)
         if not self._worker.takes_jobs:
-            raise JobRefusedError("The bot is restarting. Ask again in a minute.")
+            raise JobRefusedError(say("The bot is restarting. Ask again in a minute."))
         await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
 
     async def _copied(self, record: Record, job: Job) -> tuple[StoredImage, ...]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.core.loras import Loras
-from bot.shared.nearest import did_you_mean
+from bot.shared.nearest import MOST_LISTED, nearest
 from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.prompt import enclosed
+from sdxl_engine.sentence import say, sentences
 
 PLACE: Final = "{prompt}"  # where somebody's words stand in a style's
 _GAPS: Final = re.compile(r"[\s_-]+")
@@ -67,11 +68,23 @@ def style_named(name: str, styles: Styles) -> Style:
     """That of this name, however it is written; raises InvalidRequestError."""
     style = styles.get(folded(name))
     if style is None:
-        which = did_you_mean(folded(name), styles) if styles else ""
         raise InvalidRequestError(
-            f"There is no style {shown(name)} here.{which} Choose another, or leave it out."
+            sentences(
+                say("There is no style {name} here.", name=shown(name)),
+                _which(folded(name), styles),
+                say("Choose another, or leave it out."),
+            )
         )
     return style
+
+
+def _which(name: str, styles: Styles) -> str:
+    near = nearest(name, styles)
+    if near is not None:
+        return say("Did you mean {name}?", name=near)
+    if not styles or len(styles) > MOST_LISTED:
+        return ""
+    return say("There are: {names}.", names=", ".join(styles))
 
 
 def completions(text: str, styles: Styles) -> list[Style]:

@@ -21,6 +21,7 @@ from sdxl_engine.request import (
     Source,
     Variation,
 )
+from sdxl_engine.sentence import say
 
 T = TypeVar("T")
 Size = tuple[int, int]
@@ -163,13 +164,19 @@ class Wish:
         """
         if self.unread:
             raise InvalidRequestError(
-                "This was asked with settings that this version of the bot does not know "
-                f"({', '.join(self.unread):.100}). Ask again without them."
+                say(
+                    "This was asked with settings that this version of the bot does not know "
+                    "({settings}). Ask again without them.",
+                    settings=f"{', '.join(self.unread):.100}",
+                )
             )
         open_still = [name for name in _SETTLED_AT_ASKING if getattr(self, name) is None]
         if open_still:
             raise InvalidRequestError(
-                f"The record of this does not say its {', '.join(open_still)}. Ask again."
+                say(
+                    "The record of this does not say its {settings}. Ask again.",
+                    settings=", ".join(open_still),
+                )
             )
         prompt, negative_prompt = self._words()
         width_px, height_px = native_px if self.size_px is None else self.size_px
@@ -193,14 +200,24 @@ class Wish:
         style = shown(self.style)
         if self.styled is None:
             raise InvalidRequestError(
-                f"There is no style {style} here any more. Choose another, or leave it out."
+                say(
+                    "There is no style {style} here any more. Choose another, or leave it out.",
+                    style=style,
+                )
             )
         ImageRequest(self.prompt, self.negative_prompt)  # what could not be said without it either
-        for name, text in zip(("prompt", "negative prompt"), self.styled, strict=True):
+        names = say("prompt"), say("negative prompt")
+        for name, text in zip(names, self.styled, strict=True):
             if text is not None and len(text) > MAX_PROMPT_CHARS:
                 raise InvalidRequestError(
-                    f"With the words of the style {style} the {name} is {len(text):,} characters "
-                    f"long; the limit is {MAX_PROMPT_CHARS:,}. Shorten it, or leave the style out."
+                    say(
+                        "With the words of the style {style} the {name} is {chars:,} characters "
+                        "long; the limit is {limit:,}. Shorten it, or leave the style out.",
+                        style=style,
+                        name=name,
+                        chars=len(text),
+                        limit=MAX_PROMPT_CHARS,
+                    )
                 )
         return self.styled
 

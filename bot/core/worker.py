@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from bot.core import policy
 from bot.core.events import Begun, Drawn, Ended, Events
-from bot.core.explain import OUR_FAULT
+from bot.core.explain import our_fault
 from bot.core.job import Job, Origin, Record, State, StoredImage, cost_of
 from bot.core.ports.engine import Drawing as EngineDrawing
 from bot.core.ports.engine import Engine
@@ -40,6 +40,7 @@ from bot.shared.retry import Backoff, Sleep, persist
 from bot.shared.shares import Shares
 from sdxl_engine.errors import EngineError, InvalidRequestError, JobCancelledError
 from sdxl_engine.request import NO_PICTURES, ImageRequest, Pictures, Progress
+from sdxl_engine.sentence import say, sentence_of, sentences
 
 log = logging.getLogger(__name__)
 
@@ -58,23 +59,25 @@ _SHARE_OF_UPLOADS: Final = 4
 # There is no time for more; the others read it when their place is restored.
 _TOLD_OF_RESTART: Final = 100
 _DISK_BACKOFF: Final = Backoff(first_s=0.5, limit_s=30.0)
-_NOT_SHOWN: Final = "The pictures could not be shown, and it has been noted. /jobs still has them."
-_NO_ROOM: Final = (
+_NOT_SHOWN: Final = say(
+    "The pictures could not be shown, and it has been noted. /jobs still has them."
+)
+_NO_ROOM: Final = say(
     "The bot's disk is full or cannot be written. Your pictures are drawn and wait for room."
 )
-RESTARTING: Final = "The bot is restarting. Your place in the queue is kept."
+RESTARTING: Final = say("The bot is restarting. Your place in the queue is kept.")
 # For so long a process must have been well that is to prove something against a job.
 _PROVEN_S: Final = 10.0
-_HELD: Final = (
+_HELD: Final = say(
     "The bot broke down twice while this was drawn, by chance or not. It is tried once more as "
     "soon as the bot has been well for a while."
 )
-_HEARD: Final = "The bot was restarted in that very moment, and your wish was lost. Ask again."
-_SOURCE_LOST: Final = (
+_HEARD: Final = say("The bot was restarted in that very moment, and your wish was lost. Ask again.")
+_SOURCE_LOST: Final = say(
     "The picture that this starts from is no longer on the bot's disk. Bring it again."
 )
-_CARD_DELETED: Final = "Its message was deleted, and so it was not shown."
-_OVER_BEFORE: Final = "It was over already when the bot's records were restored from a copy."
+_CARD_DELETED: Final = say("Its message was deleted, and so it was not shown.")
+_OVER_BEFORE: Final = say("It was over already when the bot's records were restored from a copy.")
 
 
 class Worker:
@@ -142,10 +145,12 @@ class Worker:
         """Whether what is taken in now will be drawn in this process."""
         return not self._queue.closed
 
-    def restore(self, records: Iterable[Record], unanswered: Iterable[Origin] = ()) -> None:
+    def restore(
+        self, records: Iterable[Record], unanswered: Iterable[tuple[Origin, str]] = ()
+    ) -> None:
         """Take up what an earlier process left; before `start`, on the event loop.
 
-        unanswered  where somebody wished something, and no job came of it
+        unanswered  where somebody wished something, and no job came of it; and their locale
         """
         # What was with the engine already comes first.
         for record in sorted(records, key=lambda record: -record.attempt):
@@ -169,9 +174,9 @@ class Worker:
                     self._spawn(self._deliver(job, record.images), job.id)
                 else:
                     self._spawn(self._tell(job, record.reason), job.id)
-        for origin in unanswered:
+        for origin, locale in unanswered:
             if origin.venue.home in self._homes:
-                self._spawn(self._apologize(origin))
+                self._spawn(self._apologize(origin, locale))
         self._places_changed()
 
     def start(self) -> "asyncio.Task[None]":
@@ -239,7 +244,7 @@ class Worker:
                fell silent, and no others
         """
         silent_s = {job_id: drawing.silent_s for job_id, drawing in self._drawing.items()}
-        self._last_words = str(stuck) if stuck else self._last_words
+        self._last_words = sentence_of(stuck) if stuck else self._last_words
         self._queue.close()
         held = tuple(self._held.values())
         for _, waiting in held:
@@ -328,7 +333,8 @@ class Worker:
             model = await self._engine.warm()
         except EngineError as error:
             for waiting in itertools.islice(self._queue, _TOLD_OF_RESTART):
-                sentence = f"{error} Your place in the queue is kept until the bot is mended."
+                kept = say("Your place in the queue is kept until the bot is mended.")
+                sentence = sentences(sentence_of(error), kept)
                 self._show(waiting, Paused(sentence), at_once=True)
             raise
         typical = Wish("what people ask for").settled(self._usual)
@@ -377,7 +383,7 @@ class Worker:
             if not isinstance(error, Exception):
                 raise
             log.exception("it could not be begun")  # one job's failure, told to its owner
-            await self._end(job, State.FAILED, OUR_FAULT.format(job.id))
+            await self._end(job, State.FAILED, our_fault(job.id))
             return
         if began is None:
             self._storing.release()
@@ -392,7 +398,7 @@ class Worker:
             request = await self.prepare(job.wish)
             pictures = await self._brought(job, request)
         except InvalidRequestError as error:
-            await self._end(job, State.REJECTED, str(error))
+            await self._end(job, State.REJECTED, sentence_of(error))
             return None
         except PictureLostError as error:
             log.warning("%s", error)
@@ -411,7 +417,7 @@ class Worker:
         try:
             drawing = self._engine.submit(request, partial(self._progress, job), pictures)
         except EngineError as error:
-            await self._end(job, State.FAILED, str(error))
+            await self._end(job, State.FAILED, sentence_of(error))
             return None
         self._drawing[job.id] = drawing
         self._events.tell(Begun(job))
@@ -460,11 +466,11 @@ class Worker:
         except JobCancelledError:  # whoever cancelled it has seen to the rest
             return None
         except EngineError as error:
-            await self._end(job, State.FAILED, str(error))
+            await self._end(job, State.FAILED, sentence_of(error))
             return None
         except Exception:  # one job's failure, told to its owner
             log.exception("the pictures could not be made")
-            await self._end(job, State.FAILED, OUR_FAULT.format(job.id))
+            await self._end(job, State.FAILED, our_fault(job.id))
             return None
         finally:
             self._drawing.pop(job.id, None)
@@ -483,7 +489,7 @@ class Worker:
         except CardOverError:
             await self._close_silently(job, State.CANCELLED, _OVER_BEFORE)
         except UndeliveredError as error:
-            await self._end(job, State.UNDELIVERED, str(error))
+            await self._end(job, State.UNDELIVERED, sentence_of(error))
         except Exception:  # as above
             log.exception("the pictures could not be delivered")
             await self._end(job, State.UNDELIVERED, _NOT_SHOWN)
@@ -537,9 +543,9 @@ class Worker:
             log.exception("the last words of a card could not be made")
         await self.surely(lambda: self._ledger.tell(job.id))
 
-    async def _apologize(self, origin: Origin) -> None:
+    async def _apologize(self, origin: Origin, locale: str) -> None:
         try:
-            await self._homes[origin.venue.home].apologize(origin, _HEARD)
+            await self._homes[origin.venue.home].apologize(origin, _HEARD, locale)
         except Exception:  # as above
             log.exception("a wish that was lost could not be answered")
         await self.surely(lambda: self._ledger.answered(origin))

@@ -21,6 +21,7 @@ from sdxl_engine.images import describe, encode_within, thumbnail
 from sdxl_engine.pictures import decode
 from sdxl_engine.request import ImageRequest, Images, ModelCard, Pictures
 from sdxl_engine.request import Picture as Brought
+from sdxl_engine.sentence import say, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -185,9 +186,22 @@ class DiskGallery:
             try:
                 picture = decode(self._source(job_id, digest))
             except InvalidRequestError as error:  # it could be read once
-                raise PictureLostError(f"The picture {digest} for {job_id}: {error}") from error
+                raise PictureLostError(
+                    say(
+                        "The picture {digest} for {job}: {why}",
+                        digest=digest,
+                        job=job_id,
+                        why=sentence_of(error),
+                    )
+                ) from error
             if picture.digest != digest:
-                raise PictureLostError(f"The picture {digest} for {job_id} shows something else.")
+                raise PictureLostError(
+                    say(
+                        "The picture {digest} for {job} shows something else.",
+                        digest=digest,
+                        job=job_id,
+                    )
+                )
             pictures[digest] = picture
         return pictures
 
@@ -203,13 +217,17 @@ class DiskGallery:
             write_atomically(path, bytes(_PROBE_BYTES))
             path.unlink()
         except OSError as error:
-            raise GalleryError(f"Nothing can be written to {self._folder}. Make room.") from error
+            raise GalleryError(
+                say("Nothing can be written to {folder}. Make room.", folder=str(self._folder))
+            ) from error
 
     def _read(self, job_id: str, stored: StoredImage) -> Picture:
         path = self._folder / job_id / stored.filename
         data = _read(path)
         if hashlib.sha256(data).hexdigest() != stored.sha256:
-            raise PictureLostError(f"The picture {path} is not what was written.")
+            raise PictureLostError(
+                say("The picture {path} is not what was written.", path=str(path))
+            )
         return Picture(stored.index, stored.filename, data)
 
     def _thumbnail(self, job_id: str, stored: StoredImage) -> Picture | None:
@@ -231,7 +249,11 @@ class DiskGallery:
                         shutil.rmtree(folder / job_id)
             except OSError as error:
                 raise GalleryError(
-                    f"The pictures of {job_id} cannot be deleted ({error.strerror})."
+                    say(
+                        "The pictures of {job} cannot be deleted ({why}).",
+                        job=job_id,
+                        why=str(error.strerror),
+                    )
                 ) from error
 
 
@@ -240,7 +262,11 @@ def _write(path: Path, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise GalleryError(
-            f"The picture {path} cannot be written ({error.strerror}). Make room."
+            say(
+                "The picture {path} cannot be written ({why}). Make room.",
+                path=str(path),
+                why=str(error.strerror),
+            )
         ) from error
 
 
@@ -248,7 +274,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PictureLostError(f"The picture {path} cannot be read: {error}.") from error
+        raise PictureLostError(
+            say("The picture {path} cannot be read: {why}.", path=str(path), why=str(error))
+        ) from error
 
 
 def _picture_name(job_id: str, index: int, extension: str) -> str:

@@ -29,6 +29,7 @@ from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, Unknown
 from bot.ledgers import wish_json
 from bot.ledgers.database import Connection
 from bot.shared.passage import Passage
+from sdxl_engine.sentence import Sentence, from_json, say, to_json
 
 # Two presses of one button so soon after each other are one that slipped.
 _TWICE_S: Final = 3.0
@@ -38,11 +39,11 @@ _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND pe
 _REFUNDED: Final = ", ".join(f"'{state}'" for state in sorted(policy.REFUNDED))
 
 
-def hear(connection: Connection, origin: Origin) -> None:
+def hear(connection: Connection, origin: Origin, locale: str) -> None:
     """Note that a wish was heard, unless a job came of it already."""
     venue = origin.venue
     connection.execute(
-        "INSERT INTO unanswered SELECT ?, ?, ?, ?, ?, ? "
+        "INSERT INTO unanswered SELECT ?, ?, ?, ?, ?, ?, ? "
         "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE home = ? AND event = ?) ON CONFLICT DO NOTHING",
         (
             venue.home,
@@ -51,6 +52,7 @@ def hear(connection: Connection, origin: Origin) -> None:
             venue.channel,
             origin.token,
             origin.attachment_limit_bytes,
+            locale,
             venue.home,
             origin.event,
         ),
@@ -64,14 +66,15 @@ def answered(connection: Connection, origin: Origin) -> None:
     )
 
 
-def unanswered(connection: Connection) -> list[Origin]:
-    """Where wishes were heard that have no answer."""
+def unanswered(connection: Connection) -> list[tuple[Origin, str]]:
+    """Where wishes were heard that have no answer, and the locales of who wished them."""
     rows = connection.execute(
-        "SELECT home, community, channel, event, token, attachment_limit_bytes FROM unanswered"
+        "SELECT home, community, channel, event, token, attachment_limit_bytes, locale "
+        "FROM unanswered"
     )
     return [
-        Origin(Venue(home, community, channel), event, None, token, limit_bytes)
-        for home, community, channel, event, token, limit_bytes in rows
+        (Origin(Venue(home, community, channel), event, None, token, limit_bytes), locale)
+        for home, community, channel, event, token, limit_bytes, locale in rows
     ]
 
 
@@ -87,7 +90,9 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
         raise JobRefusedError(refusal.sentence, refusal.again_at_s)
     twin = _pressed_twice(connection, job)
     if twin is not None:
-        raise JobRefusedError(f"You asked for that a moment ago: it is the job {twin}.")
+        raise JobRefusedError(
+            say("You asked for that a moment ago: it is the job {job}.", job=twin)
+        )
     insert(connection, job)
     answered(connection, job.origin)
 
@@ -101,7 +106,7 @@ def publish(connection: Connection, job: Job, images: Sequence[StoredImage]) -> 
         raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
     twin = _published(connection, job)
     if twin is not None:
-        raise JobRefusedError(f"This was published before: it is the job {twin}.")
+        raise JobRefusedError(say("This was published before: it is the job {job}.", job=twin))
     insert(connection, job, images)
     answered(connection, job.origin)
 
@@ -123,8 +128,9 @@ def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ())
     (number,) = connection.execute(
         "INSERT INTO jobs (id, state, home, person, community, channel, message, token, event, "
         "attachment_limit_bytes, weight, wish, asked_at_s, again_of, parent, act, parent_place, "
-        "private, spoiler, mention, drawn_at_s) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "private, spoiler, mention, locale, drawn_at_s) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "RETURNING number",
         (
             job.id,
             state,
@@ -144,6 +150,7 @@ def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ())
             job.showing.private,
             job.showing.spoiler,
             job.showing.mention,
+            job.person.locale,
             job.asked_at_s if images else None,
         ),
     ).fetchone()
@@ -187,7 +194,7 @@ def move(
     if wish is not None:
         changes["wish"] = wish_json.write(wish)
     if to in FINAL:
-        changes |= {"ended_at_s": at_s, "reason": reason}
+        changes |= {"ended_at_s": at_s, "reason": reason, "reason_said": _said(reason)}
     if to is State.DELIVERED:
         changes |= {"told": True, "token": "", "kept_since_s": _passed_s(connection, at_s)}
     columns = ", ".join(f"{name} = ?" for name in changes)
@@ -230,7 +237,7 @@ def recover(connection: Connection, at_s: float) -> list[Record]:
 def probe(connection: Connection) -> None:
     """Write something that changes nothing, and takes room of its own meanwhile."""
     origin = Origin(Venue("", None, None), "probe", None, "x" * _PROBE_CHARS, 0)
-    hear(connection, origin)
+    hear(connection, origin, "")
     answered(connection, origin)
 
 
@@ -238,7 +245,7 @@ def get(connection: Connection, job_id: str) -> Record:
     """One job; raises UnknownJobError."""
     found = _records(connection, "jobs.id = ?", (job_id,), "number")
     if not found:
-        raise UnknownJobError(f"There is no job {job_id}.")
+        raise UnknownJobError(say("There is no job {job}.", job=job_id))
     return found[0]
 
 
@@ -297,7 +304,10 @@ def delete_pictures(connection: Connection, job_id: str, sentence: str) -> Recor
     number = _number(connection, job_id)
     connection.execute("DELETE FROM images WHERE job = ?", (number,))
     connection.execute("DELETE FROM favourites WHERE job = ?", (number,))
-    connection.execute("UPDATE jobs SET deleted = ? WHERE number = ?", (sentence, number))
+    connection.execute(
+        "UPDATE jobs SET deleted = ?, deleted_said = ? WHERE number = ?",
+        (sentence, _said(sentence), number),
+    )
     return get(connection, job_id)
 
 
@@ -316,7 +326,9 @@ def like(
     """Note whether a person likes a picture; see `Ledger.like`."""
     record = get(connection, job_id)
     if index not in {one.index for one in record.images}:
-        raise UnknownJobError(f"The job {job_id} has no picture {index + 1}.")
+        raise UnknownJobError(
+            say("The job {job} has no picture {number}.", job=job_id, number=index + 1)
+        )
     _meet(connection, person, at_s)
     values = (person.home, person.id, _number(connection, job_id), index)
     connection.execute(
@@ -638,7 +650,7 @@ _COLUMNS: Final = (
     "number, jobs.id, state, attempt, jobs.home, person, people.name, community, channel, message, "
     "token, event, attachment_limit_bytes, weight, wish, reason, told, asked_at_s, started_at_s, "
     "drawn_at_s, ended_at_s, again_of, parent, act, parent_place, private, spoiler, "
-    "jobs.mention, deleted"
+    "jobs.mention, deleted, locale, reason_said, deleted_said"
 )
 
 
@@ -661,7 +673,8 @@ def _record(
     (number, job_id, state, attempt, home, person, name, community, channel, message) = row[:10]
     (token, event, limit_bytes, weight, wish, reason, told, asked_at_s) = row[10:18]
     (started_at_s, drawn_at_s, ended_at_s, again_of) = row[18:22]
-    (parent, act, parent_place, private, spoiler, mention, deleted) = row[22:]
+    (parent, act, parent_place, private, spoiler, mention, deleted) = row[22:29]
+    (locale, reason_said, deleted_said) = row[29:]
     images: tuple[StoredImage, ...] = ()
     if drawn_at_s is not None:
         images = tuple(
@@ -675,7 +688,7 @@ def _record(
     job = Job(
         id=job_id,
         wish=wish_json.read(wish),
-        person=Person(home, person, name),
+        person=Person(home, person, name, locale),
         origin=Origin(Venue(home, community, channel), event, message, token, limit_bytes),
         weight=weight,
         asked_at_s=asked_at_s,
@@ -687,11 +700,26 @@ def _record(
         job=job,
         state=State(state),
         attempt=attempt,
-        reason=reason,
+        reason=_sentence(reason, reason_said),
         told=bool(told),
         started_at_s=started_at_s,
         drawn_at_s=drawn_at_s,
         ended_at_s=ended_at_s,
         images=images,
-        deleted=deleted,
+        deleted=None if deleted is None else _sentence(deleted, deleted_said),
     )
+
+
+def _said(text: str) -> str | None:
+    """What a text was made of, to be kept beside it."""
+    return to_json(text) if isinstance(text, Sentence) else None
+
+
+def _sentence(text: str, said: str | None) -> str:
+    """The text, able to be said in another language where it is known what it was made of."""
+    if said is None:
+        return text
+    try:
+        return from_json(said)
+    except ValueError:  # whatever a newer version may write there
+        return text

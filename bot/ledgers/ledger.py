@@ -32,15 +32,15 @@ class DatabaseLedger:
         """Close it; blocks."""
         self.database.close()
 
-    async def hear(self, origin: Origin) -> None:
+    async def hear(self, origin: Origin, locale: str) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.hear(connection, origin))
+        await self.database.write(lambda connection: book.hear(connection, origin, locale))
 
     async def answered(self, origin: Origin) -> None:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.answered(connection, origin))
 
-    async def unanswered(self) -> list[Origin]:
+    async def unanswered(self) -> list[tuple[Origin, str]]:
         """See `Ledger`."""
         return await self.database.read(book.unanswered)
 

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from bot.errors import EngineStuckError
 from bot.shared.retry import Sleep
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ async def watch_engine(
             doing = "while it was made ready" if starting else "for a job"
             log.critical("the device has not answered %s, for %.0f s", doing, silent_s)
             raise EngineStuckError(
-                "The device does not answer, so the bot restarts itself. Your place is kept.",
+                say("The device does not answer, so the bot restarts itself. Your place is kept."),
                 limit_s,
             )
 

@@ -4,8 +4,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-_MOST_LISTED: Final = 20
+MOST_LISTED: Final = 20  # more than these nobody reads
 _CLOSE: Final = 0.75  # how alike two words must be (difflib) for one to be a slip of the other
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word of which this may be a slip."""
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=_CLOSE)), None)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -13,7 +18,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     where those are more than one reads.
     """
     words = list(known)
-    close = get_close_matches(word, words, n=1, cutoff=_CLOSE)
-    if close:
-        return f" Did you mean {close[0]}?"
-    return f" There are: {', '.join(words)}." if len(words) <= _MOST_LISTED else ""
+    close = nearest(word, words)
+    if close is not None:
+        return f" Did you mean {close}?"
+    return f" There are: {', '.join(words)}." if len(words) <= MOST_LISTED else ""

@@ -64,7 +64,7 @@ class Village:
         self._pin(job, card.failed_card(job, sentence))
         self.over.set()
 
-    async def apologize(self, origin: Origin, sentence: str) -> None:
+    async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:
         return
 
     async def mention(self, job: Job) -> None:

@@ -59,7 +59,7 @@ class Home(Protocol):
     async def tell(self, job: Job, sentence: str) -> None:
         """Say how the job ended, and come back when it is said or nobody can read it."""
 
-    async def apologize(self, origin: Origin, sentence: str) -> None:
+    async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:
         """Say something where a wish was heard that no job came of.
 
         Comes back when it is said, or nobody can read it.

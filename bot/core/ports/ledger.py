@@ -37,8 +37,10 @@ class Answer:
 class Ledger(Protocol):
     """Every method raises LedgerError when the storage cannot do it."""
 
-    async def hear(self, origin: Origin) -> None:
+    async def hear(self, origin: Origin, locale: str) -> None:
         """Note that a wish was heard; `accept` of its event, or `answered`, takes the note back.
+
+        locale  of `Person`
 
         Nothing is noted of an event that was taken in before.
         """
@@ -46,8 +48,11 @@ class Ledger(Protocol):
     async def answered(self, origin: Origin) -> None:
         """Note that whoever wished it has an answer, though no job came of it."""
 
-    async def unanswered(self) -> list[Origin]:
-        """Where wishes were heard that have no answer: the process ended in between."""
+    async def unanswered(self) -> list[tuple[Origin, str]]:
+        """Where wishes were heard that have no answer, and the locales of who wished them.
+
+        The process ended in between.
+        """
 
     async def accept(self, job: Job, limits: Limits) -> None:
         """Take a job in, queued, if the limits allow it.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bot.core.recipe.draft import Draft, json_object, number, whole
+from bot.core.recipe.draft import NOT_REPEATED, Draft, json_object, number, whole
 from bot.core.recipe.recipe import OURS
 from sdxl_engine.request import (
     EMPHASES,
@@ -18,6 +18,7 @@ from sdxl_engine.request import (
     Variation,
     parse_timesteps,
 )
+from sdxl_engine.sentence import say
 
 _USUAL_CLIP_SKIP: Final = 2  # of SDXL
 _NEGATIVE: Final = "Negative prompt:"
@@ -115,7 +116,7 @@ def _draft(prompt: str, negative: str | None, settings: dict[str, str]) -> Draft
     draft.drawn_by(said("Model", None), said("Model hash", None))
     vae = said("VAE", None)
     if vae not in {None, "Automatic", "None"}:
-        draft.leave("VAE", vae, "the model's own is taken")
+        draft.leave("VAE", vae, say("the model's own is taken"))
     if ours:
         _read_ours(draft, settings)
     else:
@@ -195,7 +196,7 @@ def _read_source(draft: Draft, settings: dict[str, str]) -> None:
     source = draft.made(Source, picture, strength, resize, zoom, mask, *feather)
     if source is not None:
         draft.keep(source=source, upscale=upscale)
-        draft.leave("The picture that it was drawn from", why="not in the file")
+        draft.leave(say("The picture that it was drawn from"), why=say("not in the file"))
 
 
 def _read_others(draft: Draft, settings: dict[str, str]) -> None:
@@ -212,8 +213,8 @@ def _read_others(draft: Draft, settings: dict[str, str]) -> None:
     strength = said("Denoising strength", None)
     if strength is not None:
         hires = any(name.startswith("Hires") for name in settings)
-        over = "it was drawn over a picture, which is not in the file"
-        draft.leave("Denoising strength", strength, "not repeated" if hires else over)
+        over = say("it was drawn over a picture, which is not in the file")
+        draft.leave("Denoising strength", strength, NOT_REPEATED if hires else over)
     _lora_weights(draft, said("Lora weights", ""))
 
 

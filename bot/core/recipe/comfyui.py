@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bot.core.recipe.draft import Draft, file_name, json_object, number, whole
 from sdxl_engine.request import USUAL_EMPHASIS
+from sdxl_engine.sentence import say
 
 _MAX_NODES: Final = 5_000
 _MAX_CHAIN: Final = 200  # nodes, from one end to the other
@@ -54,7 +55,7 @@ def read(texts: Mapping[str, str]) -> Draft | None:
     draft = Draft("ComfyUI")
     sampler = _last_sampler(graph, draft)
     if sampler is None:
-        draft.leave("A graph without a sampler that is known here", why="")
+        draft.leave(say("A graph without a sampler that is known here"), why="")
         return draft
     _read_sampler(graph, draft, sampler)
     return draft
@@ -169,10 +170,13 @@ def _read_sampler(graph: _Graph, draft: Draft, sampler: str) -> None:
     _read_way(graph, draft, said("sampler_name"), said("scheduler"), places)
     denoise = number(said("denoise"))
     if denoise is not None and denoise < 1:
-        draft.leave("Denoise", denoise, "it went on from an earlier picture")
+        draft.leave("Denoise", denoise, say("it went on from an earlier picture"))
     first, last = whole(said("start_at_step")), whole(said("end_at_step"))
     if first or (last is not None and last < (whole(steps) or 0)):
-        draft.leave(f"Steps {first} to {last} alone", why="all are drawn here")
+        draft.leave(
+            say("Steps {first} to {last} alone", first=str(first), last=str(last)),
+            why=say("all are drawn here"),
+        )
     _read_model(graph, draft, leading("model") or sampler)
     positive = leading("positive") or leading("conditioning")
     texts = []
@@ -232,7 +236,9 @@ def _read_lora(graph: _Graph, draft: Draft, node: str) -> None:
     draft.lora(name, strength)
     encoders = graph.value(node, "strength_clip")
     if encoders is not None and number(encoders) != number(strength):
-        draft.leave(f"LoRA {file_name(str(name)):.40} in the text encoders", encoders)
+        draft.leave(
+            say("LoRA {name} in the text encoders", name=f"{file_name(str(name)):.40}"), encoders
+        )
 
 
 def _texts(graph: _Graph, draft: Draft, start: str, role: str) -> list[str]:
@@ -275,7 +281,7 @@ def _text_of(graph: _Graph, draft: Draft, node: str, role: str) -> str | None:
         if isinstance(text := graph.value(node, name), str)
     }
     if texts.get("text_l", "") not in {"", texts.get("text_g", "")} and "text_g" in texts:
-        draft.leave("A text of its own for the smaller text encoder", texts["text_l"])
+        draft.leave(say("A text of its own for the smaller text encoder"), texts["text_l"])
     return next(iter(texts.values()), None)
 
 
@@ -290,7 +296,8 @@ def _read_clip(graph: _Graph, draft: Draft, node: str) -> None:
 def _joined(draft: Draft, texts: Sequence[str]) -> str:
     if len(texts) > 1:
         draft.leave(
-            f"The way in which {len(texts)} texts are combined", why="here one after another"
+            say("The way in which {number} texts are combined", number=len(texts)),
+            why=say("here one after another"),
         )
     return " BREAK ".join(texts)
 
@@ -300,11 +307,11 @@ def _read_latents(graph: _Graph, draft: Draft, sampler: str) -> None:
     for node in graph.behind(sampler, {}):
         kind = graph.kinds[node]
         if node != sampler and graph.is_sampler(node):
-            draft.leave("An earlier sampler", kind, "this is the last one")
+            draft.leave(say("An earlier sampler"), kind, say("this is the last one"))
         elif kind.startswith("LoadImage"):
-            draft.leave("A picture to start from", why="not in the file")
+            draft.leave(say("A picture to start from"), why=say("not in the file"))
         elif kind == "LatentUpscaleBy":
-            draft.leave("Latents upscaled by", graph.value(node, "scale_by"))
+            draft.leave(say("Latents upscaled by"), graph.value(node, "scale_by"))
         sides = graph.value(node, "width"), graph.value(node, "height")
         if not draft.has("width_px") and None not in map(whole, sides):
             draft.size(*sides)

@@ -19,6 +19,7 @@ from sdxl_engine.request import (
     parse_sampler_and_spacing,
     parse_spacing,
 )
+from sdxl_engine.sentence import say, say_many, sentence_of
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ _NUMBER: Final = re.compile(
 )
 # Which strength a LoRA has where several are said, for the UNet and the encoders or parts of them.
 _LONG_TAG: Final = re.compile(r"<(?:lora|lyco):([^<>:]*):([^<>:]*):[^<>]*>", re.IGNORECASE)
+NOT_REPEATED: Final = say("not repeated")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -49,10 +51,16 @@ class Draft:
         self._fields: dict[str, Any] = {}
         self._left_out: dict[str, None] = {}  # each once, in order
 
-    def leave(self, what: str, value: object = None, why: str = "not repeated") -> None:
-        """Say that something is not in the wish."""
-        said = " ".join(filter(None, (what, "" if value is None else _said(value))))
-        self._say(f"{one_line(said, _SHOWN_CHARS)} ({why})" if why else said)
+    def leave(self, what: str, value: object = None, why: str = NOT_REPEATED) -> None:
+        """Say that something is not in the wish.
+
+        what  in the words of the program that wrote it, or a `Sentence`
+        """
+        text = "" if value is None else _said(value)
+        said = say("{what} {value}", what=what, value=text) if text else what
+        line = one_line(said, _SHOWN_CHARS)
+        line = said if line == said else line
+        self._say(say("{setting} ({why})", setting=line, why=why) if why else said)
 
     def keep(self, **fields: object) -> None:
         """Fields of `ImageRequest`, of the right types; refused ones are left out, with why."""
@@ -60,7 +68,7 @@ class Draft:
             # It checks them as they go together, so there is always something to draw.
             ImageRequest("x", **{"num_images": 1, **self._fields, **fields})
         except InvalidRequestError as error:
-            self._say(str(error))
+            self._say(sentence_of(error))
         else:
             self._fields.update(fields)
 
@@ -69,7 +77,7 @@ class Draft:
         try:
             return kind(*parts)
         except InvalidRequestError as error:
-            self._say(str(error))
+            self._say(sentence_of(error))
             return None
 
     def has(self, field: str) -> bool:
@@ -88,12 +96,12 @@ class Draft:
         if read is not None:
             self.keep(**{field: read})
         elif value is not None:
-            self.leave(label, value, "no number that can be read")
+            self.leave(label, value, say("no number that can be read"))
 
     def seed(self, value: object) -> None:
         """The seed; many programs have larger ones."""
         if (whole(value) or 0) > MAX_SEED:
-            self.leave("Seed", value, f"seeds end at {MAX_SEED} here")
+            self.leave("Seed", value, say("seeds end at {most} here", most=MAX_SEED))
         else:
             self.whole("seed", "Seed", value)
 
@@ -103,7 +111,7 @@ class Draft:
         if None not in sides:
             self.keep(width_px=sides[0], height_px=sides[1])
         elif (width, height) != (None, None):
-            self.leave("Size", f"{_said(width)} x {_said(height)}", "no size that can be read")
+            self.leave("Size", f"{_said(width)} x {_said(height)}", say("no size that can be read"))
 
     def sampler(self, name: object) -> None:
         """A sampler as any program calls it, perhaps with its spacing."""
@@ -113,7 +121,7 @@ class Draft:
             # Whatever is longer is none.
             sampler, spacing = parse_sampler_and_spacing(name[:_SHOWN_CHARS])
         except InvalidRequestError:
-            self.leave("Sampler", name, "there is none of that name here")
+            self.leave("Sampler", name, say("there is none of that name here"))
             return
         self.keep(sampler=sampler)
         if spacing is not None:
@@ -126,7 +134,7 @@ class Draft:
         try:
             self.keep(spacing=parse_spacing(name[:_SHOWN_CHARS]))
         except InvalidRequestError:
-            self.leave("Spacing", name, "there is none of that name here")
+            self.leave("Spacing", name, say("there is none of that name here"))
 
     def lora(self, path: object, strength: object) -> None:
         """A LoRA by its file; one without a number has strength 1."""
@@ -134,7 +142,7 @@ class Draft:
             return
         weight = 1.0 if strength is None else number(strength)
         if weight is None:
-            self.leave("LoRA", path, "no strength that can be read")
+            self.leave("LoRA", path, say("no strength that can be read"))
         elif weight != 0:
             self.exact_lora(file_name(path), weight)
 
@@ -149,7 +157,9 @@ class Draft:
         text = self._cut(text)
         if _LONG_TAG.search(text):
             text = _LONG_TAG.sub(r"<lora:\1:\2>", text)
-            self.leave("LoRAs with several strengths", why="the first counts for all of each")
+            self.leave(
+                say("LoRAs with several strengths"), why=say("the first counts for all of each")
+            )
         text, found = self.made(loras.read_out, text) or (text, ())
         for name, strength in found:
             self.lora(name, strength)
@@ -176,21 +186,23 @@ class Draft:
         try:
             ImageRequest(wish.prompt, wish.negative_prompt)
         except InvalidRequestError as error:
-            self._say(str(error))
+            self._say(sentence_of(error))
         if self.program != OURS and "seed" in kept:
-            self._say("The seed draws another picture here: noise is made in another way")
+            self._say(say("The seed draws another picture here: noise is made in another way"))
         said = list(self._left_out)
         if len(said) > _MAX_LEFT_OUT:
-            said[_MAX_LEFT_OUT:] = [f"{len(said) - _MAX_LEFT_OUT} more settings"]
+            more = len(said) - _MAX_LEFT_OUT
+            said[_MAX_LEFT_OUT:] = [say_many("{count} more setting", "{count} more settings", more)]
         return Recipe(self.program, wish, self.model, self.model_hash, tuple(said))
 
     def _cut(self, text: str) -> str:
         if len(text) > MAX_PROMPT_CHARS:
-            self.leave(f"A text of {len(text):,} characters", why="cut here")
+            self.leave(say("A text of {chars:,} characters", chars=len(text)), why=say("cut here"))
         return clean(text[:MAX_PROMPT_CHARS]).strip()
 
     def _say(self, sentence: str) -> None:
-        self._left_out[clean(sentence)] = None
+        cleaned = clean(sentence)
+        self._left_out[sentence if cleaned == sentence else cleaned] = None
 
 
 _SIDES: Final = frozenset({"width_px", "height_px"})
@@ -249,5 +261,6 @@ def _said(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, int):
-        return str(value) if abs(value) < 10**_MAX_DIGITS else "with far too many digits"
+        is_short = abs(value) < 10**_MAX_DIGITS
+        return str(value) if is_short else say("with far too many digits")
     return ""  # a list has too many words of its own

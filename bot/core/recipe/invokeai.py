@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.core.recipe.draft import MAX_PROMPT_CHARS, Draft, json_object
+from sdxl_engine.sentence import say
 
 _DREAM: Final = re.compile(r'\s*"([^"]*)"')
 _OPTION: Final = re.compile(r"\s-([A-Za-z])\s*([^\s-]\S{0,60})")
@@ -111,7 +112,7 @@ def _prompts(draft: Draft, text: str) -> None:
 
 def _weights(draft: Draft) -> None:
     if _WEIGHT.search(draft.prompt[:MAX_PROMPT_CHARS]):
-        draft.leave("Weights in the prompt", why="written as only InvokeAI reads them")
+        draft.leave(say("Weights in the prompt"), why=say("written as only InvokeAI reads them"))
 
 
 def _name(model: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.core.recipe.draft import Draft, json_object
+from sdxl_engine.sentence import say
 
 _MODEL: Final = re.compile(r"(.{1,100}?)\s+([0-9A-F]{8})")
 _WEIGHT: Final = re.compile(r"\{[^{}|]*\}|[0-9.]+::")
@@ -34,7 +35,7 @@ def read(texts: Mapping[str, str]) -> Draft | None:
     )
     draft.negative = _captions(told.get("v4_negative_prompt")) or _text(told.get("uc")) or None
     if _WEIGHT.search(draft.prompt):
-        draft.leave("Weights in the prompt", why="written as only NovelAI reads them")
+        draft.leave(say("Weights in the prompt"), why=say("written as only NovelAI reads them"))
     draft.whole("num_inference_steps", "Steps", told.get("steps"))
     draft.number("guidance_scale", "Scale", told.get("scale"))
     draft.number("guidance_rescale", "Rescale", told.get("cfg_rescale"))
@@ -49,7 +50,7 @@ def read(texts: Mapping[str, str]) -> Draft | None:
         if told.get(name):
             draft.leave(label)
     if told.get("strength") is not None and "Img2Img" in _text(told.get("request_type")):
-        why = "it was drawn over a picture, which is not in the file"
+        why = say("it was drawn over a picture, which is not in the file")
         draft.leave("Strength", told["strength"], why)
     return draft
 

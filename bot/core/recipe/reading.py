@@ -8,6 +8,7 @@ from bot.core.recipe.draft import Draft, clean
 from bot.core.recipe.recipe import Recipe
 from bot.core.recipe.texts import MAX_FILE_BYTES, texts_of
 from bot.errors import NoRecipeError
+from sdxl_engine.sentence import say
 
 _TEXT_CHARS: Final = 2_000
 # What cameras say of themselves, and what holds other files.
@@ -41,10 +42,19 @@ def read_recipe(data: bytes) -> Recipe:
         if name not in _NOT_SHOWN and not name.startswith(_NOT_SHOWN_STARTS)
     )
     if not told:
-        within = "first 16 MiB" if len(data) > MAX_FILE_BYTES else "file"
+        if len(data) > MAX_FILE_BYTES:
+            raise NoRecipeError(
+                say(
+                    "The picture's first {most} MiB says nothing of how it was drawn. Chats and "
+                    "sites often take that out: give the file as the program saved it.",
+                    most=MAX_FILE_BYTES >> 20,
+                )
+            )
         raise NoRecipeError(
-            f"The picture's {within} says nothing of how it was drawn. Chats and sites often take "
-            "that out: give the file as the program saved it."
+            say(
+                "The picture's file says nothing of how it was drawn. Chats and sites often take "
+                "that out: give the file as the program saved it."
+            )
         )
     if len(told) > _TEXT_CHARS:
         told = told[: _TEXT_CHARS - 1] + "…"

@@ -12,6 +12,7 @@ from typing import Final
 
 from bot.core.recipe.exif import exif_texts
 from bot.errors import NoRecipeError
+from sdxl_engine.sentence import say
 
 MAX_FILE_BYTES: Final = 16 << 20  # as far as a file is read
 MAX_TEXT_CHARS: Final = 1 << 20  # of all texts together
@@ -41,8 +42,10 @@ def texts_of(data: bytes) -> dict[str, str]:
         found = _of_webp(data)
     else:
         raise NoRecipeError(
-            "This is no PNG, JPEG or WebP file: of others it is not known where they say how they "
-            "were drawn. Give the picture as it was saved first."
+            say(
+                "This is no PNG, JPEG or WebP file: of others it is not known where they say how "
+                "they were drawn. Give the picture as it was saved first."
+            )
         )
     texts: dict[str, str] = {}
     left = MAX_TEXT_CHARS

@@ -13,6 +13,7 @@ from bot.homes.cards.message import Message, Seen
 from bot.homes.cards.pace import Pace
 from bot.shared.retry import Backoff, Sleep, bounded_s, persist
 from sdxl_engine.request import Images
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _LAST_EDIT: Final = Backoff(attempts=2_000)
 _READING: Final = Backoff(first_s=0.5, attempts=4)
 # An edit that was given up may still come, after the last one and over it: then that is undone.
 _SECOND_LOOK_S: Final = 10.0
-_BLANK: Final = Card((), "", None, ())
+_BLANK: Final = Card("", "", None, ())
 
 
 def words_alone(card: Card) -> LendCard:
@@ -162,7 +163,7 @@ class CardEditor:
                     log.info("the pictures are there already")
                     return
                 if self._unread and seen is not None and self._tells_end(seen, names):
-                    raise CardOverError("The card tells how its job ended.")
+                    raise CardOverError(say("The card tells how its job ended."))
             self._in_doubt = self._tried_last = True
             await self._message.edit(card, is_last=True)
 

@@ -16,6 +16,7 @@ import discord
 from bot.errors import AwayError, BotError, CardGoneError, UndeliveredError
 from bot.shared.retry import Backoff, Sleep, persist
 from bot.shared.shares import Shares
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -93,23 +94,25 @@ def translated(error: Exception) -> BotError:
         )
     code = code_of(error)
     if code == UNKNOWN_MESSAGE:
-        return CardGoneError("The message for the pictures was deleted.")
+        return CardGoneError(say("The message for the pictures was deleted."))
     if code in {UNKNOWN_CHANNEL, MISSING_ACCESS}:
         return UndeliveredError(
-            "The channel is gone, or closed to the bot. /jobs still has the pictures."
+            say("The channel is gone, or closed to the bot. /jobs still has the pictures.")
         )
     if code == MISSING_PERMISSIONS:
         return UndeliveredError(
-            "The bot may not show pictures here. Ask a moderator to give it Attach Files and Send "
-            "Messages; /jobs still has the pictures."
+            say(
+                "The bot may not show pictures here. Ask a moderator to give it Attach Files and "
+                "Send Messages; /jobs still has the pictures."
+            )
         )
     if code == TOO_LARGE:
         return UndeliveredError(
-            "Discord finds the pictures too large. Ask for fewer or smaller ones."
+            say("Discord finds the pictures too large. Ask for fewer or smaller ones.")
         )
     log.error("Discord does not take a card: %r", error)
     return UndeliveredError(
-        "Discord did not take the pictures, and it has been noted. /jobs still has them."
+        say("Discord did not take the pictures, and it has been noted. /jobs still has them.")
     )
 
 

@@ -167,7 +167,7 @@ class DiscordHome:
         except Exception as error:  # noqa: BLE001 - whatever Discord answered: tried once
             log.warning("the person could not be mentioned: %r", error)
 
-    async def apologize(self, origin: Origin, sentence: str) -> None:
+    async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:  # noqa: ARG002 - until this home speaks languages
         """See `Home.apologize`."""
         await say_instead_of_card(self._connection.client, self._calls, origin.token, sentence)
 

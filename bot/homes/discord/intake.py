@@ -81,8 +81,8 @@ class Intake:
         asked_at_s = time.time()
         job_id = new_job_id()
         with in_job(job_id):
-            origin = _origin_of(interaction)
-            await self._studio.hear(origin)
+            origin, person = _origin_of(interaction), person_of(interaction)
+            await self._studio.hear(origin, person.locale)
             try:
                 acknowledged = await acknowledge(interaction, unseen=await _found(unseen))
             except AwayError as error:
@@ -94,7 +94,7 @@ class Intake:
                 return
             heard = Heard(
                 job_id,
-                person_of(interaction),
+                person,
                 replace(origin, message=acknowledged.message_id),
                 self._weight(interaction.user),
                 asked_at_s,
@@ -118,7 +118,8 @@ class Intake:
 
 def person_of(interaction: Interaction) -> Person:
     """Who did it."""
-    return Person(HOME, str(interaction.user.id), interaction.user.name)
+    user = interaction.user
+    return Person(HOME, str(user.id), user.name, interaction.locale.value)
 
 
 def community_of(interaction: Interaction) -> str | None:

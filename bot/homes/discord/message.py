@@ -33,6 +33,7 @@ from bot.homes.discord.calls import (
     translated,
     webhook_of,
 )
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +146,10 @@ class CardMessage:
     async def _edit_by_id(self, client: discord.Client, look: "_Look", *, may_send: bool) -> None:
         if self._channel_id is None:
             raise UndeliveredError(
-                "Discord no longer takes an answer to this command here. Ask with /jobs for the "
-                "pictures."
+                say(
+                    "Discord no longer takes an answer to this command here. Ask with /jobs for "
+                    "the pictures."
+                )
             )
         channel = client.get_partial_messageable(self._channel_id)
         message_id = self._message_id or await self._find(client, channel)

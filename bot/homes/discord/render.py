@@ -16,12 +16,13 @@ import discord
 from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 
 from bot.core import card
-from bot.core.card import FAILURE_MARK, Card, Moment, Slot, Words
+from bot.core.card import FAILURE_MARK, Card, Moment, Slot
 from bot.core.job import Record
 from bot.core.options import options
 from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Listed, OnPage
 from bot.homes.discord.buttons import button_rows
+from sdxl_engine.sentence import pieces
 
 MAX_MESSAGE_UNITS: Final = 2_000
 MAX_LAYOUT_UNITS: Final = 4_000  # of all texts of a layout together
@@ -131,7 +132,7 @@ def is_end(text: str, job_id: str) -> bool:
 
 def is_of(text: str, job_id: str) -> bool:
     """Whether a text is this job's card."""
-    return f"job {job_id}" in text
+    return job_id in text  # in whatever language it is called a job
 
 
 def files(slots: tuple[Slot, ...] | None) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
@@ -240,11 +241,11 @@ def cut(text: str, max_units: int) -> str:
     return "".join(kept).rstrip() + "…"
 
 
-def _words(words: Words, max_units: int) -> str:
+def _words(words: str, max_units: int) -> str:
     # A moment is cut off whole or not at all: half of its markup would be read as text.
     text = ""
-    for part in words:
-        said = _moment(part) if isinstance(part, Moment) else cut(_harmless(part), max_units)
+    for part in pieces(words):
+        said = _moment(part) if isinstance(part, Moment) else cut(_harmless(str(part)), max_units)
         if units(text) + units(said) > max_units:
             break
         text += said

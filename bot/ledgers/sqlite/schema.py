@@ -4,7 +4,8 @@ Form 1 is the first ledger's, form 2 knows repeated jobs, form 3 knows more home
 text beside their home's name, and a request is kept as the wish that it was, versioned on its own.
 Form 4 counts the days of what is over by time that surely passed, not by a clock that may be wrong,
 and knows wishes that were heard and have no answer yet. Form 5 knows what a job was made of and how
-it is shown, what was deleted, what people like and what they want by default.
+it is shown, what was deleted, what people like and what they want by default. Form 6 knows the
+language of who asked, and of what is said to them how to say it in another.
 """
 
 from typing import Final
@@ -250,5 +251,12 @@ MIGRATIONS: Final = (
         mention INTEGER,
         PRIMARY KEY (home, whose, id)
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN locale TEXT NOT NULL DEFAULT '';  -- of who asked; BCP 47
+    -- What `reason` and `deleted` were made of, JSON; NULL: they are texts of one language.
+    ALTER TABLE jobs ADD COLUMN reason_said TEXT;
+    ALTER TABLE jobs ADD COLUMN deleted_said TEXT;
+    ALTER TABLE unanswered ADD COLUMN locale TEXT NOT NULL DEFAULT '';
     """,
 )

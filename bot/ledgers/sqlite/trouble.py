@@ -8,16 +8,21 @@ from typing import Final
 
 from bot.errors import LedgerError, LedgerLostError
 from bot.shared.sqlite_trouble import Trouble, trouble_of
+from sdxl_engine.sentence import say
 
 _FOR_PEOPLE: Final = {
-    Trouble.DISK: "The bot's disk is full or cannot be written. Tell the bot's owner, and ask "
-    "again later.",
-    Trouble.LOCKED: "Another program holds the bot's records locked. Tell the bot's owner, and "
-    "ask again in a minute.",
-    Trouble.DAMAGED: "The bot's records are damaged. Tell the bot's owner: a copy of them must "
-    "be restored.",
+    Trouble.DISK: say(
+        "The bot's disk is full or cannot be written. Tell the bot's owner, and ask again later."
+    ),
+    Trouble.LOCKED: say(
+        "Another program holds the bot's records locked. Tell the bot's owner, and "
+        "ask again in a minute."
+    ),
+    Trouble.DAMAGED: say(
+        "The bot's records are damaged. Tell the bot's owner: a copy of them must be restored."
+    ),
 }
-_UNREAD: Final = "The bot's records cannot be read from its disk. Ask again later."
+_UNREAD: Final = say("The bot's records cannot be read from its disk. Ask again later.")
 
 
 def for_people(error: Exception, *, reading: bool = False) -> LedgerError:

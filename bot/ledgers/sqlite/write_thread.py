@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from bot.errors import LedgerError
 from bot.ledgers.sqlite.trouble import for_people
+from sdxl_engine.sentence import sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class WriteThread:
                     connection.execute("ROLLBACK")
             for _, future in batch:
                 words = error if isinstance(error, LedgerError) else for_people(error)
-                failure = LedgerError(str(words))
+                failure = LedgerError(sentence_of(words))
                 failure.__cause__ = error
                 _settle(future.set_exception, failure)
         else:

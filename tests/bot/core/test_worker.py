@@ -629,14 +629,15 @@ async def test_a_wish_that_was_heard_and_lost_is_answered_by_the_next_start(
     lost, refused, taken = make_job(), make_job(), make_job()
     async with office() as it:
         for job in (lost, refused, taken):
-            await it.studio.hear(job.origin)
+            await it.studio.hear(job.origin, "de")
         await it.studio.answered(refused.origin)
         await it.ask(taken)
-        await it.studio.hear(taken.origin)  # its event is told once more
+        await it.studio.hear(taken.origin, "de")  # its event is told once more
         await it.home.until(lambda: it.ended(taken))
     async with office() as it:
         await it.home.until(lambda: bool(it.home.apologies))
         assert it.home.apologies.keys() == {lost.origin.event}
+        assert it.home.apologies_in == {lost.origin.event: "de"}
         await it.worker.drain(60)
     async with office() as it:
         assert it.home.apologies == {}

@@ -32,6 +32,7 @@ from bot.errors import (
 from bot.ledgers import book
 from bot.ledgers.sqlite.schema import MIGRATIONS
 from bot.shared.passage import Passage
+from sdxl_engine.sentence import Sentence, say, say_many, to_json
 from tests.bot.core.jobs import NOON_S, make_job, make_person
 
 NO_LIMITS = Limits(queued=1000)
@@ -91,6 +92,40 @@ def test_a_job_comes_back_as_it_was_taken_in(ledger: sqlite3.Connection) -> None
     )
 
 
+def test_a_sentence_keeps_what_it_was_made_of(ledger: sqlite3.Connection) -> None:
+    reason = say_many("{count} try, {why}", "{count} tries, {why}", 3, why=say("by {who}", who="x"))
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    book.move(ledger, job.id, State.FAILED, NOON_S, reason=reason)
+    kept = book.delete_pictures(ledger, job.id, say("Deleted by {who}.", who=say("a moderator")))
+    for said, was in ((kept.reason, "3 tries, by x"), (kept.deleted, "Deleted by a moderator.")):
+        assert isinstance(said, Sentence)
+        assert said == was
+    assert to_json(kept.reason) == to_json(reason)
+    assert [why for *_, why in book.history(ledger, job.id)] == ["", "3 tries, by x"]
+    ledger.execute("UPDATE jobs SET reason_said = '{\"say\": 3}'")  # of a newer version, perhaps
+    assert type(book.get(ledger, job.id).reason) is str
+    assert book.get(ledger, job.id).reason == reason
+
+
+def test_a_text_of_no_language_stays_as_it_is(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    record = book.move(ledger, job.id, State.FAILED, NOON_S, reason="It {failed}.")
+    assert type(record.reason) is str
+    assert record.reason == "It {failed}."
+
+
+def test_the_language_of_who_asked_is_on_record(ledger: sqlite3.Connection) -> None:
+    job = make_job()
+    job = replace(job, person=replace(job.person, locale="pt-BR"))
+    book.hear(ledger, job.origin, job.person.locale)
+    assert book.unanswered(ledger) == [(replace(job.origin, message=None), "pt-BR")]
+    book.accept(ledger, job, NO_LIMITS)
+    assert book.get(ledger, job.id).job.person.locale == "pt-BR"
+    assert book.unanswered(ledger) == []
+
+
 def test_a_token_shows_itself_nowhere() -> None:
     assert "a-token" not in repr(make_job())
 
@@ -141,7 +176,7 @@ def test_an_event_is_taken_in_once(ledger: sqlite3.Connection) -> None:
 def test_a_full_queue_refuses_until_a_job_begins(ledger: sqlite3.Connection) -> None:
     first, second = make_job(), make_job()
     book.accept(ledger, first, Limits(queued=1))
-    with pytest.raises(JobRefusedError, match="1 jobs are already waiting"):
+    with pytest.raises(JobRefusedError, match="1 job is already waiting"):
         book.accept(ledger, second, Limits(queued=1))
     book.move(ledger, first.id, State.RUNNING, NOON_S)
     book.accept(ledger, second, Limits(queued=1))

@@ -36,7 +36,7 @@ SHOWN = Slot("a_preview.webp", "a preview", b"\2\2\2")
 
 
 def said(text: str, pictures: tuple[Slot, ...] | None = None) -> Card:
-    return Card((text,), "a circle", None, (), pictures=pictures)
+    return Card(text, "a circle", None, (), pictures=pictures)
 
 
 def says(text: str) -> Callable[[], Card]:

@@ -246,7 +246,7 @@ async def test_limits_are_a_sentence_and_give_the_command_back(
         first = await ask(loopback)
         await first.until(has_pictures)
         second = await ask(loopback, "again")
-        message = await second.until(says("You have asked 1 times within a minute"))
+        message = await second.until(says("You have asked 1 time within a minute"))
         assert "There is room again <t:" in text_of(message)
         assert "/imagine prompt:again seed:" in text_of(message)
         assert message["flags"] & 64  # only they see it

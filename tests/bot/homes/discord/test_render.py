@@ -264,7 +264,7 @@ LIVE = [
         lambda typed: render.failure_text(f"{typed!r} is not a size."),
         render.failure_text,
         lambda typed: render.card_text(card.failed_card(make_job(), typed)),
-        lambda typed: render.card_text(card.Card(("said",), "x", None, (typed,))),
+        lambda typed: render.card_text(card.Card("said", "x", None, (typed,))),
         lambda typed: render.refused_text(typed, None, {"prompt": "x"}),
     ],
 )

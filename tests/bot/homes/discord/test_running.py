@@ -365,7 +365,7 @@ async def test_a_full_queue_is_a_sentence(loopback: LoopbackDiscord, run_bot: Ru
         await second.until(says("Number 1"))
         third = await loopback.slash("imagine", {"prompt": "x"})
         message = await third.until(
-            says("1 jobs are already waiting. Ask again in a few minutes.\nTo ask again:")
+            says("1 job is already waiting. Ask again in a few minutes.\nTo ask again:")
         )
         check_unseen(loopback, message)
         gate.open()

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from bot.core.job import Origin, State, Venue
+from bot.core.defaults import Defaults, Manner, Scope
+from bot.core.job import Origin, Parent, Showing, State, Venue
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer
 from bot.core.wish import Wish
@@ -154,7 +155,7 @@ def older(folder: Path, form: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [1, 2, 3, 4])
+@pytest.mark.parametrize("form", [1, 2, 3, 4, 5])
 async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
     tmp_path: Path, form: int
 ) -> None:
@@ -195,7 +196,7 @@ async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
         assert [order.job_id for order in await ledger.orders()] == ["waitingx"]
         counts = await ledger.counts()
         # What was running goes back to the queue.
-        assert len(await ledger.recover()) == 7 + (form >= 2)
+        assert len(await ledger.recover()) == 7 + (form >= 2) + (form >= 5)
         assert (await ledger.counts())[State.QUEUED] == counts[State.QUEUED] + 1
         if form >= 2:
             assert (await ledger.get("againxxx")).job.again_of == "failedxx"
@@ -209,6 +210,22 @@ async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
     with closing(sqlite3.connect(kept)) as copy, closing(sqlite3.connect(":memory:")) as was:
         was.deserialize(before)
         assert list(copy.iterdump()) == list(was.iterdump())
+
+
+async def test_what_only_form_5_holds_is_read(tmp_path: Path) -> None:
+    async with opened(older(tmp_path, 5)) as ledger:
+        child, deleted = await ledger.get("childxxx"), await ledger.get("deletedx")
+        assert child.job.parent == Parent("drawnxxx", "vary", 0)
+        assert child.job.showing == Showing(private=True, spoiler=True, mention=True)
+        assert child.job.person.locale == ""
+        assert type(deleted.reason) is str
+        assert deleted.reason == "Cancelled by a moderator."
+        assert deleted.deleted == "Deleted by a moderator."
+        assert await ledger.likes(child.job.person, "drawnxxx") == {0}
+        (usual,) = await ledger.defaults([Scope("discord", "person", "11")])
+        assert usual == Defaults(Wish("", num_images=2), Manner(private=True))
+        ((lost, locale),) = await ledger.unanswered()
+        assert (lost.token, locale) == ("token13", "")
 
 
 async def test_the_older_file_goes_when_its_days_are_over(tmp_path: Path) -> None:
