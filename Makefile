@@ -13,7 +13,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock oracle legacy goldens doodle
+.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock messages oracle legacy goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ lock: ## pin every dependency anew (needs uv)
 	done
 	uv pip compile pyproject.toml --group test --group check $(LOCK_OPTIONS) \
 		--constraint requirements.lock --output-file requirements-dev.lock
+
+messages: setup ## bring what is to be translated up to what the source says
+	$(VENV)/bin/python -m bot.languages.messages
 
 oracle: .oracle/.installed ## a second environment, with PyTorch diffusers
 

@@ -1,0 +1,1 @@
+"""What the bot says, in the languages of those who read it."""
