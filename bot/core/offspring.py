@@ -118,11 +118,13 @@ def edited(
         source = Source(*wish.source)
     if mask is not None:
         if source is None:
-            raise InvalidRequestError("A mask needs a picture to start from: send both.")
+            raise InvalidRequestError(say("A mask needs a picture to start from: send both."))
         source = replace(source, mask=mask.picture)
     if settings.strength is not None:
         if source is None:
-            raise InvalidRequestError("A strength needs a picture to start from: send one along.")
+            raise InvalidRequestError(
+                say("A strength needs a picture to start from: send one along.")
+            )
         source = replace(source, strength=settings.strength)
     wish = replace(wish, source=None if source is None else source_fields(source))
     brought = tuple(one.picture for one in (picture, mask) if one is not None)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from bot.core import loras, typed
+from bot.core.suggestion import suggestion
 from bot.core.wish import WHOLE, Size, Wish
-from bot.shared.nearest import did_you_mean
 from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.flags import Flags, nearest_size, parse_aspect, read_flags
@@ -25,6 +25,7 @@ from sdxl_engine.request import (
     parse_spacing,
     parse_timesteps,
 )
+from sdxl_engine.sentence import say, sentences
 
 # Options that are numbers, by their names: the fields of a wish, and what sort of number it is.
 _WHOLE: Final = {"seed": "seed", "steps": "num_inference_steps", "count": "num_images"}
@@ -84,8 +85,10 @@ class Texts:
             return said.size_px
         if not sizes:
             raise InvalidRequestError(
-                "Which shapes there are is not known while the engine warms up. Ask again in a "
-                "minute, or without a shape."
+                say(
+                    "Which shapes there are is not known while the engine warms up. Ask again in "
+                    "a minute, or without a shape."
+                )
             )
         return nearest_size(aspect, sizes)
 
@@ -159,13 +162,19 @@ def read_lines(text: str) -> Settings:
         match = _LINE.fullmatch(line)
         if match is None:
             raise InvalidRequestError(
-                f"The setting {shown(line.strip())} cannot be read. Write one a line, as in "
-                '"steps: 20".'
+                say(
+                    "The setting {setting} cannot be read. Write one a line, as in {example}.",
+                    setting=shown(line.strip()),
+                    example='"steps: 20"',
+                )
             )
         name = "_".join(match[1].casefold().split())
         if name not in _NAMES:
             raise InvalidRequestError(
-                f"There is no setting {shown(name)}.{did_you_mean(name, _NAMES)}"
+                sentences(
+                    say("There is no setting {name}.", name=shown(name)),
+                    suggestion(name, _NAMES),
+                )
             )
         if match[2]:
             said[name] = match[2]
@@ -191,7 +200,12 @@ def _whole(name: str, text: str) -> int:
         return int(text)
     except ValueError as error:
         raise InvalidRequestError(
-            f"{name}: {shown(text)} is no whole number. Write digits, as in 20."
+            say(
+                "{name}: {text} is no whole number. Write digits, as in {example}.",
+                name=name,
+                text=shown(text),
+                example="20",
+            )
         ) from error
 
 
@@ -200,7 +214,12 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise InvalidRequestError(
-            f"{name}: {shown(text)} is no number. Write one as in 0.5."
+            say(
+                "{name}: {text} is no number. Write one as in {example}.",
+                name=name,
+                text=shown(text),
+                example="0.5",
+            )
         ) from error
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.core.loras import Loras
-from bot.shared.nearest import MOST_LISTED, nearest
+from bot.core.suggestion import suggestion
 from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.prompt import enclosed
@@ -71,20 +71,11 @@ def style_named(name: str, styles: Styles) -> Style:
         raise InvalidRequestError(
             sentences(
                 say("There is no style {name} here.", name=shown(name)),
-                _which(folded(name), styles),
+                suggestion(folded(name), styles),
                 say("Choose another, or leave it out."),
             )
         )
     return style
-
-
-def _which(name: str, styles: Styles) -> str:
-    near = nearest(name, styles)
-    if near is not None:
-        return say("Did you mean {name}?", name=near)
-    if not styles or len(styles) > MOST_LISTED:
-        return ""
-    return say("There are: {names}.", names=", ".join(styles))
 
 
 def completions(text: str, styles: Styles) -> list[Style]:
