@@ -58,6 +58,7 @@ _NOT_KEPT: Final = say("The bot no longer keeps this picture, so it cannot be sh
 _NOT_SHOWN_YET: Final = say("These pictures are not shown yet, so there is nothing to blur.")
 _AS_USUAL: Final = Manner()
 _MOST_PARENTS: Final = 20
+_LATELY: Final = 100  # jobs
 _MOST_OWN: Final = 10
 _TOO_LATE: Final = say("It is too late to cancel this: it is over or drawn.")
 
@@ -454,6 +455,17 @@ class Studio:
     async def likes(self, person: Person, job_id: str) -> set[int]:
         """The indices of a job's pictures that somebody likes."""
         return await self._ledger.likes(person, job_id)
+
+    async def prompts(self, person: Person, text: str) -> dict[str, str]:
+        """What a person asked for lately that holds a text: a job's id by each prompt, the latest
+        first. Raises LedgerError.
+        """
+        wanted = text.strip().casefold()
+        found: dict[str, str] = {}
+        for job_id, prompt in await self._ledger.prompts(person, limit=_LATELY):
+            if wanted in prompt.casefold():
+                found.setdefault(prompt, job_id)
+        return found
 
     async def crowd(self, person: Person) -> Crowd:
         """Who waits now, and where somebody's own jobs stand; raises LedgerError."""

@@ -379,6 +379,16 @@ def pictures(
     return _each(connection, rows)
 
 
+def prompts(connection: Connection, person: Person, *, limit: int) -> list[tuple[str, str]]:
+    """What a person asked for last, each with the id of its job, the latest first."""
+    rows = connection.execute(
+        "SELECT id, wish FROM jobs WHERE home = ? AND person = ? AND deleted IS NULL "
+        "ORDER BY number DESC LIMIT ?",
+        (person.home, person.id, limit),
+    )
+    return [(job_id, wish_json.read(wish).prompt) for job_id, wish in rows]
+
+
 def defaults(connection: Connection, scopes: Sequence[Scope]) -> list[Defaults]:
     """What is said for each of them."""
     found = []

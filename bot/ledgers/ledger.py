@@ -151,6 +151,12 @@ class DatabaseLedger:
         find = partial(book.pictures, person=person, limit=limit, skip=skip)
         return await self.database.read(find)
 
+    async def prompts(self, person: Person, *, limit: int) -> list[tuple[str, str]]:
+        """See `Ledger`."""
+        return await self.database.read(
+            lambda connection: book.prompts(connection, person, limit=limit)
+        )
+
     async def defaults(self, scopes: Sequence[Scope]) -> list[Defaults]:
         """See `Ledger`."""
         return await self.database.read(lambda connection: book.defaults(connection, scopes))

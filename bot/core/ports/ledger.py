@@ -148,6 +148,12 @@ class Ledger(Protocol):
     ) -> list[tuple[Record, int]]:
         """The pictures that were drawn for a person, as `favourites`, the latest job first."""
 
+    async def prompts(self, person: Person, *, limit: int) -> list[tuple[str, str]]:
+        """What a person asked for last, each with the id of its job, the latest first.
+
+        What was deleted is not among it.
+        """
+
     async def defaults(self, scopes: Sequence[Scope]) -> list[Defaults]:
         """What is said for each of them where wishes leave something open."""
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 import discord
@@ -12,10 +14,12 @@ from discord.app_commands import Choice, Range
 
 from bot.core import loras, offspring, styles
 from bot.core.defaults import Defaults, Manner
+from bot.core.job import Person
 from bot.core.options import Texts, options
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Size, Usual, Wish
+from bot.errors import LedgerError
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
 from bot.homes.discord.render import cut, units
@@ -40,6 +44,8 @@ log = logging.getLogger(__name__)
 _COMPLETING_S: Final = 2.0  # of three, for the way there and back
 _MAX_CHOICES: Final = 25
 _MAX_CHOICE_UNITS: Final = 100
+_AS_BEFORE: Final = "\u21ba"  # before a job's id: the prompt of that job
+_RECALLED: Final = re.compile(_AS_BEFORE + "([a-z2-7]{8})")
 
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
 NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
@@ -152,11 +158,30 @@ class ImagineCommand:
                 Manner(private, spoiler, tell_me),
             )
 
+        imagine.autocomplete("prompt")(self.complete_prompt)
         imagine.autocomplete("style")(self.complete_style)
         imagine.autocomplete("aspect")(self.complete_aspect)
         imagine.autocomplete("lora")(self.complete_lora)
         imagine.autocomplete("model")(self.complete_model)
         return imagine
+
+    async def complete_prompt(self, interaction: Interaction, current: str) -> list[Choice[str]]:
+        """What one asked for lately that holds what is typed."""
+        try:
+            async with asyncio.timeout(_COMPLETING_S):
+                found = await self._studio.prompts(person_of(interaction), current)
+        except (LedgerError, TimeoutError) as error:
+            log.warning("prompts cannot be offered: %r", error)
+            return []
+        latest = islice(found.items(), _MAX_CHOICES)
+        return [
+            Choice(
+                name=cut(" ".join(prompt.split()), _MAX_CHOICE_UNITS),
+                # One that is too long to be sent stands for itself by its job.
+                value=prompt if units(prompt) <= _MAX_CHOICE_UNITS else f"{_AS_BEFORE}{job_id}",
+            )
+            for prompt, job_id in latest
+        ]
 
     async def complete_style(self, _: Interaction, current: str) -> list[Choice[str]]:
         """The styles that go on as is typed."""
@@ -231,7 +256,8 @@ class ImagineCommand:
 
         async def ask(heard: Heard) -> None:
             nonlocal again
-            read = texts.read_into(wish, self.sizes)
+            prompt = await self._recalled(wish.prompt, heard.person)
+            read = texts.read_into(replace(wish, prompt=prompt), self.sizes)
             if read.seed is None:
                 read = replace(read, seed=seed)
             venue = heard.origin.venue
@@ -259,6 +285,14 @@ class ImagineCommand:
             return usual.manner.showing.private
 
         await self._intake.take(interaction, ask, lambda: again, unseen)
+
+    async def _recalled(self, prompt: str, person: Person) -> str:
+        """What was typed, with the prompt that was chosen in the place of its job's mark."""
+        match = _RECALLED.match(prompt)
+        if match is None:
+            return prompt
+        record = await self._studio.record(match[1], person)
+        return record.job.wish.prompt + prompt[match.end() :]
 
 
 @dataclass(frozen=True, slots=True)

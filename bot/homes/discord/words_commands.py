@@ -19,8 +19,11 @@ _HELP: Final = """\
 a picture to start from, a style, a shape, a seed and more, none of which you need.
 **In the prompt** `(word:1.3)` counts more, `[word]` less; `--ar 16:9`, `--no dogs` and `--seed 7` \
 are read.
-**Below the pictures** ⤢ draws one larger, 🎲 others like it, 🔁 all anew; 🔍 shows one alone, \
-where you can like it; 📋 says how it was drawn; 🗑️ deletes them (whoever asked, and moderators).
+**Below the pictures** ⤢ draws one larger, 🎲 others like it, 🔁 all anew; ✏️ changes the words; \
+🔍 shows one alone, where you can like it; 📋 says how it was drawn; 🌫️ blurs them and 🗑️ deletes \
+them (whoever asked, and moderators).
+**Any picture** in a message: in its menu, under Apps, "Imagine from this" starts from it and \
+"Recipe" says how it was drawn, as **/recipe** does of a file.
 **/history** and **/favourites** are your pictures, **/jobs** what waits or was not shown, \
 **/queue** how long it takes, **/settings** what is usual for you, **/about** what draws here."""
 _MADE: Final = "Pictures here are made by a machine, and their files say so."

@@ -21,7 +21,7 @@ from standins.discord.forms import Upload
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot
 from tests.bot.homes.discord.test_faults import has_pictures
-from tests.bot.homes.discord.test_jobs_in_the_channel import BEN, mention, whispered
+from tests.bot.homes.discord.test_jobs_in_the_channel import BEN, CLEO, mention, whispered
 from tests.fakes import FakePipeline
 
 
@@ -201,3 +201,33 @@ async def test_a_copy_holds_what_was_brought(
     assert source is not None
     (kept,) = await asyncio.to_thread(lambda: list(copy.rglob(source.picture)))
     assert kept.read_bytes() == picture().data
+
+
+async def test_ones_own_prompts_are_offered_and_asked_again(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    """A long one by its job, for no choice holds it."""
+    pipeline = FakePipeline(SIZES)
+    long = f"a fox {'in the deep snow ' * 20}at night"
+    async with run_bot(lambda: pipeline):
+        for prompt in ("a hen", long, "a Hen", "a hen"):
+            await (await loopback.slash("imagine", {"prompt": prompt}, user_id=BEN)).until(
+                has_pictures
+            )
+        others = await loopback.slash("imagine", {"prompt": "a secret hen"}, user_id=CLEO)
+        await others.until(has_pictures)
+
+        async def offered(typed: str) -> dict[str, str]:
+            found = await loopback.complete("imagine", {"prompt": typed}, "prompt", user_id=BEN)
+            return {one["name"]: one["value"] for one in found}
+
+        assert list((await offered(" HEN")).items()) == [("a hen", "a hen"), ("a Hen", "a Hen")]
+        ((name, value),) = (await offered("deep snow")).items()
+        assert name.startswith("a fox in the deep snow")
+        assert (len(name) <= 100, name.endswith("…")) == (True, True)
+        again = await loopback.slash("imagine", {"prompt": f"{value}, red"}, user_id=BEN)
+        await again.until(has_pictures)
+        assert (await offered("dragons")) == {}
+        nobodys = await loopback.slash("imagine", {"prompt": "↺aaaaaaaa"}, user_id=BEN)
+        assert "no longer on record" in text_of(await whispered(nobodys))
+    assert pipeline.requests[-1].prompt == f"{long}, red"
