@@ -1,4 +1,4 @@
-"""Kills the bot again and again while people keep asking, then compares promises with the channel.
+"""Kills the bot again and again while people ask and press, then looks for broken promises.
 
 python -m tests.bot.killing.rounds --rounds 500
 """
@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import random
-import re
 import signal
 import sqlite3
 import sys
@@ -19,23 +18,18 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bot.core.card import FAILURE_MARK, is_preview
 from bot.core.job import FINAL
 from bot.ledgers.sqlite.database import connect
-from bot.shared.data_folder import LEDGER
+from bot.shared.data_folder import IMAGES, LEDGER
 from standins.base.faults import Fault
-from standins.discord.components import files_of, text_of
-from standins.discord.errors import CommandRefused, InteractionFailed
+from standins.discord.components import text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.homes.discord import matrix
+from tests.bot.killing.crowd import Crowd, is_answered, is_deleted, is_reason
 
-Message = dict[str, Any]
-
-_REFUSED = "To ask again:"
-_JOB = re.compile(r"\bjob ([a-z2-7]{8})\b")
 _SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
 # What the network may do to any call; Discord's own refusals are none of its doing.
 _ANSWERS: Final = tuple(answer for answer in matrix.ANSWERS if matrix.is_passing(answer))
@@ -52,6 +46,7 @@ _CALLS: Final = (
 )
 _SETTLE_S = 60.0
 _SAY_EVERY = 50
+_PRESSES_IN_PEACE = 30
 
 
 @dataclass
@@ -59,85 +54,76 @@ class Tally:
     """What came of it all.
 
     asked        commands that Discord took
-    accepted     of these, those whose person saw a place in the queue, or more
+    pressed      presses that Discord took
+    twins        of these, pairs of the same button by the same person within 10 ms
+    made         jobs of presses
+    accepted     commands and presses whose person saw a place in the queue, or more
+    deleted      jobs whose pictures were deleted by a press
+    cut_off      presses that make no job, and whose bot was killed before it answered
     lost         accepted, and neither pictures nor a reason in the end
-    thinking     commands that were acknowledged, and have no answer in the end
+    thinking     acknowledged, for a job, and without an answer in the end
+    silent       as that, or pressed in peace at the end: and whoever did it was told nothing
     innocent     jobs that were set aside, though no job of this test breaks anything
     twice        jobs whose pictures stand on more than one message
+    two_jobs     presses, or twins, of which more than one job came
+    undeleted    jobs whose deleted pictures are there, or were again
     redrawn      jobs that were drawn, and were drawn again
     unaccounted  rows of the ledger that are not over and told
     """
 
     rounds: int = 0
     asked: int = 0
+    pressed: int = 0
+    twins: int = 0
+    made: int = 0
     accepted: int = 0
     pictures: int = 0
+    deleted: int = 0
+    cut_off: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     restarts_s: list[float] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
     innocent: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    two_jobs: list[str] = field(default_factory=list)
+    undeleted: list[str] = field(default_factory=list)
     redrawn: int = 0
     unaccounted: list[str] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[str]:
+        """Every promise that was not kept."""
+        return [
+            f"{what}: {one}"
+            for what in (
+                "lost",
+                "thinking",
+                "silent",
+                "innocent",
+                "twice",
+                "two_jobs",
+                "undeleted",
+                "unaccounted",
+            )
+            for one in getattr(self, what)
+        ]
 
     def __str__(self) -> str:
         restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
         return (
-            f"{self.rounds} kills, {self.asked} asked, {self.accepted} accepted: "
-            f"{self.pictures} with pictures, {sum(self.reasons.values())} with a reason "
-            f"{dict(self.reasons)}; lost {len(self.lost)}, thinking for ever {len(self.thinking)}, "
-            f"set aside {len(self.innocent)}, shown twice {len(self.twice)}, drawn "
-            f"again after drawing {self.redrawn}, unaccounted {len(self.unaccounted)}; online "
-            f"again after {restart_s:.2f} s (median)"
+            f"{self.rounds} kills, {self.asked} asked, {self.pressed} pressed ({self.twins} of "
+            f"them twice at once, {self.made} made a job), {self.accepted} accepted: "
+            f"{self.pictures} with pictures, {self.deleted} with pictures that were deleted, "
+            f"{sum(self.reasons.values())} with a reason {dict(self.reasons)}; lost "
+            f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
+            f"{len(self.silent)}, set aside {len(self.innocent)}, shown twice {len(self.twice)}, "
+            f"two jobs of one press {len(self.two_jobs)}, not deleted after all "
+            f"{len(self.undeleted)}, drawn again after drawing {self.redrawn}, unaccounted "
+            f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}; online again "
+            f"after {restart_s:.2f} s (median)"
         )
-
-
-class Crowd:
-    """People who ask, and what they saw."""
-
-    def __init__(self, loopback: LoopbackDiscord, chance: random.Random) -> None:
-        self._loopback = loopback
-        self._chance = chance
-        self._people = [one.id for one in loopback.world.people.values() if not one.bot]
-        self._channels = list(loopback.world.channels)
-        self.asked: list[Interaction] = []
-        self.promised: set[int] = set()  # interactions whose person saw a place in the queue
-        self._watchers: set[asyncio.Task[None]] = set()
-
-    async def keep_asking(self) -> None:
-        while True:
-            await asyncio.sleep(self._chance.expovariate(1 / 0.07))
-            if self._loopback.online and self._loopback.commands():
-                await self.ask()
-
-    async def ask(self) -> None:
-        try:
-            interaction = await self._loopback.slash(
-                "imagine",
-                {"prompt": f"picture {len(self.asked)}", "steps": self._chance.randint(1, 12)},
-                user_id=self._chance.choice(self._people),
-                channel_id=self._chance.choice(self._channels),
-            )
-        except CommandRefused:
-            return
-        self.asked.append(interaction)
-        watcher = asyncio.create_task(self._watch(interaction))
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
-
-    async def close(self) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
-
-    async def _watch(self, interaction: Interaction) -> None:
-        try:
-            message = await interaction.until(lambda message: bool(text_of(message)))
-        except InteractionFailed:
-            return
-        if _REFUSED not in text_of(message):
-            self.promised.add(interaction.id)
 
 
 async def kill_rounds(
@@ -150,10 +136,9 @@ async def kill_rounds(
     chance = random.Random(seed)
     loopback = LoopbackDiscord(rate_limits=False)
     await loopback.start()
-    crowd, shown = Crowd(loopback, chance), dict[str, set[str]]()
-    tally = Tally(rounds=rounds)
-    looking = asyncio.create_task(_look(loopback, shown))
-    asking = asyncio.create_task(crowd.keep_asking())
+    crowd, tally = Crowd(loopback, chance), Tally(rounds=rounds)
+    looking = asyncio.create_task(crowd.keep_looking())
+    busy = asyncio.create_task(crowd.keep_busy())
     try:
         for kill in range(1, rounds + 1):
             process = await _start(loopback, folder)
@@ -171,22 +156,24 @@ async def kill_rounds(
             await process.wait()
             await loopback.wait_offline()
             on_kill(kill)
-        asking.cancel()
+        busy.cancel()
         loopback.faults.clear()
+        in_peace = len(crowd.pressed)
         process = await _start(loopback, folder)
         try:
-            await _settle(crowd, folder)
+            await crowd.keep_busy(presses=in_peace + _PRESSES_IN_PEACE)
+            await _settle(crowd, in_peace, folder)
         finally:
             process.send_signal(signal.SIGKILL)
             await process.wait()
     finally:
-        for task in (looking, asking):
+        for task in (looking, busy):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task  # one that failed has counted nothing
         await crowd.close()
         await loopback.close()
-    _count(tally, crowd, shown, folder)
+    _count(tally, crowd, in_peace, folder)
     return tally
 
 
@@ -201,49 +188,43 @@ async def _start(loopback: LoopbackDiscord, folder: Path) -> asyncio.subprocess.
     )
 
 
-async def _look(loopback: LoopbackDiscord, shown: dict[str, set[str]]) -> None:
-    """On which messages each job's pictures ever stood."""
-    async with loopback.subscribe() as events:
-        while True:
-            event = await events.get()
-            if event.kind not in {"message_create", "message_update"}:
-                continue
-            for file in files_of(event.message):
-                if not is_preview(file["filename"]):
-                    job_id = file["filename"].split("_")[0]
-                    shown.setdefault(job_id, set()).add(event.message["id"])
-
-
-async def _settle(crowd: Crowd, folder: Path) -> None:
+async def _settle(crowd: Crowd, in_peace: int, folder: Path) -> None:
     """Wait until the ledger says that all is over and told, and every promise has its end."""
     until_s = time.monotonic() + _SETTLE_S
     while time.monotonic() < until_s:
-        if not _open_jobs(folder) and all(map(_is_over, _promised(crowd))) and not _thinking(crowd):
+        if (
+            not _open_jobs(folder)
+            and all(_is_over(crowd, one) for one in _promised(crowd))
+            and not _thinking(crowd)
+            and not _silent(crowd, in_peace)
+        ):
             return
         await asyncio.sleep(0.1)
 
 
 def _promised(crowd: Crowd) -> list[Interaction]:
-    return [one for one in crowd.asked if one.id in crowd.promised]
+    return [one for one in crowd.wishes if one.id in crowd.promised]
 
 
 def _thinking(crowd: Crowd) -> list[Interaction]:
-    return [one for one in crowd.asked if one.thinking]
+    return [one for one in crowd.wishes if one.thinking]
 
 
-def _is_over(interaction: Interaction) -> bool:
+def _silent(crowd: Crowd, in_peace: int) -> list[Interaction]:
+    """Those whose person was owed a word, and has none.
+
+    in_peace  how many presses there were before the last process, which nobody killed
+    """
+    acknowledged = [one for one in crowd.wishes if one.acknowledged]
+    owed = {one.id: one for one in (*acknowledged, *crowd.pressed[in_peace:])}
+    return [one for one in owed.values() if not is_answered(one)]
+
+
+def _is_over(crowd: Crowd, interaction: Interaction) -> bool:
     message = interaction.original
-    return message is not None and (_has_pictures(message) or _is_reason(message))
-
-
-def _has_pictures(message: Message) -> bool:
-    names = [file["filename"] for file in files_of(message)]
-    found = _JOB.search(text_of(message))
-    return found is not None and names == [f"{found[1]}_{n}.png" for n in range(4)]
-
-
-def _is_reason(message: Message) -> bool:
-    return text_of(message).startswith(FAILURE_MARK) and not files_of(message)
+    return message is not None and (
+        crowd.has_pictures(interaction) or is_deleted(message) or is_reason(message)
+    )
 
 
 def _open_jobs(folder: Path) -> list[str]:
@@ -252,27 +233,44 @@ def _open_jobs(folder: Path) -> list[str]:
     return [f"{job_id} {state}" for job_id, state, _ in rows]
 
 
-def _count(tally: Tally, crowd: Crowd, shown: dict[str, set[str]], folder: Path) -> None:
-    tally.asked = len(crowd.asked)
+def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
+    tally.asked, tally.pressed = len(crowd.asked), len(crowd.pressed)
+    tally.twins = len(crowd.twins)
     for interaction in _promised(crowd):
         tally.accepted += 1
         message = interaction.original
-        if message is not None and _has_pictures(message):
+        if message is not None and crowd.has_pictures(interaction):
             tally.pictures += 1
-        elif message is not None and _is_reason(message):
+        elif message is not None and is_deleted(message):
+            tally.deleted += 1
+        elif message is not None and is_reason(message):
             tally.reasons[text_of(message).splitlines()[0][3:60]] += 1
         else:
             tally.lost.append("gone" if message is None else text_of(message))
     tally.thinking = [str(one.id) for one in _thinking(crowd)]
+    tally.silent = [f"{one.id} {one.name}" for one in _silent(crowd, in_peace)]
+    tally.cut_off = sum(
+        one.id not in crowd.wanted and one.acknowledged and not is_answered(one)
+        for one in crowd.pressed[:in_peace]
+    )
     tally.innocent = [why for why in tally.reasons if why.startswith(_SET_ASIDE)]
-    tally.twice = [job_id for job_id, messages in shown.items() if len(messages) > 1]
+    tally.twice = [job_id for job_id, messages in crowd.shown.items() if len(messages) > 1]
     tally.unaccounted = _open_jobs(folder)
     with closing(sqlite3.connect(folder / LEDGER)) as connection:
         (tally.redrawn,) = connection.execute(
             "SELECT count(*) FROM transitions WHERE from_state = 'drawn' AND to_state = 'queued'"
         ).fetchone()
-        states = {state for (state,) in connection.execute("SELECT DISTINCT state FROM jobs")}
-    tally.unaccounted += sorted(states - FINAL)
+        rows = connection.execute("SELECT id, event, state, deleted FROM jobs").fetchall()
+    tally.unaccounted += sorted({state for _, _, state, _ in rows} - FINAL)
+    jobs_of = Counter(event for _, event, _, _ in rows)
+    for presses in (*((one,) for one in crowd.pressed), *crowd.twins):
+        jobs = sum(jobs_of[str(one.id)] for one in presses)
+        if jobs > 1:
+            tally.two_jobs.append(f"{jobs} of {presses[0].name}")
+    tally.made = sum(jobs_of[str(one.id)] for one in crowd.pressed)
+    deleted = {job_id for job_id, _, _, by in rows if by is not None}
+    there = {path.name for path in (folder / IMAGES).iterdir()}
+    tally.undeleted = sorted(crowd.undone | (crowd.deleted - deleted) | (deleted & there))
 
 
 def main() -> None:
@@ -291,9 +289,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tally = asyncio.run(kill_rounds(arguments.rounds, Path(folder), arguments.seed, on_kill))
     sys.stdout.write(f"seed {arguments.seed}: {tally}\n")
-    broken = [*tally.lost, *tally.thinking, *tally.innocent, *tally.twice, *tally.unaccounted]
-    if broken:
-        sys.exit(str(broken))
+    if tally.broken:
+        sys.exit("\n".join(tally.broken))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ async def test_twenty_kills_break_no_promise(tmp_path: Path) -> None:
     tally = await kill_rounds(20, tmp_path, seed)
     what = f"seed {seed}: {tally}"
     assert tally.accepted >= 20, what
-    assert tally.pictures > tally.accepted / 2, what
-    assert tally.lost == [], what
-    assert tally.thinking == [], what
-    assert tally.innocent == [], what
-    assert tally.twice == [], what
-    assert tally.unaccounted == [], what
+    assert tally.pictures + tally.deleted > tally.accepted / 2, what
+    assert tally.pressed >= 30, what
+    assert tally.made > 0, what
+    assert tally.twins > 0, what
+    assert tally.broken == [], what
     assert tally.redrawn == 0, what
