@@ -4,8 +4,8 @@
 
 The real bot in a process of its own and an unmodified discord.py over the loopback Discord. First
 jobs of one channel, under Discord's rate limits: when their cards are edited, and what Discord
-refuses. Then, without these limits (they would be what is measured), with a thousand jobs waiting
-in fifty channels: from a press to Discord's acknowledgement, and to what the person sees of it.
+refuses. Then, without these limits (they would be what is measured), while a thousand jobs wait in
+fifty channels and move up: from a press to Discord's acknowledgement, and to what the person sees.
 """
 
 import argparse
@@ -13,9 +13,8 @@ import asyncio
 import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,19 +43,17 @@ from standins.discord.ratelimits import RateLimits, Verdict
 
 Message = dict[str, Any]
 
-SLOW, HELD = "slow", "held"
-STEPS, SLOW_STEP_S = 20, 0.1
+QUICK = {"prompt": "a fox", "steps": 4}
+SLOW = {"prompt": "a slow fox", "steps": 20}
+SLOW_STEP_S = 0.1
 WINDOW_S = 5.0
 CHANNELS, PEOPLE = 50, 5
 AT_ONCE = 100
 PACE_S, JITTER_S = 1.5, 0.1
 
 
-class ChosenPipeline(QuickPipeline):
-    """Quick, but for what is asked to be slow, and for what is held until it is let go."""
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
+class SlowPipeline(QuickPipeline):
+    """Quick, but for what is asked to be slow: two seconds a job."""
 
     def generate(
         self,
@@ -67,10 +64,8 @@ class ChosenPipeline(QuickPipeline):
     ) -> Iterator[Progress]:
         """Draw as the prompt says."""
         for progress in super().generate(request, pictures=pictures, previews=previews):
-            if request.prompt == HELD:
-                self.go.wait()
-            elif request.prompt == SLOW:
-                time.sleep(SLOW_STEP_S)
+            if request.prompt == SLOW["prompt"]:
+                time.sleep(SLOW_STEP_S)  # on the engine's thread
             yield progress
 
 
@@ -89,22 +84,18 @@ class CountedLimits(RateLimits):
 async def serve(base_url: str, folder: Path) -> None:
     """The bot, as a process of its own."""
     descriptors.raise_limit()
-    pipeline = ChosenPipeline()
     config = Config(
-        engine=EngineConfig(sizes=pipeline.sizes, stuck_after_s=0),
+        engine=EngineConfig(sizes=QuickPipeline.sizes),
         discord=DiscordConfig(f"{base_url}/api/v10", f"{base_url.replace('http', 'ws')}/gateway"),
         jobs=JobsConfig(max_queued=100_000, shutdown_grace_s=0),
         limits=LimitsConfig(0, 0, 0, 0, 0),
         health=HealthConfig(port=0),
     )
     home = discord_home(config, Secret(DEFAULT_TOKEN), None)
-    app = App(config, lambda: pipeline, [home], folder)
+    app = App(config, SlowPipeline, [home], folder)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    serving = asyncio.create_task(app.run(stop))
-    await stop.wait()
-    pipeline.go.set()
-    await serving
+    await app.run(stop)
 
 
 async def start(loopback: LoopbackDiscord, folder: Path) -> asyncio.subprocess.Process:
@@ -154,7 +145,7 @@ async def measure_edits(jobs: int, folder: Path) -> bool:
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
     begin_s = time.perf_counter()
-    asked = [await loopback.slash("imagine", {"prompt": SLOW, "steps": STEPS}) for _ in range(jobs)]
+    asked = [await loopback.slash("imagine", SLOW) for _ in range(jobs)]
     for interaction in asked:
         await interaction.until(has_pictures)
     took_s = time.perf_counter() - begin_s
@@ -221,14 +212,14 @@ class Pressing:
 
     async def fill(self, waiting: int, presses: int) -> None:
         """Have jobs drawn and looked at, as many as will be pressed, and then so many wait."""
-        self._finished += await self._ask("a fox", presses, has_pictures)
+        self._finished += await self._ask(QUICK, presses, has_pictures)
         for spot in self._finished:
             opened = await self._press(spot, "open")
             self._looks.append(Spot(await opened.until(has_pictures), spot.user_id))
             history = await self._loopback.slash("history", {}, user_id=spot.user_id)
             self._pages.append(Spot(await history.until(says("page 1")), spot.user_id))
-        # Those that came last, for the first are with the engine.
-        self._waiting += reversed(await self._ask(HELD, waiting, says("job ")))
+        # From the end: they are not drawn meanwhile.
+        self._waiting += reversed(await self._ask(SLOW, waiting, says("job ")))
 
     async def measure(self, part: slice, at_once: int) -> None:
         """Press each kind on this part of what there is, so many at once; print what was seen."""
@@ -240,12 +231,14 @@ class Pressing:
             print_row(f"{kind.name}: acknowledged", acks_s)
             print_row(f"{kind.name}: seen", seen_s)
 
-    async def _ask(self, prompt: str, jobs: int, is_there: Predicate) -> list[Spot]:
+    async def _ask(
+        self, options: Mapping[str, object], jobs: int, is_there: Predicate
+    ) -> list[Spot]:
         async def ask(number: int) -> Spot:
             user_id = self._people[number % len(self._people)]
             asked = await self._loopback.slash(
                 "imagine",
-                {"prompt": prompt},
+                options,
                 user_id=user_id,
                 channel_id=self._channels[number % len(self._channels)],
             )
@@ -277,7 +270,7 @@ async def measure_presses(waiting: int, presses: int, at_once: int, folder: Path
     pressing = Pressing(loopback)
     await pressing.fill(waiting, 2 * presses)
     for part, crowd in ((slice(presses), 1), (slice(presses, 2 * presses), at_once)):
-        print(f"{waiting} jobs wait in {CHANNELS} channels; {crowd} press at once", flush=True)
+        print(f"{waiting} jobs wait and move up, {crowd} press at once", flush=True)
         await pressing.measure(part, crowd)
     await close(loopback, bot)
 

@@ -244,7 +244,7 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
         elif message is not None and is_deleted(message):
             tally.deleted += 1
         elif message is not None and is_reason(message):
-            tally.reasons[text_of(message).splitlines()[0][3:60]] += 1
+            tally.reasons[text_of(message).splitlines()[0][3:34]] += 1
         else:
             tally.lost.append("gone" if message is None else text_of(message))
     tally.thinking = [str(one.id) for one in _thinking(crowd)]
