@@ -23,6 +23,7 @@ _DRAWN_AT_ONCE: Final = 4
 _EVERY_S: Final = 0.07
 _SHARE_OF_PRESSES: Final = 0.5
 _SHARE_OF_TWINS: Final = 0.25
+_SHARE_OF_DRAFTS: Final = 0.15
 _TWINS_WITHIN_S: Final = 0.01
 _LATEST: Final = 20
 # How many pictures come of a press, of so many that are there.
@@ -31,7 +32,10 @@ _MAKE: Final[dict[str, Callable[[int], int]]] = {
     "upscale": lambda _: 1,
     "subtle": lambda _: _DRAWN_AT_ONCE,
     "strong": lambda _: _DRAWN_AT_ONCE,
+    "publish": lambda there: there,
 }
+# What opens a dialog: a job comes of what is filled in there.
+_LEFT_ALONE: Final = frozenset({"edit"})
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,11 @@ class Crowd:
         try:
             interaction = await self._loopback.slash(
                 "imagine",
-                {"prompt": f"picture {len(self.asked)}", "steps": self._chance.randint(1, 12)},
+                {
+                    "prompt": f"picture {len(self.asked)}",
+                    "steps": self._chance.randint(1, 12),
+                    "private": self._chance.random() < _SHARE_OF_DRAFTS,
+                },
                 user_id=self._chance.choice(self._people),
                 channel_id=self._chance.choice(self._channels),
             )
@@ -138,8 +146,9 @@ class Crowd:
         message = interaction.original
         if message is None:
             return False
-        names, found = [file["filename"] for file in files_of(message)], job_of(message)
-        return names == [f"{found}_{n}.png" for n in range(self.wanted[interaction.id])]
+        names, of = {file["filename"] for file in files_of(message)}, job_of(message)
+        is_its = all(re.fullmatch(rf"{of}_\d\.png", name) for name in names)
+        return is_its and len(names) == self.wanted[interaction.id]
 
     async def _press(
         self, message_id: int, custom_id: str, person: int, pictures: int
@@ -174,8 +183,9 @@ class Crowd:
             boards.pop(int(message["id"]), None)
         custom_ids: dict[str, list[str]] = {}
         for item in pressable(message):
-            if not item.get("disabled"):
-                custom_ids.setdefault(_kind_of(item["custom_id"]), []).append(item["custom_id"])
+            kind = _kind_of(item["custom_id"])
+            if not item.get("disabled") and kind not in _LEFT_ALONE:
+                custom_ids.setdefault(kind, []).append(item["custom_id"])
         for kind, ids in custom_ids.items():
             board = Board(tuple(ids), event.viewer_id, len(files))
             self._boards.setdefault(kind, {})[int(message["id"])] = board

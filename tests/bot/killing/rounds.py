@@ -67,6 +67,7 @@ class Tally:
     twice        jobs whose pictures stand on more than one message
     two_jobs     presses, or twins, of which more than one job came
     undeleted    jobs whose deleted pictures are there, or were again
+    exposed      drafts that everybody saw
     redrawn      jobs that were drawn, and were drawn again
     unaccounted  rows of the ledger that are not over and told
     """
@@ -89,6 +90,7 @@ class Tally:
     twice: list[str] = field(default_factory=list)
     two_jobs: list[str] = field(default_factory=list)
     undeleted: list[str] = field(default_factory=list)
+    exposed: list[str] = field(default_factory=list)
     redrawn: int = 0
     unaccounted: list[str] = field(default_factory=list)
 
@@ -105,6 +107,7 @@ class Tally:
                 "twice",
                 "two_jobs",
                 "undeleted",
+                "exposed",
                 "unaccounted",
             )
             for one in getattr(self, what)
@@ -120,9 +123,9 @@ class Tally:
             f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
             f"{len(self.silent)}, set aside {len(self.innocent)}, shown twice {len(self.twice)}, "
             f"two jobs of one press {len(self.two_jobs)}, not deleted after all "
-            f"{len(self.undeleted)}, drawn again after drawing {self.redrawn}, unaccounted "
-            f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}; online again "
-            f"after {restart_s:.2f} s (median)"
+            f"{len(self.undeleted)}, drafts shown to all {len(self.exposed)}, drawn again after "
+            f"drawing {self.redrawn}, unaccounted {len(self.unaccounted)}; presses that a kill "
+            f"cut off {self.cut_off}; online again after {restart_s:.2f} s (median)"
         )
 
 
@@ -260,15 +263,16 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
         (tally.redrawn,) = connection.execute(
             "SELECT count(*) FROM transitions WHERE from_state = 'drawn' AND to_state = 'queued'"
         ).fetchone()
-        rows = connection.execute("SELECT id, event, state, deleted FROM jobs").fetchall()
-    tally.unaccounted += sorted({state for _, _, state, _ in rows} - FINAL)
-    jobs_of = Counter(event for _, event, _, _ in rows)
+        rows = connection.execute("SELECT id, event, state, deleted, private FROM jobs").fetchall()
+    tally.unaccounted += sorted({state for _, _, state, *_ in rows} - FINAL)
+    jobs_of = Counter(event for _, event, *_ in rows)
     for presses in (*((one,) for one in crowd.pressed), *crowd.twins):
         jobs = sum(jobs_of[str(one.id)] for one in presses)
         if jobs > 1:
             tally.two_jobs.append(f"{jobs} of {presses[0].name}")
     tally.made = sum(jobs_of[str(one.id)] for one in crowd.pressed)
-    deleted = {job_id for job_id, _, _, by in rows if by is not None}
+    tally.exposed = [job_id for job_id, *_, private in rows if private and job_id in crowd.shown]
+    deleted = {job_id for job_id, _, _, by, _ in rows if by is not None}
     there = {path.name for path in (folder / IMAGES).iterdir()}
     tally.undeleted = sorted(crowd.undone | (crowd.deleted - deleted) | (deleted & there))
 
