@@ -17,7 +17,7 @@ from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot
-from bot.core.job import Record
+from bot.core.job import Act, Record
 from bot.core.options import options
 from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Listed, OnPage
@@ -166,10 +166,13 @@ def refused_text(sentence: str, again_at_s: float | None, again: Mapping[str, st
     return f"{head}\n{_command(again, MAX_MESSAGE_UNITS - units(head) - 1)}"
 
 
-_ACTS: Final = {
+_ACTS: Final[Mapping[Act, str]] = {
     "reroll": "drawn again from",
     "vary": "made alike to",
     "upscale": "made larger from",
+    "edit": "edited from",
+    "begin": "begun from",
+    "publish": "published from",
 }
 
 

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import card
-from bot.core.job import Job, Record, State
+from bot.core.job import Act, Job, Parent, Record, State
 from bot.core.options import options
 from bot.core.queue.waiting import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
@@ -276,3 +277,10 @@ def test_nothing_that_people_typed_is_alive(show: Callable[[str], str], typed: s
     assert not re.search(r"(?<!\\)[*_~|]", outside)
     assert not re.search(r"\w\.[a-z]", outside)
     assert not re.search("[\u2028\u202a-\u202e\u2066-\u2069]", outside)
+
+
+@pytest.mark.parametrize("act", get_args(Act))
+def test_a_recipe_says_of_every_act_what_came_of_what(act: Act) -> None:
+    job = replace(make_job(), parent=Parent("parentid", act, 2))
+    record = Record(job, State.DELIVERED, 1, "", True, None, None, None, ())
+    assert re.search("`abcdefgh` was .+ picture 3 of `parentid`", render.recipe_text((record,)))
