@@ -31,6 +31,7 @@ from tests.bot.homes.discord import matrix
 from tests.bot.killing.crowd import Crowd, is_answered, is_deleted, is_reason
 
 _SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
+_OUR_FAULT = "Something went wrong, and it has been noted"
 # What the network may do to any call; Discord's own refusals are none of its doing.
 _ANSWERS: Final = tuple(answer for answer in matrix.ANSWERS if matrix.is_passing(answer))
 _CALLS: Final = (
@@ -68,6 +69,7 @@ class Tally:
     two_jobs     presses, or twins, of which more than one job came
     undeleted    jobs whose deleted pictures are there, or were again
     exposed      drafts that everybody saw
+    our_fault    commands and presses that were told that something went wrong, nobody knows what
     redrawn      jobs that were drawn, and were drawn again
     unaccounted  rows of the ledger that are not over and told
     """
@@ -91,6 +93,7 @@ class Tally:
     two_jobs: list[str] = field(default_factory=list)
     undeleted: list[str] = field(default_factory=list)
     exposed: list[str] = field(default_factory=list)
+    our_fault: list[str] = field(default_factory=list)
     redrawn: int = 0
     unaccounted: list[str] = field(default_factory=list)
 
@@ -108,6 +111,7 @@ class Tally:
                 "two_jobs",
                 "undeleted",
                 "exposed",
+                "our_fault",
                 "unaccounted",
             )
             for one in getattr(self, what)
@@ -123,9 +127,10 @@ class Tally:
             f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
             f"{len(self.silent)}, set aside {len(self.innocent)}, shown twice {len(self.twice)}, "
             f"two jobs of one press {len(self.two_jobs)}, not deleted after all "
-            f"{len(self.undeleted)}, drafts shown to all {len(self.exposed)}, drawn again after "
-            f"drawing {self.redrawn}, unaccounted {len(self.unaccounted)}; presses that a kill "
-            f"cut off {self.cut_off}; online again after {restart_s:.2f} s (median)"
+            f"{len(self.undeleted)}, drafts shown to all {len(self.exposed)}, our fault "
+            f"{len(self.our_fault)}, drawn again after drawing {self.redrawn}, unaccounted "
+            f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}; online again "
+            f"after {restart_s:.2f} s (median)"
         )
 
 
@@ -256,6 +261,13 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
         one.id not in crowd.wanted and one.acknowledged and not is_answered(one)
         for one in crowd.pressed[:in_peace]
     )
+    tally.our_fault = [
+        one.name
+        for one in (*crowd.asked, *crowd.pressed)
+        if any(
+            _OUR_FAULT in text_of(message) for message in (one.answer, *one.followups) if message
+        )
+    ]
     tally.innocent = [why for why in tally.reasons if why.startswith(_SET_ASIDE)]
     tally.twice = [job_id for job_id, messages in crowd.shown.items() if len(messages) > 1]
     tally.unaccounted = _open_jobs(folder)
