@@ -116,6 +116,19 @@ def translated(error: Exception) -> BotError:
     )
 
 
+def of_press(error: Exception) -> BotError:
+    """What the final failure of the answer to a press means, for the one who pressed."""
+    code = code_of(error)
+    if code in {MISSING_ACCESS, MISSING_PERMISSIONS}:
+        return translated(error)
+    if code == UNKNOWN_MESSAGE:
+        return CardGoneError(say("The message was deleted."))
+    log.error("Discord does not take the answer to a press: %r", error)
+    return UndeliveredError(
+        say("Discord did not take the answer to this, and it has been noted. Press it again.")
+    )
+
+
 class Patience:
     """How long the calls of one card may take: longer after each that took too long.
 

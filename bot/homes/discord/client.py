@@ -19,8 +19,8 @@ from bot.homes.discord.calls import (
     GetClient,
     is_final,
     is_passing,
+    of_press,
     retry_after_s,
-    translated,
 )
 from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.commands import ImagineCommand
@@ -180,7 +180,7 @@ class ImagineClient(discord.Client):
         except DISCORD_ERRORS as error:
             log.warning("a press was not answered: %r", error)
             if is_final(error):
-                await refuse(interaction, translated(error), new_job_id())
+                await refuse(interaction, of_press(error), new_job_id())
         except Exception as error:  # noqa: BLE001 - whatever it is, the one who pressed must hear
             await refuse(interaction, error, new_job_id())
 

@@ -6,12 +6,21 @@ from typing import Any
 import pytest
 
 from bot.core.job import Person, State
+from standins.base.faults import Fault
 from standins.discord.components import files_of, pressable, text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, Bot, RunBot
-from tests.bot.homes.discord.test_faults import has_pictures
+from tests.bot.homes.discord.test_faults import (
+    BY_TOKEN,
+    FAULTS,
+    FINAL_REFUSALS,
+    TOKEN_REFUSALS,
+    has_pictures,
+    let_go,
+    put,
+)
 from tests.bot.homes.discord.test_jobs_in_the_channel import (
     ADA,
     BEN,
@@ -200,3 +209,40 @@ async def test_a_card_whose_job_is_forgotten_says_so(
         for kind in ("reroll", "delete"):
             pressed = await press(loopback, first, id_of(first, kind))
             assert "no longer on record" in text_of(await whispered(pressed))
+
+
+@pytest.mark.parametrize("kind", ["blur", "delete"])
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_a_press_whose_answer_goes_wrong_is_done_or_said(
+    loopback: LoopbackDiscord, run_bot: RunBot, name: str, kind: str
+) -> None:
+    async with run_bot() as bot:
+        shown = await drawn(loopback)
+        await all_delivered(bot, 1)
+        fault = put(loopback, name, "PATCH", BY_TOKEN)
+        pressed = await press(loopback, shown, id_of(shown, kind))
+        await let_go(fault)
+        if name in {*FINAL_REFUSALS, *TOKEN_REFUSALS, "unknown message"}:
+            assert "Something went wrong" not in text_of(await whispered(pressed))
+            pressed = await press(loopback, shown, id_of(shown, kind))  # and once more
+        await pressed.until(lambda one: f"'v1:{kind}:" not in str(one["components"]))
+
+
+@pytest.mark.parametrize("kind", ["blur", "reroll"])
+async def test_an_old_card_that_was_edited_too_often_is_waited_for(
+    loopback: LoopbackDiscord, run_bot: RunBot, kind: str
+) -> None:
+    async with run_bot() as bot:
+        shown = await drawn(loopback)
+        await all_delivered(bot, 1)
+        loopback.timers.clock.advance(2 * 3_600)  # type: ignore[attr-defined]
+        too_often = {"code": 30046, "message": "?"}
+        fault = Fault(
+            kind="status", method="PATCH", route=BY_TOKEN, status=429, body=too_often, count=2
+        )
+        loopback.faults.add(fault)
+        pressed = await press(loopback, shown, id_of(shown, kind))
+        await fault.wait_fired()
+        await pressed.until(
+            has_pictures if kind == "reroll" else lambda one: "v1:unblur" in str(one["components"])
+        )
