@@ -29,6 +29,7 @@ LOCALES: Final[Mapping[str, str]] = {
 }
 # How many literals each takes: a template, or the one for 1 and the one for more.
 _TEMPLATES: Final[Mapping[str, int]] = {"say": 1, "say_many": 2}
+_SENTENCES: Final = "sdxl_engine.sentence"  # where these are
 _WIDTH: Final = 100
 # Of what stands at the head of a catalogue only this says something about it.
 _HEAD: Final = ("Language:", "MIME-Version:", "Content-", "Plural-Forms:")
@@ -39,16 +40,18 @@ Said = tuple[str, ...]  # the template, or both where something is counted
 def said_in(path: Path) -> Iterator[Said]:
     """What a file of ours says; raises ValueError for a template that is no literal."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    imported = {
+    known = {
         alias.name
         for node in nodes
-        if isinstance(node, ast.ImportFrom) and node.module == "sdxl_engine.sentence"
+        if isinstance(node, ast.ImportFrom) and node.module == _SENTENCES
         for alias in node.names
     }
+    if ".".join(path.with_suffix("").parts).endswith(_SENTENCES):  # its own
+        known |= _TEMPLATES.keys()
     for node in nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
-        if node.func.id not in imported or node.func.id not in _TEMPLATES:
+        if node.func.id not in known or node.func.id not in _TEMPLATES:
             continue
         wanted = _TEMPLATES[node.func.id]
         literals = tuple(
