@@ -23,10 +23,11 @@ from standins.discord.messages import (
     Messages,
 )
 from standins.discord.rules import EPHEMERAL
-from standins.discord.world import Channel, Person, World
+from standins.discord.world import GUILD_INSTALL, USE_EXTERNAL_APPS, Channel, Person, World
 
 ACK_DEADLINE_S: Final = 3.0
 TOKEN_LIFE_S: Final = 15 * 60.0
+MAX_FOLLOW_UPS: Final = 5  # of an application that only a person has installed
 
 COMMAND, COMPONENT, AUTOCOMPLETE, SUBMISSION = 2, 3, 4, 5  # interaction types
 MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE, CHOICES, DIALOG = range(4, 10)  # callback types
@@ -50,12 +51,15 @@ class Interaction:
     name        the command's name, or the component's or dialog's custom_id
     command     the data of a command as it was sent, {} of anything else
     state       waiting (no answer yet), deferred ("thinking"), answered, failed (3 s went by)
+    owners      by which installations the bot hears of it: `authorizing_integration_owners`
     source      the message that the pressed component is on, or was where a dialog came of it
     trigger     what the submitted dialog was the answer to
     thinking    the bot's deferred answer waits to be completed
     """
 
-    def __init__(self, interaction_id: int, kind: int, person: Person, channel: Channel) -> None:
+    def __init__(
+        self, interaction_id: int, kind: int, person: Person, channel: Channel, owners: Json
+    ) -> None:
         self.id = interaction_id
         self.token = secrets.token_urlsafe(96)
         self.kind = kind
@@ -63,6 +67,7 @@ class Interaction:
         self.command: Json = {}
         self.person = person
         self.channel = channel
+        self.owners = owners
         self.state: State = "waiting"
         self.source: Message | None = None
         self.trigger: Interaction | None = None
@@ -71,6 +76,7 @@ class Interaction:
         self._original: Message | None = None
         self._answer: Message | None = None
         self._followups: list[Message] = []
+        self._may_follow_up = MAX_FOLLOW_UPS
         self._waiters: list[tuple[Predicate, asyncio.Future[Json]]] = []
         self._settlers: list[asyncio.Future[None]] = []
 
@@ -176,6 +182,18 @@ class Interaction:
         original.on_change.append(self._on_change)
         self._on_change(original, False)
 
+    @property
+    def is_personal(self) -> bool:
+        """Whether the bot is there by a person's own installation alone."""
+        return str(GUILD_INSTALL) not in self.owners
+
+    def count_followup(self) -> None:
+        """One more is wanted; raises ApiError."""
+        if self.is_personal:
+            if not self._may_follow_up:
+                raise ApiError(Refusal.TOO_MANY_FOLLOW_UPS)
+            self._may_follow_up -= 1
+
     def add_followup(self, message: Message) -> None:
         """Note a message that the bot sent after the original."""
         self._followups.append(message)
@@ -239,8 +257,10 @@ class Completion(Interaction):
     choices  what the bot offers; InteractionFailed where it does not answer in time
     """
 
-    def __init__(self, interaction_id: int, option: Json, person: Person, channel: Channel) -> None:
-        super().__init__(interaction_id, AUTOCOMPLETE, person, channel)
+    def __init__(
+        self, interaction_id: int, option: Json, person: Person, channel: Channel, owners: Json
+    ) -> None:
+        super().__init__(interaction_id, AUTOCOMPLETE, person, channel, owners)
         self.option = option
         self.choices: asyncio.Future[list[Json]] = asyncio.get_running_loop().create_future()
 
@@ -307,16 +327,20 @@ class Interactions:
         self._deadlines: dict[int, Timer] = {}
         self._dialogs: dict[int, Dialog] = {}  # by the person's id
 
-    def use(self, command: Json, person: Person, channel: Channel) -> Interaction:
+    def use(self, command: Json, person: Person, channel: Channel, owners: Json) -> Interaction:
         """Somebody uses a command, whose data this is; the two deadlines run from now."""
-        interaction = self._new(COMMAND, command["name"], person, channel)
+        interaction = self._new(COMMAND, command["name"], person, channel, owners)
         interaction.command = command
         return self._begin(interaction)
 
     def press(self, custom_id: str, person: Person, source: Message) -> Interaction:
         """Somebody presses or chooses something on a message; deadlines as of any other."""
         channel = self._world.channels[source.channel_id]
-        interaction = self._new(COMPONENT, custom_id, person, channel)
+        # By whose installation a message came, by that come its presses.
+        came_by = source.json.get("interaction_metadata") or {}
+        owners = came_by.get("authorizing_integration_owners")
+        owners = owners or self._world.installs(person, channel)
+        interaction = self._new(COMPONENT, custom_id, person, channel, owners)
         interaction.source = source
         return self._begin(interaction)
 
@@ -324,7 +348,7 @@ class Interactions:
         """Somebody submits a dialog, however long ago it was opened; deadlines as of any other."""
         opener = dialog.opener
         custom_id = dialog.form["custom_id"]
-        interaction = self._new(SUBMISSION, custom_id, opener.person, opener.channel)
+        interaction = self._new(SUBMISSION, custom_id, opener.person, opener.channel, opener.owners)
         interaction.source, interaction.trigger = opener.source, opener
         dialog.submit(interaction)
         return self._begin(interaction)
@@ -334,15 +358,19 @@ class Interactions:
         dialog = self._dialogs.get(person.id)
         return dialog if dialog is not None and dialog.is_open else None
 
-    def complete(self, name: str, option: Json, person: Person, channel: Channel) -> Completion:
+    def complete(
+        self, name: str, option: Json, person: Person, channel: Channel, owners: Json
+    ) -> Completion:
         """A question for what may stand in an option of a command; deadlines as of any other."""
-        completion = Completion(self._world.snowflakes.new(), option, person, channel)
+        completion = Completion(self._world.snowflakes.new(), option, person, channel, owners)
         completion.name = name
         self._begin(completion)
         return completion
 
-    def _new(self, kind: int, name: str, person: Person, channel: Channel) -> Interaction:
-        interaction = Interaction(self._world.snowflakes.new(), kind, person, channel)
+    def _new(
+        self, kind: int, name: str, person: Person, channel: Channel, owners: Json
+    ) -> Interaction:
+        interaction = Interaction(self._world.snowflakes.new(), kind, person, channel, owners)
         interaction.name = name
         return interaction
 
@@ -358,8 +386,6 @@ class Interactions:
     def payload(self, interaction: Interaction, data: Json, attachment_size_limit: int) -> Json:
         """The INTERACTION_CREATE event."""
         world, channel, person = self._world, interaction.channel, interaction.person
-        permissions = str(world.permissions(person))
-        guild_id = str(channel.guild_id or world.guild_id)
         payload: Json = {
             "id": str(interaction.id),
             "application_id": str(world.application_id),
@@ -367,19 +393,27 @@ class Interactions:
             "token": interaction.token,
             "version": 1,
             "data": data,
-            "guild_id": guild_id,
-            "guild": {"id": guild_id, "locale": "en-US", "features": []},
-            "guild_locale": "en-US",
-            "locale": "en-US",
+            "locale": person.locale,
             "channel_id": str(channel.id),
-            "channel": {**world.channel_json(channel), "permissions": permissions},
-            "member": {**world.member_json(person), "permissions": permissions},
-            "app_permissions": str(world.bot_permissions(channel)),
+            "channel": world.channel_json(channel),
+            "app_permissions": str(world.app_permissions(channel, person)),
             "entitlements": [],
-            "authorizing_integration_owners": {"0": guild_id},
-            "context": 0,
+            "authorizing_integration_owners": interaction.owners,
+            "context": world.context(channel),
             "attachment_size_limit": attachment_size_limit,
         }
+        guild_id = world.guild_of(channel)
+        if guild_id is None:
+            payload["user"] = world.user_json(person)
+        else:
+            permissions = str(world.permissions(person))
+            payload |= {
+                "guild_id": str(guild_id),
+                "guild": {"id": str(guild_id), "locale": "en-US", "features": []},
+                "guild_locale": "en-US",
+                "member": {**world.member_json(person), "permissions": permissions},
+            }
+            payload["channel"]["permissions"] = permissions
         if interaction.source is not None:
             payload["message"] = interaction.source.snapshot()
         return payload
@@ -409,7 +443,7 @@ class Interactions:
                 "id": str(interaction.id),
                 "type": interaction.kind,
                 "channel_id": str(interaction.channel_id),
-                "guild_id": str(self._world.guild_id),
+                **self._guild(interaction.channel),
             }
         }
         if isinstance(interaction, Completion):
@@ -463,6 +497,7 @@ class Interactions:
         It then keeps the deferral's visibility, whatever its flags say. Where a moderator has
         deleted "thinking" there is nothing to complete any more: ApiError 10008.
         """
+        interaction.count_followup()
         if interaction.thinking:
             return self.edit(interaction, "@original", form)
         original = interaction.original
@@ -522,6 +557,10 @@ class Interactions:
     ) -> Message:
         flags = form.payload.get("flags")
         ephemeral = isinstance(flags, int) and flags & EPHEMERAL
+        if interaction.is_personal and self._world.guild_of(interaction.channel) is not None:
+            # A server may have its people use their own applications for themselves alone.
+            may_show = self._world.permissions(interaction.person) & USE_EXTERNAL_APPS
+            ephemeral = ephemeral or not may_show
         return self._messages.create(
             interaction.channel,
             self._world.bot,
@@ -549,7 +588,7 @@ class Interactions:
             "id": str(interaction.id),
             "type": interaction.kind,
             "user": self._world.user_json(interaction.person),
-            "authorizing_integration_owners": {"0": str(self._world.guild_id)},
+            "authorizing_integration_owners": interaction.owners,
         }
         if interaction.kind == COMMAND:
             metadata |= {"name": interaction.name, "command_type": command["type"]}
@@ -568,8 +607,12 @@ class Interactions:
             "type": 0,
             "channel_id": message["channel_id"],
             "message_id": message["id"],
-            "guild_id": str(self._world.guild_id),
+            **self._guild(self._world.channels[int(message["channel_id"])]),
         }
+
+    def _guild(self, channel: Channel) -> Json:
+        guild_id = self._world.guild_of(channel)
+        return {} if guild_id is None else {"guild_id": str(guild_id)}
 
     def _expire(self, interaction: Interaction) -> None:
         del self._by_token[interaction.token]

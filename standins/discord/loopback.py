@@ -21,7 +21,7 @@ from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
 from standins.discord.errors import CommandRefused, PortTakenError
 from standins.discord.forms import MAX_REQUEST_BYTES, Form, Upload
-from standins.discord.gateway import Gateway
+from standins.discord.gateway import GUILDS, Gateway
 from standins.discord.guard import GATEWAY_PATH, guard
 from standins.discord.interactions import Dialog, Interaction, Interactions
 from standins.discord.messages import Message, Messages
@@ -33,10 +33,19 @@ from standins.discord.person import (
     submit_dialog,
     type_command,
 )
+from standins.discord.places import check_reached, installs_of
 from standins.discord.ratelimits import RateLimits
 from standins.discord.resolved import Resolved
 from standins.discord.rest import RestApi
-from standins.discord.world import MANAGE_MESSAGES, Channel, Person, World, default_world
+from standins.discord.world import (
+    MANAGE_MESSAGES,
+    PRIVATE_CHANNELS,
+    THREADS,
+    Channel,
+    Person,
+    World,
+    default_world,
+)
 
 DEFAULT_TOKEN: Final = "loopback-token"  # noqa: S105 - opens nothing but a loopback server
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
@@ -180,7 +189,7 @@ class LoopbackDiscord:
             name,
             options,
             person=person,
-            channel_id=channel.id,
+            channel=channel,
             world=self.world,
             messages=self._messages,
         )
@@ -226,13 +235,15 @@ class LoopbackDiscord:
             name,
             options,
             person=person,
-            channel_id=channel.id,
+            channel=channel,
             world=self.world,
             messages=self._messages,
             focused=focused,
         )
         option = focused_option(commands, data)
-        completion = self._interactions.complete(data["name"], option, person, channel)
+        completion = self._interactions.complete(
+            data["name"], option, person, channel, self._owners(data, person, channel)
+        )
         self._send(completion, data)
         return await completion.choices
 
@@ -280,10 +291,26 @@ class LoopbackDiscord:
         user_id: int | None = None,
         channel_id: int | None = None,
     ) -> Json:
-        """A person writes a message, with files; raises ApiError as the API would refuse it."""
-        channel = self._channel(channel_id)
+        """A person writes a message, with files.
+
+        Raises CommandRefused, and ApiError as the API would refuse it.
+        """
+        person, channel = self._person(user_id), self._channel(channel_id)
+        check_reached(person, channel)
         form = Form({"content": content}, dict(enumerate(files)))
-        return self._messages.create(channel, self._person(user_id), form).snapshot()
+        return self._messages.create(channel, person, form).snapshot()
+
+    def change_channel(self, channel: Channel, **changes: object) -> None:
+        """Change a channel of the world, or put it there, as a moderator would; the bot hears."""
+        is_new = channel.id not in self.world.channels
+        self.world.channels[channel.id] = channel
+        for name, value in changes.items():
+            setattr(channel, name, value)
+        if channel.kind in PRIVATE_CHANNELS or not self.world.has_bot(channel):
+            return
+        kind = "THREAD" if channel.kind in THREADS else "CHANNEL"
+        event = f"{kind}_{'CREATE' if is_new else 'UPDATE'}"
+        self.gateway.dispatch(event, self.world.channel_json(channel), intents=GUILDS)
 
     def delete(self, message_id: int, *, user_id: int | None = None) -> None:
         """A person deletes a message: their own, or as a moderator anybody's.
@@ -294,7 +321,8 @@ class LoopbackDiscord:
         message = self._visible(message_id, person)
         if message.viewer_id is not None:
             raise CommandRefused("What only one person sees is dismissed, not deleted.")
-        if message.author_id != person.id and not self.moderates(person):
+        in_private = self.world.channels[message.channel_id].kind in PRIVATE_CHANNELS
+        if message.author_id != person.id and (in_private or not self.moderates(person)):
             raise CommandRefused(f"{person.display_name} may not delete this message.")
         self._messages.delete(message)
 
@@ -353,21 +381,27 @@ class LoopbackDiscord:
             name,
             target,
             person=person,
-            channel_id=channel.id,
+            channel=channel,
             world=self.world,
             messages=self._messages,
         )
         return self._use(data, person, channel)
 
     def _use(self, data: Json, person: Person, channel: Channel) -> Interaction:
-        interaction = self._interactions.use(data, person, channel)
+        owners = self._owners(data, person, channel)
+        interaction = self._interactions.use(data, person, channel, owners)
         self._send(interaction, data)
         return interaction
+
+    def _owners(self, data: Json, person: Person, channel: Channel) -> Json:
+        command = next(one for one in self.registry.all() if one["id"] == data["id"])
+        return self.world.installs(person, channel, installs_of(command))
 
     def _visible(self, message_id: int, person: Person) -> Message:
         message = self._messages.find(message_id)
         if message is None or message.viewer_id not in {None, person.id}:
             raise CommandRefused("The message is gone.")
+        check_reached(person, self._channel(message.channel_id))
         return message
 
     def _send(self, interaction: Interaction, data: Json) -> None:

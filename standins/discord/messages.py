@@ -18,6 +18,7 @@ from standins.discord.components import (
 )
 from standins.discord.errors import ApiError, FormErrors, Refusal
 from standins.discord.forms import Form, Upload
+from standins.discord.places import check_writable
 from standins.discord.rules import (
     EPHEMERAL,
     LOADING,
@@ -34,7 +35,9 @@ from standins.discord.world import VIEW_CHANNEL, Channel, Person, World
 MAX_MESSAGES_A_CHANNEL: Final = 500
 MAX_FILE_BYTES: Final = 256 * 2**20
 
+GUILDS: Final = 1 << 0
 GUILD_MESSAGES: Final = 1 << 9
+DIRECT_MESSAGES: Final = 1 << 12
 MESSAGE_CONTENT: Final = 1 << 15
 
 _CONTENT_FIELDS: Final = {"content": "", "embeds": [], "attachments": [], "components": []}
@@ -160,6 +163,9 @@ class Messages:
         """
         payload = form.payload
         check_message(payload, {})
+        is_archived = viewer_id is None and check_writable(
+            channel, self._permissions(channel, author), is_new=True
+        )
         flags = (payload.get("flags") or 0) & _SETTABLE_FLAGS
         flags |= (LOADING if loading else 0) | (EPHEMERAL if viewer_id is not None else 0)
         message = Message(
@@ -191,6 +197,9 @@ class Messages:
         changed |= self._pings(changed, channel, author, form)
         if not loading:
             check_not_empty(changed)
+        if is_archived:
+            channel.archived = False
+            self._dispatch("THREAD_UPDATE", self._world.channel_json(channel), intents=GUILDS)
         self._keep(message, changed, files, new)
         channel.last_message_id = message.id
         in_channel = self._in(channel.id)
@@ -204,6 +213,8 @@ class Messages:
     def edit(self, message: Message, channel: Channel, author: Person, form: Form) -> Message:
         """Change what the form names and nothing else; raises ApiError."""
         check_message(form.payload, message.json)
+        if message.viewer_id is None:
+            check_writable(channel, self._permissions(channel, author), is_new=False)
         changed, files, new = self._filled(message, form)
         is_v2 = is_components_v2(changed)
         # Whom it pings is read anew with its text, and only then.
@@ -234,11 +245,14 @@ class Messages:
     def _in(self, channel_id: int) -> OrderedDict[int, Message]:
         return self._channels.setdefault(channel_id, OrderedDict())
 
-    def _pings(self, message: Json, channel: Channel, author: Person, form: Form) -> Json:
-        """Whom the message pings now."""
+    def _permissions(self, channel: Channel, author: Person) -> int:
         world = self._world
         by_bot = author is world.bot
-        permissions = world.bot_permissions(channel) if by_bot else world.permissions(author)
+        return world.bot_permissions(channel) if by_bot else world.permissions(author)
+
+    def _pings(self, message: Json, channel: Channel, author: Person, form: Form) -> Json:
+        """Whom the message pings now."""
+        world, permissions = self._world, self._permissions(channel, author)
         allowed, replied_to = (
             form.payload.get("allowed_mentions"),
             message.get("referenced_message"),
@@ -357,15 +371,19 @@ class Messages:
         readable = self._world.bot_permissions(channel) & VIEW_CHANNEL
         if message.viewer_id is not None or not readable:
             return
-        data = {**seen, "guild_id": str(self._world.guild_id)}
-        plain = None
+        guild_id, data, plain = self._world.guild_of(channel), seen, None
+        if guild_id is not None:
+            data = {**seen, "guild_id": str(guild_id)}
         if not deleted:
             author = self._world.people[int(seen["author"]["id"])]
-            data["member"] = self._world.member_json(author, with_user=False)
+            if guild_id is not None:
+                data["member"] = self._world.member_json(author, with_user=False)
             pinged = any(one["id"] == str(self._world.bot.id) for one in seen["mentions"])
-            if not author.bot and not pinged:
+            # What is written to the bot itself is its own to read.
+            if not author.bot and not pinged and guild_id is not None:
                 plain = {**data, **copy.deepcopy(_CONTENT_FIELDS)}
-        self._dispatch(kind.upper(), data, intents=GUILD_MESSAGES, plain=plain)
+        intents = DIRECT_MESSAGES if guild_id is None else GUILD_MESSAGES
+        self._dispatch(kind.upper(), data, intents=intents, plain=plain)
 
 
 def _embed_json(embed: Json, files: Mapping[str, str]) -> Json:

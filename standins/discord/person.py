@@ -23,9 +23,10 @@ from standins.discord.components import BUTTON, LINK_STYLE, walk
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.messages import Message, Messages
+from standins.discord.places import check_offered, is_of_place
 from standins.discord.resolved import Resolved
 from standins.discord.submissions import choose, fill_dialog, how_many
-from standins.discord.world import Person, World
+from standins.discord.world import Channel, Person, World
 
 MAX_STRING_OPTION_CHARS = 6_000
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -39,7 +40,7 @@ def type_command(
     values: Mapping[str, object],
     *,
     person: Person,
-    channel_id: int,
+    channel: Channel,
     world: World,
     messages: Messages,
     focused: str | None = None,
@@ -54,8 +55,8 @@ def type_command(
     Raises CommandRefused.
     """
     name, *path = line.removeprefix("/").split() or [""]
-    command = _usable(commands, CHAT_INPUT, name, person, world)
-    resolved = Resolved(world, messages, person, channel_id)
+    command = _usable(commands, CHAT_INPUT, name, person, channel, world)
+    resolved = Resolved(world, messages, person, channel.id)
     filling = _Filling(resolved, focused)
     data = _data_of(command)
     options = filling.options(f"/{name}", command.get("options", []), path, values)
@@ -70,7 +71,7 @@ def choose_in_menu(
     target: Message | Person,
     *,
     person: Person,
-    channel_id: int,
+    channel: Channel,
     world: World,
     messages: Messages,
 ) -> Json:
@@ -79,8 +80,8 @@ def choose_in_menu(
     Raises CommandRefused.
     """
     kind = USER_MENU if isinstance(target, Person) else MESSAGE_MENU
-    command = _usable(commands, kind, name, person, world)
-    resolved = Resolved(world, messages, person, channel_id)
+    command = _usable(commands, kind, name, person, channel, world)
+    resolved = Resolved(world, messages, person, channel.id)
     if isinstance(target, Person):
         resolved.user(target.id)
     elif target.viewer_id is not None:
@@ -138,12 +139,16 @@ def submit_dialog(
     return _with_resolved({"custom_id": dialog["custom_id"], "components": parts}, resolved)
 
 
-def _usable(commands: Sequence[Json], kind: int, name: str, person: Person, world: World) -> Json:
+def _usable(
+    commands: Sequence[Json], kind: int, name: str, person: Person, channel: Channel, world: World
+) -> Json:
     """The command as registered; raises CommandRefused unless it is there and theirs to use."""
     shown = f"/{name}" if kind == CHAT_INPUT else name
-    command = next((one for one in commands if (one["type"], one["name"]) == (kind, name)), None)
+    found = [one for one in commands if (one["type"], one["name"]) == (kind, name)]
+    command = next((one for one in found if is_of_place(one, channel, world)), None)
     if command is None:
         raise CommandRefused(f"There is no command {shown} here.")
+    check_offered(command, shown, person, channel, world)
     needed = int(command.get("default_member_permissions") or 0)
     if needed & ~world.permissions(person):
         raise CommandRefused(f"{person.display_name} may not use {shown}.")

@@ -25,6 +25,8 @@ from standins.discord.world import (
     MANAGE_MESSAGES,
     READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
+    SEND_MESSAGES_IN_THREADS,
+    THREADS,
     VIEW_CHANNEL,
     Channel,
     World,
@@ -151,7 +153,7 @@ class RestApi:
         """All of them: a bot is told also of those that it may not see."""
         self._check_guild(request)
         world = self._world
-        return json_response([world.channel_json(channel) for channel in world.channels.values()])
+        return json_response([world.channel_json(channel) for channel in world.guild_channels()])
 
     def _counts(self, request: web.Request) -> Json:
         if request.query.get("with_counts") not in {"1", "true"}:
@@ -226,10 +228,13 @@ class RestApi:
                 code = "MESSAGE_REFERENCE_UNKNOWN_MESSAGE"
                 raise form_error(("message_reference",), code, sentence) from None
             return {}
-        place = {"channel_id": str(channel.id), "message_id": str(target.id)}
+        place: Json = {"type": 0, "channel_id": str(channel.id), "message_id": str(target.id)}
+        guild_id = self._world.guild_of(channel)
+        if guild_id is not None:
+            place["guild_id"] = str(guild_id)
         return {
             "type": REPLY,
-            "message_reference": {"type": 0, "guild_id": str(self._world.guild_id), **place},
+            "message_reference": place,
             "referenced_message": target.snapshot(),
         }
 
@@ -344,6 +349,8 @@ class RestApi:
         if channel is None:
             raise ApiError(Refusal.UNKNOWN_CHANNEL)
         permissions = self._world.bot_permissions(channel)
+        if needed & SEND_MESSAGES and channel.kind in THREADS:
+            needed = needed & ~SEND_MESSAGES | SEND_MESSAGES_IN_THREADS
         if not permissions & VIEW_CHANNEL:
             raise ApiError(Refusal.MISSING_ACCESS)
         if needed & ~permissions:

@@ -1,13 +1,24 @@
 """The little world inside the loopback: one guild, its channels, roles and people, the bot.
 
 Everything here is plain state and its JSON as Discord writes it. What somebody may do is what their
-roles grant, and in a channel what is left of it there.
+roles grant, and in a channel what is left of it there. What is no channel of the guild (direct
+messages, other guilds) stands beside its channels.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Final
 
 from standins.base.wire import Json
 from standins.discord.wire import Snowflakes
+
+# Kinds of channels. A post in a forum is a public thread.
+TEXT, DM, GROUP_DM, PUBLIC_THREAD, PRIVATE_THREAD, FORUM = 0, 1, 3, 11, 12, 15
+PRIVATE_CHANNELS: Final = frozenset({DM, GROUP_DM})
+THREADS: Final = frozenset({PUBLIC_THREAD, PRIVATE_THREAD})
+# Where an interaction comes from, and for whom the application was installed.
+IN_GUILD, IN_BOT_DM, IN_PRIVATE_CHANNEL = 0, 1, 2
+GUILD_INSTALL, USER_INSTALL = 0, 1
 
 ADMINISTRATOR = 1 << 3
 VIEW_CHANNEL = 1 << 10
@@ -17,7 +28,11 @@ EMBED_LINKS = 1 << 14
 ATTACH_FILES = 1 << 15
 READ_MESSAGE_HISTORY = 1 << 16
 MENTION_EVERYONE = 1 << 17
+USE_EXTERNAL_EMOJIS = 1 << 18
 USE_APPLICATION_COMMANDS = 1 << 31
+MANAGE_THREADS = 1 << 34
+SEND_MESSAGES_IN_THREADS = 1 << 38
+USE_EXTERNAL_APPS = 1 << 50
 TALK = (
     VIEW_CHANNEL
     | SEND_MESSAGES
@@ -26,7 +41,11 @@ TALK = (
     | READ_MESSAGE_HISTORY
     | MENTION_EVERYONE
     | USE_APPLICATION_COMMANDS
+    | SEND_MESSAGES_IN_THREADS
+    | USE_EXTERNAL_APPS
 )
+# What an application that is no member of a place may do in its answers there, at most.
+_ANSWER = ATTACH_FILES | EMBED_LINKS | MENTION_EVERYONE | USE_EXTERNAL_EMOJIS
 ALL_PERMISSIONS = (1 << 53) - 1
 
 # Application flags (the "limited" ones) that grant the privileged intents.
@@ -53,22 +72,33 @@ class Role:
 
 @dataclass(slots=True)
 class Person:
-    """A user and guild member; the bot is one too."""
+    """A user and guild member; the bot is one too.
+
+    locale         the language that they read Discord in
+    has_installed  whether they have installed the application for themselves
+    """
 
     id: int
     username: str
     display_name: str
     bot: bool = False
     role_ids: tuple[int, ...] = ()
+    locale: str = "en-US"
+    has_installed: bool = False
 
 
 @dataclass(slots=True)
 class Channel:
-    """A text channel.
+    """A channel of whatever kind.
 
     bot_permissions  what the channel leaves the bot of its permissions in the server
     guild_id         of another server that it belongs to; None: the world's own. Its people and
-                     roles are those of the world
+                     roles are those of the world. What is private belongs to none
+    kind             as Discord numbers them
+    parent_id        of a thread: the text channel or forum that it is in, by whose permissions it
+                     goes
+    member_ids       whose it is: of a private channel, of a private thread
+    archived, locked  of a thread
     """
 
     id: int
@@ -78,6 +108,12 @@ class Channel:
     bot_permissions: int = ALL_PERMISSIONS
     last_message_id: int | None = None
     guild_id: int | None = None
+    kind: int = TEXT
+    parent_id: int | None = None
+    member_ids: tuple[int, ...] = ()
+    archived: bool = False
+    locked: bool = False
+    nsfw: bool = False
 
 
 @dataclass(slots=True)
@@ -87,6 +123,7 @@ class World:
     base_url             where attachments and avatars are served; set when the server starts
     privileged_intents   intents (bits) that the application's owner has switched on
     bot_is_member        whether the bot has been invited to the guild
+    strange_guild_ids    other servers that channels belong to, to which it has not been
     """
 
     application_id: int = 900_000_000_000_000_001
@@ -95,6 +132,7 @@ class World:
     base_url: str = ""
     privileged_intents: int = 0
     bot_is_member: bool = True
+    strange_guild_ids: set[int] = field(default_factory=set)
     channels: dict[int, Channel] = field(default_factory=dict)
     people: dict[int, Person] = field(default_factory=dict)
     roles: dict[int, Role] = field(default_factory=dict)
@@ -129,10 +167,82 @@ class World:
             granted |= self.roles[role_id].permissions
         return ALL_PERMISSIONS if granted & ADMINISTRATOR else granted
 
+    def guild_of(self, channel: Channel) -> int | None:
+        """The server that a channel belongs to; None: it is private."""
+        return None if channel.kind in PRIVATE_CHANNELS else channel.guild_id or self.guild_id
+
+    def context(self, channel: Channel) -> int:
+        """What kind of place an interaction comes from."""
+        if channel.kind not in PRIVATE_CHANNELS:
+            return IN_GUILD
+        with_bot = channel.kind == DM and self.bot.id in channel.member_ids
+        return IN_BOT_DM if with_bot else IN_PRIVATE_CHANNEL
+
+    def has_bot(self, channel: Channel) -> bool:
+        """Whether the bot is a member there; elsewhere its own token opens nothing."""
+        guild_id = self.guild_of(channel)
+        if guild_id is None:
+            return self.bot.id in channel.member_ids
+        if guild_id == self.guild_id:
+            return self.bot_is_member
+        return guild_id not in self.strange_guild_ids
+
+    def is_nsfw(self, channel: Channel) -> bool:
+        """Whether it is age-restricted; a thread is what its parent is."""
+        parent = self._parent(channel)
+        return channel.nsfw if parent is None else parent.nsfw
+
+    def installs(
+        self,
+        person: Person,
+        channel: Channel,
+        kinds: Collection[int] = (GUILD_INSTALL, USER_INSTALL),
+    ) -> Json:
+        """By which installations somebody has the application in a channel, and whose they are.
+
+        As `authorizing_integration_owners` says it; empty: they do not have it there.
+
+        kinds  those that are asked for, such as a command's `integration_types`
+        """
+        owners: Json = {}
+        guild_id = self.guild_of(channel)
+        if GUILD_INSTALL in kinds and self.has_bot(channel):
+            if guild_id is not None:
+                owners[str(GUILD_INSTALL)] = str(guild_id)
+            elif self.context(channel) == IN_BOT_DM and self.bot_is_member:  # they share the guild
+                owners[str(GUILD_INSTALL)] = "0"
+        if USER_INSTALL in kinds and person.has_installed:
+            owners[str(USER_INSTALL)] = str(person.id)
+        return owners
+
     def bot_permissions(self, channel: Channel) -> int:
-        """What the bot may do in a channel."""
+        """What the bot may do in a channel by its own token: nothing where it is no member."""
+        if not self.has_bot(channel):
+            return 0
+        granted = self._granted_to_bot(channel)
+        is_inside = channel.kind != PRIVATE_THREAD or self.bot.id in channel.member_ids
+        return granted if is_inside or granted & MANAGE_THREADS else 0
+
+    def app_permissions(self, channel: Channel, person: Person) -> int:
+        """What the application may do in a channel, as somebody's interaction tells it."""
+        if channel.kind in PRIVATE_CHANNELS:
+            with_bot = self.context(channel) == IN_BOT_DM
+            return _ANSWER if with_bot else _ANSWER & ~USE_EXTERNAL_EMOJIS
+        if not self.has_bot(channel):
+            return _ANSWER & self.permissions(person)
+        return self._granted_to_bot(channel)
+
+    def _granted_to_bot(self, channel: Channel) -> int:
+        if channel.kind in PRIVATE_CHANNELS:
+            return TALK | USE_EXTERNAL_EMOJIS
         granted = self.permissions(self.bot)
-        return granted if granted & ADMINISTRATOR else granted & channel.bot_permissions
+        if granted & ADMINISTRATOR:
+            return granted
+        parent = self._parent(channel)
+        return granted & (channel if parent is None else parent).bot_permissions
+
+    def _parent(self, channel: Channel) -> Channel | None:
+        return None if channel.parent_id is None else self.channels[channel.parent_id]
 
     def take_from_bot(self, permissions: int) -> None:
         """Take permissions from the bot in the whole guild.
@@ -202,25 +312,78 @@ class World:
         }
 
     def channel_json(self, channel: Channel) -> Json:
-        """A guild text channel object."""
-        missing = ALL_PERMISSIONS & ~channel.bot_permissions
-        deny = {"id": str(self.bot.id), "type": 1, "allow": "0", "deny": str(missing)}
+        """A channel object of its kind."""
         last = channel.last_message_id
-        return {
+        shared: Json = {
             "id": str(channel.id),
-            "type": 0,
-            "guild_id": str(channel.guild_id or self.guild_id),
-            "name": channel.name,
-            "topic": channel.topic or None,
-            "position": channel.position,
-            "permission_overwrites": [deny] if missing else [],
-            "nsfw": False,
+            "type": channel.kind,
             "flags": 0,
-            "parent_id": None,
-            "rate_limit_per_user": 0,
             "last_message_id": None if last is None else str(last),
             "last_pin_timestamp": None,
         }
+        if channel.kind in PRIVATE_CHANNELS:
+            return shared | self._private_json(channel)
+        shared |= {
+            "guild_id": str(self.guild_of(channel)),
+            "name": channel.name,
+            "parent_id": None if channel.parent_id is None else str(channel.parent_id),
+            "rate_limit_per_user": 0,
+        }
+        if channel.kind in THREADS:
+            return shared | self._thread_json(channel)
+        missing = ALL_PERMISSIONS & ~channel.bot_permissions
+        deny = {"id": str(self.bot.id), "type": 1, "allow": "0", "deny": str(missing)}
+        return {
+            **shared,
+            "topic": channel.topic or None,
+            "position": channel.position,
+            "permission_overwrites": [deny] if missing else [],
+            "nsfw": channel.nsfw,
+        }
+
+    def _private_json(self, channel: Channel) -> Json:
+        # As the application is shown it: itself is none of them.
+        others = [self.people[one] for one in channel.member_ids if one != self.bot.id]
+        recipients = {"recipients": [self.user_json(person) for person in others]}
+        if channel.kind == DM:
+            return recipients
+        owner_id = str(others[0].id)
+        return {**recipients, "name": channel.name or None, "icon": None, "owner_id": owner_id}
+
+    def _thread_json(self, channel: Channel) -> Json:
+        metadata: Json = {
+            "archived": channel.archived,
+            "archive_timestamp": _FOUNDED,
+            "auto_archive_duration": 1_440,
+            "locked": channel.locked,
+            "create_timestamp": _FOUNDED,
+        }
+        if channel.kind == PRIVATE_THREAD:
+            metadata["invitable"] = True
+        return {
+            "owner_id": str(self.owner.id),
+            "thread_metadata": metadata,
+            "message_count": 0,
+            "member_count": len(channel.member_ids),
+            "total_message_sent": 0,
+        }
+
+    def guild_channels(self) -> list[Channel]:
+        """The guild's own channels, without the threads in them."""
+        return [
+            channel
+            for channel in self.channels.values()
+            if self.guild_of(channel) == self.guild_id and channel.kind not in THREADS
+        ]
+
+    def _active_threads(self) -> list[Channel]:
+        return [
+            channel
+            for channel in self.channels.values()
+            if channel.kind in THREADS
+            and self.guild_of(channel) == self.guild_id
+            and not channel.archived
+        ]
 
     def guild_json(self) -> Json:
         """The guild as a request for it is answered."""
@@ -278,11 +441,15 @@ class World:
             "member_count": len(self.people),
             "channels": [
                 self.channel_json(channel)
-                for channel in self.channels.values()
+                for channel in self.guild_channels()
                 if self.bot_permissions(channel) & VIEW_CHANNEL
             ],
             "members": [self.member_json(person) for person in members],
-            "threads": [],
+            "threads": [
+                self.channel_json(thread)
+                for thread in self._active_threads()
+                if self.bot_permissions(thread) & VIEW_CHANNEL
+            ],
             "voice_states": [],
             "presences": [],
             "stage_instances": [],

@@ -224,7 +224,9 @@ async def test_no_dialog_in_answer_to_a_question_for_choices() -> None:
     messages = Messages(world, hub, lambda *_, **__: None)
     interactions = Interactions(world, messages, hub, Timers(ManualClock()))
     option = {"type": 3, "name": "x", "autocomplete": True}
-    asking = interactions.complete("imagine", option, world.first_person, world.first_channel)
+    person, channel = world.first_person, world.first_channel
+    owners = world.installs(person, channel)
+    asking = interactions.complete("imagine", option, person, channel, owners)
     with pytest.raises(ApiError) as refusal:
         interactions.callback(asking.id, asking.token, Form({"type": 9, "data": dialog()}))
     assert first_error(refusal.value.body, "type") == "BASE_TYPE_CHOICES"
