@@ -7,22 +7,28 @@ from typing import Any
 import discord
 import pytest
 from discord import app_commands
+from hypothesis import given
+from hypothesis import strategies as st
 
 from standins.base.wire import Json
 from standins.discord import CommandRefused, LoopbackDiscord, ManualClock
 from standins.discord.errors import ApiError
 from standins.discord.world import (
+    ALL_PERMISSIONS,
     ATTACH_FILES,
     DM,
     FORUM,
     GROUP_DM,
     MANAGE_THREADS,
+    PRIVATE_CHANNELS,
     PRIVATE_THREAD,
     PUBLIC_THREAD,
     SEND_MESSAGES,
     SEND_MESSAGES_IN_THREADS,
+    TEXT,
     USE_EXTERNAL_APPS,
     Channel,
+    default_world,
 )
 from tests.standins.discord.client import Api, Bot, Interaction, Post, online
 from tests.standins.discord.people import ADA, BEN
@@ -336,3 +342,30 @@ async def test_a_press_comes_by_the_installation_of_what_it_is_on(
     message = await heard.edit_original_response(content="seen", view=view)
     press = await loopback.press(message.id, "on", user_id=ADA)
     assert press.owners == {"1": str(BEN)}
+
+
+@given(
+    left=st.integers(0, ALL_PERMISSIONS),
+    kind=st.sampled_from([TEXT, DM, GROUP_DM, PUBLIC_THREAD, PRIVATE_THREAD]),
+    in_parent=st.booleans(),
+    is_member=st.booleans(),
+    is_inside=st.booleans(),
+)
+def test_the_bots_own_token_opens_no_more_of_a_server_than_an_interaction_tells(
+    *, left: int, kind: int, in_parent: bool, is_member: bool, is_inside: bool
+) -> None:
+    world = default_world()
+    world.bot_is_member = is_member
+    world.first_channel.bot_permissions = left
+    place = Channel(501, "", kind=kind, member_ids=(BEN, world.bot.id) if is_inside else (BEN,))
+    place.parent_id = world.first_channel.id if kind not in PRIVATE_CHANNELS and in_parent else None
+    place.bot_permissions = ALL_PERMISSIONS if place.parent_id else left
+    own = world.bot_permissions(place)
+    if not world.has_bot(place):
+        assert own == 0
+    elif kind not in PRIVATE_CHANNELS:
+        assert own in {0, world.app_permissions(place, world.people[BEN])}
+        assert own & ~left == 0
+    if kind in PRIVATE_CHANNELS:
+        assert bool(own) == is_inside
+        assert world.app_permissions(place, world.people[BEN]) & ATTACH_FILES
