@@ -171,6 +171,19 @@ class Studio:
         except LedgerError as error:  # then they are told something else as well, some day
             log.warning("it could not be noted that a wish was answered: %s", error)
 
+    async def check_limits(self, person: Person, venue: Venue, asked_at_s: float) -> None:
+        """Whether a wish of somebody's would be taken in, as far as it is not about what it says.
+
+        Asked before what they sent along is fetched: `ask` decides. Raises EngineStartError,
+        JobRefusedError, LedgerError.
+        """
+        try:
+            self._check_open()
+            await self._ledger.check_limits(person, venue, self._limits, asked_at_s)
+        except Exception as error:
+            self._events.tell(Refused(error))
+            raise
+
     async def ask(
         self,
         job_id: str,
@@ -560,9 +573,14 @@ class Studio:
         if self._engine.failure is not None:
             raise self._engine.failure
         await self._worker.prepare(job.wish)
+        self._check_open()
+        await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
+
+    def _check_open(self) -> None:
+        if self._engine.failure is not None:
+            raise self._engine.failure
         if not self._worker.takes_jobs:
             raise JobRefusedError(say("The bot is restarting. Ask again in a minute."))
-        await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
 
     async def _copied(self, record: Record, job: Job) -> tuple[StoredImage, ...]:
         """The pictures of a record that a job shows, and what they started from, kept for it."""

@@ -78,6 +78,15 @@ def unanswered(connection: Connection) -> list[tuple[Origin, str]]:
     ]
 
 
+def check_limits(
+    connection: Connection, person: Person, venue: Venue, limits: Limits, now_s: float
+) -> None:
+    """Whether one more job may be taken in; raises JobRefusedError."""
+    refusal = policy.admission(limits, _usage(connection, person, venue, limits, now_s))
+    if refusal is not None:
+        raise JobRefusedError(refusal.sentence, refusal.again_at_s)
+
+
 def accept(connection: Connection, job: Job, limits: Limits) -> None:
     """Check the limits and write the job down; raises JobRefusedError, KnownJobError."""
     known = connection.execute(
@@ -85,9 +94,7 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
     ).fetchone()
     if known is not None:
         raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
-    refusal = policy.admission(limits, _usage(connection, job, limits))
-    if refusal is not None:
-        raise JobRefusedError(refusal.sentence, refusal.again_at_s)
+    check_limits(connection, job.person, job.origin.venue, limits, job.asked_at_s)
     twin = _pressed_twice(connection, job)
     if twin is not None:
         raise JobRefusedError(
@@ -565,27 +572,29 @@ def _meet(connection: Connection, person: Person, at_s: float) -> None:
     )
 
 
-def _usage(connection: Connection, job: Job, limits: Limits) -> Usage:
+def _usage(
+    connection: Connection, person: Person, venue: Venue, limits: Limits, now_s: float
+) -> Usage:
     (active,) = connection.execute(
         "SELECT count(*) FROM jobs WHERE home = ? AND person = ? "
         "AND state IN ('queued', 'running')",
-        (job.home, job.person.id),
+        (venue.home, person.id),
     ).fetchone()
     full: dict[Window, float] = {}
     for window in limits.windows:
-        owner = job.person.id if window.whose == "person" else job.origin.venue.community
+        owner = person.id if window.whose == "person" else venue.community
         if owner is None:
             continue
         # The job that must leave the window before there is room in it again. Those of the future
         # were asked before the clock was set back: what was a little while ago counts still, and
         # what seems to come in years holds nobody up.
-        now_s, span_s = job.asked_at_s, window.span_s
+        span_s = window.span_s
         row = connection.execute(
             f"SELECT asked_at_s FROM jobs WHERE home = ? AND {window.whose} = ? "  # noqa: S608 - our own names
             f"AND asked_at_s > ? AND asked_at_s < ? AND state NOT IN ({_REFUNDED}) "
             "AND act IS NOT 'publish' "  # nothing was drawn for it
             "ORDER BY asked_at_s DESC LIMIT 1 OFFSET ?",
-            (job.home, owner, now_s - span_s, now_s + span_s, window.limit - 1),
+            (venue.home, owner, now_s - span_s, now_s + span_s, window.limit - 1),
         ).fetchone()
         if row is not None:
             full[window] = min(row[0], now_s) + span_s

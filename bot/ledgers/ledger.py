@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from bot.core.defaults import Defaults, Scope
-from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage
+from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage, Venue
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer, Order
 from bot.core.wish import Wish
@@ -47,6 +47,14 @@ class DatabaseLedger:
     async def probe(self) -> None:
         """See `Ledger`."""
         await self.database.write(book.probe)
+
+    async def check_limits(
+        self, person: Person, venue: Venue, limits: Limits, now_s: float
+    ) -> None:
+        """See `Ledger`."""
+        await self.database.read(
+            lambda connection: book.check_limits(connection, person, venue, limits, now_s)
+        )
 
     async def accept(self, job: Job, limits: Limits) -> None:
         """See `Ledger`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bot.core.defaults import Defaults, Scope
-from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage
+from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage, Venue
 from bot.core.policy import Limits
 from bot.core.wish import Wish
 from bot.shared.passage import Passage
@@ -52,6 +52,14 @@ class Ledger(Protocol):
         """Where wishes were heard that have no answer, and the locales of who wished them.
 
         The process ended in between.
+        """
+
+    async def check_limits(
+        self, person: Person, venue: Venue, limits: Limits, now_s: float
+    ) -> None:
+        """Whether one more job of somebody's would be taken in there; raises JobRefusedError.
+
+        now_s  when it would be asked for, in seconds since 1970
         """
 
     async def accept(self, job: Job, limits: Limits) -> None:

@@ -265,7 +265,7 @@ class ImagineCommand:
             read = said.wish
             again = options(read)
             if image is not None:
-                (source,) = await self._uploads.bring(heard.job_id, [image.sent])
+                (source,) = await self._uploads.bring(heard, [image.sent])
                 read = replace(read, source=offspring.source_fields(image.begun(source)))
             await self._studio.ask(
                 heard.job_id,

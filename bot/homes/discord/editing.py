@@ -55,7 +55,7 @@ class Editing:
             )
             sent = {name: filled.uploads.get(name, ()) for name in ("picture", "mask")}
             brought = {
-                name: (await self._uploads.bring(heard.job_id, files[:1]))[0]
+                name: (await self._uploads.bring(heard, files[:1]))[0]
                 for name, files in sent.items()
                 if files
             }

@@ -141,7 +141,7 @@ class PictureMenus:
         wish = settings.read_into(Wish(prompt, negative_prompt or None), self._studio.sizes)
         said = await self._studio.settled(Defaults(wish, manner), heard.person, heard.origin.venue)
         attachment = attachments[_chosen(filled, range(len(attachments)))]
-        (source,) = await self._uploads.bring(heard.job_id, [attachment])
+        (source,) = await self._uploads.bring(heard, [attachment])
         await self._studio.ask(
             heard.job_id,
             offspring.started(said.wish, settings, source),

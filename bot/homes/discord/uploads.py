@@ -9,6 +9,7 @@ import discord
 
 from bot.core.studio import Studio
 from bot.homes.discord.calls import DISCORD_ERRORS
+from bot.homes.discord.intake import Heard
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_FILE_BYTES, Source
 
@@ -26,15 +27,17 @@ class Uploads:
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def bring(
-        self, job_id: str, attachments: Sequence[discord.Attachment]
+        self, heard: Heard, attachments: Sequence[discord.Attachment]
     ) -> tuple[Source, ...]:
         """Keep them for a job; returns a source of each.
 
-        Raises InvalidRequestError for what is no picture or cannot be fetched, GalleryError.
+        Whose limit is reached is told so before anything is fetched. Raises InvalidRequestError
+        for what is no picture or cannot be fetched, GalleryError, and as `Studio.check_limits`.
         """
+        await self._studio.check_limits(heard.person, heard.origin.venue, heard.asked_at_s)
         async with self._places:
             files = [await download(one) for one in attachments]
-            return await self._studio.bring(job_id, files)
+            return await self._studio.bring(heard.job_id, files)
 
     async def read(self, attachment: discord.Attachment) -> bytes:
         """The file of one; raises InvalidRequestError."""

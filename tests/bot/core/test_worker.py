@@ -228,6 +228,8 @@ async def test_an_engine_that_cannot_start_keeps_everybodys_place(
         assert "no such device" in paused.sentence
     with pytest.raises(EngineStartError):
         await it.ask(make_job())
+    with pytest.raises(EngineStartError):
+        await it.studio.check_limits(jobs[0].person, jobs[0].origin.venue, 0.0)
     await it.worker.drain(0)
     await it.engine.close(0)
     await asyncio.to_thread(it.ledger.close)
@@ -351,6 +353,8 @@ async def test_drain_finishes_what_runs_and_keeps_what_waits(office: OpenOffice)
         await it.home.until(lambda: isinstance(it.home.stages(second)[-1], Paused))
         with pytest.raises(JobRefusedError, match="restarting"):
             await it.ask(make_job())
+        with pytest.raises(JobRefusedError, match="restarting"):
+            await it.studio.check_limits(first.person, first.origin.venue, 0.0)
         gate.open()
         await draining
         assert first.id in it.home.delivered

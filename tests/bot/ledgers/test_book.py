@@ -196,6 +196,27 @@ def test_one_may_have_so_many_jobs_in_the_queue(ledger: sqlite3.Connection) -> N
 
 
 @pytest.mark.parametrize(
+    "limits", [Limits(queued=1), replace(NO_LIMITS, person_active=1, community_per_day=1)]
+)
+def test_that_a_limit_is_reached_can_be_known_before_anything_is_asked(
+    ledger: sqlite3.Connection, limits: Limits
+) -> None:
+    job = make_job()
+
+    def check() -> None:
+        book.check_limits(ledger, job.person, job.origin.venue, limits, job.asked_at_s)
+
+    check()
+    check()  # it counts for nothing
+    book.accept(ledger, job, limits)
+    with pytest.raises(JobRefusedError) as known:
+        check()
+    with pytest.raises(JobRefusedError) as refused:
+        book.accept(ledger, make_job(), limits)
+    assert str(known.value) == str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("limits", "span_s", "words"),
     [
         (replace(NO_LIMITS, person_per_minute=2), 60, "You have asked 2 times within a minute"),
