@@ -228,6 +228,7 @@ def discord_home(
     # Here and not above: whoever has another home needs no discord.py.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
     from bot.homes.discord.home import DiscordHome, DiscordSettings  # noqa: PLC0415
+    from bot.homes.discord.places import Offered  # noqa: PLC0415
 
     settings = DiscordSettings(
         token=token,
@@ -236,6 +237,11 @@ def discord_home(
         api_url=config.discord.api_url,
         gateway_url=config.discord.gateway_url,
         guild_ids=config.discord.guild_ids,
+        offered=Offered(
+            contexts=frozenset(config.discord.contexts),
+            installs=frozenset(config.discord.installs),
+            nsfw=config.discord.nsfw,
+        ),
         role_weights=dict(config.limits.role_weights),
         sizes=config.engine.sizes,
         record=None if folder is None else folder / COMMANDS,

@@ -13,6 +13,7 @@ BotError
 ├── UnknownJobError    there is no job of that name
 ├── IllegalMoveError   the job is not in a state from which that could be done
 ├── NotAllowedError    that is somebody else's to do
+├── WrongPlaceError    that cannot be done there: nobody offers it, or pictures cannot be shown
 ├── KnownJobError      the same event was taken in before
 ├── PictureLostError   a finished picture is not on the disk as it was written
 ├── UndeliveredError   there is no place left where the pictures could be shown
@@ -94,6 +95,10 @@ class IllegalMoveError(BotError):
 
 class NotAllowedError(BotError):
     """Whoever wanted it may not do it; nothing has changed."""
+
+
+class WrongPlaceError(BotError):
+    """What somebody wants cannot be done where they want it; elsewhere it can."""
 
 
 class KnownJobError(BotError):

@@ -19,6 +19,7 @@ PERMISSIONS: Final[Mapping[str, int]] = {
     "Embed Links": 1 << 14,
     "Attach Files": 1 << 15,
     "Read Message History": 1 << 16,
+    "Send Messages in Threads": 1 << 38,
 }
 _ADMINISTRATOR: Final = 1 << 3  # may everything
 _SCOPES: Final = "bot applications.commands"

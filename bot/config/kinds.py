@@ -64,6 +64,33 @@ def one_of(*words: str) -> Kind:
     return Kind("one of " + ", ".join(f'"{word}"' for word in words), read)
 
 
+def some_of(*words: str) -> Kind:
+    """A list of the words, at least one."""
+    several = _list_of(one_of(*words).read, one_of(*words).expected)
+
+    def read(value: object) -> object:
+        if not value:
+            raise ValueError
+        return several.read(value)
+
+    expected = "a list of one or more of " + ", ".join(f'"{word}"' for word in words)
+    return Kind(expected, read, several.parse)
+
+
+def truth() -> Kind:
+    """True or false."""
+
+    def read(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        return value
+
+    def parse(text: str) -> object:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+
+    return Kind("true or false", read, parse)
+
+
 def whole(low: int, high: int) -> Kind:
     """A whole number, both ends included."""
 

@@ -94,6 +94,9 @@ class DiscordConfig:
     api_url: str = key("", kinds.url("http", "https"))
     gateway_url: str = key("", kinds.url("ws", "wss"))
     guild_ids: tuple[int, ...] = key((), kinds.snowflakes())
+    contexts: tuple[str, ...] = key(("server",), kinds.some_of("server", "dm", "private"))
+    installs: tuple[str, ...] = key(("server",), kinds.some_of("server", "user"))
+    nsfw: bool = key(default=False, kind=kinds.truth())
 
 
 @dataclass(frozen=True, slots=True)

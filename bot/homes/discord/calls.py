@@ -28,12 +28,27 @@ ALREADY_ACKNOWLEDGED: Final = 40060
 TOKEN_IS_DEAD: Final = frozenset({10015, 50027})  # unknown webhook, invalid webhook token
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, MISSING_ACCESS, MISSING_PERMISSIONS = 10003, 10008, 50001, 50013
 TOO_LARGE: Final = 40005
+TOO_MANY_FOLLOW_UPS: Final = 40094
+_THREAD_ARCHIVED, _THREAD_LOCKED = 50083, 160005
 _FIRST_CODE: Final = 10_000  # Discord's own have five digits or more; 0 is a status' name alone
 # Slow mode, three sorts of written too often, a limited service, edits of an old message, overload.
 _PASSING_CODES: Final = frozenset({20016, 20022, 20028, 20029, 40062, 30046, 130000})
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_ERRORS, _SERVER_ERRORS = 400, 500
 DISCORD_ERRORS: Final = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+_NO_CHANNEL: Final = say("The channel is gone, or closed to the bot. /jobs still has the pictures.")
+_CLOSED_THREAD: Final = say("This thread is closed now. /jobs still has the pictures.")
+_WHY_UNDELIVERED: Final = {
+    UNKNOWN_CHANNEL: _NO_CHANNEL,
+    MISSING_ACCESS: _NO_CHANNEL,
+    _THREAD_ARCHIVED: _CLOSED_THREAD,
+    _THREAD_LOCKED: _CLOSED_THREAD,
+    MISSING_PERMISSIONS: say(
+        "The bot may not show pictures here. Ask a moderator to give it Attach Files and Send "
+        "Messages; /jobs still has the pictures."
+    ),
+    TOO_LARGE: say("Discord finds the pictures too large. Ask for fewer or smaller ones."),
+}
 # Discord's own name for an interaction's answer, where the id of the message is not known.
 ORIGINAL: Final[Any] = "@original"
 _APPLICATION: Final = 3
@@ -95,21 +110,8 @@ def translated(error: Exception) -> BotError:
     code = code_of(error)
     if code == UNKNOWN_MESSAGE:
         return CardGoneError(say("The message for the pictures was deleted."))
-    if code in {UNKNOWN_CHANNEL, MISSING_ACCESS}:
-        return UndeliveredError(
-            say("The channel is gone, or closed to the bot. /jobs still has the pictures.")
-        )
-    if code == MISSING_PERMISSIONS:
-        return UndeliveredError(
-            say(
-                "The bot may not show pictures here. Ask a moderator to give it Attach Files and "
-                "Send Messages; /jobs still has the pictures."
-            )
-        )
-    if code == TOO_LARGE:
-        return UndeliveredError(
-            say("Discord finds the pictures too large. Ask for fewer or smaller ones.")
-        )
+    if code in _WHY_UNDELIVERED:
+        return UndeliveredError(_WHY_UNDELIVERED[code])
     log.error("Discord does not take a card: %r", error)
     return UndeliveredError(
         say("Discord did not take the pictures, and it has been noted. /jobs still has them.")

@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.core.job import new_job_id
+from bot.errors import WrongPlaceError
 from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import counting_trace
 from bot.homes.discord.buttons import Interaction, ListPress, PagePress, Press, PressButton
@@ -29,6 +30,7 @@ from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.pages import Pages
 from bot.homes.discord.picture_menus import PictureMenus
+from bot.homes.discord.places import Offered
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
@@ -47,10 +49,32 @@ _VITAL_EVENTS: Final = frozenset({"READY", "RESUMED"})
 
 
 class Tree(app_commands.CommandTree[Any]):
-    """The commands, with one handler for whatever goes wrong before one of them is run."""
+    """The commands, with one handler for whatever goes wrong before one of them is run.
+
+    offered  where they are; Discord may still know them as they were told before
+    is_told  whether that is to be told: a server's own commands are in that server alone anyway
+    """
+
+    def __init__(self, client: discord.Client, offered: Offered, *, is_told: bool) -> None:
+        unsaid = discord.utils.MISSING
+        super().__init__(
+            client,
+            allowed_contexts=offered.app_contexts if is_told else unsaid,
+            allowed_installs=offered.app_installs if is_told else unsaid,
+        )
+        self._offered = offered
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Whether a command is run; the person is told why not."""
+        try:
+            self._offered.check(interaction)
+        except WrongPlaceError as error:
+            await self.on_error(interaction, error)
+            return False
+        return True
 
     async def on_error(
-        self, interaction: Interaction, error: app_commands.AppCommandError, /
+        self, interaction: Interaction, error: app_commands.AppCommandError | WrongPlaceError, /
     ) -> None:
         """Tell the person, unseen by others; who was only typing is told nothing."""
         if interaction.type is discord.InteractionType.autocomplete:
@@ -73,6 +97,7 @@ class ImagineClient(discord.Client):
     pages      builds /history and /favourites, and turns their pages
     words      builds /queue, /about and /help
     guild_ids  the servers that have it; empty is everywhere
+    offered    in what places it is, where it is everywhere
     record     what Discord was told last
     logged_in  is set once requests can be sent
     connector  says where Discord is; closed with the client
@@ -99,6 +124,7 @@ class ImagineClient(discord.Client):
         live: GetClient,
         *,
         guild_ids: Sequence[int],
+        offered: Offered,
         model: str,
         sizes: Sequence[Size],
     ) -> None:
@@ -120,7 +146,8 @@ class ImagineClient(discord.Client):
         self.calls = calls
         self.live = live
         self._logged_in = logged_in
-        self._tree = Tree(self)
+        self._offered = Offered(nsfw=offered.nsfw) if guild_ids else offered
+        self._tree = Tree(self, self._offered, is_told=not guild_ids)
         self._command = command
         self._jobs = jobs
         self._cards = cards
@@ -224,6 +251,7 @@ class ImagineClient(discord.Client):
             *self._menus.build(),
             *self._words.build(),
         ):
+            command.nsfw = self._offered.nsfw
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
         try:
             await sync_if_changed(

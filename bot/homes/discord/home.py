@@ -28,6 +28,7 @@ from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.message import CardMessage
 from bot.homes.discord.pages import Pages
 from bot.homes.discord.picture_menus import PictureMenus
+from bot.homes.discord.places import Offered
 from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
@@ -55,6 +56,7 @@ class DiscordSettings:
     model                 whose sizes are offered
     api_url, gateway_url  empty is the real Discord
     guild_ids             the servers that have the commands; empty is everywhere
+    offered               in what places the commands are, where they are everywhere
     role_weights          the share of people with these roles, by role id; 1 is anybody's
     sizes                 what is offered until the engine is warm; empty is what was last time
     record                the file that keeps what Discord was told last; None keeps it in memory
@@ -66,6 +68,7 @@ class DiscordSettings:
     api_url: str = ""
     gateway_url: str = ""
     guild_ids: tuple[int, ...] = ()
+    offered: Offered = field(default_factory=Offered)
     role_weights: Mapping[int, float] = field(default_factory=dict)
     sizes: tuple[Size, ...] = ()
     record: Path | None = None
@@ -135,6 +138,7 @@ class DiscordHome:
                 self._calls,
                 self._connection.client,
                 guild_ids=settings.guild_ids,
+                offered=settings.offered,
                 model=settings.model,
                 sizes=settings.sizes,
             )

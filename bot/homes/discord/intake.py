@@ -12,9 +12,10 @@ import discord
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.policy import Actor
 from bot.core.studio import Studio
-from bot.errors import AwayError, BotError, KnownJobError
+from bot.errors import AwayError, BotError, KnownJobError, WrongPlaceError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.places import check_showable
 from bot.homes.discord.refusal import refuse, say_instead_of_card
 from bot.shared.job_context import in_job
 from sdxl_engine.errors import EngineError
@@ -81,6 +82,11 @@ class Intake:
         asked_at_s = time.time()
         job_id = new_job_id()
         with in_job(job_id):
+            try:
+                check_showable(interaction)
+            except WrongPlaceError as error:
+                await refuse(interaction, error, job_id, again())
+                return
             origin, person = _origin_of(interaction), person_of(interaction)
             await self._studio.hear(origin, person.locale)
             try:

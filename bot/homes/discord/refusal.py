@@ -13,6 +13,7 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.calls import (
     ALREADY_ACKNOWLEDGED,
     ORIGINAL,
+    TOO_MANY_FOLLOW_UPS,
     UNKNOWN_MESSAGE,
     Calls,
     GetClient,
@@ -105,6 +106,8 @@ async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> 
     try:
         await calls.surely(say, what)
     except Exception as unsaid:  # noqa: BLE001 - whatever Discord answered
+        if code_of(unsaid) == TOO_MANY_FOLLOW_UPS:  # said five times, and each answer got lost
+            return True
         log.warning("the person could not be told: %r", unsaid)
         return False
     return True

@@ -97,7 +97,7 @@ async def test_the_invitation_asks_for_what_is_needed(discord: Discord) -> None:
         "client_id": ["42"],
         "scope": ["bot applications.commands"],
         # View Channels, Send Messages, Embed Links, Attach Files, Read Message History
-        "permissions": [str(1024 + 2048 + 16384 + 32768 + 65536)],
+        "permissions": [str(1024 + 2048 + 16384 + 32768 + 65536 + 2**38)],
     }
 
 
@@ -126,7 +126,7 @@ async def test_many_servers_are_all_looked_at_and_few_named(discord: Discord) ->
     _, servers, lacking, _ = await asked(discord, MANY)
     assert servers.what.startswith("The bot is in 450 servers: S1, S2,")
     assert servers.what.endswith("S10 and 440 more.")
-    assert lacking.what.endswith("Read Message History in 1 server: S450.")
+    assert lacking.what.endswith("Send Messages in Threads in 1 server: S450.")
 
 
 async def test_a_wrong_token(discord: Discord) -> None:

@@ -76,6 +76,11 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ('[engine]\nsizes = ["64x64", "64x64"]', "different sizes"),
         ('[engine]\nsizes = "64x64"', "must be a list"),
         ("[discord]\nguild_ids = [0]", r"server ids \(whole numbers\)"),
+        ("[discord]\ncontexts = []", 'one or more of "server", "dm", "private", not'),
+        ('[discord]\ncontexts = ["guild"]', 'one or more of "server", "dm", "private", not'),
+        ('[discord]\ncontexts = "dm"', 'one or more of "server", "dm", "private", not'),
+        ('[discord]\ninstalls = ["user", "user"]', 'one or more of "server", "user", not'),
+        ('[discord]\nnsfw = "yes"', "nsfw in .* must be true or false, not 'yes'"),
         ('[discord]\napi_url = "localhost:1"', "starts with http:// or https://"),
         ('[discord]\ngateway_url = "http://x"', "starts with ws:// or wss://"),
         ('[discord]\ntoken = "abc"', "a token never stands in a file"),
@@ -117,6 +122,8 @@ def test_the_environment_is_stronger_and_read_by_the_keys_kind(tmp_path: Path) -
             "IMAGINE_ENGINE__SIZES": "1024x1024, 768x512",
             "IMAGINE_ENGINE__DEFAULT_GUIDANCE": "7",
             "IMAGINE_DISCORD__GUILD_IDS": "12,34",
+            "IMAGINE_DISCORD__CONTEXTS": "server, dm",
+            "IMAGINE_DISCORD__NSFW": "True",
             "IMAGINE_STORAGE__FOLDER": "/var/lib/imagine",
             "IMAGINE_PLAYGROUND__PORT": "0",
         },
@@ -126,6 +133,8 @@ def test_the_environment_is_stronger_and_read_by_the_keys_kind(tmp_path: Path) -
     assert config.engine.sizes == ((1024, 1024), (768, 512))
     assert config.engine.default_guidance == 7.0
     assert config.discord.guild_ids == (12, 34)
+    assert config.discord.contexts == ("server", "dm")
+    assert config.discord.nsfw is True
     assert config.storage.folder == Path("/var/lib/imagine")
     assert config.playground.port == 0
 
