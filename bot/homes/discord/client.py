@@ -267,7 +267,8 @@ class ImagineClient(discord.Client):
             # Not worth going offline: what Discord was told before still works.
             log.error(  # noqa: TRY400 - no trace needed
                 "Discord refuses the commands: %s. Invite the bot with the scope "
-                "applications.commands to every server in [discord] guild_ids.",
+                "applications.commands to every server in [discord] guild_ids; where [discord] "
+                "installs names users, allow User Install in the developer portal.",
                 error,
             )
 

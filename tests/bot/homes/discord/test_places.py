@@ -113,6 +113,20 @@ async def test_pictures_come_everywhere_and_do_what_they_do(
         assert (await listing.until(says("delivered")))["flags"] & EPHEMERAL
 
 
+@pytest.mark.parametrize("place", [THREAD, BOT_DM, OTHER_DM, STRANGE])
+async def test_a_draft_is_published_wherever_it_was_made(
+    loopback: LoopbackDiscord, run_bot: RunBot, place: int
+) -> None:
+    async with run_bot(config=everywhere()):
+        asked = await ask(loopback, place, private=True)
+        draft = await asked.until(has_pictures)
+        assert draft["flags"] & EPHEMERAL
+        assert loopback.history(place) == []
+        press = await loopback.press(int(draft["id"]), button(draft, "publish"), user_id=BEN)
+        card = await press.until(has_pictures)
+        assert [one["id"] for one in loopback.history(place)] == [card["id"]]
+
+
 @pytest.mark.parametrize("place", [BOT_DM, OTHER_DM, STRANGE])
 async def test_a_restart_in_between_costs_nothing(
     loopback: LoopbackDiscord, run_bot: RunBot, place: int
