@@ -121,7 +121,7 @@ def translated(error: Exception) -> BotError:
 def of_press(error: Exception) -> BotError:
     """What the final failure of the answer to a press means, for the one who pressed."""
     code = code_of(error)
-    if code in {MISSING_ACCESS, MISSING_PERMISSIONS, _THREAD_ARCHIVED, _THREAD_LOCKED}:
+    if code in {MISSING_ACCESS, MISSING_PERMISSIONS, TOO_LARGE, _THREAD_ARCHIVED, _THREAD_LOCKED}:
         return translated(error)
     if code == UNKNOWN_MESSAGE:
         return CardGoneError(say("The message was deleted."))
