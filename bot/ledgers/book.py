@@ -615,12 +615,12 @@ def _each(connection: Connection, rows: Sequence[tuple[str, int]]) -> list[tuple
 
 
 def _pressed_twice(connection: Connection, job: Job) -> str | None:
-    """The job that the same person made of the same thing a moment ago."""
+    """The job that the same person made of the same thing in the same way a moment ago."""
     parent = job.parent
     if parent is None:
         return None
-    row = connection.execute(
-        "SELECT id FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
+    rows = connection.execute(
+        "SELECT id, wish FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
         "AND home = ? AND person = ? AND abs(asked_at_s - ?) < ?",
         (
             parent.job_id,
@@ -631,8 +631,19 @@ def _pressed_twice(connection: Connection, job: Job) -> str | None:
             job.asked_at_s,
             _TWICE_S,
         ),
-    ).fetchone()
-    return None if row is None else str(row[0])
+    )
+    return next((id_ for id_, wish in rows if _alike(wish_json.read(wish), job.wish)), None)
+
+
+def _alike(one: Wish, other: Wish) -> bool:
+    """Whether two wishes are the same as far as a press says it."""
+
+    def pressed(wish: Wish) -> Wish:
+        variation = None if wish.variation is None else (0, *wish.variation[1:])
+        # Seeds are drawn anew at each press; an open size is known once the engine begins.
+        return replace(wish, seed=None, variation=variation, size_px=None)
+
+    return pressed(one) == pressed(other)
 
 
 def _published(connection: Connection, job: Job) -> str | None:

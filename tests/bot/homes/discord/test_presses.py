@@ -138,6 +138,25 @@ async def test_two_presses_within_moments_make_one_job(
         assert len(await bot.app.ledger.find()) == 2
 
 
+async def test_what_differs_may_be_pressed_within_moments(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        first = await drawn(loopback)
+        looking = await press(loopback, first, id_of(first, "open"))
+        alone = await looking.until(has_pictures)
+        for message, custom_id in (
+            (alone, id_for(alone, "subtle", 0)),
+            (alone, id_for(alone, "strong", 0)),
+            (first, id_for(first, "strong", 1)),
+        ):
+            await (await press(loopback, message, custom_id)).until(has_pictures)
+        twice = await press(loopback, alone, id_for(alone, "subtle", 0))
+        assert "You asked for that a moment ago" in text_of(await whispered(twice))
+        await all_delivered(bot, 4)
+        assert len(await bot.app.ledger.find()) == 4
+
+
 async def test_only_the_asker_and_moderators_delete(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
