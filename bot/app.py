@@ -20,6 +20,7 @@ from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
 from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
+from bot.languages.languages import Languages
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.health import HealthServer
@@ -215,6 +216,7 @@ def discord_home(
     token: Secret,
     folder: Path | None,
     *,
+    languages: Languages | None = None,
     throttle: "MakeThrottle | None" = None,
     call_limit_s: float | None = None,
     sleep: Sleep = asyncio.sleep,
@@ -222,6 +224,7 @@ def discord_home(
     """Discord, as the configuration has it.
 
     folder        keeps what Discord was told last; None for a Discord that forgets as well
+    languages     those in which people are answered; None is all there are
     throttle      makes what holds the edits of one channel apart
     call_limit_s  how long a call may take that carries no pictures; None is the usual time
     """
@@ -250,6 +253,7 @@ def discord_home(
         settings,
         queue,
         ledger,
+        languages or Languages(),
         throttle=throttle or edit_throttle,
         call_limit_s=call_limit_s,
         sleep=sleep,

@@ -2,7 +2,7 @@
 
 import gettext
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -76,9 +76,13 @@ class Languages:
         locale  BCP 47, such as "de" or "es-419"; empty: nobody said
         shown   makes what is sent of each stretch of text, and of what a home shows in its own way
         """
+        return "".join(map(shown, self.pieces(text, locale)))
+
+    def pieces(self, text: str, locale: str) -> Iterator[object]:
+        """What `say` puts together: stretches of text, and what a home shows in its own way."""
         nearest = self.nearest(locale)
         template_of = english if nearest is None else self._languages[nearest].template_of
-        return "".join(map(shown, pieces(text, template_of)))
+        return pieces(text, template_of)
 
 
 def ids_of(message: Message) -> tuple[str, ...]:

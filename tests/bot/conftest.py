@@ -20,6 +20,7 @@ from bot.config.sections import (
     LimitsConfig,
 )
 from bot.homes.cards.pace import MakeThrottle
+from bot.languages.languages import Languages
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
@@ -120,6 +121,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         token: str | None = None,
         throttle: MakeThrottle = OpenThrottle,
         call_limit_s: float | None = None,
+        languages: Languages | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> AsyncIterator[Bot]:
         config = config or make_config()
@@ -138,6 +140,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                         config,
                         Secret(token or loopback.token),
                         tmp_path,
+                        languages=languages,
                         throttle=throttle,
                         call_limit_s=call_limit_s,
                         sleep=sleep,

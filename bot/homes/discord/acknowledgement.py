@@ -14,6 +14,7 @@ import aiohttp
 from bot.errors import AwayError
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.calls import ALREADY_ACKNOWLEDGED, code_of
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ async def acknowledge(interaction: Interaction, *, unseen: bool) -> Acknowledged
             else:
                 message_id = None if response is None else response.message_id
                 return Acknowledged(None if message_id is None else str(message_id), unseen)
-    raise AwayError("The connection to Discord broke in that very moment. Ask again.")
+    raise AwayError(say("The connection to Discord broke in that very moment. Ask again."))
 
 
 async def acknowledge_press(interaction: Interaction, *, unseen: bool) -> None:

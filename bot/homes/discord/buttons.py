@@ -12,6 +12,7 @@ import discord
 from discord.ui import ActionRow, Button, DynamicItem, View
 
 from bot.core.card import Action, Rows
+from bot.homes.discord.voice import Voice
 
 Interaction = discord.Interaction[Any]
 
@@ -89,13 +90,13 @@ class PressButton(
         await client.press(interaction, self._press)
 
 
-def button_rows(rows: Rows) -> list[ActionRow[Any]]:
+def button_rows(rows: Rows, voice: Voice) -> list[ActionRow[Any]]:
     """What stands under a card."""
-    return [ActionRow(*map(_button, row)) for row in rows]
+    return [ActionRow(*(_button(action, voice) for action in row)) for row in rows]
 
 
-def _button(action: Action) -> PressButton:
-    return PressButton(Press(action.kind, action.job_id, action.index), action.label)
+def _button(action: Action, voice: Voice) -> PressButton:
+    return PressButton(Press(action.kind, action.job_id, action.index), voice.say(action.label))
 
 
 def row(buttons: Iterable[PressButton]) -> View | None:

@@ -19,11 +19,13 @@ from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton, PressKind
 from bot.homes.discord.editing import Editing
 from bot.homes.discord.intake import Heard, Intake, actor_of, person_of
+from bot.homes.discord.voice import Voice, voice_of
 from bot.shared.job_context import in_job
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
-_NOT_KEPT: Final = "The bot no longer keeps this picture. The message above still has it."
+_NOT_KEPT: Final = say("The bot no longer keeps this picture. The message above still has it.")
 
 
 class CardPresses:
@@ -105,16 +107,17 @@ class CardPresses:
     async def _blur(self, interaction: Interaction, job_id: str, *, blurred: bool) -> None:
         with in_job(job_id):
             record = await self._studio.blur(job_id, actor_of(interaction), blurred=blurred)
-        await _change(interaction, card.standing_card(record), "a blurred card")
+        await _change(interaction, record, card.standing_card(record), "a blurred card")
 
     async def _delete(self, interaction: Interaction, job_id: str) -> None:
         with in_job(job_id):
             record = await self._studio.delete(job_id, actor_of(interaction))
-        await _change(interaction, card.deleted_card(record), "a deleted card")
+        await _change(interaction, record, card.deleted_card(record), "a deleted card")
 
     async def _show_recipe(self, interaction: Interaction, job_id: str) -> None:
         line = await self._studio.lineage(job_id, person_of(interaction))
-        await _show(interaction, "a recipe", render.recipe_text(line), None, None)
+        text = render.recipe_text(line, voice_of(interaction))
+        await _show(interaction, "a recipe", text, None, None)
 
     async def _look(self, interaction: Interaction, job_id: str, index: int) -> None:
         person = person_of(interaction)
@@ -126,28 +129,29 @@ class CardPresses:
                 raise UnknownJobError(_NOT_KEPT) from error
             liked = index in await self._studio.likes(person, job_id)
         slot = Slot(picture.filename, card.alt_text(record.job.wish, index), picture.data)
-        buttons = _buttons(record, picture, liked=liked)
-        text = render.recipe_text((record,))
+        voice = voice_of(interaction)
+        buttons = _buttons(record, picture, voice, liked=liked)
+        text = render.recipe_text((record,), voice)
         await _show(interaction, "one picture", text, (slot,), buttons)
 
 
-def _buttons(record: Record, picture: Picture, *, liked: bool) -> View:
+def _buttons(record: Record, picture: Picture, voice: Voice, *, liked: bool) -> View:
     job_id, index = record.job.id, picture.index
     view = View(timeout=None)
 
     def add(kind: PressKind, label: str, row: int, at: int = index) -> PressButton:
-        button = PressButton(Press(kind, job_id, at), label)
+        button = PressButton(Press(kind, job_id, at), voice.say(label))
         button.item.row = row
         view.add_item(button)
         return button
 
     if record.job.wish.upscale is None:
-        add("upscale", "⤢ Larger", 0)
-    add("subtle", "🎲 A little different", 0)
-    add("strong", "🎲 Quite different", 0)
-    add("unlike" if liked else "like", "💛 Liked" if liked else "🤍 Like", 0)
+        add("upscale", say("⤢ Larger"), 0)
+    add("subtle", say("🎲 A little different"), 0)
+    add("strong", say("🎲 Quite different"), 0)
+    add("unlike" if liked else "like", say("💛 Liked") if liked else say("🤍 Like"), 0)
     if record.job.showing.private:
-        add("publish", "📢 Only this one", 0)
+        add("publish", say("📢 Only this one"), 0)
     others = [one.index for one in record.images]
     if len(others) > 1:
         for place, other in enumerate(others):
@@ -156,13 +160,15 @@ def _buttons(record: Record, picture: Picture, *, liked: bool) -> View:
     return view
 
 
-async def _change(interaction: Interaction, shown: Card, what: str) -> None:
-    """Show the card that was pressed otherwise; files that are there stay unless it has none."""
+async def _change(interaction: Interaction, record: Record, shown: Card, what: str) -> None:
+    """Show a job's card otherwise; files that are there stay unless it has none."""
     slots = shown.pictures or ()
-    left = render.card_layout(shown, render.seen(slots))
+    # It stays in the language of the one who asked, whoever pressed.
+    voice = Voice(interaction.client.languages, record.job.person.locale)
+    left = render.card_layout(shown, render.seen(slots, voice), voice)
     await interaction.client.calls.surely(
         lambda: interaction.edit_original_response(
-            content=None, embeds=[], attachments=render.files(slots), view=left
+            content=None, embeds=[], attachments=render.files(slots, voice), view=left
         ),
         what,
     )
@@ -177,7 +183,7 @@ async def _show(
 ) -> None:
     await interaction.client.calls.surely(
         lambda: interaction.edit_original_response(
-            content=text, attachments=render.files(slots), view=view
+            content=text, attachments=render.files(slots, voice_of(interaction)), view=view
         ),
         what,
         size_bytes=render.size_bytes(slots),

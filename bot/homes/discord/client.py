@@ -34,7 +34,9 @@ from bot.homes.discord.places import Offered
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
+from bot.homes.discord.translator import CommandTranslator
 from bot.homes.discord.words_commands import WordsCommands
+from bot.languages.languages import Languages
 from bot.shared.job_context import in_job
 from bot.shared.retry import Backoff, persist
 
@@ -103,6 +105,7 @@ class ImagineClient(discord.Client):
     connector  says where Discord is; closed with the client
     calls      makes the calls that answer people
     live       waits for the client that is logged in, this one or its successor
+    languages  those in which people are answered
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
     """
@@ -122,6 +125,7 @@ class ImagineClient(discord.Client):
         connector: ElsewhereConnector,
         calls: Calls,
         live: GetClient,
+        languages: Languages,
         *,
         guild_ids: Sequence[int],
         offered: Offered,
@@ -145,6 +149,7 @@ class ImagineClient(discord.Client):
         self.is_online = False
         self.calls = calls
         self.live = live
+        self.languages = languages
         self._logged_in = logged_in
         self._offered = Offered(nsfw=offered.nsfw) if guild_ids else offered
         self._tree = Tree(self, self._offered, is_told=not guild_ids)
@@ -167,6 +172,7 @@ class ImagineClient(discord.Client):
         """Told by discord.py between login and the first connection."""
         self._logged_in.set()
         self.add_dynamic_items(PressButton)
+        await self._tree.set_translator(CommandTranslator(self.languages))
         # Beside the connection, which is worth having whatever comes of it.
         self._telling = asyncio.create_task(self._keep_told(), name="commands")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import discord
 from discord import app_commands
-from discord.app_commands import Choice, Range
+from discord.app_commands import Choice, Range, locale_str
 
 from bot.core import loras, offspring, styles
 from bot.core.defaults import Defaults, Manner
@@ -23,6 +23,7 @@ from bot.errors import LedgerError
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
 from bot.homes.discord.render import cut, units
+from bot.homes.discord.translator import described
 from bot.homes.discord.uploads import Uploads
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.flags import aspects
@@ -37,6 +38,7 @@ from sdxl_engine.request import (
     Source,
     format_size,
 )
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -74,30 +76,44 @@ class ImagineCommand:
         """The command as Discord shall offer it; with no sizes known, `size` is free text."""
         self._offered_sizes = sizes
 
-        @app_commands.command(name="imagine", description="Draw pictures of what you describe")
-        @app_commands.describe(
-            prompt="What the pictures should show",
-            negative_prompt="What they should stay away from",
-            image="A picture to start from",
-            strength=f"How much of that picture may change; left out, {CHANGING:g}",
-            count=f"How many pictures; left out, {self._usual.num_images}",
-            seed="The same seed draws the same pictures; left out, a random one",
-            steps=f"More steps take longer; left out, {self._usual.num_inference_steps}",
-            guidance_rescale="How far the contrast that guidance adds is taken back; left out, 0",
-            guidance_start="The part of the steps before the first that is guided; left out, 0",
-            guidance_stop="The part of the steps after which none is guided; left out, 1",
-            guidance=f"How closely to follow the prompt; left out, {self._usual.guidance_scale:g}",
-            style="The words of a style around the prompt's",
-            aspect="The shape, such as wide or 16:9; left out, the model's own",
-            size="Width x height in pixels, in the place of a shape",
-            sampler=f"The way from noise to the picture; left out, {self._usual_sampler()}",
-            spacing="How its steps are placed; left out, the model's own way",
-            timesteps="In the place of a spacing, such as 999, 749, 499, 249; a step for each",
-            lora="LoRAs with their strengths, such as film:0.8, other:1",
-            model="What to draw with; left out, the first",
-            private="Show the pictures to me alone, until I publish them",
-            spoiler="Blur the pictures until somebody looks",
-            tell_me="Mention me when they are there",
+        usual = self._usual
+
+        @app_commands.command(
+            name="imagine", description=locale_str(say("Draw pictures of what you describe"))
+        )
+        @described(
+            prompt=say("What the pictures should show"),
+            negative_prompt=say("What they should stay away from"),
+            image=say("A picture to start from"),
+            strength=say(
+                "How much of that picture may change; left out, {usual:g}", usual=CHANGING
+            ),
+            count=say("How many pictures; left out, {usual}", usual=usual.num_images),
+            seed=say("The same seed draws the same pictures; left out, a random one"),
+            steps=say("More steps take longer; left out, {usual}", usual=usual.num_inference_steps),
+            guidance_rescale=say(
+                "How far the contrast that guidance adds is taken back; left out, 0"
+            ),
+            guidance_start=say(
+                "The part of the steps before the first that is guided; left out, 0"
+            ),
+            guidance_stop=say("The part of the steps after which none is guided; left out, 1"),
+            guidance=say(
+                "How closely to follow the prompt; left out, {usual:g}", usual=usual.guidance_scale
+            ),
+            style=say("The words of a style around the prompt's"),
+            aspect=say("The shape, such as wide or 16:9; left out, the model's own"),
+            size=say("Width x height in pixels, in the place of a shape"),
+            sampler=say(
+                "The way from noise to the picture; left out, {usual}", usual=self._usual_sampler()
+            ),
+            spacing=say("How its steps are placed; left out, the model's own way"),
+            timesteps=say("In the place of a spacing, such as 999, 749, 499, 249; a step for each"),
+            lora=say("LoRAs with their strengths, such as film:0.8, other:1"),
+            model=say("What to draw with; left out, the first"),
+            private=say("Show the pictures to me alone, until I publish them"),
+            spoiler=say("Blur the pictures until somebody looks"),
+            tell_me=say("Mention me when they are there"),
         )
         @app_commands.choices(
             sampler=[Choice(name=title, value=name) for name, title in SAMPLERS.items()],
@@ -220,7 +236,7 @@ class ImagineCommand:
 
     def _usual_sampler(self) -> str:
         usual = self._usual.sampler
-        return "the model's own" if usual is None else SAMPLERS[usual]
+        return say("the model's own") if usual is None else SAMPLERS[usual]
 
     async def _choices(self, complete: Callable[[Model], Offers]) -> list[Choice[str]]:
         """What may be typed; nothing where that cannot be said in time, for it is a courtesy."""
@@ -306,7 +322,9 @@ class _Image:
     def sent(self) -> discord.Attachment:
         """The picture; raises InvalidRequestError if there is none."""
         if self.attachment is None:
-            raise InvalidRequestError("A strength needs a picture to start from: send one along.")
+            raise InvalidRequestError(
+                say("A strength needs a picture to start from: send one along.")
+            )
         return self.attachment
 
     def begun(self, source: Source) -> Source:

@@ -18,6 +18,8 @@ from bot.core.options import written
 from bot.core.wish import Wish
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.render import cut
+from bot.homes.discord.voice import Voice
+from sdxl_engine.sentence import say
 
 # A job asked for with other words; something begun from a picture of a job, or of anybody.
 DialogKind = Literal["edit", "begin", "start"]
@@ -64,22 +66,23 @@ def dialog(kind: DialogKind, about: str, title: str, fields: Iterable[Label[Any]
     return modal
 
 
-def wish_fields(wish: Wish) -> Iterator[Label[Any]]:
+def wish_fields(wish: Wish, voice: Voice) -> Iterator[Label[Any]]:
     """The words and settings of a wish, to be changed."""
-    yield _text("prompt", "What to draw", wish.prompt, required=True)
-    yield _text("negative_prompt", "What to stay away from", wish.negative_prompt or "")
+    yield _text("prompt", voice.say(say("What to draw")), wish.prompt, required=True)
+    unwanted = voice.say(say("What to stay away from"))
+    yield _text("negative_prompt", unwanted, wish.negative_prompt or "")
     yield _text(
         "settings",
-        "Settings",
+        voice.say(say("Settings")),
         written(wish),
-        description="One a line. What no line says is left to the model.",
+        description=voice.say(say("One a line. What no line says is left to the model.")),
     )
 
 
-def upload(custom_id: str, label: str, description: str) -> Label[Any]:
+def upload(custom_id: str, label: str, description: str, voice: Voice) -> Label[Any]:
     """A field for one file, which may stay empty."""
     field = FileUpload[Any](custom_id=custom_id, required=False, max_values=1)
-    return Label(text=label, description=description, component=field)
+    return Label(text=voice.say(label), description=voice.say(description), component=field)
 
 
 async def show(interaction: Interaction, modal: Modal) -> None:

@@ -10,6 +10,8 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import Filled
 from bot.homes.discord.intake import Heard, Intake, person_of
 from bot.homes.discord.uploads import Uploads
+from bot.homes.discord.voice import voice_of
+from sdxl_engine.sentence import say
 
 
 class Editing:
@@ -26,14 +28,23 @@ class Editing:
         Raises BotError for the one who does, and what Discord says of the answer.
         """
         record = await self._studio.record(job_id, person_of(interaction))
+        voice = voice_of(interaction)
         fields = (
-            *dialogs.wish_fields(record.job.wish),
+            *dialogs.wish_fields(record.job.wish, voice),
             dialogs.upload(
-                "picture", "A picture to start from", "In the place of the one before, if any."
+                "picture",
+                say("A picture to start from"),
+                say("In the place of the one before, if any."),
+                voice,
             ),
-            dialogs.upload("mask", "A mask for it", "What is white is painted, the rest stays."),
+            dialogs.upload(
+                "mask",
+                say("A mask for it"),
+                say("What is white is painted, the rest stays."),
+                voice,
+            ),
         )
-        title = "Edit, and draw it again"
+        title = voice.say(say("Edit, and draw it again"))
         await dialogs.show(interaction, dialogs.dialog("edit", job_id, title, fields))
 
     async def sent(self, interaction: Interaction, filled: Filled) -> None:

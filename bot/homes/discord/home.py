@@ -33,10 +33,13 @@ from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
 from bot.homes.discord.uploads import Uploads
+from bot.homes.discord.voice import Voice
 from bot.homes.discord.words_commands import WordsCommands
+from bot.languages.languages import Languages
 from bot.shared import descriptors
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class DiscordHome:
     """Implements `Home`.
 
     queue, ledger  as `CardDesk` needs them
+    languages      those in which people are answered
     throttle       makes what holds the edits of one channel apart
     call_limit_s   how long a call may take that carries no pictures; None is the usual time
     """
@@ -89,12 +93,14 @@ class DiscordHome:
         settings: DiscordSettings,
         queue: JobQueue,
         ledger: Ledger,
+        languages: Languages,
         *,
         throttle: MakeThrottle = edit_throttle,
         call_limit_s: float | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
+        self._languages = languages
         self._connections = min(max(descriptors.free() - _KEPT_FREE, 8), _MAX_CONNECTIONS)
         at_once = max(self._connections // _FOR_CARDS, 1)
         self._calls = Calls(at_once, limit_s=call_limit_s, sleep=sleep)
@@ -137,6 +143,7 @@ class DiscordHome:
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),
                 self._calls,
                 self._connection.client,
+                self._languages,
                 guild_ids=settings.guild_ids,
                 offered=settings.offered,
                 model=settings.model,
@@ -167,13 +174,19 @@ class DiscordHome:
     async def mention(self, job: Job) -> None:
         """See `Home.mention`."""
         try:
-            await self._message(job, _unheard).mention("Your pictures are there.")
+            await self._message(job, _unheard).mention(say("Your pictures are there."))
         except Exception as error:  # noqa: BLE001 - whatever Discord answered: tried once
             log.warning("the person could not be mentioned: %r", error)
 
-    async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:  # noqa: ARG002 - until this home speaks languages
+    async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:
         """See `Home.apologize`."""
-        await say_instead_of_card(self._connection.client, self._calls, origin.token, sentence)
+        await say_instead_of_card(
+            self._connection.client,
+            self._calls,
+            origin.token,
+            sentence,
+            Voice(self._languages, locale),
+        )
 
     async def forget(self, job: Job) -> None:
         """See `Home.forget`."""
@@ -185,7 +198,8 @@ class DiscordHome:
         await self._connection.close()
 
     def _message(self, job: Job, on_message: OnMessage) -> CardMessage:
-        return CardMessage(job, self._connection.client, self._calls, on_message)
+        voice = Voice(self._languages, job.person.locale)
+        return CardMessage(job, voice, self._connection.client, self._calls, on_message)
 
 
 async def _unheard(_message: str) -> None:

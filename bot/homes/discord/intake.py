@@ -17,8 +17,10 @@ from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.places import check_showable
 from bot.homes.discord.refusal import refuse, say_instead_of_card
+from bot.homes.discord.voice import voice_of
 from bot.shared.job_context import in_job
 from sdxl_engine.errors import EngineError
+from sdxl_engine.sentence import say, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 
 _LOOKING_S: Final = 0.8  # of the three seconds there are
 # Where why could not be said to them alone.
-_NOT_TAKEN: Final = "This was not taken. Ask again in a minute."
+_NOT_TAKEN: Final = say("This was not taken. Ask again in a minute.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Intake:
             try:
                 acknowledged = await acknowledge(interaction, unseen=await _found(unseen))
             except AwayError as error:
-                if await _say_instead(interaction, str(error)):
+                if await _say_instead(interaction, sentence_of(error)):
                     await self._studio.answered(origin)
                 return
             if acknowledged is None:
@@ -161,7 +163,9 @@ async def _found(unseen: Callable[[], Awaitable[bool]]) -> bool:
 
 async def _say_instead(interaction: Interaction, sentence: str) -> bool:
     client = interaction.client
-    return await say_instead_of_card(client.live, client.calls, interaction.token, sentence)
+    return await say_instead_of_card(
+        client.live, client.calls, interaction.token, sentence, voice_of(interaction)
+    )
 
 
 def _origin_of(interaction: Interaction) -> Origin:

@@ -33,6 +33,7 @@ from bot.homes.discord.calls import (
     translated,
     webhook_of,
 )
+from bot.homes.discord.voice import Voice
 from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,17 @@ _SEARCHED_MESSAGES: Final = 100
 class CardMessage:
     """Implements `Message` for a job's card.
 
+    voice       of the one who asked: everybody reads the card in their language
     client      waits until a client is logged in
     calls       makes its calls
     on_message  told when Discord says which message it is, and nobody knew yet
     """
 
-    def __init__(self, job: Job, client: GetClient, calls: Calls, on_message: OnMessage) -> None:
+    def __init__(
+        self, job: Job, voice: Voice, client: GetClient, calls: Calls, on_message: OnMessage
+    ) -> None:
         self._job = job
+        self._voice = voice
         self._client = client
         self._calls = calls
         self._patience = calls.patience()
@@ -67,7 +72,7 @@ class CardMessage:
     async def edit(self, card: Card, *, is_last: bool = False) -> None:
         """See `Message.edit`."""
         client = await self._client()
-        look = _Look(card, self._shown)
+        look = _Look(card, self._voice, self._shown)
         self._words = look.text.split()
         try:
             if not (self._token and await self._edit_by_token(client, look)):
@@ -105,7 +110,7 @@ class CardMessage:
         """
         client = await self._client()
         person = discord.Object(int(self._job.person.id))
-        text = f"<@{person.id}> {sentence}"
+        text = f"<@{person.id}> {self._voice.say(sentence)}"
         mentions = discord.AllowedMentions(users=[person], replied_user=False)
         if self._channel_id is not None and self._message_id is not None:
             channel = client.get_partial_messageable(self._channel_id)
@@ -233,22 +238,23 @@ class CardMessage:
 class _Look:
     """What a card looks like in Discord; made before anything is sent."""
 
-    def __init__(self, card: Card, shown: tuple[render.Seen, ...]) -> None:
+    def __init__(self, card: Card, voice: Voice, shown: tuple[render.Seen, ...]) -> None:
         self._card = card
-        self.pictures = shown if card.pictures is None else render.seen(card.pictures)
-        self._view = render.card_layout(card, self.pictures)
-        self.text = render.card_text(card, render.MAX_LAYOUT_UNITS)
+        self._voice = voice
+        self.pictures = shown if card.pictures is None else render.seen(card.pictures, voice)
+        self._view = render.card_layout(card, self.pictures, voice)
+        self.text = render.card_text(card, voice, render.MAX_LAYOUT_UNITS)
         self.size_bytes = render.size_bytes(card.pictures)
 
     def words_alone(self) -> LayoutView:
         """The card without pictures, and with nothing to press."""
-        return render.card_layout(replace(self._card, actions=()), ())
+        return render.card_layout(replace(self._card, actions=()), (), self._voice)
 
     def edit(self) -> dict[str, Any]:
         """The arguments of an edit; files are read once, so each try needs its own."""
         return {
             "content": None,
             "embeds": [],
-            "attachments": render.files(self._card.pictures),
+            "attachments": render.files(self._card.pictures, self._voice),
             "view": self._view,
         }

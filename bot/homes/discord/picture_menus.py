@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import discord
 from discord import CheckboxGroupOption, RadioGroupOption, app_commands
+from discord.app_commands import locale_str
 from discord.ui import CheckboxGroup, Label, RadioGroup
 
 from bot.core import offspring
@@ -29,23 +30,29 @@ from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import DialogKind, Filled
 from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
+from bot.homes.discord.translator import described
 from bot.homes.discord.uploads import Uploads
+from bot.homes.discord.voice import Voice, voice_of
 from sdxl_engine.request import CHANGING, Source
+from sdxl_engine.sentence import say
 
 _OURS: Final = re.compile(r"([a-z2-7]{8})_([0-9])\.[a-z]+")  # what the gallery calls its files
 _NOTED: Final = 1_000  # dialogs that may be open over pictures of others; a few kilobytes each
 _MOST_PICTURES: Final = 10  # that a group of choices holds
 _MAX_OPTION_UNITS: Final = 100
 _CHANGED: Final = offspring.source_fields(Source("0" * 64, CHANGING))  # of any picture
-_NO_PICTURE: Final = "There is no picture in this message that the bot can read."
-_GONE: Final = (
+_NO_PICTURE: Final = say("There is no picture in this message that the bot can read.")
+_GONE: Final = say(
     "The bot was restarted since, and no longer knows which picture that was. Choose it again."
 )
 _MANNERS: Final = {
-    "private": "Show them to me alone",
-    "spoiler": "Blur them until somebody looks",
-    "mention": "Mention me when they are there",
+    "private": say("Show them to me alone"),
+    "spoiler": say("Blur them until somebody looks"),
+    "mention": say("Mention me when they are there"),
 }
+# What stands in the menu of a message.
+BEGIN: Final = say("Imagine from this")
+RECIPE: Final = say("Recipe")
 
 
 class PictureMenus:
@@ -67,10 +74,10 @@ class PictureMenus:
             await acknowledge_press(interaction, unseen=True)
             await self._tell(interaction, message)
 
-        @app_commands.command(name="recipe", description="How a picture was drawn")
-        @app_commands.describe(
-            image="A picture's file, of this bot or of another program",
-            job="A job of this bot, by the eight letters on its card",
+        @app_commands.command(name="recipe", description=locale_str(say("How a picture was drawn")))
+        @described(
+            image=say("A picture's file, of this bot or of another program"),
+            job=say("A job of this bot, by the eight letters on its card"),
         )
         async def recipe(
             interaction: Interaction,
@@ -83,11 +90,11 @@ class PictureMenus:
             elif image is not None:
                 await self._tell_file(interaction, image)
             else:
-                raise UsageError("Send a picture along, or name a job.")
+                raise UsageError(say("Send a picture along, or name a job."))
 
         return [
-            app_commands.ContextMenu(name="Imagine from this", callback=begin),
-            app_commands.ContextMenu(name="Recipe", callback=recipe_of),
+            app_commands.ContextMenu(name=locale_str(BEGIN), callback=begin),
+            app_commands.ContextMenu(name=locale_str(RECIPE), callback=recipe_of),
             recipe,
         ]
 
@@ -153,13 +160,16 @@ class PictureMenus:
         )
 
     async def _open(self, interaction: Interaction, message: discord.Message) -> None:
-        person, venue = person_of(interaction), venue_of(interaction)
+        person, venue, voice = person_of(interaction), venue_of(interaction), voice_of(interaction)
         ours = await self._ours(interaction, message)
         if ours is not None:
             record, index = ours
             kind: DialogKind = "begin"
             about, prompt = record.job.id, record.job.wish.prompt
-            pictures = {one.index: f"Picture {one.index + 1}" for one in record.images}
+            pictures = {
+                one.index: voice.say(say("Picture {number}", number=one.index + 1))
+                for one in record.images
+            }
         else:
             attachments = _pictures(message)
             if not attachments:
@@ -167,12 +177,13 @@ class PictureMenus:
             kind, index, prompt = "start", 0, ""
             about = self._note(interaction.user.id, attachments)
             pictures = {place: one.filename for place, one in enumerate(attachments)}
-        fields = [*dialogs.wish_fields(Wish(prompt, source=_CHANGED))]
+        fields = [*dialogs.wish_fields(Wish(prompt, source=_CHANGED), voice)]
         if len(pictures) > 1:
-            fields.append(_which(pictures, index))
+            fields.append(_which(pictures, index, voice))
         usual = await self._studio.settled(Defaults(), person, venue)
-        fields.append(_manners(usual.manner))
-        modal = dialogs.dialog(kind, about, "Imagine from this picture", fields)
+        fields.append(_manners(usual.manner, voice))
+        title = voice.say(say("Imagine from this picture"))
+        modal = dialogs.dialog(kind, about, title, fields)
         await dialogs.show(interaction, modal)
 
     async def _tell(self, interaction: Interaction, message: discord.Message) -> None:
@@ -187,7 +198,7 @@ class PictureMenus:
 
     async def _tell_job(self, interaction: Interaction, job_id: str) -> None:
         line = await self._studio.lineage(job_id, person_of(interaction))
-        await _say(interaction, render.recipe_text(line))
+        await _answer(interaction, render.recipe_text(line, voice_of(interaction)))
 
     async def _tell_file(self, interaction: Interaction, *attachments: discord.Attachment) -> None:
         """What the first of the files says that says anything."""
@@ -199,7 +210,7 @@ class PictureMenus:
             except NoRecipeError as error:
                 silent = silent or error
             else:
-                await _say(interaction, render.file_recipe_text(recipe))
+                await _answer(interaction, render.file_recipe_text(recipe, voice_of(interaction)))
                 return
         assert silent is not None  # noqa: S101 - there was one file at least
         raise silent
@@ -235,20 +246,21 @@ def _pictures(message: discord.Message) -> tuple[discord.Attachment, ...]:
     return tuple(itertools.islice(found, _MOST_PICTURES))
 
 
-def _which(pictures: Mapping[int, str], first: int) -> Label[Any]:
+def _which(pictures: Mapping[int, str], first: int, voice: Voice) -> Label[Any]:
     group = RadioGroup[Any](custom_id="which")
     for index, name in pictures.items():
         label = render.cut(name, _MAX_OPTION_UNITS)
         group.append_option(RadioGroupOption(label=label, value=str(index), default=index == first))
-    return Label(text="Which picture", component=group)
+    return Label(text=voice.say(say("Which picture")), component=group)
 
 
-def _manners(usual: Manner) -> Label[Any]:
+def _manners(usual: Manner, voice: Voice) -> Label[Any]:
     group = CheckboxGroup[Any](custom_id="manner", required=False, min_values=0)
     for name, label in _MANNERS.items():
         default = bool(getattr(usual, name))
-        group.append_option(CheckboxGroupOption(label=label, value=name, default=default))
-    return Label(text="How to show them", component=group)
+        option = CheckboxGroupOption(label=voice.say(label), value=name, default=default)
+        group.append_option(option)
+    return Label(text=voice.say(say("How to show them")), component=group)
 
 
 def _manner(filled: Filled) -> Manner:
@@ -262,7 +274,7 @@ def _chosen(filled: Filled, indices: Sequence[int]) -> int:
     return next((index for index in indices if str(index) == said), min(indices, default=0))
 
 
-async def _say(interaction: Interaction, text: str) -> None:
+async def _answer(interaction: Interaction, text: str) -> None:
     await interaction.client.calls.surely(
         lambda: interaction.edit_original_response(content=text), "a recipe"
     )

@@ -22,12 +22,14 @@ from bot.homes.discord.calls import (
     webhook_of,
 )
 from bot.homes.discord.render import failure_text, refused_text
+from bot.homes.discord.voice import Voice, voice_of
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
 _DEFERRED_MESSAGE: Final = InteractionResponseType.deferred_channel_message
 _DEFERRED_UPDATE: Final = InteractionResponseType.deferred_message_update
-_OUTDATED: Final = "This command has changed. Restart Discord, then ask again."
+_OUTDATED: Final = say("This command has changed. Restart Discord, then ask again.")
 
 
 async def refuse(
@@ -45,10 +47,10 @@ async def refuse(
 
     Returns whether it was said.
     """
-    text = _text(error, job_id, again)
+    text = _text(error, job_id, again, voice_of(interaction))
     kind = interaction.response.type
 
-    async def say() -> None:
+    async def tell() -> None:
         nonlocal kind
         if interaction.client.is_closed():
             raise UndeliveredError("Another client has taken the place of the one that heard it.")
@@ -70,21 +72,24 @@ async def refuse(
             kind = _DEFERRED_UPDATE
         await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
 
-    return await _said(interaction.client.calls, say, "a refusal")
+    return await _said(interaction.client.calls, tell, "a refusal")
 
 
-async def say_instead_of_card(live: GetClient, calls: Calls, token: str, sentence: str) -> bool:
+async def say_instead_of_card(
+    live: GetClient, calls: Calls, token: str, sentence: str, voice: Voice
+) -> bool:
     """Put a sentence in the place of "thinking...", of which no job came.
 
     live   waits for a client that is logged in: the one that heard of it may be gone
     token  of the interaction
+    voice  of the one who asked
 
     Returns whether it was said, or nobody can see it.
     """
-    text = failure_text(sentence)
+    text = failure_text(sentence, voice)
     is_final_word = False
 
-    async def say() -> None:
+    async def tell() -> None:
         nonlocal is_final_word
         webhook = webhook_of(await live(), token)
         try:
@@ -99,12 +104,12 @@ async def say_instead_of_card(live: GetClient, calls: Calls, token: str, sentenc
             is_final_word = is_final(error)
             raise
 
-    return await _said(calls, say, "a sentence in the place of a card") or is_final_word
+    return await _said(calls, tell, "a sentence in the place of a card") or is_final_word
 
 
-async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> bool:
+async def _said(calls: Calls, tell: Callable[[], Awaitable[None]], what: str) -> bool:
     try:
-        await calls.surely(say, what)
+        await calls.surely(tell, what)
     except Exception as unsaid:  # noqa: BLE001 - whatever Discord answered
         if code_of(unsaid) == TOO_MANY_FOLLOW_UPS:  # said five times, and each answer got lost
             return True
@@ -113,17 +118,17 @@ async def _said(calls: Calls, say: Callable[[], Awaitable[None]], what: str) -> 
     return True
 
 
-def _text(error: Exception, job_id: str, again: Mapping[str, str] | None) -> str:
+def _text(error: Exception, job_id: str, again: Mapping[str, str] | None, voice: Voice) -> str:
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         log.warning("outdated command: %s", error)
-        return failure_text(_OUTDATED)
+        return failure_text(_OUTDATED, voice)
     sentence = explain(error, job_id)
     if again is None:
-        return failure_text(sentence)
+        return failure_text(sentence, voice)
     again_at_s = error.again_at_s if isinstance(error, JobRefusedError) else None
-    return refused_text(sentence, again_at_s, again)
+    return refused_text(sentence, again_at_s, again, voice)
 
 
 async def _take_back(interaction: Interaction) -> None:

@@ -17,12 +17,13 @@ from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 
 from bot.core import card
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot
-from bot.core.job import Act, Record
+from bot.core.job import Parent, Record
 from bot.core.options import options
 from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Listed, OnPage
 from bot.homes.discord.buttons import button_rows
-from sdxl_engine.sentence import pieces
+from bot.homes.discord.voice import Voice, shown
+from sdxl_engine.sentence import say, sentences
 
 MAX_MESSAGE_UNITS: Final = 2_000
 MAX_LAYOUT_UNITS: Final = 4_000  # of all texts of a layout together
@@ -32,6 +33,7 @@ _MAX_SENTENCE_UNITS: Final = 600
 _MAX_FIELD_UNITS: Final = 200  # eight names of LoRAs would leave no room for the prompt
 _MAX_PROMPT_IN_LIST: Final = 60  # eight of each fit a message
 _MAX_STATE_IN_LIST: Final = 120
+_EMPTY: Final = say("(empty)")
 _ZERO_WIDTH_SPACE: Final = "\u200b"
 _HARMLESS_BACKTICK: Final = "\u02cb"  # looks the same, ends no code block
 _LINE_BREAKS: Final = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
@@ -51,37 +53,37 @@ class Seen:
     spoiler: bool
 
 
-def seen(slots: tuple[Slot, ...]) -> tuple[Seen, ...]:
+def seen(slots: tuple[Slot, ...], voice: Voice) -> tuple[Seen, ...]:
     """How pictures are shown, once their files are there."""
-    return tuple(Seen(one.filename, one.alt_text, one.spoiler) for one in slots)
+    return tuple(Seen(one.filename, voice.say(one.alt_text), one.spoiler) for one in slots)
 
 
-def card_layout(one: Card, pictures: tuple[Seen, ...]) -> LayoutView:
+def card_layout(one: Card, pictures: tuple[Seen, ...], voice: Voice) -> LayoutView:
     """A card, with pictures whose files are there or come with it."""
-    parts: list[Any] = [TextDisplay(card_text(one, MAX_LAYOUT_UNITS))]
+    parts: list[Any] = [TextDisplay(card_text(one, voice, MAX_LAYOUT_UNITS))]
     if pictures:
         parts.append(gallery(pictures))
     view = LayoutView(timeout=None)
-    view.add_item(Container(*parts, *button_rows(one.actions)))
+    view.add_item(Container(*parts, *button_rows(one.actions, voice)))
     return view
 
 
 def gallery(pictures: Iterable[Seen]) -> MediaGallery[Any]:
     """Pictures beside each other, each with what a screen reader says of it."""
-    shown: MediaGallery[Any] = MediaGallery()
+    beside: MediaGallery[Any] = MediaGallery()
     for picture in pictures:
-        shown.add_item(
+        beside.add_item(
             media=f"attachment://{picture.filename}",
             description=cut(picture.alt_text, MAX_ALT_TEXT_UNITS) or None,
             spoiler=picture.spoiler,
         )
-    return shown
+    return beside
 
 
-def page_line(place: int, one: OnPage) -> str:
+def page_line(place: int, one: OnPage, voice: Voice) -> str:
     """One picture in a list of them."""
     prompt = _one_line(one.record.job.wish.prompt).replace("`", _HARMLESS_BACKTICK)
-    lost = "" if one.thumbnail else " · no longer kept here"
+    lost = "" if one.thumbnail else f" · {voice.say(say('no longer kept here'))}"
     return f"`{place}` `{cut(prompt, _MAX_PROMPT_IN_LIST)}`{lost}"
 
 
@@ -105,23 +107,24 @@ def _parts(message: discord.Message) -> Iterator[discord.Component]:
         yield from component.children if isinstance(component, discord.Container) else [component]
 
 
-def card_text(one: Card, max_units: int = MAX_MESSAGE_UNITS) -> str:
+def card_text(one: Card, voice: Voice, max_units: int = MAX_MESSAGE_UNITS) -> str:
     """The text of a card."""
-    status = _words(one.status, _MAX_SENTENCE_UNITS)
+    status = _words(one.status, voice, _MAX_SENTENCE_UNITS)
     if one.progress is not None:
         step, steps = one.progress
         done = _BAR_CELLS * step // steps
         status = f"🎨 `{'█' * done}{'░' * (_BAR_CELLS - done)}` {status}"
-    foot = " · ".join(_harmless(cut(field, _MAX_FIELD_UNITS)) for field in one.fields)
-    label = "Stay away from:"
+    foot = " · ".join(_field(field, voice) for field in one.fields)
+    label = voice.say(say("Stay away from:"))
     # The newlines between at most five parts.
     room = max_units - units(status) - units(foot) - units(label) - 5
-    parts = [status, _code(one.prompt, room) if one.prompt else ""]
+    parts = [status, _typed(one.prompt, voice, room) if one.prompt else ""]
     if one.negative_prompt is not None:
         # What one of the two does not need, the other may have.
-        left = room - units(_code(one.negative_prompt, max_units))
-        prompt = _code(one.prompt, max(room // 2, left))
-        parts = [status, prompt, label, _code(one.negative_prompt, room - units(prompt))]
+        left = room - units(_typed(one.negative_prompt, voice, max_units))
+        prompt = _typed(one.prompt, voice, max(room // 2, left))
+        unwanted = _typed(one.negative_prompt, voice, room - units(prompt))
+        parts = [status, prompt, label, unwanted]
     return "\n".join(part for part in [*parts, foot] if part)
 
 
@@ -135,7 +138,7 @@ def is_of(text: str, job_id: str) -> bool:
     return job_id in text  # in whatever language it is called a job
 
 
-def files(slots: tuple[Slot, ...] | None) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
+def files(slots: tuple[Slot, ...] | None, voice: Voice) -> Any:  # noqa: ANN401 - discord.py's MISSING is Any
     """Pictures as discord.py sends them; None leaves those that are there."""
     if slots is None or any(one.data is None for one in slots):
         return discord.utils.MISSING
@@ -143,7 +146,7 @@ def files(slots: tuple[Slot, ...] | None) -> Any:  # noqa: ANN401 - discord.py's
         discord.File(
             io.BytesIO(one.data or b""),
             one.filename,
-            description=cut(one.alt_text, MAX_ALT_TEXT_UNITS),
+            description=cut(voice.say(one.alt_text), MAX_ALT_TEXT_UNITS),
         )
         for one in slots
     ]
@@ -154,76 +157,93 @@ def size_bytes(slots: tuple[Slot, ...] | None) -> int:
     return sum(len(one.data or b"") for one in slots or ())
 
 
-def refused_text(sentence: str, again_at_s: float | None, again: Mapping[str, str]) -> str:
+def refused_text(
+    sentence: str, again_at_s: float | None, again: Mapping[str, str], voice: Voice
+) -> str:
     """Why a command was not taken, and the command, to be sent again without typing it anew.
 
     again  its options
     """
-    head = failure_text(sentence)
     if again_at_s is not None:
-        head += f" There is room again {_moment(Moment(int(again_at_s) + 1))}."
-    head += "\nTo ask again:"
+        when = Moment(int(again_at_s) + 1)
+        sentence = sentences(sentence, say("There is room again {when}.", when=when))
+    head = f"{failure_text(sentence, voice)}\n{voice.say(say('To ask again:'))}"
     return f"{head}\n{_command(again, MAX_MESSAGE_UNITS - units(head) - 1)}"
 
 
-_ACTS: Final[Mapping[Act, str]] = {
-    "reroll": "drawn again from",
-    "vary": "made alike to",
-    "upscale": "made larger from",
-    "edit": "edited from",
-    "begin": "begun from",
-    "publish": "published from",
-}
-
-
-def recipe_text(line: Sequence[Record]) -> str:
+def recipe_text(line: Sequence[Record], voice: Voice) -> str:
     """Everything to draw a job again, and where it comes from.
 
     line  the job, what it was made of, and so on
     """
     job = line[0].job
-    parts = []
-    for record in line:
-        parent = record.job.parent
-        if parent is not None:
-            of = "" if parent.index is None else f"picture {parent.index + 1} of "
-            parts.append(f"`{record.job.id}` was {_ACTS[parent.act]} {of}`{parent.job_id}`")
+    parts = [
+        _made_of(f"`{record.job.id}`", record.job.parent)
+        for record in line
+        if record.job.parent is not None
+    ]
     if job.wish.source is not None or job.wish.variation is not None:
-        parts.insert(0, "The command holds its words alone, not what it was made of.")
-    origin = cut("\n".join(parts), _MAX_SENTENCE_UNITS)
-    settings = " · ".join(_harmless(one) for one in card.settings(job.wish))
+        parts.insert(0, say("The command holds its words alone, not what it was made of."))
+    origin = cut("\n".join(map(voice.say, parts)), _MAX_SENTENCE_UNITS)
+    settings = " · ".join(_harmless(voice.say(one)) for one in card.settings(job.wish))
     foot = "\n".join(part for part in (cut(settings, _MAX_SENTENCE_UNITS), origin) if part)
     command = _command(options(job.wish), MAX_MESSAGE_UNITS - units(foot) - 1)
     return f"{command}\n{foot}"
 
 
-def file_recipe_text(recipe: Recipe) -> str:
+def _made_of(job: str, parent: Parent) -> str:
+    of = f"`{parent.job_id}`"
+    if parent.index is not None:
+        of = say("picture {number} of {job}", number=parent.index + 1, job=of)
+    match parent.act:
+        case "reroll":
+            return say("{job} was drawn again from {of}", job=job, of=of)
+        case "vary":
+            return say("{job} was made alike to {of}", job=job, of=of)
+        case "upscale":
+            return say("{job} was made larger from {of}", job=job, of=of)
+        case "edit":
+            return say("{job} was edited from {of}", job=job, of=of)
+        case "begin":
+            return say("{job} was begun from {of}", job=job, of=of)
+        case "publish":
+            return say("{job} was published from {of}", job=job, of=of)
+
+
+def file_recipe_text(recipe: Recipe, voice: Voice) -> str:
     """What a picture's file says of how it was drawn, and what to type for the like of it."""
-    program = _harmless(recipe.program) or "a program that is not known here"
-    model = " ".join(filter(None, (recipe.model, recipe.model_hash and f"({recipe.model_hash})")))
-    lines = [f"**Drawn by** {cut(program, _MAX_FIELD_UNITS)}"]
-    if model:
-        lines.append(f"**Model** {cut(_harmless(model), _MAX_FIELD_UNITS)}")
+    program = _field(recipe.program or say("a program that is not known here"), voice)
+    parts = [say("**Drawn by** {program}", program=program)]
+    if model := " ".join(
+        filter(None, (recipe.model, recipe.model_hash and f"({recipe.model_hash})"))
+    ):
+        parts.append(say("**Model** {model}", model=_field(model, voice)))
     if recipe.left_out:
-        said = "Besides" if recipe.is_ours else "Not carried over, or different here"
-        lines.append(f"**{said}** {cut(_harmless(' '.join(recipe.left_out)), _MAX_SENTENCE_UNITS)}")
+        left_out = plain(voice.say(sentences(*recipe.left_out)))
+        if recipe.is_ours:
+            parts.append(say("**Besides** {left_out}", left_out=left_out))
+        else:
+            parts.append(
+                say("**Not carried over, or different here** {left_out}", left_out=left_out)
+            )
+    lines = [voice.say(one) for one in parts]
     room = MAX_MESSAGE_UNITS - sum(units(one) + 1 for one in lines)
     if recipe.wish is None:
-        return "\n".join([*lines, _code(recipe.text, room)])
+        return "\n".join([*lines, _typed(recipe.text, voice, room)])
     return "\n".join([*lines, _command(options(recipe.wish), room)])
 
 
-def failure_text(sentence: str) -> str:
+def failure_text(sentence: str, voice: Voice) -> str:
     """A sentence as the bot says it where there is no job: marked, and without mentions."""
-    return f"{FAILURE_MARK} {cut(_harmless(sentence), _MAX_SENTENCE_UNITS)}"
+    return f"{FAILURE_MARK} {_words(sentence, voice, _MAX_SENTENCE_UNITS)}"
 
 
-def list_line(listed: Listed, now_s: float) -> str:
+def list_line(listed: Listed, now_s: float, voice: Voice) -> str:
     """One job in a list of them, on two lines."""
     record, job = listed.record, listed.record.job
-    state = _words(card.listed(record, listed.position, now_s), _MAX_STATE_IN_LIST)
+    state = _words(card.listed(record, listed.position, now_s), voice, _MAX_STATE_IN_LIST)
     prompt = _one_line(job.wish.prompt).replace("`", _HARMLESS_BACKTICK)
-    head = f"`{job.id}` {_moment(Moment(int(job.asked_at_s)))} · {state}"
+    head = f"`{job.id}` {shown(Moment(int(job.asked_at_s)))} · {state}"
     return f"{head}\n`{cut(prompt, _MAX_PROMPT_IN_LIST)}`"
 
 
@@ -244,24 +264,20 @@ def cut(text: str, max_units: int) -> str:
     return "".join(kept).rstrip() + "…"
 
 
-def _words(words: str, max_units: int) -> str:
+def _words(words: str, voice: Voice, max_units: int) -> str:
     # A moment is cut off whole or not at all: half of its markup would be read as text.
     text = ""
-    for part in pieces(words):
-        said = _moment(part) if isinstance(part, Moment) else cut(_harmless(str(part)), max_units)
-        if units(text) + units(said) > max_units:
+    for part in voice.pieces(words):
+        room = max_units - units(text)
+        said = cut(_harmless(part), room) if isinstance(part, str) else shown(part)
+        if units(said) > room:
             break
         text += said
     return text
 
 
-def _moment(moment: Moment) -> str:
-    return f"<t:{moment.at_s}:R>"
-
-
-def moment(at_s: float) -> str:
-    """A point in time, in seconds since 1970, that counts down or up."""
-    return _moment(Moment(round(at_s)))
+def _field(words: str, voice: Voice) -> str:
+    return _harmless(cut(voice.say(words), _MAX_FIELD_UNITS))
 
 
 def plain(text: str) -> str:
@@ -281,9 +297,14 @@ def _command(options: Mapping[str, str], max_units: int) -> str:
     return _code(f"/imagine {words}", max_units)
 
 
+def _typed(text: str, voice: Voice, max_units: int) -> str:
+    """What people typed, or that they typed nothing."""
+    return _code(_one_line(text) or voice.say(_EMPTY), max_units)
+
+
 def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
     fence = "```"
-    inside = _one_line(text).replace("`", _HARMLESS_BACKTICK) or "(empty)"
+    inside = _one_line(text).replace("`", _HARMLESS_BACKTICK)
     return f"{fence}\n{cut(inside, max_units - 2 * len(fence) - 2)}\n{fence}"
 
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from discord import app_commands
-from discord.app_commands import Choice
+from discord.app_commands import Choice, locale_str
 
 from bot.core import card
 from bot.core.defaults import SETTABLE, Defaults, Manner, Scope, scopes_of
@@ -19,12 +19,23 @@ from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.commands import Count, Guidance, ImagineCommand, NegativePrompt, Steps
 from bot.homes.discord.intake import actor_of, person_of, venue_of
+from bot.homes.discord.translator import described
+from bot.homes.discord.voice import voice_of
 from sdxl_engine.request import SAMPLERS, format_size
+from sdxl_engine.sentence import say, say_many
 
 log = logging.getLogger(__name__)
 
-_WHOSE: Final = {"person": "mine", "channel": "this channel's", "community": "this server's"}
-_TITLES: Final = {"person": "Yours", "channel": "This channel's", "community": "This server's"}
+_WHOSE: Final = {
+    "person": say("mine"),
+    "channel": say("this channel's"),
+    "community": say("this server's"),
+}
+_TITLES: Final = {
+    "person": say("Yours"),
+    "channel": say("This channel's"),
+    "community": say("This server's"),
+}
 # What can be taken back, by the name of the option that says it.
 _OPTIONS: Final = {
     "negative_prompt": "negative_prompt",
@@ -40,8 +51,8 @@ _OPTIONS: Final = {
     "spoiler": "spoiler",
     "mention": "tell_me",
 }
-_EVERYTHING: Final = "everything"
-_NO_SERVER: Final = "There is no server here: only what is usual for you can be set."
+_EVERYTHING: Final = say("everything")
+_NO_SERVER: Final = say("There is no server here: only what is usual for you can be set.")
 
 
 class SettingsCommand:
@@ -58,29 +69,33 @@ class SettingsCommand:
         """The command as Discord shall offer it."""
 
         @app_commands.command(
-            name="settings", description="What is usual where /imagine does not say it"
+            name="settings",
+            description=locale_str(say("What is usual where /imagine does not say it")),
         )
-        @app_commands.describe(
-            whose="For whom; left out, for you",
-            negative_prompt="What pictures should stay away from",
-            count="How many pictures",
-            steps="How many steps",
-            guidance="How closely to follow the prompt",
-            size="Width x height in pixels",
-            sampler="The way from noise to the picture",
-            style="The words of a style around the prompt's",
-            lora="LoRAs with their strengths",
-            model="What to draw with",
-            private="Show the pictures to me alone, until I publish them",
-            spoiler="Blur the pictures until somebody looks",
-            tell_me="Mention me when they are there",
-            take_back="What is usual no more",
+        @described(
+            whose=say("For whom; left out, for you"),
+            negative_prompt=say("What pictures should stay away from"),
+            count=say("How many pictures"),
+            steps=say("How many steps"),
+            guidance=say("How closely to follow the prompt"),
+            size=say("Width x height in pixels"),
+            sampler=say("The way from noise to the picture"),
+            style=say("The words of a style around the prompt's"),
+            lora=say("LoRAs with their strengths"),
+            model=say("What to draw with"),
+            private=say("Show the pictures to me alone, until I publish them"),
+            spoiler=say("Blur the pictures until somebody looks"),
+            tell_me=say("Mention me when they are there"),
+            take_back=say("What is usual no more"),
         )
         @app_commands.choices(
-            whose=[Choice(name=title, value=whose) for whose, title in _WHOSE.items()],
+            whose=[Choice(name=locale_str(one), value=whose) for whose, one in _WHOSE.items()],
             sampler=[Choice(name=title, value=name) for name, title in SAMPLERS.items()],
             size=[Choice(name=format_size(*size), value=format_size(*size)) for size in sizes],
-            take_back=[Choice(name=name, value=name) for name in (_EVERYTHING, *_OPTIONS.values())],
+            take_back=[
+                Choice(name=locale_str(_EVERYTHING), value=str(_EVERYTHING)),
+                *(Choice(name=name, value=name) for name in _OPTIONS.values()),
+            ],
         )
         async def settings(
             interaction: Interaction,
@@ -124,17 +139,20 @@ class SettingsCommand:
         return settings
 
     async def _show(self, interaction: Interaction) -> None:
-        person, venue = person_of(interaction), venue_of(interaction)
-        lines = []
-        for scope in scopes_of(person, venue):
-            words = _words(await self._studio.defaults(scope))
-            if words:
-                lines.append(f"**{_TITLES[scope.whose]}**: {render.plain(' · '.join(words))}")
+        person, venue, voice = person_of(interaction), venue_of(interaction), voice_of(interaction)
+        said = [
+            (_TITLES[scope.whose], await self._studio.defaults(scope))
+            for scope in scopes_of(person, venue)
+        ]
         usual = await self._studio.settled(Defaults(), person, venue)
-        usual_words = [one for one in _words(usual) if not one.startswith("Seed ")]
-        lines.append(
-            f"**What /imagine draws here for you**: {render.plain(' · '.join(usual_words))}"
-        )
+        # Its seed is drawn by lot, and so is the next one's.
+        usual = replace(usual, wish=replace(usual.wish, seed=None))
+        said.append((say("What /imagine draws here for you"), usual))
+        lines = []
+        for title, one in said:
+            words = " · ".join(map(voice.say, _words(one)))
+            if words:
+                lines.append(f"**{voice.say(title)}**: {render.plain(words)}")
         text = render.cut("\n".join(lines), render.MAX_MESSAGE_UNITS)
         await interaction.client.calls.surely(
             lambda: interaction.edit_original_response(content=text), "settings"
@@ -159,13 +177,15 @@ def _words(said: Defaults) -> list[str]:
     wish, manner = said.wish, said.manner
     words = list(card.settings(wish))
     if wish.num_images is not None:
-        words.append("1 picture" if wish.num_images == 1 else f"{wish.num_images} pictures")
-    if wish.negative_prompt is not None:
-        words.append(f"staying away from: {wish.negative_prompt or 'nothing'}")
+        words.append(say_many("{count} picture", "{count} pictures", wish.num_images))
+    if wish.negative_prompt:
+        words.append(say("staying away from: {prompt}", prompt=wish.negative_prompt))
+    elif wish.negative_prompt is not None:
+        words.append(say("staying away from nothing"))
     if manner.private is not None:
-        words.append("private" if manner.private else "for all to see")
+        words.append(say("private") if manner.private else say("for all to see"))
     if manner.spoiler is not None:
-        words.append("blurred" if manner.spoiler else "not blurred")
+        words.append(say("blurred") if manner.spoiler else say("not blurred"))
     if manner.mention is not None:
-        words.append("you are told" if manner.mention else "you are not told")
+        words.append(say("you are told") if manner.mention else say("you are not told"))
     return words

@@ -91,9 +91,7 @@ async def sync_if_changed(
     guilds = [discord.Object(guild_id) for guild_id in guild_ids]
     # With servers named, the commands for everywhere are told too: that there are none.
     places: list[discord.Object | None] = [None, *guilds]
-    payload = [
-        [command.to_dict(tree) for command in tree.get_commands(guild=place)] for place in places
-    ]
+    payload = [await _payload(tree, place) for place in places]
     known = json.dumps([tree.client.application_id, list(guild_ids), payload], sort_keys=True)
     fingerprint = hashlib.sha256(known.encode()).hexdigest()
     if fingerprint == record.fingerprint:
@@ -107,6 +105,16 @@ async def sync_if_changed(
         log.warning("it could not be noted what Discord was told: %s", error)
     log.info("told Discord the commands")
     return True
+
+
+async def _payload(
+    tree: app_commands.CommandTree[Any], place: discord.Object | None
+) -> list[dict[str, Any]]:
+    """What `CommandTree.sync` would tell, in all languages."""
+    commands, translator = tree.get_commands(guild=place), tree.translator
+    if translator is None:
+        return [command.to_dict(tree) for command in commands]
+    return [await command.get_translated_payload(tree, translator) for command in commands]
 
 
 def _ids(commands: Sequence[app_commands.AppCommand]) -> list[int]:

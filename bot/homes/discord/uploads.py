@@ -12,6 +12,7 @@ from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.intake import Heard
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_FILE_BYTES, Source
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,11 @@ async def download(attachment: discord.Attachment) -> bytes:
     """A file that somebody sent along; raises InvalidRequestError."""
     if attachment.size > MAX_FILE_BYTES:
         raise InvalidRequestError(
-            f"The picture's file has {attachment.size >> 20} MiB; {MAX_FILE_BYTES >> 20} "
-            "are the most. Send a smaller one."
+            say(
+                "The picture's file has {size} MiB; {most} are the most. Send a smaller one.",
+                size=attachment.size >> 20,
+                most=MAX_FILE_BYTES >> 20,
+            )
         )
     try:
         async with asyncio.timeout(_DOWNLOADING_S):
@@ -58,5 +62,5 @@ async def download(attachment: discord.Attachment) -> bytes:
     except DISCORD_ERRORS as error:
         log.warning("a picture could not be downloaded: %r", error)
         raise InvalidRequestError(
-            "The picture could not be fetched from Discord. Send it again."
+            say("The picture could not be fetched from Discord. Send it again.")
         ) from error

@@ -5,28 +5,48 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from discord import app_commands
+from discord.app_commands import locale_str
 
+from bot.core.card import Moment
 from bot.core.studio import Crowd, Studio
 from bot.core.wish import Usual
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.intake import person_of
+from bot.homes.discord.picture_menus import BEGIN, RECIPE
+from bot.homes.discord.voice import Voice, voice_of
 from sdxl_engine.request import format_size
+from sdxl_engine.sentence import say, say_many
 
-_HELP: Final = """\
-**/imagine** draws what you describe; its answer becomes the pictures. Besides the prompt it takes \
-a picture to start from, a style, a shape, a seed and more, none of which you need.
-**In the prompt** `(word:1.3)` counts more, `[word]` less; `--ar 16:9`, `--no dogs` and `--seed 7` \
-are read.
-**Below the pictures** ⤢ draws one larger, 🎲 others like it, 🔁 all anew; ✏️ changes the words; \
-🔍 shows one alone, where you can like it; 📋 says how it was drawn; 🌫️ blurs them and 🗑️ deletes \
-them (whoever asked, and moderators).
-**Any picture** in a message: in its menu, under Apps, "Imagine from this" starts from it and \
-"Recipe" says how it was drawn, as **/recipe** does of a file.
-**/history** and **/favourites** are your pictures, **/jobs** what waits or was not shown, \
-**/queue** how long it takes, **/settings** what is usual for you, **/about** what draws here."""
-_MADE: Final = "Pictures here are made by a machine, and their files say so."
+_HELP: Final = (
+    say(
+        "**/imagine** draws what you describe; its answer becomes the pictures. Besides the prompt "
+        "it takes a picture to start from, a style, a shape, a seed and more, none of which you "
+        "need."
+    ),
+    say(
+        "**In the prompt** `(word:1.3)` counts more, `[word]` less; `--ar 16:9`, `--no dogs` and "
+        "`--seed 7` are read."
+    ),
+    say(
+        "**Below the pictures** ⤢ draws one larger, 🎲 others like it, 🔁 all anew; ✏️ changes the "
+        "words; 🔍 shows one alone, where you can like it; 📋 says how it was drawn; 🌫️ blurs them "
+        "and 🗑️ deletes them (whoever asked, and moderators)."
+    ),
+    say(
+        '**Any picture** in a message: in its menu, under Apps, "{begin}" starts from it and '
+        '"{recipe}" says how it was drawn, as **/recipe** does of a file.',
+        begin=BEGIN,
+        recipe=RECIPE,
+    ),
+    say(
+        "**/history** and **/favourites** are your pictures, **/jobs** what waits or was not "
+        "shown, **/queue** how long it takes, **/settings** what is usual for you, **/about** what "
+        "draws here."
+    ),
+)
+_MADE: Final = say("Pictures here are made by a machine, and their files say so.")
 
 
 class WordsCommands:
@@ -42,64 +62,82 @@ class WordsCommands:
     def build(self) -> "list[app_commands.Command[Any, ..., None]]":
         """The commands as Discord shall offer them."""
 
-        @app_commands.command(name="queue", description="How many wait, and how long it takes")
+        @app_commands.command(
+            name="queue", description=locale_str(say("How many wait, and how long it takes"))
+        )
         async def queue(interaction: Interaction) -> None:
             await _answer(interaction, lambda: self._queue(interaction))
 
-        @app_commands.command(name="about", description="What draws here")
+        @app_commands.command(name="about", description=locale_str(say("What draws here")))
         async def about(interaction: Interaction) -> None:
-            await _answer(interaction, self._about)
+            await _answer(interaction, lambda: self._about(voice_of(interaction)))
 
-        @app_commands.command(name="help", description="What you can type and press")
+        @app_commands.command(
+            name="help", description=locale_str(say("What you can type and press"))
+        )
         async def help_(interaction: Interaction) -> None:
-            await _answer(interaction, _help)
+            await _answer(interaction, lambda: _help(voice_of(interaction)))
 
         return [queue, about, help_]
 
     async def _queue(self, interaction: Interaction) -> str:
-        return queue_text(await self._studio.crowd(person_of(interaction)), time.time())
+        crowd = await self._studio.crowd(person_of(interaction))
+        return queue_text(crowd, time.time(), voice_of(interaction))
 
-    async def _about(self) -> str:
+    async def _about(self, voice: Voice) -> str:
         model = self._studio.model
         if model is None:
-            return f"The engine is warming up.\n{_MADE}"
+            return f"{voice.say(say('The engine is warming up.'))}\n{voice.say(_MADE)}"
         names = [
             render.plain(" · ".join(filter(None, (name, self._usual.note_of(name)))))
             for name in model.models
         ]
         sizes = ", ".join(format_size(*size) for size in model.sizes)
         lines = [
-            f"**Models**: {'; '.join(names)}",
-            f"**Sizes**: {sizes}",
-            f"**Drawn on**: {render.plain(model.device)}",
+            say("**Models**: {names}", names="; ".join(names)),
+            say("**Sizes**: {sizes}", sizes=sizes),
+            say("**Drawn on**: {device}", device=render.plain(model.device)),
             _MADE,
         ]
-        return render.cut("\n".join(lines), render.MAX_MESSAGE_UNITS)
+        return render.cut("\n".join(map(voice.say, lines)), render.MAX_MESSAGE_UNITS)
 
 
-def queue_text(crowd: Crowd, now_s: float) -> str:
+def queue_text(crowd: Crowd, now_s: float, voice: Voice) -> str:
     """What a person reads of the queue; now_s in seconds since 1970."""
-    if crowd.waiting:
-        lines = ["1 job waits." if crowd.waiting == 1 else f"{crowd.waiting} jobs wait."]
-    else:
-        lines = ["Nobody waits." if crowd.is_drawing else "Nobody waits, and nothing is drawn."]
+    lines = [_waiting(crowd)]
     if crowd.typical_s is not None:
-        lines.append(f"What is usual takes {max(round(crowd.typical_s), 1)} s to draw.")
+        seconds = max(round(crowd.typical_s), 1)
+        lines.append(say("What is usual takes {seconds} s to draw.", seconds=seconds))
     for job_id, position in sorted(crowd.own.items(), key=lambda one: one[1].place):
-        when = ""
-        if position.ready_in_s is not None:
-            when = f", ready {render.moment(now_s + position.ready_in_s)}"
-        lines.append(f"`{job_id}` of yours is number {position.place}{when}.")
-    return "\n".join(lines)
+        job, place, ready_in_s = f"`{job_id}`", position.place, position.ready_in_s
+        if ready_in_s is None:
+            lines.append(say("{job} of yours is number {place}.", job=job, place=place))
+        else:
+            ready = Moment(round(now_s + ready_in_s))
+            lines.append(
+                say(
+                    "{job} of yours is number {place}, ready {ready}.",
+                    job=job,
+                    place=place,
+                    ready=ready,
+                )
+            )
+    return "\n".join(map(voice.say, lines))
 
 
-async def _help() -> str:
-    return _HELP
+def _waiting(crowd: Crowd) -> str:
+    if crowd.waiting:
+        return say_many("{count} job waits.", "{count} jobs wait.", crowd.waiting)
+    return say("Nobody waits.") if crowd.is_drawing else say("Nobody waits, and nothing is drawn.")
 
 
-async def _answer(interaction: Interaction, say: Callable[[], Awaitable[str]]) -> None:
+async def _help(voice: Voice) -> str:
+    return "\n".join(map(voice.say, _HELP))
+
+
+async def _answer(interaction: Interaction, words: Callable[[], Awaitable[str]]) -> None:
     await acknowledge_press(interaction, unseen=True)
-    text = await say()
+    text = await words()
     await interaction.client.calls.surely(
         lambda: interaction.edit_original_response(content=text), "an answer in words"
     )

@@ -51,6 +51,13 @@ def faults(of: Catalog) -> Iterator[str]:
                 yield f"other space around it: {text}"
 
 
+def untranslated(of: Catalog) -> Iterator[str]:
+    """What is still said in English."""
+    for message in of:
+        if message.id and (message.fuzzy or not all(strings_of(message))):
+            yield ids_of(message)[0]
+
+
 def made(tmp_path: Path, locale: str, translations: dict[Said, str | tuple[str, ...]]) -> Path:
     """A folder with one catalogue."""
     known = Catalog(locale.replace("-", "_"), fuzzy=False)
@@ -113,6 +120,15 @@ def test_an_unsound_catalogue_is_seen() -> None:
         "other values: Schreib {it}.",
         "other values: {",
     ]
+
+
+def test_what_nobody_translated_is_seen() -> None:
+    of = Catalog("de", fuzzy=False)
+    of.add("Say {it}.", "Sag {it}.")
+    of.add("Guessed.", "Geraten.", flags=["fuzzy"])
+    of.add(("{count} day", "{count} days"), ("{count} Tag", ""))
+    of.add("Nobody did this one.")
+    assert sorted(untranslated(of)) == ["Guessed.", "Nobody did this one.", "{count} day"]
 
 
 def test_nobody_says_the_same_in_two_ways() -> None:

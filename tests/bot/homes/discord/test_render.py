@@ -17,9 +17,12 @@ from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.studio import Listed
 from bot.core.wish import Usual, Wish
 from bot.homes.discord import render
+from bot.homes.discord.voice import Voice
 from bot.ledgers import wish_json
 from sdxl_engine import ImageRequest, InvalidRequestError
+from sdxl_engine.sentence import say
 from tests.bot.core import jobs
+from tests.bot.homes.discord.voices import ENGLISH, EVERY_VOICE, FOREIGN
 
 NOW_S = 1_800_000_000.0
 
@@ -34,16 +37,16 @@ def make_job(
     return replace(jobs.make_job(wish=wish), id="abcdefgh")
 
 
-def shown(job: Job, stage: Stage, position: Position | None = None) -> str:
-    return render.card_text(card.progress_card(job, stage, position, NOW_S))
+def shown(job: Job, stage: Stage, position: Position | None = None, voice: Voice = ENGLISH) -> str:
+    return render.card_text(card.progress_card(job, stage, position, NOW_S), voice)
 
 
-def finished(job: Job) -> str:
-    return render.card_text(card.finished_card(job, ()))
+def finished(job: Job, voice: Voice = ENGLISH) -> str:
+    return render.card_text(card.finished_card(job, ()), voice)
 
 
-def refused(sentence: str, job: Job) -> str:
-    return render.refused_text(sentence, None, options(job.wish))
+def refused(sentence: str, job: Job, voice: Voice = ENGLISH) -> str:
+    return render.refused_text(sentence, None, options(job.wish), voice)
 
 
 def again(job: Job) -> str:
@@ -94,19 +97,24 @@ stages: st.SearchStrategy[Stage] = st.one_of(
     st.just(Uploading()),
     st.just(Paused("The bot is restarting.")),
 )
+voices = st.sampled_from(EVERY_VOICE)
 positions = st.none() | st.builds(Position, st.integers(1, 1000), st.none() | st.floats(0, 1e6))
 
 
-def cards(job: Job, stage: Stage, position: Position | None, sentence: str) -> list[str]:
+def cards(
+    job: Job, stage: Stage, position: Position | None, sentence: str, voice: Voice
+) -> list[str]:
     return [
-        shown(job, stage, position),
-        finished(job),
-        render.card_text(card.failed_card(job, sentence)),
-        refused(sentence, job),
+        shown(job, stage, position, voice),
+        finished(job, voice),
+        render.card_text(card.failed_card(job, sentence), voice),
+        refused(sentence, job, voice),
     ]
 
 
-@given(prompts, st.none() | prompts, stages, positions, st.text(max_size=3000), st.booleans())
+@given(
+    prompts, st.none() | prompts, stages, positions, st.text(max_size=3000), st.booleans(), voices
+)
 def test_no_card_is_longer_than_a_message_and_no_typed_markup_leaves_its_block(
     prompt: str,
     negative: str | None,
@@ -114,14 +122,15 @@ def test_no_card_is_longer_than_a_message_and_no_typed_markup_leaves_its_block(
     position: Position | None,
     sentence: str,
     is_size_known: bool,
+    voice: Voice,
 ) -> None:
     sentence = sentence.encode("utf-8", "ignore").decode()
     job = make_job(prompt, negative, size_px=(1024, 1024) if is_size_known else None)
-    for text in cards(job, stage, position, sentence):
+    for text in cards(job, stage, position, sentence, voice):
         assert units(text) <= 2_000
         # Every backtick is ours: fences on lines of their own, and the bar's two.
         blocks = text.split("\n```\n")
-        assert text.count("`") == 3 * (text.count("```")) + 2 * (" step " in text.split("```")[0])
+        assert text.count("`") == 3 * text.count("```") + 2 * text.startswith("🎨 `")
         assert text.count("```") % 2 == 0
         assert len(blocks) >= 1
         # Outside the blocks stand our own words only: no mention of anybody.
@@ -132,7 +141,7 @@ def test_no_card_is_longer_than_a_message_and_no_typed_markup_leaves_its_block(
 @given(prompts, st.integers(0, 3))
 def test_alt_text_fits(prompt: str, index: int) -> None:
     slots = (card.Slot("a.png", card.alt_text(make_job(prompt).wish, index), b""),)
-    (file,) = render.files(slots)
+    (file,) = render.files(slots, ENGLISH)
     assert units(file.description) <= render.MAX_ALT_TEXT_UNITS
     assert file.description.startswith(f"Picture {index + 1} of 4: ")
 
@@ -145,13 +154,17 @@ def test_cut_keeps_the_beginning(text: str, limit: int) -> None:
 
 
 @given(
-    prompts, positions, st.text(st.characters(codec="utf-8"), max_size=500), st.sampled_from(State)
+    prompts,
+    positions,
+    st.text(st.characters(codec="utf-8"), max_size=500),
+    st.sampled_from(State),
+    voices,
 )
 def test_eight_lines_of_a_list_fit_a_message_and_hold_no_typed_markup(
-    prompt: str, position: Position | None, reason: str, state: State
+    prompt: str, position: Position | None, reason: str, state: State, voice: Voice
 ) -> None:
     record = Record(make_job(prompt), state, 1, reason, False, None, None, None, ())
-    line = render.list_line(Listed(record, position), NOW_S)
+    line = render.list_line(Listed(record, position), NOW_S, voice)
     assert units(line) * 8 + 7 <= 2_000
     assert line.count("`") == 4
     outside = "".join(line.split("`")[::2])
@@ -226,7 +239,9 @@ def test_a_refusal_gives_the_command_back() -> None:
 
 
 def test_a_refusal_that_passes_says_when() -> None:
-    text = render.refused_text("You have asked 2 times.", NOW_S + 0.5, options(make_job().wish))
+    text = render.refused_text(
+        "You have asked 2 times.", NOW_S + 0.5, options(make_job().wish), ENGLISH
+    )
     assert f"You have asked 2 times. There is room again <t:{int(NOW_S) + 1}:R>.\n" in text
 
 
@@ -237,7 +252,7 @@ def test_whatever_stands_on_record_can_be_shown(text: str) -> None:
     wish = wish_json.read(text)
     job = jobs.make_job(wish=wish)
     record = Record(job, State.REJECTED, 0, "No.", False, None, None, None, ())
-    assert "(unreadable)" in render.list_line(Listed(record, None), NOW_S)
+    assert "(unreadable)" in render.list_line(Listed(record, None), NOW_S, ENGLISH)
     assert "(unreadable)" in shown(job, Waiting(), Position(1, None))
     assert "(unreadable)" in shown(job, Drawing(1, 2))
     assert "(unreadable)" in finished(job)
@@ -262,11 +277,15 @@ LIVE = [
 @pytest.mark.parametrize(
     "show",
     [
-        lambda typed: render.failure_text(f"{typed!r} is not a size."),
-        render.failure_text,
-        lambda typed: render.card_text(card.failed_card(make_job(), typed)),
-        lambda typed: render.card_text(card.Card("said", "x", None, (typed,))),
-        lambda typed: render.refused_text(typed, None, {"prompt": "x"}),
+        lambda typed: render.failure_text(f"{typed!r} is not a size.", ENGLISH),
+        lambda typed: render.failure_text(typed, ENGLISH),
+        lambda typed: render.failure_text(say("{what} is not a size.", what=typed), FOREIGN),
+        lambda typed: render.card_text(card.failed_card(make_job(), typed), ENGLISH),
+        lambda typed: render.card_text(card.Card("said", "x", None, (typed,)), ENGLISH),
+        lambda typed: render.card_text(
+            card.Card("said", "x", None, (say("style {style}", style=typed),)), FOREIGN
+        ),
+        lambda typed: render.refused_text(typed, None, {"prompt": "x"}, FOREIGN),
     ],
 )
 def test_nothing_that_people_typed_is_alive(show: Callable[[str], str], typed: str) -> None:
@@ -283,4 +302,17 @@ def test_nothing_that_people_typed_is_alive(show: Callable[[str], str], typed: s
 def test_a_recipe_says_of_every_act_what_came_of_what(act: Act) -> None:
     job = replace(make_job(), parent=Parent("parentid", act, 2))
     record = Record(job, State.DELIVERED, 1, "", True, None, None, None, ())
-    assert re.search("`abcdefgh` was .+ picture 3 of `parentid`", render.recipe_text((record,)))
+    assert re.search(
+        "`abcdefgh` was .+ picture 3 of `parentid`", render.recipe_text((record,), ENGLISH)
+    )
+
+
+@given(st.sampled_from(EVERY_VOICE), st.text(st.characters(codec="utf-8"), max_size=900))
+def test_a_card_that_tells_its_end_is_known_in_every_language(voice: Voice, reason: str) -> None:
+    job = make_job("a fox")
+    end = render.card_text(card.failed_card(job, say("No: {reason}", reason=reason)), voice)
+    assert render.is_end(end, job.id)
+    assert not render.is_end(end, "zzzzzzzz")
+    for text in (finished(job, voice), shown(job, Waiting(), Position(1, 2.0), voice)):
+        assert render.is_of(text, job.id)
+        assert not render.is_end(text, job.id)

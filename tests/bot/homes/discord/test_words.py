@@ -8,6 +8,7 @@ from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot
 from tests.bot.homes.discord.test_faults import has_pictures
 from tests.bot.homes.discord.test_jobs_in_the_channel import BEN, CLEO, ask, says
+from tests.bot.homes.discord.voices import ENGLISH
 from tests.fakes import FakePipeline, Gate
 
 
@@ -30,13 +31,15 @@ async def test_where_ones_own_jobs_stand(loopback: LoopbackDiscord, run_bot: Run
 
 
 def test_what_is_said_of_an_empty_queue() -> None:
-    assert queue_text(Crowd(0, False, {}, None), 0) == "Nobody waits, and nothing is drawn."
-    assert queue_text(Crowd(0, True, {}, 0.2), 0).splitlines() == [
+    assert (
+        queue_text(Crowd(0, False, {}, None), 0, ENGLISH) == "Nobody waits, and nothing is drawn."
+    )
+    assert queue_text(Crowd(0, True, {}, 0.2), 0, ENGLISH).splitlines() == [
         "Nobody waits.",
         "What is usual takes 1 s to draw.",
     ]
     own = {"b": Position(3, 9.6), "a": Position(1, None)}
-    assert queue_text(Crowd(1, True, own, None), 100).splitlines() == [
+    assert queue_text(Crowd(1, True, own, None), 100, ENGLISH).splitlines() == [
         "1 job waits.",
         "`a` of yours is number 1.",
         "`b` of yours is number 3, ready <t:110:R>.",
