@@ -28,6 +28,7 @@ async def test_ones_own_word_is_heard_before_the_servers(
         assert shown["flags"] & 64
         assert "**Yours**: 3 steps" in text_of(shown)
         assert "@everyone" not in text_of(shown)
+        assert "Seed" not in text_of(shown)  # none is usual: each wish draws its own
         await (await loopback.slash("imagine", {"prompt": "x"}, user_id=BEN)).until(has_pictures)
         await (await loopback.slash("imagine", {"prompt": "x", "steps": 4}, user_id=CLEO)).until(
             has_pictures
