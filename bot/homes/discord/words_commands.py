@@ -1,7 +1,7 @@
 """/queue, /about and /help: what is to be known, in words, for whoever asks alone."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from discord import app_commands
@@ -70,7 +70,7 @@ class WordsCommands:
 
         @app_commands.command(name="about", description=locale_str(say("What draws here")))
         async def about(interaction: Interaction) -> None:
-            await _answer(interaction, lambda: self._about(voice_of(interaction)))
+            await _answer(interaction, lambda: self._about(interaction))
 
         @app_commands.command(
             name="help", description=locale_str(say("What you can type and press"))
@@ -84,8 +84,8 @@ class WordsCommands:
         crowd = await self._studio.crowd(person_of(interaction))
         return queue_text(crowd, time.time(), voice_of(interaction))
 
-    async def _about(self, voice: Voice) -> str:
-        model = self._studio.model
+    async def _about(self, interaction: Interaction) -> str:
+        model, voice = self._studio.model, voice_of(interaction)
         if model is None:
             return f"{voice.say(say('The engine is warming up.'))}\n{voice.say(_MADE)}"
         names = [
@@ -97,6 +97,7 @@ class WordsCommands:
             say("**Models**: {names}", names="; ".join(names)),
             say("**Sizes**: {sizes}", sizes=sizes),
             say("**Drawn on**: {device}", device=render.plain(model.device)),
+            *_speed(await self._studio.crowd(person_of(interaction))),
             _MADE,
         ]
         return render.cut("\n".join(map(voice.say, lines)), render.MAX_MESSAGE_UNITS)
@@ -104,10 +105,7 @@ class WordsCommands:
 
 def queue_text(crowd: Crowd, now_s: float, voice: Voice) -> str:
     """What a person reads of the queue; now_s in seconds since 1970."""
-    lines = [_waiting(crowd)]
-    if crowd.typical_s is not None:
-        seconds = max(round(crowd.typical_s), 1)
-        lines.append(say("What is usual takes {seconds} s to draw.", seconds=seconds))
+    lines = [_waiting(crowd), *_speed(crowd)]
     for job_id, position in sorted(crowd.own.items(), key=lambda one: one[1].place):
         job, place, ready_in_s = f"`{job_id}`", position.place, position.ready_in_s
         if ready_in_s is None:
@@ -123,6 +121,12 @@ def queue_text(crowd: Crowd, now_s: float, voice: Voice) -> str:
                 )
             )
     return "\n".join(map(voice.say, lines))
+
+
+def _speed(crowd: Crowd) -> Iterator[str]:
+    if crowd.typical_s is not None:
+        seconds = max(round(crowd.typical_s), 1)
+        yield say("What is usual takes {seconds} s to draw.", seconds=seconds)
 
 
 def _waiting(crowd: Crowd) -> str:

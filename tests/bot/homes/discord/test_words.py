@@ -54,6 +54,7 @@ async def test_what_draws_here_is_said(loopback: LoopbackDiscord, run_bot: RunBo
         assert "**Models**: doodle" in shown
         assert "64x64, 128x64" in shown
         assert "1 x pencil" in shown
+        assert "What is usual takes" in shown
 
 
 async def test_help_names_every_command(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
