@@ -27,6 +27,7 @@ from sdxl_engine import Pipeline
 from standins.base.timers import ManualClock
 from standins.discord.loopback import LoopbackDiscord
 from tests.fakes import FakePipeline
+from tests.standins.discord.openapi import Contract
 
 SIZES = ((64, 64), (128, 64))
 NO_LIMITS = LimitsConfig(0, 0, 0, 0, 0)
@@ -65,7 +66,15 @@ def file_limit_bytes() -> int:
 
 
 @pytest.fixture
-async def loopback(clock: ManualClock, file_limit_bytes: int) -> AsyncIterator[LoopbackDiscord]:
+def description() -> Contract | None:
+    """What all that is sent and answered is held against; None: nothing."""
+    return None
+
+
+@pytest.fixture
+async def loopback(
+    clock: ManualClock, file_limit_bytes: int, description: Contract | None
+) -> AsyncIterator[LoopbackDiscord]:
     # So that a bot is not sent away for lack of heartbeats when a test moves the clock.
     server = LoopbackDiscord(
         clock=clock,
@@ -73,6 +82,8 @@ async def loopback(clock: ManualClock, file_limit_bytes: int) -> AsyncIterator[L
         attachment_size_limit_bytes=file_limit_bytes,
         heartbeat_interval_s=10_000,
     )
+    if description is not None:
+        description.watch(server)
     await server.start()
     yield server
     await server.close()
