@@ -4,18 +4,21 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import jax
 import pytest
+import pytest_asyncio
 from hypothesis import settings
 from judge import Judge
+from playwright.async_api import Browser
 from world import LEARNT
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # no py.typed
 
 from sdxl_engine.programs.cache import KEPT_IN, use_program_cache
+from tests.standins.discord.browser import running_browser
 
 # Patterns of test ids that share what is dear and made once a worker: compiled models, a browser, a
 # judge. Each goes to one worker, in this order, which is that of their length.
@@ -93,3 +96,11 @@ def log_as_it_was() -> Iterator[None]:
 def judge() -> Judge:
     """Learning to judge takes seconds: once a run."""
     return Judge.train(also=LEARNT)
+
+
+# A browser belongs to the event loop that started it: whatever uses it shares the session's loop.
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium starts once a run."""
+    async with running_browser() as running:
+        yield running

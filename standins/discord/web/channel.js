@@ -20,7 +20,8 @@ let stream = null;
 let retry = 0;
 const views = new Map(); // message id -> MessageView
 const unanswered = new Map(); // interaction id -> list item
-const dismissed = new Set(); // ids of messages this person put away
+const DISMISSED = "dismissed";
+const dismissed = new Set(JSON.parse(sessionStorage.getItem(DISMISSED) ?? "[]")); // ids of messages
 const names = new Map(); // ids of people and channels -> names
 const deletion = new Deletion();
 const apps = new Apps();
@@ -132,6 +133,7 @@ const actions = {
     apps.open(left, top, async (name) => tell(await send("menu", { message_id: message.id, name }))),
   dismiss: (message) => {
     dismissed.add(message.id);
+    sessionStorage.setItem(DISMISSED, JSON.stringify([...dismissed]));
     removeMessage(message.id);
   },
 };

@@ -111,6 +111,8 @@ export class MessageView {
       key: null,
     };
     if (part.key === wanted) return;
+    const controls = () => [...part.node.querySelectorAll("[data-id]")];
+    const before = controls();
     const focused = part.node.contains(document.activeElement)
       ? document.activeElement.dataset.id
       : null;
@@ -121,10 +123,10 @@ export class MessageView {
       this.body.append(part.node);
     }
     if (focused === null) return;
-    const again = [...part.node.querySelectorAll("[data-id]")].find(
-      (node) => node.dataset.id === focused,
-    );
-    (again ?? this.node).focus();
+    const after = controls();
+    // What changed its meaning when it was pressed, such as Blur to Unblur, kept its place.
+    const at = before.length === after.length ? place(before, focused) : -1;
+    (after[place(after, focused)] ?? after[at] ?? this.node).focus();
   }
 
   /** A press was not answered. */
@@ -286,6 +288,11 @@ export function unansweredRow(used, bot, failed, dismiss) {
     avatar(nameOf(bot)),
     body,
   );
+}
+
+/** Which of these nodes has this id. */
+function place(nodes, id) {
+  return nodes.findIndex((node) => node.dataset.id === id);
 }
 
 function problem(sentence) {

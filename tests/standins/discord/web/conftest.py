@@ -1,20 +1,12 @@
-"""A browser for the session, and for each test a channel with a real bot and a page on it."""
+"""For each test a channel with a real bot, and a page on it."""
 
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.standins.discord.browser import opened, running_browser
+from tests.standins.discord.browser import opened
 from tests.standins.discord.page_bot import Channel, running_channel
-
-# A browser belongs to the event loop that started it, so all of this shares the session's loop.
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    async with running_browser() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
