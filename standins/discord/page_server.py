@@ -27,7 +27,7 @@ from aiohttp import web
 from standins.base.events import ChannelEvent
 from standins.base.wire import Json, parse_json
 from standins.discord.errors import ApiError, CommandRefused, InteractionFailed
-from standins.discord.forms import Form, read_form
+from standins.discord.forms import Upload, read_form
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.wire import snowflake
 from standins.discord.world import Channel, Person
@@ -167,11 +167,12 @@ class _Page:
         return {"online": self._loopback.online, "commands": self._loopback.commands()}
 
     async def _slash(self, request: web.Request) -> web.Response:
-        body = await _read_json(request)
+        body, files = await self._read_form(request)
         person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
         name, options = body.get("name"), body.get("options")
         if not isinstance(name, str) or not isinstance(options, dict):
             raise _refused(web.HTTPBadRequest, "A command needs a name and its options.")
+        options |= {option: sent[0] for option, sent in files.items() if sent}
         try:
             interaction = await self._loopback.slash(
                 name, options, user_id=person.id, channel_id=channel.id
@@ -226,26 +227,24 @@ class _Page:
 
     async def _submit(self, request: web.Request) -> web.Response:
         """Answers once the bot has: until then the dialog stays open."""
-        form = await self._read_form(request)
-        person, values = self._person(form.payload.get("as")), form.payload.get("values")
-        interaction_id = snowflake(form.payload.get("interaction_id"))
+        body, files = await self._read_form(request)
+        person, values = self._person(body.get("as")), body.get("values")
+        interaction_id = snowflake(body.get("interaction_id"))
         if interaction_id is None or not isinstance(values, dict):
             raise _refused(web.HTTPBadRequest, "A dialog needs what opened it and its values.")
         dialog = self._loopback.dialog_of(person.id)
         if dialog is None or dialog.opener.id != interaction_id:
             sentence = "This dialog is closed. Open it again."
             raise _refused(web.HTTPUnprocessableEntity, sentence)
-        for name, places in form.payload.get("files", {}).items():
-            values[name] = [form.uploads.get(snowflake(place) or 0) for place in places]
         try:
-            interaction = await self._loopback.submit(dialog, values)
+            interaction = await self._loopback.submit(dialog, values | files)
             await interaction.settled()
         except (CommandRefused, InteractionFailed) as error:
             raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
 
-    async def _read_form(self, request: web.Request) -> Form:
-        """The values of a dialog, and its files; `files` of the payload says which are whose."""
+    async def _read_form(self, request: web.Request) -> tuple[Json, dict[str, list[Upload | None]]]:
+        """What was filled in, and the files of each field, as `files` there says."""
         limit = self._loopback.attachment_size_limit_bytes
         try:
             form = await read_form(request, file_limit_bytes=limit)
@@ -256,8 +255,11 @@ class _Page:
             raise _refused(web.HTTPBadRequest, "The page sends a form.") from error
         files = form.payload.get("files", {})
         if not isinstance(files, dict) or not all(isinstance(one, list) for one in files.values()):
-            raise _refused(web.HTTPBadRequest, "The files of a dialog are listed by field.")
-        return form
+            raise _refused(web.HTTPBadRequest, "Files are listed by field.")
+        return form.payload, {
+            name: [form.uploads.get(snowflake(place) or 0) for place in places]
+            for name, places in files.items()
+        }
 
     async def _say(self, request: web.Request) -> web.Response:
         body = await _read_json(request)

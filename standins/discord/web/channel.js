@@ -28,7 +28,11 @@ const apps = new Apps();
 const dialogs = new Dialogs({ submit: (body, files) => post("submit", body, files), lost: () => composer.focus() });
 const lightbox = new Lightbox((id) => (views.get(id)?.node ?? composer).focus());
 const composer = new Composer({
-  use: (name, options) => send("slash", { name, options }),
+  use: (name, options, files) => {
+    const places = Object.keys(files).map((option, place) => [option, [place]]);
+    const body = { name, options, files: Object.fromEntries(places) };
+    return send("slash", body, Object.values(files));
+  },
   complete: (name, options, focused) => post("complete", { name, options, focused }),
   say: (content) => send("say", { content }),
 });
@@ -356,8 +360,8 @@ async function post(what, body, files = []) {
   }
 }
 
-async function send(what, body) {
-  const { refusal = "" } = await post(what, body);
+async function send(what, body, files = []) {
+  const { refusal = "" } = await post(what, body, files);
   if (!refusal) toEnd();
   return refusal;
 }

@@ -8,6 +8,8 @@ const MAX_MESSAGE_CHARS = 2000;
 const part = (id) => document.getElementById(id);
 /** An option is one line: line breaks, typed or pasted, become blanks. */
 const oneLine = (text) => text.replace(/\s*\n\s*/g, " ");
+/** What a field holds, to be brought back: a text, or the files that were chosen. */
+const held = ({ option, input }) => (option.kind === "file" ? input.files : input.value);
 
 export class Composer {
   #actions;
@@ -20,7 +22,7 @@ export class Composer {
   #sending = Promise.resolve(); // one after the other, in the order they were written
 
   /**
-   * actions.use(command name, values), actions.say(text)
+   * actions.use(command name, values, files), actions.say(text)
    *     promises of the sentence of a refusal, or ""
    * actions.complete(command name, values, option's name)
    *     a promise of { choices } for what is being typed there
@@ -48,7 +50,7 @@ export class Composer {
       const again = commands.find((command) => command.name === this.#command.name);
       if (!again) this.#leave();
       else if (JSON.stringify(again) !== JSON.stringify(this.#command)) {
-        this.start(again, this.#texts());
+        this.start(again, this.#held());
       }
     } else if (this.#text === document.activeElement) this.#typed();
   }
@@ -57,14 +59,14 @@ export class Composer {
     (this.#fields[0]?.input ?? this.#text).focus();
   }
 
-  /** Choose a command; `texts` fills its options by name. */
-  start(command, texts = {}) {
+  /** Choose a command; `filled` fills its options by name, with what `held` answers. */
+  start(command, filled = {}) {
     this.#leave();
     this.#command = command;
     this.#text.hidden = true;
     this.#text.after(element("span", { class: "command-name" }, `/${command.name}`));
     for (const option of command.options) {
-      if (option.required || option.name in texts) this.#add(option, texts[option.name]);
+      if (option.required || option.name in filled) this.#add(option, filled[option.name]);
     }
     this.#refresh();
     if (this.#fields.length) this.#fields[0].input.focus();
@@ -109,14 +111,18 @@ export class Composer {
   #begin(command, rest) {
     this.start(command, named(command.options, rest.trim()));
     const input = this.#fields[0]?.input;
-    input?.setSelectionRange(input.value.length, input.value.length); // go on at its end
+    if (input?.type === "textarea") {
+      input.setSelectionRange(input.value.length, input.value.length); // go on at its end
+    }
   }
 
-  #add(option, text = "") {
-    const long = option.kind === "text" && !option.choices && !option.completes;
+  #add(option, filled = "") {
+    const isPicked = option.choices || (option.completes && !option.required);
+    const long = option.kind === "text" && !isPicked;
+    const isFile = option.kind === "file";
     const name = element("span", { "aria-hidden": "true" }, option.name);
-    const input = element("textarea", {
-      rows: 1,
+    const input = element(isFile ? "input" : "textarea", {
+      ...(isFile ? { type: "file" } : { rows: 1 }),
       enterkeyhint: "send",
       inputmode: { whole: "numeric", number: "decimal" }[option.kind],
       spellcheck: long ? "true" : "false",
@@ -130,7 +136,8 @@ export class Composer {
         "aria-controls": "menu",
       }),
     });
-    input.value = text;
+    if (!isFile) input.value = filled;
+    else if (filled instanceof FileList) input.files = filled; // a pasted name is no file
     const node = element("div", { class: long ? "option long" : "option" }, name, input);
     const field = { option, node, input, offered: new Map() };
     if (!option.required) {
@@ -227,7 +234,8 @@ export class Composer {
     if (event.isComposing) return;
     if (this.#menu.handleKey(event)) return;
     const field = this.#fields.find(({ input }) => input === event.target);
-    const typing = field || event.target === this.#text;
+    const choosing = field?.option.kind === "file" && !field.input.value; // Enter shows the files
+    const typing = (field && !choosing) || event.target === this.#text;
     if (event.key === "Enter" && event.shiftKey) {
       // A line break where one is written; on the button it would be a click.
       if (event.target === part("send")) event.preventDefault();
@@ -275,9 +283,11 @@ export class Composer {
     const values = this.#values((...problem) => problems.push(problem));
     if (problems.length) return this.#say(...problems[0]);
     const { name } = this.#command;
-    const sent = { name, texts: this.#texts() };
+    const sent = { name, filled: this.#held() };
+    const files = Object.entries(sent.filled).filter(([, held]) => held instanceof FileList);
+    const chosen = files.filter(([, { length }]) => length).map(([name, [file]]) => [name, file]);
     this.#last = sent;
-    this.#send(sent, () => this.#actions.use(name, values));
+    this.#send(sent, () => this.#actions.use(name, values, Object.fromEntries(chosen)));
   }
 
   #submitText() {
@@ -306,15 +316,15 @@ export class Composer {
     this.#say(refusal);
   }
 
-  #bringBack({ name, texts, text = "" }) {
+  #bringBack({ name, filled, text = "" }) {
     const command = this.#commands.find((one) => one.name === name);
-    if (command) return this.start(command, texts);
+    if (command) return this.start(command, filled);
     this.#text.value = text;
     this.#refresh();
   }
 
-  #texts() {
-    return Object.fromEntries(this.#fields.map(({ option, input }) => [option.name, input.value]));
+  #held() {
+    return Object.fromEntries(this.#fields.map((field) => [field.option.name, held(field)]));
   }
 
   /** Show a sentence under the composer, and mark the field it is about. */

@@ -11,6 +11,7 @@ const KINDS = {
   7: "channel",
   8: "role",
   10: "number",
+  11: "file",
 };
 
 /** One entry a command or subcommand, as { name, description, options }. */
@@ -59,6 +60,7 @@ export function check(option, typed) {
   const text = typed.trim();
   if (!text)
     return option.required ? { problem: `“${name}” is empty. Fill it in: ${ended(option.description)}` } : {};
+  if (kind === "file") return {}; // its value is the file itself
   if (choices) {
     const chosen = choices.find((choice) => choice.name.toLowerCase() === text.toLowerCase());
     if (chosen) return { value: chosen.value };

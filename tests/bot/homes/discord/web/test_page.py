@@ -98,6 +98,25 @@ async def test_what_was_drawn_is_edited_in_a_dialog(page: Page, pipeline: FakePi
     assert [len(one) for one in pipeline.pictures] == [0, 1]
 
 
+async def test_a_picture_is_sent_along_with_a_command(page: Page, pipeline: FakePipeline) -> None:
+    await page.locator("#text").fill("/imagine a hen ")
+    await button(page, "+ image").click()
+    image = page.get_by_label("image", exact=True)
+    await expect(image).to_be_focused()
+    await image.set_input_files([uploaded("hen.png")])
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".message").last).to_contain_text("from a picture")
+    await expect(page.locator(".gallery img[data-loaded]")).to_have_count(8)
+    assert [len(one) for one in pipeline.pictures] == [0, 1]
+    await page.locator("#text").fill("/recipe ")
+    await button(page, "+ image").click()
+    await image.set_input_files([uploaded("hen.png")])
+    await page.keyboard.press("Enter")
+    await expect(private(page)).to_contain_text("says nothing of how it was drawn")
+    await page.keyboard.press("ArrowUp")  # brings the file back as well
+    await expect(image).to_have_js_property("value", r"C:\fakepath\hen.png")
+
+
 async def test_a_line_that_cannot_be_read_is_said(page: Page) -> None:
     await button(page, "✏️ Edit").click()
     form = page.get_by_role("dialog")
