@@ -1,45 +1,97 @@
-"""The picture in the README: the real playground, one /imagine in headless Chromium.
+"""The pictures of the page in the README: the real playground in headless Chromium.
 
-    python -m tests.screenshot ["PROMPT"]
+    python -m tests.screenshot
 
-Starts `imagine playground` on a free port with the configuration of the working directory, types
-the prompt as a person would, waits for the four pictures and writes docs/playground.png.
+Starts `imagine playground` on a free port with the configuration of the working directory and
+records of its own, does what a person would, and writes docs/playground.webp, edit.webp, look.webp,
+draft.webp, history.webp and phone.webp.
 """
 
 import asyncio
+import io
+import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
-from tests.standins.discord.browser import imagine, opened, running_browser
+from PIL import Image
+from playwright.async_api import Browser, Locator, Page, expect
 
-PICTURE = Path(__file__).parent.parent / "docs" / "playground.png"
-SIZE_PX = (1200, 820)
-START_S, DRAW_S = 600, 600  # loading and compiling on a slow machine; one request
+from tests.standins.discord.browser import opened, running_browser
+
+DOCS = Path(__file__).parent.parent / "docs"
+DESKTOP, TALL, PHONE = (1000, 880), (1000, 1200), (390, 844)
+START_S, WAIT_S = 600, 180  # loading and compiling on a slow machine; for one thing on the page
+QUALITY = 90
 
 
-async def main(prompt: str) -> None:
-    """Take the picture."""
-    playground = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "playground", "--port", "0", stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        url = await asyncio.wait_for(_address(playground), START_S)
-        async with running_browser() as browser, opened(browser, url, size=SIZE_PX) as page:
-            await page.wait_for_selector('#bot-status[data-online="true"]', timeout=START_S * 1000)
-            await page.wait_for_selector("#examples:not([hidden])", timeout=START_S * 1000)
-            await imagine(page, prompt)
-            await page.wait_for_selector(
-                ".gallery button:nth-child(4) img[data-loaded]", timeout=DRAW_S * 1000
-            )
-            await page.wait_for_function("[...document.images].every((image) => image.complete)")
-            PICTURE.parent.mkdir(exist_ok=True)
-            await page.screenshot(path=PICTURE)
-    finally:
-        if playground.returncode is None:
-            playground.send_signal(signal.SIGTERM)
-        await playground.wait()
-    sys.stdout.write(f"{PICTURE}\n")
+async def main() -> None:
+    """Take the pictures."""
+    expect.set_options(timeout=WAIT_S * 1000)
+    with tempfile.TemporaryDirectory() as folder:
+        playground = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot", "playground", "--port", "0"),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "IMAGINE_PLAYGROUND__FOLDER": folder},
+        )
+        try:
+            url = await asyncio.wait_for(_address(playground), START_S)
+            async with running_browser() as browser:
+                await _visit(browser, url)
+        finally:
+            if playground.returncode is None:
+                playground.send_signal(signal.SIGTERM)
+            await playground.wait()
+
+
+async def _visit(browser: Browser, url: str) -> None:
+    async with opened(browser, url, size=DESKTOP) as page:
+        # The size of the model is known, and with it what the commands offer.
+        await expect(page.locator("#examples")).to_be_visible()
+        await _send(page, "/imagine a dolphin with a party hat in a pool seed:2167581657")
+        await _loaded(page.locator(".gallery"), 4)
+        await _take(page, "playground")
+        await page.get_by_role("button", name="✏️ Edit").click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await _take(page, "edit")
+    async with opened(browser, url, size=PHONE) as page:
+        await _loaded(page.locator(".gallery"), 4)
+        await _take(page, "phone")
+    async with opened(browser, url, size=TALL) as page:
+        await page.get_by_role("button", name="🔍 Look").click()
+        await _take(await _whispered(page, ".images", 1), "look")
+        await _send(page, "/imagine a yellow star in a night sky seed:5 private:True")
+        await _take(await _whispered(page, ".gallery", 4), "draft")
+        await _send(page, "/imagine a red boat on the sea seed:5")
+        boats = page.locator(".message:not(.private)", has_text="a red boat")
+        await _loaded(boats.locator(".gallery"), 4)
+        await _send(page, "/history")
+        await _take(await _whispered(page, ".gallery", 9), "history")
+
+
+async def _send(page: Page, command: str) -> None:
+    await page.locator("#text").fill(f"{command} ")
+    await page.keyboard.press("Enter")
+
+
+async def _whispered(page: Page, gallery: str, pictures: int) -> Locator:
+    message = page.locator(".message.private").last
+    await _loaded(message.locator(gallery), pictures)
+    return message
+
+
+async def _loaded(gallery: Locator, pictures: int) -> None:
+    await expect(gallery.locator("img[data-loaded]")).to_have_count(pictures)
+
+
+async def _take(shown: Page | Locator, name: str) -> None:
+    page = shown if isinstance(shown, Page) else shown.page
+    await page.mouse.move(0, 0)  # nothing is pointed at
+    picture = Image.open(io.BytesIO(await shown.screenshot()))
+    path = DOCS / f"{name}.webp"
+    picture.convert("RGB").save(path, quality=QUALITY)
+    sys.stdout.write(f"{path}\n")
 
 
 async def _address(playground: asyncio.subprocess.Process) -> str:
@@ -52,4 +104,4 @@ async def _address(playground: asyncio.subprocess.Process) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:2] or ["a dolphin with a party hat in a pool"]))
+    asyncio.run(main())
