@@ -8,7 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, FloatRect, Locator, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    FloatRect,
+    Locator,
+    Page,
+    async_playwright,
+    expect,
+)
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -74,15 +82,13 @@ async def opened(
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type in {"error", "warning"}
-            and not (may_log and re.search(may_log, message.text))
-            else None
-        ),
-    )
+
+    def hear(message: ConsoleMessage) -> None:
+        said = f"{message.text} {message.location['url']}"
+        if message.type in {"error", "warning"} and not (may_log and re.search(may_log, said)):
+            complaints.append(said)
+
+    page.on("console", hear)
     try:
         await page.goto(url)
         await page.wait_for_selector("body[data-ready]")

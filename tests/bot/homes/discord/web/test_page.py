@@ -1,6 +1,7 @@
 """What people do with the bot on the page: the real bot, a fake pipeline, headless Chromium."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 import pytest_asyncio
@@ -12,7 +13,7 @@ from tests.bot.homes.discord.test_jobs_in_the_channel import ADA, BEN
 from tests.bot.homes.discord.test_options import picture
 from tests.bot.homes.discord.test_presses import all_delivered
 from tests.fakes import FakePipeline
-from tests.standins.discord.browser import imagine, opened
+from tests.standins.discord.browser import DESKTOP, Size, imagine, opened
 from tests.standins.discord.web.test_reach import CHECKS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,6 +22,7 @@ NARROW = (390, 844)
 EACH = [f"{label} {number}" for label in ("⤢ Larger", "🎲 Alike") for number in range(1, 5)]
 BUTTONS = [*EACH, "🔁 Again", "✏️ Edit", "🔍 Look", "📋 Recipe", "🌫️ Blur", "🗑️ Delete"]
 VEILED = "Spoiler: show the picture"
+REPLACED = r"404 .*/attachments/"  # a preview that the finished pictures overtook
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -32,13 +34,16 @@ async def bot(run_bot: RunBot, pipeline: FakePipeline) -> AsyncIterator[Bot]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, loopback: LoopbackDiscord, bot: Bot) -> AsyncIterator[Page]:
     """Ben's, with a finished card."""
-    async with opened(browser, page_of(loopback, BEN)) as shown:
+    async with page_of(browser, loopback, BEN) as shown:
         await drawn(shown, bot)
         yield shown
 
 
-def page_of(loopback: LoopbackDiscord, person_id: int) -> str:
-    return f"{loopback.base_url}/?as={person_id}"
+def page_of(
+    browser: Browser, loopback: LoopbackDiscord, person_id: int, *, size: Size = DESKTOP
+) -> AbstractAsyncContextManager[Page]:
+    url = f"{loopback.base_url}/?as={person_id}"
+    return opened(browser, url, size=size, may_log=REPLACED)
 
 
 async def drawn(page: Page, bot: Bot) -> None:
@@ -151,8 +156,8 @@ async def test_a_draft_is_seen_by_one_until_it_is_published(
     browser: Browser, loopback: LoopbackDiscord, bot: Bot
 ) -> None:
     async with (
-        opened(browser, page_of(loopback, BEN)) as bens,
-        opened(browser, page_of(loopback, ADA)) as adas,
+        page_of(browser, loopback, BEN) as bens,
+        page_of(browser, loopback, ADA) as adas,
     ):
         await typed(bens, "/imagine a fox private:True")
         draft = private(bens)
@@ -176,7 +181,7 @@ async def test_a_draft_is_seen_by_one_until_it_is_published(
 async def test_blurred_pictures_are_revealed_one_by_one(
     browser: Browser, loopback: LoopbackDiscord, page: Page
 ) -> None:
-    async with opened(browser, page_of(loopback, ADA)) as adas:
+    async with page_of(browser, loopback, ADA) as adas:
         await button(page, "🌫️ Blur").press("Enter")
         await expect(button(page, "👁️ Unblur")).to_be_focused()
         for each in (page, adas):
@@ -193,7 +198,7 @@ async def test_blurred_pictures_are_revealed_one_by_one(
 async def test_what_is_deleted_leaves_the_open_picture_as_well(
     browser: Browser, loopback: LoopbackDiscord, page: Page
 ) -> None:
-    async with opened(browser, page_of(loopback, ADA)) as adas:
+    async with page_of(browser, loopback, ADA) as adas:
         await button(adas, "Picture 2 of 4: a fox").press("Enter")
         box = adas.get_by_role("dialog")
         await expect(box).to_contain_text("2 of 4")
@@ -254,7 +259,7 @@ async def test_tab_reaches_every_button(page: Page) -> None:
 async def test_everything_fits_a_phone(
     browser: Browser, loopback: LoopbackDiscord, bot: Bot
 ) -> None:
-    async with opened(browser, page_of(loopback, BEN), size=NARROW) as page:
+    async with page_of(browser, loopback, BEN, size=NARROW) as page:
         await drawn(page, bot)
         for name in BUTTONS:
             await button(page, name).click(trial=True)  # in sight, and nothing lies over it
