@@ -16,7 +16,7 @@ from sdxl_engine.request import (
     Picture,
     Pictures,
     Source,
-    format_size,
+    check_mask,
 )
 from sdxl_engine.sentence import say
 
@@ -25,7 +25,6 @@ F32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
 _HALF: Final = 128  # of 255: from there on alpha is there, and a mask is white
-_SAME_SHAPE: Final = 0.01  # by how much a mask's proportions may differ from the picture's
 _OPAQUE: Final = 255
 _ALL_BLACK: Final = say(
     "The mask is black all over, so nothing would be painted. Make white what shall change: what "
@@ -101,7 +100,7 @@ def place(
         pixels = _smeared(rgb, ~mask)
     else:
         assert mask_picture is not None  # noqa: S101 - `canvas_of` has looked
-        _check_same_shape(mask_picture, picture)
+        check_mask(mask_picture, picture)
         white, there = layout.laid(_image(mask_picture))
         mask = ~covered | ((_luminance(white) >= _HALF) & (there >= _HALF))
         pixels = _smeared(_over_white(rgb, alpha), covered)
@@ -227,16 +226,3 @@ def _feather(mask: Bool, feather_px: int) -> F32:
     distance = distance_transform_edt(~mask)
     feather: F32 = np.clip(1 - distance / feather_px, 0, 1).astype(np.float32)
     return feather
-
-
-def _check_same_shape(mask: Picture, picture: Picture) -> None:
-    shapes = [one.width_px / one.height_px for one in (mask, picture)]
-    if abs(shapes[0] / shapes[1] - 1) > _SAME_SHAPE:
-        raise InvalidRequestError(
-            say(
-                "The mask is {mask} and the picture {picture}. Give a mask of the picture's size, "
-                "or of its proportions.",
-                mask=format_size(mask.width_px, mask.height_px),
-                picture=format_size(picture.width_px, picture.height_px),
-            )
-        )

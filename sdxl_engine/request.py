@@ -90,6 +90,7 @@ VARIATIONS: Final = {"subtle": 0.2, "strong": 0.5}
 PICTURE_VARIATIONS: Final = {"subtle": 0.35, "strong": 0.6}
 # What is usual where nobody says how strongly.
 CHANGING, PAINTING, UPSCALING = 0.6, 1.0, 0.3
+_SAME_SHAPE = 0.01  # by how much a mask's proportions may differ from the picture's
 # How many times as large a picture can become, and how many tiles a side it is drawn in.
 UPSCALES: Final = {1.5: 2, 2.0: 3}
 
@@ -220,6 +221,20 @@ class Source:
         if self.mask is None or self.mask in {ALPHA, AROUND}:
             return (self.picture,)
         return self.picture, self.mask
+
+
+def check_mask(mask: Picture, picture: Picture) -> None:
+    """Raise InvalidRequestError unless a mask has the picture's proportions."""
+    shapes = [one.width_px / one.height_px for one in (mask, picture)]
+    if abs(shapes[0] / shapes[1] - 1) > _SAME_SHAPE:
+        raise InvalidRequestError(
+            say(
+                "The mask is {mask} and the picture {picture}. Give a mask of the picture's size, "
+                "or of its proportions.",
+                mask=format_size(mask.width_px, mask.height_px),
+                picture=format_size(picture.width_px, picture.height_px),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,10 +98,15 @@ def pieces(text: str, template_of: Callable[[Sentence], str] = english) -> Itera
             yield from some
 
 
-def names_in(template: str) -> set[tuple[str, str]]:
-    """The names of the values in a template, each with its format; raises ValueError."""
+def names_in(template: str) -> set[tuple[str, str, str]]:
+    """The names of the values in a template, each with its format and conversion.
+
+    Raises ValueError.
+    """
     return {
-        (name, spec or "") for _, name, spec, _ in Formatter().parse(template) if name is not None
+        (name, spec or "", conversion or "")
+        for _, name, spec, conversion in Formatter().parse(template)
+        if name is not None
     }
 
 
@@ -114,7 +119,7 @@ def from_json(written: str) -> str:
     """The text, with what it remembers; raises ValueError for what is none."""
     try:
         said = _from_data(json.loads(written))
-    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"no sentence: {written[:100]!r}") from error
     if not isinstance(said, str):
         raise ValueError(f"no sentence: {written[:100]!r}")  # noqa: TRY004 - as of any other text

@@ -179,6 +179,8 @@ def listed(record: Record, position: Position | None, now_s: float) -> str:
         if ready is None:
             return say("number {place} in the queue", place=position.place)
         return say("number {place} in the queue, ready {ready}", place=position.place, ready=ready)
+    if record.deleted is not None:
+        return record.deleted
     if record.state is State.UNDELIVERED:
         return say("drawn, but not shown. {reason}", reason=record.reason)
     return record.reason or _STATES[record.state]
@@ -198,7 +200,7 @@ def alt_text(wish: Wish, index: int) -> str:
     """What a screen reader says of picture `index` (from 0); a long prompt loses its end first."""
     return say(
         "Picture {number} of {total}: {prompt}",
-        number=index + 1,
+        number=index - wish.first_index + 1,
         total=str(wish.num_images),
         prompt=" ".join(wish.prompt.split()),
     )
@@ -220,7 +222,8 @@ def settings(wish: Wish) -> tuple[str, ...]:
         start, stop = wish.guidance_interval
         words.append(say("guided from {start:g} to {stop:g}", start=start, stop=stop))
     if wish.size_px is not None:
-        words.append(format_size(*wish.size_px))
+        larger = wish.upscale or 1
+        words.append(format_size(*(round(side * larger) for side in wish.size_px)))
     way = [_title_of_sampler(wish), _title_of_spacing(wish)]
     if any(way):
         words.append(" ".join(filter(None, way)))

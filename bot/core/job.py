@@ -134,11 +134,13 @@ class Showing:
     private  to the one who asked alone, until they publish them
     spoiler  blurred until somebody looks
     mention  and the one who asked is told when they are there
+    held     a moderator blurred them, and the one who asked cannot take that back
     """
 
     private: bool = False
     spoiler: bool = False
     mention: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Offspring:
 
 def rerolled(record: Record) -> Offspring:
     """The same again with other seeds."""
-    wish = replace(record.job.wish, seed=None)
+    wish = replace(record.job.wish, seed=None, first_index=0)
     if wish.variation is not None:
         # Of the seed that is varied nothing changes; what it is turned towards does.
         _, strength, index = wish.variation
@@ -128,9 +128,11 @@ def edited(
         source = replace(source, strength=settings.strength)
     wish = replace(wish, source=None if source is None else source_fields(source))
     brought = tuple(one.picture for one in (picture, mask) if one is not None)
-    return Offspring(
-        settings.read_into(wish, sizes), Parent(record.job.id, "edit"), brought=brought
-    )
+    wish = settings.read_into(wish, sizes)
+    old = record.job.wish
+    if (wish.seed, wish.num_images) != (old.seed, old.num_images):  # not that very picture any more
+        wish = replace(wish, first_index=0)
+    return Offspring(wish, Parent(record.job.id, "edit"), brought=brought)
 
 
 def begun(
@@ -190,7 +192,10 @@ def source_fields(source: Source) -> SourceFields:
 def _alone(record: Record, index: int) -> Wish:
     """The wish that drew one of the pictures; raises InvalidRequestError if it is not there."""
     _check_there(record, index)
-    return replace(record.job.wish, first_index=0)
+    wish, parent = replace(record.job.wish, first_index=0), record.job.parent
+    if parent is not None and parent.act == "publish":  # how many there were was not said of more
+        wish = replace(wish, num_images=None)
+    return wish
 
 
 def _begun(strength: float | None, digest: str) -> Source:

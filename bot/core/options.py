@@ -4,6 +4,7 @@ The names are those of the options of /imagine, in every home and in every place
 typed.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -31,7 +32,10 @@ from sdxl_engine.sentence import say, sentences
 _WHOLE: Final = {"seed": "seed", "steps": "num_inference_steps", "count": "num_images"}
 _NUMBERS: Final = {"guidance": "guidance_scale", "guidance_rescale": "guidance_rescale"}
 _PARTS: Final = ("guidance_start", "guidance_stop")
+MAX_COUNT: Final = 4  # as many as are drawn at once
 _STRENGTH: Final = "strength"
+# How far, in logarithms, a size may be from the shape that was asked for: not from 4:3 to a square.
+_OF_THAT_SHAPE: Final = 0.28
 _LINE: Final = re.compile(r"\s*([\w ]+?)\s*[:=]\s*(.*?)\s*")
 
 
@@ -67,7 +71,7 @@ class Texts:
         chosen |= {
             "prompt": None,
             "left_out": None,
-            "size_px": self._size(said, sizes),
+            "size_px": self.chosen_size(said, sizes),
             "sampler": sampler,
             "spacing": spacing if self.spacing is None else parse_spacing(self.spacing),
             "loras": loras.read_list(self.lora or ""),
@@ -76,7 +80,7 @@ class Texts:
         }
         return typed.overruled(typed.wish_of(said), chosen)
 
-    def _size(self, said: Flags, sizes: Sequence[Size]) -> Size | None:
+    def chosen_size(self, said: Flags, sizes: Sequence[Size]) -> Size | None:
         """What is chosen before what is typed, and a size before a shape."""
         if self.size is not None:
             return parse_size(self.size)
@@ -90,7 +94,15 @@ class Texts:
                     "a minute, or without a shape."
                 )
             )
-        return nearest_size(aspect, sizes)
+        size = nearest_size(aspect, sizes)
+        if abs(math.log(aspect[0] / aspect[1] * size[1] / size[0])) > _OF_THAT_SHAPE:
+            raise InvalidRequestError(
+                say(
+                    "No size here is of that shape. There are {sizes}.",
+                    sizes=", ".join(format_size(*one) for one in sizes),
+                )
+            )
+        return size
 
 
 _TEXTS: Final = tuple(one.name for one in fields(Texts))
@@ -112,11 +124,16 @@ class Settings:
     def read_into(self, wish: Wish, sizes: Sequence[Size]) -> Wish:
         """The wish with these settings, and none of its own; as `Texts.read_into`.
 
-        What no option says stays as it is. Raises InvalidRequestError.
+        What no option says stays as it is. The lines were there before: what is typed into the
+        prompt is stronger. Raises InvalidRequestError.
         """
         of = {name: getattr(self.wish, name) for name in _SAID}
-        read = self.texts.read_into(replace(wish, loras=(), **of), sizes)
-        return replace(read, styled=None)
+        lines = self.texts.read_into(replace(wish, prompt="", loras=(), **of), sizes)
+        flags = read_flags(wish.prompt)
+        said = typed.wish_of(flags)
+        chosen = {name: getattr(said, name) for name in _TYPED}
+        chosen["size_px"] = Texts().chosen_size(flags, sizes)
+        return replace(typed.overruled(lines, chosen), styled=None)
 
 
 # The fields of a wish that lines say, or leave open.
@@ -130,6 +147,21 @@ _SAID: Final = (
     "timesteps",
     "style",
     "model",
+)
+
+
+# Those that are typed into a prompt.
+_TYPED: Final = (
+    "prompt",
+    "negative_prompt",
+    "seed",
+    "num_inference_steps",
+    "guidance_scale",
+    "sampler",
+    "spacing",
+    "loras",
+    "style",
+    "left_out",
 )
 
 
@@ -152,13 +184,19 @@ def written(wish: Wish) -> str:
     return "\n".join(f"{name}: {value}" for name, value in said.items())
 
 
+def lines_of(text: str) -> dict[str, str]:
+    """What stands in lines of settings by their names, whether or not there are such."""
+    matches = filter(None, map(_LINE.fullmatch, text.split("\n")))
+    return {_folded(match[1]): match[2] for match in matches if match[2]}
+
+
 def read_lines(text: str) -> Settings:
     """Read settings, one a line, such as "steps: 20".
 
     Raises InvalidRequestError for what is no setting, or has no such value.
     """
     said: dict[str, str] = {}
-    for line in filter(str.strip, text.splitlines()):
+    for line in filter(str.strip, text.split("\n")):
         match = _LINE.fullmatch(line)
         if match is None:
             raise InvalidRequestError(
@@ -168,7 +206,7 @@ def read_lines(text: str) -> Settings:
                     example='"steps: 20"',
                 )
             )
-        name = "_".join(match[1].casefold().split())
+        name = _folded(match[1])
         if name not in _NAMES:
             raise InvalidRequestError(
                 sentences(
@@ -185,8 +223,17 @@ def read_lines(text: str) -> Settings:
     )
 
 
+def _folded(name: str) -> str:
+    return "_".join(name.casefold().split())
+
+
 def _wish(said: Mapping[str, str]) -> Wish:
     wish: dict[str, Any] = {f: _whole(n, said[n]) for n, f in _WHOLE.items() if n in said}
+    count = wish.get("num_images")
+    if count is not None and not 1 <= count <= MAX_COUNT:
+        raise InvalidRequestError(
+            say("So many pictures are not drawn at once. Ask for 1 to {most}.", most=MAX_COUNT)
+        )
     wish |= {f: _number(n, said[n]) for n, f in _NUMBERS.items() if n in said}
     start, stop = (
         _number(name, said[name]) if name in said else usual
@@ -198,7 +245,7 @@ def _wish(said: Mapping[str, str]) -> Wish:
 def _whole(name: str, text: str) -> int:
     try:
         return int(text)
-    except ValueError as error:
+    except ValueError:
         raise InvalidRequestError(
             say(
                 "{name}: {text} is no whole number. Write digits, as in {example}.",
@@ -206,13 +253,13 @@ def _whole(name: str, text: str) -> int:
                 text=shown(text),
                 example="20",
             )
-        ) from error
+        ) from None
 
 
 def _number(name: str, text: str) -> float:
     try:
         return float(text)
-    except ValueError as error:
+    except ValueError:
         raise InvalidRequestError(
             say(
                 "{name}: {text} is no number. Write one as in {example}.",
@@ -220,7 +267,7 @@ def _number(name: str, text: str) -> float:
                 text=shown(text),
                 example="0.5",
             )
-        ) from error
+        ) from None
 
 
 def _settings(wish: Wish) -> dict[str, str]:

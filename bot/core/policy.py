@@ -26,7 +26,16 @@ MAX_HANGS: Final = 2
 
 NOT_YOURS: Final = say("Only the one who asked for this, or a moderator, can do that.")
 NOT_YOURS_TO_SET: Final = say("Only those who manage this server can change what is usual in it.")
-NOT_SHOWN_TO_YOU: Final = say("These pictures are a draft that only the one who asked can see.")
+NOT_SHOWN_TO_YOU: Final = say(
+    "These pictures are a draft, or of another place, and not yours to see here."
+)
+NOT_YOURS_TO_UNBLUR: Final = say(
+    "A moderator blurred these pictures, so only a moderator can unblur them."
+)
+NOT_YOUR_SOURCE: Final = say(
+    "What was published here started from a picture that was not. Only the one who published it "
+    "can start from that again."
+)
 NOT_YOURS_TO_PUBLISH: Final = say("Only the one who asked for these pictures can publish them.")
 
 Whose = Literal["person", "community"]
@@ -112,6 +121,14 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who wants to see something, and where they stand."""
+
+    person: Person
+    venue: Venue
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """Whoever runs the bot: they may do anything."""
 
@@ -182,9 +199,24 @@ def may_set(scope: Scope, by: Actor) -> bool:
     return by.manages is not None and scope in scopes_of(by.person, by.manages)
 
 
-def sees(job: Job, person: Person) -> bool:
-    """Whether somebody may look at a job's pictures, and have others made of them."""
-    return not job.showing.private or job.person == person
+def sees(job: Job, by: Viewer) -> bool:
+    """Whether somebody may look at a job's pictures, and have others made of them.
+
+    What is no draft is for all in its community, and in a private channel for those who are in it.
+    """
+    if by.person == job.person:
+        return True
+    venue = job.origin.venue
+    if job.showing.private or venue.home != by.venue.home:
+        return False
+    if venue.community is None:
+        return venue.channel is not None and venue.channel == by.venue.channel
+    return venue.community == by.venue.community
+
+
+def may_unblur(job: Job, by: Actor | Owner) -> bool:
+    """Whether somebody who may blur a job's pictures may take the blur away."""
+    return not job.showing.held or isinstance(by, Owner) or by.moderates == job.origin.venue
 
 
 def draws_alone(attempt: int) -> bool:

@@ -1,6 +1,7 @@
 """The use cases: what people and operators do, whichever home or command line they do it from."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from bot.core.job import (
     new_job_id,
 )
 from bot.core.offspring import Offspring
-from bot.core.policy import Actor, Limits, Owner
+from bot.core.policy import Actor, Limits, Owner, Viewer
 from bot.core.ports.engine import Engine, Model
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.ledger import Ledger
@@ -37,14 +38,13 @@ from bot.errors import (
     GalleryError,
     IllegalMoveError,
     JobRefusedError,
-    KnownJobError,
     LedgerError,
     NotAllowedError,
     PictureLostError,
     UnknownJobError,
 )
 from bot.shared.job_context import in_job
-from sdxl_engine.request import Source
+from sdxl_engine.request import Source, check_mask
 from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
@@ -217,8 +217,8 @@ class Studio:
         try:
             await self._take_in(job)
         except Exception as error:
-            if job.wish.source is not None and not isinstance(error, KnownJobError):
-                await self._let_go_of_brought(job_id)
+            if job.wish.source is not None:
+                await self.let_go(job_id)
             self._events.tell(Refused(error))
             raise
         with in_job(job_id):
@@ -228,19 +228,27 @@ class Studio:
         return job
 
     async def bring(self, job_id: str, files: Sequence[bytes]) -> tuple[Source, ...]:
-        """Keep pictures that a job shall start from, by their files; before it is asked for.
+        """Keep a picture that a job shall start from, by its file, and perhaps a mask on it.
 
-        Returns a source of each. Raises InvalidRequestError for what is no picture, GalleryError.
+        Before it is asked for. Returns a source of each. Raises InvalidRequestError for what is no
+        picture, GalleryError.
         """
         try:
             pictures = await self._worker.noting_trouble(
                 lambda: self._gallery.bring(job_id, files), kept="pictures"
             )
+            for mask in itertools.islice(pictures.values(), 1, None):
+                check_mask(mask, next(iter(pictures.values())))
         except Exception as error:
-            await self._let_go_of_brought(job_id)
+            await self.let_go(job_id)
             self._events.tell(Refused(error))
             raise
         return tuple(Source(digest) for digest in pictures)
+
+    async def let_go(self, job_id: str) -> None:
+        """No job came of what was brought. What cannot be deleted now goes at the next start."""
+        with suppress(GalleryError):
+            await self._gallery.forget([job_id])
 
     async def make(
         self,
@@ -259,13 +267,13 @@ class Studio:
 
         of       says what, of the parent's record
         private  whether they alone see it
-        manner   how else it is shown; where it says nothing, it is blurred as its parent is
+        manner   how else it is shown
 
         Raises also UnknownJobError, NotAllowedError, GalleryError.
         """
         try:
-            record = await self._seen(parent_id, person)
-            made = of(record)
+            record = await self._seen(parent_id, Viewer(person, origin.venue))
+            made = _made(record, of, person)
             usual = await self.settled(Defaults(made.wish, manner), person, origin.venue)
             # Only what is begun anew leaves open what somebody has said to be usual.
             wish = usual.wish if made.parent.act == "begin" else made.wish
@@ -277,12 +285,15 @@ class Studio:
             elif made.handed_on:
                 await self._gallery.hand_on(parent_id, job_id, made.handed_on)
         except Exception as error:
-            await self._let_go_of_brought(job_id)
+            await self.let_go(job_id)
             if isinstance(error, PictureLostError):
                 raise UnknownJobError(_LOST) from error
             raise
-        blurred = record.job.showing.spoiler if manner.spoiler is None else manner.spoiler
-        showing = Showing(private, blurred, bool(usual.manner.mention))
+        # What is blurred has nothing made of it that is not.
+        blurred, held = record.job.showing.spoiler, record.job.showing.held
+        showing = Showing(
+            private, blurred or bool(manner.spoiler), bool(usual.manner.mention), held=held
+        )
         return await self.ask(
             job_id,
             wish,
@@ -331,9 +342,8 @@ class Studio:
         try:
             images = await self._copied(record, job)
             await self._worker.noting_trouble(lambda: self._ledger.publish(job, images))
-        except Exception as error:
-            if not isinstance(error, KnownJobError):
-                await self._let_go_of_brought(job_id)
+        except Exception:
+            await self.let_go(job_id)
             raise
         with in_job(job_id):
             log.info("published of %s", draft_id)
@@ -410,19 +420,19 @@ class Studio:
             log.info("pictures deleted: %s", record.deleted)
         return record
 
-    async def record(self, job_id: str, person: Person) -> Record:
-        """What is on record of a job whose pictures this person may see.
+    async def record(self, job_id: str, by: Viewer) -> Record:
+        """What is on record of a job whose pictures somebody may see.
 
         Raises UnknownJobError, NotAllowedError, LedgerError.
         """
-        return await self._seen(job_id, person)
+        return await self._seen(job_id, by)
 
-    async def picture(self, job_id: str, index: int, person: Person) -> Picture:
-        """One picture that this person may see.
+    async def picture(self, job_id: str, index: int, by: Viewer) -> Picture:
+        """One picture that somebody may see.
 
         Raises UnknownJobError, NotAllowedError, PictureLostError, LedgerError.
         """
-        record = await self._seen(job_id, person)
+        record = await self._seen(job_id, by)
         kept = [one for one in record.images if one.index == index]
         if not kept:
             raise UnknownJobError(
@@ -431,15 +441,15 @@ class Studio:
         (picture,) = await self._gallery.read(job_id, kept)
         return picture
 
-    async def lineage(self, job_id: str, person: Person) -> tuple[Record, ...]:
+    async def lineage(self, job_id: str, by: Viewer) -> tuple[Record, ...]:
         """A job, what it was made of, and so on, as far as it is on record and theirs to see.
 
         Raises UnknownJobError, NotAllowedError, LedgerError.
         """
-        line = [await self._seen(job_id, person)]
+        line = [await self._seen(job_id, by)]
         while (parent := line[-1].job.parent) is not None and len(line) < _MOST_PARENTS:
             try:
-                line.append(await self._seen(parent.job_id, person))
+                line.append(await self._seen(parent.job_id, by))
             except (UnknownJobError, NotAllowedError):
                 break
         return tuple(line)
@@ -455,15 +465,21 @@ class Studio:
             raise UnknownJobError(record.deleted)
         if record.state is not State.DELIVERED:
             raise IllegalMoveError(_NOT_SHOWN_YET)
-        return await self._ledger.show_as(job_id, replace(record.job.showing, spoiler=blurred))
+        if not blurred and not policy.may_unblur(record.job, by):
+            raise NotAllowedError(policy.NOT_YOURS_TO_UNBLUR)
+        # Who asked takes back what they did, and not what a moderator did.
+        by_another = isinstance(by, Owner) or by.person != record.job.person
+        held = blurred and (by_another or record.job.showing.held)
+        showing = replace(record.job.showing, spoiler=blurred, held=held)
+        return await self._ledger.show_as(job_id, showing)
 
-    async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
+    async def like(self, by: Viewer, job_id: str, index: int, *, liked: bool) -> None:
         """Note whether somebody likes a picture.
 
         Raises UnknownJobError, NotAllowedError, LedgerError.
         """
-        await self._seen(job_id, person)
-        await self._ledger.like(person, job_id, index, liked=liked)
+        await self._seen(job_id, by)
+        await self._ledger.like(by.person, job_id, index, liked=liked)
 
     async def likes(self, person: Person, job_id: str) -> set[int]:
         """The indices of a job's pictures that somebody likes."""
@@ -492,14 +508,14 @@ class Studio:
             typical_s=None if typical is None else self._queue.seconds_for(typical),
         )
 
-    async def page(self, person: Person, shelf: Shelf, number: int, *, size: int) -> Page:
+    async def page(self, by: Viewer, shelf: Shelf, number: int, *, size: int) -> Page:
         """A page of what was drawn for somebody, or of what they like, counted from 0.
 
         Raises LedgerError.
         """
         find = self._ledger.favourites if shelf == "liked" else self._ledger.pictures
-        found = await find(person, limit=size + 1, skip=number * size)
-        seen = [(one, k) for one, k in found[:size] if policy.sees(one.job, person)]
+        found = await find(by.person, limit=size + 1, skip=number * size)
+        seen = [(one, k) for one, k in found[:size] if policy.sees(one.job, by)]
         stored = [
             (one.job.id, image) for one, k in seen for image in one.images if image.index == k
         ]
@@ -525,7 +541,7 @@ class Studio:
             await self._gallery.hand_on(job_id, job.id, offspring.brought_for(job.wish))
             await self._ledger.insert(job)
         except Exception:
-            await self._let_go_of_brought(job.id)
+            await self.let_go(job.id)
             raise
         with in_job(job.id):
             log.info("asked for again, after %s", job_id)
@@ -607,14 +623,9 @@ class Studio:
             raise NotAllowedError(policy.NOT_YOURS)
         return standing
 
-    async def _let_go_of_brought(self, job_id: str) -> None:
-        """No job came of it. What cannot be deleted now goes at the next start."""
-        with suppress(GalleryError):
-            await self._gallery.forget([job_id])
-
-    async def _seen(self, job_id: str, person: Person) -> Record:
+    async def _seen(self, job_id: str, by: Viewer) -> Record:
         record = await self._known(job_id)
-        if not policy.sees(record.job, person):
+        if not policy.sees(record.job, by):
             raise NotAllowedError(policy.NOT_SHOWN_TO_YOU)
         if record.deleted is not None:
             raise UnknownJobError(record.deleted)
@@ -625,3 +636,15 @@ class Studio:
             return await self._ledger.get(job_id)
         except UnknownJobError as error:
             raise UnknownJobError(_GONE) from error
+
+
+def _made(record: Record, of: Callable[[Record], Offspring], person: Person) -> Offspring:
+    """What somebody wants made of a job; raises NotAllowedError.
+
+    Who publishes a picture has not published what it started from.
+    """
+    made, parent = of(record), record.job.parent
+    is_published = parent is not None and parent.act == "publish"
+    if is_published and made.handed_on and person != record.job.person:
+        raise NotAllowedError(policy.NOT_YOUR_SOURCE)
+    return made

@@ -201,7 +201,7 @@ class Wish:
         if self.styled is None:
             raise InvalidRequestError(
                 say(
-                    "There is no style {style} here any more. Choose another, or leave it out.",
+                    "There is no style {style} here. Choose another, or leave it out.",
                     style=style,
                 )
             )

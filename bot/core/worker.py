@@ -502,6 +502,8 @@ class Worker:
                 await self._mention(replace(job, origin=replace(job.origin, message=message)), home)
 
     async def _mention(self, job: Job, home: Home) -> None:
+        if job.parent is not None and job.parent.act == "publish":  # they have just seen to it
+            return
         try:
             if job.showing.mention or await self._ledger.wants_mention(job.person):
                 await home.mention(job)

@@ -77,6 +77,8 @@ class DiskGallery:
         """See `Gallery.copy`."""
 
         def copied() -> Iterator[StoredImage]:
+            # Found by `starters` if the process ends before the other job is on record.
+            (self._folder / _BROUGHT / to).mkdir(parents=True, exist_ok=True)
             for image in stored:
                 data = self._read(job_id, image).data
                 extension = image.filename.rpartition(".")[2]

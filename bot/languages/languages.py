@@ -38,7 +38,7 @@ class _Language:
         assert isinstance(count, int)  # noqa: S101 - `say_many` takes no other
         if said is None:
             return english(sentence)
-        return said[self.form_of(count)]
+        return said[min(self.form_of(count), len(said) - 1)]
 
 
 class Languages:
@@ -110,8 +110,16 @@ def _read(file: Traversable) -> _Language:
         if not one[0] or not all(said) or message.fuzzy:
             continue
         # One that could not be filled would be worse than English.
-        if all(names_in(each) == names_in(one[-1]) for each in said):
+        if all(_fills(each, one[-1]) for each in said):
             templates[one[0]] = said
         else:
             log.warning("%s: not translated, as its values differ: %s", file.name, one[0])
     return _Language(templates, gettext.c2py(catalogue.plural_expr))
+
+
+def _fills(template: str, like: str) -> bool:
+    """Whether a template takes the values of another."""
+    try:
+        return names_in(template) == names_in(like)
+    except ValueError:  # a brace that is not closed
+        return False

@@ -33,6 +33,7 @@ from sdxl_engine.sentence import Sentence, from_json, say, to_json
 
 # Two presses of one button so soon after each other are one that slipped.
 _TWICE_S: Final = 3.0
+_HELD: Final = 2  # in the column `spoiler`: blurred by a moderator
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
@@ -89,11 +90,7 @@ def check_limits(
 
 def accept(connection: Connection, job: Job, limits: Limits) -> None:
     """Check the limits and write the job down; raises JobRefusedError, KnownJobError."""
-    known = connection.execute(
-        "SELECT 1 FROM jobs WHERE home = ? AND event = ?", (job.home, job.origin.event)
-    ).fetchone()
-    if known is not None:
-        raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
+    _check_unknown(connection, job)
     check_limits(connection, job.person, job.origin.venue, limits, job.asked_at_s)
     twin = _pressed_twice(connection, job)
     if twin is not None:
@@ -106,16 +103,24 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
 
 def publish(connection: Connection, job: Job, images: Sequence[StoredImage]) -> None:
     """Write down that pictures of a draft are shown to all; see `Ledger.publish`."""
-    known = connection.execute(
-        "SELECT 1 FROM jobs WHERE home = ? AND event = ?", (job.home, job.origin.event)
-    ).fetchone()
-    if known is not None:
-        raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
+    _check_unknown(connection, job)
+    assert job.parent is not None  # noqa: S101 - a publication is of something
+    draft = get(connection, job.parent.job_id)
+    if draft.deleted is not None:  # while its pictures were copied
+        raise UnknownJobError(draft.deleted)
     twin = _published(connection, job)
     if twin is not None:
         raise JobRefusedError(say("This was published before: it is the job {job}.", job=twin))
     insert(connection, job, images)
     answered(connection, job.origin)
+
+
+def _check_unknown(connection: Connection, job: Job) -> None:
+    known = connection.execute(
+        "SELECT 1 FROM jobs WHERE home = ? AND event = ?", (job.home, job.origin.event)
+    ).fetchone()
+    if known is not None:
+        raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
 
 
 def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ()) -> None:
@@ -155,7 +160,7 @@ def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ())
             job.again_of,
             *((None, None, None) if parent is None else (parent.job_id, parent.act, parent.index)),
             job.showing.private,
-            job.showing.spoiler,
+            _blur(job.showing),
             job.showing.mention,
             job.person.locale,
             job.asked_at_s if images else None,
@@ -322,7 +327,7 @@ def show_as(connection: Connection, job_id: str, showing: Showing) -> Record:
     """Show a job's pictures otherwise from now on."""
     connection.execute(
         "UPDATE jobs SET private = ?, spoiler = ?, mention = ? WHERE id = ?",
-        (showing.private, showing.spoiler, showing.mention, job_id),
+        (showing.private, _blur(showing), showing.mention, job_id),
     )
     return get(connection, job_id)
 
@@ -635,6 +640,10 @@ def _pressed_twice(connection: Connection, job: Job) -> str | None:
     return next((id_ for id_, wish in rows if _alike(wish_json.read(wish), job.wish)), None)
 
 
+def _blur(showing: Showing) -> int:
+    return _HELD if showing.spoiler and showing.held else int(showing.spoiler)
+
+
 def _alike(one: Wish, other: Wish) -> bool:
     """Whether two wishes are the same as far as a press says it."""
 
@@ -647,12 +656,13 @@ def _alike(one: Wish, other: Wish) -> bool:
 
 
 def _published(connection: Connection, job: Job) -> str | None:
-    """The job that shows, or was to show, the same pictures of the same draft."""
+    """The job that shows the same of the same draft, or did until somebody deleted it."""
     parent = job.parent
-    assert parent is not None  # noqa: S101 - a publication is of something
+    if parent is None:
+        return None
     row = connection.execute(
         "SELECT id FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
-        "AND deleted IS NULL AND state IN ('drawn', 'delivered')",
+        "AND state NOT IN ('undelivered', 'failed', 'rejected')",
         (parent.job_id, parent.act, parent.index),
     ).fetchone()
     return None if row is None else str(row[0])
@@ -724,7 +734,7 @@ def _record(
         asked_at_s=asked_at_s,
         again_of=again_of,
         parent=None if parent is None else Parent(parent, act, parent_place),
-        showing=Showing(private=bool(private), spoiler=bool(spoiler), mention=bool(mention)),
+        showing=Showing(bool(private), bool(spoiler), bool(mention), held=spoiler == _HELD),
     )
     return Record(
         job=job,

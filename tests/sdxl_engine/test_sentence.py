@@ -154,4 +154,4 @@ def test_its_pieces_are_all_of_it(said: Sentence) -> None:
 
 
 def test_the_names_in_a_template() -> None:
-    assert names_in("{a} {b:,} {{c}}") == {("a", ""), ("b", ",")}
+    assert names_in("{a} {b:,} {{c}}") == {("a", "", ""), ("b", ",", "")}

@@ -56,7 +56,7 @@ class Gallery(Protocol):
         """
 
     async def starters(self) -> tuple[str, ...]:
-        """The ids of all jobs for which something was brought."""
+        """The ids of all jobs for which something was brought or copied."""
 
     async def thumbnails(
         self, pictures: Sequence[tuple[str, StoredImage]]

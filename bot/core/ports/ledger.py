@@ -72,7 +72,8 @@ class Ledger(Protocol):
     async def publish(self, job: Job, images: Sequence[StoredImage]) -> None:
         """Take a job in that shows pictures of its parent, drawn already, whatever the limits.
 
-        Raises JobRefusedError if they are shown so already, or KnownJobError as `accept`.
+        Once each, whatever becomes of it. Raises JobRefusedError if they are shown so already,
+        UnknownJobError if they were deleted meanwhile, or KnownJobError as `accept`.
         """
 
     async def insert(self, job: Job) -> None:

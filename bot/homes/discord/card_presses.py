@@ -18,7 +18,7 @@ from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton, PressKind
 from bot.homes.discord.editing import Editing
-from bot.homes.discord.intake import Heard, Intake, actor_of, person_of
+from bot.homes.discord.intake import Heard, Intake, actor_of, viewer_of
 from bot.homes.discord.voice import Voice, voice_of
 from bot.shared.job_context import in_job
 from sdxl_engine.sentence import say
@@ -69,8 +69,7 @@ class CardPresses:
             case "like" | "unlike":
                 await acknowledge_press(interaction, unseen=False)
                 liked = press.kind == "like"
-                person = person_of(interaction)
-                await self._studio.like(person, job_id, index, liked=liked)
+                await self._studio.like(viewer_of(interaction), job_id, index, liked=liked)
                 await self._look(interaction, job_id, index)
 
     async def _make(
@@ -115,23 +114,23 @@ class CardPresses:
         await _change(interaction, record, card.deleted_card(record), "a deleted card")
 
     async def _show_recipe(self, interaction: Interaction, job_id: str) -> None:
-        line = await self._studio.lineage(job_id, person_of(interaction))
+        line = await self._studio.lineage(job_id, viewer_of(interaction))
         text = render.recipe_text(line, voice_of(interaction))
         await _show(interaction, "a recipe", text, None, None)
 
     async def _look(self, interaction: Interaction, job_id: str, index: int) -> None:
-        person = person_of(interaction)
+        viewer = viewer_of(interaction)
         with in_job(job_id):
-            record = await self._studio.record(job_id, person)
+            record = await self._studio.record(job_id, viewer)
             try:
-                picture = await self._studio.picture(job_id, index, person)
+                picture = await self._studio.picture(job_id, index, viewer)
             except PictureLostError as error:
                 raise UnknownJobError(_NOT_KEPT) from error
-            liked = index in await self._studio.likes(person, job_id)
+            liked = index in await self._studio.likes(viewer.person, job_id)
         slot = Slot(picture.filename, card.alt_text(record.job.wish, index), picture.data)
         voice = voice_of(interaction)
         buttons = _buttons(record, picture, voice, liked=liked)
-        text = render.recipe_text((record,), voice)
+        text = render.recipe_text((record,), voice, index)
         await _show(interaction, "one picture", text, (slot,), buttons)
 
 

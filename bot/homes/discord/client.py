@@ -99,7 +99,7 @@ class ImagineClient(discord.Client):
     pages      builds /history and /favourites, and turns their pages
     words      builds /queue, /about and /help
     guild_ids  the servers that have it; empty is everywhere
-    offered    in what places it is, where it is everywhere
+    offered    in what places it is
     record     what Discord was told last
     logged_in  is set once requests can be sent
     connector  says where Discord is; closed with the client
@@ -151,7 +151,7 @@ class ImagineClient(discord.Client):
         self.live = live
         self.languages = languages
         self._logged_in = logged_in
-        self._offered = Offered(nsfw=offered.nsfw) if guild_ids else offered
+        self._offered = offered
         self._tree = Tree(self, self._offered, is_told=not guild_ids)
         self._command = command
         self._jobs = jobs

@@ -14,8 +14,8 @@ from discord.app_commands import Choice, Range, locale_str
 
 from bot.core import loras, offspring, styles
 from bot.core.defaults import Defaults, Manner
-from bot.core.job import Person
-from bot.core.options import Texts, options
+from bot.core.options import MAX_COUNT, Texts, options
+from bot.core.policy import Viewer
 from bot.core.ports.engine import Model
 from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Size, Usual, Wish
@@ -52,7 +52,7 @@ _RECALLED: Final = re.compile(_AS_BEFORE + "([a-z2-7]{8})")
 Prompt = Range[str, 1, MAX_PROMPT_CHARS]
 NegativePrompt = Range[str, 0, MAX_PROMPT_CHARS]
 Seed = Range[int, 0, MAX_SEED]
-Count = Range[int, 1, 4]  # as many as are drawn at once
+Count = Range[int, 1, MAX_COUNT]
 Steps = Range[int, 1, MAX_INFERENCE_STEPS]
 Guidance = Range[float, 0.0, MAX_GUIDANCE_SCALE]
 Part = Range[float, 0.0, 1.0]
@@ -272,7 +272,7 @@ class ImagineCommand:
 
         async def ask(heard: Heard) -> None:
             nonlocal again
-            prompt = await self._recalled(wish.prompt, heard.person)
+            prompt = await self._recalled(wish.prompt, heard.viewer)
             read = texts.read_into(replace(wish, prompt=prompt), self.sizes)
             if read.seed is None:
                 read = replace(read, seed=seed)
@@ -302,12 +302,12 @@ class ImagineCommand:
 
         await self._intake.take(interaction, ask, lambda: again, unseen)
 
-    async def _recalled(self, prompt: str, person: Person) -> str:
+    async def _recalled(self, prompt: str, by: Viewer) -> str:
         """What was typed, with the prompt that was chosen in the place of its job's mark."""
         match = _RECALLED.match(prompt)
         if match is None:
             return prompt
-        record = await self._studio.record(match[1], person)
+        record = await self._studio.record(match[1], by)
         return record.job.wish.prompt + prompt[match.end() :]
 
 

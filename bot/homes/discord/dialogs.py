@@ -14,16 +14,17 @@ import discord
 from discord import TextStyle
 from discord.ui import FileUpload, Label, Modal, TextInput
 
-from bot.core.options import written
+from bot.core.options import lines_of, written
 from bot.core.wish import Wish
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.render import cut
+from bot.homes.discord.render import cut, units
 from bot.homes.discord.voice import Voice
 from sdxl_engine.sentence import say
 
 # A job asked for with other words; something begun from a picture of a job, or of anybody.
 DialogKind = Literal["edit", "begin", "start"]
 
+_PROMPTS: Final = ("prompt", "negative_prompt")
 _ID: Final = re.compile(r"v1:(edit|begin|start):([a-z2-7]{8})")
 _MAX_UNITS: Final = 4_000  # of one field
 _SHOWING_S: Final = 2.5  # of the three seconds there are
@@ -56,6 +57,12 @@ class Filled:
         """The lines of settings."""
         return self.texts.get("settings", "")
 
+    @property
+    def typed(self) -> dict[str, str]:
+        """What was written, as options of /imagine, whether or not they can be read."""
+        said = {name: text for name, text in self.texts.items() if name in _PROMPTS and text}
+        return said | lines_of(self.settings)
+
 
 def dialog(kind: DialogKind, about: str, title: str, fields: Iterable[Label[Any]]) -> Modal:
     """A dialog of these fields, of which discord.py keeps nothing."""
@@ -75,8 +82,14 @@ def wish_fields(wish: Wish, voice: Voice) -> Iterator[Label[Any]]:
         "settings",
         voice.say(say("Settings")),
         written(wish),
-        description=voice.say(say("One a line. What no line says is left to the model.")),
+        description=voice.say(say("One a line. What no line says is as usual.")),
     )
+
+
+def holds(wish: Wish) -> bool:
+    """Whether its words and settings go into the fields whole."""
+    texts = (wish.prompt, wish.negative_prompt or "", written(wish))
+    return all(units(text) <= _MAX_UNITS for text in texts)
 
 
 def upload(custom_id: str, label: str, description: str, voice: Voice) -> Label[Any]:

@@ -1,6 +1,7 @@
 """Edit: a dialog with a job's words and settings, from which another is drawn."""
 
 from functools import partial
+from typing import Final
 
 from bot.core import offspring
 from bot.core.options import read_lines
@@ -8,10 +9,15 @@ from bot.core.studio import Studio
 from bot.homes.discord import dialogs
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import Filled
-from bot.homes.discord.intake import Heard, Intake, person_of
+from bot.homes.discord.intake import Heard, Intake, viewer_of
 from bot.homes.discord.uploads import Uploads
 from bot.homes.discord.voice import voice_of
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.sentence import say
+
+_TOO_LONG: Final = say(
+    "This prompt is too long for a dialog of Discord's. Copy it from the recipe instead."
+)
 
 
 class Editing:
@@ -27,7 +33,9 @@ class Editing:
 
         Raises BotError for the one who does, and what Discord says of the answer.
         """
-        record = await self._studio.record(job_id, person_of(interaction))
+        record = await self._studio.record(job_id, viewer_of(interaction))
+        if not dialogs.holds(record.job.wish):
+            raise InvalidRequestError(_TOO_LONG)
         voice = voice_of(interaction)
         fields = (
             *dialogs.wish_fields(record.job.wish, voice),
@@ -52,7 +60,7 @@ class Editing:
         job_id = filled.about
 
         async def ask(heard: Heard) -> None:
-            record = await self._studio.record(job_id, heard.person)
+            record = await self._studio.record(job_id, heard.viewer)
             prompt, negative_prompt = filled.prompts
             if not negative_prompt:  # with none, and with an empty one, it draws otherwise
                 negative_prompt = None if record.job.wish.negative_prompt is None else ""
@@ -64,12 +72,12 @@ class Editing:
                 settings=settings,
                 sizes=sizes,
             )
-            sent = {name: filled.uploads.get(name, ()) for name in ("picture", "mask")}
-            brought = {
-                name: (await self._uploads.bring(heard, files[:1]))[0]
-                for name, files in sent.items()
-                if files
-            }
+            sent = {name: filled.uploads.get(name, ())[:1] for name in ("picture", "mask")}
+            files = [*sent["picture"], *sent["mask"]]
+            sources = await self._uploads.bring(heard, files) if files else ()
+            # A picture that is its own mask was brought once.
+            places = {"picture": 0, "mask": -1}
+            brought = {name: sources[places[name]] for name in sent if sent[name]}
             await self._studio.make(
                 heard.job_id,
                 job_id,
@@ -81,4 +89,9 @@ class Editing:
                 private=heard.unseen,
             )
 
-        await self._intake.take(interaction, ask, unseen=lambda: self._studio.is_private(job_id))
+        await self._intake.take(
+            interaction,
+            ask,
+            lambda: filled.typed,  # nothing that was written is lost
+            lambda: self._studio.is_private(job_id),
+        )

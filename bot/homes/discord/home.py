@@ -121,7 +121,9 @@ class DiscordHome:
     async def run(self) -> None:
         """See `Home.run`."""
         settings = self._settings
-        intake = Intake(self._studio, settings.role_weights)
+        # Of what is in named servers Discord is told no places: there it is nowhere else.
+        offered = Offered(nsfw=settings.offered.nsfw) if settings.guild_ids else settings.offered
+        intake = Intake(self._studio, settings.role_weights, offered)
         uploads = Uploads(self._studio)
         command = ImagineCommand(self._studio, intake, uploads, settings.usual)
         editing = Editing(self._studio, intake, uploads)
@@ -145,7 +147,7 @@ class DiscordHome:
                 self._connection.client,
                 self._languages,
                 guild_ids=settings.guild_ids,
-                offered=settings.offered,
+                offered=offered,
                 model=settings.model,
                 sizes=settings.sizes,
             )

@@ -10,12 +10,12 @@ from typing import Final
 import discord
 
 from bot.core.job import Origin, Person, Venue, new_job_id
-from bot.core.policy import Actor
+from bot.core.policy import Actor, Viewer
 from bot.core.studio import Studio
 from bot.errors import AwayError, BotError, KnownJobError, WrongPlaceError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.places import check_showable
+from bot.homes.discord.places import Offered, check_showable
 from bot.homes.discord.refusal import refuse, say_instead_of_card
 from bot.homes.discord.voice import voice_of
 from bot.shared.job_context import in_job
@@ -45,6 +45,11 @@ class Heard:
     asked_at_s: float
     unseen: bool
 
+    @property
+    def viewer(self) -> Viewer:
+        """Who wishes, and where."""
+        return Viewer(self.person, self.origin.venue)
+
 
 Ask = Callable[[Heard], Awaitable[object]]
 
@@ -62,10 +67,12 @@ class Intake:
     """Takes in what is wished, whether it was typed or pressed.
 
     role_weights  the share of people with these roles, by role id; 1 is anybody's
+    offered       where anything is taken in; old cards may be elsewhere
     """
 
-    def __init__(self, studio: Studio, role_weights: Mapping[int, float]) -> None:
+    def __init__(self, studio: Studio, role_weights: Mapping[int, float], offered: Offered) -> None:
         self._studio = studio
+        self._offered = offered
         self._role_weights = role_weights
 
     async def take(
@@ -85,6 +92,7 @@ class Intake:
         job_id = new_job_id()
         with in_job(job_id):
             try:
+                self._offered.check(interaction)
                 check_showable(interaction)
             except WrongPlaceError as error:
                 await refuse(interaction, error, job_id, again())
@@ -112,7 +120,9 @@ class Intake:
                 await ask(heard)
             except KnownJobError as error:  # its first telling is being answered
                 log.warning("%s", error)
+                await self._studio.let_go(job_id)
             except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
+                await self._studio.let_go(job_id)
                 said = await refuse(interaction, error, job_id, again(), thinking=True)
                 if said or await _say_instead(interaction, _NOT_TAKEN):
                     await self._studio.answered(origin)
@@ -139,6 +149,11 @@ def venue_of(interaction: Interaction) -> Venue:
     """In which channel of which server."""
     channel = interaction.channel_id
     return Venue(HOME, community_of(interaction), None if channel is None else str(channel))
+
+
+def viewer_of(interaction: Interaction) -> Viewer:
+    """Who wants to see something, and where."""
+    return Viewer(person_of(interaction), venue_of(interaction))
 
 
 def actor_of(interaction: Interaction) -> Actor:

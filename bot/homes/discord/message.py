@@ -174,7 +174,7 @@ class CardMessage:
     async def _find(
         self, client: discord.Client, channel: discord.PartialMessageable
     ) -> int | None:
-        found = await self._call(client, lambda: self._search(channel))
+        found = await self._call(client, lambda: self._search(client, channel))
         if found is None:
             return None
         await self._found(found.id)
@@ -193,17 +193,20 @@ class CardMessage:
             return None
         channel = client.get_partial_messageable(self._channel_id)
         if self._message_id is None:
-            return await self._call(client, lambda: self._search(channel))
+            return await self._call(client, lambda: self._search(client, channel))
         return await self._call(client, channel.get_partial_message(self._message_id).fetch)
 
-    async def _search(self, channel: discord.PartialMessageable) -> discord.Message | None:
+    async def _search(
+        self, client: discord.Client, channel: discord.PartialMessageable
+    ) -> discord.Message | None:
         """The card among the channel's messages since the job was asked for."""
         since = datetime.fromtimestamp(self._job.asked_at_s - 60, UTC)
         try:
             async for message in channel.history(
                 limit=_SEARCHED_MESSAGES, after=since, oldest_first=True
             ):
-                if self._is_mine(message):
+                # Others may quote a job's id.
+                if message.author == client.user and self._is_mine(message):
                     return message
         except discord.HTTPException as error:
             if code_of(error) not in {MISSING_ACCESS, MISSING_PERMISSIONS}:

@@ -12,7 +12,7 @@ from bot.core.studio import OnPage, Page, Shelf, Studio
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton
-from bot.homes.discord.intake import person_of
+from bot.homes.discord.intake import viewer_of
 from bot.homes.discord.voice import Voice, voice_of
 from sdxl_engine.sentence import say
 
@@ -57,7 +57,7 @@ class Pages:
         await self._show(interaction, shelf, 0)
 
     async def _show(self, interaction: Interaction, shelf: Shelf, number: int) -> None:
-        page = await self._studio.page(person_of(interaction), shelf, number, size=_A_PAGE)
+        page = await self._studio.page(viewer_of(interaction), shelf, number, size=_A_PAGE)
         slots = tuple(filter(None, map(_slot, page.pictures)))
         voice = voice_of(interaction)
         view = _layout(page, slots, voice)

@@ -8,7 +8,7 @@ import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -29,22 +29,22 @@ from bot.homes.discord import dialogs, render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import DialogKind, Filled
-from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
+from bot.homes.discord.intake import Heard, Intake, person_of, venue_of, viewer_of
 from bot.homes.discord.translator import described
-from bot.homes.discord.uploads import Uploads
+from bot.homes.discord.uploads import Sent, Uploads, name_of
 from bot.homes.discord.voice import Voice, voice_of
 from sdxl_engine.request import CHANGING, Source
 from sdxl_engine.sentence import say
 
 _OURS: Final = re.compile(r"([a-z2-7]{8})_([0-9])\.[a-z]+")  # what the gallery calls its files
-_NOTED: Final = 1_000  # dialogs that may be open over pictures of others; a few kilobytes each
+_NOTED: Final = 1_000  # people with dialogs over pictures of others; a few kilobytes each
+_NOTED_OF_ONE: Final = 5
 _MOST_PICTURES: Final = 10  # that a group of choices holds
 _MAX_OPTION_UNITS: Final = 100
-_CHANGED: Final = offspring.source_fields(Source("0" * 64, CHANGING))  # of any picture
+_ANY: Final = "0" * 64  # a picture that is not known yet
+_CHANGED: Final = offspring.source_fields(Source(_ANY, CHANGING))
 _NO_PICTURE: Final = say("There is no picture in this message that the bot can read.")
-_GONE: Final = say(
-    "The bot was restarted since, and no longer knows which picture that was. Choose it again."
-)
+_GONE: Final = say("The bot no longer knows which picture that was. Choose it again.")
 _MANNERS: Final = {
     "private": say("Show them to me alone"),
     "spoiler": say("Blur them until somebody looks"),
@@ -55,6 +55,15 @@ BEGIN: Final = say("Imagine from this")
 RECIPE: Final = say("Recipe")
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What somebody filled in, read; prompts as `offspring.Prompts`."""
+
+    prompts: tuple[str, str | None]
+    settings: Settings
+    manner: Manner
+
+
 class PictureMenus:
     """Begins from pictures of messages, and says how they were drawn."""
 
@@ -62,7 +71,8 @@ class PictureMenus:
         self._studio = studio
         self._intake = intake
         self._uploads = uploads
-        self._noted: OrderedDict[str, tuple[int, tuple[discord.Attachment, ...]]] = OrderedDict()
+        # By the person, and by what their dialogs are called.
+        self._noted: OrderedDict[str, dict[str, tuple[Sent, ...]]] = OrderedDict()
 
     def build(self) -> "list[app_commands.Command[Any, ..., None] | app_commands.ContextMenu]":
         """The commands as Discord shall offer them."""
@@ -105,29 +115,31 @@ class PictureMenus:
 
         async def ask(heard: Heard) -> None:
             settings = read_lines(filled.settings)
-            await begin(heard, filled, settings, replace(manner, private=heard.unseen))
+            usual = await self._studio.settled(Defaults(), heard.person, heard.origin.venue)
+            prompt, negative_prompt = filled.prompts
+            if not negative_prompt:  # where something is usual, nothing was chosen instead
+                negative_prompt = None if usual.wish.negative_prompt is None else ""
+            said = _Said((prompt, negative_prompt), settings, replace(manner, private=heard.unseen))
+            await begin(heard, filled, said)
 
         async def unseen() -> bool:
             ours = filled.kind == "begin"
             return bool(manner.private) or (ours and await self._studio.is_private(filled.about))
 
-        await self._intake.take(interaction, ask, unseen=unseen)
+        await self._intake.take(interaction, ask, lambda: filled.typed, unseen)
 
-    async def _begin_ours(
-        self, heard: Heard, filled: Filled, settings: Settings, manner: Manner
-    ) -> None:
-        record = await self._studio.record(filled.about, heard.person)
+    async def _begin_ours(self, heard: Heard, filled: Filled, said: "_Said") -> None:
+        record = await self._studio.record(filled.about, heard.viewer)
         indices = [one.index for one in record.images]
         index = _chosen(filled, indices)
-        prompt, negative_prompt = filled.prompts
         await self._studio.make(
             heard.job_id,
             filled.about,
             partial(
                 offspring.begun,
                 index=index,
-                prompts=(prompt, negative_prompt or None),
-                settings=settings,
+                prompts=said.prompts,
+                settings=said.settings,
                 sizes=self._studio.sizes,
             ),
             heard.person,
@@ -135,28 +147,28 @@ class PictureMenus:
             weight=heard.weight,
             asked_at_s=heard.asked_at_s,
             private=heard.unseen,
-            manner=manner,
+            manner=said.manner,
         )
 
-    async def _begin_theirs(
-        self, heard: Heard, filled: Filled, settings: Settings, manner: Manner
-    ) -> None:
-        who, attachments = self._noted.get(filled.about, (0, ()))
-        if str(who) != heard.person.id:
+    async def _begin_theirs(self, heard: Heard, filled: Filled, said: "_Said") -> None:
+        attachments = self._noted.get(heard.person.id, {}).get(filled.about)
+        if attachments is None:
             raise UnknownJobError(_GONE)
-        prompt, negative_prompt = filled.prompts
-        wish = settings.read_into(Wish(prompt, negative_prompt or None), self._studio.sizes)
-        said = await self._studio.settled(Defaults(wish, manner), heard.person, heard.origin.venue)
+        wish = said.settings.read_into(Wish(*said.prompts), self._studio.sizes)
+        wish = offspring.started(wish, said.settings, Source(_ANY))  # said before it is fetched
+        settled = await self._studio.settled(
+            Defaults(wish, said.manner), heard.person, heard.origin.venue
+        )
         attachment = attachments[_chosen(filled, range(len(attachments)))]
         (source,) = await self._uploads.bring(heard, [attachment])
         await self._studio.ask(
             heard.job_id,
-            offspring.started(said.wish, settings, source),
+            offspring.started(settled.wish, said.settings, source),
             heard.person,
             heard.origin,
             weight=heard.weight,
             asked_at_s=heard.asked_at_s,
-            showing=said.manner.showing,
+            showing=settled.manner.showing,
         )
 
     async def _open(self, interaction: Interaction, message: discord.Message) -> None:
@@ -175,12 +187,14 @@ class PictureMenus:
             if not attachments:
                 raise UnknownJobError(_NO_PICTURE)
             kind, index, prompt = "start", 0, ""
-            about = self._note(interaction.user.id, attachments)
-            pictures = {place: one.filename for place, one in enumerate(attachments)}
-        fields = [*dialogs.wish_fields(Wish(prompt, source=_CHANGED), voice)]
+            about = self._note(person.id, attachments)
+            pictures = {place: name_of(one) for place, one in enumerate(attachments)}
+        usual = await self._studio.settled(Defaults(), person, venue)
+        negative_prompt = usual.wish.negative_prompt
+        wish = Wish(prompt, negative_prompt, source=_CHANGED)
+        fields = [*dialogs.wish_fields(wish, voice)]
         if len(pictures) > 1:
             fields.append(_which(pictures, index, voice))
-        usual = await self._studio.settled(Defaults(), person, venue)
         fields.append(_manners(usual.manner, voice))
         title = voice.say(say("Imagine from this picture"))
         modal = dialogs.dialog(kind, about, title, fields)
@@ -197,10 +211,10 @@ class PictureMenus:
         await self._tell_file(interaction, *attachments)
 
     async def _tell_job(self, interaction: Interaction, job_id: str) -> None:
-        line = await self._studio.lineage(job_id, person_of(interaction))
+        line = await self._studio.lineage(job_id, viewer_of(interaction))
         await _answer(interaction, render.recipe_text(line, voice_of(interaction)))
 
-    async def _tell_file(self, interaction: Interaction, *attachments: discord.Attachment) -> None:
+    async def _tell_file(self, interaction: Interaction, *attachments: Sent) -> None:
         """What the first of the files says that says anything."""
         silent: NoRecipeError | None = None
         for attachment in attachments:
@@ -219,27 +233,31 @@ class PictureMenus:
         self, interaction: Interaction, message: discord.Message
     ) -> tuple[Record, int] | None:
         """The job whose pictures a message of this bot shows, and which of them comes first."""
-        if message.author.id != interaction.client.application_id:
+        if message.author != interaction.client.user:
             return None
         for match in filter(None, map(_OURS.fullmatch, render.files_of(message))):
             try:
-                return await self._studio.record(match[1], person_of(interaction)), int(match[2])
+                return await self._studio.record(match[1], viewer_of(interaction)), int(match[2])
             except UnknownJobError:  # forgotten: its files are as good as anybody's
                 continue
         return None
 
-    def _note(self, person_id: int, attachments: tuple[discord.Attachment, ...]) -> str:
-        """Note what a dialog is about; the oldest is forgotten."""
+    def _note(self, person_id: str, attachments: tuple[Sent, ...]) -> str:
+        """Note what a dialog is about; of one person, and of all, the oldest is forgotten."""
         key = new_job_id()
-        self._noted[key] = person_id, attachments
-        while len(self._noted) > _NOTED:
+        noted = self._noted.setdefault(person_id, {})
+        noted[key] = attachments
+        self._noted.move_to_end(person_id)
+        if len(noted) > _NOTED_OF_ONE:
+            del noted[next(iter(noted))]
+        if len(self._noted) > _NOTED:
             self._noted.popitem(last=False)
         return key
 
 
-def _pictures(message: discord.Message) -> tuple[discord.Attachment, ...]:
-    """The pictures of a message, also of one that was forwarded."""
-    every = [*message.attachments]
+def _pictures(message: discord.Message) -> tuple[Sent, ...]:
+    """The pictures of a message, also of one that was forwarded, and those of a layout."""
+    every: list[Sent] = [*message.attachments, *render.media_of(message)]
     for snapshot in message.message_snapshots:
         every += snapshot.attachments
     found = (one for one in every if (one.content_type or "").startswith("image/"))

@@ -95,10 +95,19 @@ def text_of(message: discord.Message) -> str:
 
 def files_of(message: discord.Message) -> tuple[str, ...]:
     """The names of a card's files: what a layout shows is not among a message's attachments."""
-    galleries = [one for one in _parts(message) if isinstance(one, discord.MediaGalleryComponent)]
-    paths = [urlsplit(item.media.url).path for one in galleries for item in one.items]
-    shown = (unquote(path.rpartition("/")[2]) for path in paths)
+    shown = (name_in(media.url) for media in media_of(message))
     return (*(file.filename for file in message.attachments), *shown)
+
+
+def media_of(message: discord.Message) -> list[discord.UnfurledMediaItem]:
+    """What the galleries of a message show."""
+    galleries = [one for one in _parts(message) if isinstance(one, discord.MediaGalleryComponent)]
+    return [item.media for one in galleries for item in one.items]
+
+
+def name_in(url: str) -> str:
+    """A file's name in its address."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def _parts(message: discord.Message) -> Iterator[discord.Component]:
@@ -171,10 +180,11 @@ def refused_text(
     return f"{head}\n{_command(again, MAX_MESSAGE_UNITS - units(head) - 1)}"
 
 
-def recipe_text(line: Sequence[Record], voice: Voice) -> str:
+def recipe_text(line: Sequence[Record], voice: Voice, index: int | None = None) -> str:
     """Everything to draw a job again, and where it comes from.
 
-    line  the job, what it was made of, and so on
+    line   the job, what it was made of, and so on
+    index  of the one picture that is meant; None: all of them
     """
     job = line[0].job
     parts = [
@@ -183,7 +193,11 @@ def recipe_text(line: Sequence[Record], voice: Voice) -> str:
         if record.job.parent is not None
     ]
     if job.wish.source is not None or job.wish.variation is not None:
-        parts.insert(0, say("The command holds its words alone, not what it was made of."))
+        parts.insert(0, say("The command has its words, but not the picture it started from."))
+    if job.wish.first_index:  # one alone of several
+        index = job.wish.first_index
+    if index is not None and (index or job.wish.num_images != 1):
+        parts.insert(0, say("It is picture {number} of those that this draws.", number=index + 1))
     origin = cut("\n".join(map(voice.say, parts)), _MAX_SENTENCE_UNITS)
     settings = " · ".join(_harmless(voice.say(one)) for one in card.settings(job.wish))
     foot = "\n".join(part for part in (cut(settings, _MAX_SENTENCE_UNITS), origin) if part)

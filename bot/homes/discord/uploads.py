@@ -10,6 +10,7 @@ import discord
 from bot.core.studio import Studio
 from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.intake import Heard
+from bot.homes.discord.render import name_in
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_FILE_BYTES, Source
 from sdxl_engine.sentence import say
@@ -20,6 +21,10 @@ _DOWNLOADING_S: Final = 30.0
 _AT_ONCE: Final = 4  # each may have 64 MiB in memory
 
 
+# What somebody sent along, or what a gallery shows, of which nobody says how large it is.
+Sent = discord.Attachment | discord.UnfurledMediaItem
+
+
 class Uploads:
     """Fetches them."""
 
@@ -27,9 +32,7 @@ class Uploads:
         self._studio = studio
         self._places = asyncio.Semaphore(_AT_ONCE)
 
-    async def bring(
-        self, heard: Heard, attachments: Sequence[discord.Attachment]
-    ) -> tuple[Source, ...]:
+    async def bring(self, heard: Heard, attachments: Sequence[Sent]) -> tuple[Source, ...]:
         """Keep them for a job; returns a source of each.
 
         Whose limit is reached is told so before anything is fetched. Raises InvalidRequestError
@@ -40,19 +43,27 @@ class Uploads:
             files = [await download(one) for one in attachments]
             return await self._studio.bring(heard.job_id, files)
 
-    async def read(self, attachment: discord.Attachment) -> bytes:
+    async def read(self, attachment: Sent) -> bytes:
         """The file of one; raises InvalidRequestError."""
         async with self._places:
             return await download(attachment)
 
 
-async def download(attachment: discord.Attachment) -> bytes:
+def name_of(attachment: Sent) -> str:
+    """What its file is called."""
+    if isinstance(attachment, discord.Attachment):
+        return attachment.filename
+    return name_in(attachment.url)
+
+
+async def download(attachment: Sent) -> bytes:
     """A file that somebody sent along; raises InvalidRequestError."""
-    if attachment.size > MAX_FILE_BYTES:
+    size = attachment.size if isinstance(attachment, discord.Attachment) else 0
+    if size > MAX_FILE_BYTES:
         raise InvalidRequestError(
             say(
                 "The picture's file has {size} MiB; {most} are the most. Send a smaller one.",
-                size=attachment.size >> 20,
+                size=size >> 20,
                 most=MAX_FILE_BYTES >> 20,
             )
         )

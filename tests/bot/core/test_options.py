@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.options import options, read_lines, written
+from bot.core.options import lines_of, options, read_lines, written
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import SAMPLERS, SPACINGS
@@ -71,6 +71,7 @@ def test_whatever_is_written_is_read_or_said(text: str) -> None:
     [
         ("stps: 3", "Did you mean steps"),
         ("prompt: a hen", "There is no setting 'prompt'"),
+        ("count: 9", "Ask for 1 to 4"),
         ("count: two", "count: 'two' is no whole number"),
         ("guidance: much", "guidance: 'much' is no number"),
         ("just words", "'just words' cannot be read"),
@@ -85,3 +86,21 @@ def test_the_command_holds_the_prompts_too() -> None:
     said = options(Wish("a fox", negative_prompt="dogs", seed=3))
     assert said == {"prompt": "a fox", "negative_prompt": "dogs", "seed": "3"}
     assert "negative_prompt" not in options(Wish("a fox", negative_prompt=""))
+
+
+def test_what_is_typed_into_the_prompt_is_stronger_than_lines_that_stood_there() -> None:
+    lines = read_lines("seed: 5\nsize: 64x64\nlora: film:0.5")
+    wish = lines.read_into(Wish("a fox --seed 7 --ar 2:1 --no dogs"), [(64, 64), (128, 64)])
+    assert (wish.prompt, wish.negative_prompt, wish.seed) == ("a fox", "dogs", 7)
+    assert (wish.size_px, wish.loras) == ((128, 64), (("film", 0.5),))
+
+
+def test_a_shape_that_no_size_has_is_said() -> None:
+    lines = read_lines("aspect: wide")
+    with pytest.raises(InvalidRequestError, match="There are 64x64, 72x64"):
+        lines.read_into(Wish("a fox"), [(64, 64), (72, 64)])
+    assert lines.read_into(Wish("a fox"), [(64, 64), (96, 64)]).size_px == (96, 64)
+
+
+def test_what_cannot_be_read_is_still_known_as_it_was_written() -> None:
+    assert lines_of("Steps: many\nwords\nstps: 5\nseed:") == {"steps": "many", "stps": "5"}

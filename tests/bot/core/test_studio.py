@@ -6,14 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from bot.core import offspring
-from bot.core.job import Job, Parent, Record, Showing, State, StoredImage, new_job_id
+from bot.core.job import (
+    Job,
+    Parent,
+    Person,
+    Record,
+    Showing,
+    State,
+    StoredImage,
+    Venue,
+    new_job_id,
+)
 from bot.core.offspring import Offspring
-from bot.core.policy import NOT_SHOWN_TO_YOU, Actor, Limits
+from bot.core.policy import NOT_SHOWN_TO_YOU, Actor, Limits, Owner, Viewer
 from bot.errors import (
     IllegalMoveError,
     JobRefusedError,
@@ -35,6 +46,11 @@ def file_of(colour: str, size_px: tuple[int, int] = (32, 16)) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size_px, colour).save(file, "PNG")
     return file.getvalue()
+
+
+def seen_by(person: Person) -> Viewer:
+    """They, in the place where everything is drawn."""
+    return Viewer(person, make_job().origin.venue)
 
 
 async def drawn(it: Office, job: Job | None = None) -> Job:
@@ -95,7 +111,7 @@ async def test_anybody_may_have_more_made_of_what_everybody_sees(
         child = await make(it, parent, of, user_id=2)
         await it.home.until(lambda: child.id in it.home.delivered)
         record = await it.ledger.get(child.id)
-        line = await it.studio.lineage(child.id, make_person(3))
+        line = await it.studio.lineage(child.id, seen_by(make_person(3)))
     assert record.job.parent == Parent(parent.id, act, index)  # type: ignore[arg-type]
     assert record.job.person == make_person(2)
     assert [one.job.id for one in line] == [child.id, parent.id]
@@ -223,7 +239,7 @@ async def test_deleted_pictures_are_gone_everywhere_and_stay_so(office: OpenOffi
     async with office() as it:
         job = await bring(it)
         fan = make_person(2)
-        await it.studio.like(fan, job.id, 1, liked=True)
+        await it.studio.like(seen_by(fan), job.id, 1, liked=True)
         with pytest.raises(NotAllowedError):
             await it.studio.delete(job.id, Actor(fan))
         moderator = Actor(fan, job.origin.venue)
@@ -232,10 +248,10 @@ async def test_deleted_pictures_are_gone_everywhere_and_stay_so(office: OpenOffi
         assert (record.images, record.state) == ((), State.DELIVERED)
         again = await it.studio.delete(job.id, Actor(job.person))  # pressed again
         assert again.deleted == "Deleted by a moderator."
-        assert (await it.studio.page(fan, "liked", 0, size=9)).pictures == ()
+        assert (await it.studio.page(seen_by(fan), "liked", 0, size=9)).pictures == ()
         assert await it.gallery.starters() == ()
         with pytest.raises(UnknownJobError, match="by a moderator"):
-            await it.studio.record(job.id, job.person)
+            await it.studio.record(job.id, seen_by(job.person))
 
 
 async def test_what_is_not_over_is_cancelled_and_not_deleted(office: OpenOffice) -> None:
@@ -256,18 +272,20 @@ async def test_a_draft_is_its_owners_alone_until_it_is_published(office: OpenOff
             with pytest.raises(NotAllowedError, match=NOT_SHOWN_TO_YOU[:20]):
                 await make(it, job, of, user_id=2)
         with pytest.raises(NotAllowedError):
-            await it.studio.like(stranger, job.id, 0, liked=True)
+            await it.studio.like(seen_by(stranger), job.id, 0, liked=True)
         with pytest.raises(NotAllowedError):
             await it.studio.blur(job.id, Actor(stranger), blurred=True)
         child = await make(it, job, offspring.rerolled)
         with pytest.raises(NotAllowedError):  # so is what is made of it
-            await it.studio.lineage(child.id, stranger)
+            await it.studio.lineage(child.id, seen_by(stranger))
         await it.home.until(lambda: child.id in it.home.delivered)
         shown = await publish(it, child, 1)
-        assert len(await it.studio.lineage(shown.id, stranger)) == 1  # without what it is made of
-        await it.studio.like(stranger, shown.id, 1, liked=True)
+        assert (
+            len(await it.studio.lineage(shown.id, seen_by(stranger))) == 1
+        )  # without what it is made of
+        await it.studio.like(seen_by(stranger), shown.id, 1, liked=True)
         with pytest.raises(NotAllowedError):
-            await it.studio.like(stranger, child.id, 1, liked=True)
+            await it.studio.like(seen_by(stranger), child.id, 1, liked=True)
 
 
 async def test_what_is_published_is_there_once_and_for_itself(office: OpenOffice) -> None:
@@ -292,15 +310,96 @@ async def test_what_is_published_is_there_once_and_for_itself(office: OpenOffice
         assert [p.data for p in files[every.id]] == [p.data for p in files[draft.id]]
         assert [p.data for p in files[one.id]] == [files[draft.id][2].data]
         assert len(pipeline.pictures) == 1
-        own = await it.studio.page(draft.person, "drawn", 0, size=10)
+        own = await it.studio.page(seen_by(draft.person), "drawn", 0, size=10)
         assert {shown.record.job.id for shown in own.pictures} == {draft.id}
         await it.studio.delete(draft.id, Actor(draft.person))
-        own = await it.studio.page(draft.person, "drawn", 0, size=10)
+        own = await it.studio.page(seen_by(draft.person), "drawn", 0, size=10)
         assert [shown.record.job.id for shown in own.pictures] == [every.id] * 4 + [one.id]
-        assert (await it.studio.picture(one.id, 2, make_person(3))).data == files[one.id][0].data
-        # What is deleted may be published once more, by a draft that is there.
+        assert (await it.studio.picture(one.id, 2, seen_by(make_person(3)))).data == files[one.id][
+            0
+        ].data
         with pytest.raises(UnknownJobError, match="Deleted"):
             await publish(it, draft)
+
+
+async def test_what_was_published_and_deleted_is_not_published_again(office: OpenOffice) -> None:
+    """Whoever deleted it meant it."""
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        shown = await publish(it, draft, 1)
+        await it.until_state(shown.id, State.DELIVERED)
+        await it.studio.delete(shown.id, Owner())
+        with pytest.raises(JobRefusedError, match="published before"):
+            await publish(it, draft, 1)
+        await publish(it, draft, 2)
+
+
+async def test_a_draft_that_is_deleted_while_it_is_published_stays_unseen(
+    office: OpenOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        copy = it.gallery.copy
+
+        async def slow(*args: Any) -> Any:
+            copied = await copy(*args)
+            await it.studio.delete(draft.id, Actor(draft.person))
+            return copied
+
+        monkeypatch.setattr(it.gallery, "copy", slow)
+        with pytest.raises(UnknownJobError, match="Deleted"):
+            await publish(it, draft)
+        assert len(await it.ledger.find()) == 1
+    assert [one.name for one in (tmp_path / "images").iterdir()] == [".brought"]
+    assert not any((tmp_path / "images" / ".brought").iterdir())
+
+
+async def test_copies_for_what_never_came_to_be_go_at_the_next_start(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        record = await it.ledger.get(draft.id)
+        await it.gallery.copy(draft.id, "aaaaaaaa", record.images)  # and the process ended
+        await forget_unclaimed(it.ledger, it.gallery)
+        assert not (tmp_path / "images" / "aaaaaaaa").exists()
+        assert len(await it.gallery.read(draft.id, record.images)) == 4
+
+
+async def test_what_a_published_picture_started_from_is_not_published(office: OpenOffice) -> None:
+    async with office() as it:
+        job = make_job()
+        (source,) = await it.studio.bring(job.id, [file_of("red")])
+        wish = replace(job.wish, source=offspring.source_fields(source))
+        draft = await drawn(it, replace(job, wish=wish, showing=Showing(private=True)))
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        with pytest.raises(NotAllowedError, match="Only the one who published it"):
+            await make(it, shown, offspring.rerolled, user_id=2)
+        await make(it, shown, partial(offspring.upscaled, index=0), user_id=2)  # of what is shown
+        await make(it, shown, offspring.rerolled)
+
+
+async def test_what_is_drawn_elsewhere_is_nobody_elses(office: OpenOffice) -> None:
+    """In a private channel, or another server: whoever learns a job's id sees nothing by it."""
+    async with office() as it:
+        here = make_job()
+        home = here.origin.venue.home
+        places = [Venue(home, None, "77"), Venue(home, "8", "9")]
+        for place in places:
+            job = make_job()
+            await drawn(it, replace(job, origin=replace(job.origin, venue=place)))
+            for by in (seen_by(make_person(2)), Viewer(make_person(2), Venue(home, None, "78"))):
+                with pytest.raises(NotAllowedError):
+                    await it.studio.record(job.id, by)
+                with pytest.raises(NotAllowedError):
+                    await it.studio.lineage(job.id, by)
+                with pytest.raises(NotAllowedError):
+                    await it.studio.picture(job.id, 0, by)
+            with pytest.raises(NotAllowedError):
+                await make(it, job, offspring.rerolled, user_id=2)
+            await it.studio.record(job.id, seen_by(job.person))
+            await it.studio.record(job.id, Viewer(make_person(2), place))
 
 
 async def test_a_published_picture_that_is_lost_is_drawn_anew_alone(
@@ -335,6 +434,16 @@ async def test_pictures_are_blurred_and_shown_again(office: OpenOffice) -> None:
             assert record.job.showing == Showing(spoiler=blurred)
         with pytest.raises(NotAllowedError):
             await it.studio.blur(job.id, Actor(make_person(2)), blurred=True)
+        moderator = Actor(make_person(3), moderates=job.origin.venue)
+        held = await it.studio.blur(job.id, moderator, blurred=True)
+        assert held.job.showing == Showing(spoiler=True, held=True)
+        await it.studio.blur(job.id, Actor(job.person), blurred=True)
+        with pytest.raises(NotAllowedError, match="only a moderator can unblur"):
+            await it.studio.blur(job.id, Actor(job.person), blurred=False)
+        child = await make(it, job, offspring.rerolled)  # nor by having more made of it
+        assert child.showing == held.job.showing
+        record = await it.studio.blur(job.id, moderator, blurred=False)
+        assert record.job.showing == Showing()
         await it.studio.delete(job.id, Actor(job.person))
         with pytest.raises(UnknownJobError):
             await it.studio.blur(job.id, Actor(job.person), blurred=True)
@@ -344,15 +453,15 @@ async def test_favourites_come_latest_first_and_a_page_at_a_time(office: OpenOff
     async with office() as it:
         job, fan = await drawn(it), make_person(2)
         for index in (2, 0, 3, 0):  # twice is once
-            await it.studio.like(fan, job.id, index, liked=True)
-        await it.studio.like(fan, job.id, 2, liked=False)
-        pages = [await it.studio.page(fan, "liked", number, size=1) for number in range(3)]
+            await it.studio.like(seen_by(fan), job.id, index, liked=True)
+        await it.studio.like(seen_by(fan), job.id, 2, liked=False)
+        pages = [await it.studio.page(seen_by(fan), "liked", number, size=1) for number in range(3)]
         assert [one.index for page in pages for one in page.pictures] == [3, 0]
         assert [page.has_next for page in pages] == [True, False, False]
         assert await it.studio.likes(fan, job.id) == {0, 3}
         assert await it.studio.likes(job.person, job.id) == set()
         with pytest.raises(UnknownJobError):
-            await it.studio.like(fan, job.id, 7, liked=True)
+            await it.studio.like(seen_by(fan), job.id, 7, liked=True)
 
 
 async def test_who_wants_to_be_told_of_this_one_is_told(office: OpenOffice) -> None:

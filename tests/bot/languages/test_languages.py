@@ -58,6 +58,11 @@ def untranslated(of: Catalog) -> Iterator[str]:
             yield ids_of(message)[0]
 
 
+@pytest.mark.parametrize("locale", sorted(LOCALES))
+def test_nothing_is_left_in_english(locale: str) -> None:
+    assert list(untranslated(catalogue_of(FOLDER / f"{locale}{ENDING}"))) == []
+
+
 def made(tmp_path: Path, locale: str, translations: dict[Said, str | tuple[str, ...]]) -> Path:
     """A folder with one catalogue."""
     known = Catalog(locale.replace("-", "_"), fuzzy=False)
@@ -203,13 +208,13 @@ def anything_said(draw: st.DrawFn) -> tuple[Sentence, list[str]]:
     one = draw(st.sampled_from(sorted(SAID)))
     values: dict[str, object] = {}
     shown: list[str] = []
-    for name, spec in sorted({*names_in(one[0]), *names_in(one[-1])}):
+    for name, spec, _ in sorted({*names_in(one[0]), *names_in(one[-1])}):
         number = st.integers(0, 10**6)
         if (name == "count" and len(one) > 1) or spec.endswith(NUMERIC):
             values[name] = draw(number)
         else:
             values[name] = draw(st.text(max_size=9) | number)
-        if (name, spec) in names_in(one[-1]):
+        if (name, spec, "") in names_in(one[-1]):
             shown.append(format(values[name], spec))
     if len(one) > 1:
         values.setdefault("count", draw(st.integers(0, 9)))

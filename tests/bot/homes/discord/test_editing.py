@@ -79,7 +79,7 @@ async def test_a_picture_and_a_mask_are_uploaded_in_the_dialog(
     async with run_bot(lambda: pipeline) as bot:
         shown = await drawn(loopback)
         await all_delivered(bot, 1)
-        values = {"picture": [picture()], "mask": [picture("mask.png", (8, 8))]}
+        values = {"picture": [picture()], "mask": [picture("mask.png", (80, 48))]}
         dialog = await opened(loopback, shown)
         settings = f"{prefilled(dialog)['settings']}\nstrength: 0.4"
         sent = await loopback.submit(dialog, {**values, "settings": settings})
@@ -112,6 +112,7 @@ async def test_a_picture_and_a_mask_are_uploaded_in_the_dialog(
         ({"settings": "strength: 0.4"}, "A strength needs a picture"),
         ({"mask": [picture()]}, "A mask needs a picture"),
         ({"picture": [Upload("a.png", "image/png", b"none")]}, "no picture that can be read"),
+        ({"picture": [picture()], "mask": [picture("m.png", (9, 9))]}, "of its proportions"),
         ({"prompt": "x --seed lots"}, "seed"),
     ],
 )
@@ -121,8 +122,11 @@ async def test_what_cannot_be_drawn_is_said_to_the_one_who_sent_it(
     async with run_bot() as bot:
         shown = await drawn(loopback)
         await all_delivered(bot, 1)
-        sent = await loopback.submit(await opened(loopback, shown), values)
-        assert sentence in text_of(await whispered(sent))
+        written = {"prompt": "a very red fox", **values}
+        sent = await loopback.submit(await opened(loopback, shown), written)
+        said = text_of(await whispered(sent))
+        assert sentence in said
+        assert f"/imagine prompt:{written['prompt']}" in said  # nothing that was written is lost
         assert len(await bot.app.ledger.find()) == 1
         assert await bot.app._gallery.starters() == ()
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot.core.job import Person, State
+from bot.core.policy import Viewer
 from standins.base.faults import Fault
 from standins.discord.components import files_of, pressable, text_of
 from standins.discord.errors import CommandRefused
@@ -185,12 +186,14 @@ async def test_one_picture_is_looked_at_alone_and_liked(
         shown = await looking.until(has_pictures)
         assert shown["flags"] & 64
         assert "/imagine prompt:a fox seed:5" in text_of(shown)
+        assert "It is picture 1 of those that this draws." in text_of(shown)
         await press(loopback, shown, id_for(shown, "look", 2), user_id=CLEO)
         shown = await looking.until(lambda one: any("_2." in a["filename"] for a in files_of(one)))
         await press(loopback, shown, id_for(shown, "like", 2), user_id=CLEO)
         shown = await looking.until(lambda one: "v1:unlike" in str(one["components"]))
         jobs = await bot.app.ledger.find()
-        liked = await bot.app.studio.page(Person("discord", str(CLEO)), "liked", 0, size=5)
+        cleo = Viewer(Person("discord", str(CLEO)), jobs[0].job.origin.venue)
+        liked = await bot.app.studio.page(cleo, "liked", 0, size=5)
         assert [(one.record.job.id, one.index) for one in liked.pictures] == [(jobs[0].job.id, 2)]
         await press(loopback, shown, id_for(shown, "unlike", 2), user_id=CLEO)
         await looking.until(lambda one: "v1:like" in str(one["components"]))
@@ -214,7 +217,7 @@ async def test_the_recipe_says_how_and_from_what(
         line = f"`{child.job.id}` was made larger from picture 4 of `{parent.job.id}`"
         assert line in text_of(recipe)
         assert "2 times as large" in text_of(recipe)
-        assert "its words alone" in text_of(recipe)
+        assert "not the picture it started from" in text_of(recipe)
 
 
 async def test_a_card_whose_job_is_forgotten_says_so(
