@@ -25,6 +25,7 @@ from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused, InteractionFailed, PortTakenError
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
+from standins.discord.world import varied_world
 
 Message = dict[str, Any]
 
@@ -61,7 +62,7 @@ async def run_playground(
     Its Discord forgets its channels when it ends; the bot's records and pictures stay in
     [playground] folder. Raises BotError, EngineError.
     """
-    loopback = LoopbackDiscord(token=secrets.token_urlsafe())
+    loopback = LoopbackDiscord(token=secrets.token_urlsafe(), world=varied_world())
     add_page(loopback)
     with _records(config) as folder:
         try:

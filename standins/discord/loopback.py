@@ -71,6 +71,7 @@ class LoopbackDiscord:
                                  a limit never ends: switch them off, or move the clock)
     attachment_size_limit_bytes  of one file
     heartbeat_interval_s         how often bots must send a heartbeat
+    world                        with everything in it; None: the default one
 
     An unmodified discord.py comes here when `discord.http.Route.BASE` is `api_url` and
     `discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY` is `yarl.URL(gateway_url)`.
@@ -86,14 +87,14 @@ class LoopbackDiscord:
         rate_limits: bool | RateLimits = True,
         attachment_size_limit_bytes: int = 10 * 2**20,
         heartbeat_interval_s: float = 41.25,
+        world: World | None = None,
     ) -> None:
         self.token = token
         self.attachment_size_limit_bytes = attachment_size_limit_bytes
-        self.world: World = default_world()
+        world = self.world = world or default_world()
         self.timers = Timers(clock)
         self.faults = Faults(self.timers)
         self.gateway = Gateway(self.world, self.timers, self.faults, token, heartbeat_interval_s)
-        world = self.world
         self.registry = CommandRegistry(world.application_id, world.snowflakes, clock)
         self._hub = EventHub()
         self._messages = Messages(world, self._hub, self.gateway.dispatch)

@@ -17,7 +17,7 @@ page itself; that it comes from this machine, `guard.py` has seen.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import resources
 from typing import Final
@@ -29,8 +29,9 @@ from standins.base.wire import Json, parse_json
 from standins.discord.errors import ApiError, CommandRefused, InteractionFailed
 from standins.discord.forms import Upload, read_form
 from standins.discord.loopback import LoopbackDiscord
+from standins.discord.places import is_reached
 from standins.discord.wire import snowflake
-from standins.discord.world import Channel, Person
+from standins.discord.world import PRIVATE_CHANNELS, Channel, Person
 
 _MEDIA_TYPES: Final = {
     ".html": "text/html",
@@ -101,6 +102,8 @@ class _Page:
         """First the whole state, then every change to it: nothing can fall between the two."""
         person = self._person(request.query.get("as"))
         channel = self._channel(request.query.get("channel"))
+        if not is_reached(person, channel):  # it was open to whoever they were before
+            channel = self._loopback.world.first_channel
         response = web.StreamResponse()
         response.content_type = "text/event-stream"
         response.headers.update(_HEADERS)  # its headers leave before the guard sees it
@@ -151,10 +154,26 @@ class _Page:
             "bot": world.user_json(world.bot),
             "guild": {"id": str(world.guild_id), "name": world.guild_name},
             "roles": [world.role_json(role) for role in world.roles.values()],
-            "channels": [world.channel_json(some) for some in world.channels.values()],
-            "channel": world.channel_json(channel),
+            "channels": [self._place_json(some) for some in self._places(person)],
+            "channel": self._place_json(channel),
             "messages": self._loopback.history(channel.id, person.id),
         }
+
+    def _places(self, person: Person) -> Iterator[Channel]:
+        """Where somebody can be: each channel with its threads, then their direct messages."""
+        every = [one for one in self._loopback.world.channels.values() if is_reached(person, one)]
+        for channel in every:
+            if channel.parent_id is None and channel.kind not in PRIVATE_CHANNELS:
+                yield channel
+                yield from (one for one in every if one.parent_id == channel.id)
+        yield from (one for one in every if one.kind in PRIVATE_CHANNELS)
+
+    def _place_json(self, channel: Channel) -> Json:
+        """A channel with what it is called in the list, and which commands are for such places."""
+        world = self._loopback.world
+        with_bot = world.bot.id in channel.member_ids
+        name = channel.name or (world.bot.display_name if with_bot else "Direct messages")
+        return {**world.channel_json(channel), "name": name, "context": world.context(channel)}
 
     def _person_json(self, person: Person) -> Json:
         world = self._loopback.world

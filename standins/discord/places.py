@@ -61,10 +61,15 @@ def check_offered(command: Json, name: str, person: Person, channel: Channel, wo
         raise CommandRefused(f"{name} can only be used in an age-restricted channel.")
 
 
+def is_reached(person: Person, channel: Channel) -> bool:
+    """Whether somebody can be in a channel."""
+    is_closed = channel.kind in PRIVATE_CHANNELS or channel.kind == PRIVATE_THREAD
+    return not is_closed or person.id in channel.member_ids
+
+
 def check_reached(person: Person, channel: Channel) -> None:
     """Whether somebody can be in a channel and write there; raises CommandRefused."""
-    is_closed = channel.kind in PRIVATE_CHANNELS or channel.kind == PRIVATE_THREAD
-    if is_closed and person.id not in channel.member_ids:
+    if not is_reached(person, channel):
         raise CommandRefused(f"{person.display_name} is not in that channel.")
     if channel.kind == FORUM:
         raise CommandRefused("In a forum one writes in its posts.")

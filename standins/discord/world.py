@@ -524,3 +524,26 @@ def default_world() -> World:
     )
     world.people = {person.id: person for person in people}
     return world
+
+
+def varied_world() -> World:
+    """The default one with a thread, a forum with a post, and everybody's messages to the bot."""
+    world = default_world()
+    text = world.first_channel.id
+    more = [
+        Channel(900_000_000_000_000_311, "sketches", kind=PUBLIC_THREAD, parent_id=text),
+        Channel(900_000_000_000_000_303, "showcase", kind=FORUM, position=2),
+        Channel(
+            900_000_000_000_000_312,
+            "My first picture",
+            kind=PUBLIC_THREAD,
+            parent_id=900_000_000_000_000_303,
+        ),
+    ]
+    people = [person for person in world.people.values() if not person.bot]
+    more += [
+        Channel(900_000_000_000_000_321 + place, "", kind=DM, member_ids=(one.id, world.bot.id))
+        for place, one in enumerate(people)
+    ]
+    world.channels |= {channel.id: channel for channel in more}
+    return world

@@ -22,6 +22,8 @@ const views = new Map(); // message id -> MessageView
 const unanswered = new Map(); // interaction id -> list item
 const DISMISSED = "dismissed";
 const dismissed = new Set(JSON.parse(sessionStorage.getItem(DISMISSED) ?? "[]")); // ids of messages
+const DM = 1; // kinds of channels, as Discord numbers them
+const FORUM = 15;
 const names = new Map(); // ids of people and channels -> names
 const deletion = new Deletion();
 const apps = new Apps();
@@ -62,6 +64,9 @@ function look(as, channel) {
   });
 }
 
+/** What stands before a channel's name; before a person's, nothing. */
+const mark = (channel) => (channel.type === DM ? "" : "#");
+
 /** Everything anew: at the start, on another channel or person, and after a lost connection. */
 function begin(state) {
   if (world && world.me.id !== state.me.id) dialogs.close();
@@ -72,10 +77,11 @@ function begin(state) {
   for (const channel of world.channels) names.set(channel.id, channel.name);
   const here = new URLSearchParams({ as: world.me.id, channel: world.channel.id });
   history.replaceState(null, "", `?${here}`);
-  document.title = `#${world.channel.name} · ${world.guild.name}`;
+  const title = `${mark(world.channel)}${world.channel.name}`;
+  document.title = `${title} · ${world.guild.name}`;
   showRail();
   part("channel-name").textContent = world.channel.name;
-  part("welcome-channel").textContent = world.channel.name;
+  part("welcome-channel").textContent = title;
   part("topic").textContent = world.channel.topic ?? "";
   const before = [...views.keys()];
   views.clear();
@@ -92,7 +98,7 @@ function begin(state) {
 function showBot({ online, commands }) {
   Object.assign(world, { online, commands });
   showPresence(online, `${nameOf(world.bot)} is ${online ? "online" : "offline"}`);
-  composer.offer(offered(commands, world), world.channel.name);
+  composer.offer(offered(commands, world), `${mark(world.channel)}${world.channel.name}`);
   apps.offer(commands.filter(({ type }) => type === ON_MESSAGES));
   for (const view of views.values()) view.equip();
   showEmptiness();
@@ -300,19 +306,7 @@ part("newer").addEventListener("click", toEnd);
 function showRail() {
   fillAvatar(part("server-avatar"), world.guild.name);
   part("server-name").textContent = world.guild.name;
-  part("channels").replaceChildren(
-    ...world.channels.map((channel) => {
-      const open = () => {
-        openRail(false);
-        look(world.me.id, channel.id);
-      };
-      const current = channel.id === world.channel.id ? "page" : null;
-      const name = element("span", {}, channel.name);
-      const button = element("button", { type: "button", "aria-current": current, onclick: open });
-      button.append(icon("hash"), name);
-      return element("li", {}, button);
-    }),
-  );
+  part("channels").replaceChildren(...world.channels.map(railEntry));
   const people = world.people.filter((person) => !person.bot);
   part("me").replaceChildren(
     ...people.map((person) => {
@@ -324,6 +318,25 @@ function showRail() {
   part("me").value = world.me.id;
   part("me-name").textContent = nameOf(world.me);
   fillAvatar(part("me-avatar"), nameOf(world.me));
+}
+
+/** A channel, a thread in one, a forum that is no place itself, or somebody's direct messages. */
+function railEntry(channel) {
+  const name = element("span", {}, channel.name);
+  const look_ = channel.type === DM ? "message" : channel.parent_id ? "thread" : "hash";
+  if (channel.type === FORUM) {
+    const forum = element("div", { class: "forum" });
+    forum.append(icon("file"), name);
+    return element("li", {}, forum);
+  }
+  const open = () => {
+    openRail(false);
+    look(world.me.id, channel.id);
+  };
+  const current = channel.id === world.channel.id ? "page" : null;
+  const button = element("button", { type: "button", "aria-current": current, onclick: open });
+  button.append(icon(look_), name);
+  return element("li", { class: channel.parent_id ? "within" : "" }, button);
 }
 
 function openRail(open) {

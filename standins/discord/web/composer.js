@@ -45,7 +45,7 @@ export class Composer {
   /** What can be used here. Keeps what is being typed, unless its command went away. */
   offer(commands, channel) {
     this.#commands = commands;
-    this.#text.placeholder = `Message #${channel} or type /`;
+    this.#text.placeholder = `Message ${channel} or type /`;
     if (this.#command) {
       const again = commands.find((command) => command.name === this.#command.name);
       if (!again) this.#leave();

@@ -26,6 +26,7 @@ export function offered(commands, world) {
   };
   return commands
     .filter(({ type = 1 }) => type === 1)
+    .filter(({ contexts }) => !contexts || contexts.includes(world.channel.context))
     .flatMap((command) => entries(command.name, command));
 }
 

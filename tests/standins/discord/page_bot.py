@@ -14,6 +14,7 @@ from PIL import Image
 from standins.base.timers import ManualClock
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
+from standins.discord.world import World
 from tests.standins.discord.client import online, pointed_at
 
 COLOURS = ("#c0392b", "#2e6db4", "#2f855a", "#d69e2e")
@@ -146,13 +147,13 @@ class Channel:
 
 
 @asynccontextmanager
-async def running_channel(port: int = 0) -> AsyncIterator[Channel]:
+async def running_channel(port: int = 0, world: World | None = None) -> AsyncIterator[Channel]:
     """A loopback with the page, and the bot online in it.
 
     The clock stands still, so no deadline passes on a slow machine unless a test moves it.
     """
     clock = ManualClock()
-    loopback = LoopbackDiscord(clock=clock, rate_limits=False)
+    loopback = LoopbackDiscord(clock=clock, rate_limits=False, world=world)
     add_page(loopback)
     await loopback.start(port=port)
     bot = PageBot()
