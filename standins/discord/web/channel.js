@@ -348,7 +348,7 @@ function openRail(open) {
 part("me").addEventListener("change", () => look(part("me").value, world.channel.id));
 part("show-rail").addEventListener("click", () => openRail(true));
 part("scrim").addEventListener("click", () => openRail(false));
-part("rail").addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !part("rail").classList.contains("shown")) return;
   openRail(false);
   part("show-rail").focus();
