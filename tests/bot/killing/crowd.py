@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ _SHARE_OF_TWINS: Final = 0.25
 _SHARE_OF_DRAFTS: Final = 0.15
 _TWINS_WITHIN_S: Final = 0.01
 _LATEST: Final = 20
+_THINKING_S: Final = 0.3  # with a dialog open, which may be sent to the next process
 # How many pictures come of a press, of so many that are there.
 _MAKE: Final[dict[str, Callable[[int], int]]] = {
     "reroll": lambda there: there,
@@ -34,8 +35,7 @@ _MAKE: Final[dict[str, Callable[[int], int]]] = {
     "strong": lambda _: _DRAWN_AT_ONCE,
     "publish": lambda there: there,
 }
-# What opens a dialog: a job comes of what is filled in there.
-_LEFT_ALONE: Final = frozenset({"edit"})
+_DIALOG: Final = "edit"  # opens one: a job comes of what is filled in there
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Crowd:
         self._people = [one.id for one in loopback.world.people.values() if not one.bot]
         self._channels = list(loopback.world.channels)
         self.asked: list[Interaction] = []
+        self.dialogs = 0  # of these, how many were asked in one
         self.pressed: list[Interaction] = []
         self.twins: list[tuple[Interaction, Interaction]] = []
         self.wanted: dict[int, int] = {}
@@ -129,6 +130,9 @@ class Crowd:
         board = boards[message_id]
         custom_id = self._chance.choice(board.custom_ids)
         person = board.viewer_id or self._chance.choice(self._people)
+        if _kind_of(custom_id) == _DIALOG:
+            self._watch_over(self._edit(message_id, custom_id, person, board.pictures))
+            return
         one = await self._press(message_id, custom_id, person, board.pictures)
         if self._chance.random() < _SHARE_OF_TWINS:
             await asyncio.sleep(self._chance.uniform(0, _TWINS_WITHIN_S))
@@ -162,9 +166,25 @@ class Crowd:
             self._want(interaction, _MAKE[kind](pictures))
         return interaction
 
+    async def _edit(self, message_id: int, custom_id: str, person: int, pictures: int) -> None:
+        """Open a dialog, think, and send it, to this process of the bot or to the next."""
+        try:
+            opening = await self._loopback.press(message_id, custom_id, user_id=person)
+            dialog = await opening.dialog()
+            await asyncio.sleep(self._chance.uniform(0, _THINKING_S))
+            sent = await self._loopback.submit(dialog, {"prompt": f"edit {len(self.asked)}"})
+        except (CommandRefused, InteractionFailed):  # the bot was away, or the card is gone
+            return
+        self.asked.append(sent)
+        self.dialogs += 1
+        self._want(sent, pictures)
+
     def _want(self, interaction: Interaction, pictures: int) -> None:
         self.wanted[interaction.id] = pictures
-        watcher = asyncio.create_task(self._watch(interaction))
+        self._watch_over(self._watch(interaction))
+
+    def _watch_over(self, work: Coroutine[Any, Any, None]) -> None:
+        watcher = asyncio.create_task(work)
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
 
@@ -184,7 +204,7 @@ class Crowd:
         custom_ids: dict[str, list[str]] = {}
         for item in pressable(message):
             kind = _kind_of(item["custom_id"])
-            if not item.get("disabled") and kind not in _LEFT_ALONE:
+            if not item.get("disabled"):
                 custom_ids.setdefault(kind, []).append(item["custom_id"])
         for kind, ids in custom_ids.items():
             board = Board(tuple(ids), event.viewer_id, len(files))

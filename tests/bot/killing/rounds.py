@@ -54,7 +54,8 @@ _PRESSES_IN_PEACE = 30
 class Tally:
     """What came of it all.
 
-    asked        commands that Discord took
+    asked        commands and dialogs that Discord took
+    dialogs      of these, dialogs
     pressed      presses that Discord took
     twins        of these, pairs of the same button by the same person within 10 ms
     made         jobs of presses
@@ -76,6 +77,7 @@ class Tally:
 
     rounds: int = 0
     asked: int = 0
+    dialogs: int = 0
     pressed: int = 0
     twins: int = 0
     made: int = 0
@@ -120,8 +122,8 @@ class Tally:
     def __str__(self) -> str:
         restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
         return (
-            f"{self.rounds} kills, {self.asked} asked, {self.pressed} pressed ({self.twins} of "
-            f"them twice at once, {self.made} made a job), {self.accepted} accepted: "
+            f"{self.rounds} kills, {self.asked} asked ({self.dialogs} in a dialog), {self.pressed} "
+            f"pressed ({self.twins} of them twice at once, {self.made} made a job), {self.accepted} accepted: "
             f"{self.pictures} with pictures, {self.deleted} with pictures that were deleted, "
             f"{sum(self.reasons.values())} with a reason {dict(self.reasons)}; lost "
             f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
@@ -243,7 +245,7 @@ def _open_jobs(folder: Path) -> list[str]:
 
 def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
     tally.asked, tally.pressed = len(crowd.asked), len(crowd.pressed)
-    tally.twins = len(crowd.twins)
+    tally.dialogs, tally.twins = crowd.dialogs, len(crowd.twins)
     for interaction in _promised(crowd):
         tally.accepted += 1
         message = interaction.original
