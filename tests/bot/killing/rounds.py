@@ -123,8 +123,9 @@ class Tally:
         restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
         return (
             f"{self.rounds} kills, {self.asked} asked ({self.dialogs} in a dialog), {self.pressed} "
-            f"pressed ({self.twins} of them twice at once, {self.made} made a job), {self.accepted} accepted: "
-            f"{self.pictures} with pictures, {self.deleted} with pictures that were deleted, "
+            f"pressed ({self.twins} of them twice at once, {self.made} made a job), "
+            f"{self.accepted} accepted: {self.pictures} with pictures, {self.deleted} with "
+            "pictures that were deleted, "
             f"{sum(self.reasons.values())} with a reason {dict(self.reasons)}; lost "
             f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
             f"{len(self.silent)}, set aside {len(self.innocent)}, shown twice {len(self.twice)}, "
