@@ -70,13 +70,12 @@ class Languages:
         alike = (one for one in self._languages if one.partition("-")[0].casefold() == language)
         return next(alike, None)
 
-    def say(self, text: str, locale: str, shown: Callable[[object], str] = str) -> str:
+    def say(self, text: str, locale: str) -> str:
         """A text in the language of a locale; one that is no `Sentence` stays as it is.
 
         locale  BCP 47, such as "de" or "es-419"; empty: nobody said
-        shown   makes what is sent of each stretch of text, and of what a home shows in its own way
         """
-        return "".join(map(shown, self.pieces(text, locale)))
+        return "".join(map(str, self.pieces(text, locale)))
 
     def pieces(self, text: str, locale: str) -> Iterator[object]:
         """What `say` puts together: stretches of text, and what a home shows in its own way."""

@@ -11,31 +11,18 @@ from typing import Any, Final, Literal, Protocol, get_args
 import discord
 from discord.ui import ActionRow, Button, DynamicItem, View
 
-from bot.core.card import Action, Rows
+from bot.core.card import Action, ActionKind, Rows
 from bot.homes.discord.voice import Voice
 
 Interaction = discord.Interaction[Any]
 
 # Cancel on a card, Cancel in one's list, one's pictures, the choice to be mentioned.
 ListPress = Literal["cancel", "drop", "show", "mention"]
-# Of the pictures on a card; of one that is looked at alone.
-CardPress = Literal[
-    "upscale",
-    "subtle",
-    "strong",
-    "reroll",
-    "edit",
-    "open",
-    "recipe",
-    "publish",
-    "blur",
-    "unblur",
-    "delete",
-]
-LookPress = Literal["look", "like", "unlike"]
+# Of one picture that is looked at alone, beside what cards have.
+LookPress = Literal["look", "like", "unlike", "subtle"]
 # Another page of one's pictures: "drawn" or "liked", and its number.
 PagePress = Literal["page"]
-PressKind = Literal[ListPress, CardPress, LookPress, PagePress]
+PressKind = Literal[ActionKind, ListPress, LookPress, PagePress]
 _KINDS: Final = "|".join(get_args(PressKind))
 
 

@@ -254,8 +254,7 @@ class ImagineCommand:
     @property
     def sizes(self) -> Sequence[Size]:
         """The warm ones, or those that were offered last, while it is not known."""
-        model = self._studio.model
-        return self._offered_sizes if model is None else model.sizes
+        return self._studio.sizes or self._offered_sizes
 
     async def _ask(
         self,

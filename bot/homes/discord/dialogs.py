@@ -14,6 +14,7 @@ import discord
 from discord import TextStyle
 from discord.ui import FileUpload, Label, Modal, TextInput
 
+from bot.core.offspring import Prompts
 from bot.core.options import lines_of, written
 from bot.core.wish import Wish
 from bot.homes.discord.buttons import Interaction
@@ -47,10 +48,14 @@ class Filled:
     chosen: Mapping[str, tuple[str, ...]]
     uploads: Mapping[str, tuple[discord.Attachment, ...]]
 
-    @property
-    def prompts(self) -> tuple[str, str | None]:
-        """What to draw, and what to stay away from."""
-        return self.texts.get("prompt", "").strip(), self.texts.get("negative_prompt", "").strip()
+    def prompts(self, before: str | None) -> Prompts:
+        """What to draw, and what to stay away from.
+
+        before  what was stayed away from: with nothing at all, and with an empty text, a model
+                draws otherwise
+        """
+        unwanted = self.texts.get("negative_prompt", "").strip()
+        return self.texts.get("prompt", "").strip(), unwanted or (None if before is None else "")
 
     @property
     def settings(self) -> str:

@@ -61,14 +61,11 @@ class Editing:
 
         async def ask(heard: Heard) -> None:
             record = await self._studio.record(job_id, heard.viewer)
-            prompt, negative_prompt = filled.prompts
-            if not negative_prompt:  # with none, and with an empty one, it draws otherwise
-                negative_prompt = None if record.job.wish.negative_prompt is None else ""
             settings, sizes = read_lines(filled.settings), self._studio.sizes
             settings.read_into(record.job.wish, sizes)  # said before anything is fetched
             of = partial(
                 offspring.edited,
-                prompts=(prompt, negative_prompt),
+                prompts=filled.prompts(record.job.wish.negative_prompt),
                 settings=settings,
                 sizes=sizes,
             )

@@ -20,6 +20,7 @@ from discord.ui import CheckboxGroup, Label, RadioGroup
 from bot.core import offspring
 from bot.core.defaults import Defaults, Manner
 from bot.core.job import Record, new_job_id
+from bot.core.offspring import Prompts
 from bot.core.options import Settings, read_lines
 from bot.core.recipe.reading import read_recipe
 from bot.core.studio import Studio
@@ -57,9 +58,9 @@ RECIPE: Final = say("Recipe")
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What somebody filled in, read; prompts as `offspring.Prompts`."""
+    """What somebody filled in, read."""
 
-    prompts: tuple[str, str | None]
+    prompts: Prompts
     settings: Settings
     manner: Manner
 
@@ -116,10 +117,8 @@ class PictureMenus:
         async def ask(heard: Heard) -> None:
             settings = read_lines(filled.settings)
             usual = await self._studio.settled(Defaults(), heard.person, heard.origin.venue)
-            prompt, negative_prompt = filled.prompts
-            if not negative_prompt:  # where something is usual, nothing was chosen instead
-                negative_prompt = None if usual.wish.negative_prompt is None else ""
-            said = _Said((prompt, negative_prompt), settings, replace(manner, private=heard.unseen))
+            prompts = filled.prompts(usual.wish.negative_prompt)
+            said = _Said(prompts, settings, replace(manner, private=heard.unseen))
             await begin(heard, filled, said)
 
         async def unseen() -> bool:

@@ -188,8 +188,8 @@ def test_a_home_shows_its_own_things_in_its_own_way(german: Languages) -> None:
     def shown(piece: object) -> str:
         return f"<{piece.at_s}>" if isinstance(piece, Moment) else f"[{piece}]"
 
-    assert german.say(said, "de", shown) == "[Bereit ]<60>[, als Nummer 3.]"
-    assert german.say(said, "", shown) == "[Number 3, ready ]<60>[.]"
+    assert "".join(map(shown, german.pieces(said, "de"))) == "[Bereit ]<60>[, als Nummer 3.]"
+    assert "".join(map(shown, german.pieces(said, ""))) == "[Number 3, ready ]<60>[.]"
     assert said == "Number 3, ready 1970-01-01 00:01:00 UTC."
 
 
