@@ -50,6 +50,7 @@ class HeldPipeline:
 
     sizes = ((64, 64),)
     models = ("quick",)
+    checks = ()
     device = "none"
     loras: Mapping[str, KnownLora] = MappingProxyType({})
 

@@ -40,6 +40,7 @@ class WatchedPipeline:
         self._pipeline = pipeline
         self.sizes = pipeline.sizes
         self.models = pipeline.models
+        self.checks = pipeline.checks
         self.device = pipeline.device
         self.loras = pipeline.loras
         self.check = pipeline.check

@@ -56,6 +56,7 @@ class QuickPipeline:
 
     sizes = ((SIDE_PX, SIDE_PX),)
     models = ("quick",)
+    checks = ()
     device = "none"
     loras: Mapping[str, KnownLora] = MappingProxyType({})
 

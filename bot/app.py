@@ -2,19 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.config.sections import Config
+from bot.core.clerk import Clerk
 from bot.core.events import Events
+from bot.core.gate import Gate
+from bot.core.moderators import Moderators
 from bot.core.policy import Limits
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue
+from bot.core.rules import Rules
 from bot.core.studio import Studio
+from bot.core.verdict import Finding, Term, Thresholds
 from bot.core.worker import RESTARTING, Worker
 from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
@@ -22,6 +27,7 @@ from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
 from bot.languages.languages import Languages
 from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.health import HealthServer
 from bot.operations.housekeeping import forget_unclaimed, keep_clean, keep_orders
@@ -49,6 +55,14 @@ MakeHome = Callable[[JobQueue, Ledger], Home]
 
 _LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
 _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
+
+
+class _NoFilter:
+    def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
+        return ()
+
+    def checked(self, term: Term) -> Term:
+        return term
 
 
 class App:
@@ -81,6 +95,17 @@ class App:
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
         events = Events(self.metrics.hear)
         usual = usual_of(config)
+        registry = DatabaseRegistry(self.ledger.database)
+        prompt_filter = _NoFilter()
+        policy = config.policy
+        gate = Gate(
+            registry,
+            prompt_filter,
+            Thresholds(dict(policy.picture_review), dict(policy.picture_block)),
+            adult=frozenset(policy.adult_categories),
+            usual=_rules_of(config),
+        )
+        self._clerk = Clerk(registry, self._gallery, self.homes)
         self._worker = Worker(
             self.engine,
             self.ledger,
@@ -88,6 +113,8 @@ class App:
             self._gallery,
             self.homes,
             events,
+            gate=gate,
+            clerk=self._clerk,
             usual=usual,
             last_words=last_words,
         )
@@ -98,11 +125,23 @@ class App:
             self._gallery,
             self._worker,
             events,
+            gate=gate,
+            registry=registry,
+            clerk=self._clerk,
             usual=usual,
             limits=_limits_of(config),
         )
+        self.moderators = Moderators(
+            gate,
+            registry,
+            self.ledger,
+            self._gallery,
+            self._worker,
+            self._clerk,
+            prompt_filter,
+        )
         for home in self.homes.values():
-            home.attend(self.studio)
+            home.attend(self.studio, self.moderators)
         self.health = HealthServer(
             self.metrics,
             alive={"the engine answers": lambda: not self._is_stuck()},
@@ -151,6 +190,7 @@ class App:
         vital = [
             self._worker.start(),
             *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
+            asyncio.create_task(self._clerk.run(), name="clerk"),
             *watches,
             stopping,
         ]
@@ -269,6 +309,20 @@ def _limits_of(config: Config) -> Limits:
         person_per_day=limits.user_per_day,
         community_per_minute=limits.guild_per_minute,
         community_per_day=limits.guild_per_day,
+    )
+
+
+def _rules_of(config: Config) -> Rules:
+    policy = config.policy
+    return Rules(
+        use=policy.use,
+        count=policy.count or None,
+        size=policy.size,
+        daily=policy.daily or None,
+        private=policy.private,
+        spoiler=policy.spoiler,
+        review=policy.review,
+        adult=policy.adult,
     )
 
 

@@ -7,7 +7,8 @@ EngineError
 ├── EngineFullError          the hand-off to the engine is full; ask again later
 ├── EngineClosedError        the engine is stopping or has stopped
 ├── JobCancelledError        somebody stopped this job
-└── DrawError                this one job failed on the device; the engine goes on
+├── DrawError                this one job failed on the device; the engine goes on
+└── PictureCheckError        nobody can say what this job's images show; they must not be shown
 
 `str(error)` is a sentence for the person who asked: what happened, and what to do next. It can be
 said in another language (`sentence.py`), but for CheckpointError, which is for whoever runs the
@@ -45,3 +46,7 @@ class JobCancelledError(EngineError):
 
 class DrawError(EngineError):
     """Drawing one request failed (device memory, device error); the cause is chained."""
+
+
+class PictureCheckError(EngineError):
+    """The picture check gave no verdict on a job's images, so that nobody may see them."""

@@ -64,6 +64,11 @@ class ModelSet:
         return tuple(self._by_name)
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """See `Pipeline.checks`."""
+        return ()
+
+    @property
     def loras(self) -> Mapping[str, LoraFacts]:
         """See `Pipeline.loras`; what is told of one is told of it with the first model."""
         return self._first.loras

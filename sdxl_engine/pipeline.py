@@ -264,6 +264,11 @@ class SdxlPipeline:
         return self._config.size_multiple_px
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """See `thread.Pipeline.checks`."""
+        return ()
+
+    @property
     def loras(self) -> dict[str, LoraFacts]:
         """The LoRAs that requests may choose from, by name; also those with a problem."""
         return {} if self._loras is None else self._loras.facts()

@@ -523,6 +523,7 @@ class GeneratedImage:
     index  the first of a request has its `first_index`, by default 0
     seed   the request's seed (the image's own noise is `fold_in(seed, index)`)
     rgb    width_px * height_px * 3 bytes, rows from the top, uint8
+    scores  how much of each category the picture check sees in it, 0..1; None: nobody looked
     """
 
     index: int
@@ -530,6 +531,7 @@ class GeneratedImage:
     width_px: int
     height_px: int
     rgb: bytes
+    scores: Mapping[str, float] | None = field(default=None, compare=False)
 
 
 Images = tuple[GeneratedImage, ...]

@@ -58,6 +58,10 @@ class Pipeline(Protocol):
         """The names of the models; the first is drawn with when none is asked for."""
 
     @property
+    def checks(self) -> Sequence[str]:
+        """The categories of the picture check; none where nobody looks."""
+
+    @property
     def loras(self) -> Mapping[str, KnownLora]:
         """The LoRAs by name; those with a problem cannot be drawn with. Any thread may ask."""
 

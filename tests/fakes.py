@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bot.core.card import Card
-from bot.core.job import Job, Origin
+from bot.core.case import AtDesk, Notice
+from bot.core.job import Job, Origin, Record
+from bot.core.moderators import Moderators
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.stage import Stage
 from bot.core.studio import Studio
+from bot.core.verdict import Finding, Term
 from bot.errors import CardGoneError
 from bot.homes.cards.message import Seen
 from sdxl_engine import (
@@ -74,6 +77,8 @@ class FakePipeline:
     models   the names of the models, the first drawn with when none is asked for
     gate     waited for before each step
     failure  raised after the first step
+    checks   the categories of its picture check
+    scores   what that gives every image; None: nobody looks
     """
 
     def __init__(
@@ -84,7 +89,11 @@ class FakePipeline:
         models: Sequence[str] = ("doodle",),
         gate: Gate | None = None,
         failure: Exception | None = None,
+        checks: Sequence[str] = (),
+        scores: Mapping[str, float] | None = None,
     ) -> None:
+        self.checks = tuple(checks)
+        self.scores = scores
         self.sizes = tuple(sizes)
         self.loras = {name: FakeLora(problem) for name, problem in loras.items()}
         self.models = tuple(models)
@@ -126,8 +135,11 @@ class FakePipeline:
             if self.failure is not None:
                 raise self.failure
             if step < steps:
-                yield Progress(step, steps, _draw(request) if previews else ())
-        yield Progress(steps, steps, fetch=lambda: _draw(request))
+                yield Progress(step, steps, self._draw(request) if previews else ())
+        yield Progress(steps, steps, fetch=lambda: self._draw(request))
+
+    def _draw(self, request: ImageRequest) -> Images:
+        return tuple(replace(one, scores=self.scores) for one in _draw(request))
 
 
 def _draw(request: ImageRequest) -> Images:
@@ -140,6 +152,26 @@ def _draw(request: ImageRequest) -> Images:
         )
         for k, noise in noises.items()
     )
+
+
+class FakeFilter:
+    """Finds its own terms and a community's as they are written, anywhere in a text."""
+
+    def __init__(self) -> None:
+        self.terms: list[Term] = []
+
+    def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(term.measure, term.category, term.text, where)
+            for where, text in texts.items()
+            for term in (*self.terms, *terms)
+            if term.text in text
+        )
+
+    def checked(self, term: Term) -> Term:
+        if len(term.text) < 2:
+            raise InvalidRequestError("A term has two letters at least.")
+        return term
 
 
 class FakeHome:
@@ -160,6 +192,11 @@ class FakeHome:
         self.apologies_in: dict[str, str] = {}  # and for which locale
         self.mentioned: list[str] = []
         self.forgotten: list[str] = []
+        self.amended: list[Record] = []
+        self.cases: dict[str, AtDesk] = {}  # as the desk shows them
+        self.at_desk: dict[str, tuple[Picture, ...]] = {}  # with these pictures
+        self.notices: list[Notice] = []
+        self.away: list[Exception] = []  # raised one by one by what the clerk brings
         self.jobs: dict[str, Job] = {}
         self.arrivals = 0
         self.deliveries_open = asyncio.Event()
@@ -167,8 +204,9 @@ class FakeHome:
         self._failure = failure
         self._changed = asyncio.Event()
 
-    def attend(self, studio: Studio) -> None:
+    def attend(self, studio: Studio, moderators: Moderators) -> None:
         self.studio = studio
+        self.moderators = moderators
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -214,6 +252,27 @@ class FakeHome:
     async def mention(self, job: Job) -> None:
         self.mentioned.append(job.id)
         self._changed.set()
+
+    async def amend(self, record: Record) -> None:
+        self._let_pass()
+        self.amended.append(record)
+        self._changed.set()
+
+    async def show_case(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
+        self._let_pass()
+        self.cases[one.case.id] = one
+        self.at_desk[one.case.id] = tuple(pictures)
+        self._changed.set()
+        return f"desk/{one.case.id}"
+
+    async def notify(self, notice: Notice) -> None:
+        self._let_pass()
+        self.notices.append(notice)
+        self._changed.set()
+
+    def _let_pass(self) -> None:
+        if self.away:
+            raise self.away.pop(0)
 
     async def forget(self, job: Job) -> None:
         self.forgotten.append(job.id)

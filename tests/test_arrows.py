@@ -10,8 +10,20 @@ import pytest
 BOT = Path(__file__).parents[1] / "bot"
 # Of the standard library nothing that reaches files, threads, processes or the network.
 CORE = {
-    *("asyncio", "collections", "contextlib", "dataclasses", "enum", "functools", "heapq"),
-    *("itertools", "json", "logging", "math", "re", "secrets", "struct", "time", "typing", "zlib"),
+    *("asyncio", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib"),
+    *(
+        "heapq",
+        "itertools",
+        "json",
+        "logging",
+        "math",
+        "re",
+        "secrets",
+        "struct",
+        "time",
+        "typing",
+        "zlib",
+    ),
     *("bot.core", "bot.errors", "bot.shared"),
     *("sdxl_engine.errors", "sdxl_engine.flags", "sdxl_engine.prompt", "sdxl_engine.request"),
     "sdxl_engine.sentence",

@@ -179,6 +179,11 @@ def role_weights() -> Kind:
     return _list_of(_role_weight, 'role ids with a weight from 0.1 to 10, such as "123=2"')
 
 
+def scores() -> Kind:
+    """Categories of a picture check, each with the score from which on something is done."""
+    return _list_of(_score, 'categories with a score from 0 to 1, such as "nsfw=0.8"')
+
+
 def folder(*, empty: bool = False) -> Kind:
     """The path of a folder; None for an empty text, where that may be."""
     return _path("folder", empty=empty)
@@ -254,3 +259,13 @@ def _role_weight(value: object) -> tuple[int, float]:
     if not isinstance(value, str) or not _MIN_WEIGHT <= share <= 1 / _MIN_WEIGHT:
         raise ValueError
     return _snowflake(role), share
+
+
+def _score(value: object) -> tuple[str, float]:
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - one error for every wrong value
+    category, _, score = value.partition("=")
+    least = float(score)
+    if not category.strip() or not 0 <= least <= 1:
+        raise ValueError
+    return category.strip(), least

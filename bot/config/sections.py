@@ -128,6 +128,27 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """[policy] what holds where a server says nothing else; 0, or nothing: no limit."""
+
+    use: bool = key(default=True, kind=kinds.truth())
+    count: int = key(0, kinds.whole(0, MAX_IMAGES))
+    size: tuple[int, int] | None = key(None, kinds.optional(kinds.size()))
+    daily: int = key(0, kinds.whole(0, _NO_LIMIT))
+    private: bool = key(default=False, kind=kinds.truth())
+    spoiler: bool = key(default=False, kind=kinds.truth())
+    review: bool = key(default=False, kind=kinds.truth())
+    adult: bool = key(default=False, kind=kinds.truth())
+    adult_categories: tuple[str, ...] = key(("sexual", "nsfw"), kinds.texts("categories"))
+    picture_review: tuple[tuple[str, float], ...] = key(
+        (("sexual", 0.5), ("nsfw", 0.5)), kinds.scores()
+    )
+    picture_block: tuple[tuple[str, float], ...] = key(
+        (("special care", 0.5), ("sexual", 0.6), ("nsfw", 0.8)), kinds.scores()
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class HealthConfig:
     """[health] what monitoring asks the bot."""
 
@@ -161,6 +182,7 @@ class Config:
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     playground: PlaygroundConfig = field(default_factory=PlaygroundConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from bot.core import loras
-from bot.core.job import Job, Record, State
+from bot.core.job import UNFINISHED, Job, Record, State
 from bot.core.ports.gallery import Picture
 from bot.core.queue.waiting import Position
-from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.core.stage import Drawing, InReview, Paused, Stage, Uploading, Waiting
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine.request import SAMPLERS, SPACINGS, format_size, format_timesteps
 from sdxl_engine.sentence import say, say_many, sentences
@@ -55,6 +55,7 @@ class Moment:
 _STATES: Final[Mapping[State, str]] = {
     State.QUEUED: say("queued"),
     State.RUNNING: say("running"),
+    State.REVIEW: say("with the moderators"),
     State.DRAWN: say("drawn"),
     State.DELIVERED: say("delivered"),
     State.UNDELIVERED: say("undelivered"),
@@ -124,7 +125,7 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
     position  of a waiting one
     now_s     seconds since 1970
     """
-    may_cancel = isinstance(stage, Waiting | Drawing)
+    may_cancel = isinstance(stage, Waiting | Drawing | InReview)
     actions = ((Action("cancel", job.id, say("Cancel")),),) if may_cancel else ()
     match stage:
         case Waiting() if position is not None:
@@ -134,6 +135,9 @@ def progress_card(job: Job, stage: Stage, position: Position | None, now_s: floa
             return _card(job, _drawing(0, steps), progress=(0, steps), actions=actions)
         case Drawing(step, steps):
             return _card(job, _drawing(step, steps), progress=(step, steps), actions=actions)
+        case InReview():
+            review = say("Drawn. A moderator looks at the pictures before they are shown.")
+            return _card(job, _marked("👀", review), pictures=(), actions=actions)
         case Uploading():
             return _card(job, _marked("📤", say("Drawn. Uploading the pictures.")))
         case Paused(sentence):
@@ -189,7 +193,7 @@ def listed(record: Record, position: Position | None, now_s: float) -> str:
 def actions_of(record: Record) -> tuple[Action, ...]:
     """What the one who asked may press beside a job in a list."""
     job_id = record.job.id
-    if record.state in {State.QUEUED, State.RUNNING}:
+    if record.state in UNFINISHED:
         return (Action("cancel", job_id, say("Cancel {job}", job=job_id)),)
     if record.state is State.UNDELIVERED:
         return (Action("show", job_id, say("Pictures of {job}", job=job_id)),)

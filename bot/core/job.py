@@ -1,12 +1,15 @@
 """A job: one wish, whose and where it is, and the states it goes through.
 
     queued ──> running ──> drawn ──> delivered
-       │          │          └─────> undelivered
-       └──────────┴──> cancelled, failed, rejected
+       │          │  │       ↑ └───> undelivered
+       │          │  └──> review
+       └──────────┴──────────┴──> cancelled, failed, rejected
 
-A running job that the bot lost goes back to queued, and so does a drawn one whose files are gone. A
-job whose card turns out to show its pictures is delivered, whatever the ledger held: the ledger is
-a restored copy, older than the card. One whose card was deleted is cancelled, drawn or not.
+What a moderator has to look at first is in review, with its pictures on the disk: approved, it is
+drawn; else it is cancelled. A running job that the bot lost goes back to queued, and so does a
+drawn one whose files are gone. A job whose card turns out to show its pictures is delivered,
+whatever the ledger held: the ledger is a restored copy, older than the card. One whose card was
+deleted is cancelled, drawn or not.
 """
 
 import secrets
@@ -31,6 +34,7 @@ class State(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"  # with the engine
+    REVIEW = "review"  # they are, and a moderator decides whether they are shown
     DRAWN = "drawn"  # its pictures are on the disk
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"  # drawn, and there is no place left to show it
@@ -46,6 +50,7 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
     State.RUNNING: frozenset(
         {
             State.QUEUED,
+            State.REVIEW,
             State.DRAWN,
             State.CANCELLED,
             State.FAILED,
@@ -53,13 +58,14 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
             State.DELIVERED,
         }
     ),
+    State.REVIEW: frozenset({State.DRAWN, State.CANCELLED, State.REJECTED}),
     State.DRAWN: frozenset({State.QUEUED, State.DELIVERED, State.UNDELIVERED, State.CANCELLED}),
 }
 """The legal moves; a state that is not here is final."""
 
 FINAL: Final = frozenset(State) - MOVES.keys()
 # What a person may still stop.
-UNFINISHED: Final = frozenset({State.QUEUED, State.RUNNING})
+UNFINISHED: Final = frozenset({State.QUEUED, State.RUNNING, State.REVIEW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +140,22 @@ class Showing:
     private  to the one who asked alone, until they publish them
     spoiler  blurred until somebody looks
     mention  and the one who asked is told when they are there
-    held     a moderator blurred them, and the one who asked cannot take that back
+    held     a moderator, or a rule, blurred them, and the one who asked cannot take that back
+    review   they are shown to all only once a moderator has approved them
+    adult    they are for a place where what is for adults may be shown
     """
 
     private: bool = False
     spoiler: bool = False
     mention: bool = False
     held: bool = False
+    review: bool = False
+    adult: bool = False
+
+    @property
+    def awaits_review(self) -> bool:
+        """Whether a moderator looks first; what only the one who asked sees is not published."""
+        return self.review and not self.private
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _PROVEN_FROM: Final = 2
 # That a device falls silent under a job is seen, not guessed; the second time it was alone with it.
 MAX_HANGS: Final = 2
 
+BLOCKED: Final = say("A moderator has blocked the one who asked.")
 NOT_YOURS: Final = say("Only the one who asked for this, or a moderator, can do that.")
 NOT_YOURS_TO_SET: Final = say("Only those who manage this server can change what is usual in it.")
 NOT_SHOWN_TO_YOU: Final = say(
@@ -38,7 +39,7 @@ NOT_YOUR_SOURCE: Final = say(
 )
 NOT_YOURS_TO_PUBLISH: Final = say("Only the one who asked for these pictures can publish them.")
 
-Whose = Literal["person", "community"]
+Whose = Literal["person", "community", "member"]  # the last: a person in one community
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Limits:
 
     queued              jobs that may wait, of everybody
     person_active       jobs of one person that may wait or be drawn
-    person_per_minute, person_per_day, community_per_minute, community_per_day
+    person_per_minute, person_per_day, community_per_minute, community_per_day, member_per_day
                         jobs taken in within the last 60 seconds, the last 24 hours; those that
                         failed or were rejected do not count
     """
@@ -58,6 +59,7 @@ class Limits:
     person_per_day: int = 0
     community_per_minute: int = 0
     community_per_day: int = 0
+    member_per_day: int = 0
 
     @property
     def windows(self) -> "tuple[Window, ...]":
@@ -67,6 +69,7 @@ class Limits:
             Window("person", self.person_per_day, DAY_S),
             Window("community", self.community_per_minute, MINUTE_S),
             Window("community", self.community_per_day, DAY_S),
+            Window("member", self.member_per_day, DAY_S),
         )
         return tuple(window for window in every if window.limit)
 
@@ -165,6 +168,13 @@ def _full(window: Window) -> str:
         return say_many(
             "You have asked {count} time within {span}, which is the limit.",
             "You have asked {count} times within {span}, which is the limit.",
+            window.limit,
+            span=span,
+        )
+    if window.whose == "member":
+        return say_many(
+            "You have asked {count} time here within {span}, which is the limit.",
+            "You have asked {count} times here within {span}, which is the limit.",
             window.limit,
             span=span,
         )

@@ -41,4 +41,9 @@ class Paused:
     sentence: str
 
 
-Stage = Waiting | Drawing | Uploading | Paused
+@dataclass(frozen=True, slots=True)
+class InReview:
+    """Drawn; a moderator decides whether it is shown."""
+
+
+Stage = Waiting | Drawing | Uploading | InReview | Paused

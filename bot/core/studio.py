@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from bot.core import defaults, offspring, policy
+from bot.core.audit import OWNER, Deed, DeedKind
+from bot.core.case import case_of
+from bot.core.clerk import Clerk
 from bot.core.defaults import Defaults, Manner, Scope, scopes_of
 from bot.core.events import Accepted, Events, Refused
+from bot.core.gate import Gate, Ruling, by_rules
 from bot.core.job import (
     FINAL,
     UNFINISHED,
@@ -31,7 +35,9 @@ from bot.core.policy import Actor, Limits, Owner, Viewer
 from bot.core.ports.engine import Engine, Model
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.ledger import Ledger
+from bot.core.ports.registry import Registry
 from bot.core.queue.waiting import JobQueue, Position
+from bot.core.rules import Circumstances, Rules
 from bot.core.wish import Usual, Wish
 from bot.core.worker import Worker
 from bot.errors import (
@@ -57,6 +63,7 @@ _NOT_OVER: Final = say("This is not over yet. Cancel it, or delete it once its p
 _NOT_KEPT: Final = say("The bot no longer keeps this picture, so it cannot be shown.")
 _NOT_SHOWN_YET: Final = say("These pictures are not shown yet, so there is nothing to blur.")
 _AS_USUAL: Final = Manner()
+_NOTHING_KNOWN: Final = Circumstances()
 _MOST_PARENTS: Final = 20
 _LATELY: Final = 100  # jobs
 _MOST_OWN: Final = 10
@@ -111,9 +118,12 @@ class Crowd:
 class Studio:
     """What may be asked of the bot.
 
-    worker  takes up what the studio takes in
-    usual   what is drawn where a wish leaves it open
-    clock   seconds since 1970
+    worker    takes up what the studio takes in
+    gate      says who may ask for what
+    registry  hears of what is refused
+    clerk     is woken where moderators are to see something
+    usual     what is drawn where a wish leaves it open
+    clock     seconds since 1970
     """
 
     def __init__(
@@ -125,6 +135,9 @@ class Studio:
         worker: Worker,
         events: Events,
         *,
+        gate: Gate,
+        registry: Registry,
+        clerk: Clerk,
         usual: Usual,
         limits: Limits,
         clock: Callable[[], float] = time.time,
@@ -135,6 +148,9 @@ class Studio:
         self._gallery = gallery
         self._worker = worker
         self._events = events
+        self._gate = gate
+        self._registry = registry
+        self._clerk = clerk
         self._usual = usual
         self._limits = limits
         self._clock = clock
@@ -171,7 +187,13 @@ class Studio:
         except LedgerError as error:  # then they are told something else as well, some day
             log.warning("it could not be noted that a wish was answered: %s", error)
 
-    async def check_limits(self, person: Person, venue: Venue, asked_at_s: float) -> None:
+    async def check_limits(
+        self,
+        person: Person,
+        venue: Venue,
+        asked_at_s: float,
+        around: Circumstances = _NOTHING_KNOWN,
+    ) -> None:
         """Whether a wish of somebody's would be taken in, as far as it is not about what it says.
 
         Asked before what they sent along is fetched: `ask` decides. Raises EngineStartError,
@@ -179,7 +201,9 @@ class Studio:
         """
         try:
             self._check_open()
-            await self._ledger.check_limits(person, venue, self._limits, asked_at_s)
+            in_force = await self._gate.admit(person, venue, around, asked_at_s)
+            limits = self._limits_under(in_force)
+            await self._ledger.check_limits(person, venue, limits, asked_at_s)
         except Exception as error:
             self._events.tell(Refused(error))
             raise
@@ -195,9 +219,11 @@ class Studio:
         asked_at_s: float,
         parent: Parent | None = None,
         showing: Showing | None = None,
+        around: Circumstances = _NOTHING_KNOWN,
     ) -> Job:
         """Take a wish in; when this returns it is on the disk and in the queue.
 
+        around  what rules look at besides
         job_id  of `new_job_id`, so that the log has it from the first line; what it starts from was
                 brought for it by `bring`
 
@@ -215,7 +241,7 @@ class Studio:
             showing=showing or Showing(),
         )
         try:
-            await self._take_in(job)
+            job = await self._take_in(job, around)
         except Exception as error:
             if job.wish.source is not None:
                 await self.let_go(job_id)
@@ -262,6 +288,7 @@ class Studio:
         asked_at_s: float,
         private: bool,
         manner: Manner = _AS_USUAL,
+        around: Circumstances = _NOTHING_KNOWN,
     ) -> Job:
         """Take in what somebody wants made of a job's pictures; as `ask`.
 
@@ -274,7 +301,7 @@ class Studio:
         try:
             record = await self._seen(parent_id, Viewer(person, origin.venue))
             made = _made(record, of, person)
-            usual = await self.settled(Defaults(made.wish, manner), person, origin.venue)
+            usual = await self.settled(Defaults(made.wish, manner), person, origin.venue, around)
             # Only what is begun anew leaves open what somebody has said to be usual.
             wish = usual.wish if made.parent.act == "begin" else made.wish
             if made.picture is not None:
@@ -303,6 +330,7 @@ class Studio:
             asked_at_s=asked_at_s,
             parent=made.parent,
             showing=showing,
+            around=around,
         )
 
     async def publish(
@@ -315,6 +343,7 @@ class Studio:
         *,
         weight: float,
         asked_at_s: float,
+        around: Circumstances = _NOTHING_KNOWN,
     ) -> Job:
         """Show all to whom a draft's pictures were private, as a job of its own; once each.
 
@@ -339,15 +368,22 @@ class Studio:
             parent=published.parent,
             showing=replace(record.job.showing, private=False, mention=False),
         )
+        ruling = await self._judged(job, around)
+        if ruling.refused is not None:
+            raise JobRefusedError(ruling.refused)
+        job = replace(job, showing=ruling.showing)
+        case = None
+        if job.showing.awaits_review:
+            case = case_of(job, "held", ruling.findings, self._clock())
         try:
             images = await self._copied(record, job)
-            await self._worker.noting_trouble(lambda: self._ledger.publish(job, images))
+            await self._worker.noting_trouble(lambda: self._ledger.publish(job, images, case))
         except Exception:
             await self.let_go(job_id)
             raise
         with in_job(job_id):
             log.info("published of %s", draft_id)
-            self._worker.hand_over(job, images)
+            self._worker.hand_over(await self._ledger.get(job_id))
         return job
 
     async def is_private(self, job_id: str) -> bool:
@@ -357,13 +393,27 @@ class Studio:
         """
         return (await self._known(job_id)).job.showing.private
 
-    async def settled(self, said: Defaults, person: Person, venue: Venue) -> Defaults:
+    async def shows_privately(self, venue: Venue, around: Circumstances) -> bool:
+        """Whether all that somebody asks for there is shown to them alone; raises LedgerError."""
+        return bool((await self._gate.in_force(venue, around)).private)
+
+    async def settled(
+        self,
+        said: Defaults,
+        person: Person,
+        venue: Venue,
+        around: Circumstances = _NOTHING_KNOWN,
+    ) -> Defaults:
         """What somebody says, with what they leave open chosen as it is usual for them there.
 
-        So it can be asked for, and asked again. Raises LedgerError.
+        So it can be asked for, and asked again. What they leave open is no more than they may ask
+        for, and private where all is. Raises LedgerError.
         """
-        said = defaults.settled(said, await self._ledger.defaults(scopes_of(person, venue)))
-        return replace(said, wish=said.wish.settled(self._usual))
+        in_force = await self._gate.in_force(venue, around)
+        usual = defaults.settled(said, await self._ledger.defaults(scopes_of(person, venue)))
+        wish = in_force.bounded(usual.wish.settled(self._usual), said.wish, self.sizes)
+        manner = replace(usual.manner, private=True) if in_force.private else usual.manner
+        return Defaults(wish, manner)
 
     async def defaults(self, scope: Scope) -> Defaults:
         """What is usual for somebody, or somewhere; raises LedgerError."""
@@ -395,9 +445,17 @@ class Studio:
         record = await self._known(job_id)
         self._check_home(record.job)
         reason = say("Cancelled by {who}.", who=self._standing(record.job, by))
+        if record.state is State.REVIEW:  # the pictures first, as in `delete`
+            await self._worker.noting_trouble(
+                lambda: self._gallery.forget([job_id]), kept="pictures"
+            )
         try:
             record = await self._ledger.move(
-                job_id, State.CANCELLED, reason=reason, before=UNFINISHED
+                job_id,
+                State.CANCELLED,
+                reason=reason,
+                before=UNFINISHED,
+                deed=_by_another("cancel", record.job, by),
             )
         except IllegalMoveError as error:
             raise IllegalMoveError(_TOO_LATE) from error
@@ -415,7 +473,8 @@ class Studio:
             raise IllegalMoveError(_NOT_OVER)
         # The pictures first: cut off in between, it can be done again.
         await self._worker.noting_trouble(lambda: self._gallery.forget([job_id]), kept="pictures")
-        record = await self._ledger.delete_pictures(job_id, sentence)
+        deed = _by_another("delete", record.job, by)
+        record = await self._ledger.delete_pictures(job_id, sentence, deed=deed)
         with in_job(job_id):
             log.info("pictures deleted: %s", record.deleted)
         return record
@@ -471,7 +530,8 @@ class Studio:
         by_another = isinstance(by, Owner) or by.person != record.job.person
         held = blurred and (by_another or record.job.showing.held)
         showing = replace(record.job.showing, spoiler=blurred, held=held)
-        return await self._ledger.show_as(job_id, showing)
+        deed = _by_another("blur" if blurred else "unblur", record.job, by)
+        return await self._ledger.show_as(job_id, showing, deed=deed)
 
     async def like(self, by: Viewer, job_id: str, index: int, *, liked: bool) -> None:
         """Note whether somebody likes a picture.
@@ -585,12 +645,44 @@ class Studio:
         """A home found that the card of a job tells its end already."""
         self._worker.card_over(job, shows_pictures=shows_pictures)
 
-    async def _take_in(self, job: Job) -> None:
+    async def _take_in(self, job: Job, around: Circumstances) -> Job:
+        """Take it in as the rules have it shown."""
         if self._engine.failure is not None:
             raise self._engine.failure
-        await self._worker.prepare(job.wish)
+        ruling = await self._judged(job, around)
         self._check_open()
-        await self._worker.noting_trouble(lambda: self._ledger.accept(job, self._limits))
+        if ruling.refused is not None:
+            await self._note_refusal(job, ruling)
+            raise JobRefusedError(ruling.refused)
+        job = replace(job, showing=ruling.showing)
+        case = None
+        if ruling.measure == "warn":
+            case = case_of(job, "warned", ruling.findings, self._clock())
+        limits = self._limits_under(ruling.rules)
+        await self._worker.noting_trouble(lambda: self._ledger.accept(job, limits, case))
+        if case is not None:
+            self._clerk.wake()
+        return job
+
+    async def _judged(self, job: Job, around: Circumstances) -> Ruling:
+        """What the rules of the place say of a job."""
+        venue = job.origin.venue
+        in_force = await self._gate.admit(job.person, venue, around, job.asked_at_s)
+        request = await self._worker.prepare(job.wish)
+        return await self._gate.check(job, in_force, request, self._engine.model)
+
+    async def _note_refusal(self, job: Job, ruling: Ruling) -> None:
+        """What the filter refused is for moderators to see; what is only too much is not."""
+        if not ruling.findings:
+            return
+        case = replace(case_of(job, "refused", ruling.findings, self._clock()), job_id=None)
+        with suppress(LedgerError):  # it is refused all the same
+            await self._registry.open_case(case, by_rules("refuse", job, ruling.findings))
+        self._clerk.wake()
+
+    def _limits_under(self, in_force: Rules) -> Limits:
+        """How much somebody may ask for by the rules in force for them."""
+        return replace(self._limits, member_per_day=in_force.daily or 0)
 
     def _check_open(self) -> None:
         if self._engine.failure is not None:
@@ -636,6 +728,14 @@ class Studio:
             return await self._ledger.get(job_id)
         except UnknownJobError as error:
             raise UnknownJobError(_GONE) from error
+
+
+def _by_another(kind: DeedKind, job: Job, by: Actor | Owner) -> Deed | None:
+    """What the audit is told of what somebody does to another's job; of one's own nothing."""
+    if isinstance(by, Actor) and by.person == job.person:
+        return None
+    actor = by.person.id if isinstance(by, Actor) else OWNER
+    return Deed(kind, actor, job.home, job.origin.venue.community, job.id)
 
 
 def _made(record: Record, of: Callable[[Record], Offspring], person: Person) -> Offspring:

@@ -4,7 +4,7 @@ Pure data and functions. A filter finds terms, a picture check gives scores; wha
 decided here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -46,6 +46,11 @@ class Finding:
     where: str
 
 
+def outside(categories: Collection[str], findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings of other categories than these."""
+    return tuple(one for one in findings if one.category not in categories)
+
+
 def strictest(findings: Iterable[Finding]) -> Measure | None:
     """What is done about all of them; None: nothing."""
     return max((one.measure for one in findings), key=MEASURES.index, default=None)
@@ -55,25 +60,16 @@ def strictest(findings: Iterable[Finding]) -> Measure | None:
 class Thresholds:
     """From which score on, 0 to 1, a category of a picture check is reviewed or blocked.
 
-    A category that neither names is of no concern. `adult` are the categories that are no concern
-    in a place for adults.
+    A category that neither names is of no concern.
     """
 
     review: Mapping[str, float]
     block: Mapping[str, float]
-    adult: frozenset[str] = frozenset()
 
-    def findings(
-        self, scores: Mapping[str, float], where: str, *, adult: bool
-    ) -> tuple[Finding, ...]:
-        """What a picture's scores come to.
-
-        adult  it is for a place for adults
-        """
+    def findings(self, scores: Mapping[str, float], where: str) -> tuple[Finding, ...]:
+        """What a picture's scores come to."""
         found = []
         for category, score in scores.items():
-            if adult and category in self.adult:
-                continue
             reached: Measure | None = None
             if score >= self.block.get(category, 2.0):
                 reached = "block"

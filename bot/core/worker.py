@@ -7,6 +7,7 @@ start goes on from there.
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,8 +15,12 @@ from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from bot.core import policy
+from bot.core.audit import Deed
+from bot.core.case import Case, case_of
+from bot.core.clerk import Clerk
 from bot.core.events import Begun, Drawn, Ended, Events
 from bot.core.explain import our_fault
+from bot.core.gate import Gate, Ruling, by_rules
 from bot.core.job import Job, Origin, Record, State, StoredImage, cost_of
 from bot.core.ports.engine import Drawing as EngineDrawing
 from bot.core.ports.engine import Engine
@@ -23,7 +28,7 @@ from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue
-from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
+from bot.core.stage import Drawing, InReview, Paused, Stage, Uploading, Waiting
 from bot.core.wish import SOME_SIZE, Usual, Wish
 from bot.errors import (
     CardGoneError,
@@ -86,6 +91,8 @@ class Worker:
     engine      started by somebody else, perhaps still loading
     queue       what waits; homes may look at it
     homes       hear of every stage of every job of theirs, by name
+    gate        says what may be shown
+    clerk       is woken where moderators are to see something
     usual       what is drawn where a wish leaves it open; such a job costs 1
     last_words  what a card says of a job that waits, or is drawn, when the bot stops
     sleep       until this process has been well for a while
@@ -100,10 +107,16 @@ class Worker:
         homes: Mapping[str, Home],
         events: Events,
         *,
+        gate: Gate,
+        clerk: Clerk,
         usual: Usual,
         last_words: str = RESTARTING,
+        clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        self._gate = gate
+        self._clerk = clerk
+        self._clock = clock
         self._usual = usual
         self._sleep = sleep
         self._engine = engine
@@ -172,6 +185,8 @@ class Worker:
                         self.enqueue(job)
                 elif record.state is State.DRAWN:
                     self._spawn(self._deliver(job, record.images), job.id)
+                elif record.state is State.REVIEW:
+                    self._show(job, InReview())
                 else:
                     self._spawn(self._tell(job, record.reason), job.id)
         for origin, locale in unanswered:
@@ -211,9 +226,13 @@ class Worker:
             self._show_waiting(job)
         self._places_changed()
 
-    def hand_over(self, job: Job, stored: tuple[StoredImage, ...]) -> None:
-        """Bring its home pictures that are drawn, as the ledger holds it."""
-        self._spawn(self._deliver(job, stored), job.id)
+    def hand_over(self, record: Record) -> None:
+        """Bring its home, or the moderators, pictures that are drawn, as the ledger holds it."""
+        if record.state is State.REVIEW:
+            self._show(record.job, InReview())
+            self._clerk.wake()
+        else:
+            self._spawn(self._deliver(record.job, record.images), record.job.id)
 
     def withdraw(self, record: Record) -> None:
         """Let go of a job that the ledger holds as over, and say so."""
@@ -435,14 +454,25 @@ class Worker:
     async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
         """From the engine to the gallery, and on to the person."""
         try:
-            stored = await self._store(job, request, drawing)
+            drawn = await self._store(job, request, drawing)
         finally:
             self._storing.release()
-        if stored is None:
+        if drawn is None:
             return
+        ruling, stored = drawn
+        job = replace(job, showing=ruling.showing)
+        is_held = ruling.measure == "block" or job.showing.awaits_review
+        case = self._case(job, ruling, is_held=is_held)
         try:
             record = await self.surely(
-                lambda: self._ledger.move(job.id, State.DRAWN, images=stored)
+                lambda: self._ledger.move(
+                    job.id,
+                    State.REVIEW if is_held else State.DRAWN,
+                    images=stored,
+                    showing=job.showing,
+                    case=case,
+                    deed=None if case is None else by_rules("hold", job, ruling.findings),
+                )
             )
         except IllegalMoveError:  # cancelled meanwhile
             await self.surely(lambda: self._gallery.forget([job.id]), kept="pictures")
@@ -450,15 +480,35 @@ class Worker:
         finally:
             self._runs_no_more(job.id)
         self._events.tell(Drawn(record))
-        await self._deliver(job, stored)
+        if case is not None:
+            self._clerk.wake()
+        if is_held:
+            log.info("a moderator looks at it first")
+            self._show(job, InReview())
+        else:
+            await self._deliver(job, stored)
+
+    def _case(self, job: Job, ruling: Ruling, *, is_held: bool) -> Case | None:
+        """What moderators are to see of it; None: nothing."""
+        if is_held:
+            return case_of(job, "held", ruling.findings, self._clock())
+        if ruling.findings:
+            return case_of(job, "blurred", ruling.findings, self._clock())
+        return None
 
     async def _store(
         self, job: Job, request: ImageRequest, drawing: EngineDrawing
-    ) -> tuple[StoredImage, ...] | None:
+    ) -> tuple[Ruling, tuple[StoredImage, ...]] | None:
+        """What may be shown of it, and the files; None: it came to another end."""
         try:
             images = await drawing.images()
+            ruling = await self.surely(lambda: self._gate.look(job, images, self._engine.model))
+            if ruling.refused is not None:  # before anything of it is on the disk
+                deed = by_rules("refuse", job, ruling.findings)
+                await self._end(job, State.CANCELLED, ruling.refused, deed)
+                return None
             self._show_running(job, Uploading())
-            return await self.surely(
+            stored = await self.surely(
                 lambda: self._gallery.store(job, request, images),
                 on_trouble=lambda: self._show_running(job, Paused(_NO_ROOM)),
                 kept="pictures",
@@ -472,6 +522,8 @@ class Worker:
             log.exception("the pictures could not be made")
             await self._end(job, State.FAILED, our_fault(job.id))
             return None
+        else:
+            return ruling, stored
         finally:
             self._drawing.pop(job.id, None)
 
@@ -518,9 +570,11 @@ class Worker:
         async with self._uploads.place((venue.home, venue.community or venue.channel)):
             yield await self._gallery.read(job.id, stored)
 
-    async def _end(self, job: Job, state: State, sentence: str) -> None:
+    async def _end(self, job: Job, state: State, sentence: str, deed: Deed | None = None) -> None:
         with suppress(IllegalMoveError):  # it was cancelled first, and that has been told
-            record = await self.surely(lambda: self._ledger.move(job.id, state, reason=sentence))
+            record = await self.surely(
+                lambda: self._ledger.move(job.id, state, reason=sentence, deed=deed)
+            )
             self._runs_no_more(job.id)
             # Not waited for: telling may take as long as the home is away.
             self.withdraw(record)
@@ -582,9 +636,10 @@ class Worker:
         self._show(job, Waiting(warming_up=warming_up, restored=restored))
 
     def _progress(self, job: Job, progress: Progress) -> None:
-        self._show_running(
-            job, Drawing(progress.step, progress.num_inference_steps, progress.previews)
-        )
+        previews = progress.previews
+        if previews and not self._gate.passes(job, previews, self._engine.model):
+            previews = ()
+        self._show_running(job, Drawing(progress.step, progress.num_inference_steps, previews))
 
     def _show_running(self, job: Job, stage: Stage) -> None:
         if job.id in self._running:  # and was not cancelled, which its card says by now

@@ -124,7 +124,12 @@ class DiskGallery:
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """See `Gallery.forget`."""
-        await asyncio.to_thread(self._forget, job_ids)
+        folders = [self._folder, self._folder / _BROUGHT]
+        await asyncio.to_thread(self._forget, job_ids, folders)
+
+    async def forget_brought(self, job_ids: Sequence[str]) -> None:
+        """See `Gallery.forget_brought`."""
+        await asyncio.to_thread(self._forget, job_ids, [self._folder / _BROUGHT])
 
     async def mend(self) -> None:
         """Close to others what was open to them: an earlier version's files, or a restored copy's.
@@ -243,10 +248,10 @@ class DiskGallery:
             stored.index, _picture_name(job_id, stored.index, small.extension), small.data
         )
 
-    def _forget(self, job_ids: Sequence[str]) -> None:
+    def _forget(self, job_ids: Sequence[str], folders: Sequence[Path]) -> None:
         for job_id in job_ids:
             try:
-                for folder in (self._folder, self._folder / _BROUGHT):
+                for folder in folders:
                     with suppress(FileNotFoundError):
                         shutil.rmtree(folder / job_id)
             except OSError as error:

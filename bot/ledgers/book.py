@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bot.core import policy
+from bot.core.audit import Deed
+from bot.core.case import Case, Notice
 from bot.core.defaults import Defaults, Manner, Scope
 from bot.core.job import (
     FINAL,
@@ -26,6 +28,7 @@ from bot.core.policy import Limits, Usage, Window
 from bot.core.ports.ledger import Answer, Order, OrderKind
 from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, UnknownJobError
+from bot.ledgers import registry_book as registry
 from bot.ledgers import wish_json
 from bot.ledgers.database import Connection
 from bot.shared.passage import Passage
@@ -33,7 +36,8 @@ from sdxl_engine.sentence import Sentence, from_json, say, to_json
 
 # Two presses of one button so soon after each other are one that slipped.
 _TWICE_S: Final = 3.0
-_HELD: Final = 2  # in the column `spoiler`: blurred by a moderator
+_HELD: Final = 2  # in the column `spoiler`: blurred by a moderator, or a rule
+_WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
@@ -88,7 +92,7 @@ def check_limits(
         raise JobRefusedError(refusal.sentence, refusal.again_at_s)
 
 
-def accept(connection: Connection, job: Job, limits: Limits) -> None:
+def accept(connection: Connection, job: Job, limits: Limits, case: Case | None = None) -> None:
     """Check the limits and write the job down; raises JobRefusedError, KnownJobError."""
     _check_unknown(connection, job)
     check_limits(connection, job.person, job.origin.venue, limits, job.asked_at_s)
@@ -98,10 +102,14 @@ def accept(connection: Connection, job: Job, limits: Limits) -> None:
             say("You asked for that a moment ago: it is the job {job}.", job=twin)
         )
     insert(connection, job)
+    if case is not None:
+        registry.open_case(connection, case, job.asked_at_s)
     answered(connection, job.origin)
 
 
-def publish(connection: Connection, job: Job, images: Sequence[StoredImage]) -> None:
+def publish(
+    connection: Connection, job: Job, images: Sequence[StoredImage], case: Case | None = None
+) -> None:
     """Write down that pictures of a draft are shown to all; see `Ledger.publish`."""
     _check_unknown(connection, job)
     assert job.parent is not None  # noqa: S101 - a publication is of something
@@ -111,7 +119,9 @@ def publish(connection: Connection, job: Job, images: Sequence[StoredImage]) -> 
     twin = _published(connection, job)
     if twin is not None:
         raise JobRefusedError(say("This was published before: it is the job {job}.", job=twin))
-    insert(connection, job, images)
+    insert(connection, job, images, State.DRAWN if case is None else State.REVIEW)
+    if case is not None:
+        registry.open_case(connection, case, job.asked_at_s)
     answered(connection, job.origin)
 
 
@@ -123,7 +133,12 @@ def _check_unknown(connection: Connection, job: Job) -> None:
         raise KnownJobError(f"The event {job.origin.event} of {job.home} was taken in before.")
 
 
-def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ()) -> None:
+def insert(
+    connection: Connection,
+    job: Job,
+    images: Sequence[StoredImage] = (),
+    state: State = State.QUEUED,
+) -> None:
     """Write a new job down, whatever the limits; with images it is drawn already.
 
     Raises IllegalMoveError if it repeats a job that was repeated before.
@@ -136,12 +151,11 @@ def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ())
         )
     _meet(connection, job.person, job.asked_at_s)
     origin, parent = job.origin, job.parent
-    state = State.DRAWN if images else State.QUEUED
     (number,) = connection.execute(
         "INSERT INTO jobs (id, state, home, person, community, channel, message, token, event, "
         "attachment_limit_bytes, weight, wish, asked_at_s, again_of, parent, act, parent_place, "
-        "private, spoiler, mention, locale, drawn_at_s) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "private, spoiler, mention, review, adult, locale, drawn_at_s) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "RETURNING number",
         (
             job.id,
@@ -159,9 +173,7 @@ def insert(connection: Connection, job: Job, images: Sequence[StoredImage] = ())
             job.asked_at_s,
             job.again_of,
             *((None, None, None) if parent is None else (parent.job_id, parent.act, parent.index)),
-            job.showing.private,
-            _blur(job.showing),
-            job.showing.mention,
+            *_columns_of(job.showing).values(),
             job.person.locale,
             job.asked_at_s if images else None,
         ),
@@ -179,8 +191,11 @@ def move(
     reason: str = "",
     images: Sequence[StoredImage] = (),
     wish: Wish | None = None,
+    showing: Showing | None = None,
     blameless: bool = False,
     before: frozenset[State] | None = None,
+    case: Case | None = None,
+    deed: Deed | None = None,
 ) -> Record:
     """Bring a job into another state; see `Ledger.move`."""
     record = get(connection, job_id)
@@ -188,34 +203,61 @@ def move(
     if not legal or (before is not None and record.state not in before):
         raise IllegalMoveError(f"The job {job_id} is {record.state}; it cannot become {to}.")
     number = _number(connection, job_id)
-    changes: dict[str, object] = {"state": to}
-    match to:
-        case State.RUNNING:
-            changes |= {"attempt": record.attempt + 1, "started_at_s": at_s}
-        case State.QUEUED if record.state is State.DRAWN:
-            # It was drawn once: nothing is to be held against it.
-            changes |= {"attempt": 0, "started_at_s": None, "drawn_at_s": None}
-            connection.execute("DELETE FROM images WHERE job = ?", (number,))
-        case State.CANCELLED if record.state is State.DRAWN:
-            connection.execute("DELETE FROM images WHERE job = ?", (number,))
-        case State.QUEUED:
-            changes |= {"attempt": record.attempt - blameless, "started_at_s": None}
-        case State.DRAWN:
-            changes["drawn_at_s"] = at_s
-            _keep(connection, number, images)
+    changes = {"state": to, **_times(record, to, at_s, blameless=blameless)}
+    if record.state in _WITH_FILES and to in {State.QUEUED, State.CANCELLED, State.REJECTED}:
+        connection.execute("DELETE FROM images WHERE job = ?", (number,))
+    _keep(connection, number, images)
+    if showing is not None:
+        changes |= _columns_of(showing)
     if wish is not None:
         changes["wish"] = wish_json.write(wish)
     if to in FINAL:
         changes |= {"ended_at_s": at_s, "reason": reason, "reason_said": _said(reason)}
     if to is State.DELIVERED:
-        changes |= {"told": True, "token": "", "kept_since_s": _passed_s(connection, at_s)}
+        changes |= {"told": True, "token": "", "kept_since_s": registry.passed_s(connection, at_s)}
     columns = ", ".join(f"{name} = ?" for name in changes)
     connection.execute(
         f"UPDATE jobs SET {columns} WHERE number = ?",  # noqa: S608 - our own column names
         (*changes.values(), number),
     )
     _note(connection, number, at_s, record.state, to, reason)
-    return get(connection, job_id)
+    after = get(connection, job_id)
+    _moderate(connection, record, after, at_s, case, deed)
+    return after
+
+
+def _times(record: Record, to: State, at_s: float, *, blameless: bool) -> dict[str, object]:
+    """What a move changes of a job's attempts and times."""
+    match to:
+        case State.RUNNING:
+            return {"attempt": record.attempt + 1, "started_at_s": at_s}
+        case State.QUEUED if record.state is State.DRAWN:
+            # It was drawn once: nothing is to be held against it.
+            return {"attempt": 0, "started_at_s": None, "drawn_at_s": None}
+        case State.QUEUED:
+            return {"attempt": record.attempt - blameless, "started_at_s": None}
+        case State.DRAWN | State.REVIEW if record.state is not State.REVIEW:
+            return {"drawn_at_s": at_s}
+        case _:
+            return {}
+
+
+def _moderate(
+    connection: Connection,
+    before: Record,
+    after: Record,
+    at_s: float,
+    case: Case | None,
+    deed: Deed | None,
+) -> None:
+    """What a move is to those who keep order."""
+    if case is not None:
+        registry.open_case(connection, case, at_s)
+    if deed is not None:
+        registry.write(connection, _of_job(deed, before, after), at_s)
+    if before.state is State.REVIEW:
+        actor = None if deed is None else deed.actor
+        registry.decide_cases(connection, after.job.id, registry.state_after(after), actor)
 
 
 def place(connection: Connection, job_id: str, message: str) -> None:
@@ -306,7 +348,15 @@ def repeated_as(connection: Connection, job_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def delete_pictures(connection: Connection, job_id: str, sentence: str) -> Record:
+def delete_pictures(
+    connection: Connection,
+    job_id: str,
+    sentence: str,
+    at_s: float,
+    *,
+    deed: Deed | None = None,
+    amend: bool = False,
+) -> Record:
     """Note that a job's pictures are gone for good; see `Ledger.delete_pictures`."""
     record = get(connection, job_id)
     if record.deleted is not None:
@@ -317,19 +367,38 @@ def delete_pictures(connection: Connection, job_id: str, sentence: str) -> Recor
     connection.execute("DELETE FROM images WHERE job = ?", (number,))
     connection.execute("DELETE FROM favourites WHERE job = ?", (number,))
     connection.execute(
-        "UPDATE jobs SET deleted = ?, deleted_said = ? WHERE number = ?",
-        (sentence, _said(sentence), number),
+        "UPDATE jobs SET deleted = ?, deleted_said = ?, amend = ? WHERE number = ?",
+        (sentence, _said(sentence), amend, number),
     )
-    return get(connection, job_id)
+    registry.decide_cases(connection, job_id, "deleted", None if deed is None else deed.actor)
+    after = get(connection, job_id)
+    if deed is not None:
+        registry.write(connection, _of_job(deed, record, after), at_s)
+    return after
 
 
-def show_as(connection: Connection, job_id: str, showing: Showing) -> Record:
-    """Show a job's pictures otherwise from now on."""
+def show_as(
+    connection: Connection,
+    job_id: str,
+    showing: Showing,
+    at_s: float,
+    *,
+    deed: Deed | None = None,
+    amend: bool = False,
+) -> Record:
+    """Show a job's pictures otherwise from now on; see `Ledger.show_as`."""
+    record = get(connection, job_id)
+    columns = _columns_of(showing)
     connection.execute(
-        "UPDATE jobs SET private = ?, spoiler = ?, mention = ? WHERE id = ?",
-        (showing.private, _blur(showing), showing.mention, job_id),
+        f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)}, "  # noqa: S608 - our own names
+        "amend = max(amend, ?) WHERE id = ?",
+        (*columns.values(), amend, job_id),
     )
-    return get(connection, job_id)
+    after = get(connection, job_id)
+    if deed is not None:
+        registry.write(connection, _of_job(deed, record, after), at_s)
+        registry.decide_cases(connection, job_id, registry.state_after(after), deed.actor)
+    return after
 
 
 def like(
@@ -438,6 +507,80 @@ def set_defaults(
         )
 
 
+def family(connection: Connection, job_id: str) -> list[Record]:
+    """The jobs that show the same pictures, this one first; see `Registry.family`."""
+    found = {job_id: get(connection, job_id)}
+    to_see = [job_id]
+    while to_see:
+        seen = to_see.pop()
+        parent = found[seen].job.parent
+        kin = _records(
+            connection, "parent = ? AND act IN ('publish', 'upscale')", (seen,), "number"
+        )
+        if parent is not None and parent.act in {"publish", "upscale"}:
+            kin += _records(connection, "jobs.id = ?", (parent.job_id,), "number")
+        for record in kin:
+            if record.job.id not in found:
+                found[record.job.id] = record
+                to_see.append(record.job.id)
+    return list(found.values())
+
+
+def started_from(connection: Connection, job_ids: Sequence[str]) -> list[Record]:
+    """The jobs that start from one of these jobs' pictures."""
+    found = [
+        record
+        for job_id in job_ids
+        for record in _records(
+            connection, "parent = ? AND act IN ('vary', 'begin')", (job_id,), "number"
+        )
+    ]
+    return [one for one in found if one.job.wish.source is not None]
+
+
+def job_of(connection: Connection, home: str, message: str) -> Record | None:
+    """The job whose card a message is."""
+    found = _records(connection, "jobs.home = ? AND message = ?", (home, message), "number DESC")
+    return found[0] if found else None
+
+
+def jobs_in(
+    connection: Connection,
+    home: str,
+    community: str,
+    *,
+    channel: str | None,
+    person: str | None,
+    since_s: float,
+) -> list[Record]:
+    """Jobs asked for there whose pictures are there, or may come."""
+    where = "jobs.home = ? AND community = ? AND asked_at_s >= ? AND deleted IS NULL"
+    values: list[object] = [home, community, since_s]
+    for column, value in (("channel", channel), ("person", person)):
+        if value is not None:
+            where, values = f"{where} AND {column} = ?", [*values, value]
+    where += " AND state IN ('queued', 'running', 'review', 'drawn', 'delivered', 'undelivered')"
+    return _records(connection, where, values, "number")
+
+
+def to_amend(connection: Connection, home: str, *, limit: int) -> list[Record]:
+    """The jobs whose cards do not show what was decided about them, the oldest first."""
+    where = "amend = 1 AND jobs.home = ?"
+    return _records(connection, where, (home,), f"number LIMIT {int(limit)}")
+
+
+def amended(connection: Connection, record: Record) -> None:
+    """Note that a job's card shows it as it is in this record."""
+    now = get(connection, record.job.id)
+    if now.deleted == record.deleted and now.job.showing == record.job.showing:
+        connection.execute("UPDATE jobs SET amend = 0 WHERE id = ?", (record.job.id,))
+
+
+def notices(connection: Connection, home: str, *, limit: int) -> list[Notice]:
+    """What people are to be told, the oldest first."""
+    return registry.notices(connection, home, _sentence, limit=limit)
+
+
 def counts(connection: Connection) -> dict[State, int]:
     """How many jobs there are of each state."""
     found = dict(connection.execute("SELECT state, jobs FROM counts").fetchall())
@@ -449,7 +592,7 @@ def add_order(connection: Connection, job_id: str, kind: OrderKind, at_s: float)
     get(connection, job_id)
     (order_id,) = connection.execute(
         "INSERT INTO orders (job_id, kind, at_s) VALUES (?, ?, ?) RETURNING id",
-        (job_id, kind, _passed_s(connection, at_s)),
+        (job_id, kind, registry.passed_s(connection, at_s)),
     ).fetchone()
     return int(order_id)
 
@@ -563,17 +706,11 @@ def _first_passage(connection: Connection, wall_s: float) -> Passage:
     return Passage(latest_s, latest_s)
 
 
-def _passed_s(connection: Connection, at_s: float) -> float:
-    """How much time has passed, as of the last look; before the first, what the clock says."""
-    row = connection.execute("SELECT passed_s FROM clock").fetchone()
-    return at_s if row is None else float(row[0])
-
-
 def _meet(connection: Connection, person: Person, at_s: float) -> None:
     connection.execute(
         "INSERT INTO people (home, id, name, first_at_s, last_at_s) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (home, id) DO UPDATE SET name = excluded.name, last_at_s = excluded.last_at_s",
-        (person.home, person.id, person.name, at_s, _passed_s(connection, at_s)),
+        (person.home, person.id, person.name, at_s, registry.passed_s(connection, at_s)),
     )
 
 
@@ -587,23 +724,35 @@ def _usage(
     ).fetchone()
     full: dict[Window, float] = {}
     for window in limits.windows:
-        owner = person.id if window.whose == "person" else venue.community
-        if owner is None:
+        owners = _owners(window, person, venue)
+        if None in owners.values():
             continue
+        ours = " AND ".join(f"{name} = ?" for name in owners)
         # The job that must leave the window before there is room in it again. Those of the future
         # were asked before the clock was set back: what was a little while ago counts still, and
         # what seems to come in years holds nobody up.
         span_s = window.span_s
         row = connection.execute(
-            f"SELECT asked_at_s FROM jobs WHERE home = ? AND {window.whose} = ? "  # noqa: S608 - our own names
+            f"SELECT asked_at_s FROM jobs WHERE home = ? AND {ours} "  # noqa: S608 - our own names
             f"AND asked_at_s > ? AND asked_at_s < ? AND state NOT IN ({_REFUNDED}) "
             "AND act IS NOT 'publish' "  # nothing was drawn for it
             "ORDER BY asked_at_s DESC LIMIT 1 OFFSET ?",
-            (venue.home, owner, now_s - span_s, now_s + span_s, window.limit - 1),
+            (venue.home, *owners.values(), now_s - span_s, now_s + span_s, window.limit - 1),
         ).fetchone()
         if row is not None:
             full[window] = min(row[0], now_s) + span_s
     return Usage(queued=counts(connection)[State.QUEUED], active=active, full=full)
+
+
+def _owners(window: Window, person: Person, venue: Venue) -> dict[str, str | None]:
+    """Whose jobs a window counts, by the columns that say so."""
+    match window.whose:
+        case "person":
+            return {"person": person.id}
+        case "community":
+            return {"community": venue.community}
+        case "member":
+            return {"person": person.id, "community": venue.community}
 
 
 def _keep(connection: Connection, number: int, images: Sequence[StoredImage]) -> None:
@@ -640,8 +789,29 @@ def _pressed_twice(connection: Connection, job: Job) -> str | None:
     return next((id_ for id_, wish in rows if _alike(wish_json.read(wish), job.wish)), None)
 
 
-def _blur(showing: Showing) -> int:
-    return _HELD if showing.spoiler and showing.held else int(showing.spoiler)
+def _columns_of(showing: Showing) -> dict[str, int]:
+    return {
+        "private": int(showing.private),
+        "spoiler": _HELD if showing.spoiler and showing.held else int(showing.spoiler),
+        "mention": int(showing.mention),
+        "review": int(showing.review),
+        "adult": int(showing.adult),
+    }
+
+
+def _of_job(deed: Deed, before: Record, after: Record) -> Deed:
+    """A deed with what it changed about a job."""
+
+    def shown(record: Record) -> dict[str, object]:
+        showing = record.job.showing
+        blurred = "held" if showing.held and showing.spoiler else showing.spoiler
+        return {
+            "state": record.state.value,
+            "blurred": blurred,
+            "deleted": record.deleted is not None,
+        }
+
+    return replace(deed, before=shown(before), after=shown(after))
 
 
 def _alike(one: Wish, other: Wish) -> bool:
@@ -690,7 +860,7 @@ _COLUMNS: Final = (
     "number, jobs.id, state, attempt, jobs.home, person, people.name, community, channel, message, "
     "token, event, attachment_limit_bytes, weight, wish, reason, told, asked_at_s, started_at_s, "
     "drawn_at_s, ended_at_s, again_of, parent, act, parent_place, private, spoiler, "
-    "jobs.mention, deleted, locale, reason_said, deleted_said"
+    "jobs.mention, deleted, locale, reason_said, deleted_said, review, adult"
 )
 
 
@@ -714,7 +884,7 @@ def _record(
     (token, event, limit_bytes, weight, wish, reason, told, asked_at_s) = row[10:18]
     (started_at_s, drawn_at_s, ended_at_s, again_of) = row[18:22]
     (parent, act, parent_place, private, spoiler, mention, deleted) = row[22:29]
-    (locale, reason_said, deleted_said) = row[29:]
+    (locale, reason_said, deleted_said, review, adult) = row[29:]
     images: tuple[StoredImage, ...] = ()
     if drawn_at_s is not None:
         images = tuple(
@@ -734,7 +904,14 @@ def _record(
         asked_at_s=asked_at_s,
         again_of=again_of,
         parent=None if parent is None else Parent(parent, act, parent_place),
-        showing=Showing(bool(private), bool(spoiler), bool(mention), held=spoiler == _HELD),
+        showing=Showing(
+            bool(private),
+            bool(spoiler),
+            bool(mention),
+            held=spoiler == _HELD,
+            review=bool(review),
+            adult=bool(adult),
+        ),
     )
     return Record(
         job=job,

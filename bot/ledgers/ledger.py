@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from bot.core.audit import Deed
+from bot.core.case import Case
 from bot.core.defaults import Defaults, Scope
 from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage, Venue
 from bot.core.policy import Limits
@@ -56,13 +58,15 @@ class DatabaseLedger:
             lambda connection: book.check_limits(connection, person, venue, limits, now_s)
         )
 
-    async def accept(self, job: Job, limits: Limits) -> None:
+    async def accept(self, job: Job, limits: Limits, case: Case | None = None) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.accept(connection, job, limits))
+        await self.database.write(lambda connection: book.accept(connection, job, limits, case))
 
-    async def publish(self, job: Job, images: Sequence[StoredImage]) -> None:
+    async def publish(
+        self, job: Job, images: Sequence[StoredImage], case: Case | None = None
+    ) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.publish(connection, job, images))
+        await self.database.write(lambda connection: book.publish(connection, job, images, case))
 
     async def insert(self, job: Job) -> None:
         """See `Ledger`."""
@@ -76,8 +80,11 @@ class DatabaseLedger:
         reason: str = "",
         images: Sequence[StoredImage] = (),
         wish: Wish | None = None,
+        showing: Showing | None = None,
         blameless: bool = False,
         before: frozenset[State] | None = None,
+        case: Case | None = None,
+        deed: Deed | None = None,
     ) -> Record:
         """See `Ledger`."""
         move = partial(
@@ -88,8 +95,11 @@ class DatabaseLedger:
             reason=reason,
             images=images,
             wish=wish,
+            showing=showing,
             blameless=blameless,
             before=before,
+            case=case,
+            deed=deed,
         )
         return await self.database.write(move)
 
@@ -122,16 +132,26 @@ class DatabaseLedger:
         find = partial(book.find, states=states, person=person, community=community, limit=limit)
         return await self.database.read(find)
 
-    async def delete_pictures(self, job_id: str, sentence: str) -> Record:
+    async def delete_pictures(
+        self, job_id: str, sentence: str, *, deed: Deed | None = None, amend: bool = False
+    ) -> Record:
         """See `Ledger`."""
+        at_s = self._clock()
         return await self.database.write(
-            lambda connection: book.delete_pictures(connection, job_id, sentence)
+            lambda connection: book.delete_pictures(
+                connection, job_id, sentence, at_s, deed=deed, amend=amend
+            )
         )
 
-    async def show_as(self, job_id: str, showing: Showing) -> Record:
+    async def show_as(
+        self, job_id: str, showing: Showing, *, deed: Deed | None = None, amend: bool = False
+    ) -> Record:
         """See `Ledger`."""
+        at_s = self._clock()
         return await self.database.write(
-            lambda connection: book.show_as(connection, job_id, showing)
+            lambda connection: book.show_as(
+                connection, job_id, showing, at_s, deed=deed, amend=amend
+            )
         )
 
     async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:

@@ -7,12 +7,16 @@ system installed: `python -m tests.bot.village FOLDER`.
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.app import App
 from bot.config.sections import Config, EngineConfig, HealthConfig
 from bot.core import card
-from bot.core.job import Job, Origin, Person, Venue, new_job_id
+from bot.core.case import AtDesk, Notice
+from bot.core.job import Job, Origin, Person, Record, Venue, new_job_id
+from bot.core.moderators import Moderators
+from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue
@@ -35,7 +39,7 @@ class Village:
         self.over = asyncio.Event()
         self._queue = queue
 
-    def attend(self, studio: Studio) -> None:
+    def attend(self, studio: Studio, moderators: Moderators) -> None:
         self._studio = studio
 
     async def run(self) -> None:
@@ -68,6 +72,15 @@ class Village:
         return
 
     async def mention(self, job: Job) -> None:
+        return
+
+    async def amend(self, record: Record) -> None:
+        self._pin(record.job, card.standing_card(record))
+
+    async def show_case(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
+        return one.case.id
+
+    async def notify(self, notice: Notice) -> None:
         return
 
     async def forget(self, job: Job) -> None:

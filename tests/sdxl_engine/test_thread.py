@@ -37,6 +37,7 @@ class GatedPipeline:
     def __init__(self, *, gated: bool = False) -> None:
         self.sizes = ((1024, 1024),)
         self.models = ("pixels",)
+        self.checks = ()
         self.device = "1 x pencil"
         self.loras: dict[str, KnownLora] = {}
         self.gate = threading.Semaphore(0) if gated else None

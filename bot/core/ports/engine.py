@@ -39,6 +39,10 @@ class Model(Protocol):
         It may look at files: to be asked for on a thread.
         """
 
+    @property
+    def checks(self) -> Sequence[str]:
+        """The categories that its picture check scores in every image; none: it has no check."""
+
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn; costs no device time."""
 

@@ -66,6 +66,9 @@ class Gallery(Protocol):
     async def probe(self) -> None:
         """Write something that nobody looks at; raises GalleryError while nothing can be stored."""
 
+    async def forget_brought(self, job_ids: Sequence[str]) -> None:
+        """Delete what was brought for these jobs, as `forget`; what is drawn of it stays."""
+
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Delete the pictures of these jobs, drawn and brought, as far as there are any.
 

@@ -3,15 +3,17 @@
 A home is made before the studio and attends it afterwards, for each needs the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from bot.core.job import Job, Origin
+from bot.core.case import AtDesk, Notice
+from bot.core.job import Job, Origin, Record
 from bot.core.ports.gallery import Picture
 from bot.core.stage import Stage
 
 if TYPE_CHECKING:  # the studio knows the homes by this protocol
+    from bot.core.moderators import Moderators
     from bot.core.studio import Studio
 
 # The pictures of a job for one try to show them; raises PictureLostError.
@@ -29,8 +31,8 @@ class Home(Protocol):
     def is_online(self) -> bool:
         """Whether people's wishes reach the bot now."""
 
-    def attend(self, studio: "Studio") -> None:
-        """Ask this one for what people want; called once, before anything else."""
+    def attend(self, studio: "Studio", moderators: "Moderators") -> None:
+        """Ask these for what people, and those who keep order, want; once, before anything else."""
 
     async def run(self) -> None:
         """Let people ask, until `close`; raises LoginError if the home refuses for good."""
@@ -67,6 +69,26 @@ class Home(Protocol):
 
     async def mention(self, job: Job) -> None:
         """Tell the one who asked, so that they notice, that the pictures are there. Tried once."""
+
+    async def amend(self, record: Record) -> None:
+        """Show a finished job's card as its record has it now: blurred, or without its pictures.
+
+        However often it is called. Raises UndeliveredError, AwayError.
+        """
+
+    async def show_case(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
+        """Show a case at the desk as it is now; returns what its `message` is from now on.
+
+        pictures  small, of its job
+
+        However often it is called, it is there once. Raises UndeliveredError, AwayError.
+        """
+
+    async def notify(self, notice: Notice) -> None:
+        """Tell somebody something alone.
+
+        However often it is called, they are told once. Raises UndeliveredError, AwayError.
+        """
 
     async def forget(self, job: Job) -> None:
         """Let go of the job's card as it is: nothing is to be said any more."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from bot.core.audit import Deed
+from bot.core.case import Case
 from bot.core.defaults import Defaults, Scope
 from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage, Venue
 from bot.core.policy import Limits
@@ -62,15 +64,21 @@ class Ledger(Protocol):
         now_s  when it would be asked for, in seconds since 1970
         """
 
-    async def accept(self, job: Job, limits: Limits) -> None:
+    async def accept(self, job: Job, limits: Limits, case: Case | None = None) -> None:
         """Take a job in, queued, if the limits allow it.
+
+        case  what moderators are to see of it
 
         What the same person makes of the same thing twice within moments is taken in once. Raises
         JobRefusedError, or KnownJobError if its event was taken in before.
         """
 
-    async def publish(self, job: Job, images: Sequence[StoredImage]) -> None:
+    async def publish(
+        self, job: Job, images: Sequence[StoredImage], case: Case | None = None
+    ) -> None:
         """Take a job in that shows pictures of its parent, drawn already, whatever the limits.
+
+        case  with one a moderator looks at it first
 
         Once each, whatever becomes of it. Raises JobRefusedError if they are shown so already,
         UnknownJobError if they were deleted meanwhile, or KnownJobError as `accept`.
@@ -90,16 +98,22 @@ class Ledger(Protocol):
         reason: str = "",
         images: Sequence[StoredImage] = (),
         wish: Wish | None = None,
+        showing: Showing | None = None,
         blameless: bool = False,
         before: frozenset[State] | None = None,
+        case: Case | None = None,
+        deed: Deed | None = None,
     ) -> Record:
         """Bring a job into another state.
 
         reason     of an ending without pictures, as a sentence
         images     of a drawn one
         wish       takes the place of the job's, its size known now
+        showing    takes the place of the job's
         blameless  of a running one that goes back to the queue: the attempt does not count
         before     the states from which it may go; None: all from which it ever may
+        case       what moderators are to see of it
+        deed       somebody's who did it, for the audit
 
         Raises UnknownJobError, IllegalMoveError.
         """
@@ -132,14 +146,21 @@ class Ledger(Protocol):
     ) -> list[Record]:
         """The latest jobs, the newest first; without `states` of every state."""
 
-    async def delete_pictures(self, job_id: str, sentence: str) -> Record:
+    async def delete_pictures(
+        self, job_id: str, sentence: str, *, deed: Deed | None = None, amend: bool = False
+    ) -> Record:
         """Note that the pictures of a job that is over are gone for good, and by whom.
+
+        deed   for the audit
+        amend  whether its card is still to be told
 
         What was deleted before stays as it was. Raises UnknownJobError, IllegalMoveError.
         """
 
-    async def show_as(self, job_id: str, showing: Showing) -> Record:
-        """Show a job's pictures otherwise from now on; raises UnknownJobError."""
+    async def show_as(
+        self, job_id: str, showing: Showing, *, deed: Deed | None = None, amend: bool = False
+    ) -> Record:
+        """Show a job's pictures otherwise from now on; as above. Raises UnknownJobError."""
 
     async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
         """Note whether a person likes a picture; raises UnknownJobError if it is not there."""

@@ -84,6 +84,7 @@ class CardPresses:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
+                around=heard.around,
                 private=heard.unseen,
             )
 
@@ -99,6 +100,7 @@ class CardPresses:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
+                around=heard.around,
             )
 
         await self._intake.take(interaction, ask)

@@ -276,7 +276,9 @@ class ImagineCommand:
             if read.seed is None:
                 read = replace(read, seed=seed)
             venue = heard.origin.venue
-            said = await self._studio.settled(Defaults(read, manner), heard.person, venue)
+            said = await self._studio.settled(
+                Defaults(read, manner), heard.person, venue, heard.around
+            )
             read = said.wish
             again = options(read)
             if image is not None:
@@ -289,6 +291,7 @@ class ImagineCommand:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
+                around=heard.around,
                 showing=replace(said.manner.showing, private=heard.unseen),
             )
 

@@ -83,6 +83,7 @@ class Editing:
                 heard.origin,
                 weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
+                around=heard.around,
                 private=heard.unseen,
             )
 

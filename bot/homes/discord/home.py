@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bot.core.job import Job, Origin
+from bot.core import card
+from bot.core.case import AtDesk, Notice
+from bot.core.job import Job, Origin, Record
+from bot.core.moderators import Moderators
+from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue
@@ -113,9 +117,10 @@ class DiscordHome:
         """See `Home.is_online`."""
         return self._connection.is_online
 
-    def attend(self, studio: Studio) -> None:
+    def attend(self, studio: Studio, moderators: Moderators) -> None:
         """See `Home.attend`."""
         self._studio = studio
+        self._moderators = moderators
         self._desk.report_to(studio)
 
     async def run(self) -> None:
@@ -189,6 +194,19 @@ class DiscordHome:
             sentence,
             Voice(self._languages, locale),
         )
+
+    async def amend(self, record: Record) -> None:
+        """See `Home.amend`."""
+        shown = card.standing_card(record) if record.deleted is None else card.deleted_card(record)
+        await self._message(record.job, _unheard).edit(shown)
+
+    async def show_case(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
+        """See `Home.show_case`."""
+        raise NotImplementedError
+
+    async def notify(self, notice: Notice) -> None:
+        """See `Home.notify`."""
+        raise NotImplementedError
 
     async def forget(self, job: Job) -> None:
         """See `Home.forget`."""

@@ -11,6 +11,7 @@ import discord
 
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.policy import Actor, Viewer
+from bot.core.rules import Circumstances
 from bot.core.studio import Studio
 from bot.errors import AwayError, BotError, KnownJobError, WrongPlaceError
 from bot.homes.discord.acknowledgement import acknowledge
@@ -36,6 +37,7 @@ class Heard:
     """What is known of a wish besides what was wished; as in `Studio.ask`.
 
     unseen  its card is shown to the one who asked alone
+    around  what the rules of the place look at
     """
 
     job_id: str
@@ -44,6 +46,7 @@ class Heard:
     weight: float
     asked_at_s: float
     unseen: bool
+    around: Circumstances
 
     @property
     def viewer(self) -> Viewer:
@@ -98,9 +101,15 @@ class Intake:
                 await refuse(interaction, error, job_id, again())
                 return
             origin, person = _origin_of(interaction), person_of(interaction)
+            around = circumstances_of(interaction)
+
+            async def alone() -> bool:
+                by_rule = await self._studio.shows_privately(origin.venue, around)
+                return by_rule or await unseen()
+
             await self._studio.hear(origin, person.locale)
             try:
-                acknowledged = await acknowledge(interaction, unseen=await _found(unseen))
+                acknowledged = await acknowledge(interaction, unseen=await _found(alone))
             except AwayError as error:
                 if await _say_instead(interaction, sentence_of(error)):
                     await self._studio.answered(origin)
@@ -115,6 +124,7 @@ class Intake:
                 self._weight(interaction.user),
                 asked_at_s,
                 acknowledged.unseen,
+                around,
             )
             try:
                 await ask(heard)
@@ -154,6 +164,26 @@ def venue_of(interaction: Interaction) -> Venue:
 def viewer_of(interaction: Interaction) -> Viewer:
     """Who wants to see something, and where."""
     return Viewer(person_of(interaction), venue_of(interaction))
+
+
+def circumstances_of(interaction: Interaction) -> Circumstances:
+    """What the rules of a place look at, as Discord tells it with each interaction."""
+    user, channel = interaction.user, interaction.channel
+    roles = user.roles if isinstance(user, discord.Member) else ()
+    thread = channel if isinstance(channel, discord.Thread) else None
+    return Circumstances(
+        frozenset(str(role.id) for role in roles),
+        None if thread is None else str(thread.parent_id),
+        adult=_is_for_adults(channel),
+    )
+
+
+def _is_for_adults(channel: object) -> bool:
+    """Whether Discord shows a channel to adults alone; what it does not say is not so."""
+    if isinstance(channel, discord.Thread) and channel.parent is None:
+        return False
+    is_nsfw = getattr(channel, "is_nsfw", None)
+    return bool(is_nsfw is not None and is_nsfw())
 
 
 def actor_of(interaction: Interaction) -> Actor:

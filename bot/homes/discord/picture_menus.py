@@ -116,7 +116,9 @@ class PictureMenus:
 
         async def ask(heard: Heard) -> None:
             settings = read_lines(filled.settings)
-            usual = await self._studio.settled(Defaults(), heard.person, heard.origin.venue)
+            usual = await self._studio.settled(
+                Defaults(), heard.person, heard.origin.venue, heard.around
+            )
             prompts = filled.prompts(usual.wish.negative_prompt)
             said = _Said(prompts, settings, replace(manner, private=heard.unseen))
             await begin(heard, filled, said)
@@ -145,6 +147,7 @@ class PictureMenus:
             heard.origin,
             weight=heard.weight,
             asked_at_s=heard.asked_at_s,
+            around=heard.around,
             private=heard.unseen,
             manner=said.manner,
         )
@@ -156,7 +159,7 @@ class PictureMenus:
         wish = said.settings.read_into(Wish(*said.prompts), self._studio.sizes)
         wish = offspring.started(wish, said.settings, Source(_ANY))  # said before it is fetched
         settled = await self._studio.settled(
-            Defaults(wish, said.manner), heard.person, heard.origin.venue
+            Defaults(wish, said.manner), heard.person, heard.origin.venue, heard.around
         )
         attachment = attachments[_chosen(filled, range(len(attachments)))]
         (source,) = await self._uploads.bring(heard, [attachment])
@@ -167,6 +170,7 @@ class PictureMenus:
             heard.origin,
             weight=heard.weight,
             asked_at_s=heard.asked_at_s,
+            around=heard.around,
             showing=settled.manner.showing,
         )
 

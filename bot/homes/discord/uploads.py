@@ -38,7 +38,9 @@ class Uploads:
         Whose limit is reached is told so before anything is fetched. Raises InvalidRequestError
         for what is no picture or cannot be fetched, GalleryError, and as `Studio.check_limits`.
         """
-        await self._studio.check_limits(heard.person, heard.origin.venue, heard.asked_at_s)
+        await self._studio.check_limits(
+            heard.person, heard.origin.venue, heard.asked_at_s, heard.around
+        )
         async with self._places:
             files = [await download(one) for one in attachments]
             return await self._studio.bring(heard.job_id, files)

@@ -5,7 +5,8 @@ text beside their home's name, and a request is kept as the wish that it was, ve
 Form 4 counts the days of what is over by time that surely passed, not by a clock that may be wrong,
 and knows wishes that were heard and have no answer yet. Form 5 knows what a job was made of and how
 it is shown, what was deleted, what people like and what they want by default. Form 6 knows the
-language of who asked, and of what is said to them how to say it in another.
+language of who asked, and of what is said to them how to say it in another. Form 7 knows rules,
+who is barred, what moderators see and decide, and the audit of all that.
 """
 
 from typing import Final
@@ -258,5 +259,122 @@ MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN reason_said TEXT;
     ALTER TABLE jobs ADD COLUMN deleted_said TEXT;
     ALTER TABLE unanswered ADD COLUMN locale TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN review INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN adult INTEGER NOT NULL DEFAULT 0;
+    -- 1: its card does not show yet what was decided about it.
+    ALTER TABLE jobs ADD COLUMN amend INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_to_amend ON jobs (home, number) WHERE amend = 1;
+    CREATE INDEX jobs_by_message ON jobs (home, message) WHERE message IS NOT NULL;
+
+    CREATE TABLE houses (
+        home      TEXT NOT NULL,
+        community TEXT NOT NULL,
+        desk      TEXT,     -- the channel of the moderators' desk
+        paused    TEXT,     -- why; NULL: it is not
+        keep_days INTEGER,
+        PRIMARY KEY (home, community)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE rules (
+        home      TEXT NOT NULL,
+        community TEXT NOT NULL,
+        channel   TEXT NOT NULL,  -- '': in all of them
+        role      TEXT NOT NULL,  -- '': whoever it is
+        said      TEXT NOT NULL,  -- JSON, the fields of `Rules`
+        PRIMARY KEY (home, community, channel, role)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE terms (
+        home      TEXT NOT NULL,
+        community TEXT NOT NULL,
+        text      TEXT NOT NULL,
+        kind      TEXT NOT NULL,
+        measure   TEXT NOT NULL,
+        category  TEXT NOT NULL,
+        PRIMARY KEY (home, community, text)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE blocks (
+        home      TEXT NOT NULL,
+        community TEXT NOT NULL,
+        person    TEXT NOT NULL,
+        until_s   REAL,
+        reason    TEXT NOT NULL,
+        PRIMARY KEY (home, community, person)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE cases (
+        number    INTEGER PRIMARY KEY,
+        id        TEXT NOT NULL UNIQUE,
+        kind      TEXT NOT NULL,
+        state     TEXT NOT NULL,
+        home      TEXT NOT NULL,
+        community TEXT,
+        channel   TEXT,
+        person    TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        locale    TEXT NOT NULL,
+        job       TEXT,           -- its id; the job may be forgotten by now
+        prompt    TEXT NOT NULL,
+        findings  TEXT NOT NULL,  -- JSON
+        at_s      REAL NOT NULL,
+        kept_since_s REAL NOT NULL,  -- as `clock` counts
+        decided   TEXT,
+        warned    INTEGER NOT NULL DEFAULT 0,
+        message   TEXT,
+        version   INTEGER NOT NULL DEFAULT 1,
+        shown     INTEGER NOT NULL DEFAULT 0  -- the version that the desk shows
+    ) STRICT;
+    CREATE INDEX cases_of_job ON cases (job) WHERE job IS NOT NULL;
+    CREATE INDEX cases_of_person ON cases (home, community, person);
+    CREATE INDEX cases_not_shown ON cases (home, number) WHERE shown < version;
+    CREATE INDEX cases_by_age ON cases (kept_since_s);
+
+    CREATE TABLE reports (
+        number    INTEGER PRIMARY KEY,
+        case_number INTEGER NOT NULL REFERENCES cases (number) ON DELETE CASCADE,
+        home      TEXT NOT NULL,
+        person    TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        reason    TEXT NOT NULL,
+        at_s      REAL NOT NULL,
+        UNIQUE (case_number, home, person)
+    ) STRICT;
+    CREATE INDEX reports_of_person ON reports (home, person, at_s);
+
+    CREATE TABLE notices (
+        number    INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: it is a nonce
+        home      TEXT NOT NULL,
+        person    TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        locale    TEXT NOT NULL,
+        community TEXT,
+        sentence  TEXT NOT NULL,
+        said      TEXT
+    ) STRICT;
+
+    -- Whatever is written here stays as it was written.
+    CREATE TABLE audit (
+        number    INTEGER PRIMARY KEY,
+        at_s      REAL NOT NULL,
+        home      TEXT NOT NULL,
+        community TEXT,
+        actor     TEXT NOT NULL,
+        kind      TEXT NOT NULL,
+        target    TEXT NOT NULL,
+        reason    TEXT NOT NULL,
+        before    TEXT NOT NULL,
+        after     TEXT NOT NULL,
+        hash      TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_of_community ON audit (home, community, number);
+    CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
+        SELECT raise(ABORT, 'the audit is not changed');
+    END;
+    CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN
+        SELECT raise(ABORT, 'the audit is not cut');
+    END;
     """,
 )

@@ -29,12 +29,14 @@ def office(tmp_path: Path) -> OpenOffice:
         await asyncio.to_thread(office.ledger.open)
         office.worker.restore(await office.ledger.recover(), await office.ledger.unanswered())
         task = office.worker.start()
+        clerk = asyncio.create_task(office.clerk.run())
         office.engine.start()
         try:
             yield office
         finally:
             await office.worker.drain(0)
-            await asyncio.gather(task, return_exceptions=True)
+            clerk.cancel()
+            await asyncio.gather(task, clerk, return_exceptions=True)
             await office.engine.close(timeout_s=10)
             office.gallery.close()
             await asyncio.to_thread(office.ledger.close)

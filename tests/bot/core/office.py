@@ -5,22 +5,30 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from bot.core.clerk import Clerk
 from bot.core.events import Event, Events
+from bot.core.gate import Gate
 from bot.core.job import Job, State
+from bot.core.moderators import Moderators
 from bot.core.policy import Limits
 from bot.core.queue.waiting import JobQueue
+from bot.core.rules import Rules
 from bot.core.studio import Studio
+from bot.core.verdict import Thresholds
 from bot.core.wish import Usual
 from bot.core.worker import Worker
 from bot.engines.local import LocalEngine
 from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
 from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.retry import Sleep
 from sdxl_engine import Pipeline
-from tests.fakes import FakeHome, card_of
+from tests.fakes import FakeFilter, FakeHome, card_of
 
+# Of what a fake pipeline's picture check scores.
+THRESHOLDS = Thresholds(review={"skin": 0.5, "gore": 0.5}, block={"skin": 0.8, "gore": 0.8})
 MakeLedger = Callable[[SqliteDatabase], DatabaseLedger]
 
 
@@ -43,6 +51,10 @@ class Office:
         self.gallery = DiskGallery(folder / "images", card_of)
         self.heard: list[Event] = []
         events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
+        self.registry = DatabaseRegistry(self.database)
+        self.filter = FakeFilter()
+        gate = Gate(self.registry, self.filter, THRESHOLDS, adult={"skin"}, usual=Rules(use=True))
+        self.clerk = Clerk(self.registry, self.gallery, {home.name: home}, sleep=sleep)
         self.worker = Worker(
             self.engine,
             self.ledger,
@@ -50,6 +62,8 @@ class Office:
             self.gallery,
             {home.name: home},
             events,
+            gate=gate,
+            clerk=self.clerk,
             usual=usual,
             sleep=sleep,
         )
@@ -60,10 +74,22 @@ class Office:
             self.gallery,
             self.worker,
             events,
+            gate=gate,
+            registry=self.registry,
+            clerk=self.clerk,
             usual=usual,
             limits=Limits(queued=8),
         )
-        home.attend(self.studio)
+        self.moderators = Moderators(
+            gate,
+            self.registry,
+            self.ledger,
+            self.gallery,
+            self.worker,
+            self.clerk,
+            self.filter,
+        )
+        home.attend(self.studio, self.moderators)
 
     async def ask(self, job: Job) -> None:
         await self.studio.ask(

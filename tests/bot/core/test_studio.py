@@ -19,7 +19,6 @@ from bot.core.job import (
     Record,
     Showing,
     State,
-    StoredImage,
     Venue,
     new_job_id,
 )
@@ -409,9 +408,9 @@ async def test_a_published_picture_that_is_lost_is_drawn_anew_alone(
         draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
         hand_over = it.worker.hand_over
 
-        def lose(job: Job, stored: tuple[StoredImage, ...]) -> None:
-            (tmp_path / "images" / job.id / stored[0].filename).unlink()
-            hand_over(job, stored)
+        def lose(record: Record) -> None:
+            (tmp_path / "images" / record.job.id / record.images[0].filename).unlink()
+            hand_over(record)
 
         monkeypatch.setattr(it.worker, "hand_over", lose)
         shown = await publish(it, draft, 3)

@@ -97,7 +97,9 @@ def test_a_sentence_keeps_what_it_was_made_of(ledger: sqlite3.Connection) -> Non
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     book.move(ledger, job.id, State.FAILED, NOON_S, reason=reason)
-    kept = book.delete_pictures(ledger, job.id, say("Deleted by {who}.", who=say("a moderator")))
+    kept = book.delete_pictures(
+        ledger, job.id, say("Deleted by {who}.", who=say("a moderator")), NOON_S
+    )
     for said, was in ((kept.reason, "3 tries, by x"), (kept.deleted, "Deleted by a moderator.")):
         assert isinstance(said, Sentence)
         assert said == was

@@ -1,0 +1,246 @@
+"""What stands before every wish: a pause, a block, a community's rules, the filter."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bot.core import rules
+from bot.core.audit import RULES, Deed, DeedKind
+from bot.core.case import Block
+from bot.core.job import Job, Person, Showing, Venue
+from bot.core.ports.engine import Model
+from bot.core.ports.prompt_filter import PromptFilter
+from bot.core.ports.registry import Registry
+from bot.core.rules import Circumstances, House, Rules
+from bot.core.verdict import Finding, Measure, Thresholds, outside, strictest
+from bot.errors import JobRefusedError
+from sdxl_engine.errors import PictureCheckError
+from sdxl_engine.request import ImageRequest, Images
+from sdxl_engine.sentence import all_of, say, sentences
+
+_MOST_HOUSES: Final = 256  # kept in memory; a list of terms may have a megabyte
+_NO_HOUSE: Final = House()
+_NO_RULES: Final = Rules()
+_NOT_HERE: Final = say("The bot may not be used here, or not by you. Ask a moderator where it may.")
+_PRIVATE: Final = say(
+    "Here pictures are shown to the one who asked alone. Choose private, and ask again."
+)
+_PAUSED: Final = say("The bot is paused here.")
+_BLOCKED: Final = say("You may not ask for pictures here: a moderator has blocked you.")
+_ASK_MODERATORS: Final = say("Ask a moderator if you think that this is a mistake.")
+_NO_DESK: Final = say(
+    "A moderator would have to look at it first, and there is no place for that here."
+)
+_UNSEEN: Final = say("The picture check gave no verdict, so nothing is shown. Ask again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What comes of a wish, or of pictures.
+
+    refused  why nothing does, as a sentence; None: something does
+    rules    those in force
+    """
+
+    showing: Showing
+    findings: tuple[Finding, ...]
+    refused: str | None = None
+    rules: Rules = _NO_RULES
+
+    @property
+    def measure(self) -> Measure | None:
+        """The strictest of what was found; None: nothing was."""
+        return strictest(self.findings)
+
+
+class Gate:
+    """Says what holds for whom, and lets nothing pass that may not.
+
+    prompt_filter  reads what is asked for
+    thresholds     from which scores on pictures are reviewed, or blocked
+    adult          categories that are no concern in places for adults
+    usual          what holds where a community says nothing
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        prompt_filter: PromptFilter,
+        thresholds: Thresholds,
+        *,
+        adult: Collection[str],
+        usual: Rules,
+    ) -> None:
+        self._registry = registry
+        self._filter = prompt_filter
+        self._thresholds = thresholds
+        self._adult = adult
+        self._usual = usual
+        self._houses: dict[tuple[str, str], House] = {}
+
+    @property
+    def usual(self) -> Rules:
+        """What holds where a community says nothing."""
+        return self._usual
+
+    async def house(self, home: str, community: str | None) -> House:
+        """All that a community has said; a private channel says nothing. Raises LedgerError."""
+        if community is None:
+            return _NO_HOUSE
+        key = home, community
+        if key not in self._houses:
+            if len(self._houses) >= _MOST_HOUSES:
+                del self._houses[next(iter(self._houses))]
+            self._houses[key] = await self._registry.house(home, community)
+        return self._houses[key]
+
+    def changed(self, home: str, community: str) -> None:
+        """It has said something else."""
+        self._houses.pop((home, community), None)
+
+    async def in_force(self, venue: Venue, around: Circumstances) -> Rules:
+        """What holds for somebody there; raises LedgerError."""
+        house = await self.house(venue.home, venue.community)
+        return rules.in_force(house, self._usual, venue.channel, around)
+
+    async def admit(
+        self, person: Person, venue: Venue, around: Circumstances, now_s: float
+    ) -> Rules:
+        """Whether somebody may ask there at all; returns what holds for them.
+
+        Raises JobRefusedError, LedgerError.
+        """
+        house = await self.house(venue.home, venue.community)
+        if house.paused is not None:
+            raise JobRefusedError(sentences(_PAUSED, house.paused))
+        if venue.community is not None:
+            block = await self._registry.block_of(person, venue.community, now_s)
+            if block is not None:
+                raise JobRefusedError(_said(block), block.until_s)
+        in_force = rules.in_force(house, self._usual, venue.channel, around)
+        if not in_force.use:
+            raise JobRefusedError(_NOT_HERE)
+        return in_force
+
+    async def check(
+        self, job: Job, in_force: Rules, request: ImageRequest, model: Model | None
+    ) -> Ruling:
+        """Whether a job may be taken in as it is, and how it is shown then; raises LedgerError.
+
+        request  what would be drawn
+        model    what draws; None while it is not warm
+        """
+        too_much = rules.refusal(in_force, request, "" if model is None else model.models[0])
+        if too_much is not None:
+            return Ruling(job.showing, (), too_much, in_force)
+        if in_force.private and not job.showing.private:
+            return Ruling(job.showing, (), _PRIVATE, in_force)
+        house = await self.house(job.home, job.origin.venue.community)
+        findings = self._found(_texts_of(job, request), house, adult=bool(in_force.adult))
+        measure = strictest(findings)
+        showing = replace(
+            job.showing,
+            spoiler=job.showing.spoiler or bool(in_force.spoiler),
+            held=job.showing.held or bool(in_force.spoiler),
+            review=bool(in_force.review) or measure == "review",
+            adult=bool(in_force.adult),
+        )
+        refused = None
+        if measure == "block":
+            refused = sentences(_listed(findings), _ASK_MODERATORS)
+        elif house.desk is None and (measure == "review" or in_force.review):
+            refused = sentences(_listed(findings) if measure == "review" else "", _NO_DESK)
+        return Ruling(showing, findings, refused, in_force)
+
+    async def look(self, job: Job, images: Images, model: Model | None) -> Ruling:
+        """How a job's pictures are to be shown, and whether; raises LedgerError.
+
+        Fails closed: raises PictureCheckError where there is a check, and no verdict.
+        """
+        findings = self._seen(job, images, model)
+        measure = strictest(findings)
+        showing = job.showing
+        if measure == "review":
+            showing = replace(showing, spoiler=True, held=True)
+        if measure == "block":
+            house = await self.house(job.home, job.origin.venue.community)
+            if house.desk is None:
+                return Ruling(showing, findings, sentences(_shown_not(findings), _ASK_MODERATORS))
+            showing = replace(showing, review=True)
+        return Ruling(showing, findings)
+
+    def passes(self, job: Job, previews: Images, model: Model | None) -> bool:
+        """Whether previews may be shown: nothing is found in them, and nobody is to look first."""
+        if job.showing.awaits_review:
+            return False
+        try:
+            return not self._seen(job, previews, model)
+        except PictureCheckError:
+            return False
+
+    async def hides(self, venue: Venue, around: Circumstances, text: str) -> bool:
+        """Whether the filter there blocks a text that somebody wants to see; raises LedgerError."""
+        house = await self.house(venue.home, venue.community)
+        in_force = rules.in_force(house, self._usual, venue.channel, around)
+        found = self._found({"text": text}, house, adult=bool(in_force.adult))
+        return strictest(found) == "block"
+
+    def _found(self, texts: Mapping[str, str], house: House, *, adult: bool) -> tuple[Finding, ...]:
+        found = self._filter.findings(texts, house.terms)
+        return outside(self._adult, found) if adult else found
+
+    def _seen(self, job: Job, images: Images, model: Model | None) -> tuple[Finding, ...]:
+        if model is None or not model.checks:
+            return ()
+        found: list[Finding] = []
+        for image in images:
+            if image.scores is None:
+                raise PictureCheckError(_UNSEEN)
+            where = f"picture {image.index + 1}"
+            found += self._thresholds.findings(image.scores, where)
+        return outside(self._adult, found) if job.showing.adult else tuple(found)
+
+
+def by_rules(kind: DeedKind, job: Job, findings: Iterable[Finding]) -> Deed:
+    """What the rules themselves did about a job; not what was asked for, which may be forgotten."""
+    categories = ", ".join(dict.fromkeys(one.category for one in findings))
+    venue = job.origin.venue
+    return Deed(kind, RULES, venue.home, venue.community, job.id, categories)
+
+
+def _said(block: Block) -> str:
+    because = say("Their reason: {reason}", reason=block.reason) if block.reason else ""
+    return sentences(_BLOCKED, because)
+
+
+def _listed(findings: Iterable[Finding]) -> str:
+    """Which lists a prompt is on; not by what word, or the list would be read off it."""
+    categories = dict.fromkeys(one.category for one in findings if one.measure != "warn")
+    return say(
+        "The filter here does not let this pass: {categories}.", categories=all_of(categories)
+    )
+
+
+def _shown_not(findings: Iterable[Finding]) -> str:
+    categories = dict.fromkeys(one.category for one in findings)
+    return say(
+        "The picture check found what is not shown here: {categories}.",
+        categories=all_of(categories),
+    )
+
+
+def _texts_of(job: Job, request: ImageRequest) -> dict[str, str]:
+    """All that a model would read, and what people typed to have it so.
+
+    A style's words are in the request's prompts; a LoRA acts by its name and by words of its own,
+    which are in the prompt.
+    """
+    wish = job.wish
+    texts = {
+        "prompt": request.prompt,
+        "negative prompt": request.negative_prompt or "",
+        "LoRAs": " ".join(lora.name for lora in request.loras),
+    }
+    if wish.prompt != request.prompt:
+        texts["prompt as typed"] = wish.prompt
+    return {where: text for where, text in texts.items() if text}

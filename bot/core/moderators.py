@@ -1,0 +1,466 @@
+"""What those who keep order may do: rules, blocks, a pause, cases; whichever the home."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from bot.core import policy, rules
+from bot.core.audit import ELSEWHERE, Deed, DeedKind, Entry
+from bot.core.case import (
+    MAX_REASON_CHARS,
+    Block,
+    Case,
+    CaseState,
+    DeskAct,
+    Report,
+    case_of,
+)
+from bot.core.clerk import Clerk
+from bot.core.gate import Gate
+from bot.core.job import FINAL, UNFINISHED, Person, Record, Showing, State
+from bot.core.policy import Actor, Viewer
+from bot.core.ports.gallery import Gallery
+from bot.core.ports.ledger import Ledger
+from bot.core.ports.prompt_filter import PromptFilter
+from bot.core.ports.registry import Registry, Settings
+from bot.core.rules import House, Place, Rules
+from bot.core.verdict import Term
+from bot.core.worker import Worker
+from bot.errors import (
+    IllegalMoveError,
+    JobRefusedError,
+    NotAllowedError,
+    UnknownJobError,
+)
+from bot.shared.job_context import in_job
+from sdxl_engine.sentence import say, sentences
+
+log = logging.getLogger(__name__)
+
+_MOST_TERMS: Final = 5_000  # of one community
+_MOST_RULES: Final = 500
+_NOT_A_MANAGER: Final = say("Only those who manage this server can do that.")
+_NOT_A_MODERATOR: Final = say("Only those who moderate this server can do that.")
+_NOT_IN_PRIVATE: Final = say("There is nobody to moderate here: this works in servers alone.")
+_NOT_YOURSELF: Final = say("You cannot block yourself. Somebody else who moderates can.")
+_NO_JOB: Final = say("There are no pictures to decide about: this was not taken in.")
+_DECIDED: Final = say("These pictures are deleted, so nothing is left to decide about them.")
+_REPORTED: Final = say("You have reported this before. A moderator looks at it.")
+_BY_MODERATOR: Final = say("Deleted by {who}.", who=say("a moderator"))
+_NOT_APPROVED: Final = say("A moderator did not approve these pictures, so they are not shown.")
+_SOURCE_DELETED: Final = say("The picture that this starts from was deleted by a moderator.")
+_DELETED_ELSEWHERE: Final = say("Its message was deleted.")
+# What is to be drawn still.
+_DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
+_SHOWN: Final = frozenset({State.DELIVERED, State.UNDELIVERED})
+
+
+class Moderators:
+    """Every act is written down with who did it, why, and what it changed.
+
+    clerk  brings what is decided to cards, desks and people
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        registry: Registry,
+        ledger: Ledger,
+        gallery: Gallery,
+        worker: Worker,
+        clerk: Clerk,
+        prompt_filter: PromptFilter,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._gate = gate
+        self._registry = registry
+        self._ledger = ledger
+        self._gallery = gallery
+        self._worker = worker
+        self._clerk = clerk
+        self._filter = prompt_filter
+        self._clock = clock
+
+    async def house(self, by: Actor) -> House:
+        """All that the community in which somebody stands has said.
+
+        Raises NotAllowedError, LedgerError.
+        """
+        home, community = self._managed(by)
+        return await self._gate.house(home, community)
+
+    @property
+    def usual(self) -> Rules:
+        """What holds where nobody has said anything."""
+        return self._gate.usual
+
+    async def set_rules(
+        self,
+        place: Place,
+        said: Rules,
+        by: Actor,
+        *,
+        take_back: Sequence[str] = (),
+        reason: str = "",
+    ) -> Rules:
+        """Say something of a place, beside what was said before; returns all that is said of it.
+
+        take_back  names of fields that are open again
+
+        Raises NotAllowedError, JobRefusedError for rules that cannot be meant, LedgerError.
+        """
+        home, community = self._managed(by)
+        house = await self._gate.house(home, community)
+        now = said.over(house.rules.get(place, Rules()).without(take_back))
+        after = replace(house, rules={**house.rules, place: now})
+        if len(after.rules) > _MOST_RULES:
+            raise JobRefusedError(
+                say("There are {count} rules already, as many as can be.", count=_MOST_RULES)
+            )
+        self._check(after)
+        target = "/".join(filter(None, (place.channel, place.role)))
+        deed = _deed("rules", by, community, target, reason)
+        await self._registry.set_rules(place, now, deed)
+        self._gate.changed(home, community)
+        return now
+
+    async def set_desk(self, channel: str | None, by: Actor) -> None:
+        """Say where moderators see what is to be decided; None: nowhere.
+
+        Raises as `set_rules`.
+        """
+        await self._set("desk", by, desk=channel)
+        self._clerk.wake()
+
+    async def set_keep_days(self, days: int | None, by: Actor) -> None:
+        """Say how long jobs are kept; raises as `set_rules`."""
+        await self._set("keep", by, keep_days=days)
+
+    async def pause(self, by: Actor, reason: str) -> None:
+        """Take nothing in until `resume`; what waits is drawn. Raises NotAllowedError,
+        LedgerError.
+        """
+        await self._set("pause", by, reason=reason, paused=reason)
+
+    async def resume(self, by: Actor) -> None:
+        """Take wishes in again; raises NotAllowedError, LedgerError."""
+        await self._set("resume", by, paused=None)
+
+    async def change_terms(self, add: Sequence[Term], drop: Sequence[str], by: Actor) -> int:
+        """Add to the community's list of the filter, and drop from it; returns how many it has.
+
+        Raises InvalidRequestError for a term that no list can hold, NotAllowedError,
+        JobRefusedError, LedgerError.
+        """
+        home, community = self._managed(by)
+        checked = [self._filter.checked(term) for term in add]
+        house = await self._gate.house(home, community)
+        texts = {one.text for one in house.terms}
+        after = (texts - set(drop)) | {one.text for one in checked}
+        if len(after) > _MOST_TERMS:
+            raise JobRefusedError(
+                say("The list has {count} terms already, as many as it can.", count=_MOST_TERMS)
+            )
+        missing = set(drop) - texts
+        if missing:
+            raise UnknownJobError(
+                say("There is no term {term} in this server's list.", term=min(missing))
+            )
+        if checked or drop:
+            deed = _deed("terms", by, community)
+            await self._registry.change_terms(checked, drop, deed)
+            self._gate.changed(home, community)
+        return len(after)
+
+    async def block(
+        self, person: Person, by: Actor, *, for_s: float | None = None, reason: str = ""
+    ) -> bool:
+        """Bar somebody from asking in the community; what they have waiting there is cancelled.
+
+        Returns whether that changes anything. Raises NotAllowedError, LedgerError.
+        """
+        community = await self._moderated(by)
+        if person == by.person:
+            raise NotAllowedError(_NOT_YOURSELF)
+        until_s = None if for_s is None else self._clock() + for_s
+        reason = reason[:MAX_REASON_CHARS]
+        deed = _deed("block", by, community, person.id, reason)
+        changed = await self._registry.block(person, Block(until_s, reason), deed)
+        for record in await self._registry.jobs_in(person.home, community, person=person.id):
+            if record.state in UNFINISHED:
+                job_id = record.job.id
+                await self._cancel(record, policy.BLOCKED, _deed("cancel", by, community, job_id))
+        self._clerk.wake()
+        return changed
+
+    async def unblock(self, person: Person, by: Actor, *, reason: str = "") -> bool:
+        """Let somebody ask there again; as `block`."""
+        community = await self._moderated(by)
+        deed = _deed("unblock", by, community, person.id, reason)
+        changed = await self._registry.unblock(person, deed)
+        self._clerk.wake()
+        return changed
+
+    async def purge(
+        self,
+        by: Actor,
+        *,
+        person: Person | None = None,
+        channel: str | None = None,
+        within_s: float,
+        reason: str = "",
+    ) -> int:
+        """Delete the pictures of somebody, or of a channel, asked for lately; cancel what waits.
+
+        Returns how many jobs. Raises NotAllowedError, GalleryError, LedgerError; done again it goes
+        on where it ended.
+        """
+        community = await self._moderated(by)
+        found = await self._registry.jobs_in(
+            by.person.home,
+            community,
+            channel=channel,
+            person=None if person is None else person.id,
+            since_s=self._clock() - within_s,
+        )
+        target = person.id if person is not None else channel or ""
+        await self._registry.note(_deed("purge", by, community, target, reason))
+        for record in found:
+            await self.remove(record, _deed("delete", by, community, record.job.id, reason))
+        return len(found)
+
+    async def report(self, job_id: str, by: Viewer, reason: str) -> None:
+        """Somebody reports pictures that they see.
+
+        Raises UnknownJobError, NotAllowedError, JobRefusedError, LedgerError.
+        """
+        record = await self._ledger.get(job_id)
+        if not policy.sees(record.job, by):
+            raise NotAllowedError(policy.NOT_SHOWN_TO_YOU)
+        venue = record.job.origin.venue
+        house = await self._gate.house(venue.home, venue.community)
+        if house.desk is None:
+            raise JobRefusedError(
+                say("Nobody takes reports here. Tell a moderator of this server.")
+            )
+        reason = reason[:MAX_REASON_CHARS]
+        case = case_of(record.job, "reported", (), self._clock())
+        deed = Deed("report", by.person.id, venue.home, venue.community, job_id, reason)
+        added = await self._registry.report(case, Report(by.person, reason), deed, self._clock())
+        if added is None:
+            raise JobRefusedError(_REPORTED)
+        self._clerk.wake()
+
+    async def decide(self, case_id: str, act: DeskAct, by: Actor, reason: str = "") -> Case:
+        """Do what somebody pressed at the desk; done again it changes nothing.
+
+        Raises UnknownJobError, NotAllowedError, IllegalMoveError, GalleryError, LedgerError.
+        """
+        case = await self._registry.case(case_id)
+        community = await self._moderated(by)
+        if (case.venue.home, case.venue.community) != (by.person.home, community):
+            raise NotAllowedError(_NOT_A_MODERATOR)
+        reason = reason[:MAX_REASON_CHARS]
+        match act:
+            case "warn":
+                await self._warn(case, by, community, reason)
+            case "block":
+                await self.block(case.about, by, reason=reason)
+            case "unblock":
+                await self.unblock(case.about, by, reason=reason)
+            case _:
+                await self._decide_pictures(case, act, by, reason)
+        self._clerk.wake()
+        return await self._registry.case(case_id)
+
+    async def remove(self, record: Record, deed: Deed) -> None:
+        """Delete a job's pictures everywhere, those that show the same, and what starts from them.
+
+        Raises GalleryError, LedgerError.
+        """
+        family = await self._registry.family(record.job.id)
+        for one in family:
+            its_card_is_gone = deed.actor == ELSEWHERE and one == record
+            await self._remove(one, replace(deed, target=one.job.id), amend=not its_card_is_gone)
+        children = await self._registry.started_from([one.job.id for one in family])
+        for child in children:
+            if child.state in _DRAWN_YET:
+                its_deed = replace(deed, kind="cancel", target=child.job.id)
+                await self._cancel(child, _SOURCE_DELETED, its_deed)
+        ids = [child.job.id for child in children]
+        await self._worker.noting_trouble(
+            lambda: self._gallery.forget_brought(ids), kept="pictures"
+        )
+        self._clerk.wake()
+
+    async def message_gone(self, home: str, message: str) -> None:
+        """A job's card was deleted in the home itself, by somebody of whom it does not say."""
+        record = await self._registry.job_of(home, message)
+        if record is None:
+            return
+        with in_job(record.job.id):
+            log.info("its message was deleted")
+            if record.state in FINAL:
+                await self.remove(record, self._elsewhere(record))
+            else:
+                self._worker.card_gone(record.job)
+
+    async def channel_gone(self, home: str, community: str, channel: str) -> None:
+        """A channel was deleted, with all the cards in it."""
+        for record in await self._registry.jobs_in(home, community, channel=channel):
+            if record.state in FINAL:
+                await self.remove(record, self._elsewhere(record))
+            else:
+                self._worker.card_gone(record.job)
+
+    def _elsewhere(self, record: Record) -> Deed:
+        community = record.job.origin.venue.community
+        return Deed("delete", ELSEWHERE, record.job.home, community, record.job.id)
+
+    async def audit(self, by: Actor, *, limit: int, before: int | None = None) -> list[Entry]:
+        """What was done in the community, the latest first; raises NotAllowedError, LedgerError."""
+        home, community = self._managed(by)
+        return await self._registry.audit(home, community, limit=limit, before=before)
+
+    async def exported(self, by: Actor, *, limit: int) -> list[Entry]:
+        """The audit, to be taken away, which is written down as well; as `audit`."""
+        _, community = self._managed(by)
+        await self._registry.note(_deed("export", by, community))
+        return await self.audit(by, limit=limit)
+
+    async def _decide_pictures(self, case: Case, act: DeskAct, by: Actor, reason: str) -> None:
+        if case.job_id is None:
+            raise IllegalMoveError(_NO_JOB)
+        record = await self._ledger.get(case.job_id)
+        community = case.venue.community
+        if act == "delete":
+            if case.state != "deleted":
+                await self.remove(record, _deed("delete", by, community, case.job_id, reason))
+            return
+        if case.state == "deleted" or record.deleted is not None:
+            raise IllegalMoveError(_DECIDED)
+        wanted: CaseState = "blurred" if act == "blur" else "approved"
+        if case.state == wanted:
+            return
+        kind: DeedKind = "blur" if act == "blur" else "approve"
+        deed = _deed(kind, by, community, case.job_id, reason)
+        showing = record.job.showing
+        if act == "blur":
+            showing = replace(showing, spoiler=True, held=True)
+        elif "blurred" in {case.kind, case.state}:
+            showing = replace(showing, spoiler=False, held=False)
+        if record.state is State.REVIEW:
+            await self._approve(record, replace(showing, review=False), deed)
+        elif record.state is State.DELIVERED and showing != record.job.showing:
+            await self._ledger.show_as(case.job_id, showing, deed=deed, amend=True)
+        else:
+            await self._registry.decide(case.id, wanted, deed)
+
+    async def _approve(self, record: Record, showing: Showing, deed: Deed) -> None:
+        """Show what was held back."""
+        approved = await self._ledger.move(
+            record.job.id,
+            State.DRAWN,
+            showing=showing,
+            deed=deed,
+            before=frozenset({State.REVIEW}),
+        )
+        with in_job(record.job.id):
+            log.info("approved")
+            self._worker.hand_over(approved)
+
+    async def _warn(self, case: Case, by: Actor, community: str, reason: str) -> None:
+        because = say("Their reason: {reason}", reason=reason) if reason else ""
+        what = say("It is about the job {job}.", job=case.job_id) if case.job_id is not None else ""
+        sentence = sentences(say("A moderator warns you about what you asked for."), because, what)
+        await self._registry.warn(
+            case.id, _deed("warn", by, community, case.about.id, reason), sentence
+        )
+
+    async def _remove(self, record: Record, deed: Deed, *, amend: bool) -> None:
+        """One job's pictures, or the job that would have drawn them.
+
+        amend  whether its card is still to be told
+        """
+        elsewhere = deed.actor == ELSEWHERE
+        if record.state not in FINAL:
+            await self._cancel(record, _DELETED_ELSEWHERE if elsewhere else _NOT_APPROVED, deed)
+            return
+        if record.deleted is not None or record.state not in _SHOWN:
+            return
+        # The pictures first: cut off in between, it can be done again.
+        await self._worker.noting_trouble(
+            lambda: self._gallery.forget([record.job.id]), kept="pictures"
+        )
+        await self._ledger.delete_pictures(
+            record.job.id,
+            _DELETED_ELSEWHERE if elsewhere else _BY_MODERATOR,
+            deed=deed,
+            amend=amend,
+        )
+        with in_job(record.job.id):
+            log.info("pictures deleted")
+
+    async def _cancel(self, record: Record, sentence: str, deed: Deed) -> None:
+        job_id = record.job.id
+        try:
+            if record.state in {State.REVIEW, State.DRAWN}:
+                await self._worker.noting_trouble(
+                    lambda: self._gallery.forget([job_id]), kept="pictures"
+                )
+            over = await self._ledger.move(job_id, State.CANCELLED, reason=sentence, deed=deed)
+        except IllegalMoveError:  # it came to another end first
+            now = await self._ledger.get(job_id)
+            if now.state in FINAL:
+                await self._remove(now, deed, amend=True)
+            return
+        self._worker.withdraw(over)
+
+    async def _set(
+        self, kind: DeedKind, by: Actor, *, reason: str = "", **changes: str | int | None
+    ) -> None:
+        home, community = self._managed(by)
+        house = await self._gate.house(home, community)
+        reason = reason[:MAX_REASON_CHARS]
+        after = replace(house, **changes)  # type: ignore[arg-type]  # by our own callers
+        self._check(after)
+        settings = Settings(after.desk, after.paused, after.keep_days)
+        deed = _deed(kind, by, community, reason=reason)
+        await self._registry.set_settings(settings, deed)
+        self._gate.changed(home, community)
+
+    def _check(self, house: House) -> None:
+        objection = rules.objection(house, self._gate.usual)
+        if objection is not None:
+            raise JobRefusedError(objection)
+
+    def _managed(self, by: Actor) -> tuple[str, str]:
+        """The community that somebody manages; raises NotAllowedError."""
+        if by.manages is None or by.manages.community is None:
+            raise NotAllowedError(_NOT_A_MANAGER)
+        return by.manages.home, by.manages.community
+
+    async def _moderated(self, by: Actor) -> str:
+        """The community in which somebody moderates; raises NotAllowedError, LedgerError.
+
+        That is who manages it, or may delete messages in the channel of its desk: whoever moderates
+        another channel moderates that alone.
+        """
+        venue = by.manages or by.moderates
+        if venue is None:
+            raise NotAllowedError(_NOT_A_MODERATOR)
+        if venue.community is None:
+            raise NotAllowedError(_NOT_IN_PRIVATE)
+        house = await self._gate.house(venue.home, venue.community)
+        if by.manages is None and venue.channel != house.desk:
+            raise NotAllowedError(_NOT_A_MODERATOR)
+        return venue.community
+
+
+def _deed(
+    kind: DeedKind, by: Actor, community: str | None, target: str = "", reason: str = ""
+) -> Deed:
+    return Deed(kind, by.person.id, by.person.home, community, target, reason)
