@@ -397,6 +397,10 @@ class Studio:
         """Whether all that somebody asks for there is shown to them alone; raises LedgerError."""
         return bool((await self._gate.in_force(venue, around)).private)
 
+    async def hides(self, text: str, venue: Venue, around: Circumstances) -> bool:
+        """Whether the filter there blocks what somebody wants to read; raises LedgerError."""
+        return await self._gate.hides(venue, around, text)
+
     async def settled(
         self,
         said: Defaults,
