@@ -1,8 +1,9 @@
 """What stands before every wish: a pause, a block, a community's rules, the filter."""
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeGuard
 
 from bot.core import rules
 from bot.core.audit import RULES, Deed, DeedKind
@@ -17,6 +18,8 @@ from bot.errors import JobRefusedError
 from sdxl_engine.errors import PictureCheckError
 from sdxl_engine.request import ImageRequest, Images
 from sdxl_engine.sentence import all_of, say, sentences
+
+log = logging.getLogger(__name__)
 
 _MOST_HOUSES: Final = 256  # kept in memory; a list of terms may have a megabyte
 _NO_HOUSE: Final = House()
@@ -194,11 +197,24 @@ class Gate:
             return ()
         found: list[Finding] = []
         for image in images:
-            if image.scores is None:
+            scores = image.scores
+            if not _is_verdict(scores, model.checks):
+                log.error("picture %d has the scores %s", image.index, scores)
                 raise PictureCheckError(_UNSEEN)
             where = f"picture {image.index + 1}"
-            found += self._thresholds.findings(image.scores, where)
+            found += self._thresholds.findings(scores, where)
         return outside(self._adult, found) if job.showing.adult else tuple(found)
+
+
+def _is_verdict(
+    scores: Mapping[str, float] | None, checks: Collection[str]
+) -> TypeGuard[Mapping[str, float]]:
+    """Whether each category has a score from 0 to 1; what is no number is neither."""
+    return (
+        scores is not None
+        and scores.keys() == set(checks)
+        and all(0 <= score <= 1 for score in scores.values())
+    )
 
 
 def by_rules(kind: DeedKind, job: Job, findings: Iterable[Finding]) -> Deed:

@@ -181,9 +181,7 @@ def refusal(rules: Rules, request: ImageRequest, default_model: str) -> str | No
             "Here you may ask for {count} pictures at once.",
             rules.count,
         )
-    times = request.upscale or 1
-    pixels = request.width_px * request.height_px * times * times
-    if rules.size is not None and pixels > rules.size[0] * rules.size[1]:
+    if rules.size is not None and math.prod(request.result_px) > math.prod(rules.size):
         return say(
             "Here you may ask for pictures of up to {size} pixels.", size=format_size(*rules.size)
         )

@@ -67,6 +67,7 @@ _NOTHING_KNOWN: Final = Circumstances()
 _MOST_PARENTS: Final = 20
 _LATELY: Final = 100  # jobs
 _MOST_OWN: Final = 10
+_IN_REVIEW: Final = say("A moderator looks at these pictures before anybody sees them.")
 _TOO_LATE: Final = say("It is too late to cancel this: it is over or drawn.")
 
 
@@ -355,8 +356,7 @@ class Studio:
         record = await self._known(draft_id)
         if record.job.person != person:
             raise NotAllowedError(policy.NOT_YOURS_TO_PUBLISH)
-        if record.deleted is not None:
-            raise UnknownJobError(record.deleted)
+        _check_there(record)
         published = offspring.published(record, index)
         job = Job(
             job_id,
@@ -479,6 +479,7 @@ class Studio:
         await self._worker.noting_trouble(lambda: self._gallery.forget([job_id]), kept="pictures")
         deed = _by_another("delete", record.job, by)
         record = await self._ledger.delete_pictures(job_id, sentence, deed=deed)
+        self._clerk.wake()
         with in_job(job_id):
             log.info("pictures deleted: %s", record.deleted)
         return record
@@ -535,7 +536,9 @@ class Studio:
         held = blurred and (by_another or record.job.showing.held)
         showing = replace(record.job.showing, spoiler=blurred, held=held)
         deed = _by_another("blur" if blurred else "unblur", record.job, by)
-        return await self._ledger.show_as(job_id, showing, deed=deed)
+        record = await self._ledger.show_as(job_id, showing, deed=deed)
+        self._clerk.wake()
+        return record
 
     async def like(self, by: Viewer, job_id: str, index: int, *, liked: bool) -> None:
         """Note whether somebody likes a picture.
@@ -723,8 +726,7 @@ class Studio:
         record = await self._known(job_id)
         if not policy.sees(record.job, by):
             raise NotAllowedError(policy.NOT_SHOWN_TO_YOU)
-        if record.deleted is not None:
-            raise UnknownJobError(record.deleted)
+        _check_there(record)
         return record
 
     async def _known(self, job_id: str) -> Record:
@@ -732,6 +734,14 @@ class Studio:
             return await self._ledger.get(job_id)
         except UnknownJobError as error:
             raise UnknownJobError(_GONE) from error
+
+
+def _check_there(record: Record) -> None:
+    """Whether pictures may be seen at all by now; raises UnknownJobError, NotAllowedError."""
+    if record.deleted is not None:
+        raise UnknownJobError(record.deleted)
+    if record.state is State.REVIEW:
+        raise NotAllowedError(_IN_REVIEW)
 
 
 def _by_another(kind: DeedKind, job: Job, by: Actor | Owner) -> Deed | None:

@@ -237,6 +237,7 @@ class Worker:
     def withdraw(self, record: Record) -> None:
         """Let go of a job that the ledger holds as over, and say so."""
         self._let_go(record.job)
+        self._clerk.wake()  # moderators may have had it before them
         with in_job(record.job.id):
             log.info("%s: %s", record.state, record.reason)
             self._events.tell(Ended(record))
@@ -589,6 +590,7 @@ class Worker:
             log.info("%s: %s", state, reason or "its card shows its pictures")
             self._let_go(job)
             await self._homes[job.home].forget(job)
+            self._clerk.wake()  # as above
             self._events.tell(Ended(record))
             self._places_changed()
 

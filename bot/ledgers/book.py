@@ -450,7 +450,8 @@ def pictures(
     """The pictures that were drawn for a person, the latest job first."""
     rows = connection.execute(
         "SELECT jobs.id, place FROM jobs JOIN images ON images.job = jobs.number "
-        "WHERE home = ? AND person = ? AND NOT (act IS 'publish' AND EXISTS ("
+        "WHERE home = ? AND person = ? AND state != 'review' "
+        "AND NOT (act IS 'publish' AND EXISTS ("
         # What is published is drawn once: the draft stands for it, while that is there.
         "SELECT 1 FROM jobs AS draft JOIN images AS drawn ON drawn.job = draft.number "
         "WHERE draft.id = jobs.parent AND drawn.place = images.place)) "
