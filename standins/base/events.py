@@ -16,6 +16,7 @@ EventKind = Literal[
     "interaction_failed",
     "dialog",
     "typing",
+    "channels_change",
 ]
 
 
@@ -26,6 +27,7 @@ class ChannelEvent:
     message     the message as its viewers see it; of a deleted one only the ids; of an interaction
                 (`interaction_create`, `interaction_failed`) its id, state, user, command and,
                 for a press, the message pressed on; of a dialog its form
+                (`channels_change`: there are other channels now, or who sees them has changed)
     viewer_id   the only person who sees it (an ephemeral message, one's own command), None: all
     """
 

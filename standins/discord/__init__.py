@@ -17,7 +17,7 @@ from standins.discord.errors import (
 from standins.discord.forms import Upload
 from standins.discord.interactions import Dialog, Interaction
 from standins.discord.loopback import DEFAULT_TOKEN, LoopbackDiscord
-from standins.discord.world import Channel, Person, Role, World
+from standins.discord.world import Channel, Overwrite, Person, Role, World
 
 __all__ = [
     "DEFAULT_TOKEN",
@@ -33,6 +33,7 @@ __all__ = [
     "InteractionFailed",
     "LoopbackDiscord",
     "ManualClock",
+    "Overwrite",
     "Person",
     "PortTakenError",
     "Refusal",

@@ -3,7 +3,7 @@
 import asyncio
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from standins.base.timers import Clock
@@ -15,6 +15,7 @@ from standins.discord.fields import (
     check_object,
     check_text,
     check_truth,
+    list_in,
     object_in,
 )
 from standins.discord.wire import Snowflakes, snowflake
@@ -39,6 +40,11 @@ ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 8, 9, 10, 11
 
 # Where it is installed (a server, a person), and where used (a server, DMs with the bot, others).
 _PLACES: Final = {"integration_types": (0, 1), "contexts": (0, 1, 2)}
+_NESTED: Final = (SUBCOMMAND, GROUP)
+_EXCLUSIVE: Final = (
+    "Sub-command and sub-command group option types are mutually exclusive to all other types"
+)
+_CHANNEL_KINDS: Final = (0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16)
 _ASSIGNED = frozenset({"id", "application_id", "version", "guild_id"})
 _DEFAULTS: Final[Json] = {
     "type": CHAT_INPUT,
@@ -219,14 +225,14 @@ def check_command(errors: FormErrors, path: Path, command: Json) -> None:
                 errors.add((*path, name), code, sentence)
         return
     _check_named(errors, path, command)
-    _check_options(errors, path, command.get("options"))
+    _check_options(errors, path, command.get("options"), _NESTED)
     if _chars(command) > MAX_COMMAND_CHARS:
         sentence = f"Command exceeds maximum size ({MAX_COMMAND_CHARS})"
         errors.add(path, "APPLICATION_COMMAND_TOO_LARGE", sentence)
 
 
 def _check_places(errors: FormErrors, path: Path, value: object, choices: tuple[int, ...]) -> None:
-    """Where a command is installed or used: some of the choices, each once, or nothing."""
+    """Where a command is installed or used, or what channels: some of the choices, each once."""
     if value is None:
         return
     if not isinstance(value, list):
@@ -283,7 +289,13 @@ def _check_name(errors: FormErrors, path: Path, name: object) -> None:
         errors.add(path, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
 
 
-def _check_options(errors: FormErrors, path: Path, options: object) -> None:
+def _check_options(
+    errors: FormErrors, path: Path, options: object, nested: Collection[int]
+) -> None:
+    """The options of a command, a group or a subcommand.
+
+    nested  what may stand here instead of options that are filled in
+    """
     inside = (*path, "options")
     if options is None:
         return
@@ -293,11 +305,15 @@ def _check_options(errors: FormErrors, path: Path, options: object) -> None:
     if len(options) > MAX_OPTIONS:
         sentence = f"Must be {MAX_OPTIONS} or fewer in length."
         errors.add(inside, "BASE_TYPE_MAX_LENGTH", sentence)
+    are_nested = [option.get("type") in _NESTED for option in options]
+    if any(are_nested) and not all(are_nested):
+        errors.add(inside, "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", _EXCLUSIVE)
+        return
     optional_seen = False
     names: list[object] = []
     for place, option in enumerate(options):
         here = (*inside, place)
-        _check_option(errors, here, option)
+        _check_option(errors, here, option, nested)
         if option.get("required") and optional_seen:
             sentence = "Required options must be placed before non-required options"
             errors.add(here, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", sentence)
@@ -308,14 +324,21 @@ def _check_options(errors: FormErrors, path: Path, options: object) -> None:
         names.append(option.get("name"))
 
 
-def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
+def _check_option(errors: FormErrors, path: Path, option: Json, nested: Collection[int]) -> None:
     _check_named(errors, path, option)
     kind = option.get("type")
     if type(kind) is not int or not SUBCOMMAND <= kind <= ATTACHMENT:
         sentence = "Value must be one of {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}."
         errors.add((*path, "type"), "BASE_TYPE_CHOICES", sentence)
         return
-    _check_options(errors, path, option.get("options"))
+    if kind in _NESTED:
+        _check_nested(errors, path, option, nested)
+        return
+    if option.get("options"):
+        sentence = "Only subcommands and groups have options"
+        errors.add((*path, "options"), "APPLICATION_COMMAND_OPTIONS_INVALID", sentence)
+    if option.get("channel_types"):
+        _check_places(errors, (*path, "channel_types"), option["channel_types"], _CHANNEL_KINDS)
     low, high = ("min_length", "max_length") if kind == STRING else ("min_value", "max_value")
     least, most = option.get(low), option.get(high)
     if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
@@ -337,6 +360,21 @@ def _check_option(errors: FormErrors, path: Path, option: Json) -> None:
         sentence = "Autocomplete cannot be set when choices are present"
         code = "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID"
         errors.add((*path, "autocomplete"), code, sentence)
+
+
+def _check_nested(errors: FormErrors, path: Path, option: Json, nested: Collection[int]) -> None:
+    """A subcommand, or a group of subcommands: at the top, or a subcommand in a group."""
+    kind, options = option["type"], option.get("options")
+    if kind not in nested:
+        sentence = "Sub-commands stand in groups or at the top, groups at the top"
+        errors.add((*path, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", sentence)
+        return
+    inner = (SUBCOMMAND,) if kind == GROUP else ()
+    if kind == GROUP and any(object_in(one).get("type") not in _NESTED for one in list_in(options)):
+        sentence = "A group has sub-commands and nothing else"
+        errors.add((*path, "options"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", sentence)
+        return
+    _check_options(errors, path, options, inner)
 
 
 def check_choices(errors: FormErrors, path: Path, kind: int, choices: object) -> bool:

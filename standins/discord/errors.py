@@ -50,11 +50,18 @@ class Refusal(Enum):
     NOT_THE_AUTHOR = (403, 50005, "Cannot edit a message authored by another user")
     EMPTY_MESSAGE = (400, 50006, "Cannot send an empty message")
     NOT_A_TEXT_CHANNEL = (400, 50008, "Cannot send messages in a non-text channel")
+    CANNOT_WRITE_TO_USER = (403, 50007, "Cannot send messages to this user")
     MISSING_PERMISSIONS = (403, 50013, "Missing Permissions")
     INVALID_WEBHOOK_TOKEN = (401, 50027, "Invalid Webhook Token")
+    INVALID_RECIPIENT = (400, 50033, "Invalid Recipient(s)")
     INVALID_FORM = (400, 50035, "Invalid Form Body")
     THREAD_ARCHIVED = (400, 50083, "Thread is archived")
     INVALID_JSON = (400, 50109, "The request body contains invalid JSON.")
+    NO_MUTUAL_GUILDS = (
+        403,
+        50278,
+        "Cannot send messages to this user due to having no mutual guilds",
+    )
     CANNOT_REPLY = (400, 160002, "Cannot reply without permission to read message history")
     THREAD_LOCKED = (400, 160005, "Thread is locked")
 

@@ -406,7 +406,7 @@ class Interactions:
         if guild_id is None:
             payload["user"] = world.user_json(person)
         else:
-            permissions = str(world.permissions(person))
+            permissions = str(world.permissions(person, channel))
             payload |= {
                 "guild_id": str(guild_id),
                 "guild": {"id": str(guild_id), "locale": "en-US", "features": []},
@@ -504,7 +504,7 @@ class Interactions:
         extra = self._metadata(interaction)
         if original is not None:
             extra["type"] = REPLY
-            extra["message_reference"] = self._reference(original)
+            extra["message_reference"] = self._reference(original, interaction.channel)
         message = self._post(interaction, form, extra)
         interaction.add_followup(message)
         return message.snapshot()
@@ -529,7 +529,9 @@ class Interactions:
             extra["type"] = CHAT_INPUT_COMMAND if typed else CONTEXT_MENU_COMMAND
         else:
             extra["type"] = REPLY
-            extra["message_reference"] = self._reference(interaction.source.snapshot())
+            extra["message_reference"] = self._reference(
+                interaction.source.snapshot(), interaction.channel
+            )
         if loading and isinstance(flags := form.payload.get("flags"), int):
             # A deferral says no more than who sees the answer; what it is, comes with the edit.
             form = Form({"flags": flags & EPHEMERAL})
@@ -559,7 +561,8 @@ class Interactions:
         ephemeral = isinstance(flags, int) and flags & EPHEMERAL
         if interaction.is_personal and self._world.guild_of(interaction.channel) is not None:
             # A server may have its people use their own applications for themselves alone.
-            may_show = self._world.permissions(interaction.person) & USE_EXTERNAL_APPS
+            permissions = self._world.permissions(interaction.person, interaction.channel)
+            may_show = permissions & USE_EXTERNAL_APPS
             ephemeral = ephemeral or not may_show
         return self._messages.create(
             interaction.channel,
@@ -602,12 +605,12 @@ class Interactions:
             metadata["target_user"] = command["resolved"]["users"][command["target_id"]]
         return metadata
 
-    def _reference(self, message: Json) -> Json:
+    def _reference(self, message: Json, channel: Channel) -> Json:
         return {
             "type": 0,
             "channel_id": message["channel_id"],
             "message_id": message["id"],
-            **self._guild(self._world.channels[int(message["channel_id"])]),
+            **self._guild(channel),
         }
 
     def _guild(self, channel: Channel) -> Json:

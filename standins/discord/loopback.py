@@ -21,7 +21,7 @@ from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
 from standins.discord.errors import CommandRefused, PortTakenError
 from standins.discord.forms import MAX_REQUEST_BYTES, Form, Upload
-from standins.discord.gateway import GUILDS, Gateway
+from standins.discord.gateway import GUILD_MEMBERS, GUILDS, Gateway
 from standins.discord.guard import GATEWAY_PATH, guard
 from standins.discord.interactions import Dialog, Interaction, Interactions
 from standins.discord.messages import Message, Messages
@@ -33,21 +33,33 @@ from standins.discord.person import (
     submit_dialog,
     type_command,
 )
-from standins.discord.places import check_reached, installs_of
+from standins.discord.places import (
+    check_may_write,
+    check_reached,
+    installs_of,
+    is_offered,
+    is_reached,
+    of_place,
+)
 from standins.discord.ratelimits import RateLimits
 from standins.discord.resolved import Resolved
 from standins.discord.rest import RestApi
 from standins.discord.world import (
+    MANAGE_CHANNELS,
     MANAGE_MESSAGES,
+    MANAGE_THREADS,
     PRIVATE_CHANNELS,
     THREADS,
+    VIEW_CHANNEL,
     Channel,
     Person,
+    Role,
     World,
     default_world,
 )
 
 DEFAULT_TOKEN: Final = "loopback-token"  # noqa: S105 - opens nothing but a loopback server
+MIN_TOGETHER, MAX_TOGETHER = 2, 100  # messages that are deleted by one request
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
 
 _log = logging.getLogger(__name__)
@@ -259,7 +271,7 @@ class LoopbackDiscord:
         """A person presses a button, or chooses `values` of a menu; raises CommandRefused."""
         person = self._person(user_id)
         message = self._visible(message_id, person)
-        resolved = Resolved(self.world, self._messages, person, message.channel_id)
+        resolved = Resolved(self.world, self._messages, person, self._channel(message.channel_id))
         data = press_component(message.snapshot(), custom_id, values, resolved)
         interaction = self._interactions.press(custom_id, person, message)
         self._send(interaction, data)
@@ -275,7 +287,7 @@ class LoopbackDiscord:
         if not dialog.is_open:
             raise CommandRefused("The dialog is closed.")
         person, channel = dialog.opener.person, dialog.opener.channel
-        resolved = Resolved(self.world, self._messages, person, channel.id)
+        resolved = Resolved(self.world, self._messages, person, channel)
         data = submit_dialog(dialog.form, values, resolved, self.attachment_size_limit_bytes)
         interaction = self._interactions.submit(dialog)
         self._send(interaction, data)
@@ -297,7 +309,7 @@ class LoopbackDiscord:
         Raises CommandRefused, and ApiError as the API would refuse it.
         """
         person, channel = self._person(user_id), self._channel(channel_id)
-        check_reached(person, channel)
+        check_may_write(person, channel, self.world, files=bool(files))
         form = Form({"content": content}, dict(enumerate(files)))
         return self._messages.create(channel, person, form).snapshot()
 
@@ -307,11 +319,74 @@ class LoopbackDiscord:
         self.world.channels[channel.id] = channel
         for name, value in changes.items():
             setattr(channel, name, value)
-        if channel.kind in PRIVATE_CHANNELS or not self.world.has_bot(channel):
+        self._tell_channel(channel, "CREATE" if is_new else "UPDATE")
+
+    def delete_channel(self, channel_id: int, *, user_id: int | None = None) -> None:
+        """A person deletes a channel with its threads, or a thread, and all messages there.
+
+        Raises CommandRefused where Discord's client would not offer it.
+        """
+        person, channel, world = self._person(user_id), self._channel(channel_id), self.world
+        needed = MANAGE_THREADS if channel.kind in THREADS else MANAGE_CHANNELS
+        permissions = world.permissions(person, channel)
+        if not is_reached(person, channel, world) or needed & ~permissions:
+            raise CommandRefused(f"{person.display_name} may not delete this channel.")
+        within = [one for one in world.channels.values() if one.parent_id == channel.id]
+        for gone in (*within, channel):
+            self._messages.forget(gone)
+            del world.channels[gone.id]
+        self._tell_channel(channel, "DELETE")
+
+    def _tell_channel(self, channel: Channel, what: str) -> None:
+        self._hub.publish(ChannelEvent("channels_change", channel.id))
+        world = self.world
+        if channel.kind in PRIVATE_CHANNELS or not world.has_bot(channel):
             return
-        kind = "THREAD" if channel.kind in THREADS else "CHANNEL"
-        event = f"{kind}_{'CREATE' if is_new else 'UPDATE'}"
-        self.gateway.dispatch(event, self.world.channel_json(channel), intents=GUILDS)
+        told = world.channel_json(channel)
+        if channel.kind not in THREADS:
+            self.gateway.dispatch(f"CHANNEL_{what}", told, intents=GUILDS)
+        elif world.bot_permissions(channel) & VIEW_CHANNEL:
+            if what == "DELETE":
+                told = {name: told[name] for name in ("id", "guild_id", "parent_id", "type")}
+            self.gateway.dispatch(f"THREAD_{what}", told, intents=GUILDS)
+
+    def change_role(self, role: Role, **changes: object) -> None:
+        """Change a role of the world, or put it there, as the owner would; the bot hears."""
+        is_new = role.id not in self.world.roles
+        self.world.roles[role.id] = role
+        for name, value in changes.items():
+            setattr(role, name, value)
+        event = "GUILD_ROLE_CREATE" if is_new else "GUILD_ROLE_UPDATE"
+        self._tell_guild(event, {"role": self.world.role_json(role)}, GUILDS)
+
+    def delete_role(self, role: Role) -> None:
+        """Take a role from the world and from all who have it, as the owner would; the bot hears.
+
+        Raises CommandRefused for the one that everybody has and for a bot's own.
+        """
+        if role.id == self.world.guild_id or role.bot_id is not None:
+            raise CommandRefused(f"The role {role.name} cannot be deleted.")
+        del self.world.roles[role.id]
+        for channel in self.world.channels.values():
+            channel.overwrites.pop(role.id, None)
+        self._tell_guild("GUILD_ROLE_DELETE", {"role_id": str(role.id)}, GUILDS)
+        for person in self.world.people.values():
+            if role.id in person.role_ids:
+                left = tuple(one for one in person.role_ids if one != role.id)
+                self.change_person(person, role_ids=left)
+
+    def change_person(self, person: Person, **changes: object) -> None:
+        """Change a person of the world, such as their roles; the bot hears if it may."""
+        for name, value in changes.items():
+            setattr(person, name, value)
+        intents = GUILDS | GUILD_MEMBERS if person is self.world.bot else GUILD_MEMBERS
+        self._tell_guild("GUILD_MEMBER_UPDATE", self.world.member_json(person), intents)
+
+    def _tell_guild(self, event: str, data: Json, intents: int) -> None:
+        self._hub.publish(ChannelEvent("channels_change", self.world.guild_id))
+        if self.world.bot_is_member:
+            told = {"guild_id": str(self.world.guild_id), **data}
+            self.gateway.dispatch(event, told, intents=intents)
 
     def delete(self, message_id: int, *, user_id: int | None = None) -> None:
         """A person deletes a message: their own, or as a moderator anybody's.
@@ -322,14 +397,38 @@ class LoopbackDiscord:
         message = self._visible(message_id, person)
         if message.viewer_id is not None:
             raise CommandRefused("What only one person sees is dismissed, not deleted.")
-        in_private = self.world.channels[message.channel_id].kind in PRIVATE_CHANNELS
-        if message.author_id != person.id and (in_private or not self.moderates(person)):
+        moderates = self.moderates(person, self._channel(message.channel_id))
+        if message.author_id != person.id and not moderates:
             raise CommandRefused(f"{person.display_name} may not delete this message.")
         self._messages.delete(message)
 
-    def moderates(self, person: Person) -> bool:
-        """Whether somebody may delete what others wrote."""
-        return bool(self.world.permissions(person) & MANAGE_MESSAGES)
+    def delete_together(self, message_ids: Sequence[int], *, user_id: int | None = None) -> None:
+        """Somebody who moderates has messages of one channel deleted at once, by another bot.
+
+        Raises CommandRefused where that bot would not do it for them.
+        """
+        person = self._person(user_id)
+        messages = [self._visible(one, person) for one in dict.fromkeys(message_ids)]
+        channels = {message.channel_id for message in messages}
+        if len(channels) != 1 or not MIN_TOGETHER <= len(messages) <= MAX_TOGETHER:
+            raise CommandRefused(
+                f"{MIN_TOGETHER} to {MAX_TOGETHER} messages of one channel are deleted together."
+            )
+        channel = self._channel(channels.pop())
+        hidden = any(message.viewer_id is not None for message in messages)
+        if hidden or not self.moderates(person, channel):
+            raise CommandRefused(f"{person.display_name} may not delete these messages.")
+        self._messages.delete_together(channel, messages)
+
+    def moderates(self, person: Person, channel: Channel) -> bool:
+        """Whether somebody may delete what others wrote in a channel."""
+        return bool(self.world.permissions(person, channel) & MANAGE_MESSAGES)
+
+    def offered(self, *, user_id: int | None = None, channel_id: int | None = None) -> list[Json]:
+        """The commands that a person is offered in a channel, in menus too."""
+        person, channel, world = self._person(user_id), self._channel(channel_id), self.world
+        every = of_place(self.registry.all(), channel, world).values()
+        return [command for command in every if is_offered(command, person, channel, world)]
 
     def commands(self) -> list[Json]:
         """The commands as registered, the guild's own before the global ones."""
@@ -402,7 +501,7 @@ class LoopbackDiscord:
         message = self._messages.find(message_id)
         if message is None or message.viewer_id not in {None, person.id}:
             raise CommandRefused("The message is gone.")
-        check_reached(person, self._channel(message.channel_id))
+        check_reached(person, self._channel(message.channel_id), self.world)
         return message
 
     def _send(self, interaction: Interaction, data: Json) -> None:

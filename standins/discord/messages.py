@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -162,6 +162,8 @@ class Messages:
         loading    it is a "thinking" one, so it may be empty
         """
         payload = form.payload
+        if channel.id not in self._world.channels:  # it went before an answer came
+            raise ApiError(Refusal.UNKNOWN_CHANNEL)
         check_message(payload, {})
         is_archived = viewer_id is None and check_writable(
             channel, self._permissions(channel, author), is_new=True
@@ -232,9 +234,26 @@ class Messages:
 
     def delete(self, message: Message) -> None:
         """Take it away, with its files."""
-        self._in(message.channel_id).pop(message.id, None)
-        self._drop_files(message)
+        self._take_away(message)
         self._tell("message_delete", message)
+
+    def delete_together(self, channel: Channel, messages: Sequence[Message]) -> None:
+        """Take many away at once; the bot hears of all of them in one event."""
+        for message in messages:
+            self._take_away(message)
+            self._show("message_delete", message)
+        if self._world.bot_permissions(channel) & VIEW_CHANNEL:
+            ids = [str(message.id) for message in messages]
+            data = {"ids": ids, "channel_id": str(channel.id)}
+            guild = {"guild_id": str(self._world.guild_of(channel))}
+            self._dispatch("MESSAGE_DELETE_BULK", data | guild, intents=GUILD_MESSAGES)
+
+    def forget(self, channel: Channel) -> None:
+        """A channel goes, and all that is in it; of single messages the bot hears nothing."""
+        for message in list(self._in(channel.id).values()):
+            self._take_away(message)
+            self._show("message_delete", message)
+        del self._channels[channel.id]
 
     def attach(self, channel_id: int, upload: Upload) -> Json:
         """Store a file and return its attachment object."""
@@ -242,13 +261,17 @@ class Messages:
         self._store(attachment_id, upload)
         return self._attachment_json(channel_id, attachment_id, upload, {})
 
+    def _take_away(self, message: Message) -> None:
+        self._in(message.channel_id).pop(message.id, None)
+        self._drop_files(message)
+
     def _in(self, channel_id: int) -> OrderedDict[int, Message]:
         return self._channels.setdefault(channel_id, OrderedDict())
 
     def _permissions(self, channel: Channel, author: Person) -> int:
         world = self._world
         by_bot = author is world.bot
-        return world.bot_permissions(channel) if by_bot else world.permissions(author)
+        return world.bot_permissions(channel) if by_bot else world.permissions(author, channel)
 
     def _pings(self, message: Json, channel: Channel, author: Person, form: Form) -> Json:
         """Whom the message pings now."""
@@ -358,7 +381,8 @@ class Messages:
         upload = self._files.pop(attachment_id, None)
         self._file_bytes -= 0 if upload is None else len(upload.data)
 
-    def _tell(self, kind: EventKind, message: Message) -> None:
+    def _show(self, kind: EventKind, message: Message) -> Json:
+        """Tell the people, and whoever waits for the message; returns what they are told."""
         deleted = kind == "message_delete"
         seen = message.snapshot()
         if deleted:
@@ -366,6 +390,11 @@ class Messages:
         for listener in message.on_change:
             listener(message, deleted)
         self._hub.publish(ChannelEvent(kind, message.channel_id, seen, message.viewer_id))
+        return seen
+
+    def _tell(self, kind: EventKind, message: Message) -> None:
+        """Tell everybody, the bot too."""
+        seen = self._show(kind, message)
         channel = self._world.channels[message.channel_id]
         # An ephemeral message is its viewer's alone; the bot hears of it only in its own answers.
         readable = self._world.bot_permissions(channel) & VIEW_CHANNEL
@@ -374,7 +403,7 @@ class Messages:
         guild_id, data, plain = self._world.guild_of(channel), seen, None
         if guild_id is not None:
             data = {**seen, "guild_id": str(guild_id)}
-        if not deleted:
+        if kind != "message_delete":
             author = self._world.people[int(seen["author"]["id"])]
             if guild_id is not None:
                 data["member"] = self._world.member_json(author, with_user=False)

@@ -31,7 +31,14 @@ from standins.discord.forms import Upload, read_form
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.places import is_reached
 from standins.discord.wire import snowflake
-from standins.discord.world import PRIVATE_CHANNELS, Channel, Person
+from standins.discord.world import (
+    FORUM,
+    MANAGE_GUILD,
+    MANAGE_MESSAGES,
+    PRIVATE_CHANNELS,
+    Channel,
+    Person,
+)
 
 _MEDIA_TYPES: Final = {
     ".html": "text/html",
@@ -102,8 +109,8 @@ class _Page:
         """First the whole state, then every change to it: nothing can fall between the two."""
         person = self._person(request.query.get("as"))
         channel = self._channel(request.query.get("channel"))
-        if not is_reached(person, channel):  # it was open to whoever they were before
-            channel = self._loopback.world.first_channel
+        if not self._is_place(person, channel):  # it was one to whoever they were before
+            channel = self._first_place(person)
         response = web.StreamResponse()
         response.content_type = "text/event-stream"
         response.headers.update(_HEADERS)  # its headers leave before the guard sees it
@@ -120,10 +127,9 @@ class _Page:
         person: Person,
         channel: Channel,
     ) -> None:
-        bot = self._bot_json()
-        state = self._state_json(person, channel) | bot
+        bot, places = self._bot_json(person, channel), self._places_json(person, channel)
         await response.write(f"retry: {_RETRY_MS}\n".encode())
-        await _send(response, "state", state)
+        await _send(response, "state", self._state_json(person, channel))
         closing = asyncio.create_task(self._closing.wait())
         arriving = asyncio.create_task(queue.get())
         try:
@@ -131,8 +137,17 @@ class _Page:
                 await asyncio.wait(
                     {closing, arriving}, timeout=_PULSE_S, return_when=asyncio.FIRST_COMPLETED
                 )
-                if bot != (bot := self._bot_json()):
+                if not self._is_place(person, channel):  # deleted, or closed to them
+                    channel = self._first_place(person)
+                    bot, places = (
+                        self._bot_json(person, channel),
+                        self._places_json(person, channel),
+                    )
+                    await _send(response, "state", self._state_json(person, channel))
+                if bot != (bot := self._bot_json(person, channel)):
                     await _send(response, "bot", bot)
+                if places != (places := self._places_json(person, channel)):
+                    await _send(response, "places", places)
                 if not arriving.done():
                     await response.write(b":\n\n")
                     continue
@@ -149,19 +164,39 @@ class _Page:
     def _state_json(self, person: Person, channel: Channel) -> Json:
         world = self._loopback.world
         return {
-            "me": self._person_json(person),
-            "people": [self._person_json(someone) for someone in world.people.values()],
             "bot": world.user_json(world.bot),
             "guild": {"id": str(world.guild_id), "name": world.guild_name},
+            "messages": self._loopback.history(channel.id, person.id),
+            **self._places_json(person, channel),
+            **self._bot_json(person, channel),
+        }
+
+    def _places_json(self, person: Person, channel: Channel) -> Json:
+        """Who there is, and where, as the person sees it."""
+        world = self._loopback.world
+        return {
+            "me": self._person_json(person, channel),
+            "people": [self._person_json(someone, channel) for someone in world.people.values()],
             "roles": [world.role_json(role) for role in world.roles.values()],
             "channels": [self._place_json(some) for some in self._places(person)],
             "channel": self._place_json(channel),
-            "messages": self._loopback.history(channel.id, person.id),
         }
+
+    def _is_place(self, person: Person, channel: Channel) -> bool:
+        """Whether a channel is there and a person can be in it."""
+        world = self._loopback.world
+        is_there = channel.id in world.channels and channel.kind != FORUM
+        return is_there and is_reached(person, channel, world)
+
+    def _first_place(self, person: Person) -> Channel:
+        """Where somebody is who cannot be where they want to."""
+        places = (one for one in self._places(person) if one.kind != FORUM)
+        return next(places, self._loopback.world.first_channel)
 
     def _places(self, person: Person) -> Iterator[Channel]:
         """Where somebody can be: each channel with its threads, then their direct messages."""
-        every = [one for one in self._loopback.world.channels.values() if is_reached(person, one)]
+        world = self._loopback.world
+        every = [one for one in world.channels.values() if is_reached(person, one, world)]
         for channel in every:
             if channel.parent_id is None and channel.kind not in PRIVATE_CHANNELS:
                 yield channel
@@ -169,21 +204,29 @@ class _Page:
         yield from (one for one in every if one.kind in PRIVATE_CHANNELS)
 
     def _place_json(self, channel: Channel) -> Json:
-        """A channel with what it is called in the list, and which commands are for such places."""
+        """A channel with what it is called in the list."""
         world = self._loopback.world
         with_bot = world.bot.id in channel.member_ids
         name = channel.name or (world.bot.display_name if with_bot else "Direct messages")
-        return {**world.channel_json(channel), "name": name, "context": world.context(channel)}
+        shown = {**world.channel_json(channel), "name": name}
+        del shown["last_message_id"]  # it says nothing of the place
+        return shown
 
-    def _person_json(self, person: Person) -> Json:
+    def _person_json(self, person: Person, channel: Channel) -> Json:
         world = self._loopback.world
-        moderates = self._loopback.moderates(person)
-        duty = "owner" if person is world.owner else "moderator" if moderates else ""
+        moderates = self._loopback.moderates(person, channel)
+        if person is world.owner:
+            duty = "owner"
+        elif world.permissions(person) & MANAGE_GUILD:
+            duty = "manager"
+        else:
+            duty = "moderator" if world.permissions(person) & MANAGE_MESSAGES else ""
         roles = [str(role_id) for role_id in person.role_ids]
         return {**world.user_json(person), "roles": roles, "moderates": moderates, "duty": duty}
 
-    def _bot_json(self) -> Json:
-        return {"online": self._loopback.online, "commands": self._loopback.commands()}
+    def _bot_json(self, person: Person, channel: Channel) -> Json:
+        commands = self._loopback.offered(user_id=person.id, channel_id=channel.id)
+        return {"online": self._loopback.online, "commands": commands}
 
     async def _slash(self, request: web.Request) -> web.Response:
         body, files = await self._read_form(request)

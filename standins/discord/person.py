@@ -11,6 +11,7 @@ from standins.discord.commands import (
     CHAT_INPUT,
     GROUP,
     INTEGER,
+    MENTIONABLE,
     MESSAGE_MENU,
     NUMBER,
     ROLE,
@@ -23,7 +24,7 @@ from standins.discord.components import BUTTON, LINK_STYLE, walk
 from standins.discord.errors import CommandRefused
 from standins.discord.forms import Upload
 from standins.discord.messages import Message, Messages
-from standins.discord.places import check_offered, is_of_place
+from standins.discord.places import check_offered, of_place
 from standins.discord.resolved import Resolved
 from standins.discord.submissions import choose, fill_dialog, how_many
 from standins.discord.world import Channel, Person, World
@@ -56,7 +57,7 @@ def type_command(
     """
     name, *path = line.removeprefix("/").split() or [""]
     command = _usable(commands, CHAT_INPUT, name, person, channel, world)
-    resolved = Resolved(world, messages, person, channel.id)
+    resolved = Resolved(world, messages, person, channel)
     filling = _Filling(resolved, focused)
     data = _data_of(command)
     options = filling.options(f"/{name}", command.get("options", []), path, values)
@@ -81,7 +82,7 @@ def choose_in_menu(
     """
     kind = USER_MENU if isinstance(target, Person) else MESSAGE_MENU
     command = _usable(commands, kind, name, person, channel, world)
-    resolved = Resolved(world, messages, person, channel.id)
+    resolved = Resolved(world, messages, person, channel)
     if isinstance(target, Person):
         resolved.user(target.id)
     elif target.viewer_id is not None:
@@ -144,14 +145,10 @@ def _usable(
 ) -> Json:
     """The command as registered; raises CommandRefused unless it is there and theirs to use."""
     shown = f"/{name}" if kind == CHAT_INPUT else name
-    found = [one for one in commands if (one["type"], one["name"]) == (kind, name)]
-    command = next((one for one in found if is_of_place(one, channel, world)), None)
+    command = of_place(commands, channel, world).get((kind, name))
     if command is None:
         raise CommandRefused(f"There is no command {shown} here.")
     check_offered(command, shown, person, channel, world)
-    needed = int(command.get("default_member_permissions") or 0)
-    if needed & ~world.permissions(person):
-        raise CommandRefused(f"{person.display_name} may not use {shown}.")
     return command
 
 
@@ -206,12 +203,15 @@ class _Filling:
             return _plain_value(option, value)
         if kind == ATTACHMENT and isinstance(value, Upload):
             return self._resolved.attachment(value)
-        find = {
-            USER: self._resolved.user,
-            ROLE: self._resolved.role,
-            CHANNEL: self._resolved.channel,
-        }.get(kind)
-        found = None if find is None else find(value)
+        if kind == CHANNEL:
+            found = self._resolved.channel(value, option.get("channel_types") or ())
+        else:
+            find = {
+                USER: self._resolved.user,
+                ROLE: self._resolved.role,
+                MENTIONABLE: self._resolved.mentionable,
+            }.get(kind)
+            found = None if find is None else find(value)
         if found is None:
             raise CommandRefused(f"{name}: {value!r} is nothing that can be chosen here.")
         return found

@@ -1,10 +1,12 @@
 """What may be done where: which commands a place offers, and what a closed thread takes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from standins.base.wire import Json
 from standins.discord.errors import ApiError, CommandRefused, Refusal
 from standins.discord.world import (
+    ADMINISTRATOR,
+    ATTACH_FILES,
     FORUM,
     GUILD_INSTALL,
     IN_BOT_DM,
@@ -13,7 +15,11 @@ from standins.discord.world import (
     MANAGE_THREADS,
     PRIVATE_CHANNELS,
     PRIVATE_THREAD,
+    SEND_MESSAGES,
+    SEND_MESSAGES_IN_THREADS,
     THREADS,
+    USE_APPLICATION_COMMANDS,
+    VIEW_CHANNEL,
     Channel,
     Person,
     World,
@@ -22,9 +28,27 @@ from standins.discord.world import (
 _EVERYWHERE = frozenset({IN_GUILD, IN_BOT_DM, IN_PRIVATE_CHANNEL})
 
 
-def is_of_place(command: Json, channel: Channel, world: World) -> bool:
-    """Whether a command belongs to everywhere, or to the guild of this channel."""
-    return command.get("guild_id") in {None, str(world.guild_of(channel))}
+def of_place(
+    commands: Sequence[Json], channel: Channel, world: World
+) -> dict[tuple[int, str], Json]:
+    """The commands of everywhere and of the guild of this channel, by kind and name.
+
+    commands  a guild's own before those of everywhere: they hide them
+    """
+    found: dict[tuple[int, str], Json] = {}
+    for command in commands:
+        if command.get("guild_id") in {None, str(world.guild_of(channel))}:
+            found.setdefault((command["type"], command["name"]), command)
+    return found
+
+
+def is_offered(command: Json, person: Person, channel: Channel, world: World) -> bool:
+    """Whether somebody is offered a command in a channel."""
+    try:
+        check_offered(command, command["name"], person, channel, world)
+    except CommandRefused:
+        return False
+    return True
 
 
 def installs_of(command: Json) -> Collection[int]:
@@ -39,10 +63,10 @@ def check_offered(command: Json, name: str, person: Person, channel: Channel, wo
 
     name  as they read it
     """
-    check_reached(person, channel)
-    context = world.context(channel)
+    check_reached(person, channel, world)
+    context, permissions = world.context(channel), world.permissions(person, channel)
     if channel.kind in THREADS:
-        manages = world.permissions(person) & MANAGE_THREADS
+        manages = permissions & MANAGE_THREADS
         if channel.archived or (channel.locked and not manages):
             raise CommandRefused("No command can be used in a thread that is closed.")
     if "guild_id" in command:
@@ -59,20 +83,46 @@ def check_offered(command: Json, name: str, person: Person, channel: Channel, wo
     # In direct messages it is the person's own choice to see such commands; here they have made it.
     if command.get("nsfw") and context == IN_GUILD and not world.is_nsfw(channel):
         raise CommandRefused(f"{name} can only be used in an age-restricted channel.")
+    # In direct messages nobody has a rank, so there what a command asks for does not count.
+    if context == IN_GUILD and _needed(command) & ~permissions:
+        raise CommandRefused(f"{person.display_name} may not use {name}.")
 
 
-def is_reached(person: Person, channel: Channel) -> bool:
+def _needed(command: Json) -> int:
+    """The permissions that somebody needs for a command, unless a server decides otherwise."""
+    said = command.get("default_member_permissions")
+    # That none is enough is how a command is said to be for administrators alone.
+    own = 0 if said is None else int(said) or ADMINISTRATOR
+    return own | USE_APPLICATION_COMMANDS
+
+
+def is_reached(person: Person, channel: Channel, world: World) -> bool:
     """Whether somebody can be in a channel."""
     is_closed = channel.kind in PRIVATE_CHANNELS or channel.kind == PRIVATE_THREAD
-    return not is_closed or person.id in channel.member_ids
+    is_inside = not is_closed or person.id in channel.member_ids
+    return is_inside and bool(world.permissions(person, channel) & VIEW_CHANNEL)
 
 
-def check_reached(person: Person, channel: Channel) -> None:
-    """Whether somebody can be in a channel and write there; raises CommandRefused."""
-    if not is_reached(person, channel):
+def check_reached(person: Person, channel: Channel, world: World) -> None:
+    """Whether somebody can be in a channel that messages are in; raises CommandRefused."""
+    if not is_reached(person, channel, world):
         raise CommandRefused(f"{person.display_name} is not in that channel.")
     if channel.kind == FORUM:
         raise CommandRefused("In a forum one writes in its posts.")
+
+
+def check_may_write(person: Person, channel: Channel, world: World, *, files: bool) -> None:
+    """Whether somebody may write a message there, with files; raises CommandRefused."""
+    check_reached(person, channel, world)
+    needed = needed_to_write(channel, files=files)
+    if needed & ~world.permissions(person, channel):
+        raise CommandRefused(f"{person.display_name} may not write this in that channel.")
+
+
+def needed_to_write(channel: Channel, *, files: bool) -> int:
+    """The permissions that a message takes, with files or without."""
+    write = SEND_MESSAGES_IN_THREADS if channel.kind in THREADS else SEND_MESSAGES
+    return write | ATTACH_FILES if files else write
 
 
 def check_writable(channel: Channel, permissions: int, *, is_new: bool) -> bool:
@@ -93,3 +143,17 @@ def check_writable(channel: Channel, permissions: int, *, is_new: bool) -> bool:
     if not may_open:
         raise ApiError(Refusal.THREAD_LOCKED)
     return channel.archived
+
+
+def check_recipient(channel: Channel, world: World) -> None:
+    """Whether the bot may write direct messages on its own account; raises ApiError.
+
+    Its answers to what somebody does there come by another way, whatever they closed.
+    """
+    if world.context(channel) != IN_BOT_DM:
+        return
+    person = next(world.people[one] for one in channel.member_ids if one != world.bot.id)
+    if not world.bot_is_member and not person.has_installed:
+        raise ApiError(Refusal.NO_MUTUAL_GUILDS)
+    if not person.takes_messages:
+        raise ApiError(Refusal.CANNOT_WRITE_TO_USER)

@@ -26,10 +26,12 @@ class Limit:
 
 _CHANNEL = r"/channels/(\d+)/messages"
 _WEBHOOK = r"/webhooks/(\d+/[^/]+)"
+# Discord says of each how many may be sent only in its answers; these are about what it says.
 LIMITS: Final = (
     Limit("message create", "POST", re.compile(_CHANNEL), 5, 5.0),
     Limit("message edit", "PATCH", re.compile(rf"{_CHANNEL}/\d+"), 5, 5.0),
     Limit("message delete", "DELETE", re.compile(rf"{_CHANNEL}/\d+"), 5, 1.0),
+    Limit("direct messages open", "POST", re.compile(r"/users/(@me)/channels"), 10, 10.0),
     Limit("webhook edit", "PATCH", re.compile(rf"{_WEBHOOK}/messages/[^/]+"), 5, 2.0),
     Limit("webhook create", "POST", re.compile(_WEBHOOK), 5, 2.0),
 )

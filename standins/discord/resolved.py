@@ -1,24 +1,27 @@
 """What the ids in an interaction's data stand for: people, roles, channels, files, messages."""
 
+from collections.abc import Collection
+
 from standins.base.wire import Json
 from standins.discord.forms import Upload
 from standins.discord.messages import Message, Messages
+from standins.discord.places import is_reached
 from standins.discord.wire import snowflake
-from standins.discord.world import Person, World
+from standins.discord.world import PRIVATE_CHANNELS, Channel, Person, World
 
 
 class Resolved:
-    """Collects them while somebody fills in a command or a dialog.
+    """Collects them while somebody fills in a command or a dialog in a channel.
 
     json  the `resolved` of the interaction's data, {} while there is nothing
     """
 
-    def __init__(self, world: World, messages: Messages, person: Person, channel_id: int) -> None:
+    def __init__(self, world: World, messages: Messages, person: Person, place: Channel) -> None:
         self.json: Json = {}
         self._world = world
         self._messages = messages
         self._person = person
-        self._channel_id = channel_id
+        self._place = place
 
     def user(self, value: object) -> str | None:
         """The id of a person with their membership; None: nobody has this id."""
@@ -26,7 +29,7 @@ class Resolved:
         if person is None:
             return None
         member = self._world.member_json(person, with_user=False)
-        member["permissions"] = str(self._world.permissions(person))
+        member["permissions"] = str(self._world.permissions(person, self._place))
         self._add("members", str(person.id), member)
         return self._add("users", str(person.id), self._world.user_json(person))
 
@@ -37,18 +40,30 @@ class Resolved:
             None if role is None else self._add("roles", str(role.id), self._world.role_json(role))
         )
 
-    def channel(self, value: object) -> str | None:
-        """The id of a channel, with what the person may do in it; None: no channel has it."""
-        channel = self._world.channels.get(snowflake(value) or 0)
-        if channel is None:
+    def mentionable(self, value: object) -> str | None:
+        """The id of a person or a role, None: neither has it."""
+        return self.user(value) or self.role(value)
+
+    def channel(self, value: object, kinds: Collection[int] = ()) -> str | None:
+        """The id of a channel of the guild, with what the person may do in it.
+
+        kinds  of channels that may be chosen; empty: all
+
+        None: no channel has this id that they see and may choose.
+        """
+        channel, world = self._world.channels.get(snowflake(value) or 0), self._world
+        if channel is None or world.guild_of(channel) != world.guild_of(self._place):
             return None
-        shown = self._world.channel_json(channel)
-        shown["permissions"] = str(self._world.permissions(self._person))
+        is_offered = channel.kind not in PRIVATE_CHANNELS and (not kinds or channel.kind in kinds)
+        if not is_offered or not is_reached(self._person, channel, world):
+            return None
+        shown = world.channel_json(channel)
+        shown["permissions"] = str(world.permissions(self._person, channel))
         return self._add("channels", str(channel.id), shown)
 
     def attachment(self, upload: Upload) -> str:
         """The id of a file, which is stored from now on."""
-        attachment = self._messages.attach(self._channel_id, upload)
+        attachment = self._messages.attach(self._place.id, upload)
         return self._add("attachments", attachment["id"], attachment)
 
     def message(self, message: Message) -> str:

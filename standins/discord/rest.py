@@ -19,14 +19,11 @@ from standins.discord.forms import Form, read_form, read_json
 from standins.discord.interactions import Interactions
 from standins.discord.messages import REPLY, Message, Messages
 from standins.discord.middleware import API_PATH, json_response
+from standins.discord.places import check_recipient, needed_to_write
 from standins.discord.wire import snowflake
 from standins.discord.world import (
-    ATTACH_FILES,
     MANAGE_MESSAGES,
     READ_MESSAGE_HISTORY,
-    SEND_MESSAGES,
-    SEND_MESSAGES_IN_THREADS,
-    THREADS,
     VIEW_CHANNEL,
     Channel,
     World,
@@ -72,6 +69,7 @@ class RestApi:
         """Put every route on the application."""
         routes: Routes = [
             ("GET", "/users/@me", self._own_user),
+            ("POST", "/users/@me/channels", self._open_direct_messages),
             ("GET", "/users/{user_id}", self._user),
             ("GET", "/applications/@me", self._application),
             ("GET", "/oauth2/applications/@me", self._application),
@@ -115,6 +113,17 @@ class RestApi:
         if person is None:
             raise ApiError(Refusal.UNKNOWN_USER)
         return json_response(self._world.user_json(person))
+
+    async def _open_direct_messages(self, request: web.Request) -> web.Response:
+        """Those with a person are there once, however often they are opened."""
+        form = await self._form(request)
+        recipient = form.payload.get("recipient_id")
+        if recipient is None:
+            raise form_error(("recipient_id",), "BASE_TYPE_REQUIRED", "This field is required")
+        person = self._world.people.get(snowflake(recipient) or 0)
+        if person is None or person.bot:
+            raise ApiError(Refusal.INVALID_RECIPIENT)
+        return json_response(self._world.channel_json(self._world.direct_messages(person)))
 
     async def _application(self, _: web.Request) -> web.Response:
         return json_response(self._world.application_json())
@@ -174,7 +183,7 @@ class RestApi:
         return json_response(self._world.channel_json(self._open_channel(request)))
 
     async def _typing(self, request: web.Request) -> web.Response:
-        channel = self._open_channel(request, SEND_MESSAGES)
+        channel = self._writable_channel(request)
         self._hub.publish(ChannelEvent("typing", channel.id))
         return _no_content()
 
@@ -194,8 +203,8 @@ class RestApi:
 
     async def _create_message(self, request: web.Request) -> web.Response:
         form = await self._form(request)
-        needed = SEND_MESSAGES | (ATTACH_FILES if form.uploads else 0)
-        channel = self._open_channel(request, needed)
+        channel = self._writable_channel(request, files=bool(form.uploads))
+        check_recipient(channel, self._world)
         sent = self._sent_before(channel, form)
         if sent is None:
             extra = self._reply(channel, form)
@@ -344,16 +353,17 @@ class RestApi:
     def _is_own_guild(self, request: web.Request) -> bool:
         return self._world.bot_is_member and _id(request, "guild_id") == self._world.guild_id
 
-    def _open_channel(self, request: web.Request, needed: int = 0) -> Channel:
+    def _open_channel(self, request: web.Request) -> Channel:
         channel = self._world.channels.get(_id(request, "channel_id"))
         if channel is None:
             raise ApiError(Refusal.UNKNOWN_CHANNEL)
-        permissions = self._world.bot_permissions(channel)
-        if needed & SEND_MESSAGES and channel.kind in THREADS:
-            needed = needed & ~SEND_MESSAGES | SEND_MESSAGES_IN_THREADS
-        if not permissions & VIEW_CHANNEL:
+        if not self._world.bot_permissions(channel) & VIEW_CHANNEL:
             raise ApiError(Refusal.MISSING_ACCESS)
-        if needed & ~permissions:
+        return channel
+
+    def _writable_channel(self, request: web.Request, *, files: bool = False) -> Channel:
+        channel = self._open_channel(request)
+        if needed_to_write(channel, files=files) & ~self._world.bot_permissions(channel):
             raise ApiError(Refusal.MISSING_PERMISSIONS)
         return channel
 

@@ -24,6 +24,7 @@ from standins.discord.world import MENTION_EVERYONE, World
 MAX_CONTENT_CHARS: Final = 2_000
 MAX_ATTACHMENTS: Final = 10
 MAX_ALLOWED_MENTIONS: Final = 100
+MAX_NONCE_CHARS: Final = 25
 MAX_EMBEDS, MAX_EMBED_FIELDS, MAX_EMBED_TOTAL_CHARS = 10, 25, 6_000
 
 SUPPRESS_EMBEDS, EPHEMERAL, LOADING, SUPPRESS_NOTIFICATIONS = 1 << 2, 1 << 6, 1 << 7, 1 << 12
@@ -52,6 +53,8 @@ def check_message(payload: Json, before: Json) -> None:
     )
     _check_allowed_mentions(errors, payload.get("allowed_mentions"))
     check_object(errors, ("message_reference",), payload.get("message_reference"))
+    nonce = payload.get("nonce")
+    check_text(errors, ("nonce",), str(nonce) if type(nonce) is int else nonce, MAX_NONCE_CHARS)
     flags = payload.get("flags")
     if flags is not None and (isinstance(flags, bool) or not isinstance(flags, int)):
         errors.add(("flags",), "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')

@@ -144,9 +144,10 @@ def how_many(field: Json) -> tuple[int, int]:
 def choose(item: Json, value: object, resolved: Resolved) -> str:
     """One value of a menu or a group; raises CommandRefused if it is not on the list."""
     found = None
-    if item["type"] in SELECTS and item["type"] != STRING_SELECT:
-        for find in _FINDERS[item["type"]]:
-            found = found or find(resolved, value)
+    if item["type"] == CHANNEL_SELECT:
+        found = resolved.channel(value, item.get("channel_types") or ())
+    elif item["type"] in SELECTS and item["type"] != STRING_SELECT:
+        found = _FINDERS[item["type"]](resolved, value)
     elif value in [option["value"] for option in item["options"]]:
         found = str(value)
     if found is None:
@@ -154,11 +155,10 @@ def choose(item: Json, value: object, resolved: Resolved) -> str:
     return found
 
 
-_FINDERS: Final[Mapping[int, Sequence[Callable[[Resolved, object], str | None]]]] = {
-    USER_SELECT: (Resolved.user,),
-    ROLE_SELECT: (Resolved.role,),
-    MENTIONABLE_SELECT: (Resolved.user, Resolved.role),
-    CHANNEL_SELECT: (Resolved.channel,),
+_FINDERS: Final[Mapping[int, Callable[[Resolved, object], str | None]]] = {
+    USER_SELECT: Resolved.user,
+    ROLE_SELECT: Resolved.role,
+    MENTIONABLE_SELECT: Resolved.mentionable,
 }
 
 

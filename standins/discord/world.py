@@ -1,8 +1,8 @@
 """The little world inside the loopback: one guild, its channels, roles and people, the bot.
 
 Everything here is plain state and its JSON as Discord writes it. What somebody may do is what their
-roles grant, and in a channel what is left of it there. What is no channel of the guild (direct
-messages, other guilds) stands beside its channels.
+roles grant, and in a channel what its overwrites make of it there. What is no channel of the guild
+(direct messages, other guilds) stands beside its channels.
 """
 
 from collections.abc import Collection
@@ -21,6 +21,8 @@ IN_GUILD, IN_BOT_DM, IN_PRIVATE_CHANNEL = 0, 1, 2
 GUILD_INSTALL, USER_INSTALL = 0, 1
 
 ADMINISTRATOR = 1 << 3
+MANAGE_CHANNELS = 1 << 4
+MANAGE_GUILD = 1 << 5
 VIEW_CHANNEL = 1 << 10
 SEND_MESSAGES = 1 << 11
 MANAGE_MESSAGES = 1 << 13
@@ -29,6 +31,7 @@ ATTACH_FILES = 1 << 15
 READ_MESSAGE_HISTORY = 1 << 16
 MENTION_EVERYONE = 1 << 17
 USE_EXTERNAL_EMOJIS = 1 << 18
+MANAGE_ROLES = 1 << 28
 USE_APPLICATION_COMMANDS = 1 << 31
 MANAGE_THREADS = 1 << 34
 SEND_MESSAGES_IN_THREADS = 1 << 38
@@ -46,6 +49,8 @@ TALK = (
 )
 # What an application that is no member of a place may do in its answers there, at most.
 _ANSWER = ATTACH_FILES | EMBED_LINKS | MENTION_EVERYONE | USE_EXTERNAL_EMOJIS
+# What everybody may do where nobody gives permissions: in direct messages.
+_PRIVATE = TALK | USE_EXTERNAL_EMOJIS
 ALL_PERMISSIONS = (1 << 53) - 1
 
 # Application flags (the "limited" ones) that grant the privileged intents.
@@ -74,8 +79,9 @@ class Role:
 class Person:
     """A user and guild member; the bot is one too.
 
-    locale         the language that they read Discord in
-    has_installed  whether they have installed the application for themselves
+    locale          the language that they read Discord in
+    has_installed   whether they have installed the application for themselves
+    takes_messages  whether a bot may begin to write to them in private
     """
 
     id: int
@@ -85,13 +91,23 @@ class Person:
     role_ids: tuple[int, ...] = ()
     locale: str = "en-US"
     has_installed: bool = False
+    takes_messages: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """What a channel allows a role or a person beyond the server's permissions, and denies them."""
+
+    allow: int = 0
+    deny: int = 0
 
 
 @dataclass(slots=True)
 class Channel:
     """A channel of whatever kind.
 
-    bot_permissions  what the channel leaves the bot of its permissions in the server
+    overwrites       by the id of a role or a person, as Discord's
+    bot_permissions  what of all this is left to the bot: short for an overwrite of its own
     guild_id         of another server that it belongs to; None: the world's own. Its people and
                      roles are those of the world. What is private belongs to none
     kind             as Discord numbers them
@@ -114,6 +130,7 @@ class Channel:
     archived: bool = False
     locked: bool = False
     nsfw: bool = False
+    overwrites: dict[int, Overwrite] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -158,14 +175,29 @@ class World:
         """Who acts unless told otherwise."""
         return next(person for person in self.people.values() if not person.bot)
 
-    def permissions(self, person: Person) -> int:
-        """What somebody may do in the guild."""
+    def permissions(self, person: Person, channel: Channel | None = None) -> int:
+        """What somebody may do in the guild, or in one channel."""
+        if channel is not None and channel.kind in PRIVATE_CHANNELS:
+            return _PRIVATE
         if person is self.owner:
             return ALL_PERMISSIONS
         granted = 0
         for role_id in (self.guild_id, *person.role_ids):
             granted |= self.roles[role_id].permissions
-        return ALL_PERMISSIONS if granted & ADMINISTRATOR else granted
+        if granted & ADMINISTRATOR:
+            return ALL_PERMISSIONS
+        return granted if channel is None else self._overwritten(granted, person, channel)
+
+    def _overwritten(self, granted: int, person: Person, channel: Channel) -> int:
+        """First by what goes for everyone, then by their roles together, then by their own."""
+        place = self._parent(channel) or channel
+        for ids in ((self.guild_id,), person.role_ids, (person.id,)):
+            found = [place.overwrites[one] for one in ids if one in place.overwrites]
+            for overwrite in found:
+                granted &= ~overwrite.deny
+            for overwrite in found:  # one role's leave outweighs another's denial
+                granted |= overwrite.allow
+        return granted & place.bot_permissions if person is self.bot else granted
 
     def guild_of(self, channel: Channel) -> int | None:
         """The server that a channel belongs to; None: it is private."""
@@ -177,6 +209,16 @@ class World:
             return IN_GUILD
         with_bot = channel.kind == DM and self.bot.id in channel.member_ids
         return IN_BOT_DM if with_bot else IN_PRIVATE_CHANNEL
+
+    def direct_messages(self, person: Person) -> Channel:
+        """The bot's with somebody, which are there from the first time they are asked for."""
+        members = {person.id, self.bot.id}
+        for channel in self.channels.values():
+            if channel.kind == DM and set(channel.member_ids) == members:
+                return channel
+        opened = Channel(self.snowflakes.new(), "", kind=DM, member_ids=(person.id, self.bot.id))
+        self.channels[opened.id] = opened
+        return opened
 
     def has_bot(self, channel: Channel) -> bool:
         """Whether the bot is a member there; elsewhere its own token opens nothing."""
@@ -219,7 +261,7 @@ class World:
         """What the bot may do in a channel by its own token: nothing where it is no member."""
         if not self.has_bot(channel):
             return 0
-        granted = self._granted_to_bot(channel)
+        granted = self.permissions(self.bot, channel)
         is_inside = channel.kind != PRIVATE_THREAD or self.bot.id in channel.member_ids
         return granted if is_inside or granted & MANAGE_THREADS else 0
 
@@ -229,20 +271,12 @@ class World:
             with_bot = self.context(channel) == IN_BOT_DM
             return _ANSWER if with_bot else _ANSWER & ~USE_EXTERNAL_EMOJIS
         if not self.has_bot(channel):
-            return _ANSWER & self.permissions(person)
-        return self._granted_to_bot(channel)
-
-    def _granted_to_bot(self, channel: Channel) -> int:
-        if channel.kind in PRIVATE_CHANNELS:
-            return TALK | USE_EXTERNAL_EMOJIS
-        granted = self.permissions(self.bot)
-        if granted & ADMINISTRATOR:
-            return granted
-        parent = self._parent(channel)
-        return granted & (channel if parent is None else parent).bot_permissions
+            return _ANSWER & self.permissions(person, channel)
+        return self.permissions(self.bot, channel)
 
     def _parent(self, channel: Channel) -> Channel | None:
-        return None if channel.parent_id is None else self.channels[channel.parent_id]
+        """Of a thread; None also where it is deleted and its thread with it."""
+        return None if channel.parent_id is None else self.channels.get(channel.parent_id)
 
     def take_from_bot(self, permissions: int) -> None:
         """Take permissions from the bot in the whole guild.
@@ -331,15 +365,29 @@ class World:
         }
         if channel.kind in THREADS:
             return shared | self._thread_json(channel)
-        missing = ALL_PERMISSIONS & ~channel.bot_permissions
-        deny = {"id": str(self.bot.id), "type": 1, "allow": "0", "deny": str(missing)}
         return {
             **shared,
             "topic": channel.topic or None,
             "position": channel.position,
-            "permission_overwrites": [deny] if missing else [],
+            "permission_overwrites": self._overwrites_json(channel),
             "nsfw": channel.nsfw,
         }
+
+    def _overwrites_json(self, channel: Channel) -> list[Json]:
+        overwrites = dict(channel.overwrites)
+        missing = ALL_PERMISSIONS & ~channel.bot_permissions
+        if missing:
+            own = overwrites.get(self.bot.id, Overwrite())
+            overwrites[self.bot.id] = Overwrite(own.allow & ~missing, own.deny | missing)
+        return [
+            {
+                "id": str(one),
+                "type": int(one not in self.roles),  # 0: a role's, 1: a person's
+                "allow": str(overwrite.allow),
+                "deny": str(overwrite.deny),
+            }
+            for one, overwrite in overwrites.items()
+        ]
 
     def _private_json(self, channel: Channel) -> Json:
         # As the application is shown it: itself is none of them.
@@ -527,9 +575,23 @@ def default_world() -> World:
 
 
 def varied_world() -> World:
-    """The default one with a thread, a forum with a post, and everybody's messages to the bot."""
+    """The default one with everybody and every place that rules of a server make a difference to.
+
+    Besides Ada, Ben, Cleo and Mia there are Tess, who is trusted, and Max, a manager. There is a
+    thread, a forum with a post, an age-restricted channel, one that only moderators, managers and
+    the bot see, and everybody's direct messages with the bot.
+    """
     world = default_world()
+    trusted = Role(900_000_000_000_000_204, "Trusted", position=4)
+    duties = MANAGE_GUILD | MANAGE_CHANNELS | MANAGE_ROLES | MANAGE_MESSAGES | MANAGE_THREADS
+    managers = Role(900_000_000_000_000_205, "Managers", duties, position=5)
+    world.roles |= {role.id: role for role in (trusted, managers)}
+    tess = Person(900_000_000_000_000_405, "tess", "Tess", role_ids=(trusted.id,))
+    max_ = Person(900_000_000_000_000_406, "max", "Max", role_ids=(managers.id,))
+    world.people |= {person.id: person for person in (tess, max_)}
     text = world.first_channel.id
+    moderators = 900_000_000_000_000_202
+    insiders = {one: Overwrite(VIEW_CHANNEL) for one in (moderators, managers.id, world.bot.id)}
     more = [
         Channel(900_000_000_000_000_311, "sketches", kind=PUBLIC_THREAD, parent_id=text),
         Channel(900_000_000_000_000_303, "showcase", kind=FORUM, position=2),
@@ -538,6 +600,14 @@ def varied_world() -> World:
             "My first picture",
             kind=PUBLIC_THREAD,
             parent_id=900_000_000_000_000_303,
+        ),
+        Channel(900_000_000_000_000_304, "late-night", position=3, nsfw=True),
+        Channel(
+            900_000_000_000_000_305,
+            "mod-log",
+            "What is reported and what became of it.",
+            position=4,
+            overwrites={world.guild_id: Overwrite(deny=VIEW_CHANNEL), **insiders},
         ),
     ]
     people = [person for person in world.people.values() if not person.bot]

@@ -49,6 +49,7 @@ function look(as, channel) {
   stream = new EventSource(`/page/api/events?${wanted}`);
   stream.addEventListener("state", ({ data }) => begin(JSON.parse(data)));
   stream.addEventListener("bot", ({ data }) => showBot(JSON.parse(data)));
+  stream.addEventListener("places", ({ data }) => showPlaces(JSON.parse(data)));
   stream.addEventListener("message", ({ data }) => showMessage(JSON.parse(data)));
   stream.addEventListener("gone", ({ data }) => removeMessage(JSON.parse(data).id));
   stream.addEventListener("sent", ({ data }) => showSent(JSON.parse(data)));
@@ -72,17 +73,9 @@ function begin(state) {
   if (world && world.me.id !== state.me.id) dialogs.close();
   world = state;
   part("lost").hidden = true;
-  names.clear();
-  for (const person of world.people) names.set(person.id, nameOf(person));
-  for (const channel of world.channels) names.set(channel.id, channel.name);
   const here = new URLSearchParams({ as: world.me.id, channel: world.channel.id });
   history.replaceState(null, "", `?${here}`);
-  const title = `${mark(world.channel)}${world.channel.name}`;
-  document.title = `${title} · ${world.guild.name}`;
-  showRail();
-  part("channel-name").textContent = world.channel.name;
-  part("welcome-channel").textContent = title;
-  part("topic").textContent = world.channel.topic ?? "";
+  showPlaces({});
   const before = [...views.keys()];
   views.clear();
   unanswered.clear();
@@ -93,6 +86,21 @@ function begin(state) {
   showEmptiness();
   toEnd();
   document.body.dataset.ready = "true";
+}
+
+/** Who there is and where: a channel came or went, or somebody has other roles. */
+function showPlaces(places) {
+  Object.assign(world, places);
+  names.clear();
+  for (const person of world.people) names.set(person.id, nameOf(person));
+  for (const channel of world.channels) names.set(channel.id, channel.name);
+  const title = `${mark(world.channel)}${world.channel.name}`;
+  document.title = `${title} · ${world.guild.name}`;
+  showRail();
+  part("channel-name").textContent = world.channel.name;
+  part("welcome-channel").textContent = title;
+  part("topic").textContent = world.channel.topic ?? "";
+  for (const view of views.values()) view.equip();
 }
 
 function showBot({ online, commands }) {

@@ -122,7 +122,14 @@ export function ticked(box, { label, description }) {
   return element("label", { class: "tick" }, box, words);
 }
 
-function optionsOf({ type, options = [], default_values = [], channel_types }, world) {
+/** The channels of the server that may be chosen: direct messages are nobody's choice. */
+export function channelsFor({ channel_types }, world) {
+  return world.channels.filter(
+    ({ guild_id, type }) => guild_id && (!channel_types?.length || channel_types.includes(type)),
+  );
+}
+
+function optionsOf({ type, options = [], default_values = [], ...item }, world) {
   if (type === STRING) {
     return options.map(({ emoji, ...option }) => ({
       ...option,
@@ -131,9 +138,7 @@ function optionsOf({ type, options = [], default_values = [], channel_types }, w
   }
   const people = world.people.map((person) => ({ label: nameOf(person), value: person.id }));
   const roles = world.roles.map(({ id, name }) => ({ label: name, value: id }));
-  const channels = world.channels
-    .filter((channel) => !channel_types?.length || channel_types.includes(channel.type))
-    .map(({ id, name }) => ({ label: `#${name}`, value: id }));
+  const channels = channelsFor(item, world).map(({ id, name }) => ({ label: `#${name}`, value: id }));
   const offered = {
     [USER]: people,
     [ROLE]: roles,

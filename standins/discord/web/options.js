@@ -1,4 +1,5 @@
 // A command's options as the composer needs them, and what Discord takes as their values.
+import { channelsFor } from "./choice.js";
 import { nameOf } from "./dom.js";
 
 const SUB_COMMAND = 1;
@@ -10,6 +11,7 @@ const KINDS = {
   6: "person",
   7: "channel",
   8: "role",
+  9: "person or role",
   10: "number",
   11: "file",
 };
@@ -26,20 +28,23 @@ export function offered(commands, world) {
   };
   return commands
     .filter(({ type = 1 }) => type === 1)
-    .filter(({ contexts }) => !contexts || contexts.includes(world.channel.context))
     .flatMap((command) => entries(command.name, command));
 }
 
 function readOption(option, world) {
   const kind = KINDS[option.type];
+  const people = world.people.map((person) => ({ name: nameOf(person), value: person.id }));
+  const roles = world.roles.map((role) => ({ name: role.name, value: role.id }));
+  const channels = channelsFor(option, world);
   const choices = {
     "yes or no": [
       { name: "True", value: true },
       { name: "False", value: false },
     ],
-    person: world.people.map((person) => ({ name: nameOf(person), value: person.id })),
-    channel: world.channels.map((channel) => ({ name: channel.name, value: channel.id })),
-    role: world.roles.map((role) => ({ name: role.name, value: role.id })),
+    person: people,
+    channel: channels.map((channel) => ({ name: channel.name, value: channel.id })),
+    role: roles,
+    "person or role": [...people, ...roles],
   };
   return {
     name: option.name,

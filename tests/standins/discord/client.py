@@ -26,7 +26,24 @@ Answer = tuple[int, Any]  # a request's status and JSON body
 Post = Callable[..., Awaitable[Answer]]  # of a payload and files, each a name and its bytes
 
 _NOTED = frozenset(
-    {"connect", "ready", "resumed", "disconnect", "message", "message_edit", "raw_message_delete"}
+    {
+        "connect",
+        "ready",
+        "resumed",
+        "disconnect",
+        "message",
+        "message_edit",
+        "raw_message_delete",
+        "raw_bulk_message_delete",
+        "guild_channel_update",
+        "guild_channel_delete",
+        "thread_delete",
+        "raw_thread_delete",
+        "guild_role_create",
+        "guild_role_update",
+        "guild_role_delete",
+        "member_update",
+    }
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from standins.base.wire import Json
 from standins.discord import LoopbackDiscord, ManualClock
+from standins.discord.world import varied_world
 from tests.standins.discord.bodies import multipart
 from tests.standins.discord.client import Answer, Api, Bot, Post, Serve, pointed_at, running
 from tests.standins.discord.openapi import DESCRIPTION, Contract
@@ -51,6 +52,12 @@ async def serve(description: Contract | None) -> AsyncIterator[Serve]:
 async def loopback(serve: Serve, clock: ManualClock) -> LoopbackDiscord:
     """A loopback whose clock stands still."""
     return await serve(LoopbackDiscord(clock=clock, rate_limits=False))
+
+
+@pytest.fixture
+async def varied(serve: Serve, clock: ManualClock) -> LoopbackDiscord:
+    """One with all kinds of people and places."""
+    return await serve(LoopbackDiscord(clock=clock, rate_limits=False, world=varied_world()))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Registering commands under Discord's rules."""
 
+import asyncio
 from typing import Any
 
 import discord
@@ -7,11 +8,36 @@ import pytest
 from discord import app_commands
 
 from standins.base.wire import Json
-from standins.discord import CommandRefused, LoopbackDiscord, ManualClock, Upload
+from standins.discord import CommandRefused, LoopbackDiscord, ManualClock, Overwrite, Upload
+from standins.discord.world import (
+    ADMINISTRATOR,
+    ALL_PERMISSIONS,
+    USE_APPLICATION_COMMANDS,
+)
 from tests.standins.discord.bodies import first_error
 from tests.standins.discord.client import Api, Bot, running
+from tests.standins.discord.people import (
+    ADA,
+    BEN,
+    CLEO,
+    LATE_NIGHT,
+    MANAGERS,
+    MAX,
+    MIA,
+    MOD_LOG,
+    PAINTERS,
+    SHOWCASE,
+    SKETCHES,
+    TESS,
+    TRUSTED,
+)
 
 TEXT = {"type": 3, "name": "prompt", "description": "What to draw"}
+SHOW: Json = {"type": 1, "name": "show", "description": "Show it"}
+GROUP: Json = {"type": 2, "name": "policy", "description": "What is allowed", "options": [SHOW]}
+NESTING = "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID"
+TAKEN = "APPLICATION_COMMAND_OPTIONS_NAME_ALREADY_USED"
+FIRST_TYPE = ("options", 0, "type")
 
 
 def command(name: str = "imagine", **more: Any) -> Json:
@@ -146,6 +172,56 @@ def option(**more: Any) -> Json:
             (0, "options", 0, "autocomplete"),
             "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
         ),
+        ([command(options=[SHOW, TEXT])], (0, "options"), NESTING),
+        ([command(options=[TEXT, GROUP])], (0, "options"), NESTING),
+        ([command(options=[SHOW, SHOW])], (0, "options", 1, "name"), TAKEN),
+        ([command(options=[{**SHOW, "options": [SHOW]}])], (0, "options", 0, *FIRST_TYPE), NESTING),
+        (
+            [command(options=[{**GROUP, "options": [GROUP]}])],
+            (0, "options", 0, *FIRST_TYPE),
+            NESTING,
+        ),
+        ([command(options=[{**GROUP, "options": [TEXT]}])], (0, "options", 0, "options"), NESTING),
+        (
+            [command(options=[{**SHOW, "name": "Two Words"}])],
+            (0, "options", 0, "name"),
+            "APPLICATION_COMMAND_INVALID_NAME",
+        ),
+        (
+            [command(options=[{**SHOW, "name": f"n{n}"} for n in range(26)])],
+            (0, "options"),
+            "BASE_TYPE_MAX_LENGTH",
+        ),
+        (
+            [
+                command(
+                    options=[
+                        {**GROUP, "options": [{**SHOW, "name": f"n{n}"} for n in range(26)]},
+                    ]
+                )
+            ],
+            (0, "options", 0, "options"),
+            "BASE_TYPE_MAX_LENGTH",
+        ),
+        (
+            [
+                command(
+                    options=[{**SHOW, "options": [{**TEXT, "name": f"n{n}"} for n in range(26)]}]
+                )
+            ],
+            (0, "options", 0, "options"),
+            "BASE_TYPE_MAX_LENGTH",
+        ),
+        (
+            [command(options=[option(options=[TEXT])])],
+            (0, "options", 0, "options"),
+            "APPLICATION_COMMAND_OPTIONS_INVALID",
+        ),
+        (
+            [command(options=[option(type=7, channel_types=[99])])],
+            (0, "options", 0, "channel_types", 0),
+            "BASE_TYPE_CHOICES",
+        ),
         (
             [
                 command(
@@ -270,6 +346,153 @@ async def test_command_for_moderators_only(loopback: LoopbackDiscord, api: Api, 
     await loopback.slash("imagine", {}, user_id=ada)
     with pytest.raises(CommandRefused, match="Ben may not"):
         await loopback.slash("imagine", {}, user_id=ben)
+    assert [len(loopback.offered(user_id=one)) for one in (ada, ben)] == [1, 0]
+
+
+async def test_a_command_without_any_rank_is_for_administrators(
+    loopback: LoopbackDiscord, api: Api, path: str
+) -> None:
+    await api("PUT", path, json=[command(default_member_permissions=0)])
+    loopback.world.roles[PAINTERS].permissions = ALL_PERMISSIONS & ~ADMINISTRATOR
+    with pytest.raises(CommandRefused, match="Ben may not"):
+        await loopback.slash("imagine", {}, user_id=BEN)
+    loopback.world.roles[PAINTERS].permissions = ADMINISTRATOR
+    await loopback.slash("imagine", {}, user_id=BEN)
+
+
+async def test_in_direct_messages_rank_does_not_count(
+    loopback: LoopbackDiscord, api: Api, path: str
+) -> None:
+    await api("PUT", path, json=[command(default_member_permissions=32)])
+    place = loopback.world.direct_messages(loopback.world.people[BEN])
+    await loopback.slash("imagine", {}, user_id=BEN, channel_id=place.id)
+
+
+async def test_who_may_use_no_applications_is_offered_none(
+    loopback: LoopbackDiscord, api: Api, path: str
+) -> None:
+    await api("PUT", path, json=[command(), {"name": "Report", "type": 3}])
+    said = int((await loopback.say("hello"))["id"])
+    place = loopback.world.first_channel
+    assert len(loopback.offered(user_id=BEN)) == 2
+    deny = Overwrite(deny=USE_APPLICATION_COMMANDS)
+    loopback.change_channel(place, overwrites={PAINTERS: deny})
+    assert loopback.offered(user_id=BEN) == []
+    with pytest.raises(CommandRefused, match="Ben may not use /imagine"):
+        await loopback.slash("imagine", {}, user_id=BEN)
+    with pytest.raises(CommandRefused, match="Ben may not use Report"):
+        await loopback.use_on_message(said, "Report", user_id=BEN)
+    assert len(loopback.offered(user_id=CLEO)) == 2
+
+
+async def test_a_guilds_own_command_is_offered_in_place_of_the_global_one(
+    loopback: LoopbackDiscord, api: Api, path: str, guild_path: str
+) -> None:
+    await api("PUT", path, json=[command(), command("other")])
+    _, (own,) = await api("PUT", guild_path, json=[command(default_member_permissions=32)])
+    offered = loopback.offered(user_id=ADA)
+    assert {one["id"] for one in offered} >= {own["id"]}
+    assert sorted(one["name"] for one in offered) == ["imagine", "other"]
+    assert [one["name"] for one in loopback.offered(user_id=BEN)] == ["other"]
+
+
+class Admin(app_commands.Group):
+    """As a bot's commands for managers are: groups of subcommands, and every kind of choice."""
+
+    def __init__(self, told: "asyncio.Queue[list[Any]]") -> None:
+        super().__init__(
+            name="imagine-admin",
+            description="For managers",
+            default_permissions=discord.Permissions(manage_guild=True),
+        )
+        policy = app_commands.Group(name="policy", description="What is allowed", parent=self)
+
+        @policy.command(name="set", description="Set it")
+        async def set_(
+            interaction: discord.Interaction,
+            role: discord.Role,
+            channel: discord.TextChannel,
+            whom: discord.Member | discord.Role,
+            also: discord.User | None = None,
+        ) -> None:
+            await interaction.response.send_message("set", ephemeral=True)
+            assert isinstance(interaction.user, discord.Member)
+            told.put_nowait([interaction.user, role, channel, whom, also])
+
+        @self.command(name="show", description="Show it")
+        async def show(interaction: discord.Interaction) -> None:
+            await interaction.response.send_message("shown", ephemeral=True)
+            told.put_nowait([interaction.user])
+
+
+async def test_a_managers_subcommands_come_with_all_that_was_chosen(
+    varied: LoopbackDiscord,
+) -> None:
+    told: asyncio.Queue[list[Any]] = asyncio.Queue()
+    async with running(varied) as bot:
+        bot.tree.add_command(Admin(told))
+        await bot.tree.sync()
+        options: dict[str, object] = {"role": TRUSTED, "channel": MOD_LOG, "whom": MANAGERS}
+        await varied.slash("imagine-admin policy set", options, user_id=MAX)
+        user, role, channel, whom, also = await told.get()
+        assert ([one.id for one in user.roles[1:]], user.guild_permissions.manage_guild) == (
+            [MANAGERS],
+            True,
+        )
+        assert (role.name, channel.name, whom.name, also) == (
+            "Trusted",
+            "mod-log",
+            "Managers",
+            None,
+        )
+        await varied.slash(
+            "imagine-admin policy set", {**options, "whom": TESS, "also": BEN}, user_id=ADA
+        )
+        _, _, _, whom, also = await told.get()
+        assert ([one.id for one in whom.roles[1:]], also.id) == ([TRUSTED], BEN)
+        await varied.slash("imagine-admin show", {}, user_id=MAX)
+        assert (await told.get())[0].id == MAX
+        for line in ("imagine-admin", "imagine-admin policy", "imagine-admin show all"):
+            with pytest.raises(CommandRefused):
+                await varied.slash(line, {}, user_id=MAX)
+        for user_id in (BEN, TESS, MIA):
+            with pytest.raises(CommandRefused, match="may not use /imagine-admin"):
+                await varied.slash("imagine-admin show", {}, user_id=user_id)
+            assert [one["name"] for one in varied.offered(user_id=user_id)] == ["imagine"]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "value", "kinds", "may"),
+    [
+        (MIA, MOD_LOG, [], True),
+        (BEN, MOD_LOG, [], False),  # who does not see a channel cannot choose it
+        (BEN, LATE_NIGHT, [0], True),
+        (BEN, LATE_NIGHT, [15], False),
+        (BEN, SHOWCASE, [15], True),
+        (BEN, SKETCHES, [], True),
+        (BEN, 900_000_000_000_000_322, [], False),  # their own direct messages
+        (BEN, 1, [], False),
+    ],
+)
+async def test_the_channels_that_can_be_chosen(
+    varied: LoopbackDiscord, user_id: int, value: int, kinds: list[int], may: bool
+) -> None:
+    option_ = {"type": 7, "name": "where", "description": "x", "channel_types": kinds}
+    varied.registry.put(None, [command(options=[option_])])
+    if may:
+        interaction = await varied.slash("imagine", {"where": value}, user_id=user_id)
+        assert list(interaction.command["resolved"]["channels"]) == [str(value)]
+    else:
+        with pytest.raises(CommandRefused, match="nothing that can be chosen"):
+            await varied.slash("imagine", {"where": value}, user_id=user_id)
+
+
+async def test_an_age_restricted_command_is_offered_in_such_channels(
+    varied: LoopbackDiscord,
+) -> None:
+    varied.registry.put(None, [command(nsfw=True)])
+    assert varied.offered(user_id=BEN) == []
+    assert len(varied.offered(user_id=BEN, channel_id=LATE_NIGHT)) == 1
 
 
 async def test_login_with_the_wrong_token(loopback: LoopbackDiscord) -> None:

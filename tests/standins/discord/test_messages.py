@@ -11,13 +11,15 @@ from PIL import Image
 
 from standins.base.events import EventHub
 from standins.base.wire import Json
-from standins.discord import Channel, LoopbackDiscord, Person, Upload
+from standins.discord import Channel, LoopbackDiscord, ManualClock, Person, Upload
 from standins.discord.forms import Form
 from standins.discord.messages import Messages
+from standins.discord.rest import NONCE_LIVES_S
 from standins.discord.rules import mentions
 from standins.discord.world import ATTACH_FILES, SEND_MESSAGES, TALK, VIEW_CHANNEL, default_world
 from tests.standins.discord.bodies import button, first_error, multipart, row
 from tests.standins.discord.client import Api, Post
+from tests.standins.discord.people import BEN, MOD_LOG, SKETCHES
 
 LIMIT_BYTES = 10 * 2**20
 
@@ -336,6 +338,32 @@ async def test_repeated_nonce_sends_once(post: Post) -> None:
     _, second = await post(payload)
     _, third = await post({**payload, "enforce_nonce": False})
     assert first["id"] == second["id"] != third["id"]
+
+
+async def test_a_nonce_is_known_in_its_own_channel_for_a_while(
+    varied: LoopbackDiscord, clock: ManualClock
+) -> None:
+    card = {"flags": 1 << 15, "components": [{"type": 10, "content": "x"}]}
+    direct = varied.world.direct_messages(varied.world.people[BEN]).id
+    places = (varied.world.first_channel.id, SKETCHES, MOD_LOG, direct)
+    payload = {**card, "nonce": "7" * 25, "enforce_nonce": True}
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, varied)
+
+        async def sent() -> list[str]:
+            answers = [await api("POST", f"/channels/{at}/messages", json=payload) for at in places]
+            return [answer["id"] for _, answer in answers]
+
+        first = await sent()
+        assert len(set(first)) == len(places)
+        assert await sent() == first
+        clock.advance(NONCE_LIVES_S + 1)
+        assert not set(await sent()) & set(first)
+
+
+async def test_a_nonce_is_short(post: Post) -> None:
+    status, body = await post({"content": "x", "nonce": "7" * 26})
+    assert (status, first_error(body, "nonce")) == (400, "BASE_TYPE_MAX_LENGTH")
 
 
 async def test_reply(loopback: LoopbackDiscord, post: Post) -> None:

@@ -37,6 +37,7 @@ from tests.bot.homes.discord.test_faults import has_pictures, told
 from tests.bot.homes.discord.test_jobs_in_the_channel import ADA, BEN, custom_ids, says, whispered
 from tests.bot.homes.discord.test_running import check_unseen, count
 from tests.fakes import FakePipeline, Gate
+from tests.standins.discord.people import PAINTERS
 
 Message = dict[str, Any]
 
@@ -209,6 +210,7 @@ async def test_what_the_bot_lacks_is_told_before_anything_is_drawn(
         card = await (await ask(loopback, place)).until(has_pictures)
         drawn = len(pipeline.requests)
         loopback.world.take_from_bot(missing)
+        loopback.world.roles[PAINTERS].permissions |= VIEW_CHANNEL  # Ben keeps what all lost
         said = await refusal(await ask(loopback, place), words)
         assert "/imagine prompt:x" in text_of(said)
         check_unseen(loopback, said)

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from tests.standins.discord.browser import box_of, imagine, opened
 from tests.standins.discord.page_bot import Channel
-from tests.standins.discord.people import BEN
+from tests.standins.discord.people import ADA, BEN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -58,11 +58,12 @@ async def test_the_prompt_is_required_and_limited(page: Page) -> None:
 async def test_what_discord_refuses_is_shown_and_the_command_stays(
     browser: Browser, channel: Channel
 ) -> None:
-    bens = f"{channel.loopback.base_url}/?as={BEN}"
-    async with opened(browser, bens, may_log="status of 422") as page:
+    async with opened(browser, channel.loopback.base_url, may_log="status of 422") as page:
+        gate = await held(page, "slash", refusal="Ada may not use /silent.")
+        gate.set()
         await page.locator("#text").fill("/silent ")
         await page.keyboard.press("Enter")
-        await expect(page.locator("#problem")).to_have_text("Ben may not use /silent.")
+        await expect(page.locator("#problem")).to_have_text("Ada may not use /silent.")
         await expect(page.locator(".command-name")).to_have_text("/silent")
         await expect(page.locator(".message")).to_have_count(0)
 
@@ -163,13 +164,19 @@ async def test_backspace_leads_back_to_the_picker(page: Page) -> None:
     await expect(page.locator("#problem")).to_contain_text("There is no command /nonsense.")
 
 
-async def held(page: Page, what: str) -> asyncio.Event:
-    """Hold the page's next requests of this kind back; returns the gate that lets them go."""
+async def held(page: Page, what: str, refusal: str = "") -> asyncio.Event:
+    """Hold the page's next requests of this kind back; returns the gate that lets them go.
+
+    refusal  they never arrive: the page is answered with this
+    """
     gate = asyncio.Event()
 
     async def hold(route: Route) -> None:
         await gate.wait()
-        await route.continue_()
+        if refusal:
+            await route.fulfill(status=422, json={"refusal": refusal})
+        else:
+            await route.continue_()
 
     await page.route(f"**/page/api/{what}", hold)
     return gate
@@ -229,16 +236,15 @@ async def test_what_is_refused_comes_back(browser: Browser, channel: Channel) ->
 async def test_what_is_refused_does_not_push_away_what_is_typed_meanwhile(
     browser: Browser, channel: Channel
 ) -> None:
-    bens = f"{channel.loopback.base_url}/?as={BEN}"
-    async with opened(browser, bens, may_log="status of 422") as page:
-        gate = await held(page, "slash")
+    async with opened(browser, channel.loopback.base_url, may_log="status of 422") as page:
+        gate = await held(page, "slash", refusal="Ada may not use /silent.")
         await page.locator("#text").fill("/silent ")
         async with page.expect_request("**/page/api/slash"):
             await page.keyboard.press("Enter")
         await page.keyboard.type("hm")
         gate.set()
         await expect(page.locator("#problem")).to_have_text(
-            "Ben may not use /silent. Press ↑ in an empty line to get it back."
+            "Ada may not use /silent. Press ↑ in an empty line to get it back."
         )
         await expect(page.locator("#text")).to_have_value("hm")
         await page.locator("#text").fill("")
@@ -309,3 +315,16 @@ async def test_what_the_bot_offers_is_shown_by_name_and_sent_by_value(
     await page.locator("#text").fill("/say hi voice:tenor")
     await page.keyboard.press("Enter")
     await expect(page.locator(".content").last).to_have_text("hi (tenor)")
+
+
+async def test_what_is_not_for_somebody_is_not_offered_to_them(
+    browser: Browser, channel: Channel
+) -> None:
+    bens = f"{channel.loopback.base_url}/?as={BEN}"
+    async with opened(browser, bens) as page:
+        await page.locator("#text").fill("/")
+        names = page.locator("#menu").get_by_role("option").locator("b")
+        await expect(names).to_have_text(["/imagine", "/say", "/queue show"])
+        await page.get_by_role("combobox", name="Who you are").select_option(str(ADA))
+        await page.locator("#text").fill("/")
+        await expect(names).to_have_text(["/imagine", "/say", "/silent", "/queue show"])
