@@ -13,7 +13,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock messages oracle legacy goldens doodle
+.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock messages lookalikes oracle legacy goldens doodle
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ lock: ## pin every dependency anew (needs uv)
 
 messages: setup ## bring what is to be translated up to what the source says
 	$(VENV)/bin/python -m bot.languages.messages
+
+lookalikes: setup # make the filter's table of look-alikes of CONFUSABLES=confusables.txt, Unicode's
+	$(VENV)/bin/python -m bot.moderation.lookalike_table $(CONFUSABLES)
 
 oracle: .oracle/.installed ## a second environment, with PyTorch diffusers
 

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "prompt": "Show how a model reads a text.",
     "recipe": "Show what a picture's file says of how it was drawn.",
     "styles": "List the styles that prompts can be drawn in.",
+    "filter": "Say which rules of the prompt filter a text meets.",
     "jobs": "Look at the jobs on record, cancel them, ask for them again.",
     "backup": "Copy the ledger and the pictures while the bot runs.",
     "models": "Say what the files of a folder are, and which can be drawn with.",

@@ -88,6 +88,14 @@ class StylesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterConfig:
+    """[filter] what prompts may not ask for."""
+
+    starter: bool = key(default=True, kind=kinds.truth())
+    file: Path | None = key(None, kinds.file())  # noqa: RUF009 - a Path is frozen too
+
+
+@dataclass(frozen=True, slots=True)
 class DiscordConfig:
     """[discord] where people are."""
 
@@ -178,6 +186,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     styles: StylesConfig = field(default_factory=StylesConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
     discord: DiscordConfig = field(default_factory=DiscordConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)

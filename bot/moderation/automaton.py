@@ -1,0 +1,268 @@
+"""Lists of terms made into one automaton, and what it finds in the readings of a text.
+
+A pattern has a space at each end where a word ends, so the automaton itself minds where words end.
+Repeated letters are looked for apart: in words without any repetition, whose findings are then
+compared with the word as it was written.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import Any, Final
+
+import ahocorasick
+import re2
+
+from bot.core.verdict import Term
+from bot.moderation.characters import folded, skeletons
+from bot.moderation.readings import Reading, is_any_unspaced, plain
+
+_REPEATED: Final = re.compile(r"(\w)(?=\1)")
+_MIN_PLURAL_CHARS: Final = 4
+_MIN_SQUEEZED_CHARS: Final = 3
+_SURELY_REPEATED: Final = 3
+# Doubled in hardly any word of a European language.
+_VOWELS: Final = frozenset("aeiouy")
+_MIN_DOUBLED_CHARS: Final = 5  # shorter words with one letter more are often another word
+_RARELY_DOUBLED: Final = frozenset("ahijkquvwxy")
+_REGEX_MEMORY: Final = 2**20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A term that was found.
+
+    rule     the term as its list has it; of one with alternatives those that were found
+    reading  the reading of the text in which it was found
+    """
+
+    term: Term
+    rule: str
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the things that a term needs: the number of the term, which part, its words."""
+
+    term: int
+    place: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A part that was seen in a line, from where to where."""
+
+    part: _Part
+    start: int
+    end: int
+
+
+class Automaton:
+    """Finds any number of terms in one pass."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self._terms = tuple(terms)
+        self._needed = [len(parts_of(term)) for term in terms]
+        exact: dict[str, list[_Part]] = {}
+        squeezed: dict[str, list[tuple[str, _Part]]] = {}
+        for number, term in enumerate(terms):
+            for place, alternatives in enumerate(parts_of(term)):
+                for words in alternatives:
+                    part = _Part(number, place, words)
+                    for pattern in _patterns(words):
+                        exact.setdefault(pattern, []).append(part)
+                    # An exception holds as it is written: "rrraaapppiiinnnggg" is no "rapping".
+                    for bare in _repeatable(words) if term.kind == "word" else ():
+                        pattern = _REPEATED.sub("", bare)
+                        squeezed.setdefault(pattern, []).append((bare, part))
+        self._exact = _compiled(exact)
+        self._squeezed = _compiled(squeezed)
+        self._regexes = [
+            (number, regex(term.text)) for number, term in enumerate(terms) if term.kind == "regex"
+        ]
+
+    def hits(self, text: str, readings: Sequence[Reading]) -> tuple[Hit, ...]:
+        """The terms in a text, each at most once, in the order of their list."""
+        found: dict[int, dict[int, tuple[str, Reading]]] = {}
+        excepted: list[str] = []
+        for reading in readings:
+            sights = self._seen(reading, readings[0])
+            exceptions = [one for one in sights if self._is_exception(one.part)]
+            excepted += [one.part.words for one in exceptions]
+            for sight in sights:
+                if not any(one.start <= sight.start and sight.end <= one.end for one in exceptions):
+                    parts = found.setdefault(sight.part.term, {})
+                    parts.setdefault(sight.part.place, (sight.part.words, reading))
+        hits = {
+            number: self._hit(number, parts)
+            for number, parts in found.items()
+            if len(parts) == self._needed[number] and self._terms[number].kind == "word"
+        }
+        hits |= self._by_regex(text, readings[:1], excepted)
+        return tuple(hits[number] for number in sorted(hits))
+
+    def _seen(self, reading: Reading, first: Reading) -> list[_Sight]:
+        """What is in a reading and not so in the first, where it was judged already."""
+        line = reading.line
+        if reading.whole:
+            sights = self._sights(line)
+            return [one for one in sights if line[one.start] == line[one.end - 1] == " "]
+        sights = chain(self._sights(line), self._repetitions(line))
+        if reading is first:
+            return list(sights)
+        seen = [(line[sight.start : sight.end], sight) for sight in sights]
+        new = {text for text in {text for text, _ in seen} if _is_more(text, line, first.line)}
+        return [sight for text, sight in seen if text in new]
+
+    def _is_exception(self, part: _Part) -> bool:
+        return self._terms[part.term].kind == "exception"
+
+    def _hit(self, number: int, parts: Mapping[int, tuple[str, Reading]]) -> Hit:
+        term = self._terms[number]
+        inner = [parts[place] for place in sorted(parts)]
+        rule = " & ".join(words for words, _ in inner) if "|" in term.text else term.text
+        return Hit(term, rule, inner[-1][1])
+
+    def _sights(self, line: str) -> Iterator[_Sight]:
+        for last, (pattern, parts) in _search(self._exact, line):
+            for part in parts:
+                yield _Sight(part, last + 1 - len(pattern), last + 1)
+
+    def _repetitions(self, line: str) -> Iterator[_Sight]:
+        squeezed = _REPEATED.sub("", line)
+        if squeezed == line:
+            return
+        words: list[str] = []
+        for last, (pattern, parts) in _search(self._squeezed, squeezed):
+            words = words or line.split(" ")
+            first = squeezed.count(" ", 0, last + 2 - len(pattern))
+            written = " ".join(words[first : first + len(pattern.split())])
+            start = len(" ".join(words[:first]))
+            for bare, part in parts:
+                if _is_repetition(written, bare.strip()):
+                    yield _Sight(part, start, start + len(written) + 2)
+
+    def _by_regex(
+        self, text: str, readings: Sequence[Reading], excepted: Iterable[str]
+    ) -> dict[int, Hit]:
+        if not self._regexes:
+            return {}
+        as_written = Reading("as written", text)
+        encoded = [(one, one.line.encode(errors="replace")) for one in (as_written, *readings)]
+        covers = [plain(folded(words)) for words in excepted]
+        hits = {}
+        for number, expression in self._regexes:
+            for reading, data in encoded:
+                match = expression.search(data)
+                if match is not None:
+                    seen = plain(folded(match[0].decode(errors="replace")))
+                    if not any(seen.strip() in cover for cover in covers):
+                        term = self._terms[number]
+                        hits[number] = Hit(term, term.text, reading)
+                        break
+        return hits
+
+
+def regex(text: str) -> Any:  # noqa: ANN401 - re2 has no types
+    """A regular expression whose time grows with the text alone; raises re2.error."""
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.max_mem = _REGEX_MEMORY
+    return re2.compile(text, options)
+
+
+def parts_of(term: Term) -> list[list[str]]:
+    """What a term needs, all of it, each with its alternatives: "a | b & c"."""
+    if term.kind == "regex":
+        return []
+    return [
+        [words for one in part.split("|") if (words := one.strip())]
+        for part in term.text.split("&")
+        if part.strip(" |")
+    ]
+
+
+def normal(words: str) -> str:
+    """The words of a term as they are looked for, without stars and the spaces around."""
+    return plain(folded(words)).strip()
+
+
+def _patterns(words: str) -> set[str]:
+    starts, ends = words.startswith("*"), words.endswith("*")
+    patterns = set()
+    for form in _forms(words):
+        if is_any_unspaced(form):
+            patterns.add(form)
+            continue
+        patterns.add(f"{'' if starts else ' '}{form}{'' if ends else ' '}")
+        if not ends and _has_plural(form):
+            patterns.add(f"{'' if starts else ' '}{form}s ")
+    return patterns
+
+
+def _repeatable(words: str) -> set[str]:
+    """The patterns of what may be written with letters repeated."""
+    return {
+        pattern
+        for pattern in _patterns(words)
+        if pattern.startswith(" ") and len(pattern.strip()) >= _MIN_SQUEEZED_CHARS
+    }
+
+
+def _forms(words: str) -> set[str]:
+    """A term's normal form, and what is left of it where letters are taken for look-alikes."""
+    forms = {normal(words)}
+    if not words.isascii():
+        forms |= {plain(one).strip() for one in skeletons(words)}
+    return forms - {""}
+
+
+def _has_plural(form: str) -> bool:
+    return len(form) >= _MIN_PLURAL_CHARS and "a" <= form[-1] <= "z" and form[-1] != "s"
+
+
+def _is_more(text: str, line: str, first: str) -> bool:
+    return line.count(text) > first.count(text)
+
+
+def _is_repetition(written: str, term: str) -> bool:
+    """Whether somebody wrote the term with letters repeated, and no other word.
+
+    Without any repetition they are the same, or one begins with the other.
+    """
+    letters, lengths = _runs_of(written)
+    _, own = _runs_of(term)
+    more = [place for place, least in enumerate(own) if lengths[place] > least]
+    if not more or any(length < least for length, least in zip(lengths, own, strict=False)):
+        return False
+    if len(more) > 1 or len(term) >= _MIN_DOUBLED_CHARS:
+        return True
+    (place,) = more
+    return (
+        lengths[place] >= _SURELY_REPEATED
+        or place == 0
+        or letters[place] in _RARELY_DOUBLED
+        or not _VOWELS.intersection(letters[place - 1 : place + 1])
+    )
+
+
+def _runs_of(text: str) -> tuple[str, list[int]]:
+    """The letters of a text without repetition, and how often each is repeated."""
+    runs = [(letter, len(list(run))) for letter, run in groupby(text)]
+    return "".join(letter for letter, _ in runs), [length for _, length in runs]
+
+
+def _compiled(patterns: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyahocorasick has no types
+    automaton = ahocorasick.Automaton()
+    for pattern, value in patterns.items():
+        automaton.add_word(pattern, (pattern, value))
+    automaton.make_automaton()
+    return automaton
+
+
+def _search(automaton: Any, line: str) -> Iterator[Any]:  # noqa: ANN401 - as above
+    return iter(()) if not len(automaton) else automaton.iter(line)
