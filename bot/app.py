@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from bot.core.ports.ledger import Ledger
 from bot.core.queue.waiting import JobQueue
 from bot.core.rules import Rules
 from bot.core.studio import Studio
-from bot.core.verdict import Finding, Term, Thresholds
+from bot.core.verdict import Term, Thresholds
 from bot.core.worker import RESTARTING, Worker
 from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
@@ -29,6 +29,8 @@ from bot.languages.languages import Languages
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.database import SqliteDatabase
+from bot.moderation.lists import owners_lists
+from bot.moderation.prompt_filter import ListFilter
 from bot.operations.health import HealthServer
 from bot.operations.housekeeping import forget_unclaimed, keep_clean, keep_orders
 from bot.operations.metrics import Metrics
@@ -55,14 +57,6 @@ MakeHome = Callable[[JobQueue, Ledger], Home]
 
 _LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
 _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
-
-
-class _NoFilter:
-    def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
-        return ()
-
-    def checked(self, term: Term) -> Term:
-        return term
 
 
 class App:
@@ -96,7 +90,7 @@ class App:
         events = Events(self.metrics.hear)
         usual = usual_of(config)
         registry = DatabaseRegistry(self.ledger.database)
-        prompt_filter = _NoFilter()
+        prompt_filter = ListFilter(_terms_of(config))
         policy = config.policy
         gate = Gate(
             registry,
@@ -324,6 +318,11 @@ def _rules_of(config: Config) -> Rules:
         review=policy.review,
         adult=policy.adult,
     )
+
+
+def _terms_of(config: Config) -> list[Term]:
+    lists = owners_lists(config.filter.file, starter=config.filter.starter)
+    return [term for terms in lists.values() for term in terms]
 
 
 def _is_online(home: Home) -> bool:

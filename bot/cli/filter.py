@@ -11,19 +11,15 @@ from typing import Final
 from bot.cli.arguments import Parser
 from bot.cli.exit_codes import FAILED, OK
 from bot.config.reading import load_config
-from bot.config.sections import FilterConfig
 from bot.core.verdict import MEASURES, Term
 from bot.errors import UsageError
-from bot.moderation.lists import STARTER, read_terms
+from bot.moderation.lists import Lists, owners_lists
 from bot.moderation.prompt_filter import ListFilter, Seen
 from bot.shared.shown import one_line
 from sdxl_engine.request import MAX_PROMPT_CHARS
 
 _RULE_CHARS: Final = 120
 _READ_CHARS: Final = 200
-_STARTER: Final = "starter list"
-
-_Lists = dict[str, tuple[Term, ...]]
 
 
 def add_arguments(parser: Parser) -> None:
@@ -47,7 +43,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; raises ConfigError, UsageError."""
-    lists = _lists(load_config(args.config, os.environ).filter)
+    config = load_config(args.config, os.environ).filter
+    lists = owners_lists(config.file, starter=config.starter)
     if args.action == "list":
         sys.stdout.write(_counts(lists, as_json=args.json))
         return OK
@@ -62,17 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if seen else OK
 
 
-def _lists(config: FilterConfig) -> _Lists:
-    """The owner's lists, by what they are called."""
-    lists: _Lists = {}
-    if config.starter:
-        lists[_STARTER] = read_terms(STARTER)
-    if config.file is not None:
-        lists[one_line(str(config.file), _RULE_CHARS)] = read_terms(config.file)
-    return lists
-
-
-def _seen(lists: _Lists, seen: Sequence[Seen], *, as_json: bool) -> str:
+def _seen(lists: Lists, seen: Sequence[Seen], *, as_json: bool) -> str:
     rows = [
         {
             "rule": one.hit.rule,
@@ -98,7 +85,7 @@ def _seen(lists: _Lists, seen: Sequence[Seen], *, as_json: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _counts(lists: _Lists, *, as_json: bool) -> str:
+def _counts(lists: Lists, *, as_json: bool) -> str:
     counted = Counter(
         (name, "exceptions" if term.kind == "exception" else term.category, _measure(term))
         for name, terms in lists.items()

@@ -18,6 +18,9 @@ from bot.shared.nearest import did_you_mean
 from bot.shared.shown import one_line, shown
 from sdxl_engine.errors import InvalidRequestError
 
+Lists = dict[str, tuple[Term, ...]]
+
+_STARTER_NAME: Final = "starter list"
 STARTER: Final = DATA / "starter.toml"
 MAX_TERMS: Final = 20_000
 _MAX_BYTES: Final = 2**21
@@ -25,6 +28,20 @@ _PATH_CHARS: Final = 200
 _SHOWN_CHARS: Final = 60
 _KEYS: Final = ("measure", "terms", "regexes", "all")
 _LINE_KINDS: Final[Mapping[str, TermKind]] = {"exception": "exception", "regex": "regex"}
+
+
+def owners_lists(file: Path | None, *, starter: bool) -> Lists:
+    """The lists of whoever runs the bot, by what they are called; raises ConfigError.
+
+    file     one of their own
+    starter  whether the one that comes with the bot is one of them
+    """
+    lists: Lists = {}
+    if starter:
+        lists[_STARTER_NAME] = read_terms(STARTER)
+    if file is not None:
+        lists[_shown(file)] = read_terms(file)
+    return lists
 
 
 def read_terms(path: Path) -> tuple[Term, ...]:
