@@ -23,6 +23,7 @@ from bot.core.verdict import Term, Thresholds
 from bot.core.worker import RESTARTING, Worker
 from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
+from bot.engines.marks import marks_of
 from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
 from bot.languages.languages import Languages
@@ -85,7 +86,7 @@ class App:
         self.engine = LocalEngine(start_pipeline)
         self.ledger = DatabaseLedger(SqliteDatabase(folder, start_empty=start_empty))
         self.queue = JobQueue()
-        self._gallery = DiskGallery(folder / IMAGES, self._card_of)
+        self._gallery = DiskGallery(folder / IMAGES, self._card_of, marks_of(config.marks))
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
         events = Events(self.metrics.hear)
         usual = usual_of(config)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdxl_engine.errors import (
     CheckpointError,
+    CredentialsError,
     DrawError,
     EngineClosedError,
     EngineError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointError",
+    "CredentialsError",
     "DrawError",
     "EngineClosedError",
     "EngineError",

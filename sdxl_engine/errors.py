@@ -3,6 +3,7 @@
 EngineError
 ├── InvalidRequestError      the request cannot be drawn as asked; nothing was computed
 ├── CheckpointError          the model's files are missing, damaged or of another kind
+├── CredentialsError         what pictures are to be signed with cannot be used
 ├── EngineStartError         the engine could not be made ready; every waiter gets it
 ├── EngineFullError          the hand-off to the engine is full; ask again later
 ├── EngineClosedError        the engine is stopping or has stopped
@@ -11,8 +12,8 @@ EngineError
 └── PictureCheckError        nobody can say what this job's images show; they must not be shown
 
 `str(error)` is a sentence for the person who asked: what happened, and what to do next. It can be
-said in another language (`sentence.py`), but for CheckpointError, which is for whoever runs the
-engine, and what only a program can do wrong, such as latents of another shape.
+said in another language (`sentence.py`), but for CheckpointError and CredentialsError, which are
+for whoever runs the engine, and what only a program can do wrong, such as latents of another shape.
 """
 
 
@@ -26,6 +27,10 @@ class InvalidRequestError(EngineError):
 
 class CheckpointError(EngineError):
     """A model folder or repository that cannot be loaded; names every offending file or tensor."""
+
+
+class CredentialsError(EngineError):
+    """The certificate or the key cannot sign pictures, or not now; they are as they were."""
 
 
 class EngineStartError(EngineError):

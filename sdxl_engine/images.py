@@ -14,6 +14,8 @@ from typing import Final
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from sdxl_engine.marks.marks import NO_MARKS, Marks
+from sdxl_engine.marks.xmp import PNG_KEYWORD
 from sdxl_engine.request import (
     EMPHASES,
     SAMPLERS,
@@ -140,23 +142,35 @@ def _one_line(text: str) -> str:
     return _FIELDS.sub(r"\1 :", " ".join(text.split()))
 
 
-def encode_png(image: GeneratedImage, parameters: str) -> bytes:
+def encode_png(image: GeneratedImage, parameters: str, marks: Marks = NO_MARKS) -> bytes:
     """Lossless bytes with `parameters` as a text chunk (iTXt where Latin-1 does not suffice)."""
-    info = PngInfo()
-    info.add_text("parameters", parameters)
-    return _save(image, "PNG", pnginfo=info, compress_level=_PNG_COMPRESS_LEVEL)
+    return _png(marks.on_pixels(_picture(image)), parameters, marks)
 
 
-def encode_within(image: GeneratedImage, parameters: str, limit_bytes: int) -> EncodedImage:
+def encode_within(
+    image: GeneratedImage, parameters: str, limit_bytes: int, marks: Marks = NO_MARKS
+) -> EncodedImage:
     """PNG if it fits `limit_bytes`, else the best WebP that does (the smallest if none does)."""
-    png = encode_png(image, parameters)
+    picture = marks.on_pixels(_picture(image))
+    png = _png(picture, parameters, marks)
     if len(png) <= limit_bytes:
         return EncodedImage(png, "png")
+    xmp = {} if marks.packet is None else {"xmp": marks.packet.encode()}
     for quality in _LOSSY_QUALITIES:
-        webp = _save(image, "WEBP", quality=quality, exif=_exif(parameters))
+        webp = _saved(picture, "WEBP", quality=quality, exif=_exif(parameters), **xmp)
+        webp = marks.on_file(webp, "webp")
         if len(webp) <= limit_bytes:
             break
     return EncodedImage(webp, "webp")
+
+
+def _png(picture: Image.Image, parameters: str, marks: Marks) -> bytes:
+    info = PngInfo()
+    info.add_text("parameters", parameters)
+    if marks.packet is not None:  # Pillow writes `xmp` into other files, but not into these
+        info.add_itxt(PNG_KEYWORD, marks.packet)
+    png = _saved(picture, "PNG", pnginfo=info, compress_level=_PNG_COMPRESS_LEVEL)
+    return marks.on_file(png, "png")
 
 
 def encode_preview(previews: Images) -> EncodedImage:
@@ -201,9 +215,9 @@ def _exif(parameters: str) -> bytes:
     return b"Exif\0\0" + struct.pack(">2sHL", b"MM", 42, header_bytes) + first + second + comment
 
 
-def _save(image: GeneratedImage, kind: str, **options: object) -> bytes:
+def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    _picture(image).save(buffer, kind, **options)
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -43,7 +43,7 @@ def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
             timeout=timeout_s,
             check=False,
             # What reads strangers' files need not know this process's secrets.
-            env=_environment(),
+            env=worker_environment(),
         )
     except subprocess.TimeoutExpired:
         raise InvalidRequestError(
@@ -68,7 +68,7 @@ def decode(data: bytes, *, timeout_s: float = TIMEOUT_S) -> Picture:
     return Picture(digest.hex(), width_px, height_px, done.stdout[HEADER.size :])
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """What a Python needs to find this package, and no more."""
     needed = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]

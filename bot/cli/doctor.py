@@ -20,15 +20,16 @@ from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
-from bot.config.sections import Config, StylesConfig, format_sizes
+from bot.config.sections import Config, MarksConfig, StylesConfig, format_sizes
 from bot.engines.loading import usual_of
+from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
 from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
 from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
 from bot.shared.shown import one_line, triggers
-from sdxl_engine import CheckpointError, format_size
+from sdxl_engine import CheckpointError, CredentialsError, format_size
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
 _MAX_ERROR_CHARS: Final = 200
@@ -151,6 +152,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     else:
         yield Finding("ok", "The configuration is valid.")
     yield examine_styles(config.styles)
+    yield from examine_marks(config.marks)
     yield from examine_model(config, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
@@ -199,6 +201,37 @@ def examine_styles(config: StylesConfig) -> Finding:
         return Finding("ok", f"{len(read_styles(config))} styles to draw prompts in.")
     except ConfigError as error:
         return Finding("FAIL", str(error))
+
+
+def examine_marks(config: MarksConfig) -> Iterator[Finding]:
+    """What pictures are marked with, and whether they can be signed."""
+    law = "Ask a lawyer whether your pictures may go without."
+    for name, is_on, mark in (
+        ("xmp", config.xmp, "Files say in XMP that a model made the picture"),
+        ("watermark", config.watermark, "Pictures bear an invisible watermark"),
+    ):
+        if is_on:
+            yield Finding("ok", f"{mark}.")
+        else:
+            yield Finding("warn", f"[marks] {name} is off.", law)
+    try:
+        credentials = marks_of(replace(config, watermark=False)).credentials
+    except (ConfigError, CredentialsError) as error:
+        yield Finding("FAIL", str(error))
+        return
+    if credentials is None:
+        yield Finding("ok", "Pictures are not signed (C2PA): [marks] has no certificate.")
+    elif credentials.ends_soon:
+        yield Finding(
+            "warn",
+            f"Pictures are signed (C2PA) as {credentials.name}, until {credentials.ends:%Y-%m-%d}.",
+            "Ask for the next certificate: from then on they go out unsigned.",
+        )
+    else:
+        yield Finding(
+            "ok",
+            f"Pictures are signed (C2PA) as {credentials.name}, until {credentials.ends:%Y-%m-%d}.",
+        )
 
 
 def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:

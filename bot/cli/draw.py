@@ -29,11 +29,13 @@ from bot.config.sections import ModelConfig
 from bot.core.styles import style_named
 from bot.core.wish import SOME_SIZE, Wish
 from bot.engines.loading import OnBytes, load_pipeline, usual_of
+from bot.engines.marks import marks_of
 from bot.errors import UsageError
 from bot.operations import log as logs
 from bot.shared.shown import one_line
 from sdxl_engine import ImageRequest, Images, Pipeline
 from sdxl_engine.flags import known_flags, left_out, read_flags, size_of_aspect
+from sdxl_engine.marks.marks import NO_MARKS, Marks
 from sdxl_engine.prompt import expanded
 from sdxl_engine.request import Pictures
 
@@ -89,9 +91,10 @@ def run(args: argparse.Namespace) -> int:
     for one in wishes:
         one.resolve(SOME_SIZE)  # what no model could draw is said before one is loaded
     _agree(wishes, args)
+    marks = marks_of(config.marks)
     same = (*_same_model(args), *given.files)
     draw(
-        Drawing(wishes, args.out, args.json, same, given.pictures, aspect),
+        Drawing(wishes, args.out, args.json, same, given.pictures, aspect, marks),
         config.engine.model_name,
         partial(load_pipeline, config),
     )
@@ -167,6 +170,7 @@ class Drawing:
     same      the options with which the same model draws again, from the same files
     pictures  those that they start from
     aspect    of the size, if nobody chose one
+    marks     what the pictures are marked with
     """
 
     wishes: tuple[Wish, ...]
@@ -175,6 +179,7 @@ class Drawing:
     same: tuple[str, ...] = ()
     pictures: Pictures = field(default_factory=dict)
     aspect: tuple[float, float] | None = None
+    marks: Marks = NO_MARKS
 
 
 def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
@@ -244,7 +249,7 @@ def _draw_one(
     card = pipeline.card(request)
     for image in images:
         parameters = describe(request, image.index, model=card)
-        paths.append(save_numbered(folder, encode_png(image, parameters)))
+        paths.append(save_numbered(folder, encode_png(image, parameters, drawing.marks)))
     encode_s = time.perf_counter() - begin_s
 
     again = [_again(request, image.index, drawing.same) for image in images]

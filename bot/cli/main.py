@@ -17,7 +17,7 @@ from bot.cli.ending import Ending
 from bot.cli.exit_codes import FAILED, WRONG_INPUT
 from bot.errors import BotError, ConfigError, LoginError, NoRecipeError, OutputError, UsageError
 from bot.shared.shown import one_line
-from sdxl_engine import EngineError, InvalidRequestError
+from sdxl_engine import CredentialsError, EngineError, InvalidRequestError
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "draw": "Draw without a bot.",
     "prompt": "Show how a model reads a text.",
     "recipe": "Show what a picture's file says of how it was drawn.",
+    "check": "Say which marks of a generated picture a file bears.",
     "styles": "List the styles that prompts can be drawn in.",
     "filter": "Say which rules of the prompt filter a text meets.",
     "jobs": "Look at the jobs on record, cancel them, ask for them again.",
@@ -41,6 +42,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 _WRONG_INPUT_ERRORS: Final = (
     UsageError,
     ConfigError,
+    CredentialsError,
     InvalidRequestError,
     LoginError,
     NoRecipeError,

@@ -1,13 +1,14 @@
-"""Pictures into a folder that a person named: none is overwritten, and a mistake is a sentence."""
+"""Pictures where a person named a place: none is overwritten, and a mistake is a sentence."""
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final
 
-from bot.errors import OutputError
+from bot.errors import OutputError, UsageError
 from bot.shared.files import write_new
 from bot.shared.shown import one_line
 
@@ -28,6 +29,19 @@ def output_folder(folder: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"The folder {named} cannot be written to. Choose another with --out.")
     return folder
+
+
+def read_picture(file: Path, most_bytes: int) -> bytes:
+    """The bytes of a file, and one more than `most_bytes` of a larger one; raises UsageError."""
+    name = one_line(str(file), _PATH_CHARS)
+    try:
+        # Asked before it is opened: to open a pipe waits until somebody writes to it.
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise UsageError(f"{name} is no file. Name a picture's file.")
+        with file.open("rb") as opened:
+            return opened.read(most_bytes + 1)
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}.") from error
 
 
 def save_numbered(folder: Path, data: bytes) -> Path:

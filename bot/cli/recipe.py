@@ -3,21 +3,19 @@
 import argparse
 import json
 import shlex
-import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Final
 
 from bot.cli.arguments import path
 from bot.cli.exit_codes import OK
+from bot.cli.pictures import read_picture
 from bot.cli.request_options import command_line, command_options
 from bot.core.recipe.reading import read_recipe
 from bot.core.recipe.recipe import Recipe
 from bot.core.recipe.texts import MAX_FILE_BYTES
 from bot.core.wish import SOME_SIZE, WHOLE, Usual, Wish
-from bot.errors import UsageError
 from bot.shared.shown import one_line
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
@@ -30,7 +28,6 @@ from sdxl_engine.request import (
     USUAL_EMPHASIS,
 )
 
-_PATH_CHARS: Final = 200
 _SHOWN_CHARS: Final = MAX_PROMPT_CHARS
 _INDENT: Final = "    "
 
@@ -43,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show it; raises UsageError, NoRecipeError."""
-    recipe = read_recipe(_read(args.file))
+    recipe = read_recipe(read_picture(args.file, MAX_FILE_BYTES))
     again = _again(recipe.wish)
     if args.json:
         sys.stdout.write(json.dumps({**asdict(recipe), "again": again}) + "\n")
@@ -51,19 +48,6 @@ def run(args: argparse.Namespace) -> int:
         for line in _lines(recipe, again):
             sys.stdout.write(line + "\n")
     return OK
-
-
-def _read(file: Path) -> bytes:
-    """As much of it as is looked at; raises UsageError."""
-    name = one_line(str(file), _PATH_CHARS)
-    try:
-        # Asked before it is opened: to open a pipe waits until somebody writes to it.
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise UsageError(f"{name} is no file. Name a picture's file.")
-        with file.open("rb") as opened:
-            return opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}.") from error
 
 
 def _again(wish: Wish | None) -> str | None:

@@ -115,8 +115,8 @@ def number(low: float, high: float) -> Kind:
     return Kind(f"a number from {low:g} to {high:g}", read, float)
 
 
-def url(*schemes: str) -> Kind:
-    """An address on Discord's side, or empty."""
+def url(*schemes: str, empty: str) -> Kind:
+    """An address, or an empty text, which stands for `empty`."""
 
     def read(value: object) -> str:
         if not isinstance(value, str):
@@ -129,7 +129,7 @@ def url(*schemes: str) -> Kind:
         return value
 
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
-    return Kind(f"empty (the real Discord) or an address that starts with {starts}", read)
+    return Kind(f"empty ({empty}) or an address that starts with {starts}", read)
 
 
 def optional(kind: Kind) -> Kind:

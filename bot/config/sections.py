@@ -19,6 +19,7 @@ from sdxl_engine.request import (
 
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
 _MAX_CLIP_SKIP: Final = 12  # the layers of SDXL's smaller text encoder
+_REAL: Final = "the real Discord"
 _UNSAID: Final = (None, ())
 
 
@@ -96,11 +97,23 @@ class FilterConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MarksConfig:
+    """[marks] what says of every picture that a model made it."""
+
+    xmp: bool = key(default=True, kind=kinds.truth())
+    watermark: bool = key(default=True, kind=kinds.truth())
+    watermark_key: str = key("", kinds.text(empty=True))
+    certificate: Path | None = key(None, kinds.file())  # noqa: RUF009 - a Path is frozen too
+    private_key: Path | None = key(None, kinds.file())  # noqa: RUF009 - as above
+    timestamp_url: str = key("", kinds.url("http", "https", empty="no time stamps"))
+
+
+@dataclass(frozen=True, slots=True)
 class DiscordConfig:
     """[discord] where people are."""
 
-    api_url: str = key("", kinds.url("http", "https"))
-    gateway_url: str = key("", kinds.url("ws", "wss"))
+    api_url: str = key("", kinds.url("http", "https", empty=_REAL))
+    gateway_url: str = key("", kinds.url("ws", "wss", empty=_REAL))
     guild_ids: tuple[int, ...] = key((), kinds.snowflakes())
     contexts: tuple[str, ...] = key(("server",), kinds.some_of("server", "dm", "private"))
     installs: tuple[str, ...] = key(("server",), kinds.some_of("server", "user"))
@@ -187,6 +200,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     styles: StylesConfig = field(default_factory=StylesConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
+    marks: MarksConfig = field(default_factory=MarksConfig)
     discord: DiscordConfig = field(default_factory=DiscordConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)

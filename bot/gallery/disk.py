@@ -18,6 +18,7 @@ from bot.shared.files import write_atomically
 from bot.shared.private import close_all_to_others, close_to_others
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.images import describe, encode_within, thumbnail
+from sdxl_engine.marks.marks import NO_MARKS, Marks
 from sdxl_engine.pictures import decode
 from sdxl_engine.request import ImageRequest, Images, ModelCard, Pictures
 from sdxl_engine.request import Picture as Brought
@@ -42,11 +43,18 @@ class DiskGallery:
 
     folder   made with the first picture
     card_of  what a picture says of the files that drew it; asked on a thread
+    marks    what every picture that was drawn is marked with
     """
 
-    def __init__(self, folder: Path, card_of: Callable[[ImageRequest], ModelCard]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        card_of: Callable[[ImageRequest], ModelCard],
+        marks: Marks = NO_MARKS,
+    ) -> None:
         self._folder = folder
         self._card_of = card_of
+        self._marks = marks
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
 
@@ -172,7 +180,7 @@ class DiskGallery:
         card = self._card_of(request)
         for image in images:
             parameters = describe(request, image.index, model=card)
-            file = encode_within(image, parameters, limit_bytes)
+            file = encode_within(image, parameters, limit_bytes, self._marks)
             filename = _picture_name(job.id, image.index, file.extension)
             _write(self._folder / job.id / filename, file.data)
             digest = hashlib.sha256(file.data).hexdigest()

@@ -25,7 +25,8 @@ class Gallery(Protocol):
     ) -> tuple[StoredImage, ...]:
         """Make the files, small enough for the job's channel, and keep them.
 
-        The same pictures give the same files, so it can be done again. Raises GalleryError.
+        It can be done again: the files then show the same, and what the last call returned is true
+        of them (a signature is another each time). Raises GalleryError.
         """
 
     async def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
