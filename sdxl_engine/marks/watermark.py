@@ -26,7 +26,7 @@ Waves = npt.NDArray[np.complex64]
 Levels = npt.NDArray[np.uint8]
 
 USUAL_KEY: Final = "imagine-bot"
-ALARMS: Final = 1e-3  # the most false alarms that are meant to be, a picture without a mark
+ALARMS: Final = 2e-4  # the most false alarms that are meant to be, a picture without a mark
 
 _TILE_PX: Final = 128
 # Waves a tile: longer ones are seen, shorter ones are lost where a picture is made half as large.

@@ -1,7 +1,7 @@
-"""What other tools read in our pictures: sd-parsers, sd-prompt-reader, piexif, exiftool.
+"""What other tools read in our pictures: sd-parsers, sd-prompt-reader, piexif, exiftool, exiv2.
 
     python3 -m venv .readers
-    .readers/bin/pip install sd-parsers sd-prompt-reader piexif
+    .readers/bin/pip install sd-parsers sd-prompt-reader piexif exiv2
     PYTHONPATH=. .readers/bin/python tests/release/readers.py
 
 A tool that is not installed is passed over, and said. Ends with 1 where one misreads.
@@ -22,9 +22,12 @@ from typing import Any, Final
 from PIL import Image
 
 from sdxl_engine.images import describe, encode_png, encode_within
+from sdxl_engine.marks.marks import Marks
+from sdxl_engine.marks.xmp import TRAINED_MODEL
 from sdxl_engine.request import GeneratedImage, ImageRequest, Lora, ModelCard
 
 CARD: Final = ModelCard("a model, of two", "0123456789", "a vae", "abcdef0123", {"x": "1" * 12})
+MARKS: Final = Marks(xmp=True)
 IMAGE: Final = GeneratedImage(0, 7, 64, 64, bytes(64 * 64 * 3))
 _LIKE: Final = ImageRequest("x", seed=7, width_px=64, height_px=64, sampler="euler")
 REQUESTS: Final = (
@@ -84,7 +87,15 @@ def exiftool(path: Path) -> dict[str, str]:
     return {"text": found.get("UserComment") or found["Parameters"]}
 
 
-READERS: Final[tuple[Read, ...]] = (sd_parsers, sd_prompt_reader, piexif, exiftool)
+def exiv2(path: Path) -> dict[str, str]:
+    """The source of the picture that exiv2 finds in XMP."""
+    library: Any = importlib.import_module("exiv2")
+    picture = library.ImageFactory.open(str(path))
+    picture.readMetadata()
+    return {"source": picture.xmpData()["Xmp.iptcExt.DigitalSourceType"].toString()}
+
+
+READERS: Final[tuple[Read, ...]] = (sd_parsers, sd_prompt_reader, piexif, exiftool, exiv2)
 
 
 def misread(read: Read, folder: Path) -> Iterator[str]:
@@ -93,8 +104,9 @@ def misread(read: Read, folder: Path) -> Iterator[str]:
         text = describe(request, 0, model=CARD)
         prompt, negative = text.splitlines()[0], request.negative_prompt or ""
         wanted = {"prompt": prompt, "negative": negative, "seed": "7", "text": text}
-        small = encode_within(IMAGE, text, 1).data
-        for ending, data in (("png", encode_png(IMAGE, text)), ("webp", small)):
+        wanted["source"] = TRAINED_MODEL
+        small = encode_within(IMAGE, text, 1, MARKS).data
+        for ending, data in (("png", encode_png(IMAGE, text, MARKS)), ("webp", small)):
             path = folder / f"{number}.{ending}"
             path.write_bytes(data)
             for key, value in read(path).items():

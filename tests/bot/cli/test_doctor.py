@@ -11,12 +11,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bot.cli.doctor import examine_model, examine_ports, examine_styles
+from bot.cli.doctor import examine_marks, examine_model, examine_ports, examine_styles
 from bot.cli.finding import Finding
 from bot.cli.main import main
-from bot.config.sections import Config, EngineConfig, HealthConfig, PlaygroundConfig, StylesConfig
+from bot.config.sections import (
+    Config,
+    EngineConfig,
+    HealthConfig,
+    MarksConfig,
+    PlaygroundConfig,
+    StylesConfig,
+)
 from tests.bot.cli.conftest import ENVIRONMENT
 from tests.bot.conftest import GOLDENS, asks_for
+from tests.sdxl_engine.marks.authority import DAY, elliptic, write_chain, write_key
 
 Capture = pytest.CaptureFixture[str]
 
@@ -214,3 +222,22 @@ def test_equal_ports_are_told_apart() -> None:
 def test_a_tpu_that_nobody_knows_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--tpu", "v99:2x2"]) == 2
     assert "imagine: There is no TPU 'v99:2x2'." in capfd.readouterr().err
+
+
+def test_it_says_what_pictures_are_marked_with(tmp_path: Path) -> None:
+    usual = list(examine_marks(MarksConfig()))
+    assert [one.level for one in usual] == ["ok", "ok", "ok"]
+    off = list(examine_marks(MarksConfig(xmp=False, watermark=False)))
+    assert [one.level for one in off] == ["warn", "warn", "ok"]
+    assert all("lawyer" in one.mend for one in off[:2])
+    key = elliptic()
+    chain, file = tmp_path / "chain", write_key(tmp_path / "key", key)
+    for days, level, what in (
+        (90, "ok", "A studio"),
+        (9, "warn", "until"),
+        (-1, "FAIL", "expired"),
+    ):
+        write_chain(chain, key, starts=-9 * DAY, ends=days * DAY)
+        *_, signed = examine_marks(MarksConfig(certificate=chain, private_key=file))
+        assert signed.level == level
+        assert what in signed.what

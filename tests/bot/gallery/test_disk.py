@@ -11,8 +11,14 @@ from PIL import Image
 from bot.errors import GalleryError, PictureLostError
 from bot.gallery.disk import DiskGallery
 from sdxl_engine import GeneratedImage, Images
+from sdxl_engine.marks.credentials import Credentials
+from sdxl_engine.marks.file_marks import marks_in
+from sdxl_engine.marks.marks import Marks
+from sdxl_engine.marks.watermark import Watermark
+from sdxl_engine.pictures import decode
 from tests.bot.core.jobs import make_job
 from tests.fakes import FakePipeline, card_of
+from tests.sdxl_engine.marks.authority import elliptic, write_chain, write_key
 
 REQUEST = make_job().wish.resolve((64, 64))
 
@@ -144,3 +150,23 @@ async def test_the_images_of_a_request_keep_their_seed(tmp_path: Path) -> None:
     image = GeneratedImage(2, 99, 8, 8, bytes(192))
     (stored,) = await DiskGallery(tmp_path, card_of).store(make_job(), REQUEST, (image,))
     assert (stored.index, stored.seed) == (2, 99)
+
+
+async def test_pictures_are_marked_and_the_hash_is_that_of_the_marked_file(tmp_path: Path) -> None:
+    key = elliptic()
+    chain, file = write_chain(tmp_path / "chain", key), write_key(tmp_path / "key", key)
+    marks = Marks(Watermark(), xmp=True, credentials=Credentials(chain, file))
+    gallery, job = DiskGallery(tmp_path / "images", card_of, marks), make_job()
+    first = await gallery.store(job, REQUEST, drawn())
+    again = await gallery.store(job, REQUEST, drawn())  # as after a crash
+    assert first != again  # no two signatures are the same
+    pictures = await gallery.read(job.id, again)
+    found = marks_in(pictures[0].data)
+    assert found.says_model
+    assert found.credentials is not None
+    assert found.credentials.is_whole
+    shown = [decode(one.data) for one in pictures]
+    await gallery.store(job, REQUEST, drawn())
+    with pytest.raises(PictureLostError):  # only what the last call returned is on the disk
+        await gallery.read(job.id, again)
+    assert len({one.digest for one in shown}) == len(drawn())
