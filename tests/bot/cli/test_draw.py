@@ -15,6 +15,7 @@ from bot.cli.draw import Drawing, draw
 from bot.cli.main import main
 from bot.core.wish import Usual, Wish
 from sdxl_engine import ImageRequest
+from sdxl_engine.marks.xmp import PNG_KEYWORD, TRAINED_MODEL
 from sdxl_engine.programs.cache import KEPT_IN
 from tests.bot.cli.conftest import ENVIRONMENT, start
 from tests.fakes import FakePipeline
@@ -63,6 +64,7 @@ def test_prints_one_object_and_each_picture_is_drawn_again_alone(capsys: Capture
         with Image.open(image["path"]) as picture:
             assert picture.size == (64, 64)
             assert picture.info["parameters"].startswith(f"{prompt}\nNegative prompt: -blue\nSteps")
+            assert TRAINED_MODEL in picture.info[PNG_KEYWORD]
 
     program, command, *argv_again = shlex.split(first["images"][1]["again"])
     assert (program, command) == ("imagine", "draw")

@@ -10,6 +10,7 @@ import pytest
 from standins.discord.components import files_of, text_of
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.cli.conftest import ENVIRONMENT, run, start
+from tests.sdxl_engine.marks.authority import DAY, elliptic, write_chain, write_key
 
 
 @pytest.fixture
@@ -92,6 +93,23 @@ async def test_with_a_wrong_token_it_says_so(loopback: LoopbackDiscord) -> None:
     assert code == 2
     assert "imagine: Discord does not accept the bot's token." in err
     assert "Traceback" not in err
+
+
+async def test_a_certificate_that_expired_is_said_before_anything_is_loaded(
+    loopback: LoopbackDiscord, tmp_path: Path
+) -> None:
+    key = elliptic()
+    environ = environ_of(
+        loopback,
+        IMAGINE_MARKS__CERTIFICATE=str(write_chain(tmp_path / "chain", key, ends=-DAY / 2)),
+        IMAGINE_MARKS__PRIVATE_KEY=str(write_key(tmp_path / "key", key)),
+    )
+    for command in (["serve"], ["draw", "a cat"]):
+        code, _, err = await run(*command, environ=environ)
+        assert code == 2
+        assert "expired on" in err
+        assert "PRIVATE KEY" not in err
+        assert "Compiling" not in err
 
 
 @pytest.fixture

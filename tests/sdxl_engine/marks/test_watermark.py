@@ -75,6 +75,6 @@ def test_another_key_finds_nothing() -> None:
 def test_what_a_score_comes_to_is_what_chance_does() -> None:
     """Over keys, unmarked pictures score as often as is said."""
     picture = clouds(2, 64)
-    alarms = [Watermark(str(key)).sought(picture).alarms for key in range(40)]
+    alarms = [Watermark(str(key)).sought(picture).alarms for key in range(12)]
     assert min(alarms) > ALARMS
     assert np.mean([one < 0.5 for one in alarms]) < 0.5
