@@ -208,7 +208,7 @@ def examine_marks(config: MarksConfig) -> Iterator[Finding]:
     law = "Ask a lawyer whether your pictures may go without."
     for name, is_on, mark in (
         ("xmp", config.xmp, "Files say in XMP that a model made the picture"),
-        ("watermark", config.watermark, "Pictures bear an invisible watermark"),
+        ("watermark", config.watermark, "Pictures bear a watermark"),
     ):
         if is_on:
             yield Finding("ok", f"{mark}.")

@@ -1,4 +1,4 @@
-"""An invisible watermark: one faint pattern, laid like tiles over the brightness of a picture.
+"""A watermark that is hardly seen: one faint pattern, in tiles over the brightness of a picture.
 
 After Cox, Kilian, Leighton and Shamoon, "Secure Spread Spectrum Watermarking for Multimedia" (IEEE
 Transactions on Image Processing 6(12), 1997): many weak waves whose phases only a key tells. Laid
@@ -29,10 +29,12 @@ USUAL_KEY: Final = "imagine-bot"
 ALARMS: Final = 2e-4  # the most false alarms that are meant to be, a picture without a mark
 
 _TILE_PX: Final = 128
-# Waves a tile: longer ones are seen, shorter ones are lost where a picture is made half as large.
+# Waves a tile: longer ones are seen best, shorter ones are lost in a picture of half the size.
 _LONGEST, _SHORTEST = 5, 24
 _TILT: Final = 0.4  # long waves live through quantisation, short ones stand out in texture
 
+# What codecs leave of it where a picture is all flat takes this much; there it is a faint grain to
+# whoever looks for it. In what is lively nobody sees it.
 _MOST_ERROR: Final = 255**2 / 10**4.03  # mean square: 40.3 dB, of which 40 are promised
 _USUAL_LEVELS: Final = 2.4  # standard deviation of what is added
 _MOST_LEVELS: Final = 4.0  # likewise, where the picture takes only a half of it

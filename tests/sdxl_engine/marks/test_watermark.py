@@ -1,4 +1,4 @@
-"""The watermark: unseen, found again, never where it is not. benchmarks/ has the whole table."""
+"""The watermark: faint, found again, never where it is not. benchmarks/ has the whole table."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_it_lives_through_what_chats_do(attack: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_not_seen(kind: str) -> None:
+def test_it_is_faint(kind: str) -> None:
     for seed in range(4):
         picture = KINDS[kind](seed, SIDE_PX)
         assert 40 <= psnr_db(picture, MARK.on(picture)) < 45
