@@ -15,6 +15,7 @@ from sdxl_engine.errors import (
     EngineStartError,
     InvalidRequestError,
     JobCancelledError,
+    PictureCheckError,
 )
 from sdxl_engine.request import (
     GeneratedImage,
@@ -50,6 +51,7 @@ __all__ = [
     "InvalidRequestError",
     "JobCancelledError",
     "Lora",
+    "PictureCheckError",
     "Pipeline",
     "Progress",
     "SdxlPipeline",

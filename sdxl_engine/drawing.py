@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, repeat
 from typing import Final, TypeVar
 
 import jax
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from sdxl_engine.canvas import Canvas, composited, latent_mask, masked_pixels, pixels
 from sdxl_engine.errors import DrawError
 from sdxl_engine.models.unet import UNetConditioning
+from sdxl_engine.picture_check import FetchScores, PictureCheck
 from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start
 from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, Weights
 from sdxl_engine.request import GeneratedImage, ImageRequest, Images
@@ -34,6 +36,40 @@ _NO_PICTURE: Final = say(
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Pixels, and what the picture check says of the same pixels: the one way to images.
+
+    Made by `of`.
+
+    pixels  u8[n, height, width, 3], on the devices or the host
+    scores  what fetches them; None: nobody looks at pictures here
+    """
+
+    pixels: jax.Array | npt.NDArray[np.uint8]
+    scores: FetchScores | None
+
+    @classmethod
+    def of(cls, pixels: jax.Array | npt.NDArray[np.uint8], check: PictureCheck | None) -> "Seen":
+        """Have them looked at; returns at once, and raises PictureCheckError."""
+        return cls(pixels, None if check is None else check.look(pixels))
+
+    def images(self, request: ImageRequest) -> Images:
+        """As the images of a request, when they and their scores are there.
+
+        Raises PictureCheckError.
+        """
+        scores = repeat(None) if self.scores is None else self.scores()
+        drawn = np.asarray(self.pixels)[: request.num_images]
+        height_px, width_px = drawn.shape[1:3]
+        return tuple(
+            GeneratedImage(index, request.seed, width_px, height_px, image.tobytes(), own)
+            for index, (image, own) in enumerate(
+                zip(drawn, scores, strict=False), start=request.first_index
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A request that is found to be drawable, and all that draws it.
 
@@ -46,6 +82,7 @@ class Drawing:
     shape          height, width and channels of the latents of one image
     inpaints       whether the model was trained to see a mask
     everywhere     where arrays belong that are the same on every device
+    picture_check  what looks at its pictures; None: nobody does
     noise          instead of the seed's, f32[num_images, h, w, c] of unit variance
     """
 
@@ -61,6 +98,7 @@ class Drawing:
     shape: tuple[int, int, int]
     inpaints: bool
     everywhere: jax.sharding.Sharding
+    picture_check: PictureCheck | None
     noise: F32 | None = None
     _texts: dict[bytes, UNetConditioning] = field(default_factory=dict)
 
@@ -91,34 +129,45 @@ class Drawing:
             yield last, jax.block_until_ready(sample)
 
     def decode(self, latents: jax.Array) -> Callable[[], Images]:
-        """Have the images drawn from their latents; returns at once.
+        """Have the images drawn from their latents, and looked at; returns at once.
 
         What it returns waits for them. It raises DrawError for numbers that are no picture: they
-        would turn black without a word.
+        would turn black without a word. Both raise PictureCheckError.
         """
-        fetch_pixels = self.decode_pixels(latents)
+        decoded = self._decoded(latents)
+        # Straight from the device, behind what draws them. But what is laid over a picture that
+        # somebody brought is to be seen as it will be shown.
+        seen = self.seen(decoded[0]) if self.canvas is None else None
 
         def fetch() -> Images:
-            drawn = fetch_pixels()[: self.request.num_images]
-            return images_of(
-                self.request, drawn if self.canvas is None else composited(self.canvas, drawn)
-            )
+            drawn = _fetched(*decoded)[: self.request.num_images]
+            whole = seen or self.seen(composited(self._brought, drawn))
+            return whole.images(self.request)
 
         return fetch
 
     def decode_pixels(self, latents: jax.Array) -> Callable[[], npt.NDArray[np.uint8]]:
-        """The same, of all places u8[n, height, width, 3], as the model drew them."""
-        drawn = self.programs.decode(self.weights.vae, latents)
-        for array in drawn:
+        """The same, of all places u8[n, height, width, 3], as the model drew them, seen by nobody.
+
+        They are parts of pictures.
+        """
+        return partial(_fetched, *self._decoded(latents))
+
+    def seen(self, pixels: jax.Array | npt.NDArray[np.uint8]) -> Seen:
+        """Have finished pixels looked at; see `Seen.of`."""
+        return Seen.of(pixels, self.picture_check)
+
+    @property
+    def _brought(self) -> Canvas:
+        assert self.canvas is not None  # noqa: S101 - its callers have looked
+        return self.canvas
+
+    def _decoded(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Pixels, and whether they are finite, on their way from the devices."""
+        decoded: tuple[jax.Array, jax.Array] = self.programs.decode(self.weights.vae, latents)
+        for array in decoded:
             array.copy_to_host_async()  # as soon as it is there, not when somebody asks
-
-        def fetch() -> npt.NDArray[np.uint8]:
-            decoded: npt.NDArray[np.uint8] = np.asarray(drawn[0])
-            if not np.asarray(drawn[1]).all():
-                raise DrawError(_NO_PICTURE)
-            return decoded
-
-        return fetch
+        return decoded
 
     def encode_picture(self, shown: F32) -> F32:
         """Latents f32[h, w, c] of pixels f32[height, width, 3] in -1..1; raises DrawError."""
@@ -261,10 +310,8 @@ def segments(request: ImageRequest, cuts: Collection[int] = ()) -> Iterator[tupl
         yield first, last, first in guided
 
 
-def images_of(request: ImageRequest, drawn: npt.NDArray[np.uint8]) -> Images:
-    """Pixels u8[n, height, width, 3] as images of a request."""
-    height_px, width_px = drawn.shape[1:3]
-    return tuple(
-        GeneratedImage(index, request.seed, width_px, height_px, image.tobytes())
-        for index, image in enumerate(drawn, start=request.first_index)
-    )
+def _fetched(pixels: jax.Array, finite: jax.Array) -> npt.NDArray[np.uint8]:
+    decoded: npt.NDArray[np.uint8] = np.asarray(pixels)
+    if not np.asarray(finite).all():
+        raise DrawError(_NO_PICTURE)
+    return decoded

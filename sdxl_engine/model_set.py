@@ -25,7 +25,7 @@ class ModelSet:
 
     loads         each loads a model, and calls what it is given as `SdxlPipeline.load` does its
                   `make_room`; the first model draws what names none
-    memory_bytes  of each device; None: all models fit
+    memory_bytes  of each device, less what its picture checks take; None: all models fit
 
     Raises CheckpointError for two of one name.
     """
@@ -64,14 +64,15 @@ class ModelSet:
         return tuple(self._by_name)
 
     @property
-    def checks(self) -> tuple[str, ...]:
-        """See `Pipeline.checks`."""
-        return ()
-
-    @property
     def loras(self) -> Mapping[str, LoraFacts]:
         """See `Pipeline.loras`; what is told of one is told of it with the first model."""
         return self._first.loras
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """See `Pipeline.checks`; of all models, each category once."""
+        every = (category for one in self._by_name.values() for category in one.checks)
+        return tuple(dict.fromkeys(every))
 
     @property
     def device(self) -> str:
@@ -98,9 +99,7 @@ class ModelSet:
             own = sizes or (self._first.native_size,)
             seconds += one.warm_up(own, num_images=num_images, chunks=chunks)
             warm.append(one)
-        self._working_bytes = max(
-            programs.working_bytes for one in warm for programs in one.programs.values()
-        )
+        self._working_bytes = max(one.working_bytes for one in warm)
         return seconds
 
     def resolved(self, request: ImageRequest) -> ImageRequest:

@@ -1,15 +1,15 @@
 """The Stable Diffusion XL pipeline: a request in, images out."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -19,16 +19,25 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
-from sdxl_engine.drawing import Drawing, images_of
-from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.drawing import Drawing, Seen
+from sdxl_engine.errors import InvalidRequestError, PictureCheckError
 from sdxl_engine.hashes import SeenFile
 from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
 from sdxl_engine.models.layers import Target
+from sdxl_engine.picture_check import PictureCheck
 from sdxl_engine.programs.arithmetic import Sample
-from sdxl_engine.programs.compiler import Compiler, Networks, SizePrograms, Weights, replicated
+from sdxl_engine.programs.compiler import (
+    Compiler,
+    Networks,
+    SizePrograms,
+    Weights,
+    make_mesh,
+    replicated,
+    weights_dtype,
+)
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
     MAX_CHUNKS,
@@ -49,7 +58,7 @@ from sdxl_engine.thread import sign_of_start
 from sdxl_engine.tokenizer import PromptTokenizer
 from sdxl_engine.upscaling import upscaled
 
-_DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+log = logging.getLogger(__name__)
 
 
 class Prepared(NamedTuple):
@@ -125,10 +134,12 @@ class SdxlPipeline:
     Made by `load`. Belongs to one thread, and draws one request at a time; only `check`, `card`,
     `tokenizer` and what fetches images may be called from others.
 
-    tokenizer  of its prompts
-    weights    of its networks, on every device unless it has left, with the last request's LoRAs
-    told       see `Prepared`
-    programs   by (width_px, height_px); models of equal `shapes` may have the same
+    tokenizer      of its prompts
+    weights        of its networks, on every device unless it has left, with the last request's
+                   LoRAs
+    told           see `Prepared`
+    picture_check  looks at all that it draws; None: nobody does
+    programs       by (width_px, height_px); models of equal `shapes` may have the same
     """
 
     def __init__(
@@ -142,11 +153,13 @@ class SdxlPipeline:
         loras: LoraFolder | None = None,
         files: DrawingFiles | None = None,
         told: tuple[str, ...] = (),
+        picture_check: PictureCheck | None = None,
     ) -> None:
         self.model_name = model_name
         self.tokenizer = tokenizer
         self.weights = weights
         self.told = told
+        self.picture_check = picture_check
         self._config = config
         self._compiler = compiler
         self._factors = factors
@@ -173,6 +186,7 @@ class SdxlPipeline:
         devices: Sequence[jax.Device] | None = None,
         loras: Path | None = None,
         embeddings: Path | None = None,
+        picture_check: PictureCheck | None = None,
         make_room: Callable[[int], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
@@ -191,14 +205,17 @@ class SdxlPipeline:
         loras        the folder of LoRAs that requests may choose from; without one the embedded
                      model has its own
         embeddings   the folder of words learnt by textual inversion that prompts may hold
+        picture_check
+                     looks at all pictures and previews, on the same devices; several models may
+                     have the same. None: nobody does, and they have no scores
         make_room    told the bytes that the weights will take on each device, before they are there
         on_progress  told (bytes read, bytes in all)
 
         Raises CheckpointError.
         """
         devices = tuple(devices or jax.local_devices())
-        weights_dtype = _weights_dtype(dtype, devices[0].platform)
-        half = weights_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
+        own_dtype = weights_dtype(dtype, devices[0].platform)
+        half = own_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
         source = Checkpoint.find(
             model, revision=revision, half=half, vae=vae, unet=unet, clip_skip=clip_skip
         )
@@ -208,9 +225,9 @@ class SdxlPipeline:
         files = DrawingFiles.of(source, own_vae=vae is not None)
         ready = Prepared.of(source, platform, loras=loras, embeddings=embeddings)
         if make_room is not None:
-            make_room(ready.networks.num_weights * weights_dtype.itemsize)
+            make_room(ready.networks.num_weights * own_dtype.itemsize)
         everywhere = replicated(devices)
-        weights = _load_weights(ready, weights_dtype, everywhere, on_progress)
+        weights = _load_weights(ready, own_dtype, everywhere, on_progress)
         for encoder, rows in zip(weights[:2], ready.tokenizer.rows, strict=True):
             if rows:
                 table: Any = encoder["token_embedding"]["embedding"]
@@ -227,6 +244,7 @@ class SdxlPipeline:
             ready.loras,
             files,
             ready.told,
+            picture_check,
         )
 
     def with_weights(self, weights: Weights) -> Self:
@@ -235,13 +253,28 @@ class SdxlPipeline:
         networks = Networks.build(self._config, Target.of(devices[0].platform))
         compiler = Compiler(self._config, networks, weights, devices)
         return type(self)(
-            self.model_name, self._config, self.tokenizer, weights, compiler, self._factors
+            self.model_name,
+            self._config,
+            self.tokenizer,
+            weights,
+            compiler,
+            self._factors,
+            picture_check=self.picture_check,
         )
 
     @property
     def size_bytes(self) -> int:
         """Of its weights, on each device."""
         return self._host.size_bytes
+
+    @property
+    def working_bytes(self) -> int:
+        """What drawing takes of each device beside the weights, by the compiler's figures.
+
+        A picture is looked at while the next request is drawn.
+        """
+        drawing = max(programs.working_bytes for programs in self.programs.values())
+        return drawing + (0 if self.picture_check is None else self.picture_check.working_bytes)
 
     def leave(self) -> None:
         """Have its weights on the host alone, which keeps them from now on."""
@@ -262,11 +295,6 @@ class SdxlPipeline:
     def size_multiple_px(self) -> int:
         """Sides of its images must be multiples of this."""
         return self._config.size_multiple_px
-
-    @property
-    def checks(self) -> tuple[str, ...]:
-        """See `thread.Pipeline.checks`."""
-        return ()
 
     @property
     def loras(self) -> dict[str, LoraFacts]:
@@ -341,6 +369,12 @@ class SdxlPipeline:
         for size in distinct:
             goes_on()
             self.programs[size] = self._compiler.compile_size(*size, num_images, encode)
+            if self.picture_check is not None:
+                height, width, _ = self.latent_shape(*size)
+                mesh = make_mesh(self._compiler.devices, num_images)
+                for own in (size, (width, height)):  # pictures, and previews
+                    goes_on()
+                    self.picture_check.warm_up(*own, self.programs[size].num_images, mesh)
         return time.perf_counter() - begin
 
     def resolved(self, request: ImageRequest) -> ImageRequest:
@@ -365,9 +399,14 @@ class SdxlPipeline:
         )
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """The categories of its pictures' scores; none where nobody looks at them."""
+        return () if self.picture_check is None else self.picture_check.categories
+
+    @property
     def shapes(self) -> tuple[object, ...]:
-        """See `Compiler.shapes`."""
-        return self._compiler.shapes
+        """See `Compiler.shapes`; and the picture check, which is warm for one model's sizes."""
+        return *self._compiler.shapes, self.picture_check
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
@@ -442,9 +481,12 @@ class SdxlPipeline:
         return drawing.decode(latents)
 
     def preview(self, request: ImageRequest, denoised: jax.Array) -> Images:
-        """Small pictures, a pixel a latent, of an estimate of the images f32[n, h, w, 4]."""
-        seen = np.asarray(self._programs_for(request).preview(self._factors, denoised))
-        return images_of(request, seen[: request.num_images])
+        """Small pictures, a pixel a latent, of an estimate of the images f32[n, h, w, 4].
+
+        Raises PictureCheckError.
+        """
+        seen = self._programs_for(request).preview(self._factors, denoised)
+        return Seen.of(seen, self.picture_check).images(request)
 
     def _prepared(
         self,
@@ -479,6 +521,7 @@ class SdxlPipeline:
             inpaints=self._config.inpaints,
             everywhere=self._compiler.replicated,
             noise=latents,
+            picture_check=self.picture_check,
         )
 
     def _generate(
@@ -490,9 +533,16 @@ class SdxlPipeline:
         yield Progress(first, total)
         for step, sample in drawing.denoise():
             if step < total:
-                seen = self.preview(request, sample.denoised) if previews else ()
-                yield Progress(step, total, seen)
+                yield Progress(step, total, self._previews(drawing, sample) if previews else ())
         yield Progress(total, total, fetch=drawing.decode(sample.latents))
+
+    def _previews(self, drawing: Drawing, sample: Sample) -> Images:
+        """None where nobody could look at them: the pictures themselves will be looked at again."""
+        try:
+            return self.preview(drawing.request, sample.denoised)
+        except PictureCheckError:
+            log.warning("a preview is left out, for the picture check failed")
+            return ()
 
     def _upscale(self, chosen: Sequence[Chosen], drawing: Drawing) -> Generator[Progress]:
         request = drawing.request
@@ -620,16 +670,6 @@ class SdxlPipeline:
         wanted = (request.num_images, *self.latent_shape(request.width_px, request.height_px))
         if latents.shape != wanted:
             raise InvalidRequestError(f"The latents must be {wanted}, not {latents.shape}.")
-
-
-def _weights_dtype(dtype: str, platform: str) -> np.dtype[Any]:
-    if dtype == "auto":
-        dtype = "float32" if platform == "cpu" else "bfloat16"
-    if dtype not in _DTYPES:
-        choices = ", ".join(["auto", *_DTYPES])
-        raise InvalidRequestError(f"There is no dtype {dtype!r} here; choose one of {choices}.")
-    chosen: np.dtype[Any] = np.dtype(_DTYPES[dtype])
-    return chosen
 
 
 def _load_weights(

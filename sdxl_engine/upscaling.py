@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdxl_engine.canvas import pixels
-from sdxl_engine.drawing import F32, SEGMENTS, Drawing, images_of
+from sdxl_engine.drawing import F32, SEGMENTS, Drawing
 from sdxl_engine.programs.arithmetic import Known, Sample
 from sdxl_engine.request import Images
 from sdxl_engine.sampling.table import LEFT, MAX_PASSES, MEMORIES, MODEL_COLUMNS, NOISE
@@ -44,7 +44,7 @@ def upscaled(drawing: Drawing) -> Iterator[tuple[int, Callable[[], Images] | Non
     assert canvas is not None  # noqa: S101 - a request for it has a picture
     if not steps:
         alone = np.stack([canvas.pixels] * request.num_images)
-        yield request.num_inference_steps, lambda: images_of(request, alone)
+        yield request.num_inference_steps, lambda: drawing.seen(alone).images(request)
         return
     height, width, _ = drawing.shape
     factor = request.height_px // height
@@ -76,7 +76,7 @@ def upscaled(drawing: Drawing) -> Iterator[tuple[int, Callable[[], Images] | Non
         fetches.append(_decoded(drawing, in_pixels, tiling.cut(large.latents)))
 
     def fetch() -> Images:
-        return images_of(request, np.stack([fetch() for fetch in fetches]))
+        return drawing.seen(np.stack([fetch() for fetch in fetches])).images(request)
 
     yield steps.stop, fetch
 

@@ -20,8 +20,8 @@ from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
-from bot.config.sections import Config, MarksConfig, StylesConfig, format_sizes
-from bot.engines.loading import usual_of
+from bot.config.sections import Config, EngineConfig, MarksConfig, StylesConfig, format_sizes
+from bot.engines.loading import check_of, usual_of
 from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
 from bot.errors import ConfigError, LedgerError
@@ -40,6 +40,9 @@ _TOKEN_SHAPE: Final = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
 # What a repository on Hugging Face may be called; the engine fetches nothing else.
 _REPOSITORY: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WEIGHT_FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+# Offline: looking must not fetch gigabytes. On the CPU: a bot that runs here has the device.
+_ASIDE: Final = {"HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"}
 
 # In processes of their own: a runtime that crashes or hangs is one line and not the end.
 _JAX_PROBE: Final = """
@@ -77,6 +80,22 @@ try:
         "edits": found.config.edits,
         "loras": {name: [facts.problem, facts.words] for name, facts in known.items()},
     }))
+except EngineError as error:
+    print(json.dumps({"error": str(error), "here": here}))
+"""
+
+
+_CHECK_PROBE: Final = """
+import json, sys
+from sdxl_engine.checkpoint.hub import find_check
+from sdxl_engine.errors import EngineError
+from sdxl_engine.picture_check import read_check
+check, here = sys.argv[1], False
+try:
+    find_check(check)
+    here = True
+    folder, part = read_check(check)
+    print(json.dumps({"bytes": part.size_bytes, "categories": folder.config.categories}))
 except EngineError as error:
     print(json.dumps({"error": str(error), "here": here}))
 """
@@ -154,6 +173,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     yield examine_styles(config.styles)
     yield from examine_marks(config.marks)
     yield from examine_model(config, examination.environ)
+    yield from examine_checks(config.engine, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
     yield examine_ledger(config.storage.folder)
@@ -287,6 +307,32 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
         yield Finding("ok", room)
 
 
+def examine_checks(engine: EngineConfig, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What looks at the pictures before they are shown."""
+    for name in dict.fromkeys(check_of(engine, model) for model in engine.all_models):
+        if name is None:
+            yield Finding(
+                "warn",
+                'Nobody looks at pictures before they are shown: [engine] picture_check is "none".',
+                'Set it to "auto".',
+            )
+            continue
+        probed = _probe(_CHECK_PROBE, [name], {**environ, **_ASIDE})
+        if isinstance(probed, str):
+            yield Finding("FAIL", f"The picture check {name} cannot be examined: {probed}.")
+        elif "error" in probed:
+            to_fetch = not probed["here"] and _may_be_repository(name)
+            mend = "It will be fetched at the first start." if to_fetch else ""
+            what = f"Picture check: {probed['error']}"
+            yield Finding("warn" if to_fetch else "FAIL", what, mend)
+        else:
+            yield Finding(
+                "ok",
+                f"Picture check {name}: {amount(probed['bytes'])}, tells "
+                f"{', '.join(probed['categories'])}.",
+            )
+
+
 def _look_at(
     config: Config, model: str, environ: Mapping[str, str], *, is_first: bool
 ) -> Finding | dict[str, Any]:
@@ -302,9 +348,7 @@ def _look_at(
         "loras": engine.loras and str(engine.loras),
         "embeddings": engine.embeddings and str(engine.embeddings),
     }
-    # Offline: looking must not fetch gigabytes. On the CPU: a bot that runs here has the device.
-    beside = {**environ, "HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"}
-    probed = _probe(_MODEL_PROBE, [json.dumps(asked)], beside)
+    probed = _probe(_MODEL_PROBE, [json.dumps(asked)], {**environ, **_ASIDE})
     if isinstance(probed, str):
         return Finding("FAIL", f"The model {model} cannot be examined: {probed}.")
     if "error" in probed:

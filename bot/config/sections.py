@@ -34,6 +34,7 @@ class EngineConfig:
     unet: str = key("", kinds.text(empty=True))
     loras: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - frozen, as all
     embeddings: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - as above
+    picture_check: str = key("auto", kinds.text())
     prompt_chunks: int = key(MAX_CHUNKS, kinds.whole(1, MAX_CHUNKS))
     emphasis: str = key(USUAL_EMPHASIS, kinds.one_of(*EMPHASES))
     dtype: str = key("auto", kinds.one_of("auto", "float32", "bfloat16"))

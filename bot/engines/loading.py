@@ -14,6 +14,7 @@ from bot.engines.styles import read_styles
 from bot.shared.data_folder import PROGRAMS
 from bot.shared.shown import triggers
 from sdxl_engine.checkpoint.card import Card, card_path
+from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, PUBLISHED_CHECK
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.request import (
     MAX_NAME_CHARS,
@@ -28,6 +29,7 @@ from sdxl_engine.thread import sign_of_start
 if TYPE_CHECKING:
     from sdxl_engine import SdxlPipeline
     from sdxl_engine.model_set import MakeRoom, ModelSet
+    from sdxl_engine.picture_check import PictureCheck
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,15 @@ def load_pipeline(
     on_bytes: OnBytes,
     model: str | None = None,
     make_room: "MakeRoom | None" = None,
+    picture_check: "PictureCheck | None" = None,
 ) -> "SdxlPipeline":
     """Load a model, fetching it first where it is not here; raises EngineError.
 
     on_bytes   told the bytes that are read, and those there are
     model      one of the configuration's; None: the first, whose VAE or UNet may be another's, and
                of which [model] speaks
-    make_room  as `SdxlPipeline.load`
+    make_room, picture_check
+               as `SdxlPipeline.load`
 
     What is compiled later is kept in the storage folder. What is not drawn as the model's files
     ask for goes to the log.
@@ -70,6 +74,7 @@ def load_pipeline(
         revision=engine.revision or None,
         dtype=engine.dtype,
         clip_skip=clip_skip,
+        picture_check=picture_check,
         make_room=make_room,
         on_progress=on_bytes,
         **{name: path for name, path in beside.items() if path is not None},
@@ -172,6 +177,35 @@ def _usual(engine: EngineConfig, model: ModelConfig) -> Usual:
     return usual
 
 
+def check_of(engine: EngineConfig, model: str) -> str | None:
+    """What looks at a model's pictures, as `PictureCheck.load` takes it; None: nobody does."""
+    if engine.picture_check == "none":
+        return None
+    if engine.picture_check != "auto":
+        return engine.picture_check
+    return EMBEDDED_MODEL if model == EMBEDDED_MODEL else PUBLISHED_CHECK
+
+
+def _load_checks(engine: EngineConfig, on_bytes: OnBytes) -> "dict[str, PictureCheck]":
+    """Those of all models by name, each once; raises CheckpointError for one that is not there."""
+    from sdxl_engine.picture_check import PictureCheck  # noqa: PLC0415 - brings jax
+
+    checks = {}
+    for name in dict.fromkeys(check_of(engine, model) for model in engine.all_models):
+        if name is None:
+            log.warning('Nobody looks at the pictures: [engine] picture_check is "none".')
+            continue
+        log.info("loading the picture check %s", name)
+        try:
+            checks[name] = PictureCheck.load(name, dtype=engine.dtype, on_progress=on_bytes)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"The picture check cannot be loaded, and without it nothing is shown: {error} "
+                '[engine] picture_check says which it is; "none" shows pictures unchecked.'
+            ) from error
+    return checks
+
+
 def start_pipeline(config: Config) -> "ModelSet":
     """Load and compile, telling the log how far it is; raises EngineError.
 
@@ -194,12 +228,18 @@ def start_pipeline(config: Config) -> "ModelSet":
             next_line_s = time.monotonic() + _SECONDS_PER_LINE
             log.info("loading: %d %%", 100 * done // max(total, 1))
 
+    checks = _load_checks(engine, on_bytes)
+
     def load(model: str, make_room: "MakeRoom") -> "SdxlPipeline":
         log.info("loading %s", name_of_model(model))
-        return load_pipeline(config, on_bytes, model, make_room)
+        check = checks.get(check_of(engine, model) or "")
+        return load_pipeline(config, on_bytes, model, make_room, check)
 
     loads = [partial(load, model) for model in engine.all_models]
-    pipeline = ModelSet(loads, memory_bytes(jax.local_devices()))
+    room = memory_bytes(jax.local_devices())
+    if room is not None:
+        room -= sum(check.size_bytes for check in checks.values())
+    pipeline = ModelSet(loads, room)
     log.info("compiling for %s", pipeline.device)
     goes_on()
     sizes = tuple(dict.fromkeys((*usual_of(config).sizes_px, *engine.sizes)))

@@ -15,6 +15,8 @@ WEIGHT_STEMS: Final = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
+# Networks that look at pictures are no part of a model.
+_STEMS: Final = {**WEIGHT_STEMS, "safety_checker": "model", "classifier": "model"}
 _VARIANT: Final = r"(?:\.(?P<variant>[^./]+?))?"
 _OTHER: Final = _VARIANT.replace("variant", "other")
 _HALF_FIRST: Final = ("fp16", "bf16", "", "fp32")
@@ -37,7 +39,7 @@ def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
     Raises CheckpointError if there are none, or only pickles.
     """
     own = sorted(name for name in names if name.startswith(f"{part}/"))
-    stem = re.escape(WEIGHT_STEMS[part])
+    stem = re.escape(_STEMS[part])
     # diffusers has written a variant's shards in both ways.
     shard = re.compile(rf"{part}/{stem}{_VARIANT}-\d{{5}}-of-\d{{5}}{_OTHER}\.safetensors")
     index = re.compile(rf"{part}/{stem}\.safetensors\.index{_VARIANT}\.json")
@@ -64,7 +66,7 @@ def weight_files(names: Iterable[str], part: str, *, half: bool) -> list[str]:
             "another."
         )
     raise CheckpointError(
-        f"{part}/ holds no {WEIGHT_STEMS[part]}.safetensors. Fetch the model again, or point to a "
+        f"{part}/ holds no {_STEMS[part]}.safetensors. Fetch the model again, or point to a "
         "folder in diffusers format."
     )
 

@@ -20,6 +20,7 @@ from flax import nnx
 from sdxl_engine.checkpoint.casting import copy, empty
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.names import (
+    EXACT,
     FUSED,
     KERNELS,
     QUARTERS,
@@ -157,7 +158,7 @@ def load_weights(
     """Read the weights of one part into the state of its network.
 
     network   built from the part's JSON; only its shapes are used
-    dtype     what every weight is cast to
+    dtype     what every weight is cast to, but for those that are always float32
     place     puts one array on the device
     on_bytes  told the size in the file of each parameter that was read
 
@@ -170,7 +171,8 @@ def load_weights(
         return part.tensors[name][0].blocks()
 
     def load(parameter: ExpectedParameter) -> jax.Array:
-        return place(parameter.assemble(read, dtype))
+        exact = parameter.path[-1] == EXACT
+        return place(parameter.assemble(read, np.float32 if exact else dtype))
 
     loaded = []
     # Casting and turning take longer than reading, and NumPy lets others run meanwhile.

@@ -18,6 +18,32 @@ _RENAMES: Final[Renames] = {
         (r"^layers\.", "text_model.encoder.layers."),
         (r"^final_layer_norm\.", "text_model.final_layer_norm."),
     ),
+    "safety_checker": (
+        (r"^vision_model\.", "vision_model.vision_model."),
+        (r"\.class_embedding\.weight$", ".embeddings.class_embedding"),
+        (r"\.(patch|position)_embedding\.", r".embeddings.\1_embedding."),
+        (r"\.pre_layernorm\.", ".pre_layrnorm."),
+        (r"\.layers\.", ".encoder.layers."),
+        (r"^concepts\.weight$", "concept_embeds"),
+        (r"^concept_thresholds\.weight$", "concept_embeds_weights"),
+        (r"^special\.weight$", "special_care_embeds"),
+        (r"^special_thresholds\.weight$", "special_care_embeds_weights"),
+    ),
+    "classifier": (
+        (r"\.class_embedding\.weight$", ".embeddings.cls_token"),
+        (r"\.position_embedding\.weight$", ".embeddings.position_embeddings"),
+        (r"\.patch_embedding\.", ".embeddings.patch_embeddings.projection."),
+        (r"\.layers\.", ".encoder.layer."),
+        (r"\.self_attn\.out_proj\.", ".attention.output.dense."),
+        (r"\.self_attn\.q_proj\.", ".attention.attention.query."),
+        (r"\.self_attn\.k_proj\.", ".attention.attention.key."),
+        (r"\.self_attn\.v_proj\.", ".attention.attention.value."),
+        (r"\.layer_norm1\.", ".layernorm_before."),
+        (r"\.layer_norm2\.", ".layernorm_after."),
+        (r"\.mlp\.fc1\.", ".intermediate.dense."),
+        (r"\.mlp\.fc2\.", ".output.dense."),
+        (r"\.post_layernorm\.", ".layernorm."),
+    ),
 }
 # The key that stands for the number of a layer where equal layers are stacked (models/layers.py).
 STACKED: Final = "each"
@@ -30,6 +56,8 @@ FUSED: Final[Mapping[str, tuple[str, ...]]] = {
 # Parameters in a layout of our own; the second is made from a 3x3 kernel.
 QUARTERS: Final = "quarter_kernels"
 KERNELS: Final = ("kernel", QUARTERS)
+# One that is float32 whatever the others are.
+EXACT: Final = "exact"
 # What older files call a tensor: (theirs, today's name).
 OLD_NAMES: Final[Renames] = {
     "vae": (
@@ -38,6 +66,7 @@ OLD_NAMES: Final[Renames] = {
     ),
     # transformers 5 writes the encoder without its wrapper's name.
     "text_encoder": ((r"^(embeddings|encoder|final_layer_norm)\.", r"text_model.\1."),),
+    "safety_checker": ((r"^vision_model\.(?!vision_model\.)", "vision_model.vision_model."),),
 }
 _COUNTED: Final = r"(model_)?ema\.(decay|num_updates)"
 # Tensors that PyTorch's loaders pass over and that change no picture: 0, 1, 2, ... as older
@@ -50,6 +79,8 @@ SPARE: Final[Mapping[str, re.Pattern[str]]] = {
     ),
     "unet": re.compile(rf"v_pred|ztsnr|{_COUNTED}"),
     "vae": re.compile(rf"loss\..*|{_COUNTED}"),
+    "safety_checker": re.compile(r"(.*\.)?position_ids"),
+    "classifier": re.compile(r"vit\.pooler\..*"),
 }
 
 

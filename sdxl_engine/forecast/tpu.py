@@ -36,10 +36,13 @@ from jax.experimental import topologies
 from jax.sharding import PartitionSpec
 
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.hub import sdxl_base
+from sdxl_engine.checkpoint.hub import published_check, sdxl_base
+from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import Layers, Stacked, Target, run_layers
+from sdxl_engine.models.vision import SafetyChecker
+from sdxl_engine.picture_check import Looking
 from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES
 from sdxl_engine.programs.compiler import (
     Compiler,
@@ -137,6 +140,11 @@ class Forecaster:
         )
         self._compiler = Compiler(self._config, self._networks, weights, self.devices)
         self._mesh = make_mesh(self.devices, num_images)
+        check = VisionFolder.read(published_check())
+        assert isinstance(check.config, SafetyCheckerConfig)  # noqa: S101 - the published one
+        self._checker = SafetyChecker(check.config, Target.of("tpu"))
+        checker_weights = _abstract(nnx.state(self._checker), everywhere)
+        self._looking = Looking(check, self._checker, checker_weights, self.devices)
 
     def forecasts(self) -> Iterator[Forecast]:
         """Program after program, each as soon as it is compiled; minutes each."""
@@ -148,11 +156,13 @@ class Forecaster:
                 yield Forecast(name, failure=str(error).strip().splitlines()[0])
                 continue
             compile_s = time.perf_counter() - begin_s
-            forecast = price(name, compiled, self.chip, all_rounds=name == "decode")
+            forecast = price(name, compiled, self.chip, all_rounds=name in {"decode", "fit"})
             kind, _, chunks = name.partition(" ")
             if kind == "encode":
                 rounds_s = self._text_rounds_s(int(chunks or 1))
                 forecast = replace(forecast, seconds=forecast.seconds + rounds_s)
+            if kind == "look":
+                forecast = replace(forecast, seconds=forecast.seconds + self._look_rounds_s())
             if kind in {"guided", "unguided"}:
                 rounds_s = self._unet_rounds_s(int(chunks or 1))
                 seconds = (forecast.seconds + rounds_s) * self._passes(kind)
@@ -167,13 +177,16 @@ class Forecaster:
             each |= self._compiler.denoise(*self._size_px, self._num_images, chunks)
             number = f" {chunks}" if chunks > 1 else ""
             programs |= {name + number: program for name, program in each.items()}
-        return programs | self._compiler.size(*self._size_px, self._num_images)
+        padded = self._compiler.padded(self._num_images)
+        looking = self._looking.programs(*self._size_px, padded, self._mesh)
+        return programs | self._compiler.size(*self._size_px, self._num_images) | looking
 
     def request_s(self, forecasts: Sequence[Forecast]) -> float:
-        """All images of one request: encode, STEPS guided steps, decode."""
+        """All images of one request: encode, STEPS guided steps, decode, look at them."""
         seconds = {forecast.program: forecast.seconds for forecast in forecasts}
         step_s = seconds.get("guided", seconds["unguided"])  # a model may be told its guidance
-        return seconds["encode"] + STEPS * step_s + seconds["decode"]
+        whole = sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
+        return whole + STEPS * step_s
 
     def _passes(self, name: str) -> int:
         """How often a step goes through the UNet on one device."""
@@ -220,6 +233,13 @@ class Forecaster:
             hidden = jax.ShapeDtypeStruct((texts, tokens, config.hidden_size), jnp.bfloat16)
             total += self._rounds_s(encoder.layers, lambda layer, hidden, _: layer(hidden), hidden)
         return total
+
+    def _look_rounds_s(self) -> float:
+        tower = self._checker.vision_model
+        images = self._compiler.padded(self._num_images) // self._mesh.shape[IMAGES]
+        shape = (images, *tower.position_embedding.embedding.shape)
+        hidden = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+        return self._rounds_s(tower.layers, lambda layer, hidden, _: layer(hidden), hidden)
 
     def _rounds_s(
         self,

@@ -1,6 +1,6 @@
 """The two CLIP text encoders (Radford et al. 2021): ViT-L, and OpenCLIP bigG with projection."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -32,24 +32,41 @@ class TextEncoding(NamedTuple):
     pooled: jax.Array
 
 
-class ClipAttention(nnx.Module):
-    """Causal self-attention with biases."""
+class LayerConfig(Protocol):
+    """What a transformer layer is told: the keys of its checkpoint's JSON."""
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def intermediate_size(self) -> int: ...
+    @property
+    def num_attention_heads(self) -> int: ...
+    @property
+    def hidden_act(self) -> str: ...
+    @property
+    def layer_norm_eps(self) -> float: ...
+
+
+class ClipAttention(nnx.Module):
+    """Self-attention with biases."""
+
+    def __init__(self, config: LayerConfig, *, causal: bool) -> None:
         width = config.hidden_size
         self.heads = config.num_attention_heads
+        self.causal = causal
         self.qkv_proj = Linear(width, 3 * width)
         self.out_proj = Linear(width, width)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         query, key, value = jnp.split(self.qkv_proj(x), 3, axis=-1)
-        return self.out_proj(attention(query, key, value, heads=self.heads, causal=True))
+        mixed = attention(query, key, value, heads=self.heads, causal=self.causal)
+        return self.out_proj(mixed)
 
 
 class ClipMlp(nnx.Module):
     """Two linears with the checkpoint's own GELU between them."""
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    def __init__(self, config: LayerConfig) -> None:
         self.quick = config.hidden_act == "quick_gelu"
         self.fc1 = Linear(config.hidden_size, config.intermediate_size)
         self.fc2 = Linear(config.intermediate_size, config.hidden_size)
@@ -64,11 +81,14 @@ class ClipMlp(nnx.Module):
 
 
 class ClipLayer(nnx.Module):
-    """One pre-norm transformer layer."""
+    """One pre-norm transformer layer.
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    causal  token i sees tokens 0..i only
+    """
+
+    def __init__(self, config: LayerConfig, *, causal: bool = True) -> None:
         self.layer_norm1 = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.self_attn = ClipAttention(config)
+        self.self_attn = ClipAttention(config, causal=causal)
         self.layer_norm2 = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = ClipMlp(config)
 

@@ -25,6 +25,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
@@ -45,6 +46,7 @@ from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
 _RGB: Final = 3
+_DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 Executable = Callable[..., Any]  # jax.stages.Compiled is untyped
 
@@ -176,10 +178,11 @@ class SizePrograms:
         programs = [self.begin, self.encode_picture, self.decode, self.preview]
         for text in self.texts.values():
             programs += [text.encode, text.guided, text.unguided]
-        return sum(sorted(map(_working_bytes, programs))[-2:])
+        return sum(sorted(map(working_bytes, programs))[-2:])
 
 
-def _working_bytes(program: Any) -> int:  # noqa: ANN401 - an Executable, which is untyped
+def working_bytes(program: Any) -> int:  # noqa: ANN401 - an Executable, which is untyped
+    """What one program takes of each device beside its arguments."""
     memory = program.memory_analysis()
     taken: int = (
         memory.output_size_in_bytes
@@ -188,6 +191,17 @@ def _working_bytes(program: Any) -> int:  # noqa: ANN401 - an Executable, which 
         + memory.generated_code_size_in_bytes
     )
     return taken
+
+
+def weights_dtype(dtype: str, platform: str) -> np.dtype[Any]:
+    """What "auto", "float32" or "bfloat16" means there; raises InvalidRequestError for others."""
+    if dtype == "auto":
+        dtype = "float32" if platform == "cpu" else "bfloat16"
+    if dtype not in _DTYPES:
+        choices = ", ".join(["auto", *_DTYPES])
+        raise InvalidRequestError(f"There is no dtype {dtype!r} here; choose one of {choices}.")
+    chosen: np.dtype[Any] = np.dtype(_DTYPES[dtype])
+    return chosen
 
 
 def replicated(devices: Sequence[jax.Device]) -> NamedSharding:
