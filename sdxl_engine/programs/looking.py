@@ -103,7 +103,8 @@ def normalised(processing: Processing, pixels: jax.Array | npt.NDArray[np.uint8]
         jnp.array(each, jnp.float32).reshape(1, 1, 1, -1)
         for each in (processing.mean, processing.std)
     )
-    numbers: jax.Array = (pixels.astype(jnp.float32) * processing.scale - mean) / std
+    levels = jnp.asarray(pixels).astype(jnp.float32)
+    numbers: jax.Array = (levels * processing.scale - mean) / std
     return numbers
 
 

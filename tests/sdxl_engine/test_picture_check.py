@@ -15,8 +15,10 @@ import pytest
 from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from judged import single_scenes
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from world import SUBJECTS, draw_scene
 
 from sdxl_engine import (
     CheckpointError,
@@ -472,3 +474,15 @@ def test_the_engine_goes_on_after_a_check_that_failed(
     assert isinstance(failure, PictureCheckError)
     assert len(engine.submit(REQUEST).future.result(WAIT_S)) == 2
     assert engine.close()
+
+
+def test_the_embedded_models_check_knows_its_subjects() -> None:
+    """Of the world's own drawings; of the model's pictures training/check_agreement.py tells."""
+    own = PictureCheck.load("doodle", devices=jax.devices()[:1])
+    assert own.categories == (*SUBJECTS, "other")
+    scenes = single_scenes(48, seed=7)
+    pixels = np.stack([draw_scene(scene) for scene in scenes])
+    placed(own, pixels[:16])
+    found = [max(scores, key=lambda label: scores[label]) for scores in own.look(pixels)()]
+    right = [said == scene.things[0].subject for said, scene in zip(found, scenes, strict=True)]
+    assert sum(right) >= 0.9 * len(right)

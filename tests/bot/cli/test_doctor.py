@@ -5,13 +5,20 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bot.cli.doctor import examine_marks, examine_model, examine_ports, examine_styles
+from bot.cli.doctor import (
+    examine_checks,
+    examine_marks,
+    examine_model,
+    examine_ports,
+    examine_styles,
+)
 from bot.cli.finding import Finding
 from bot.cli.main import main
 from bot.config.sections import (
@@ -99,6 +106,22 @@ def test_a_path_is_never_taken_for_a_repository(
     (finding,) = examine_model(config, environ)
     assert finding.level == level
     assert sentence in f"{finding.what} {finding.mend}"
+
+
+def test_what_looks_at_pictures_is_told(tmp_path: Path) -> None:
+    environ = {**ENVIRONMENT, "HF_HUB_CACHE": str(tmp_path / "cache")}
+    engine = EngineConfig(models=("doodle", "owner/name"))
+    own, published = examine_checks(engine, environ)
+    assert own.level == "ok"
+    assert own.what.startswith("Picture check doodle: 646 KB, tells")
+    assert published.level == "warn"
+    assert "CompVis/stable-diffusion-safety-checker is not in the local cache" in published.what
+    (nobody,) = examine_checks(replace(engine, picture_check="none"), environ)
+    assert nobody.level == "warn"
+    assert nobody.what.startswith("Nobody looks at pictures")
+    (damaged,) = examine_checks(replace(engine, picture_check=str(tmp_path)), environ)
+    assert damaged.level == "FAIL"
+    assert "config.json is missing" in damaged.what
 
 
 def pipe(folder: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from bot.config.sections import Config, EngineConfig, ModelConfig, StorageConfig
 from bot.core.wish import Usual, Wish
-from bot.engines.loading import load_pipeline, usual_of
+from bot.engines.loading import check_of, load_pipeline, start_pipeline, usual_of
 from sdxl_engine import CheckpointError
+from sdxl_engine.checkpoint.hub import PUBLISHED_CHECK
 from sdxl_engine.request import USUAL_EMPHASIS
 from tests.bot.conftest import GOLDENS, asks_for
 
@@ -122,6 +123,43 @@ def test_what_is_drawn_in_another_way_is_told_once(
         "(skip_prk_steps false), which this engine does not have; PLMS, the nearest, is drawn "
         "instead."
     )
+
+
+@pytest.mark.parametrize(
+    ("picture_check", "checks"),
+    [
+        ("auto", ("doodle", PUBLISHED_CHECK, PUBLISHED_CHECK)),
+        ("my/folder", ("my/folder",) * 3),
+        ("none", (None,) * 3),
+    ],
+)
+def test_each_model_has_its_check(picture_check: str, checks: tuple[str | None, ...]) -> None:
+    engine = replace(ENGINE, picture_check=picture_check)
+    models = ("doodle", "owner/name", "mine.safetensors")
+    assert tuple(check_of(engine, model) for model in models) == checks
+
+
+def test_a_check_that_cannot_be_loaded_keeps_the_bot_from_starting(tmp_path: Path) -> None:
+    """Before the model is: the one of the goldens has no check of its own."""
+    engine = EngineConfig(model=str(GOLDENS / "tiny_b"), picture_check=str(tmp_path))
+    with pytest.raises(CheckpointError, match="without it nothing is shown") as caught:
+        start_pipeline(Config(engine, storage=StorageConfig(folder=tmp_path)))
+    assert '"none" shows pictures unchecked' in str(caught.value)
+
+
+# Over 2 s of CPU: it compiles a model.
+@pytest.mark.parametrize("picture_check", ["none", "classifier"])
+def test_a_start_brings_the_check_that_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, picture_check: str
+) -> None:
+    check = picture_check if picture_check == "none" else str(GOLDENS / "checks" / picture_check)
+    engine = EngineConfig(
+        model=str(GOLDENS / "tiny_a"), picture_check=check, prompt_chunks=1, images_per_request=1
+    )
+    models = start_pipeline(Config(engine, storage=StorageConfig(folder=tmp_path)))
+    unchecked = any("Nobody looks at the pictures" in line for line in caplog.messages)
+    assert unchecked == (picture_check == "none")
+    assert models.checks == (() if unchecked else ("normal", "nsfw", "drawings"))
 
 
 def test_each_of_several_models_has_its_own_ways(tmp_path: Path) -> None:

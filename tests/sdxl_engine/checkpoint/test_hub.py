@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sdxl_engine import CheckpointError
-from sdxl_engine.checkpoint.hub import find_model
+from sdxl_engine.checkpoint.hub import find_check, find_model
+from tests.sdxl_engine.conftest import GOLDENS
 from tests.sdxl_engine.hub import LoopbackHub
 
 VAE = "vae/diffusion_pytorch_model.safetensors"
@@ -40,10 +41,36 @@ def test_a_model_that_is_nowhere(model: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize("check", ["no/such/folder", "nothing here", "", "~nosuchuser/x", "a..b/c"])
+def test_a_check_that_is_nowhere(check: str) -> None:
+    with pytest.raises(CheckpointError, match="There is no picture check"):
+        find_check(check)
+
+
+def test_a_check_is_fetched_once_and_then_kept(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(GOLDENS / "checks" / "classifier", tmp_path / "check"))
+    (folder / "pytorch_model.bin").write_bytes(b"not needed")
+    with LoopbackHub(folder) as hub:
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+        code = "find_check('studio/tiny')"
+        first = run_find_model(code, **environment)
+        assert first.returncode == 0, first.stderr
+        names = sorted({name for name, _ in hub.downloads})
+        assert names == ["config.json", "model.safetensors", "preprocessor_config.json"]
+        offline = run_find_model(code, **environment, HF_HUB_OFFLINE="1")
+        assert offline.stdout == first.stdout
+        (folder / "model.safetensors").unlink()
+        pickled = run_find_model("find_check('studio/tiny')", **environment)
+        assert "only pickled weights" in pickled.stderr
+        (folder / "preprocessor_config.json").unlink()
+        other = run_find_model("find_check('studio/tiny')", **environment)
+        assert "is no picture check: it has no preprocessor_config.json" in other.stderr
+
+
 def run_find_model(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads its environment when it is imported."""
     return subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", f"from sdxl_engine.checkpoint.hub import find_model\nprint({code})"],
+        [sys.executable, "-c", f"from sdxl_engine.checkpoint.hub import *\nprint({code})"],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
