@@ -13,7 +13,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock messages lookalikes oracle legacy goldens doodle
+.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -93,6 +93,7 @@ legacy: .legacy/.installed ## a third one, with the Flax pipeline that ours repl
 
 goldens: oracle ## make tests/goldens anew from PyTorch diffusers
 	.oracle/bin/python tests/oracle/make_goldens.py
+	.oracle/bin/python tests/oracle/checks.py
 	.oracle/bin/python tests/oracle/doodle.py
 
 doodle: oracle setup ## train the embedded model anew (75 minutes on two cores; goes on after a stop)
@@ -100,3 +101,9 @@ doodle: oracle setup ## train the embedded model anew (75 minutes on two cores; 
 	.oracle/bin/python tests/oracle/doodle.py
 	$(VENV)/bin/python training/preview_colours.py
 	$(VENV)/bin/python training/contact_sheet.py
+	@$(MAKE) --no-print-directory doodle-check
+
+doodle-check: oracle setup ## train its picture check anew (12 minutes on two cores)
+	@mkdir -p .training
+	$(VENV)/bin/python training/judged.py .training/judged.npz
+	.oracle/bin/python training/picture_check.py .training/judged.npz

@@ -1,6 +1,6 @@
 """The embedded model's own pictures, and what the judge finds in them: what its check learns from.
 
-    .venv/bin/python training/judged.py FILE.npz [--prompts 500] [--seed 0]
+    .venv/bin/python training/judged.py FILE.npz [--prompts 400] [--seed 0]
 
 FILE.npz holds `pixels` u8[n, 128, 128, 3] and `subjects`, for each picture the subjects of its
 things, the largest first, with commas between them.
@@ -53,7 +53,7 @@ def main() -> None:
     """Draw, judge and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--prompts", type=int, default=500)
+    parser.add_argument("--prompts", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     pipeline = SdxlPipeline.load("doodle")

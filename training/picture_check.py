@@ -1,11 +1,10 @@
 """Trains the embedded model's picture check: a small vision transformer that names the subject.
 
-    .venv/bin/python training/judged.py JUDGED.npz
-    .oracle/bin/python training/picture_check.py JUDGED.npz       (8 minutes on two cores)
+    make doodle-check
 
 It learns from the world's own drawings, whose subjects are known, and from the model's pictures,
 whose subjects the judge tells (`judged.py`); it is written in transformers' format, in half
-precision, to sdxl_engine/doodle/safety_checker.
+precision, to sdxl_engine/doodle_check.
 """
 
 import argparse
@@ -42,7 +41,7 @@ LABELS: Final = (*SUBJECTS, "other")
 """What the check tells apart; "other" is whatever shows none of the subjects."""
 _OTHER: Final = len(SUBJECTS)
 _SIDE_PX: Final = 48
-_FOLDER: Final = Path(__file__).resolve().parents[1] / "sdxl_engine" / "doodle" / "safety_checker"
+_FOLDER: Final = Path(__file__).resolve().parents[1] / "sdxl_engine" / "doodle_check"
 _PROCESSING: Final = {
     "do_normalize": True,
     "do_rescale": True,

@@ -23,11 +23,14 @@ _AUTOENCODER_STEPS: Final = 2_600
 _DENOISER_STEPS: Final = 4_500
 _ONLY_LOOKING: Final = (
     "adherence",
+    "check_agreement",
     "contact_sheet",
     "judge",
+    "judged",
     "lora",
     "lora_adherence",
     "parity",
+    "picture_check",
     "preview_colours",
 )  # at what came out, or beginning from it
 

@@ -68,7 +68,7 @@ def find_check(check: str, *, half: bool = False) -> Path:
     Raises CheckpointError.
     """
     if check == EMBEDDED_MODEL:
-        return own_folder(EMBEDDED_MODEL) / "safety_checker"
+        return own_folder(f"{EMBEDDED_MODEL}_check")
     nowhere = CheckpointError(
         f"There is no picture check {check!r:.100}: give a folder, a Hugging Face repository as "
         'owner/name, "auto" for the model\'s own, or "none" to show pictures unchecked.'
