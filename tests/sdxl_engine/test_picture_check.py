@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from flax import nnx
+from hypothesis import given, strategies
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from judged import single_scenes
@@ -30,7 +32,7 @@ from sdxl_engine import (
 )
 from sdxl_engine.checkpoint.hub import published_check
 from sdxl_engine.checkpoint.load import load_weights
-from sdxl_engine.checkpoint.vision import VisionFolder
+from sdxl_engine.checkpoint.vision import FILTERS, Axis, VisionFolder
 from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.models.vision import THRESHOLD, SafetyChecker
 from sdxl_engine.picture_check import PictureCheck, network_of, read_check
@@ -114,8 +116,8 @@ def test_the_verdict_at_the_published_threshold_is_diffusers(size: str) -> None:
     concepts, special = margins(size)
     adjusted = concepts + np.where(special > 0, 0.01, 0)
     oracle = (THRESHOLD + np.stack([adjusted, special], axis=1)).clip(0, 1)
-    for given in (placed(checker, pixels), pixels):
-        scores = np.array([list(one.values()) for one in checker.look(given)()])
+    for own in (placed(checker, pixels), pixels):
+        scores = np.array([list(one.values()) for one in checker.look(own)()])
         np.testing.assert_allclose(scores, oracle, atol=1e-5)
         assert list(scores[:, 0] > THRESHOLD) == list(ORACLE[f"safety_checker.{size}.found"])
 
@@ -131,8 +133,8 @@ def test_the_goldens_have_pictures_of_each_kind() -> None:
 def test_a_classifier_is_transformers(size: str) -> None:
     classifier, pixels = loaded("classifier"), ORACLE[f"pictures.{size}"]
     assert classifier.categories == ("normal", "nsfw", "drawings")
-    for given in (placed(classifier, pixels), pixels):
-        scores = np.array([list(one.values()) for one in classifier.look(given)()])
+    for own in (placed(classifier, pixels), pixels):
+        scores = np.array([list(one.values()) for one in classifier.look(own)()])
         assert_within(
             scores, ORACLE[f"classifier.{size}.scores"], tolerance("classifier", size, 1e-3)
         )
@@ -174,6 +176,21 @@ def test_a_large_picture_is_made_ready_as_pillow_does() -> None:
     assert [axis.resized for axis in axes] == [224, 241]
     pillow = Image.fromarray(pixels[0]).resize((224, 241), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(fit[0], np.asarray(pillow.crop((0, 8, 224, 232))))
+
+
+@given(
+    strategies.integers(1, 400),
+    strategies.integers(1, 400),
+    strategies.sampled_from(sorted(FILTERS.values())),
+    strategies.randoms(use_true_random=False),
+)
+def test_the_weights_are_pillows(given_px: int, resized: int, name: str, rng: Random) -> None:
+    line = np.array([[rng.choice((0, 255, rng.randrange(256))) for _ in range(given_px)]], np.uint8)
+    upper, lower = looking.resizing(Axis(given_px, resized, 0), resized, name).astype(int)
+    whole = (upper * 2**11 + lower) @ line[0] + 2**21
+    filter_ = Image.Resampling[name.upper()]
+    pillow = Image.fromarray(line).resize((resized, 1), filter_)
+    np.testing.assert_array_equal((whole >> 22).clip(0, 255), np.asarray(pillow)[0])
 
 
 def test_devices_share_the_pictures(check: PictureCheck) -> None:
