@@ -91,8 +91,8 @@ def test_it_holds_the_packages_and_nothing_else(installed: Installed) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert names == there
-    # The model's weights, its LoRA and the playground's page are among them.
-    assert sum(name.endswith(".safetensors") for name in names) == 5
+    # The model's weights, its LoRA, its picture check and the playground's page are among them.
+    assert sum(name.endswith(".safetensors") for name in names) == 6
     page = {Path(name).suffix for name in names if "/web/" in name}
     assert page == {".html", ".css", ".js", ".svg"}
     assert licences == [f"{about}/licenses/LICENSE"]

@@ -66,9 +66,11 @@ def test_a_guided_step_passes_once_for_each_picture_and_prompt_of_a_device(
 @pytest.mark.usefixtures("on_cpu")
 def test_a_request_is_every_program_with_its_steps() -> None:
     forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4)
-    seconds = {"encode": 1.0, "guided": 10.0, "unguided": 5.0, "decode": 100.0, "preview": 1000.0}
+    once = {"encode": 1.0, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
+    seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
+    assert {"fit", "look", "preview"} < set(forecaster._programs())
     forecasts = [Forecast(name, seconds=one) for name, one in seconds.items()]
-    assert forecaster.request_s(forecasts) == 101 + 10 * STEPS
+    assert forecaster.request_s(forecasts) == 11_101 + 10 * STEPS
 
 
 @pytest.mark.parametrize("topology", ["v7:2x2", "", "TPU", "v5e"])
