@@ -166,7 +166,7 @@ class PolicyConfig:
         (("sexual", 0.5), ("nsfw", 0.5)), kinds.scores()
     )
     picture_block: tuple[tuple[str, float], ...] = key(
-        (("special care", 0.5), ("sexual", 0.6), ("nsfw", 0.8)), kinds.scores()
+        (("special care", 0.5), ("sexual", 0.53), ("nsfw", 0.8)), kinds.scores()
     )
 
 
