@@ -16,6 +16,7 @@ from bot.core.moderators import Moderators
 from bot.core.policy import Limits
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
+from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
 from bot.core.rules import Rules
 from bot.core.studio import Studio
@@ -125,6 +126,7 @@ class App:
             clerk=self._clerk,
             usual=usual,
             limits=_limits_of(config),
+            logs_prompts=config.log.prompts,
         )
         self.moderators = Moderators(
             gate,
@@ -135,8 +137,16 @@ class App:
             self._clerk,
             prompt_filter,
         )
+        self.privacy = Privacy(
+            self.ledger,
+            registry,
+            self._gallery,
+            self._worker,
+            self._clerk,
+            keep_days=config.storage.keep_days,
+        )
         for home in self.homes.values():
-            home.attend(self.studio, self.moderators)
+            home.attend(self.studio, self.moderators, self.privacy)
         self.health = HealthServer(
             self.metrics,
             alive={"the engine answers": lambda: not self._is_stuck()},
@@ -223,7 +233,7 @@ class App:
         keep_days = self._config.storage.keep_days
         watches = [
             tirelessly(lambda: keep_orders(self.ledger, self.studio)),
-            tirelessly(lambda: keep_clean(self.ledger, self._gallery, keep_days)),
+            tirelessly(lambda: keep_clean(self.ledger, self._gallery, keep_days, self.moderators)),
             tirelessly(lambda: watch_disk(self._worker)),
         ]
         stuck_after_s = self._config.engine.stuck_after_s

@@ -13,6 +13,7 @@ from bot.core.job import Job, Origin, Record
 from bot.core.moderators import Moderators
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
+from bot.core.privacy import Privacy
 from bot.core.stage import Stage
 from bot.core.studio import Studio
 from bot.core.verdict import Finding, Term
@@ -204,7 +205,7 @@ class FakeHome:
         self._failure = failure
         self._changed = asyncio.Event()
 
-    def attend(self, studio: Studio, moderators: Moderators) -> None:
+    def attend(self, studio: Studio, moderators: Moderators, privacy: Privacy) -> None:
         self.studio = studio
         self.moderators = moderators
 

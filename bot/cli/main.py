@@ -34,6 +34,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "styles": "List the styles that prompts can be drawn in.",
     "filter": "Say which rules of the prompt filter a text meets.",
     "jobs": "Look at the jobs on record, cancel them, ask for them again.",
+    "privacy": "Show, export or erase what is kept of one person.",
+    "audit": "Say whether the audit is as it was written; list it, export it.",
     "backup": "Copy the ledger and the pictures while the bot runs.",
     "models": "Say what the files of a folder are, and which can be drawn with.",
     "doctor": "Say what is right and wrong with this machine.",

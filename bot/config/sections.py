@@ -191,6 +191,7 @@ class LogConfig:
 
     level: str = key("info", kinds.one_of("debug", "info", "warning", "error"))
     format: str = key("plain", kinds.one_of("plain", "json"))
+    prompts: bool = key(default=False, kind=kinds.truth())
 
 
 @dataclass(frozen=True, slots=True)

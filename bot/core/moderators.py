@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.core import policy, rules
-from bot.core.audit import ELSEWHERE, Deed, DeedKind, Entry
+from bot.core.audit import ELSEWHERE, RULES, Deed, DeedKind, Entry
 from bot.core.case import (
     MAX_REASON_CHARS,
     Block,
@@ -35,12 +35,13 @@ from bot.errors import (
     UnknownJobError,
 )
 from bot.shared.job_context import in_job
-from sdxl_engine.sentence import say, sentences
+from sdxl_engine.sentence import say, say_many, sentences
 
 log = logging.getLogger(__name__)
 
 _MOST_TERMS: Final = 5_000  # of one community
 _MOST_RULES: Final = 500
+FEWEST_DAYS: Final = 2  # a day's limits look back one
 _NOT_A_MANAGER: Final = say("Only those who manage this server can do that.")
 _NOT_A_MODERATOR: Final = say("Only those who moderate this server can do that.")
 _NOT_IN_PRIVATE: Final = say("There is nobody to moderate here: this works in servers alone.")
@@ -136,7 +137,17 @@ class Moderators:
         self._clerk.wake()
 
     async def set_keep_days(self, days: int | None, by: Actor) -> None:
-        """Say how long jobs are kept; raises as `set_rules`."""
+        """Say how long jobs are kept, where that is less than elsewhere; raises as `set_rules`."""
+        if days is not None and days < FEWEST_DAYS:
+            raise JobRefusedError(
+                say_many(
+                    "The limits of a day look back on what was asked, so it is kept for {count} "
+                    "day at least. What must go sooner, delete or purge.",
+                    "The limits of a day look back on what was asked, so it is kept for {count} "
+                    "days at least. What must go sooner, delete or purge.",
+                    FEWEST_DAYS,
+                )
+            )
         await self._set("keep", by, keep_days=days)
 
     async def pause(self, by: Actor, reason: str) -> None:
@@ -294,6 +305,24 @@ class Moderators:
         await self._worker.noting_trouble(
             lambda: self._gallery.forget_brought(ids), kept="pictures"
         )
+        self._clerk.wake()
+
+    async def give_up(self, job_id: str, days: int) -> None:
+        """Cancel a job about which no moderator decided within so many days.
+
+        Raises GalleryError, LedgerError.
+        """
+        record = await self._ledger.get(job_id)
+        if record.state is not State.REVIEW:
+            return
+        community = record.job.origin.venue.community
+        sentence = say_many(
+            "No moderator decided about these pictures in {count} day.",
+            "No moderator decided about these pictures in {count} days.",
+            days,
+        )
+        deed = Deed("cancel", RULES, record.job.home, community, job_id)
+        await self._cancel(record, sentence, deed)
         self._clerk.wake()
 
     async def message_gone(self, home: str, message: str) -> None:

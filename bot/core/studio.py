@@ -50,6 +50,7 @@ from bot.errors import (
     UnknownJobError,
 )
 from bot.shared.job_context import in_job
+from bot.shared.shown import one_line
 from sdxl_engine.request import Source, check_mask
 from sdxl_engine.sentence import say
 
@@ -68,6 +69,7 @@ _MOST_PARENTS: Final = 20
 _LATELY: Final = 100  # jobs
 _MOST_OWN: Final = 10
 _IN_REVIEW: Final = say("A moderator looks at these pictures before anybody sees them.")
+_LOGGED_CHARS: Final = 500
 _TOO_LATE: Final = say("It is too late to cancel this: it is over or drawn.")
 
 
@@ -124,6 +126,7 @@ class Studio:
     registry  hears of what is refused
     clerk     is woken where moderators are to see something
     usual     what is drawn where a wish leaves it open
+    logs_prompts  whether the log holds what is asked for
     clock     seconds since 1970
     """
 
@@ -141,6 +144,7 @@ class Studio:
         clerk: Clerk,
         usual: Usual,
         limits: Limits,
+        logs_prompts: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
@@ -154,6 +158,7 @@ class Studio:
         self._clerk = clerk
         self._usual = usual
         self._limits = limits
+        self._logs_prompts = logs_prompts
         self._clock = clock
 
     @property
@@ -249,7 +254,7 @@ class Studio:
             self._events.tell(Refused(error))
             raise
         with in_job(job_id):
-            log.info("taken")
+            log.info("taken%s", self._to_log(job.wish.prompt))
             self._events.tell(Accepted(job, self._clock() - asked_at_s))
             self._worker.enqueue(job)
         return job
@@ -600,6 +605,8 @@ class Studio:
         """
         record = await self._ledger.get(job_id)
         self._check_home(record.job)
+        if record.deleted is not None:  # what was asked for may be erased, too
+            raise IllegalMoveError(f"The job {job_id}: {record.deleted} It cannot be drawn again.")
         if record.state not in FINAL - {State.DELIVERED} or not record.told:
             raise IllegalMoveError(f"The job {job_id} is {record.state}; it needs no second try.")
         origin = replace(record.job.origin, event=None)
@@ -708,6 +715,10 @@ class Studio:
             )
         except PictureLostError as error:
             raise UnknownJobError(_NOT_KEPT) from error
+
+    def _to_log(self, prompt: str) -> str:
+        """What the log holds of a prompt: nothing, unless whoever runs the bot wants it."""
+        return f": {one_line(prompt, _LOGGED_CHARS)}" if self._logs_prompts else ""
 
     def _check_home(self, job: Job) -> None:
         if not self._worker.serves(job):

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 # What one message takes with all its files: 25 MiB, text included. A file's own limit is the job's.
 _MAX_UPLOAD_BYTES: Final = 25 * 2**20 - 64 * 2**10
 _PROBE: Final = ".probe"
+_DIGEST_CHARS: Final = 8
+# How the files begin that people may bring.
+_KINDS: Final = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"RIFF": "webp", b"GIF8": "gif"}
 _BROUGHT: Final = ".brought"  # a folder a job, as beside it
 _PROBE_BYTES: Final = 2**20  # as much as a picture: a file with nothing in it fits a full disk
 _STORERS: Final = 2  # encoding keeps a core busy
@@ -78,6 +81,12 @@ class DiskGallery:
         """See `Gallery.brought`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoders, self._brought, job_id, digests)
+
+    async def brought_file(self, job_id: str, digest: str) -> Picture:
+        """See `Gallery.brought_file`."""
+        data = await asyncio.to_thread(self._source, job_id, digest)
+        kind = next((name for start, name in _KINDS.items() if data.startswith(start)), "bin")
+        return Picture(0, f"{job_id}_{digest[:_DIGEST_CHARS]}.{kind}", data)
 
     async def copy(
         self, job_id: str, to: str, stored: Sequence[StoredImage]

@@ -36,6 +36,7 @@ from sdxl_engine.sentence import Sentence, from_json, say, to_json
 
 # Two presses of one button so soon after each other are one that slipped.
 _TWICE_S: Final = 3.0
+_DAY_S: Final = 86_400.0
 _HELD: Final = 2  # in the column `spoiler`: blurred by a moderator, or a rule
 _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
@@ -202,7 +203,7 @@ def move(
     legal = to in MOVES.get(record.state, ())
     if not legal or (before is not None and record.state not in before):
         raise IllegalMoveError(f"The job {job_id} is {record.state}; it cannot become {to}.")
-    number = _number(connection, job_id)
+    number = number_of(connection, job_id)
     changes = {"state": to, **_times(record, to, at_s, blameless=blameless)}
     if record.state in _WITH_FILES and to in {State.QUEUED, State.CANCELLED, State.REJECTED}:
         connection.execute("DELETE FROM images WHERE job = ?", (number,))
@@ -297,10 +298,15 @@ def probe(connection: Connection) -> None:
 
 def get(connection: Connection, job_id: str) -> Record:
     """One job; raises UnknownJobError."""
-    found = _records(connection, "jobs.id = ?", (job_id,), "number")
-    if not found:
+    found = find_one(connection, job_id)
+    if found is None:
         raise UnknownJobError(say("There is no job {job}.", job=job_id))
-    return found[0]
+    return found
+
+
+def find_one(connection: Connection, job_id: str) -> Record | None:
+    """One job; None: it is not on record."""
+    return next(iter(_records(connection, "jobs.id = ?", (job_id,), "number")), None)
 
 
 def find(
@@ -363,7 +369,7 @@ def delete_pictures(
         return record
     if record.state not in FINAL:
         raise IllegalMoveError(f"The job {job_id} is {record.state}; it is not over.")
-    number = _number(connection, job_id)
+    number = number_of(connection, job_id)
     connection.execute("DELETE FROM images WHERE job = ?", (number,))
     connection.execute("DELETE FROM favourites WHERE job = ?", (number,))
     connection.execute(
@@ -411,7 +417,7 @@ def like(
             say("The job {job} has no picture {number}.", job=job_id, number=index + 1)
         )
     _meet(connection, person, at_s)
-    values = (person.home, person.id, _number(connection, job_id), index)
+    values = (person.home, person.id, number_of(connection, job_id), index)
     connection.execute(
         "INSERT INTO favourites (home, person, job, place) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING"
@@ -640,24 +646,46 @@ def look_at_clock(connection: Connection, wall_s: float, ran_s: float | None) ->
 def outdated(
     connection: Connection, before_s: float, *, limit: int = 1000, skip: int = 0
 ) -> list[str]:
-    """The jobs that were over and told before then, as time passed; those kept longest first."""
+    """The jobs that were over and told before then, as time passed; those kept longest first.
+
+    Where a community keeps jobs for less, those that were over there before that are among them.
+    """
     rows = connection.execute(
-        "SELECT id FROM jobs WHERE kept_since_s < ? ORDER BY kept_since_s, number LIMIT ? OFFSET ?",
+        "SELECT id FROM (SELECT id, kept_since_s, number FROM jobs WHERE kept_since_s < ? "  # noqa: S608 - our own text
+        "UNION SELECT id, kept_since_s, number FROM houses JOIN jobs USING (home, community) "
+        f"WHERE kept_since_s < {registry.DAYS_OVER_S}) "
+        "ORDER BY kept_since_s, number LIMIT ? OFFSET ?",
         (before_s, limit, skip),
     )
     return [job_id for (job_id,) in rows]
 
 
+def undecided(connection: Connection, keep_days: int) -> list[tuple[str, int]]:
+    """The jobs that waited for a moderator for too many days, each with how many there were."""
+    rows = connection.execute(
+        "SELECT jobs.id, min(?, coalesce(max(houses.keep_days), ?)) AS days FROM jobs "
+        "JOIN cases ON cases.job = jobs.id LEFT JOIN houses "
+        "ON houses.home = jobs.home AND houses.community = jobs.community "
+        "WHERE jobs.state = 'review' GROUP BY jobs.number "
+        "HAVING max(cases.kept_since_s) < (SELECT passed_s FROM clock) - ? * days "
+        "ORDER BY jobs.number",
+        (keep_days, keep_days, _DAY_S),
+    )
+    return [(job_id, days) for job_id, days in rows]
+
+
 def forget(connection: Connection, job_ids: Sequence[str], before_s: float) -> None:
     """Delete these jobs, and whoever asked for them if nothing was heard of them since then.
 
-    Without jobs, some of all the people and orders of whom and which nothing was.
+    Without jobs, some of all the people and orders of whom and which nothing was; and cases and
+    notices.
     """
     gone = f"last_at_s < ? AND NOT EXISTS ({_JOB_OF_PERSON})"
     for job_id in job_ids:
         row = connection.execute(
             "DELETE FROM jobs WHERE id = ? RETURNING home, person", (job_id,)
         ).fetchone()
+        registry.forget_prompt(connection, job_id)
         if row is not None:
             connection.execute(
                 f"DELETE FROM people WHERE home = ? AND id = ? AND {gone}",  # noqa: S608 - our own text
@@ -669,6 +697,7 @@ def forget(connection: Connection, job_ids: Sequence[str], before_s: float) -> N
             f"(SELECT home, id FROM people WHERE {gone} LIMIT ?)",
             (before_s, _FORGOTTEN_AT_ONCE),
         )
+        registry.forget(connection, before_s)
         connection.execute("DELETE FROM orders WHERE at_s < ? AND answer IS NOT NULL", (before_s,))
         connection.execute(
             "DELETE FROM defaults WHERE whose = 'person' AND NOT EXISTS "
@@ -699,7 +728,13 @@ def _first_passage(connection: Connection, wall_s: float) -> Passage:
         "SELECT max(asked_at_s), max(ended_at_s) FROM jobs"
     ).fetchone()
     latest_s = min(wall_s, max(asked_s or 0.0, ended_s or 0.0) or wall_s)
-    for table, column in (("jobs", "kept_since_s"), ("people", "last_at_s"), ("orders", "at_s")):
+    for table, column in (
+        ("jobs", "kept_since_s"),
+        ("people", "last_at_s"),
+        ("orders", "at_s"),
+        ("cases", "kept_since_s"),
+        ("notices", "kept_since_s"),
+    ):
         connection.execute(
             f"UPDATE {table} SET {column} = ? WHERE {column} > ?",  # noqa: S608 - our own names
             (latest_s, latest_s),
@@ -839,7 +874,8 @@ def _published(connection: Connection, job: Job) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _number(connection: Connection, job_id: str) -> int:
+def number_of(connection: Connection, job_id: str) -> int:
+    """A job's place in the order of acceptance, which other tables know it by."""
     (number,) = connection.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return int(number)
 

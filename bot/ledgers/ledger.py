@@ -231,6 +231,10 @@ class DatabaseLedger:
             lambda connection: book.outdated(connection, before_s, limit=limit, skip=skip)
         )
 
+    async def undecided(self, keep_days: int) -> list[tuple[str, int]]:
+        """See `Ledger`."""
+        return await self.database.read(lambda connection: book.undecided(connection, keep_days))
+
     async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.forget(connection, job_ids, before_s))

@@ -2,17 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from bot.core.audit import Deed, Entry
 from bot.core.case import AtDesk, Block, Case, CaseState, Notice, Report
 from bot.core.job import Person, Record
+from bot.core.kept import Kept, Stored
 from bot.core.ports.registry import Settings
 from bot.core.rules import House, Place, Rules
 from bot.core.verdict import Term
 from bot.errors import UnknownJobError
 from bot.ledgers import book
+from bot.ledgers import privacy_book as privacy
 from bot.ledgers import registry_book as registry
 from bot.ledgers.database import Connection, Database
+
+_LONG_AGO_S: Final = 0.0  # copies that an earlier form left are there for longer
 
 
 class DatabaseRegistry:
@@ -143,6 +148,27 @@ class DatabaseRegistry:
                 c, home, community, channel=channel, person=person, since_s=since_s
             )
         )
+
+    async def kept(self, person: Person) -> Kept:
+        """See `Registry`."""
+        return await self._database.read(lambda c: privacy.kept(c, person))
+
+    async def stored(self, person: Person) -> Stored:
+        """See `Registry`."""
+        return await self._database.read(lambda c: privacy.stored(c, person))
+
+    async def to_erase(self, person: Person) -> list[Record]:
+        """See `Registry`."""
+        return await self._database.read(lambda c: privacy.to_erase(c, person))
+
+    async def erase(self, person: Person, job_ids: Sequence[str], sentence: str) -> int:
+        """See `Registry`."""
+        at_s = self._clock()
+        emptied = await self._database.write(
+            lambda c: privacy.erase(c, person, job_ids, sentence, at_s)
+        )
+        await self._database.scrub(_LONG_AGO_S)
+        return emptied
 
     async def audit(
         self, home: str | None, community: str | None, *, limit: int, before: int | None = None

@@ -17,6 +17,8 @@ from sdxl_engine.sentence import Sentence, say, say_many, to_json
 
 _DAY_S: Final = 86_400.0
 _REPORTS_A_DAY: Final = 20  # of one person
+# Of a row of `houses`: what was over before then goes, as time passed; NULL: it says nothing.
+DAYS_OVER_S: Final = "(SELECT passed_s FROM clock) - 86400.0 * houses.keep_days"
 
 
 def house(connection: Connection, home: str, community: str) -> House:
@@ -213,6 +215,11 @@ def get_case(connection: Connection, case_id: str) -> Case:
     return found[0]
 
 
+def cases_of(connection: Connection, person: Person) -> list[Case]:
+    """The cases about somebody, wherever in their home, the oldest first."""
+    return _cases(connection, "home = ? AND person = ?", (person.home, person.id))
+
+
 def decide(connection: Connection, case_id: str, state: CaseState, deed: Deed, at_s: float) -> Case:
     """Note what was decided of one case."""
     before = get_case(connection, case_id)
@@ -242,6 +249,28 @@ def state_after(record: Record) -> CaseState:
     return "blurred" if record.job.showing.spoiler and record.job.showing.held else "approved"
 
 
+def forget(connection: Connection, before_s: float) -> None:
+    """Delete the cases, with their reports, and the notices whose days are over.
+
+    before_s  as time passed; where a community keeps less, what is over there goes sooner
+    """
+    for table in ("cases", "notices"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE kept_since_s < ? OR kept_since_s < ("  # noqa: S608 - our own names
+            f"SELECT {DAYS_OVER_S} FROM houses "
+            f"WHERE houses.home = {table}.home AND houses.community = {table}.community)",
+            (before_s,),
+        )
+
+
+def forget_prompt(connection: Connection, job_id: str) -> None:
+    """A job is forgotten: its cases speak of it by its id alone."""
+    connection.execute(
+        "UPDATE cases SET prompt = '', version = version + 1 WHERE job = ? AND prompt != ''",
+        (job_id,),
+    )
+
+
 def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: float) -> Case:
     """Note that somebody is warned, and what they are to be told."""
     before = get_case(connection, case_id)
@@ -250,8 +279,9 @@ def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: 
     )
     about = before.about
     connection.execute(
-        "INSERT INTO notices (home, person, name, locale, community, sentence, said) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO notices "
+        "(home, person, name, locale, community, sentence, said, kept_since_s) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             about.home,
             about.id,
@@ -260,6 +290,7 @@ def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: 
             before.venue.community,
             sentence,
             to_json(sentence) if isinstance(sentence, Sentence) else None,
+            passed_s(connection, at_s),
         ),
     )
     _write_change(connection, deed, {"warned": before.warned}, {"warned": before.warned + 1}, at_s)

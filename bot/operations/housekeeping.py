@@ -36,6 +36,13 @@ class Obeys(Protocol):
         """Ask for it again; returns the new job's id."""
 
 
+class GivesUp(Protocol):
+    """Who ends what waited for too long; the moderators."""
+
+    async def give_up(self, job_id: str, days: int) -> None:
+        """Cancel a job about which nobody decided within so many days."""
+
+
 async def keep_orders(ledger: Ledger, studio: Obeys, *, sleep: Sleep = asyncio.sleep) -> None:
     """Carry out what `imagine jobs` wrote into the ledger; runs until it is cancelled."""
     while True:
@@ -58,12 +65,15 @@ async def keep_clean(
     ledger: Ledger,
     gallery: Gallery,
     keep_days: int,
+    moderators: GivesUp,
     *,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = passing_s,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
     """Delete prompts and pictures when their days are over; runs until it is cancelled.
+
+    A community may keep them for less. What no moderator decided about by then is given up.
 
     The days are those that surely passed (`Passage`): where the clock went far ahead while no bot
     ran, whoever runs it is asked, and has a day to set it right.
@@ -82,10 +92,20 @@ async def keep_clean(
             if passage.doubted_s and passage.doubted_s != doubted_s:
                 log.warning(_DOUBT, passage.doubted_s / _DAY_S, keep_days)
             doubted_s = passage.doubted_s
+            await _give_up(ledger, moderators, keep_days)
             await _forget(ledger, gallery, passage.passed_s - keep_days * _DAY_S)
         except LedgerError as error:
             log.warning("old jobs could not be deleted: %s", error)
         await sleep(_FORGET_EVERY_S)
+
+
+async def _give_up(ledger: Ledger, moderators: GivesUp, keep_days: int) -> None:
+    """End what waits for moderators who never came."""
+    for job_id, days in await ledger.undecided(keep_days):
+        try:
+            await moderators.give_up(job_id, days)
+        except GalleryError as error:  # asked again next time
+            log.warning("pictures that wait for moderators could not be deleted: %s", error)
 
 
 async def forget_unclaimed(ledger: Ledger, gallery: Gallery) -> None:

@@ -19,6 +19,7 @@ from bot.core.moderators import Moderators
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
+from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
 from bot.core.stage import Stage
 from bot.core.studio import Studio
@@ -39,7 +40,7 @@ class Village:
         self.over = asyncio.Event()
         self._queue = queue
 
-    def attend(self, studio: Studio, moderators: Moderators) -> None:
+    def attend(self, studio: Studio, moderators: Moderators, privacy: Privacy) -> None:
         self._studio = studio
 
     async def run(self) -> None:

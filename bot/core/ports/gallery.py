@@ -42,6 +42,9 @@ class Gallery(Protocol):
     async def brought(self, job_id: str, digests: Sequence[str]) -> Pictures:
         """What was brought for a job, by its content hashes; raises PictureLostError."""
 
+    async def brought_file(self, job_id: str, digest: str) -> Picture:
+        """The file of one that was brought, as it came; raises PictureLostError."""
+
     async def copy(
         self, job_id: str, to: str, stored: Sequence[StoredImage]
     ) -> tuple[StoredImage, ...]:

@@ -14,6 +14,7 @@ from bot.core.stage import Stage
 
 if TYPE_CHECKING:  # the studio knows the homes by this protocol
     from bot.core.moderators import Moderators
+    from bot.core.privacy import Privacy
     from bot.core.studio import Studio
 
 # The pictures of a job for one try to show them; raises PictureLostError.
@@ -31,8 +32,8 @@ class Home(Protocol):
     def is_online(self) -> bool:
         """Whether people's wishes reach the bot now."""
 
-    def attend(self, studio: "Studio", moderators: "Moderators") -> None:
-        """Ask these for what people, and those who keep order, want; once, before anything else."""
+    def attend(self, studio: "Studio", moderators: "Moderators", privacy: "Privacy") -> None:
+        """Ask these for what people want, and those who keep order; once, before anything else."""
 
     async def run(self) -> None:
         """Let people ask, until `close`; raises LoginError if the home refuses for good."""

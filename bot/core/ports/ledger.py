@@ -211,12 +211,23 @@ class Ledger(Protocol):
     async def outdated(self, before_s: float, *, limit: int, skip: int = 0) -> list[str]:
         """The ids of jobs that were over and told before then, those kept longest first.
 
+        Where a community keeps jobs for fewer days, those that were over there.
+
         before_s  as time passed, by `look_at_clock`
         skip      so many of them, the first
+        """
+
+    async def undecided(self, keep_days: int) -> list[tuple[str, int]]:
+        """The ids of jobs about which no moderator decided within the days that jobs are kept.
+
+        keep_days  where their community does not say fewer
+
+        Each comes with how many days those were.
         """
 
     async def forget(self, job_ids: Sequence[str], before_s: float) -> None:
         """Delete these jobs, and whoever asked for them if nothing was heard of them since then.
 
-        Without jobs, some of all the people and orders of whom and which nothing was.
+        Without jobs, some of all the people and orders of whom and which nothing was; and the cases
+        and notices whose days are over.
         """

@@ -11,6 +11,7 @@ from typing import Protocol
 from bot.core.audit import Deed, Entry
 from bot.core.case import AtDesk, Block, Case, CaseState, Notice, Report
 from bot.core.job import Person, Record
+from bot.core.kept import Kept, Stored
 from bot.core.rules import House, Place, Rules
 from bot.core.verdict import Term
 
@@ -111,6 +112,24 @@ class Registry(Protocol):
         since_s: float = 0.0,
     ) -> list[Record]:
         """Jobs asked for there since then whose pictures are there, or may come."""
+
+    async def kept(self, person: Person) -> Kept:
+        """How much is kept of somebody, wherever in their home."""
+
+    async def stored(self, person: Person) -> Stored:
+        """All that is kept of them, and no name or id of anybody else."""
+
+    async def to_erase(self, person: Person) -> list[Record]:
+        """Their jobs that are not emptied yet, and anybody's that show the same pictures."""
+
+    async def erase(self, person: Person, job_ids: Sequence[str], sentence: str) -> int:
+        """Empty those of these jobs that are over, and all else that is kept of them.
+
+        sentence  what the jobs' cards say from then on
+
+        Their pictures are to be deleted before. Returns how many jobs were emptied. Ids, times,
+        blocks and the audit stay; done again it changes nothing.
+        """
 
     async def audit(
         self, home: str | None, community: str | None, *, limit: int, before: int | None = None

@@ -22,7 +22,9 @@ ListPress = Literal["cancel", "drop", "show", "mention"]
 LookPress = Literal["look", "like", "unlike", "subtle"]
 # Another page of one's pictures: "drawn" or "liked", and its number.
 PagePress = Literal["page"]
-PressKind = Literal[ActionKind, ListPress, LookPress, PagePress]
+# Really erase what is kept of whoever presses, or do not.
+PrivacyPress = Literal["erase", "keep"]
+PressKind = Literal[ActionKind, ListPress, LookPress, PagePress, PrivacyPress]
 _KINDS: Final = "|".join(get_args(PressKind))
 
 

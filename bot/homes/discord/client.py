@@ -13,7 +13,14 @@ from bot.core.job import new_job_id
 from bot.errors import WrongPlaceError
 from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import counting_trace
-from bot.homes.discord.buttons import Interaction, ListPress, PagePress, Press, PressButton
+from bot.homes.discord.buttons import (
+    Interaction,
+    ListPress,
+    PagePress,
+    Press,
+    PressButton,
+    PrivacyPress,
+)
 from bot.homes.discord.calls import (
     DISCORD_ERRORS,
     Calls,
@@ -31,6 +38,7 @@ from bot.homes.discord.jobs_command import JobsCommand
 from bot.homes.discord.pages import Pages
 from bot.homes.discord.picture_menus import PictureMenus
 from bot.homes.discord.places import Offered
+from bot.homes.discord.privacy_command import PrivacyCommand
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
@@ -98,6 +106,7 @@ class ImagineClient(discord.Client):
     settings   builds /settings
     pages      builds /history and /favourites, and turns their pages
     words      builds /queue, /about and /help
+    privacy    builds /privacy, and knows what its button does
     guild_ids  the servers that have it; empty is everywhere
     offered    in what places it is
     record     what Discord was told last
@@ -120,6 +129,7 @@ class ImagineClient(discord.Client):
         settings: SettingsCommand,
         pages: Pages,
         words: WordsCommands,
+        privacy: PrivacyCommand,
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
@@ -161,6 +171,7 @@ class ImagineClient(discord.Client):
         self._settings = settings
         self._pages = pages
         self._words = words
+        self._privacy = privacy
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -203,11 +214,13 @@ class ImagineClient(discord.Client):
 
     async def press(self, interaction: Interaction, press: Press) -> None:
         """See `buttons.Presses`."""
-        presses: JobsCommand | Pages | CardPresses = self._cards
+        presses: JobsCommand | Pages | PrivacyCommand | CardPresses = self._cards
         if press.kind in get_args(ListPress):
             presses = self._jobs
         elif press.kind in get_args(PagePress):
             presses = self._pages
+        elif press.kind in get_args(PrivacyPress):
+            presses = self._privacy
         try:
             await presses.press(interaction, press)
         except DISCORD_ERRORS as error:
@@ -256,6 +269,7 @@ class ImagineClient(discord.Client):
             *self._pages.build(),
             *self._menus.build(),
             *self._words.build(),
+            self._privacy.build(),
         ):
             command.nsfw = self._offered.nsfw
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)

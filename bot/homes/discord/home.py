@@ -14,6 +14,7 @@ from bot.core.moderators import Moderators
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
+from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
 from bot.core.stage import Stage
 from bot.core.studio import Studio
@@ -33,6 +34,7 @@ from bot.homes.discord.message import CardMessage
 from bot.homes.discord.pages import Pages
 from bot.homes.discord.picture_menus import PictureMenus
 from bot.homes.discord.places import Offered
+from bot.homes.discord.privacy_command import PrivacyCommand
 from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
@@ -117,8 +119,9 @@ class DiscordHome:
         """See `Home.is_online`."""
         return self._connection.is_online
 
-    def attend(self, studio: Studio, moderators: Moderators) -> None:
+    def attend(self, studio: Studio, moderators: Moderators, privacy: Privacy) -> None:
         """See `Home.attend`."""
+        self._privacy = privacy
         self._studio = studio
         self._moderators = moderators
         self._desk.report_to(studio)
@@ -145,6 +148,7 @@ class DiscordHome:
                 SettingsCommand(self._studio, command),
                 Pages(self._studio),
                 WordsCommands(self._studio, settings.usual),
+                PrivacyCommand(self._privacy),
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),

@@ -352,7 +352,8 @@ MIGRATIONS: Final = (
         locale    TEXT NOT NULL,
         community TEXT,
         sentence  TEXT NOT NULL,
-        said      TEXT
+        said      TEXT,
+        kept_since_s REAL NOT NULL  -- as `clock` counts
     ) STRICT;
 
     -- Whatever is written here stays as it was written.

@@ -11,6 +11,7 @@ from bot.core.gate import Gate
 from bot.core.job import Job, State
 from bot.core.moderators import Moderators
 from bot.core.policy import Limits
+from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
 from bot.core.rules import Rules
 from bot.core.studio import Studio
@@ -89,7 +90,10 @@ class Office:
             self.clerk,
             self.filter,
         )
-        home.attend(self.studio, self.moderators)
+        self.privacy = Privacy(
+            self.ledger, self.registry, self.gallery, self.worker, self.clerk, keep_days=30
+        )
+        home.attend(self.studio, self.moderators, self.privacy)
 
     async def ask(self, job: Job) -> None:
         await self.studio.ask(

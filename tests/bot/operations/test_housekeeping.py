@@ -92,6 +92,7 @@ class House:
                 self.ledger,
                 self.gallery,
                 30,
+                AsyncMock(),
                 clock=self.clocks.wall,
                 monotonic=self.clocks.monotonic,
                 sleep=self.clocks.sleep,
@@ -263,7 +264,7 @@ async def test_pictures_outlive_no_row_that_knows_of_them(house: House) -> None:
     with pytest.MonkeyPatch.context() as cut:
         cut.setattr(house.ledger, "forget", AsyncMock(side_effect=CutOffError))
         with pytest.raises(CutOffError):
-            await keep_clean(house.ledger, house.gallery, 29, clock=house.clocks.wall)
+            await keep_clean(house.ledger, house.gallery, 29, AsyncMock(), clock=house.clocks.wall)
     assert list(house.album.iterdir()) == []
     assert [record.job.id for record in await house.ledger.find()] == [old]
     await house.run(hours=2)
@@ -321,4 +322,4 @@ async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: DatabaseLed
     with pytest.raises(asyncio.CancelledError):
         await keep_orders(ledger, Boss(), sleep=Once(2))
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, DiskGallery(Path("none"), card_of), 2, sleep=Once(2))
+        await keep_clean(ledger, DiskGallery(Path("none"), card_of), 2, AsyncMock(), sleep=Once(2))

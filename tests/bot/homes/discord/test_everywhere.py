@@ -57,6 +57,9 @@ COMMANDS: dict[str, tuple[dict[str, object], str]] = {
     "favourites": ({}, "You like"),
     "jobs": ({}, "delivered"),
     "settings": ({"guidance": 4.0}, "guidance 4"),
+    "privacy show": ({}, "By itself all of it is gone"),
+    "privacy export": ({}, "all that is kept of you"),
+    "privacy erase": ({}, "Really erase"),
     "recipe": ({"image": picture()}, "nothing"),
 }
 

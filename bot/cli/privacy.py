@@ -1,0 +1,164 @@
+"""`imagine privacy`: what is kept of one person, for whoever runs the bot.
+
+Looking and exporting read the ledger's file, beside a running bot too. To erase, the bot must not
+run: a running one does it itself, when the person asks it to.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, Final
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+
+from bot.cli.arguments import add_config, path
+from bot.cli.exit_codes import OK
+from bot.config.reading import load_config
+from bot.core.job import Person, Record
+from bot.core.kept import Kept
+from bot.core.privacy import Privacy, erased_sentences, files_of, kept_sentences
+from bot.errors import LedgerError, OutputError
+from bot.gallery.disk import DiskGallery
+from bot.ledgers import privacy_book
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.registry import DatabaseRegistry
+from bot.ledgers.sqlite.database import SqliteDatabase, connect, examine, is_in_use
+from bot.ledgers.sqlite.trouble import in_words
+from bot.operations import log as logs
+from bot.shared.data_folder import IMAGES, LEDGER
+from bot.shared.private import make_file
+from bot.shared.shown import shown
+from sdxl_engine.request import ImageRequest, ModelCard
+
+_MAX_ID_CHARS: Final = 100
+_EXPORT: Final = Path("privacy.zip")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what `run` understands."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    showing = actions.add_parser("show", help="how much there is, and how long it is kept")
+    exporting = actions.add_parser("export", help="all of it, as a ZIP file")
+    exporting.add_argument(
+        "--out",
+        type=path,
+        default=_EXPORT,
+        metavar="FILE",
+        help=f"is made, must not be there yet; default: {_EXPORT}",
+    )
+    erasing = actions.add_parser("erase", help="all but ids and times, for good; the bot stopped")
+    for action in (showing, exporting, erasing):
+        action.add_argument(
+            "--home", type=_known_as, default="discord", metavar="NAME", help="default: discord"
+        )
+        action.add_argument("person", type=_known_as, metavar="PERSON", help="their id there")
+        add_config(action, default=argparse.SUPPRESS)
+
+
+def _known_as(text: str) -> str:
+    if not 0 < len(text) <= _MAX_ID_CHARS or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no id")
+    return text
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked in the storage folder; raises BotError."""
+    config = load_config(args.config, os.environ)
+    logs.set_up(config.log.level, as_json=config.log.format == "json")
+    folder, keep_days = config.storage.folder, config.storage.keep_days
+    person = Person(args.home, args.person)
+    if examine(folder / LEDGER) is None:
+        raise LedgerError(
+            f"Nothing is kept of anybody: no bot has worked in the folder {folder.resolve()}."
+        )
+    with in_words(folder / LEDGER):
+        match args.action:
+            case "show":
+                _say(_shown(folder, person, keep_days))
+            case "export":
+                _say(_export(folder, person, args.out))
+            case _:
+                _say(asyncio.run(_erase(folder, person, keep_days)))
+    return OK
+
+
+def _shown(folder: Path, person: Person, keep_days: int) -> str:
+    with closing(connect(folder / LEDGER)) as connection:
+        kept = privacy_book.kept(connection, person)
+    if kept == Kept():
+        return _nothing_of(person)
+    return "\n".join(kept_sentences(kept, keep_days))
+
+
+def _export(folder: Path, person: Person, out: Path) -> str:
+    with closing(connect(folder / LEDGER)) as connection:
+        if privacy_book.kept(connection, person) == Kept():
+            return _nothing_of(person)
+        stored = privacy_book.stored(connection, person)
+    gallery = DiskGallery(folder / IMAGES, _no_card)
+    try:
+        with os.fdopen(make_file(out), "wb") as file:
+            count = asyncio.run(_pack(file, files_of(stored, gallery)))
+    except FileExistsError as error:
+        raise OutputError(f"{out} is there already. Name another with --out.") from error
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise OutputError(f"{out} cannot be written ({error.strerror}). Make room.") from error
+    finally:
+        gallery.close()
+    return f"Wrote {count} files to {out}."
+
+
+async def _pack(file: BinaryIO, files: AsyncIterator[tuple[str, bytes]]) -> int:
+    with ZipFile(file, "w") as archive:
+        async for name, data in files:
+            is_picture = name.startswith("pictures/")
+            archive.writestr(name, data, ZIP_STORED if is_picture else ZIP_DEFLATED)
+    return len(archive.namelist())
+
+
+async def _erase(folder: Path, person: Person, keep_days: int) -> str:
+    if is_in_use(folder):
+        raise LedgerError(
+            "The bot is running, and does this itself: the person types /privacy erase. Or stop "
+            "the bot first."
+        )
+    ledger = DatabaseLedger(SqliteDatabase(folder))
+    gallery = DiskGallery(folder / IMAGES, _no_card)
+    ledger.open()
+    try:
+        registry, nobody = DatabaseRegistry(ledger.database), _Nobody()
+        privacy = Privacy(ledger, registry, gallery, nobody, nobody, keep_days=keep_days)
+        if await privacy.kept(person) == Kept():
+            return _nothing_of(person)
+        emptied = await privacy.erase(person)
+    finally:
+        gallery.close()
+        ledger.close()
+    later = "What its messages show follows when the bot starts again."
+    return "\n".join((*erased_sentences(emptied, keep_days), later))
+
+
+class _Nobody:
+    """No bot runs: the next one tells people, and changes cards and desks."""
+
+    def withdraw(self, _record: Record, /) -> None:
+        return
+
+    def wake(self) -> None:
+        return
+
+
+def _no_card(_: ImageRequest) -> ModelCard:
+    raise NotImplementedError  # nothing is drawn here
+
+
+def _nothing_of(person: Person) -> str:
+    return f"Nothing is kept of {shown(person.id)} in {shown(person.home)}."
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
