@@ -26,10 +26,6 @@ _SOURCE_ERASED: Final = say("The picture that this starts from was erased by the
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
 _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
 _NOTHING: Final = say("Nothing of you is kept here.")
-_LEFT: Final = say(
-    "Rows of ids and times stay until their days are over, as limits count them. Where you are "
-    "blocked, and what moderators and you did, by ids alone, stays as well."
-)
 _ELSEWHERE: Final = say(
     "The bot's messages show nothing of it any more as soon as it can change them. It cannot reach "
     "answers that only you saw, files that others saved, and copies of its records."
@@ -225,5 +221,9 @@ def erased_sentences(emptied: int, keep_days: int) -> list[str]:
         "Erased: {count} jobs with their prompts and pictures, and all else of you.",
         emptied,
     )
-    days = say_many("Those days are {count} at most.", "Those days are {count} at most.", keep_days)
-    return [done, _LEFT, days, _ELSEWHERE]
+    left = say(
+        "Rows of ids and times stay until their {days} days are over, as limits count them. Where "
+        "you are blocked, and what moderators and you did, by ids alone, stays as well.",
+        days=keep_days,
+    )
+    return [done, left, _ELSEWHERE]

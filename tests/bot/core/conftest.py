@@ -24,8 +24,12 @@ def office(tmp_path: Path) -> OpenOffice:
         home: FakeHome | None = None,
         make_ledger: MakeLedger = DatabaseLedger,
         sleep: Sleep = asyncio.sleep,
+        *,
+        logs_prompts: bool = False,
     ) -> AsyncIterator[Office]:
-        office = Office(tmp_path, start, home or FakeHome(), make_ledger, sleep)
+        office = Office(
+            tmp_path, start, home or FakeHome(), make_ledger, sleep, logs_prompts=logs_prompts
+        )
         await asyncio.to_thread(office.ledger.open)
         office.worker.restore(await office.ledger.recover(), await office.ledger.unanswered())
         task = office.worker.start()

@@ -43,6 +43,8 @@ class Office:
         home: FakeHome,
         make_ledger: MakeLedger = DatabaseLedger,
         sleep: Sleep = asyncio.sleep,
+        *,
+        logs_prompts: bool = False,
     ) -> None:
         self.home = home
         self.engine = LocalEngine(start)
@@ -80,6 +82,7 @@ class Office:
             clerk=self.clerk,
             usual=usual,
             limits=Limits(queued=8),
+            logs_prompts=logs_prompts,
         )
         self.moderators = Moderators(
             gate,

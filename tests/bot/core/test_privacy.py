@@ -1,7 +1,9 @@
 """What is kept of somebody: counted, taken away, erased; with a real ledger, engine and gallery."""
 
 import asyncio
+import io
 import json
+import logging
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -19,8 +21,16 @@ from bot.core.kept import Kept
 from bot.core.offspring import source_fields
 from bot.core.policy import Actor, Viewer
 from bot.core.privacy import ERASED, erased_sentences, kept_sentences
+from bot.core.verdict import Term
 from bot.core.wish import Wish
-from bot.errors import GalleryError, IllegalMoveError, LedgerError, UnknownJobError
+from bot.errors import (
+    GalleryError,
+    IllegalMoveError,
+    JobRefusedError,
+    LedgerError,
+    UnknownJobError,
+)
+from bot.operations.log import set_up
 from bot.shared.data_folder import LEDGER
 from tests.bot.core.jobs import HOME, NOON_S, make_job, make_person
 from tests.bot.core.office import Office, OpenOffice
@@ -247,11 +257,12 @@ async def test_others_jobs_that_show_the_same_go_and_their_own_stay(office: Open
     async with office() as one:
         job = secret_job()
         await drawn(one, job)
+        bobs = make_job("a whale, by Bob", user_id=2222)
         made = {
-            act: replace(
-                make_job("a whale, by Bob", user_id=2222), parent=Parent(job.id, act, index)
-            )
-            for act, index in (("upscale", 0), ("reroll", None))
+            "upscale": replace(bobs, parent=Parent(job.id, "upscale", 0)),
+            "reroll": replace(
+                make_job("a whale, by Bob", user_id=2222), parent=Parent(job.id, "reroll")
+            ),
         }
         for child in made.values():
             await drawn(one, child)
@@ -314,3 +325,63 @@ async def test_every_state_can_be_erased(office: OpenOffice) -> None:
             record = await one.ledger.get(job.id)
             assert record.state in FINAL
             assert "whale" not in repr(record)
+
+
+async def test_what_no_moderator_decided_is_cancelled_and_told(office: OpenOffice) -> None:
+    async with office() as one:
+        job = secret_job()
+        await one.ledger.insert(job)
+        for state in (State.RUNNING, State.REVIEW):
+            await one.ledger.move(job.id, state)
+        await one.moderators.give_up(job.id, 7)
+        await one.until_told(job.id)
+        await one.moderators.give_up(job.id, 7)
+        assert await one.state(job) is State.CANCELLED
+        assert one.home.told[job.id] == "No moderator decided about these pictures in 7 days."
+        deeds = [(entry.kind, entry.actor) for entry in await one.registry.chain(0, limit=9)]
+    assert deeds == [("cancel", "rules")]
+
+
+@pytest.mark.parametrize("days", [1, 0, -3])
+async def test_what_limits_count_is_kept_for_two_days_at_least(
+    office: OpenOffice, days: int
+) -> None:
+    async with office() as one:
+        boss = Actor(BOB, None, make_job().origin.venue)
+        with pytest.raises(JobRefusedError, match=r"2 days at least\. What must go sooner, delete"):
+            await one.moderators.set_keep_days(days, boss)
+        await one.moderators.set_keep_days(2, boss)
+        assert (await one.moderators.house(boss)).keep_days == 2
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_the_log_holds_prompts_only_where_that_is_wanted(
+    office: OpenOffice, wanted: bool
+) -> None:
+    """At its most talkative: jobs that are drawn, refused, cancelled, reported and erased."""
+    written = io.StringIO()
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    set_up("debug", stream=written)
+    try:
+        async with office(logs_prompts=wanted) as one:
+            await life(one)
+            one.filter.terms.append(Term("forbidden", "word", "block", "whale"))
+            with pytest.raises(JobRefusedError):
+                await one.ask(secret_job("a forbidden whale"))
+            evil = secret_job("kelp\n2026 ERROR forged")
+            await drawn(one, evil)
+            await one.privacy.erase(ISHMAEL)
+    finally:
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+    lines = written.getvalue()
+    assert "taken" in lines
+    assert "a-token" not in lines
+    assert ISHMAEL.name not in lines
+    assert not [line for line in lines.splitlines() if line.startswith("2026 ERROR")]
+    if wanted:
+        assert "taken: a whale\n" in lines
+        assert "taken: kelp\\n2026 ERROR forged\n" in lines
+    else:
+        assert not [secret for secret in SECRETS if secret in lines]

@@ -8,18 +8,22 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from bot.core.job import State
+from bot.core.audit import Deed, first_broken
+from bot.core.case import Report, case_of
+from bot.core.job import Job, State
 from bot.core.policy import Limits, Owner
 from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Answer
-from bot.errors import GalleryError, IllegalMoveError
+from bot.core.ports.registry import Settings
+from bot.errors import GalleryError, IllegalMoveError, UnknownJobError
 from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.housekeeping import keep_clean, keep_orders
-from tests.bot.core.jobs import NOON_S, make_job
+from tests.bot.core.jobs import NOON_S, make_job, make_person
 from tests.fakes import card_of
 
 DAY_S = 86_400
@@ -83,6 +87,7 @@ class House:
         self.album = album
         self.clocks = clocks
         self.gallery: Gallery = DiskGallery(album, card_of)
+        self.moderators = AsyncMock()
 
     async def run(self, hours: float = 0) -> None:
         """A process that runs for so long, and looks every hour."""
@@ -92,15 +97,15 @@ class House:
                 self.ledger,
                 self.gallery,
                 30,
-                AsyncMock(),
+                self.moderators,
                 clock=self.clocks.wall,
                 monotonic=self.clocks.monotonic,
                 sleep=self.clocks.sleep,
             )
 
-    async def end_job(self) -> str:
+    async def end_job(self, *, guild_id: int = 3, job: Job | None = None) -> str:
         """One that is over and told, by the clock as it stands; its pictures are there."""
-        job = make_job(asked_at_s=self.clocks.wall_s)
+        job = job or make_job(asked_at_s=self.clocks.wall_s, guild_id=guild_id)
         await self.ledger.accept(job, Limits(queued=10_000))
         await self.ledger.move(job.id, State.CANCELLED)
         await self.ledger.tell(job.id)
@@ -323,3 +328,87 @@ async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: DatabaseLed
         await keep_orders(ledger, Boss(), sleep=Once(2))
     with pytest.raises(asyncio.CancelledError):
         await keep_clean(ledger, DiskGallery(Path("none"), card_of), 2, AsyncMock(), sleep=Once(2))
+
+
+async def test_a_community_may_keep_its_jobs_for_less(house: House, clocks: Clocks) -> None:
+    registry = DatabaseRegistry(house.ledger.database, clock=clocks.wall)
+    there, elsewhere = await house.end_job(guild_id=3), await house.end_job(guild_id=4)
+    await registry.set_settings(Settings(keep_days=2), Deed("keep", "1", "village", "3"))
+    await registry.set_settings(Settings(keep_days=90), Deed("keep", "1", "village", "4"))
+    await house.run(hours=2 * 24)
+    assert await house.kept() == sorted([there, elsewhere])
+    await house.run(hours=2)
+    assert await house.kept() == [elsewhere]
+    await house.run(hours=28 * 24)  # and more than the bot keeps nobody keeps
+    assert await house.kept() == []
+
+
+async def test_cases_reports_and_notices_go_with_their_days(house: House, clocks: Clocks) -> None:
+    registry = DatabaseRegistry(house.ledger.database, clock=clocks.wall)
+    await house.run()
+    cases = {}
+    for guild_id in (3, 4):
+        job = make_job("a secret", guild_id=guild_id, asked_at_s=clocks.wall_s)
+        community = str(guild_id)
+        await house.end_job(job=job)
+        case = case_of(job, "reported", (), clocks.wall_s)
+        report = Report(make_person(9), "why")
+        deed = Deed("report", "9", "village", community, job.id)
+        await registry.report(case, report, deed, clocks.wall_s)
+        await registry.warn(case.id, Deed("warn", "8", "village", community, "1"), "Mind.")
+        cases[guild_id] = case.id
+    await registry.set_settings(Settings(keep_days=2), Deed("keep", "1", "village", "3"))
+    await house.run(hours=2 * 24 + 2)
+    with pytest.raises(UnknownJobError):
+        await registry.case(cases[3])
+    assert (await registry.case(cases[4])).reports
+    assert [one.community for one in await registry.notices("village", limit=9)] == ["4"]
+    await house.run(hours=28 * 24)
+    with pytest.raises(UnknownJobError):
+        await registry.case(cases[4])
+    assert await registry.notices("village", limit=9) == []
+    audit = await registry.chain(0, limit=99)
+    assert first_broken(audit) is None
+    assert len(audit) == 5  # it stays
+
+
+async def test_a_case_loses_its_prompt_with_its_job(house: House, clocks: Clocks) -> None:
+    registry = DatabaseRegistry(house.ledger.database, clock=clocks.wall)
+    await house.run()
+    job = make_job("a secret", asked_at_s=clocks.wall_s)
+    await house.end_job(job=job)
+    await house.run(hours=24)
+    case = case_of(job, "reported", (), clocks.wall_s)  # a day later: it has a day more
+    deed = Deed("report", "9", "village", "3", job.id)
+    await registry.report(case, Report(make_person(9), ""), deed, clocks.wall_s)
+    await house.run(hours=29 * 24 + 2)
+    left = await registry.case(case.id)
+    assert (left.prompt, left.version) == ("", 2)
+
+
+async def test_what_no_moderator_decided_is_given_up(house: House, clocks: Clocks) -> None:
+    registry = DatabaseRegistry(house.ledger.database, clock=clocks.wall)
+    await house.run()
+    held = {}
+    for guild_id in (3, 4):
+        job = make_job(guild_id=guild_id, asked_at_s=clocks.wall_s)
+        await house.ledger.accept(job, Limits())
+        await house.ledger.move(job.id, State.RUNNING)
+        await house.ledger.move(job.id, State.REVIEW, case=case_of(job, "held", (), clocks.wall_s))
+        held[guild_id] = job.id
+    await registry.set_settings(Settings(keep_days=2), Deed("keep", "1", "village", "3"))
+    given_up: list[tuple[str, int]] = []
+
+    async def give_up(job_id: str, days: int) -> None:
+        given_up.append((job_id, days))
+        if len(given_up) == 1:  # asked again an hour later
+            raise GalleryError("The disk is full.")
+        await house.ledger.move(job_id, State.CANCELLED)
+
+    house.moderators.give_up = give_up
+    await house.run(hours=2 * 24)
+    assert given_up == []
+    await house.run(hours=3)
+    assert given_up == 2 * [(held[3], 2)]
+    await house.run(hours=28 * 24)
+    assert given_up[2:] == [(held[4], 30)]
