@@ -13,7 +13,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint check tpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
+.PHONY: help setup setup-dev demo test kill-test lint audit check tpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,7 +53,11 @@ lint: setup-dev # lint, formatting, types, the arrows of ARCHITECTURE.md
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-check: lint test ## lint, formatting, types, the map's arrows, then all tests
+audit: setup-dev ## known holes in what is pinned; without a network a warning
+	# Secrets in tracked files are looked for by tests/release/test_audit.py.
+	$(VENV)/bin/python -m tests.release.holes
+
+check: lint audit test ## lint, formatting, types, the map's arrows, known holes, then all tests
 
 tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost (minutes)
 	@$(MAKE) --no-print-directory setup ACCELERATOR=tpu VENV=.venv-tpu
