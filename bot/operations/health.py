@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from bot.errors import ConfigError
 from bot.operations.metrics import CONTENT_TYPE, Metrics
 
 _HOST: Final = "127.0.0.1"
+_NAMES: Final = frozenset({_HOST, "localhost"})
+_OWN_SITES: Final = frozenset({"none", "same-origin"})  # none: somebody typed the address
 
 Check = Callable[[], bool]
 
@@ -34,7 +37,7 @@ class HealthServer:
 
     async def start(self, port: int) -> None:
         """Listen, on any free port if 0; raises ConfigError if the port is taken."""
-        app = web.Application()
+        app = web.Application(middlewares=[_guard])
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_text)
@@ -63,6 +66,20 @@ class HealthServer:
 
     async def _metrics_text(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer whoever asks this machine by its own name, and no page in a browser.
+
+    A name of somebody else's that leads here (DNS rebinding) stands in Host; what another page
+    makes a browser send says so in Origin or Sec-Fetch-Site.
+    """
+    name = request.host.rpartition(":")[0] or request.host
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if name not in _NAMES or "Origin" in request.headers or site not in _OWN_SITES:
+        raise web.HTTPForbidden(text="Ask as 127.0.0.1, from this machine.\n")
+    return await handler(request)
 
 
 def _verdict(checks: Mapping[str, Check]) -> web.Response:
