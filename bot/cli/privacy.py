@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from bot.cli.arguments import add_config, path
@@ -21,7 +21,6 @@ from bot.core.job import Person, Record
 from bot.core.kept import Kept
 from bot.core.privacy import Privacy, erased_sentences, files_of, kept_sentences
 from bot.errors import LedgerError, OutputError
-from bot.gallery.disk import DiskGallery
 from bot.ledgers import privacy_book
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
@@ -32,6 +31,9 @@ from bot.shared.data_folder import IMAGES, LEDGER
 from bot.shared.private import make_file
 from bot.shared.shown import shown
 from sdxl_engine.request import ImageRequest, ModelCard
+
+if TYPE_CHECKING:
+    from bot.gallery.disk import DiskGallery
 
 _MAX_ID_CHARS: Final = 100
 _EXPORT: Final = Path("privacy.zip")
@@ -98,7 +100,7 @@ def _export(folder: Path, person: Person, out: Path) -> str:
         if privacy_book.kept(connection, person) == Kept():
             return _nothing_of(person)
         stored = privacy_book.stored(connection, person)
-    gallery = DiskGallery(folder / IMAGES, _no_card)
+    gallery = _gallery(folder)
     try:
         with os.fdopen(make_file(out), "wb") as file:
             count = asyncio.run(_pack(file, files_of(stored, gallery)))
@@ -127,7 +129,7 @@ async def _erase(folder: Path, person: Person, keep_days: int) -> str:
             "the bot first."
         )
     ledger = DatabaseLedger(SqliteDatabase(folder))
-    gallery = DiskGallery(folder / IMAGES, _no_card)
+    gallery = _gallery(folder)
     ledger.open()
     try:
         registry, nobody = DatabaseRegistry(ledger.database), _Nobody()
@@ -150,6 +152,12 @@ class _Nobody:
 
     def wake(self) -> None:
         return
+
+
+def _gallery(folder: Path) -> "DiskGallery":
+    from bot.gallery.disk import DiskGallery  # noqa: PLC0415 - --help waits for no pixels
+
+    return DiskGallery(folder / IMAGES, _no_card)
 
 
 def _no_card(_: ImageRequest) -> ModelCard:
