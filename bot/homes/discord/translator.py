@@ -16,6 +16,7 @@ T = TypeVar("T")
 _MAX_UNITS: Final[Mapping[TranslationContextLocation, int]] = {
     TranslationContextLocation.command_name: 32,  # of what stands in a menu
     TranslationContextLocation.command_description: 100,
+    TranslationContextLocation.group_description: 100,
     TranslationContextLocation.parameter_description: 100,
     TranslationContextLocation.choice_name: 100,
 }
