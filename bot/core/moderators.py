@@ -26,7 +26,7 @@ from bot.core.ports.ledger import Ledger
 from bot.core.ports.prompt_filter import PromptFilter
 from bot.core.ports.registry import Registry, Settings
 from bot.core.rules import House, Place, Rules
-from bot.core.verdict import Term
+from bot.core.verdict import Finding, Term
 from bot.core.worker import Worker
 from bot.errors import (
     IllegalMoveError,
@@ -48,6 +48,9 @@ _NOT_IN_PRIVATE: Final = say("There is nobody to moderate here: this works in se
 _NOT_YOURSELF: Final = say("You cannot block yourself. Somebody else who moderates can.")
 _NO_JOB: Final = say("There are no pictures to decide about: this was not taken in.")
 _DECIDED: Final = say("These pictures are deleted, so nothing is left to decide about them.")
+_TOO_EARLY: Final = say(
+    "These pictures are not shown yet. Blur them once they are, or delete them."
+)
 _REPORTED: Final = say("You have reported this before. A moderator looks at it.")
 _BY_MODERATOR: Final = say("Deleted by {who}.", who=say("a moderator"))
 _NOT_APPROVED: Final = say("A moderator did not approve these pictures, so they are not shown.")
@@ -55,6 +58,7 @@ _SOURCE_DELETED: Final = say("The picture that this starts from was deleted by a
 _DELETED_ELSEWHERE: Final = say("Its message was deleted.")
 # What is to be drawn still.
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
+_NOT_SHOWN_YET: Final = _DRAWN_YET | {State.DRAWN}
 _SHOWN: Final = frozenset({State.DELIVERED, State.UNDELIVERED})
 
 
@@ -186,6 +190,14 @@ class Moderators:
             self._gate.changed(home, community)
         return len(after)
 
+    async def tested(self, text: str, by: Actor) -> tuple[Finding, ...]:
+        """What the lists that hold in the community find in a text.
+
+        Raises NotAllowedError, LedgerError.
+        """
+        house = await self.house(by)
+        return self._filter.findings({"prompt": text}, house.terms)
+
     async def block(
         self, person: Person, by: Actor, *, for_s: float | None = None, reason: str = ""
     ) -> bool:
@@ -265,15 +277,21 @@ class Moderators:
             raise JobRefusedError(_REPORTED)
         self._clerk.wake()
 
+    async def case(self, case_id: str, by: Actor) -> Case:
+        """One that somebody may decide; raises UnknownJobError, NotAllowedError, LedgerError."""
+        community = await self._moderated(by)
+        case = await self._registry.case(case_id)
+        if (case.venue.home, case.venue.community) != (by.person.home, community):
+            raise NotAllowedError(_NOT_A_MODERATOR)
+        return case
+
     async def decide(self, case_id: str, act: DeskAct, by: Actor, reason: str = "") -> Case:
         """Do what somebody pressed at the desk; done again it changes nothing.
 
         Raises UnknownJobError, NotAllowedError, IllegalMoveError, GalleryError, LedgerError.
         """
-        case = await self._registry.case(case_id)
+        case = await self.case(case_id, by)
         community = await self._moderated(by)
-        if (case.venue.home, case.venue.community) != (by.person.home, community):
-            raise NotAllowedError(_NOT_A_MODERATOR)
         reason = reason[:MAX_REASON_CHARS]
         match act:
             case "warn":
@@ -371,6 +389,8 @@ class Moderators:
             return
         if case.state == "deleted" or record.deleted is not None:
             raise IllegalMoveError(_DECIDED)
+        if act == "blur" and record.state in _NOT_SHOWN_YET:
+            raise IllegalMoveError(_TOO_EARLY)
         wanted: CaseState = "blurred" if act == "blur" else "approved"
         if case.state == wanted:
             return
@@ -390,13 +410,19 @@ class Moderators:
 
     async def _approve(self, record: Record, showing: Showing, deed: Deed) -> None:
         """Show what was held back."""
-        approved = await self._ledger.move(
-            record.job.id,
-            State.DRAWN,
-            showing=showing,
-            deed=deed,
-            before=frozenset({State.REVIEW}),
-        )
+        try:
+            approved = await self._ledger.move(
+                record.job.id,
+                State.DRAWN,
+                showing=showing,
+                deed=deed,
+                before=frozenset({State.REVIEW}),
+            )
+        except IllegalMoveError as error:  # somebody else decided first
+            now = await self._ledger.get(record.job.id)
+            if now.state is State.CANCELLED or now.deleted is not None:
+                raise IllegalMoveError(_DECIDED) from error
+            return
         with in_job(record.job.id):
             log.info("approved")
             self._worker.hand_over(approved)

@@ -140,6 +140,7 @@ class World:
     base_url             where attachments and avatars are served; set when the server starts
     privileged_intents   intents (bits) that the application's owner has switched on
     bot_is_member        whether the bot has been invited to the guild
+    preferred_locale     the language that the guild says it speaks
     strange_guild_ids    other servers that channels belong to, to which it has not been
     """
 
@@ -149,6 +150,7 @@ class World:
     base_url: str = ""
     privileged_intents: int = 0
     bot_is_member: bool = True
+    preferred_locale: str = "en-US"
     strange_guild_ids: set[int] = field(default_factory=set)
     channels: dict[int, Channel] = field(default_factory=dict)
     people: dict[int, Person] = field(default_factory=dict)
@@ -441,7 +443,7 @@ class World:
             "owner_id": str(self.owner.id),
             "application_id": None,
             "region": "deprecated",
-            "preferred_locale": "en-US",
+            "preferred_locale": self.preferred_locale,
             "features": [],
             "icon": None,
             "splash": None,

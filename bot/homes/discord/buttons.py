@@ -22,9 +22,11 @@ ListPress = Literal["cancel", "drop", "show", "mention"]
 LookPress = Literal["look", "like", "unlike", "subtle"]
 # Another page of one's pictures: "drawn" or "liked", and its number.
 PagePress = Literal["page"]
+# Of a case, at the moderators' desk.
+DeskPress = Literal["approve", "veil", "strike", "warn", "block", "unblock"]
 # Really erase what is kept of whoever presses, or do not.
 PrivacyPress = Literal["erase", "keep"]
-PressKind = Literal[ActionKind, ListPress, LookPress, PagePress, PrivacyPress]
+PressKind = Literal[ActionKind, ListPress, LookPress, PagePress, DeskPress, PrivacyPress]
 _KINDS: Final = "|".join(get_args(PressKind))
 
 
@@ -32,7 +34,8 @@ _KINDS: Final = "|".join(get_args(PressKind))
 class Press:
     """What was pressed.
 
-    about  a job's id; of "mention" the choice, "on" or "off"; of "page" which pictures
+    about  a job's id, at the desk a case's; of "mention" the choice, "on" or "off"; of "page" which
+           pictures
     index  of the picture, or of the page, that is meant, from 0
     """
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, get_args
 
@@ -13,7 +13,9 @@ from bot.core.job import new_job_id
 from bot.errors import WrongPlaceError
 from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import counting_trace
+from bot.homes.discord.admin_command import AdminCommand
 from bot.homes.discord.buttons import (
+    DeskPress,
     Interaction,
     ListPress,
     PagePress,
@@ -32,6 +34,8 @@ from bot.homes.discord.calls import (
 )
 from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.commands import ImagineCommand
+from bot.homes.discord.deletions import Deletions
+from bot.homes.discord.desk_presses import DeskPresses
 from bot.homes.discord.editing import Editing
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.jobs_command import JobsCommand
@@ -40,6 +44,7 @@ from bot.homes.discord.picture_menus import PictureMenus
 from bot.homes.discord.places import Offered
 from bot.homes.discord.privacy_command import PrivacyCommand
 from bot.homes.discord.refusal import refuse
+from bot.homes.discord.report_menu import ReportMenu
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
 from bot.homes.discord.translator import CommandTranslator
@@ -56,6 +61,8 @@ _LOOK_AT_COMMANDS_EVERY_S: Final = 3_600.0
 _MAX_RATELIMIT_S: Final = 30.0
 # A connection that does not begin is no connection: it is made anew.
 _VITAL_EVENTS: Final = frozenset({"READY", "RESUMED"})
+# What people write is none of the bot's business, and is to cost it nothing.
+_UNHEARD_EVENTS: Final = ("MESSAGE_CREATE", "MESSAGE_UPDATE")
 
 
 class Tree(app_commands.CommandTree[Any]):
@@ -107,6 +114,10 @@ class ImagineClient(discord.Client):
     pages      builds /history and /favourites, and turns their pages
     words      builds /queue, /about and /help
     privacy    builds /privacy, and knows what its button does
+    admin      builds /imagine-admin
+    report     builds the entry with which messages are reported, and knows what its dialog does
+    desk       knows what moderators press at their desk, and what their dialogs do
+    deletions  hears what was deleted in Discord
     guild_ids  the servers that have it; empty is everywhere
     offered    in what places it is
     record     what Discord was told last
@@ -130,6 +141,10 @@ class ImagineClient(discord.Client):
         pages: Pages,
         words: WordsCommands,
         privacy: PrivacyCommand,
+        admin: AdminCommand,
+        report: ReportMenu,
+        desk: DeskPresses,
+        deletions: Deletions,
         record: CommandRecord,
         logged_in: asyncio.Event,
         connector: ElsewhereConnector,
@@ -144,6 +159,7 @@ class ImagineClient(discord.Client):
     ) -> None:
         intents = discord.Intents.none()
         intents.guilds = True  # which servers and channels there are; not privileged
+        intents.guild_messages = True  # which are deleted; not privileged either
         super().__init__(
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),
@@ -153,6 +169,8 @@ class ImagineClient(discord.Client):
             max_ratelimit_timeout=_MAX_RATELIMIT_S,
         )
         parsers = self._connection.parsers
+        for event in _UNHEARD_EVENTS:
+            del parsers[event]
         for event in parsers.keys() - _VITAL_EVENTS:
             parsers[event] = _on_its_own(event, parsers[event])
         self.was_online = False
@@ -172,6 +190,10 @@ class ImagineClient(discord.Client):
         self._pages = pages
         self._words = words
         self._privacy = privacy
+        self._admin = admin
+        self._report = report
+        self._desk = desk
+        self._deletions = deletions
         self._record = record
         self._guild_ids = guild_ids
         self._model = model
@@ -209,26 +231,43 @@ class ImagineClient(discord.Client):
             log.warning("a dialog of nobody's was sent")
         elif filled.kind == "edit":
             await self._editing.sent(interaction, filled)
-        else:
+        elif filled.kind in {"begin", "start"}:
             await self._menus.sent(interaction, filled)
+        else:
+            reasons: ReportMenu | DeskPresses = self._desk
+            if filled.kind == "report":
+                reasons = self._report
+            await _answered(interaction, reasons.sent(interaction, filled))
+
+    async def on_raw_message_delete(self, gone: discord.RawMessageDeleteEvent) -> None:
+        """Told by discord.py of all there are."""
+        self._deletions.message(gone.message_id)
+
+    async def on_raw_bulk_message_delete(self, gone: discord.RawBulkMessageDeleteEvent) -> None:
+        """Told by discord.py of several at once."""
+        for message_id in gone.message_ids:
+            self._deletions.message(message_id)
+
+    async def on_guild_channel_delete(self, gone: discord.abc.GuildChannel) -> None:
+        """Told by discord.py of a channel that is no thread."""
+        self._deletions.channel(gone.guild.id, gone.id)
+
+    async def on_raw_thread_delete(self, gone: discord.RawThreadDeleteEvent) -> None:
+        """Told by discord.py of a thread."""
+        self._deletions.channel(gone.guild_id, gone.thread_id)
 
     async def press(self, interaction: Interaction, press: Press) -> None:
         """See `buttons.Presses`."""
-        presses: JobsCommand | Pages | PrivacyCommand | CardPresses = self._cards
+        presses: JobsCommand | Pages | PrivacyCommand | CardPresses | DeskPresses = self._cards
         if press.kind in get_args(ListPress):
             presses = self._jobs
         elif press.kind in get_args(PagePress):
             presses = self._pages
         elif press.kind in get_args(PrivacyPress):
             presses = self._privacy
-        try:
-            await presses.press(interaction, press)
-        except DISCORD_ERRORS as error:
-            log.warning("a press was not answered: %r", error)
-            if is_final(error):
-                await refuse(interaction, of_press(error), new_job_id())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the one who pressed must hear
-            await refuse(interaction, error, new_job_id())
+        elif press.kind in get_args(DeskPress):
+            presses = self._desk
+        await _answered(interaction, presses.press(interaction, press))
 
     def offer(self, sizes: Sequence[Size]) -> None:
         """Offer these sizes from now on."""
@@ -262,6 +301,9 @@ class ImagineClient(discord.Client):
         self._tree.clear_commands(guild=None)
         guilds = [discord.Object(guild_id) for guild_id in self._guild_ids]
         sizes = self._sizes
+        orderly: list[Any] = []
+        if self._offered.in_servers:
+            orderly = [self._admin.build(sizes), self._report.build()]
         for command in (
             self._command.build(sizes),
             self._jobs.build(),
@@ -270,6 +312,7 @@ class ImagineClient(discord.Client):
             *self._menus.build(),
             *self._words.build(),
             self._privacy.build(),
+            *orderly,
         ):
             command.nsfw = self._offered.nsfw
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
@@ -291,6 +334,18 @@ class ImagineClient(discord.Client):
                 "installs names users, allow User Install in the developer portal.",
                 error,
             )
+
+
+async def _answered(interaction: Interaction, answering: Awaitable[None]) -> None:
+    """Have a press, or what was filled in, answered; what goes wrong is told the one who did it."""
+    try:
+        await answering
+    except DISCORD_ERRORS as error:
+        log.warning("a press was not answered: %r", error)
+        if is_final(error):
+            await refuse(interaction, of_press(error), new_job_id())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the one who pressed must hear
+        await refuse(interaction, error, new_job_id())
 
 
 def _on_its_own(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:

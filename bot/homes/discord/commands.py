@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 # Discord's limits for what is offered while somebody types.
 _COMPLETING_S: Final = 2.0  # of three, for the way there and back
-_MAX_CHOICES: Final = 25
+MAX_CHOICES: Final = 25
 _MAX_CHOICE_UNITS: Final = 100
 _AS_BEFORE: Final = "\u21ba"  # before a job's id: the prompt of that job
 _RECALLED: Final = re.compile(_AS_BEFORE + "([a-z2-7]{8})")
@@ -189,7 +189,7 @@ class ImagineCommand:
         except (LedgerError, TimeoutError) as error:
             log.warning("prompts cannot be offered: %r", error)
             return []
-        latest = islice(found.items(), _MAX_CHOICES)
+        latest = islice(found.items(), MAX_CHOICES)
         return [
             Choice(
                 name=cut(" ".join(prompt.split()), _MAX_CHOICE_UNITS),
@@ -202,12 +202,12 @@ class ImagineCommand:
     async def complete_style(self, _: Interaction, current: str) -> list[Choice[str]]:
         """The styles that go on as is typed."""
         found = styles.completions(current, self._usual.styles)
-        return _offered((one.name, one.description) for one in found)
+        return offered((one.name, one.description) for one in found)
 
     async def complete_aspect(self, _: Interaction, current: str) -> list[Choice[str]]:
         """The shapes that go on as is typed, each with the size that it comes to."""
         begun = current.strip().casefold()
-        return _offered(
+        return offered(
             (name, format_size(*size))
             for name, size in aspects(self.sizes).items()
             if name.startswith(begun)
@@ -249,7 +249,7 @@ class ImagineCommand:
         except Exception as error:  # noqa: BLE001 - whatever the files there said
             log.warning("what may be typed cannot be offered: %r", error)
             return []
-        return _offered(offers)
+        return offered(offers)
 
     @property
     def sizes(self) -> Sequence[Size]:
@@ -334,9 +334,10 @@ class _Image:
         return source if self.strength is None else replace(source, strength=float(self.strength))
 
 
-def _offered(offers: Iterable[tuple[str, str]]) -> list[Choice[str]]:
+def offered(offers: Iterable[tuple[str, str]]) -> list[Choice[str]]:
+    """What may be typed, each with a note or an empty one, as far as Discord takes it."""
     return [
         Choice(name=cut(f"{text} · {note}" if note else text, _MAX_CHOICE_UNITS), value=text)
         for text, note in offers
         if units(text) <= _MAX_CHOICE_UNITS
-    ][:_MAX_CHOICES]
+    ][:MAX_CHOICES]

@@ -8,12 +8,13 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import discord
 from discord import TextStyle
 from discord.ui import FileUpload, Label, Modal, TextInput
 
+from bot.core.case import MAX_REASON_CHARS
 from bot.core.offspring import Prompts
 from bot.core.options import lines_of, written
 from bot.core.wish import Wish
@@ -22,11 +23,13 @@ from bot.homes.discord.render import cut, units
 from bot.homes.discord.voice import Voice
 from sdxl_engine.sentence import say
 
-# A job asked for with other words; something begun from a picture of a job, or of anybody.
-DialogKind = Literal["edit", "begin", "start"]
+# A job asked for with other words; something begun from a picture of a job, or of anybody; why
+# moderators do something, and why somebody reports.
+ReasonKind = Literal["strike", "warn", "block", "report"]
+DialogKind = Literal["edit", "begin", "start", ReasonKind]
 
 _PROMPTS: Final = ("prompt", "negative_prompt")
-_ID: Final = re.compile(r"v1:(edit|begin|start):([a-z2-7]{8})")
+_ID: Final = re.compile(rf"v1:({'|'.join(get_args(DialogKind))}):([a-z2-7]{{8}})")
 _MAX_UNITS: Final = 4_000  # of one field
 _SHOWING_S: Final = 2.5  # of the three seconds there are
 _LABEL: Final = 18
@@ -36,7 +39,7 @@ _LABEL: Final = 18
 class Filled:
     """What somebody filled in.
 
-    about    a job's id, or what a picture was noted under
+    about    a job's id, a case's, or what a picture was noted under
     texts    by the ids of their fields; of one choice, what was chosen
     chosen   of each group the values that were chosen
     uploads  of each field the files, in their order
@@ -61,6 +64,11 @@ class Filled:
     def settings(self) -> str:
         """The lines of settings."""
         return self.texts.get("settings", "")
+
+    @property
+    def reason(self) -> str:
+        """Why; empty where nobody said it."""
+        return " ".join(self.texts.get("reason", "").split())
 
     @property
     def typed(self) -> dict[str, str]:
@@ -89,6 +97,17 @@ def wish_fields(wish: Wish, voice: Voice) -> Iterator[Label[Any]]:
         written(wish),
         description=voice.say(say("One a line. What no line says is as usual.")),
     )
+
+
+def reason_field(voice: Voice) -> Label[Any]:
+    """Why somebody does something; it may stay empty."""
+    field = TextInput[Any](
+        custom_id="reason",
+        style=TextStyle.paragraph,
+        required=False,
+        max_length=MAX_REASON_CHARS,
+    )
+    return Label(text=voice.say(say("Why, if you want to say it")), component=field)
 
 
 def holds(wish: Wish) -> bool:

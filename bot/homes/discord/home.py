@@ -21,11 +21,16 @@ from bot.core.studio import Studio
 from bot.core.wish import Usual
 from bot.homes.cards.desk import CardDesk, OnMessage
 from bot.homes.cards.pace import MakeThrottle, edit_throttle
+from bot.homes.discord.admin_command import AdminCommand
 from bot.homes.discord.calls import Calls
 from bot.homes.discord.card_presses import CardPresses
 from bot.homes.discord.client import ImagineClient
 from bot.homes.discord.commands import ImagineCommand
 from bot.homes.discord.connection import DiscordConnection
+from bot.homes.discord.deletions import Deletions
+from bot.homes.discord.desk_message import DeskMessages
+from bot.homes.discord.desk_presses import DeskPresses
+from bot.homes.discord.direct_messages import DirectMessages
 from bot.homes.discord.editing import Editing
 from bot.homes.discord.endpoints import ElsewhereConnector
 from bot.homes.discord.intake import HOME, Intake
@@ -36,6 +41,7 @@ from bot.homes.discord.picture_menus import PictureMenus
 from bot.homes.discord.places import Offered
 from bot.homes.discord.privacy_command import PrivacyCommand
 from bot.homes.discord.refusal import say_instead_of_card
+from bot.homes.discord.report_menu import ReportMenu
 from bot.homes.discord.settings_command import SettingsCommand
 from bot.homes.discord.sync import CommandRecord, Size
 from bot.homes.discord.uploads import Uploads
@@ -113,6 +119,10 @@ class DiscordHome:
         self._record = CommandRecord(settings.record)
         self._connection = DiscordConnection(settings.token, sleep=sleep)
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
+        client = self._connection.client
+        self._cases = DeskMessages(client, self._calls, languages)
+        self._direct = DirectMessages(client, self._calls, languages)
+        self._sleep = sleep
 
     @property
     def is_online(self) -> bool:
@@ -124,6 +134,7 @@ class DiscordHome:
         self._privacy = privacy
         self._studio = studio
         self._moderators = moderators
+        self._deletions = Deletions(moderators, sleep=self._sleep)
         self._desk.report_to(studio)
 
     async def run(self) -> None:
@@ -149,6 +160,10 @@ class DiscordHome:
                 Pages(self._studio),
                 WordsCommands(self._studio, settings.usual),
                 PrivacyCommand(self._privacy),
+                AdminCommand(self._studio, self._moderators),
+                ReportMenu(self._studio, self._moderators),
+                DeskPresses(self._moderators),
+                self._deletions,
                 self._record,
                 logged_in,
                 ElsewhereConnector(settings.api_url, settings.gateway_url, limit=self._connections),
@@ -206,11 +221,11 @@ class DiscordHome:
 
     async def show_case(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
         """See `Home.show_case`."""
-        raise NotImplementedError
+        return await self._cases.show(one, pictures)
 
     async def notify(self, notice: Notice) -> None:
         """See `Home.notify`."""
-        raise NotImplementedError
+        await self._direct.tell(notice)
 
     async def forget(self, job: Job) -> None:
         """See `Home.forget`."""
@@ -220,6 +235,7 @@ class DiscordHome:
         """See `Home.close`."""
         await self._desk.close(timeout_s)
         await self._connection.close()
+        await self._deletions.close(timeout_s)
 
     def _message(self, job: Job, on_message: OnMessage) -> CardMessage:
         voice = Voice(self._languages, job.person.locale)

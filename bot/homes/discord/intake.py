@@ -174,11 +174,11 @@ def circumstances_of(interaction: Interaction) -> Circumstances:
     return Circumstances(
         frozenset(str(role.id) for role in roles),
         None if thread is None else str(thread.parent_id),
-        adult=_is_for_adults(channel),
+        adult=is_for_adults(channel),
     )
 
 
-def _is_for_adults(channel: object) -> bool:
+def is_for_adults(channel: object) -> bool:
     """Whether Discord shows a channel to adults alone; what it does not say is not so."""
     if isinstance(channel, discord.Thread) and channel.parent is None:
         return False

@@ -23,14 +23,22 @@ from bot.core.job import Record, new_job_id
 from bot.core.offspring import Prompts
 from bot.core.options import Settings, read_lines
 from bot.core.recipe.reading import read_recipe
+from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Studio
 from bot.core.wish import Wish
-from bot.errors import NoRecipeError, UnknownJobError, UsageError
+from bot.errors import NoRecipeError, NotAllowedError, UnknownJobError, UsageError
 from bot.homes.discord import dialogs, render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import DialogKind, Filled
-from bot.homes.discord.intake import Heard, Intake, person_of, venue_of, viewer_of
+from bot.homes.discord.intake import (
+    Heard,
+    Intake,
+    circumstances_of,
+    person_of,
+    venue_of,
+    viewer_of,
+)
 from bot.homes.discord.translator import described
 from bot.homes.discord.uploads import Sent, Uploads, name_of
 from bot.homes.discord.voice import Voice, voice_of
@@ -46,6 +54,7 @@ _ANY: Final = "0" * 64  # a picture that is not known yet
 _CHANGED: Final = offspring.source_fields(Source(_ANY, CHANGING))
 _NO_PICTURE: Final = say("There is no picture in this message that the bot can read.")
 _GONE: Final = say("The bot no longer knows which picture that was. Choose it again.")
+_HIDDEN: Final = say("The filter here does not let people read what this file says.")
 _MANNERS: Final = {
     "private": say("Show them to me alone"),
     "spoiler": say("Blur them until somebody looks"),
@@ -176,7 +185,7 @@ class PictureMenus:
 
     async def _open(self, interaction: Interaction, message: discord.Message) -> None:
         person, venue, voice = person_of(interaction), venue_of(interaction), voice_of(interaction)
-        ours = await self._ours(interaction, message)
+        ours = await shown_by(self._studio, interaction, message)
         if ours is not None:
             record, index = ours
             kind: DialogKind = "begin"
@@ -204,7 +213,7 @@ class PictureMenus:
         await dialogs.show(interaction, modal)
 
     async def _tell(self, interaction: Interaction, message: discord.Message) -> None:
-        ours = await self._ours(interaction, message)
+        ours = await shown_by(self._studio, interaction, message)
         if ours is not None:
             await self._tell_job(interaction, ours[0].job.id)
             return
@@ -227,23 +236,22 @@ class PictureMenus:
             except NoRecipeError as error:
                 silent = silent or error
             else:
+                await self._check_shown(interaction, recipe)
                 await _answer(interaction, render.file_recipe_text(recipe, voice_of(interaction)))
                 return
         assert silent is not None  # noqa: S101 - there was one file at least
         raise silent
 
-    async def _ours(
-        self, interaction: Interaction, message: discord.Message
-    ) -> tuple[Record, int] | None:
-        """The job whose pictures a message of this bot shows, and which of them comes first."""
-        if message.author != interaction.client.user:
-            return None
-        for match in filter(None, map(_OURS.fullmatch, render.files_of(message))):
-            try:
-                return await self._studio.record(match[1], viewer_of(interaction)), int(match[2])
-            except UnknownJobError:  # forgotten: its files are as good as anybody's
-                continue
-        return None
+    async def _check_shown(self, interaction: Interaction, recipe: Recipe) -> None:
+        """Whether the filter lets people read what a file says; raises NotAllowedError."""
+        wish = recipe.wish
+        said = [recipe.program, recipe.model, recipe.text, *map(str, recipe.left_out)]
+        if wish is not None:
+            said += [wish.prompt, wish.negative_prompt, *(name for name, _ in wish.loras)]
+        text = "\n".join(filter(None, said))
+        venue, around = venue_of(interaction), circumstances_of(interaction)
+        if await self._studio.hides(text, venue, around):
+            raise NotAllowedError(_HIDDEN)
 
     def _note(self, person_id: str, attachments: tuple[Sent, ...]) -> str:
         """Note what a dialog is about; of one person, and of all, the oldest is forgotten."""
@@ -256,6 +264,23 @@ class PictureMenus:
         if len(self._noted) > _NOTED:
             self._noted.popitem(last=False)
         return key
+
+
+async def shown_by(
+    studio: Studio, interaction: Interaction, message: discord.Message
+) -> tuple[Record, int] | None:
+    """The job whose pictures a message of this bot shows, and which of them comes first.
+
+    Raises NotAllowedError where they are not shown to the one who wants to know, LedgerError.
+    """
+    if message.author != interaction.client.user:
+        return None
+    for match in filter(None, map(_OURS.fullmatch, render.files_of(message))):
+        try:
+            return await studio.record(match[1], viewer_of(interaction)), int(match[2])
+        except UnknownJobError:  # forgotten: its files are as good as anybody's
+            continue
+    return None
 
 
 def _pictures(message: discord.Message) -> tuple[Sent, ...]:

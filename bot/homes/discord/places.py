@@ -10,6 +10,9 @@ from bot.errors import WrongPlaceError
 from bot.homes.discord.buttons import Interaction
 from sdxl_engine.sentence import all_of, say
 
+# Of a command that means nothing elsewhere; what is left open would be as of the others.
+IN_SERVERS: Final = AppCommandContext(guild=True, dm_channel=False, private_channel=False)
+BY_SERVERS: Final = AppInstallationType(guild=True, user=False)
 _PLACES: Final = {
     "server": say("servers"),
     "dm": say("direct messages with the bot"),
@@ -36,6 +39,11 @@ class Offered:
     contexts: frozenset[str] = frozenset({"server"})
     installs: frozenset[str] = frozenset({"server"})
     nsfw: bool = False
+
+    @property
+    def in_servers(self) -> bool:
+        """Whether they are in servers that invited the bot."""
+        return "server" in self.contexts and "server" in self.installs
 
     @property
     def app_contexts(self) -> AppCommandContext:
@@ -99,6 +107,21 @@ def check_showable(interaction: Interaction) -> None:
             say(
                 "This thread is locked. Ask a moderator to unlock it, or ask for pictures in "
                 "another channel."
+            )
+        )
+
+
+def check_writable(channel: discord.TextChannel) -> None:
+    """Whether the bot may write and show pictures in a channel; raises WrongPlaceError."""
+    may = channel.permissions_for(channel.guild.me)
+    needed = ("view_channel", "send_messages", "attach_files")
+    missing = [_PERMISSIONS[one] for one in needed if not getattr(may, one)]
+    if missing:
+        raise WrongPlaceError(
+            say(
+                "The bot cannot work in that channel: it lacks {permissions}. Give it that there, "
+                "then ask again.",
+                permissions=all_of(missing),
             )
         )
 

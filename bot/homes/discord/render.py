@@ -118,7 +118,7 @@ def _parts(message: discord.Message) -> Iterator[discord.Component]:
 
 def card_text(one: Card, voice: Voice, max_units: int = MAX_MESSAGE_UNITS) -> str:
     """The text of a card."""
-    status = _words(one.status, voice, _MAX_SENTENCE_UNITS)
+    status = words(one.status, voice, _MAX_SENTENCE_UNITS)
     if one.progress is not None:
         step, steps = one.progress
         done = _BAR_CELLS * step // steps
@@ -249,13 +249,13 @@ def file_recipe_text(recipe: Recipe, voice: Voice) -> str:
 
 def failure_text(sentence: str, voice: Voice) -> str:
     """A sentence as the bot says it where there is no job: marked, and without mentions."""
-    return f"{FAILURE_MARK} {_words(sentence, voice, _MAX_SENTENCE_UNITS)}"
+    return f"{FAILURE_MARK} {words(sentence, voice, _MAX_SENTENCE_UNITS)}"
 
 
 def list_line(listed: Listed, now_s: float, voice: Voice) -> str:
     """One job in a list of them, on two lines."""
     record, job = listed.record, listed.record.job
-    state = _words(card.listed(record, listed.position, now_s), voice, _MAX_STATE_IN_LIST)
+    state = words(card.listed(record, listed.position, now_s), voice, _MAX_STATE_IN_LIST)
     prompt = _one_line(job.wish.prompt).replace("`", _HARMLESS_BACKTICK)
     head = f"`{job.id}` {shown(Moment(int(job.asked_at_s)))} · {state}"
     return f"{head}\n`{cut(prompt, _MAX_PROMPT_IN_LIST)}`"
@@ -278,16 +278,17 @@ def cut(text: str, max_units: int) -> str:
     return "".join(kept).rstrip() + "…"
 
 
-def _words(words: str, voice: Voice, max_units: int) -> str:
+def words(text: str, voice: Voice, max_units: int) -> str:
+    """A text as people see it, without markup of anybody's, in so many units at most."""
     # A moment is cut off whole or not at all: half of its markup would be read as text.
-    text = ""
-    for part in voice.pieces(words):
-        room = max_units - units(text)
+    whole = ""
+    for part in voice.pieces(text):
+        room = max_units - units(whole)
         said = cut(_harmless(part), room) if isinstance(part, str) else shown(part)
         if units(said) > room:
             break
-        text += said
-    return text
+        whole += said
+    return whole
 
 
 def _field(words: str, voice: Voice) -> str:
@@ -307,19 +308,26 @@ def _harmless(sentence: str) -> str:
 
 def _command(options: Mapping[str, str], max_units: int) -> str:
     """What to type to ask for something, to be copied."""
-    words = " ".join(f"{name}:{value}" for name, value in options.items())
-    return _code(f"/imagine {words}", max_units)
+    typed = " ".join(f"{name}:{value}" for name, value in options.items())
+    return code(f"/imagine {typed}", max_units)
 
 
 def _typed(text: str, voice: Voice, max_units: int) -> str:
     """What people typed, or that they typed nothing."""
-    return _code(_one_line(text) or voice.say(_EMPTY), max_units)
+    return code(_one_line(text) or voice.say(_EMPTY), max_units)
 
 
-def _code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
+def code(text: str, max_units: int = MAX_MESSAGE_UNITS) -> str:
+    """What people typed, on one line, where Discord reads neither mentions nor markup."""
     fence = "```"
     inside = _one_line(text).replace("`", _HARMLESS_BACKTICK)
     return f"{fence}\n{cut(inside, max_units - 2 * len(fence) - 2)}\n{fence}"
+
+
+def quoted(text: str, max_units: int) -> str:
+    """What stands in code within a line, in so many units at most."""
+    inside = _one_line(text).replace("`", _HARMLESS_BACKTICK)
+    return f"`{cut(inside, max_units - 2)}`" if inside else ""
 
 
 def _one_line(text: str) -> str:

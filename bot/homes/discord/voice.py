@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import discord
 
 from bot.core.card import Moment
+from bot.core.desk_card import Link
 from bot.languages.languages import Languages
+
+_MARKS: Final = {"person": "@", "channel": "#", "role": "@&"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +38,11 @@ def voice_of(interaction: discord.Interaction[Any]) -> Voice:
 
 
 def shown(piece: object) -> str:
-    """A piece of a text; a point in time counts down or up."""
-    return f"<t:{piece.at_s}:R>" if isinstance(piece, Moment) else str(piece)
+    """A piece of a text; a point in time counts down or up, and people and places are links."""
+    match piece:
+        case Moment(at_s):
+            return f"<t:{at_s}:R>"
+        case Link(kind, id):
+            return f"<{_MARKS[kind]}{id}>"
+        case _:
+            return str(piece)

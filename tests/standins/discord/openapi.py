@@ -30,6 +30,8 @@ class Contract:
         schemas["SnowflakeType"] = {"type": ["string", "integer"], "pattern": "^[0-9]+$"}
         # The errors of single fields carry names such as BASE_TYPE_REQUIRED, whatever is said here.
         schemas["Error"]["properties"]["code"] = {"type": ["integer", "string"]}
+        # It is older than media channels.
+        schemas["ChannelTypes"]["anyOf"].append({"title": "GUILD_MEDIA", "const": 16})
         resource = DRAFT202012.create_resource(self._document)
         self._registry = Registry().with_resource("urn:discord", resource)
         self._templates = [

@@ -1,5 +1,6 @@
 """Every command, button, menu and dialog in every sort of place, before and after a restart."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -8,12 +9,23 @@ import pytest
 from bot.core.job import State
 from bot.ledgers import book
 from standins.discord.components import files_of, pressable, text_of
+from standins.discord.errors import CommandRefused
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import Bot, RunBot
+from tests.bot.homes.discord.desk import (
+    MIA,
+    MOD_LOG,
+    admin,
+    at_desk,
+    press,
+    said,
+    set_up,
+    with_desk,
+)
 from tests.bot.homes.discord.test_drafts import blurred
 from tests.bot.homes.discord.test_faults import has_pictures
-from tests.bot.homes.discord.test_jobs_in_the_channel import BEN, says
+from tests.bot.homes.discord.test_jobs_in_the_channel import BEN, CLEO, says
 from tests.bot.homes.discord.test_options import picture
 from tests.bot.homes.discord.test_places import (
     BOT_DM,
@@ -156,6 +168,28 @@ async def pages(scene: Scene) -> None:
     await (await scene.press(older, "open")).until(has_pictures)
 
 
+async def order(scene: Scene) -> None:
+    """Somebody reports the card, and a moderator decides; in servers that the bot is in."""
+    if scene.place not in {TEXT, THREAD, POST}:
+        with pytest.raises(CommandRefused):
+            await scene.use("Report")
+        return
+    loopback, card_id = scene.loopback, int(scene.card["id"])
+    await with_desk(loopback)
+    reporter = MIA if loopback.history(MOD_LOG) else CLEO
+    used = await loopback.use_on_message(card_id, "Report", user_id=reporter)
+    assert "Reported" in await said(await loopback.submit(await used.dialog(), {"reason": "why"}))
+    for kind, shown_blurred in (("veil", True), ("approve", False)):
+        case = await at_desk(loopback, lambda one, kind=kind: f"v1:{kind}:" in str(one))  # type: ignore[misc]
+        await said(await press(loopback, case, kind, MIA))
+        while set(blurred(scene.card)) != {shown_blurred}:
+            history = loopback.history(scene.place)
+            scene.card = next(one for one in history if int(one["id"]) == card_id)
+            await asyncio.sleep(0.005)
+    for command in ("policy", "limits", "audit"):
+        await said(await admin(loopback, command))
+
+
 ACTS: tuple[Callable[[Scene], Awaitable[None]], ...] = (
     commands,
     more_of_them,
@@ -166,6 +200,7 @@ ACTS: tuple[Callable[[Scene], Awaitable[None]], ...] = (
     publish,
     blur,
     pages,
+    order,
 )
 
 
@@ -176,6 +211,7 @@ async def test_everything_works_here_and_after_a_restart(
 ) -> None:
     # The same again so soon would be taken for one press.
     monkeypatch.setattr(book, "_TWICE_S", 0.0)
+    set_up(loopback)
     async with run_bot(config=everywhere()) as bot:
         asked = await loopback.slash(
             "imagine", {"prompt": "a fox", "seed": 5}, user_id=BEN, channel_id=place

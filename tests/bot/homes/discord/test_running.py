@@ -488,8 +488,8 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
         command, *others = loopback.commands()
     names = [one["name"] for one in others]
     assert sorted(names) == [
-        *("Imagine from this", "Recipe", "about", "favourites", "help", "history", "jobs"),
-        *("queue", "recipe", "settings"),
+        *("Imagine from this", "Recipe", "Report", "about", "favourites", "help", "history"),
+        *("imagine-admin", "jobs", "queue", "recipe", "settings"),
     ]
     options = {option["name"]: option for option in command["options"]}
     assert list(options) == [

@@ -1,0 +1,181 @@
+"""/imagine-admin: what those who manage a server say, and do, about the bot."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range, locale_str
+
+from bot.core.case import MAX_REASON_CHARS
+from bot.core.desk_card import Link
+from bot.core.job import Person
+from bot.core.moderators import Moderators
+from bot.core.policy import DAY_S
+from bot.core.studio import Studio
+from bot.errors import UsageError
+from bot.homes.discord.acknowledgement import acknowledge_press
+from bot.homes.discord.answers import answer
+from bot.homes.discord.audit_commands import AuditCommands
+from bot.homes.discord.buttons import Interaction
+from bot.homes.discord.filter_commands import FilterCommands
+from bot.homes.discord.intake import HOME, actor_of
+from bot.homes.discord.places import BY_SERVERS, IN_SERVERS, check_writable
+from bot.homes.discord.policy_commands import AnyChannel, PolicyCommands
+from bot.homes.discord.translator import described
+from sdxl_engine.sentence import say, say_many
+
+Reason = Range[str, 0, MAX_REASON_CHARS]
+Days = Range[int, 1, 3_650]
+Hours = Range[int, 1, 8_760]
+
+_HOUR_S: Final = 3_600.0
+_WHY: Final = say("Why; it is written down")
+_WHOM: Final = say("Whom")
+
+
+class AdminCommand:
+    """One group of commands; who may use them is the core's to say."""
+
+    def __init__(self, studio: Studio, moderators: Moderators) -> None:
+        self._moderators = moderators
+        self._policy = PolicyCommands(studio, moderators)
+        self._filter = FilterCommands(moderators)
+        self._audit = AuditCommands(moderators)
+
+    def build(self, sizes: Sequence[tuple[int, int]]) -> app_commands.Group:
+        """The group as Discord shall offer it."""
+        group = app_commands.Group(
+            name="imagine-admin",
+            description=locale_str(say("Keep order: what holds here, who may ask, what was done")),
+            default_permissions=discord.Permissions(manage_guild=True),
+            allowed_contexts=IN_SERVERS,
+            allowed_installs=BY_SERVERS,
+        )
+        self._policy.add_to(group, sizes)
+        self._add_settings(group)
+        self._filter.add_to(group)
+        self._add_measures(group)
+        self._audit.add_to(group)
+        return group
+
+    def _add_settings(self, group: app_commands.Group) -> None:
+        moderators = self._moderators
+
+        @group.command(
+            name="desk",
+            description=locale_str(say("Where moderators see what is to be decided")),
+        )
+        @described(channel=say("A channel that only moderators see; left out, there is none"))
+        async def desk(
+            interaction: Interaction, channel: discord.TextChannel | None = None
+        ) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            by = actor_of(interaction)
+            if channel is None:
+                await moderators.set_desk(None, by)
+                await answer(interaction, say("The moderators have no desk now."))
+                return
+            await moderators.house(by)  # who may not is told that first
+            check_writable(channel)
+            await moderators.set_desk(str(channel.id), by)
+            link = Link("channel", str(channel.id))
+            await answer(interaction, say("Moderators decide in {channel} now.", channel=link))
+
+        @group.command(name="pause", description=locale_str(say("Take nothing in for a while")))
+        @described(reason=say("Why; people read it"))
+        async def pause(interaction: Interaction, reason: Reason = "") -> None:
+            await acknowledge_press(interaction, unseen=True)
+            await moderators.pause(actor_of(interaction), reason)
+            await answer(interaction, say("Paused. What waits is still drawn."))
+
+        @group.command(name="resume", description=locale_str(say("Take wishes in again")))
+        async def resume(interaction: Interaction) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            await moderators.resume(actor_of(interaction))
+            await answer(interaction, say("The bot may be asked again."))
+
+        @group.command(name="keep", description=locale_str(say("How long jobs are kept")))
+        @described(days=say("At most so many days; left out, as long as elsewhere"))
+        async def keep(interaction: Interaction, days: Days | None = None) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            await moderators.set_keep_days(days, actor_of(interaction))
+            if days is None:
+                await answer(interaction, say("Jobs are kept as long as elsewhere."))
+            else:
+                kept = say_many(
+                    "Jobs are kept for {count} day.", "Jobs are kept for {count} days.", days
+                )
+                await answer(interaction, kept)
+
+    def _add_measures(self, group: app_commands.Group) -> None:
+        moderators = self._moderators
+
+        @group.command(
+            name="purge", description=locale_str(say("Delete pictures of a person or a channel"))
+        )
+        @described(
+            hours=say("Those asked for within so many hours"),
+            person=_WHOM,
+            channel=say("Where"),
+            reason=_WHY,
+        )
+        async def purge(
+            interaction: Interaction,
+            hours: Hours,
+            person: discord.User | None = None,
+            channel: AnyChannel | None = None,
+            reason: Reason = "",
+        ) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            if person is None and channel is None:
+                raise UsageError(say("Say of whom, or in which channel."))
+            count = await moderators.purge(
+                actor_of(interaction),
+                person=None if person is None else _person(person),
+                channel=None if channel is None else str(channel.id),
+                within_s=hours * _HOUR_S,
+                reason=reason,
+            )
+            await answer(
+                interaction,
+                say_many(
+                    "The pictures of {count} job are deleted.",
+                    "The pictures of {count} jobs are deleted.",
+                    count,
+                ),
+            )
+
+        @group.command(
+            name="block", description=locale_str(say("Let somebody ask for nothing here"))
+        )
+        @described(
+            person=_WHOM, days=say("For so many days; left out, until unblocked"), reason=_WHY
+        )
+        async def block(
+            interaction: Interaction,
+            person: discord.User,
+            days: Days | None = None,
+            reason: Reason = "",
+        ) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            for_s = None if days is None else days * DAY_S
+            by, whom = actor_of(interaction), _person(person)
+            await moderators.block(whom, by, for_s=for_s, reason=reason)
+            who = Link("person", whom.id)
+            await answer(interaction, say("{who} may not ask here any more.", who=who))
+
+        @group.command(name="unblock", description=locale_str(say("Let somebody ask here again")))
+        @described(person=_WHOM, reason=_WHY)
+        async def unblock(
+            interaction: Interaction, person: discord.User, reason: Reason = ""
+        ) -> None:
+            await acknowledge_press(interaction, unseen=True)
+            whom = _person(person)
+            await moderators.unblock(whom, actor_of(interaction), reason=reason)
+            who = Link("person", whom.id)
+            await answer(interaction, say("{who} may ask here again.", who=who))
+
+
+def _person(user: discord.User | discord.Member) -> Person:
+    return Person(HOME, str(user.id), user.name)
