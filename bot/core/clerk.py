@@ -6,9 +6,8 @@ moderators' desk, what was decided about pictures to their cards, warnings to wh
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Final
+from collections.abc import Awaitable, Mapping
+from typing import Final, TypeVar
 
 from bot.core.case import AtDesk
 from bot.core.job import State
@@ -20,13 +19,15 @@ from bot.shared.retry import Sleep
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _AT_ONCE: Final = 20
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
 
 
 class Clerk:
-    """Works on its own, one thing after the other in each home.
+    """Works on its own, one thing after the other in each home; no home waits for another.
 
     homes  by name
     """
@@ -43,21 +44,26 @@ class Clerk:
         self._gallery = gallery
         self._homes = homes
         self._sleep = sleep
-        self._news = asyncio.Event()
+        self._news = {name: asyncio.Event() for name in homes}
 
     def wake(self) -> None:
         """There may be something to bring."""
-        self._news.set()
+        for news in self._news.values():
+            news.set()
 
     async def run(self) -> None:
         """Bring all there is, now and whenever there is more; until it is cancelled."""
-        wait_s = _FIRST_WAIT_S
+        async with asyncio.TaskGroup() as each:
+            for home in self._homes.values():
+                each.create_task(self._serve(home), name=f"clerk in {home.name}")
+
+    async def _serve(self, home: Home) -> None:
+        wait_s, news = _FIRST_WAIT_S, self._news[home.name]
         while True:
-            self._news.clear()
-            results = [await self._bring_all(home) for home in self._homes.values()]
-            if all(results):
+            news.clear()
+            if await self._bring_all(home):
                 wait_s = _FIRST_WAIT_S
-                await self._news.wait()
+                await news.wait()
             else:
                 await self._sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
@@ -70,38 +76,25 @@ class Clerk:
         except (AwayError, LedgerError) as error:
             log.info("what was decided cannot be shown in %s yet: %s", home.name, error)
             return False
-        except Exception:  # one that always fails must not end what brings all the others
-            log.exception("what was decided cannot be shown in %s", home.name)
-            return False
         return True
 
     async def _bring_some(self, home: Home) -> bool:
         """Whether there may be more."""
         notices = await self._registry.notices(home.name, limit=_AT_ONCE)
         for notice in notices:
-            with suppress(UndeliveredError):  # they take no messages; the desk says who was warned
-                await home.notify(notice)
+            await _tried(home.notify(notice))  # the desk says who was warned
             await self._registry.told(notice)
         records = await self._registry.to_amend(home.name, limit=_AT_ONCE)
         for record in records:
-            # Where it cannot be reached it is gone, or shows nothing that the bot could change.
-            with suppress(UndeliveredError):
-                await home.amend(record)
+            await _tried(home.amend(record))
             await self._registry.amended(record)
         cases = await self._registry.at_desks(home.name, limit=_AT_ONCE)
         for one in cases:
-            await self._registry.shown(one.case, await self._shown(home, one))
+            message = None
+            if one.desk is not None or one.case.message is not None:
+                message = await _tried(home.show_case(one, await self._pictures(one)))
+            await self._registry.shown(one.case, message)
         return bool(notices or records or cases)
-
-    async def _shown(self, home: Home, one: AtDesk) -> str | None:
-        """Which message shows a case now; None: there is no place for it."""
-        if one.desk is None and one.case.message is None:
-            return None
-        try:
-            return await home.show_case(one, await self._pictures(one))
-        except UndeliveredError as error:
-            log.warning("a case cannot be shown to the moderators: %s", error)
-            return None
 
     async def _pictures(self, one: AtDesk) -> tuple[Picture, ...]:
         """What moderators see of its pictures, small; none where they are gone."""
@@ -116,3 +109,19 @@ class Clerk:
             log.warning("the moderators are shown no pictures: %s", error)
             return ()
         return tuple(picture for picture in found if picture is not None)
+
+
+async def _tried(bringing: Awaitable[T]) -> T | None:
+    """What comes of it; None where it has no place, or cannot be made: others wait behind it.
+
+    Raises AwayError, LedgerError: then it is tried again.
+    """
+    try:
+        return await bringing
+    except (AwayError, LedgerError):
+        raise
+    except UndeliveredError as error:
+        log.warning("what was decided has no place: %s", error)
+    except Exception:  # one that always fails must not end what brings all the others
+        log.exception("what was decided cannot be shown")
+    return None

@@ -663,15 +663,16 @@ async def test_a_desk_that_cannot_be_reached_is_told_later(office: OpenOffice) -
         return
 
     async with office(seeing(skin=0.6), sleep=at_once) as it:
-        it.home.away = [AwayError("away"), AwayError("away"), RuntimeError("what?")]
+        it.home.away = [AwayError("away"), AwayError("away")]
         await with_desk(it)
         await drawn(it)
         assert len(await at_desk(it)) == 1
 
 
-async def test_a_desk_that_is_gone_holds_nobody_up(office: OpenOffice) -> None:
+@pytest.mark.parametrize("away", [UndeliveredError("gone"), RuntimeError("what?")])
+async def test_a_desk_that_is_gone_holds_nobody_up(office: OpenOffice, away: Exception) -> None:
     async with office(seeing(skin=0.6)) as it:
-        it.home.away = [UndeliveredError("gone")]
+        it.home.away = [away]
         await with_desk(it)
         await drawn(it)
         await drawn(it)
