@@ -24,6 +24,7 @@ WORDS = (
     "self-portrait, bees, moon, balloon, tall grass, mountain pass, {red|green} apple, misty hills"
 )
 RUSSIAN = "девушка в лесу, мягкий свет, старая книга на столе, зимний вечер, город на море"
+HOSTILE = "{a|b}" * 4 + "x[y|z] BREAK n*d* " * 200
 SYLLABLES = "ka ro mi tel ban dus for gri pen lo sha vek tor nim ula"
 
 
@@ -81,6 +82,7 @@ def main() -> None:
         "2,000 characters, dots between": [
             disguised(prompt(1_000, WORDS, chance)) for _ in range(args.rounds)
         ],
+        "the longest, hostile braces": [HOSTILE] * (args.rounds // 10),
     }
     for name, prompts in kinds.items():
         print(f"{name:34} {times_ms(prompts, terms, prompt_filter)}")

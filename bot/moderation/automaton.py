@@ -8,7 +8,7 @@ compared with the word as it was written.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, product
 from typing import Any, Final
 
 import ahocorasick
@@ -22,6 +22,9 @@ _REPEATED: Final = re.compile(r"(\w)(?=\1)")
 _MIN_PLURAL_CHARS: Final = 4
 _MIN_SQUEEZED_CHARS: Final = 3
 _SURELY_REPEATED: Final = 3
+_MIN_TOGETHER_CHARS: Final = 8  # of several words written as one, which is no other word then
+_UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+_COMMA: Final = re.compile(r"[,;.:!?|\n\u3001\u3002]")
 # Doubled in hardly any word of a European language.
 _VOWELS: Final = frozenset("aeiouy")
 _MIN_DOUBLED_CHARS: Final = 5  # shorter words with one letter more are often another word
@@ -69,7 +72,10 @@ class Automaton:
         exact: dict[str, list[_Part]] = {}
         squeezed: dict[str, list[tuple[str, _Part]]] = {}
         for number, term in enumerate(terms):
-            for place, alternatives in enumerate(parts_of(term)):
+            parts = parts_of(term)
+            if term.kind == "exception":  # its parts stand one behind the other
+                parts = [[" ".join(words) for words in product(*parts)]]
+            for place, alternatives in enumerate(parts):
                 for words in alternatives:
                     part = _Part(number, place, words)
                     for pattern in _patterns(words):
@@ -78,6 +84,11 @@ class Automaton:
                     for bare in _repeatable(words) if term.kind == "word" else ():
                         pattern = _REPEATED.sub("", bare)
                         squeezed.setdefault(pattern, []).append((bare, part))
+        self._whole = {
+            pattern: [part for part in parts if " " not in part.words]
+            for pattern, parts in exact.items()
+            if pattern.startswith(" ") and pattern.endswith(" ")
+        }
         self._exact = _compiled(exact)
         self._squeezed = _compiled(squeezed)
         self._regexes = [
@@ -91,6 +102,9 @@ class Automaton:
         for reading in readings:
             sights = self._seen(reading, readings[0])
             exceptions = [one for one in sights if self._is_exception(one.part)]
+            if exceptions and reading is readings[0]:
+                apart = _apart(text)
+                exceptions = [one for one in exceptions if _is_together(one, reading.line, apart)]
             excepted += [one.part.words for one in exceptions]
             for sight in sights:
                 if not any(one.start <= sight.start and sight.end <= one.end for one in exceptions):
@@ -108,8 +122,7 @@ class Automaton:
         """What is in a reading and not so in the first, where it was judged already."""
         line = reading.line
         if reading.whole:
-            sights = self._sights(line)
-            return [one for one in sights if line[one.start] == line[one.end - 1] == " "]
+            return list(self._words(line))
         sights = chain(self._sights(line), self._repetitions(line))
         if reading is first:
             return list(sights)
@@ -130,6 +143,14 @@ class Automaton:
         for last, (pattern, parts) in _search(self._exact, line):
             for part in parts:
                 yield _Sight(part, last + 1 - len(pattern), last + 1)
+
+    def _words(self, line: str) -> Iterator[_Sight]:
+        start = 0
+        for word in line.split("  "):
+            pattern = f" {word.strip()} "
+            for part in self._whole.get(pattern, ()):
+                yield _Sight(part, start, start + len(pattern))
+            start += len(word) + 2
 
     def _repetitions(self, line: str) -> Iterator[_Sight]:
         squeezed = _REPEATED.sub("", line)
@@ -191,10 +212,23 @@ def normal(words: str) -> str:
     return plain(folded(words)).strip()
 
 
+def _apart(text: str) -> str:
+    """The line of a text with two spaces where a comma or the like parts its words."""
+    return "  ".join(plain(piece).strip() for piece in _COMMA.split(folded(text)))
+
+
+def _is_together(sight: _Sight, line: str, apart: str) -> bool:
+    """Whether words stand nowhere with a comma between, as in "on a rock, naked"."""
+    words = line[sight.start : sight.end].strip()
+    return "," in sight.part.words or line.count(words) == apart.count(words)
+
+
 def _patterns(words: str) -> set[str]:
     starts, ends = words.startswith("*"), words.endswith("*")
     patterns = set()
-    for form in _forms(words):
+    forms = _forms(words)
+    together = {form.replace(" ", "") for form in forms if " " in form}
+    for form in forms | {one for one in together if len(one) >= _MIN_TOGETHER_CHARS}:
         if is_any_unspaced(form):
             patterns.add(form)
             continue
@@ -215,7 +249,7 @@ def _repeatable(words: str) -> set[str]:
 
 def _forms(words: str) -> set[str]:
     """A term's normal form, and what is left of it where letters are taken for look-alikes."""
-    forms = {normal(words)}
+    forms = {normal(words), normal(words.lower().translate(_UMLAUTS))}
     if not words.isascii():
         forms |= {plain(one).strip() for one in skeletons(words)}
     return forms - {""}

@@ -48,6 +48,8 @@ def skeletons(text: str) -> tuple[str, ...]:
     if text.isascii():
         return ()
     first = text.translate(_SKELETONS)
+    if first.count("l") == text.count("l") + text.count("L"):
+        return (first,)
     second = text.translate(_SKELETONS_I)
     return (first,) if second == first else (second, first)
 
@@ -67,7 +69,7 @@ def _fold(char: str) -> str:
     if "ァ" <= char <= "ヶ":
         return chr(ord(char) + _TO_HIRAGANA)
     if is_unspaced(char):
-        return unicodedata.normalize("NFKC", char) if unicodedata.category(char) != "Cf" else ""
+        return _simplified().get(char) or unicodedata.normalize("NFKC", char)
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
     return "".join(
         one for one in apart if unicodedata.category(one) not in _NO_SIGNS and one not in _FILLERS
@@ -103,6 +105,12 @@ def _lookalikes() -> dict[str, str]:
 @cache
 def _foreign() -> dict[str, str]:
     return leet("foreign")
+
+
+@cache
+def _simplified() -> dict[str, str]:
+    table = leet("traditional")
+    return dict(zip("".join(table), "".join(table.values()), strict=True))
 
 
 def leet(section: str) -> dict[str, str]:

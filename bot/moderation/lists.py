@@ -86,7 +86,7 @@ def _tables(path: Path, text: str) -> Iterator[_Place]:
         ) from error
     place = f"{_shown(path)}, exceptions"
     for words in _texts(place, tables.pop("exceptions", [])):
-        yield place, Term(words, "exception"), True
+        yield place, Term(words, "exception"), " & " not in words
     for category, keys in tables.items():
         place = f"{_shown(path)}, [{one_line(category, _SHOWN_CHARS)}]"
         if not isinstance(keys, dict):
@@ -102,7 +102,7 @@ def _tables(path: Path, text: str) -> Iterator[_Place]:
                 )
         measure = _measure(place, keys.get("measure", "block"))
         for words in _texts(place, keys.get("terms", [])):
-            yield place, Term(words, "word", measure, category), True
+            yield place, Term(words, "word", measure, category), " & " not in words
         for words in _texts(place, keys.get("regexes", [])):
             yield place, Term(words, "regex", measure, category), True
         if parts := keys.get("all", []):

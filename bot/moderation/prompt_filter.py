@@ -116,11 +116,9 @@ class ListFilter:
 
 def _check_words(term: Term) -> None:
     parts = parts_of(term)
-    if not parts or (term.kind == "exception" and len(parts) > 1):
+    if not parts:
         raise InvalidRequestError(
             say("{term} has no words to look for. Write some.", term=shown(term.text))
-            if not parts
-            else say("An exception is words alone, without an &. Make several of it.")
         )
     for words in (words for part in parts for words in part):
         form = normal(words)

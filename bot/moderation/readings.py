@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, product
 from string import punctuation
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.moderation.characters import folded, leet, skeletons
 from sdxl_engine.errors import InvalidRequestError
@@ -18,16 +18,18 @@ from sdxl_engine.prompt import BREAK, at_steps, expanded, pieces
 
 _STEPS: Final = 20  # what changes by the step is read at these
 _MAX_MEANT: Final = 8
+_MAX_MEANT_CHARS: Final = 8_000  # of all of them; what goes beyond is braces in braces
 _MAX_RUN: Final = 40
 _MIN_HALVED_CHARS: Final = 6
 _MIN_CLOSED_CHARS: Final = 3  # 4k is not "ak"
+_MIN_DOTTED_CHARS: Final = 4
 _MAX_STARS: Final = 2
 _MAX_KNOWN_WORDS: Final = 2_000
 _VOWELS: Final = "aeiou"
 
 _SIGNS: Final = re.compile(r"[\W_]+")
 # Brackets and backslashes in a word: what the engine makes of them is not what it looks like.
-_SYNTAX: Final = re.compile(r"\w[(\[{\\]|[)\]}]\w|\\\w")
+_SYNTAX: Final = re.compile(r"[(\[{\\](?<=[\w)\]}].)|[)\]}\\](?=\w)")
 _BREAK: Final = re.compile(r"\s*\bBREAK\b\s*")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # An I that was put in the place of an l.
@@ -43,31 +45,46 @@ _APART: Final = re.compile(rf"(?<![\w$@]){_LETTER}(?:(?:{_DOT}++\s?|\s){_DOT}*+{
 # Words with signs or digits in them; what parts words in a list ends them.
 _COMMAS: Final = r",;:/\u3001\u3002\uff0c\uff1b\uff1a|\uff5c"
 _INK: Final = rf"[^\s{_COMMAS}]"
-_MIXED: Final = re.compile(
-    rf"(?<!{_INK})(?={_INK}*?(?:\w(?:(?:(?!\w){_INK})++\w|[$@])|[$@]\w|[\d_])){_INK}+"
-)
+_MIXED: Final = re.compile(rf"(?<!{_INK})[^\W\d_]*+{_INK}+")
 _EDGES: Final = "".join(sign for sign in punctuation if sign not in "$@")
 _NO_LETTERS: Final = re.compile(r"[\d\W_]+")
-_SHORT: Final = re.compile(r"(?<!\w)\w{1,2}(?: \w{1,2}){2,}(?!\w)")
+_SHORT: Final = re.compile(r" (\w\w?(?: \w\w?){2,})(?= )")
 # A single consonant and the rest of its word; an apostrophe's is a word of its own.
 _CONSONANT: Final = "[b-df-hj-np-tv-xz]"
 _ALONE: Final = re.compile(rf"(?<!\w){_CONSONANT}(?!\w)")
-_SPLIT: Final = (
-    re.compile(rf"(?<![\w'\u2019-]){_CONSONANT} [^\W\d_]{{2,}}(?!\w)"),
-    re.compile(rf"(?<![\w'\u2019-])[^\W\d_]{{2,}} {_CONSONANT}(?![\w'\u2019-])"),
-)
+_BEFORE: Final = re.compile(rf"(?<![\w'\u2019-])[^\W\d_]{{2,{_MAX_RUN}}} \Z")
+_BEHIND: Final = re.compile(rf" [^\W\d_]{{2,{_MAX_RUN}}}(?!\w)")
+_JOINTS: Final = frozenset("'\u2019-")
 _UNSPACED: Final = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
 _ANY_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
+# Signs, a weight in brackets among them; a space beside a character that stands alone.
+_SIGN: Final = rf"(?:[^\w\s{_COMMAS}]|_)"
 _GAP: Final = re.compile(
-    rf"(?<=[{_UNSPACED}])[^\w\s{_COMMAS}]+(?=[{_UNSPACED}])"
-    rf"|(?<!\w[{_UNSPACED}])(?<=[{_UNSPACED}]) (?=[{_UNSPACED}](?!\w))"
+    rf"(?<=[{_UNSPACED}])(?:{_SIGN}+(?:[\d.]+{_SIGN}+)?| (?=[{_UNSPACED}](?!\w)))(?=[{_UNSPACED}])"
+    rf"|(?<!\w[{_UNSPACED}])(?<=[{_UNSPACED}]) (?=[{_UNSPACED}])"
 )
-_INNER_RN: Final = re.compile(r"(?<=\w)rn(?=\w)")
+# What is written for the mark of a long vowel.
+_LONG: Final = re.compile(
+    r"(?<=[\u3041-\u30ff])[-\u2010-\u2015\u2212\u2500\u2501\uff0d\u4e00~\u301c](?=[\u3041-\u30ff]|\W|\Z)"
+)
+_APOSTROPHE: Final = re.compile("['\u2019]")
+_INNER_RN: Final = re.compile(r"rn(?<=\w..)(?=\w)")
+_CYRILLIC: Final = re.compile(r"[\u0400-\u04ff]")
+_ONLY_CYRILLIC: Final = re.compile(
+    r"[\u0430-\u044f\u0451\u0454\u0456\u0457\u0491\W\d_]*", re.IGNORECASE
+)
 
 _LEET: Final = leet("letters")
 _FIRST: Final = str.maketrans({sign: letters[0] for sign, letters in _LEET.items()})
 _SECOND: Final = str.maketrans({sign: letters[-1] for sign, letters in _LEET.items()})
 _CHOICES: Final = "".join(sign for sign, letters in _LEET.items() if len(letters) > 1)
+_CYRILLIC_LEET: Final = [
+    str.maketrans({sign: letters[min(nth, len(letters) - 1)] for sign, letters in table.items()})
+    for table in [leet("cyrillic")]
+    for nth in range(max(map(len, table.values())))
+]
+_TURNED: Final = str.maketrans(leet("turned"))
+_ANY_TURNED: Final = re.compile(f"[{''.join(one for one in leet('turned') if not one.isascii())}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +132,8 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
         simple = folded(meant)
         if meant is not text:
             yield "as the engine reads it", plain(simple)
-        yield from _disguises(simple)
-        for skeleton in skeletons(meant):
-            if skeleton != simple:
-                yield "look-alikes read as letters", plain(skeleton)
-                yield from _disguises(skeleton)
+        yield from _disguises(simple, plain(simple))
+        yield from _lookalikes(meant, simple)
         if meant.islower():
             continue
         if _HUMP.search(meant):
@@ -129,6 +143,22 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
             yield "look-alikes read as letters", plain(folded(tall))
 
 
+def _lookalikes(text: str, simple: str) -> Iterator[tuple[str, str]]:
+    """Readings of a text in another alphabet than the one that it was written for."""
+    if text.isascii():
+        return
+    is_cyrillic = _ONLY_CYRILLIC.fullmatch(text)  # its disguises are Cyrillic, too
+    for skeleton in skeletons(text):
+        if skeleton != simple:
+            yield "look-alikes read as letters", (line := plain(skeleton))
+            if not is_cyrillic:
+                yield from _disguises(skeleton, line)
+    if _ANY_TURNED.search(text):
+        upright = plain(folded(text.lower().translate(_TURNED)))
+        yield "letters turned", upright
+        yield "letters turned", upright[::-1]
+
+
 def _meant(text: str) -> tuple[str, ...]:
     """The text, and where signs of the prompt's syntax stand in words what the engine reads."""
     meant = [text]
@@ -136,7 +166,8 @@ def _meant(text: str) -> tuple[str, ...]:
         meant += _read_by_engine(text)
     if "BREAK" in text:
         meant += [_BREAK.sub("", one) for one in meant]
-    return tuple(dict.fromkeys(meant))
+    within = _MAX_MEANT_CHARS // max(1, *map(len, meant))
+    return tuple(dict.fromkeys(meant))[: max(2, within)]
 
 
 def _read_by_engine(text: str) -> list[str]:
@@ -144,40 +175,48 @@ def _read_by_engine(text: str) -> list[str]:
         prompts = expanded(text)
     except InvalidRequestError:  # too many: nothing will be drawn of it
         prompts = (text,)
-    said = dict.fromkeys(step for one in prompts for _, step in at_steps(one, _STEPS))
-    return ["".join(_text(piece) for piece in pieces(one)) for one in list(said)[:_MAX_MEANT]]
+    most = max(1, min(_MAX_MEANT, _MAX_MEANT_CHARS // len(text)))
+    said = dict.fromkeys(step for one in prompts[:most] for _, step in at_steps(one, _STEPS))
+    return ["".join(_text(piece) for piece in pieces(one)) for one in list(said)[:most]]
 
 
 def _text(piece: object) -> str:
     return " BREAK " if piece is BREAK else getattr(piece, "text", "")
 
 
-def _disguises(text: str) -> Iterator[tuple[str, str]]:
-    """Other readings of a folded text."""
+def _disguises(text: str, line: str) -> Iterator[tuple[str, str]]:
+    """Other readings of a folded text, whose line is this."""
     dotted = _DOTTED.sub(_together, text)
     joined = _APART.sub(_together, dotted)
     if joined != dotted:
         yield "letters put together", plain(_APART.sub(_together_but_first, dotted))
+    parts = [*(_runs(text) if joined != text else ()), *_short_pieces(text, line)]
     if is_any_unspaced(text):
+        yield "letters put together", plain(_GAP.sub("", text))
+        yield "letters put together", plain(_GAP.sub("", _LONG.sub("ー", text)))
         joined = _GAP.sub("", joined)
     if joined != text:
         yield "letters put together", plain(joined)
-    parts = [*_runs(text), *_short_pieces(text)]
+    mixed: dict[str, _Closed] = {}
 
     def close(match: re.Match[str]) -> str:
-        closed, others = _closed(match[0])
-        parts.extend(others)
-        return closed
+        word = match[0]
+        mixed[word] = closed = _closed(word)
+        return closed.first
 
     closed = _MIXED.sub(close, joined)
     if closed != joined:
         yield "signs read as letters", plain(closed)
+    if any(one.first != one.second for one in mixed.values()):
+        second = _MIXED.sub(lambda match: mixed[match[0]].second, joined)
+        yield "signs read as letters", plain(second)
     if "vv" in closed:
         yield "look-alikes read as letters", plain(closed.replace("vv", "w"))
     if _INNER_RN.search(closed):
         yield "look-alikes read as letters", plain(_INNER_RN.sub("m", closed))
+    parts += [other for one in mixed.values() for other in one.others]
     if parts:
-        yield "parts of words put together", f" {'  '.join(parts)} "
+        yield "parts of words put together", f" {'  '.join(dict.fromkeys(parts))} "
 
 
 def _together_but_first(match: re.Match[str]) -> str:
@@ -186,23 +225,44 @@ def _together_but_first(match: re.Match[str]) -> str:
 
 
 def _together(match: re.Match[str]) -> str:
-    return "".join(char for char in match[0] if char.isalnum() or char in "$@")
+    run = "".join(char for char in match[0] if char.isalnum() or char in "$@")
+    # f/1.8 is no word.
+    is_number = len(run) < _MIN_DOTTED_CHARS and sum(map(str.isdigit, run)) > 1
+    return match[0] if is_number else run
+
+
+class _Closed(NamedTuple):
+    """A word without its signs, those that can be letters read as such.
+
+    second  where a sign can be another letter
+    others  what else it may be
+    """
+
+    first: str
+    second: str
+    others: tuple[str, ...] = ()
 
 
 @lru_cache(_MAX_KNOWN_WORDS)  # people write the same ones again and again: 8k, (masterpiece:1.2)
-def _closed(word: str) -> tuple[str, tuple[str, ...]]:
-    """A word without its signs, those that can be letters read as such; what else it may be."""
+def _closed(word: str) -> _Closed:
     core = word.strip(_EDGES)
-    if len(core) < _MIN_CLOSED_CHARS or not any(map(str.isalpha, core)):
-        return word, ()
-    others = []
-    if any(sign in core for sign in _CHOICES):
-        others.append(_SIGNS.sub("", core.translate(_SECOND)))
+    if len(core) < _MIN_CLOSED_CHARS or core.isalpha() or not any(map(str.isalpha, core)):
+        return _Closed(word, word)
+    first, second, *more = (
+        _SIGNS.sub("", core.translate(table))
+        for table in (_FIRST, _SECOND, *(_CYRILLIC_LEET if _CYRILLIC.search(core) else ()))
+    )
+    if more:
+        first, second, *more = *more, first, second
+    elif _APOSTROPHE.search(core):  # "s'ouvrir" is rather two words than one
+        more = [first]
+        first = " ".join(_SIGNS.sub("", one.translate(_FIRST)) for one in _APOSTROPHE.split(core))
+    others = [one for one in more if one not in (first, second)]
     if any(map(str.isdigit, core)):
         others.append(_NO_LETTERS.sub(" ", core).strip())
     if 0 < core.count("*") <= _MAX_STARS and len(core) <= _MAX_RUN:
         others += _with_vowels(core)
-    return f" {_SIGNS.sub('', core.translate(_FIRST))} ", tuple(others)
+    return _Closed(f" {first} ", f" {second} ", tuple(others))
 
 
 def _runs(text: str) -> Iterator[str]:
@@ -212,15 +272,20 @@ def _runs(text: str) -> Iterator[str]:
         yield from (run[1:], run[:-1])
 
 
-def _short_pieces(text: str) -> Iterator[str]:
+def _short_pieces(text: str, line: str) -> Iterator[str]:
     """What pieces of one or two letters make, and a letter with the rest of its word."""
-    for match in _SHORT.finditer(plain(text)):
-        short = match[0].split(" ")
+    for match in _SHORT.finditer(line):
+        short = match[1].split(" ")
         for start in range(len(short) - 2):
             yield "".join(short[start : start + 3])
             yield "".join(short[start : start + 4])
-    for split in _SPLIT if _ALONE.search(text) else ():
-        yield from (match[0].replace(" ", "") for match in split.finditer(text))
+    for match in _ALONE.finditer(text):
+        start, end = match.span()
+        if text[start - 1 : start] not in _JOINTS and (rest := _BEHIND.match(text, end)):
+            yield match[0] + rest[0][1:]
+        before = text[max(0, start - _MAX_RUN - 2) : start]
+        if text[end : end + 1] not in _JOINTS and (rest := _BEFORE.search(before)):
+            yield rest[0][:-1] + match[0]
 
 
 def _with_vowels(word: str) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """What the starter list finds in texts that were written to get past it, and in innocent ones.
 
-Every file of the folder counts: `evasions_*.tsv` (text, category, language) and `innocent_*.tsv`
-(text, language).
+Every file of the folder counts: `evasions_*.tsv` (text, category, language), `innocent_*.tsv` and
+`ages_*.tsv` (text, language): disguised words for children in texts that are innocent.
 """
 
 from pathlib import Path
 
 import pytest
 
+from bot.core.verdict import Term
 from bot.moderation.lists import STARTER, read_terms
 from bot.moderation.prompt_filter import ListFilter
 from sdxl_engine.request import MAX_PROMPT_CHARS
@@ -62,3 +63,18 @@ def test_innocent_texts_stay_so_one_behind_the_other(starter: ListFilter) -> Non
         for language, text in by_language.items()
         if (found := starter.findings({"prompt": text}))
     } == {}
+
+
+def test_words_for_children_are_found_and_innocent_alone(starter: ListFilter) -> None:
+    ages = [text for text, _ in rows("ages")]
+    (both,) = [
+        one.text
+        for one in read_terms(STARTER)
+        if one.category == "minors" and " & " in one.text and one.kind == "word"
+    ]
+    ages_beside = ListFilter([Term(f"{both.split(' & ')[0]} & placeholder")])
+    assert len(ages) >= 20
+    assert [text for text in ages if starter.findings({"prompt": text})] == []
+    assert [
+        text for text in ages if not ages_beside.findings({"prompt": f"{text}, placeholder"})
+    ] == []
