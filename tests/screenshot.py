@@ -4,7 +4,7 @@
 
 Starts `imagine playground` on a free port with the configuration of the working directory and
 records of its own, does what a person would, and writes docs/playground.webp, edit.webp, look.webp,
-draft.webp, history.webp and phone.webp.
+draft.webp, history.webp, phone.webp and desk.webp.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ async def main() -> None:
             url = await asyncio.wait_for(_address(playground), START_S)
             async with running_browser() as browser:
                 await _visit(browser, url)
+                await _order(browser, url)
         finally:
             if playground.returncode is None:
                 playground.send_signal(signal.SIGTERM)
@@ -68,6 +69,23 @@ async def _visit(browser: Browser, url: str) -> None:
         await _loaded(boats.locator(".gallery"), 4)
         await _send(page, "/history")
         await _take(await _whispered(page, ".gallery", 9), "history")
+
+
+async def _order(browser: Browser, url: str) -> None:
+    """What a moderator sees of pictures that wait for one."""
+    async with opened(browser, url, size=DESKTOP) as page:
+        for command, words in (
+            ("desk channel:mod-log", "decide in"),
+            ("policy review:True", "yes"),
+        ):
+            await _send(page, f"/imagine-admin {command}")
+            await page.keyboard.press("Enter")  # the first one chose what is offered
+            await expect(page.locator(".message.private").last).to_contain_text(words)
+        await _send(page, "/imagine a green frog on a leaf seed:5")
+        await expect(page.get_by_text("A moderator looks at the pictures")).to_be_visible()
+        await page.locator("#channels").get_by_text("mod-log").click()
+        await _loaded(page.locator(".gallery"), 4)
+        await _take(page.locator(".message").last, "desk")
 
 
 async def _send(page: Page, command: str) -> None:

@@ -4,21 +4,18 @@ Reads the ledger's file, beside a running bot too.
 """
 
 import argparse
-import csv
-import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from io import StringIO
-from typing import Final
+from typing import Final, get_args
 
 from bot.cli.arguments import add_config, path, whole
 from bot.cli.exit_codes import FAILED, OK
 from bot.config.reading import load_config
+from bot.core import audit_file
 from bot.core.audit import Entry, first_broken
 from bot.errors import OutputError
 from bot.ledgers import registry_book
@@ -34,7 +31,6 @@ _AT_ONCE: Final = 1_000
 _MAX_LISTED: Final = 1_000_000
 _REASON_CHARS: Final = 60
 _HASH: Final = re.compile("[0-9a-f]{64}")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many at most; default: 20",
     )
     exporting = actions.add_parser("export", help="all entries, the oldest first")
-    exporting.add_argument("--format", choices=["csv", "json"], default="csv")
+    exporting.add_argument("--format", choices=get_args(audit_file.Format), default="csv")
     exporting.add_argument(
         "--out", type=path, metavar="FILE", help="is made, must not be there yet; else it prints"
     )
@@ -148,7 +144,7 @@ def _list(entries: list[Entry]) -> None:
 
 
 def _export(entries: Iterable[Entry], args: argparse.Namespace) -> None:
-    lines = _csv(entries) if args.format == "csv" else _json(entries)
+    lines = audit_file.written(entries, args.format)
     if args.out is None:
         sys.stdout.writelines(lines)
         return
@@ -159,35 +155,6 @@ def _export(entries: Iterable[Entry], args: argparse.Namespace) -> None:
         raise OutputError(f"{args.out} is there already. Name another file.") from error
     except OSError as error:
         raise OutputError(f"{args.out} cannot be written ({error.strerror}). Make room.") from error
-
-
-def _json(entries: Iterable[Entry]) -> Iterator[str]:
-    """One list, an entry a line."""
-    between = "[\n"
-    for one in entries:
-        yield between + json.dumps(asdict(one), ensure_ascii=False)
-        between = ",\n"
-    yield "[]\n" if between == "[\n" else "\n]\n"
-
-
-def _csv(entries: Iterable[Entry]) -> Iterator[str]:
-    names = [one.name for one in fields(Entry)]
-    yield _row(names)
-    for one in entries:
-        yield _row([_cell(getattr(one, name)) for name in names])
-
-
-def _cell(value: object) -> object:
-    """A text that a spreadsheet shows and does not run."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
-
-
-def _row(cells: list[object] | list[str]) -> str:
-    text = StringIO()
-    csv.writer(text).writerow(cells)
-    return text.getvalue()
 
 
 def _at(at_s: float) -> str:

@@ -28,6 +28,7 @@ const INLINE = [
   [/<@!?(\d+)>/y, ([, id], names) => [mention(`@${names.get(id) ?? "unknown"}`)]],
   [/<#(\d+)>/y, ([, id], names) => [mention(`#${names.get(id) ?? "unknown"}`)]],
   [/<\/([^:>\n]{1,100}):\d+>/y, ([, name]) => [mention(`/${name}`)]],
+  [/\[([^[\]\n]+)\]\((https?:\/\/[^\s()<>]+)\)/y, ([, words, href]) => [link(words, href)]],
 ];
 
 /**
@@ -91,7 +92,7 @@ function inline(text, names, depth) {
 }
 
 function match(text, at) {
-  if (!"\\`*_~<".includes(text[at])) return null;
+  if (!"\\`*_~<[".includes(text[at])) return null;
   for (const [pattern, build] of INLINE) {
     pattern.lastIndex = at;
     const groups = pattern.exec(text);
@@ -106,6 +107,11 @@ function wrap(name, inner, names, depth) {
 
 function mention(text) {
   return element("span", { class: "mention" }, text);
+}
+
+function link(words, href) {
+  if (!URL.canParse(href)) return words; // such as http://[
+  return element("a", { href, target: "_blank", rel: "noopener noreferrer" }, words);
 }
 
 const STYLES = {
