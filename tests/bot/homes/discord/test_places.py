@@ -260,8 +260,9 @@ async def test_a_thread_that_is_closed_meanwhile_leaves_the_pictures_to_the_list
 async def test_a_press_on_a_card_in_a_closed_thread_is_answered(
     loopback: LoopbackDiscord, run_bot: RunBot, places: dict[int, Channel]
 ) -> None:
-    async with run_bot(config=everywhere()):
+    async with run_bot(config=everywhere()) as bot:
         card = await (await ask(loopback, THREAD)).until(has_pictures)
+        await told(bot)
         loopback.change_channel(places[THREAD], archived=True)
         looking = await loopback.press(int(card["id"]), button(card, "open"), user_id=BEN)
         await looking.until(has_pictures)  # what one alone sees changes nothing in the thread
