@@ -26,6 +26,7 @@ from bot.core.ports.ledger import Ledger
 from bot.core.ports.prompt_filter import PromptFilter
 from bot.core.ports.registry import Registry, Settings
 from bot.core.rules import House, Place, Rules
+from bot.core.studio import check_there
 from bot.core.verdict import Finding, Term
 from bot.core.worker import Worker
 from bot.errors import (
@@ -220,8 +221,10 @@ class Moderators:
         return changed
 
     async def unblock(self, person: Person, by: Actor, *, reason: str = "") -> bool:
-        """Let somebody ask there again; as `block`."""
+        """Let somebody ask there again; as `block`. Only those who manage it unblock themselves."""
         community = await self._moderated(by)
+        if person == by.person and by.manages is None:
+            raise NotAllowedError(_NOT_A_MANAGER)
         deed = _deed("unblock", by, community, person.id, reason)
         changed = await self._registry.unblock(person, deed)
         self._clerk.wake()
@@ -263,6 +266,7 @@ class Moderators:
         record = await self._ledger.get(job_id)
         if not policy.sees(record.job, by):
             raise NotAllowedError(policy.NOT_SHOWN_TO_YOU)
+        check_there(record)
         venue = record.job.origin.venue
         house = await self._gate.house(venue.home, venue.community)
         if house.desk is None:

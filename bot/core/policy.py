@@ -192,10 +192,11 @@ def standing(job: Job, by: Actor | Owner) -> str | None:
         return say("the bot's owner")
     if by.person == job.person:
         return say("the one who asked")
-    # In a private channel everybody may delete messages; nobody moderates there. And whoever
-    # moderates one channel of a server moderates no other by that.
+    # In a private channel everybody may delete messages; nobody moderates there. Whoever moderates
+    # one channel of a server moderates no other by that, and no draft, which they do not see.
     venue = job.origin.venue
     is_known = venue.community is not None and venue.channel is not None
+    is_known = is_known and not job.showing.private
     if is_known and by.moderates == venue:
         return say("a moderator")
     return None

@@ -361,7 +361,7 @@ class Studio:
         record = await self._known(draft_id)
         if record.job.person != person:
             raise NotAllowedError(policy.NOT_YOURS_TO_PUBLISH)
-        _check_there(record)
+        check_there(record)
         published = offspring.published(record, index)
         job = Job(
             job_id,
@@ -737,7 +737,7 @@ class Studio:
         record = await self._known(job_id)
         if not policy.sees(record.job, by):
             raise NotAllowedError(policy.NOT_SHOWN_TO_YOU)
-        _check_there(record)
+        check_there(record)
         return record
 
     async def _known(self, job_id: str) -> Record:
@@ -747,7 +747,7 @@ class Studio:
             raise UnknownJobError(_GONE) from error
 
 
-def _check_there(record: Record) -> None:
+def check_there(record: Record) -> None:
     """Whether pictures may be seen at all by now; raises UnknownJobError, NotAllowedError."""
     if record.deleted is not None:
         raise UnknownJobError(record.deleted)
