@@ -59,8 +59,8 @@ _SOURCE_DELETED: Final = say("The picture that this starts from was deleted by a
 _DELETED_ELSEWHERE: Final = say("Its message was deleted.")
 # What is to be drawn still.
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
-_NOT_SHOWN_YET: Final = _DRAWN_YET | {State.DRAWN}
 _SHOWN: Final = frozenset({State.DELIVERED, State.UNDELIVERED})
+_WITH_PICTURES: Final = frozenset({State.DRAWN, State.DELIVERED})  # on a card, or on their way
 
 
 class Moderators:
@@ -315,9 +315,16 @@ class Moderators:
         Raises GalleryError, LedgerError.
         """
         family = await self._registry.family(record.job.id)
-        for one in family:
-            its_card_is_gone = deed.actor == ELSEWHERE and one == record
-            await self._remove(one, replace(deed, target=one.job.id), amend=not its_card_is_gone)
+        # Itself last: cut off in between, it is asked for again.
+        for one in family[1:]:
+            await self._remove(one, replace(deed, target=one.job.id), amend=True)
+        await self._stop_offspring(family, deed)
+        await self._remove(family[0], deed, amend=deed.actor != ELSEWHERE)
+        await self._stop_offspring(family, deed)  # what was begun meanwhile
+        self._clerk.wake()
+
+    async def _stop_offspring(self, family: Sequence[Record], deed: Deed) -> None:
+        """Cancel what starts from their pictures, and keep none of those for it."""
         children = await self._registry.started_from([one.job.id for one in family])
         for child in children:
             if child.state in _DRAWN_YET:
@@ -327,7 +334,6 @@ class Moderators:
         await self._worker.noting_trouble(
             lambda: self._gallery.forget_brought(ids), kept="pictures"
         )
-        self._clerk.wake()
 
     async def give_up(self, job_id: str, days: int) -> None:
         """Cancel a job about which no moderator decided within so many days.
@@ -393,7 +399,7 @@ class Moderators:
             return
         if case.state == "deleted" or record.deleted is not None:
             raise IllegalMoveError(_DECIDED)
-        if act == "blur" and record.state in _NOT_SHOWN_YET:
+        if act == "blur" and record.state in _DRAWN_YET:
             raise IllegalMoveError(_TOO_EARLY)
         wanted: CaseState = "blurred" if act == "blur" else "approved"
         if case.state == wanted:
@@ -407,7 +413,7 @@ class Moderators:
             showing = replace(showing, spoiler=False, held=False)
         if record.state is State.REVIEW:
             await self._approve(record, replace(showing, review=False), deed)
-        elif record.state is State.DELIVERED and showing != record.job.showing:
+        elif record.state in _WITH_PICTURES and showing != record.job.showing:
             await self._ledger.show_as(case.job_id, showing, deed=deed, amend=True)
         else:
             await self._registry.decide(case.id, wanted, deed)
@@ -466,10 +472,6 @@ class Moderators:
     async def _cancel(self, record: Record, sentence: str, deed: Deed) -> None:
         job_id = record.job.id
         try:
-            if record.state in {State.REVIEW, State.DRAWN}:
-                await self._worker.noting_trouble(
-                    lambda: self._gallery.forget([job_id]), kept="pictures"
-                )
             over = await self._ledger.move(job_id, State.CANCELLED, reason=sentence, deed=deed)
         except IllegalMoveError:  # it came to another end first
             now = await self._ledger.get(job_id)
@@ -477,6 +479,10 @@ class Moderators:
                 await self._remove(now, deed, amend=True)
             return
         self._worker.withdraw(over)
+        if record.state in {State.REVIEW, State.DRAWN}:
+            await self._worker.noting_trouble(
+                lambda: self._gallery.forget([job_id]), kept="pictures"
+            )
 
     async def _set(
         self, kind: DeedKind, by: Actor, *, reason: str = "", **changes: str | int | None

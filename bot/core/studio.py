@@ -454,12 +454,8 @@ class Studio:
         record = await self._known(job_id)
         self._check_home(record.job)
         reason = say("Cancelled by {who}.", who=self._standing(record.job, by))
-        if record.state is State.REVIEW:  # the pictures first, as in `delete`
-            await self._worker.noting_trouble(
-                lambda: self._gallery.forget([job_id]), kept="pictures"
-            )
         try:
-            record = await self._ledger.move(
+            over = await self._ledger.move(
                 job_id,
                 State.CANCELLED,
                 reason=reason,
@@ -468,7 +464,11 @@ class Studio:
             )
         except IllegalMoveError as error:
             raise IllegalMoveError(_TOO_LATE) from error
-        self._worker.withdraw(record)
+        self._worker.withdraw(over)
+        if record.state is State.REVIEW:  # cut off before, the next start does it
+            await self._worker.noting_trouble(
+                lambda: self._gallery.forget([job_id]), kept="pictures"
+            )
 
     async def delete(self, job_id: str, by: Actor | Owner) -> Record:
         """Delete the pictures of a job that is over, here; its card is its home's to change.

@@ -188,7 +188,7 @@ class Worker:
                 elif record.state is State.REVIEW:
                     self._show(job, InReview())
                 else:
-                    self._spawn(self._tell(job, record.reason), job.id)
+                    self._spawn(self._tell(record), job.id)
         for origin, locale in unanswered:
             if origin.venue.home in self._homes:
                 self._spawn(self._apologize(origin, locale))
@@ -241,7 +241,7 @@ class Worker:
         with in_job(record.job.id):
             log.info("%s: %s", record.state, record.reason)
             self._events.tell(Ended(record))
-            self._spawn(self._tell(record.job, record.reason), record.job.id)
+            self._spawn(self._tell(record), record.job.id)
         self._places_changed()
 
     def card_gone(self, job: Job) -> None:
@@ -481,8 +481,7 @@ class Worker:
         finally:
             self._runs_no_more(job.id)
         self._events.tell(Drawn(record))
-        if case is not None:
-            self._clerk.wake()
+        self._clerk.wake()  # moderators may have seen its prompt, and see its pictures now
         if is_held:
             log.info("a moderator looks at it first")
             self._show(job, InReview())
@@ -551,6 +550,7 @@ class Worker:
                 record = await self.surely(lambda: self._ledger.move(job.id, State.DELIVERED))
                 log.info("delivered %d pictures", len(stored))
                 self._events.tell(Ended(record))
+                self._clerk.wake()  # they may be to be shown otherwise by now
                 message = record.job.origin.message  # by now it is known
                 await self._mention(replace(job, origin=replace(job.origin, message=message)), home)
 
@@ -594,11 +594,14 @@ class Worker:
             self._events.tell(Ended(record))
             self._places_changed()
 
-    async def _tell(self, job: Job, sentence: str) -> None:
+    async def _tell(self, record: Record) -> None:
+        job = record.job
         try:
-            await self._homes[job.home].tell(job, sentence)
+            await self._homes[job.home].tell(job, record.reason)
         except Exception:  # what cannot be said must not be tried at every start, for ever
             log.exception("the last words of a card could not be made")
+        if record.state is not State.UNDELIVERED:  # files of a try that a crash cut off
+            await self.surely(lambda: self._gallery.forget_drawn([job.id]), kept="pictures")
         await self.surely(lambda: self._ledger.tell(job.id))
 
     async def _apologize(self, origin: Origin, locale: str) -> None:

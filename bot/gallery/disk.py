@@ -144,6 +144,10 @@ class DiskGallery:
         folders = [self._folder, self._folder / _BROUGHT]
         await asyncio.to_thread(self._forget, job_ids, folders)
 
+    async def forget_drawn(self, job_ids: Sequence[str]) -> None:
+        """See `Gallery.forget_drawn`."""
+        await asyncio.to_thread(self._forget, job_ids, [self._folder])
+
     async def forget_brought(self, job_ids: Sequence[str]) -> None:
         """See `Gallery.forget_brought`."""
         await asyncio.to_thread(self._forget, job_ids, [self._folder / _BROUGHT])
@@ -269,8 +273,10 @@ class DiskGallery:
         for job_id in job_ids:
             try:
                 for folder in folders:
-                    with suppress(FileNotFoundError):
-                        shutil.rmtree(folder / job_id)
+                    # Somebody else may delete the same: what they took first is no failure.
+                    while (folder / job_id).exists():
+                        with suppress(FileNotFoundError):
+                            shutil.rmtree(folder / job_id)
             except OSError as error:
                 raise GalleryError(
                     say(

@@ -256,9 +256,11 @@ def _moderate(
         registry.open_case(connection, case, at_s)
     if deed is not None:
         registry.write(connection, _of_job(deed, before, after), at_s)
-    if before.state is State.REVIEW:
+    if before.state is State.REVIEW or after.state in registry.WITHOUT_PICTURES:
         actor = None if deed is None else deed.actor
         registry.decide_cases(connection, after.job.id, registry.state_after(after), actor)
+    elif after.state is State.DRAWN:
+        registry.see_again(connection, after.job.id)
 
 
 def place(connection: Connection, job_id: str, message: str) -> None:
@@ -572,7 +574,7 @@ def jobs_in(
 
 def to_amend(connection: Connection, home: str, *, limit: int) -> list[Record]:
     """The jobs whose cards do not show what was decided about them, the oldest first."""
-    where = "amend = 1 AND jobs.home = ?"
+    where = "amend = 1 AND state != 'drawn' AND jobs.home = ?"  # else it is on its way
     return _records(connection, where, (home,), f"number LIMIT {int(limit)}")
 
 

@@ -19,6 +19,8 @@ _DAY_S: Final = 86_400.0
 _REPORTS_A_DAY: Final = 20  # of one person
 # Of a row of `houses`: what was over before then goes, as time passed; NULL: it says nothing.
 DAYS_OVER_S: Final = "(SELECT passed_s FROM clock) - 86400.0 * houses.keep_days"
+# How a job ends of which there is nothing to decide.
+WITHOUT_PICTURES: Final = frozenset({State.CANCELLED, State.REJECTED, State.FAILED})
 
 
 def house(connection: Connection, home: str, community: str) -> House:
@@ -221,9 +223,9 @@ def cases_of(connection: Connection, person: Person) -> list[Case]:
 
 
 def decide(connection: Connection, case_id: str, state: CaseState, deed: Deed, at_s: float) -> Case:
-    """Note what was decided of one case."""
+    """Note what was decided of one case; of pictures that are gone nothing is."""
     before = get_case(connection, case_id)
-    if before.state == state:
+    if before.state in {state, "deleted"}:
         return before
     connection.execute(
         "UPDATE cases SET state = ?, decided = ?, version = version + 1 WHERE id = ?",
@@ -242,9 +244,14 @@ def decide_cases(connection: Connection, job_id: str, state: CaseState, actor: s
     )
 
 
+def see_again(connection: Connection, job_id: str) -> None:
+    """There is more to be seen of a job than when its cases were shown: its pictures."""
+    connection.execute("UPDATE cases SET version = version + 1 WHERE job = ?", (job_id,))
+
+
 def state_after(record: Record) -> CaseState:
     """What the state of a job comes to for those who look at its case."""
-    if record.deleted is not None or record.state in {State.CANCELLED, State.REJECTED}:
+    if record.deleted is not None or record.state in WITHOUT_PICTURES:
         return "deleted"
     return "blurred" if record.job.showing.spoiler and record.job.showing.held else "approved"
 

@@ -70,6 +70,9 @@ class Gallery(Protocol):
     async def probe(self) -> None:
         """Write something that nobody looks at; raises GalleryError while nothing can be stored."""
 
+    async def forget_drawn(self, job_ids: Sequence[str]) -> None:
+        """Delete what was drawn of these jobs, as `forget`; what was brought for them stays."""
+
     async def forget_brought(self, job_ids: Sequence[str]) -> None:
         """Delete what was brought for these jobs, as `forget`; what is drawn of it stays."""
 

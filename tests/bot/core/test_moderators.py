@@ -1,7 +1,7 @@
 """Rules, the picture check and the moderators' desk, with a real ledger and a real gallery."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from bot.core.stage import Drawing, InReview
 from bot.core.verdict import Term
 from bot.errors import (
     AwayError,
+    GalleryError,
     IllegalMoveError,
     JobRefusedError,
     NotAllowedError,
@@ -73,9 +74,13 @@ async def held(it: Office, job: Job | None = None) -> tuple[Job, Case]:
     await with_desk(it)
     job = job or make_job()
     await it.ask(job)
-    (one,) = await at_desk(it)
+
+    def its_cases() -> list[Case]:
+        return [one.case for one in it.home.cases.values() if one.case.job_id == job.id]
+
+    await it.home.until(lambda: bool(its_cases()))
     assert await it.state(job) is State.REVIEW
-    return job, one.case
+    return job, its_cases()[0]
 
 
 def files_of(folder: Path, job: Job) -> list[Path]:
@@ -223,6 +228,18 @@ async def test_a_warned_prompt_is_drawn_and_moderators_see_it(office: OpenOffice
         job = await drawn(it, make_job("a knife"))
         (one,) = await at_desk(it)
         assert (one.case.kind, one.case.job_id) == ("warned", job.id)
+        await it.home.until(lambda: len(it.home.at_desk[one.case.id]) == 4)
+
+
+async def test_a_warned_prompt_of_which_nothing_is_drawn_is_decided(office: OpenOffice) -> None:
+    async with office(partial(FakePipeline, gate=Gate())) as it:
+        await with_desk(it)
+        it.filter.terms.append(Term("knife", measure="warn"))
+        job = make_job("a knife")
+        await it.ask(job)
+        (one,) = await at_desk(it)
+        await it.studio.cancel(job.id, actor(1))
+        await it.home.until(lambda: it.home.cases[one.case.id].case.state == "deleted")
 
 
 async def test_a_prompt_to_be_reviewed_waits_or_is_refused_without_a_desk(
@@ -504,6 +521,24 @@ async def test_what_is_shown_blurred_is_unblurred_by_approval(office: OpenOffice
         await it.home.until(lambda: it.home.amended[-1].job.showing.held)
 
 
+async def test_what_is_approved_on_its_way_is_unblurred_once_it_is_there(
+    office: OpenOffice,
+) -> None:
+    async with office(seeing(skin=0.6)) as it:
+        await with_desk(it)
+        it.home.deliveries_open.clear()
+        job = make_job()
+        await it.ask(job)
+        await it.home.until(lambda: it.home.arrivals == 1)
+        (one,) = await at_desk(it)
+        await it.moderators.decide(one.case.id, "approve", MODERATOR)
+        await it.home.until(lambda: it.home.cases[one.case.id].case.state == "approved")
+        assert it.home.amended == []
+        it.home.deliveries_open.set()
+        await it.home.until(lambda: bool(it.home.amended))
+        assert not it.home.amended[-1].job.showing.spoiler
+
+
 async def test_warnings_reach_the_person_and_each_is_counted(office: OpenOffice) -> None:
     async with office(seeing(skin=0.9)) as it:
         job, case = await held(it)
@@ -594,6 +629,58 @@ async def test_a_deletion_takes_what_shows_the_same_and_what_starts_from_it(
         assert (await it.ledger.get(begun.id)).deleted is None
         assert not (tmp_path / "images" / ".brought" / begun.id).exists()
         await it.home.until(lambda: {r.job.id for r in it.home.amended} >= {draft.id, larger.id})
+
+
+async def test_a_deletion_that_broke_off_is_done_by_the_next(
+    office: OpenOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office() as it:
+        await with_desk(it)
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        await it.moderators.report(shown.id, Viewer(make_person(2), shown.origin.venue), "")
+        (one,) = await at_desk(it)
+        forget = it.gallery.forget
+
+        async def forget_all_but_the_draft(job_ids: Sequence[str]) -> None:
+            if draft.id in job_ids:
+                raise GalleryError("The process ended.")
+            await forget(job_ids)
+
+        monkeypatch.setattr(it.gallery, "forget", forget_all_but_the_draft)
+        with pytest.raises(GalleryError):
+            await it.moderators.decide(one.case.id, "delete", MODERATOR)
+        monkeypatch.undo()
+        await it.moderators.decide(one.case.id, "delete", MODERATOR)
+        for job in (draft, shown):
+            assert files_of(tmp_path, job) == []
+            assert (await it.ledger.get(job.id)).deleted is not None
+
+
+async def test_a_job_that_is_cancelled_leaves_no_file_of_a_try_that_broke_off(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office(partial(FakePipeline, gate=Gate())) as it:
+        job = make_job()
+        await it.ask(job)
+        left = tmp_path / "images" / job.id / f"{job.id}_0.png"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"drawn, and never noted")
+        await it.studio.cancel(job.id, actor(1))
+        await it.until_told(job.id)
+        assert files_of(tmp_path, job) == []
+
+
+async def test_a_held_job_that_was_cancelled_in_the_last_moment_is_gone_after_the_next_start(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office(seeing(skin=0.9)) as it:
+        job, _ = await held(it)
+        await it.ledger.move(job.id, State.CANCELLED, reason="Cancelled.")
+    async with office(seeing(skin=0.9)) as it:
+        await it.until_told(job.id)
+        assert files_of(tmp_path, job) == []
 
 
 async def test_what_was_deleted_in_the_home_itself_is_deleted_here(
