@@ -5,9 +5,11 @@ A few milliseconds a step stand in for the device; everything else is what `imag
 
 import asyncio
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from asyncio_throttle.throttler import Throttler
@@ -23,16 +25,24 @@ from bot.config.sections import (
 )
 from bot.operations import log as logs
 from bot.shared.secret import Secret
-from sdxl_engine import ImageRequest, Progress
+from sdxl_engine import ImageRequest, Images, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
 from tests.fakes import FakePipeline
 
 SIZES = ((64, 64),)
 _SECONDS_PER_STEP = 0.012
+# Of the picture check's one category: what most pictures get, what some get that are shown blurred
+# then, and what some get that a moderator is to see first.
+_CHECKS = ("nsfw",)
+_SCORES = (0.1, 0.6, 0.9)
+_SHARES = (14, 3, 3)
 
 
 class SteadyPipeline(FakePipeline):
-    """Takes its time."""
+    """Takes its time, and finds the same in the same pictures, whichever process draws them."""
+
+    def __init__(self) -> None:
+        super().__init__(SIZES, checks=_CHECKS)
 
     def generate(
         self,
@@ -44,6 +54,12 @@ class SteadyPipeline(FakePipeline):
         for progress in super().generate(request, pictures=pictures, previews=previews):
             time.sleep(_SECONDS_PER_STEP)
             yield progress
+
+    def _draw(self, request: ImageRequest) -> Images:
+        chance = random.Random(f"{request.prompt}/{request.seed}")
+        (score,) = chance.choices(_SCORES, _SHARES)
+        scores = {"nsfw": score}
+        return tuple(replace(one, scores=scores) for one in super()._draw(request))
 
 
 def main() -> None:
@@ -63,7 +79,7 @@ def main() -> None:
     home = discord_home(
         config, token, folder, throttle=lambda: Throttler(20, 1.0, retry_interval=0.01)
     )
-    app = App(config, lambda: SteadyPipeline(SIZES), [home], folder)
+    app = App(config, SteadyPipeline, [home], folder)
     asyncio.run(app.run(asyncio.Event()))
 
 

@@ -4,13 +4,14 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.core.card import FAILURE_MARK, is_preview
 from standins.base.events import ChannelEvent
-from standins.discord.components import files_of, pressable, text_of
+from standins.discord.components import MEDIA_GALLERY, files_of, pressable, text_of, walk
 from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -18,7 +19,8 @@ from standins.discord.loopback import LoopbackDiscord
 Message = dict[str, Any]
 
 _JOB = re.compile(r"\bjob ([a-z2-7]{8})\b")
-_DELETED: Final = "🗑️ Deleted by"
+_DELETED: Final = "🗑️ "  # by whom, or as what
+_IN_REVIEW: Final = "👀 "
 _DRAWN_AT_ONCE: Final = 4
 _EVERY_S: Final = 0.07
 _SHARE_OF_PRESSES: Final = 0.5
@@ -26,6 +28,9 @@ _SHARE_OF_TWINS: Final = 0.25
 _SHARE_OF_DRAFTS: Final = 0.15
 _TWINS_WITHIN_S: Final = 0.01
 _LATEST: Final = 20
+# Of these the filter refuses one, a moderator sees one first, and moderators are told of one.
+WORDS: Final = {"crow": "block", "rook": "review", "raven": "warn"}
+_SHARE_OF_WORDS: Final = 0.1
 _THINKING_S: Final = 0.3  # with a dialog open, which may be sent to the next process
 # How many pictures come of a press, of so many that are there.
 _MAKE: Final[dict[str, Callable[[int], int]]] = {
@@ -62,13 +67,20 @@ class Crowd:
     shown     on which messages that all see each job's pictures ever stood
     deleted   jobs whose card said that its pictures were deleted
     undone    of these, those whose pictures everybody saw again
+    removed   commands and presses whose cards somebody deleted in Discord itself
+    prompts   what each command asked for
+    seen_s    when anybody saw anything of a job's pictures first, in seconds since 1970
+    unblurred_s  and when they saw it unblurred
+
+    desk      the channel of the moderators, who see what nobody else does
     """
 
-    def __init__(self, loopback: LoopbackDiscord, chance: random.Random) -> None:
+    def __init__(self, loopback: LoopbackDiscord, chance: random.Random, desk: int) -> None:
         self._loopback = loopback
         self._chance = chance
         self._people = [one.id for one in loopback.world.people.values() if not one.bot]
-        self._channels = list(loopback.world.channels)
+        self._channels = [one for one in loopback.world.channels if one != desk]
+        self._desk = desk
         self.asked: list[Interaction] = []
         self.dialogs = 0  # of these, how many were asked in one
         self.pressed: list[Interaction] = []
@@ -78,6 +90,10 @@ class Crowd:
         self.shown: dict[str, set[str]] = {}
         self.deleted: set[str] = set()
         self.undone: set[str] = set()
+        self.removed: set[int] = set()
+        self.prompts: dict[int, str] = {}
+        self.seen_s: dict[str, float] = {}
+        self.unblurred_s: dict[str, float] = {}
         self._boards: dict[str, dict[int, Board]] = {}  # by kind, then by message
         self._watchers: set[asyncio.Task[None]] = set()
 
@@ -100,25 +116,62 @@ class Crowd:
         async with self._loopback.subscribe() as events:
             while True:
                 event = await events.get()
+                if event.channel_id == self._desk:
+                    continue
                 if event.kind in {"message_create", "message_update"}:
                     self._look(event)
 
-    async def ask(self) -> None:
+    async def ask(self, person: int | None = None) -> Interaction | None:
+        """Ask for something; None: Discord did not take it.
+
+        person  who; None: anybody
+        """
+        prompt = f"picture {len(self.asked)}"
+        if self._chance.random() < _SHARE_OF_WORDS:
+            prompt = f"{prompt} of a {self._chance.choice(list(WORDS))}"
         try:
             interaction = await self._loopback.slash(
                 "imagine",
                 {
-                    "prompt": f"picture {len(self.asked)}",
+                    "prompt": prompt,
                     "steps": self._chance.randint(1, 12),
                     "private": self._chance.random() < _SHARE_OF_DRAFTS,
                 },
-                user_id=self._chance.choice(self._people),
+                user_id=person or self._chance.choice(self._people),
                 channel_id=self._chance.choice(self._channels),
             )
         except CommandRefused:
-            return
+            return None
         self.asked.append(interaction)
+        self.prompts[interaction.id] = prompt
         self._want(interaction, _DRAWN_AT_ONCE)
+        return interaction
+
+    async def each_asks(self) -> list[Interaction]:
+        """Everybody asks once."""
+        asked = [await self.ask(person) for person in self._people]
+        return [one for one in asked if one is not None]
+
+    def card(self) -> int | None:
+        """A card that everybody sees; None: there is none."""
+        seen = {
+            message_id: None
+            for boards in self._boards.values()
+            for message_id, board in boards.items()
+            if board.viewer_id is None
+        }
+        return self._chance.choice(list(seen)) if seen else None
+
+    def remove(self, message_id: int, user_id: int) -> None:
+        """Somebody who moderates deletes a card in Discord itself."""
+        cards = {one.id: one.original for one in self.wishes}
+        try:
+            self._loopback.delete(message_id, user_id=user_id)
+        except CommandRefused:
+            return
+        self.removed |= {
+            of for of, card in cards.items() if card is not None and card["id"] == str(message_id)
+        }
 
     async def press(self) -> None:
         """Press something, of an old card as soon as of a new one, and perhaps at once again."""
@@ -130,7 +183,7 @@ class Crowd:
         board = boards[message_id]
         custom_id = self._chance.choice(board.custom_ids)
         person = board.viewer_id or self._chance.choice(self._people)
-        if _kind_of(custom_id) == _DIALOG:
+        if kind_of(custom_id) == _DIALOG:
             self._watch_over(self._edit(message_id, custom_id, person, board.pictures))
             return
         one = await self._press(message_id, custom_id, person, board.pictures)
@@ -162,7 +215,7 @@ class Crowd:
         except CommandRefused:  # it was there a moment ago
             return None
         self.pressed.append(interaction)
-        if (kind := _kind_of(custom_id)) in _MAKE:
+        if (kind := kind_of(custom_id)) in _MAKE:
             self._want(interaction, _MAKE[kind](pictures))
         return interaction
 
@@ -198,19 +251,24 @@ class Crowd:
 
     def _look(self, event: ChannelEvent) -> None:
         message = event.message
-        files = [file for file in files_of(message) if not is_preview(file["filename"])]
+        every, now_s = files_of(message), time.time()
+        for job_id in map(_job_of_file, every):
+            self.seen_s.setdefault(job_id, now_s)
+        for job_id in _unblurred(message):
+            self.unblurred_s.setdefault(job_id, now_s)
+        files = [file for file in every if not is_preview(file["filename"])]
         for boards in self._boards.values():
             boards.pop(int(message["id"]), None)
         custom_ids: dict[str, list[str]] = {}
         for item in pressable(message):
-            kind = _kind_of(item["custom_id"])
+            kind = kind_of(item["custom_id"])
             if not item.get("disabled"):
                 custom_ids.setdefault(kind, []).append(item["custom_id"])
         for kind, ids in custom_ids.items():
             board = Board(tuple(ids), event.viewer_id, len(files))
             self._boards.setdefault(kind, {})[int(message["id"])] = board
         if event.viewer_id is None:
-            job_ids = {file["filename"].split("_")[0] for file in files}
+            job_ids = set(map(_job_of_file, files))
             for job_id in job_ids:
                 self.shown.setdefault(job_id, set()).add(message["id"])
             self.undone |= job_ids & self.deleted
@@ -228,6 +286,10 @@ def is_deleted(message: Message) -> bool:
     return text_of(message).startswith(_DELETED) and not files_of(message)
 
 
+def is_in_review(message: Message) -> bool:
+    return text_of(message).startswith(_IN_REVIEW) and not files_of(message)
+
+
 def is_reason(message: Message) -> bool:
     return text_of(message).startswith(FAILURE_MARK) and not files_of(message)
 
@@ -237,5 +299,23 @@ def is_answered(interaction: Interaction) -> bool:
     return interaction.state == "answered" or bool(interaction.followups)
 
 
-def _kind_of(custom_id: str) -> str:
+def jobs_shown(message: Message) -> set[str]:
+    """The jobs of which a message shows files."""
+    return set(map(_job_of_file, files_of(message)))
+
+
+def kind_of(custom_id: str) -> str:
     return custom_id.split(":")[1]
+
+
+def _job_of_file(file: Message) -> str:
+    return str(file["filename"]).split("_")[0]
+
+
+def _unblurred(message: Message) -> Iterator[str]:
+    """The jobs of which a message shows something that is not blurred."""
+    for _, item in walk(message["components"]):
+        if item["type"] == MEDIA_GALLERY:
+            for one in item["items"]:
+                if not one["spoiler"]:
+                    yield one["media"]["url"].rpartition("/")[2].split("_")[0]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bot.core.job import FINAL
+from bot.core.job import FINAL, State
 from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import IMAGES, LEDGER
 from standins.base.faults import Fault
@@ -28,7 +28,16 @@ from standins.discord.components import text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.homes.discord import matrix
-from tests.bot.killing.crowd import Crowd, is_answered, is_deleted, is_reason
+from tests.bot.homes.discord.desk import set_up
+from tests.bot.killing.crowd import (
+    Crowd,
+    is_answered,
+    is_deleted,
+    is_in_review,
+    is_reason,
+)
+from tests.bot.killing.moderators import DESK, Moderators
+from tests.bot.killing.order import Order, is_told, order_of
 
 _SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
 _OUR_FAULT = "Something went wrong, and it has been noted"
@@ -48,6 +57,7 @@ _CALLS: Final = (
 _SETTLE_S = 60.0
 _SAY_EVERY = 50
 _PRESSES_IN_PEACE = 30
+_ACTS_IN_PEACE = 12
 
 
 @dataclass
@@ -60,7 +70,9 @@ class Tally:
     twins        of these, pairs of the same button by the same person within 10 ms
     made         jobs of presses
     accepted     commands and presses whose person saw a place in the queue, or more
-    deleted      jobs whose pictures were deleted by a press
+    deleted      of these, those whose pictures were deleted by a press
+    removed      of these, those whose card was deleted in Discord itself
+    held         of these, those that wait for a moderator still
     cut_off      presses that make no job, and whose bot was killed before it answered
     lost         accepted, and neither pictures nor a reason in the end
     thinking     acknowledged, for a job, and without an answer in the end
@@ -73,6 +85,7 @@ class Tally:
     our_fault    commands and presses that were told that something went wrong, nobody knows what
     redrawn      jobs that were drawn, and were drawn again
     unaccounted  rows of the ledger that are not over and told
+    order        what was promised to those who keep order
     """
 
     rounds: int = 0
@@ -84,6 +97,8 @@ class Tally:
     accepted: int = 0
     pictures: int = 0
     deleted: int = 0
+    removed: int = 0
+    held: int = 0
     cut_off: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     restarts_s: list[float] = field(default_factory=list)
@@ -98,11 +113,12 @@ class Tally:
     our_fault: list[str] = field(default_factory=list)
     redrawn: int = 0
     unaccounted: list[str] = field(default_factory=list)
+    order: Order = field(default_factory=Order)
 
     @property
     def broken(self) -> list[str]:
         """Every promise that was not kept."""
-        return [
+        ours = [
             f"{what}: {one}"
             for what in (
                 "lost",
@@ -118,6 +134,7 @@ class Tally:
             )
             for one in getattr(self, what)
         ]
+        return [*ours, *self.order.broken]
 
     def __str__(self) -> str:
         restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
@@ -125,7 +142,8 @@ class Tally:
             f"{self.rounds} kills, {self.asked} asked ({self.dialogs} in a dialog), {self.pressed} "
             f"pressed ({self.twins} of them twice at once, {self.made} made a job), "
             f"{self.accepted} accepted: {self.pictures} with pictures, {self.deleted} with "
-            "pictures that were deleted, "
+            f"pictures that were deleted, {self.removed} with a message that was, {self.held} wait "
+            "for a moderator, "
             f"{sum(self.reasons.values())} with a reason {dict(self.reasons)}; lost "
             f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
             f"{len(self.silent)}, set aside {len(self.innocent)}, shown twice {len(self.twice)}, "
@@ -133,7 +151,7 @@ class Tally:
             f"{len(self.undeleted)}, drafts shown to all {len(self.exposed)}, our fault "
             f"{len(self.our_fault)}, drawn again after drawing {self.redrawn}, unaccounted "
             f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}; online again "
-            f"after {restart_s:.2f} s (median)"
+            f"after {restart_s:.2f} s (median); {self.order}"
         )
 
 
@@ -146,46 +164,68 @@ async def kill_rounds(
     """
     chance = random.Random(seed)
     loopback = LoopbackDiscord(rate_limits=False)
+    set_up(loopback)
     await loopback.start()
-    crowd, tally = Crowd(loopback, chance), Tally(rounds=rounds)
-    looking = asyncio.create_task(crowd.keep_looking())
-    busy = asyncio.create_task(crowd.keep_busy())
+    crowd, tally = Crowd(loopback, chance, DESK), Tally(rounds=rounds)
+    moderators = Moderators(loopback, chance, crowd)
+    at_work = [asyncio.create_task(one.keep_looking()) for one in (crowd, moderators)]
+    busy: list[asyncio.Task[None]] = []
     try:
+        process = await _start(loopback, folder)
+        await loopback.wait_ready()
+        await loopback.wait_commands()
+        await moderators.take_office()
+        await _kill(loopback, process)
+        busy = [asyncio.create_task(one.keep_busy()) for one in (crowd, moderators)]
         for kill in range(1, rounds + 1):
             process = await _start(loopback, folder)
             begin_s = time.monotonic()
             if chance.random() < 0.9:  # else somewhere between its start and its first word
                 await loopback.wait_ready()
                 tally.restarts_s.append(time.monotonic() - begin_s)
-            while chance.random() < 0.6:  # a network that fails as well
-                method, route = chance.choice(_CALLS)
-                answer = matrix.ANSWERS[chance.choice(_ANSWERS)]
-                fault = Fault(method=method, route=route, nth=chance.randint(1, 4), **answer)
-                loopback.faults.add(fault)
+            _break_network(loopback, chance)
             await asyncio.sleep(chance.uniform(0, 1.0))
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
-            await loopback.wait_offline()
+            await _kill(loopback, process)
             on_kill(kill)
-        busy.cancel()
+        for one in busy:
+            one.cancel()
         loopback.faults.clear()
         in_peace = len(crowd.pressed)
         process = await _start(loopback, folder)
         try:
             await crowd.keep_busy(presses=in_peace + _PRESSES_IN_PEACE)
-            await _settle(crowd, in_peace, folder)
+            acts = await moderators.end(_ACTS_IN_PEACE)
+            await _until(lambda: all(one.is_answered for one in acts))
+            last_asked = await crowd.each_asks()
+            await _until(lambda: _is_settled(crowd, in_peace, last_asked, folder))
         finally:
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
+            await _kill(loopback, process)
     finally:
-        for task in (looking, busy):
+        for task in (*at_work, *busy):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task  # one that failed has counted nothing
+        await moderators.close()
         await crowd.close()
         await loopback.close()
     _count(tally, crowd, in_peace, folder)
+    tally.order = order_of(loopback, crowd, moderators, acts, last_asked, folder, chance)
     return tally
+
+
+def _break_network(loopback: LoopbackDiscord, chance: random.Random) -> None:
+    """Have some of the next calls fail."""
+    while chance.random() < 0.6:
+        method, route = chance.choice(_CALLS)
+        answer = matrix.ANSWERS[chance.choice(_ANSWERS)]
+        fault = Fault(method=method, route=route, nth=chance.randint(1, 4), **answer)
+        loopback.faults.add(fault)
+
+
+async def _kill(loopback: LoopbackDiscord, process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    await loopback.wait_offline()
 
 
 async def _start(loopback: LoopbackDiscord, folder: Path) -> asyncio.subprocess.Process:
@@ -199,18 +239,25 @@ async def _start(loopback: LoopbackDiscord, folder: Path) -> asyncio.subprocess.
     )
 
 
-async def _settle(crowd: Crowd, in_peace: int, folder: Path) -> None:
-    """Wait until the ledger says that all is over and told, and every promise has its end."""
+async def _until(holds: Callable[[], bool]) -> None:
+    """Wait until it does, or is not to be expected any more."""
     until_s = time.monotonic() + _SETTLE_S
     while time.monotonic() < until_s:
-        if (
-            not _open_jobs(folder)
-            and all(_is_over(crowd, one) for one in _promised(crowd))
-            and not _thinking(crowd)
-            and not _silent(crowd, in_peace)
-        ):
+        if holds():
             return
         await asyncio.sleep(0.1)
+
+
+def _is_settled(crowd: Crowd, in_peace: int, last_asked: list[Interaction], folder: Path) -> bool:
+    """Whether by the ledger all is over and told, and every promise has its end."""
+    return (
+        not _open_jobs(folder)
+        and is_told(folder)
+        and all(_is_over(crowd, one) for one in _promised(crowd))
+        and not _thinking(crowd)
+        and not _silent(crowd, in_peace)
+        and all(map(is_answered, last_asked))
+    )
 
 
 def _promised(crowd: Crowd) -> list[Interaction]:
@@ -233,14 +280,17 @@ def _silent(crowd: Crowd, in_peace: int) -> list[Interaction]:
 
 def _is_over(crowd: Crowd, interaction: Interaction) -> bool:
     message = interaction.original
-    return message is not None and (
-        crowd.has_pictures(interaction) or is_deleted(message) or is_reason(message)
-    )
+    if message is None:
+        return interaction.id in crowd.removed
+    has_end = is_deleted(message) or is_reason(message) or is_in_review(message)
+    return has_end or crowd.has_pictures(interaction)
 
 
 def _open_jobs(folder: Path) -> list[str]:
     with closing(connect(folder / LEDGER)) as connection:
-        rows = connection.execute("SELECT id, state, told FROM jobs WHERE told = 0").fetchall()
+        rows = connection.execute(
+            "SELECT id, state, told FROM jobs WHERE told = 0 AND state != ?", (State.REVIEW,)
+        ).fetchall()
     return [f"{job_id} {state}" for job_id, state, _ in rows]
 
 
@@ -256,6 +306,10 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
             tally.deleted += 1
         elif message is not None and is_reason(message):
             tally.reasons[text_of(message).splitlines()[0][3:34]] += 1
+        elif message is not None and is_in_review(message):
+            tally.held += 1
+        elif message is None and interaction.id in crowd.removed:
+            tally.removed += 1
         else:
             tally.lost.append("gone" if message is None else text_of(message))
     tally.thinking = [str(one.id) for one in _thinking(crowd)]
@@ -279,7 +333,7 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
             "SELECT count(*) FROM transitions WHERE from_state = 'drawn' AND to_state = 'queued'"
         ).fetchone()
         rows = connection.execute("SELECT id, event, state, deleted, private FROM jobs").fetchall()
-    tally.unaccounted += sorted({state for _, _, state, *_ in rows} - FINAL)
+    tally.unaccounted += sorted({state for _, _, state, *_ in rows} - FINAL - {State.REVIEW})
     jobs_of = Counter(event for _, event, *_ in rows)
     for presses in (*((one,) for one in crowd.pressed), *crowd.twins):
         jobs = sum(jobs_of[str(one.id)] for one in presses)
