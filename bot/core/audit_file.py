@@ -9,7 +9,8 @@ from bot.core.audit import Entry
 
 Format = Literal["csv", "json"]
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+# What a spreadsheet would run; some do so with the wide forms, too: = + - @.
+_FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def written(entries: Iterable[Entry], form: Format) -> Iterator[str]:

@@ -108,6 +108,8 @@ def acts(one: AtDesk) -> Iterator[DeskAct]:
             yield "approve"
         if case.state != "blurred" and record.state in _SHOWN:
             yield "blur"
+    # Whoever asked may have deleted this, and not what shows the same.
+    if record is not None and (case.state != "deleted" or case.decided is None):
         yield "delete"
     yield "warn"
     yield "unblock" if case.blocked else "block"

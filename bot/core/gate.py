@@ -1,5 +1,6 @@
 """What stands before every wish: a pause, a block, a community's rules, the filter."""
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -80,6 +81,7 @@ class Gate:
         self._adult = adult
         self._usual = usual
         self._houses: dict[tuple[str, str], House] = {}
+        self._changes = 0
 
     @property
     def usual(self) -> Rules:
@@ -91,14 +93,20 @@ class Gate:
         if community is None:
             return _NO_HOUSE
         key = home, community
-        if key not in self._houses:
+        known = self._houses.get(key)
+        if known is not None:
+            return known
+        changes = self._changes
+        house = await self._registry.house(home, community)
+        if changes == self._changes:  # else it may be what was said before
             if len(self._houses) >= _MOST_HOUSES:
                 del self._houses[next(iter(self._houses))]
-            self._houses[key] = await self._registry.house(home, community)
-        return self._houses[key]
+            self._houses[key] = house
+        return house
 
     def changed(self, home: str, community: str) -> None:
         """It has said something else."""
+        self._changes += 1
         self._houses.pop((home, community), None)
 
     async def in_force(self, venue: Venue, around: Circumstances) -> Rules:
@@ -139,7 +147,7 @@ class Gate:
         if in_force.private and not job.showing.private:
             return Ruling(job.showing, (), _PRIVATE, in_force)
         house = await self.house(job.home, job.origin.venue.community)
-        findings = self._found(_texts_of(job, request), house, adult=bool(in_force.adult))
+        findings = await self._found(_texts_of(job, request), house, adult=bool(in_force.adult))
         measure = strictest(findings)
         showing = replace(
             job.showing,
@@ -151,7 +159,7 @@ class Gate:
         refused = None
         if measure == "block":
             refused = sentences(_listed(findings), _ASK_MODERATORS)
-        elif house.desk is None and (measure == "review" or in_force.review):
+        elif house.desk is None and showing.awaits_review:
             refused = sentences(_listed(findings) if measure == "review" else "", _NO_DESK)
         return Ruling(showing, findings, refused, in_force)
 
@@ -185,15 +193,20 @@ class Gate:
         """Whether the filter there blocks a text that somebody wants to see; raises LedgerError."""
         house = await self.house(venue.home, venue.community)
         in_force = rules.in_force(house, self._usual, venue.channel, around)
-        found = self._found({"text": text}, house, adult=bool(in_force.adult))
+        found = await self._found({"text": text}, house, adult=bool(in_force.adult))
         return strictest(found) == "block"
 
-    def _found(self, texts: Mapping[str, str], house: House, *, adult: bool) -> tuple[Finding, ...]:
-        found = self._filter.findings(texts, house.terms)
+    async def _found(
+        self, texts: Mapping[str, str], house: House, *, adult: bool
+    ) -> tuple[Finding, ...]:
+        # On a thread: a list that was changed is made ready at the first text after that.
+        found = await asyncio.to_thread(self._filter.findings, texts, house.terms)
         return outside(self._adult, found) if adult else found
 
     def _seen(self, job: Job, images: Images, model: Model | None) -> tuple[Finding, ...]:
-        if model is None or not model.checks:
+        if model is None:  # what drew them is gone, and with it what it looked with
+            raise PictureCheckError(_UNSEEN)
+        if not model.checks:
             return ()
         found: list[Finding] = []
         for image in images:

@@ -1,5 +1,6 @@
 """What those who keep order may do: rules, blocks, a pause, cases; whichever the home."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -89,6 +90,7 @@ class Moderators:
         self._clerk = clerk
         self._filter = prompt_filter
         self._clock = clock
+        self._changing = asyncio.Lock()  # what is read is what is changed
 
     async def house(self, by: Actor) -> House:
         """All that the community in which somebody stands has said.
@@ -119,18 +121,19 @@ class Moderators:
         Raises NotAllowedError, JobRefusedError for rules that cannot be meant, LedgerError.
         """
         home, community = self._managed(by)
-        house = await self._gate.house(home, community)
-        now = said.over(house.rules.get(place, Rules()).without(take_back))
-        after = replace(house, rules={**house.rules, place: now})
-        if len(after.rules) > _MOST_RULES:
-            raise JobRefusedError(
-                say("There are {count} rules already, as many as can be.", count=_MOST_RULES)
-            )
-        self._check(after)
-        target = "/".join(filter(None, (place.channel, place.role)))
-        deed = _deed("rules", by, community, target, reason)
-        await self._registry.set_rules(place, now, deed)
-        self._gate.changed(home, community)
+        async with self._changing:
+            house = await self._gate.house(home, community)
+            now = said.over(house.rules.get(place, Rules()).without(take_back))
+            after = replace(house, rules={**house.rules, place: now})
+            if len(after.rules) > _MOST_RULES:
+                raise JobRefusedError(
+                    say("There are {count} rules already, as many as can be.", count=_MOST_RULES)
+                )
+            self._check(after)
+            target = "/".join(filter(None, (place.channel, place.role)))
+            deed = _deed("rules", by, community, target, reason)
+            await self._registry.set_rules(place, now, deed)
+            self._gate.changed(home, community)
         return now
 
     async def set_desk(self, channel: str | None, by: Actor) -> None:
@@ -275,7 +278,8 @@ class Moderators:
             )
         reason = reason[:MAX_REASON_CHARS]
         case = case_of(record.job, "reported", (), self._clock())
-        deed = Deed("report", by.person.id, venue.home, venue.community, job_id, reason)
+        # Why stands in the report, which goes when its days are over, and not in the audit.
+        deed = Deed("report", by.person.id, venue.home, venue.community, job_id)
         added = await self._registry.report(case, Report(by.person, reason), deed, self._clock())
         if added is None:
             raise JobRefusedError(_REPORTED)
@@ -366,7 +370,10 @@ class Moderators:
                 self._worker.card_gone(record.job)
 
     async def channel_gone(self, home: str, community: str, channel: str) -> None:
-        """A channel was deleted, with all the cards in it."""
+        """A channel was deleted, with all the cards in it, and perhaps the desk."""
+        if (await self._gate.house(home, community)).desk == channel:
+            deed = Deed("desk", ELSEWHERE, home, community)
+            await self._change(deed, community, must_make_sense=False, desk=None)
         for record in await self._registry.jobs_in(home, community, channel=channel):
             if record.state in FINAL:
                 await self.remove(record, self._elsewhere(record))
@@ -394,8 +401,8 @@ class Moderators:
         record = await self._ledger.get(case.job_id)
         community = case.venue.community
         if act == "delete":
-            if case.state != "deleted":
-                await self.remove(record, _deed("delete", by, community, case.job_id, reason))
+            # Whatever was deleted of it before: others may show the same.
+            await self.remove(record, _deed("delete", by, community, case.job_id, reason))
             return
         if case.state == "deleted" or record.deleted is not None:
             raise IllegalMoveError(_DECIDED)
@@ -412,7 +419,7 @@ class Moderators:
         elif "blurred" in {case.kind, case.state}:
             showing = replace(showing, spoiler=False, held=False)
         if record.state is State.REVIEW:
-            await self._approve(record, replace(showing, review=False), deed)
+            await self._approve(record, showing, deed)
         elif record.state in _WITH_PICTURES and showing != record.job.showing:
             await self._ledger.show_as(case.job_id, showing, deed=deed, amend=True)
         else:
@@ -487,15 +494,21 @@ class Moderators:
     async def _set(
         self, kind: DeedKind, by: Actor, *, reason: str = "", **changes: str | int | None
     ) -> None:
-        home, community = self._managed(by)
-        house = await self._gate.house(home, community)
-        reason = reason[:MAX_REASON_CHARS]
-        after = replace(house, **changes)  # type: ignore[arg-type]  # by our own callers
-        self._check(after)
-        settings = Settings(after.desk, after.paused, after.keep_days)
-        deed = _deed(kind, by, community, reason=reason)
-        await self._registry.set_settings(settings, deed)
-        self._gate.changed(home, community)
+        _, community = self._managed(by)
+        deed = _deed(kind, by, community, reason=reason[:MAX_REASON_CHARS])
+        await self._change(deed, community, must_make_sense=True, **changes)
+
+    async def _change(
+        self, deed: Deed, community: str, *, must_make_sense: bool, **changes: str | int | None
+    ) -> None:
+        async with self._changing:
+            house = await self._gate.house(deed.home, community)
+            after = replace(house, **changes)  # type: ignore[arg-type]  # by our own callers
+            if must_make_sense:
+                self._check(after)
+            settings = Settings(after.desk, after.paused, after.keep_days)
+            await self._registry.set_settings(settings, deed)
+            self._gate.changed(deed.home, community)
 
     def _check(self, house: House) -> None:
         objection = rules.objection(house, self._gate.usual)

@@ -68,6 +68,9 @@ _NOTHING_KNOWN: Final = Circumstances()
 _MOST_PARENTS: Final = 20
 _LATELY: Final = 100  # jobs
 _MOST_OWN: Final = 10
+_FOR_ADULTS: Final = say(
+    "These pictures were drawn for a place for adults, and can be published in such a place alone."
+)
 _IN_REVIEW: Final = say("A moderator looks at these pictures before anybody sees them.")
 _LOGGED_CHARS: Final = 500
 _TOO_LATE: Final = say("It is too late to cancel this: it is over or drawn.")
@@ -375,7 +378,10 @@ class Studio:
         )
         ruling = await self._judged(job, around)
         if ruling.refused is not None:
+            await self._note_refusal(job, ruling)
             raise JobRefusedError(ruling.refused)
+        if record.job.showing.adult and not ruling.showing.adult:
+            raise JobRefusedError(_FOR_ADULTS)  # as which they were looked at
         job = replace(job, showing=ruling.showing)
         case = None
         if job.showing.awaits_review:

@@ -518,7 +518,9 @@ def set_defaults(
 
 def family(connection: Connection, job_id: str) -> list[Record]:
     """The jobs that show the same pictures, this one first; see `Registry.family`."""
-    found = {job_id: get(connection, job_id)}
+    first = get(connection, job_id)
+    community = first.job.origin.venue.community
+    found = {job_id: first}
     to_see = [job_id]
     while to_see:
         seen = to_see.pop()
@@ -526,25 +528,33 @@ def family(connection: Connection, job_id: str) -> list[Record]:
         kin = _records(
             connection, "parent = ? AND act IN ('publish', 'upscale')", (seen,), "number"
         )
-        if parent is not None and parent.act in {"publish", "upscale"}:
+        # What is drawn larger may be somebody else's doing; a draft is of who published it.
+        if parent is not None and parent.act == "publish":
             kin += _records(connection, "jobs.id = ?", (parent.job_id,), "number")
         for record in kin:
-            if record.job.id not in found:
+            is_here = record.job.origin.venue.community == community
+            if is_here and record.job.id not in found:
                 found[record.job.id] = record
                 to_see.append(record.job.id)
     return list(found.values())
 
 
 def started_from(connection: Connection, job_ids: Sequence[str]) -> list[Record]:
-    """The jobs that start from one of these jobs' pictures."""
-    found = [
+    """The jobs that start from one of these jobs' pictures, however far down the line."""
+    children = [
         record
         for job_id in job_ids
         for record in _records(
             connection, "parent = ? AND act IN ('vary', 'begin')", (job_id,), "number"
         )
+        if record.job.wish.source is not None
     ]
-    return [one for one in found if one.job.wish.source is not None]
+    found = {one.job.id: one for one in children}
+    # What is made of such a job starts from the same picture, which it names by its content.
+    for digest in {one.job.wish.source[0] for one in children if one.job.wish.source is not None}:
+        for record in _records(connection, "instr(wish, ?)", (digest,), "number"):
+            found.setdefault(record.job.id, record)
+    return list(found.values())
 
 
 def job_of(connection: Connection, home: str, message: str) -> Record | None:

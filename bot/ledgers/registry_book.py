@@ -74,10 +74,10 @@ def set_settings(connection: Connection, settings: Settings, deed: Deed, at_s: f
             "INSERT INTO houses VALUES (?, ?, ?, ?, ?)",
             (*key, settings.desk, settings.paused, settings.keep_days),
         )
-    if settings.desk != before.desk:  # what no desk has seen is for this one
+    if deed.kind == "desk":  # whatever was shown elsewhere, or nowhere, is for this one
         connection.execute(
-            "UPDATE cases SET shown = 0 WHERE home = ? AND community = ? AND state = 'open' "
-            "AND message IS NULL",
+            "UPDATE cases SET shown = 0, message = NULL "
+            "WHERE home = ? AND community = ? AND state = 'open'",
             key,
         )
     _write_change(connection, deed, _said(before), _said(settings), at_s)
@@ -279,8 +279,15 @@ def forget_prompt(connection: Connection, job_id: str) -> None:
 
 
 def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: float) -> Case:
-    """Note that somebody is warned, and what they are to be told."""
+    """Note that somebody is warned, and what they are to be told; the same again is one warning."""
     before = get_case(connection, case_id)
+    known = connection.execute(
+        "SELECT 1 FROM audit WHERE home = ? AND community IS ? AND kind = 'warn' AND target = ? "
+        "AND reason = ? AND instr(after, ?)",
+        (deed.home, deed.community, deed.target, deed.reason, case_id),
+    ).fetchone()
+    if known is not None:
+        return before
     connection.execute(
         "UPDATE cases SET warned = warned + 1, version = version + 1 WHERE id = ?", (case_id,)
     )
@@ -300,7 +307,13 @@ def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: 
             passed_s(connection, at_s),
         ),
     )
-    _write_change(connection, deed, {"warned": before.warned}, {"warned": before.warned + 1}, at_s)
+    _write_change(
+        connection,
+        deed,
+        {"warned": before.warned},
+        {"warned": before.warned + 1, "case": case_id},
+        at_s,
+    )
     return get_case(connection, case_id)
 
 
@@ -310,10 +323,11 @@ def not_shown(connection: Connection, home: str, *, limit: int) -> list[Case]:
 
 
 def shown(connection: Connection, case: Case, message: str | None) -> None:
-    """Note that a desk shows this version, or that none can."""
+    """Note that a desk shows this version, or that none can: the next will be a new message."""
     connection.execute(
-        "UPDATE cases SET shown = max(shown, ?), message = coalesce(?, message) WHERE id = ?",
-        (case.version, message, case.id),
+        # Not where another desk was named meanwhile.
+        "UPDATE cases SET shown = max(shown, ?), message = ? WHERE id = ? AND message IS ?",
+        (case.version, message, case.id, case.message),
     )
 
 

@@ -1,6 +1,7 @@
 """The filter of prompts: an owner's terms and a community's own, in any reading of a text."""
 
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class ListFilter:
     def __init__(self, owners: Sequence[Term] = ()) -> None:
         self._owners = tuple(owners)
         self._compiled: OrderedDict[int, tuple[Sequence[Term], Automaton]] = OrderedDict()
+        self._compiling = threading.Lock()
 
     def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
         """What is found in the texts, at most one a rule and text.
@@ -97,6 +99,10 @@ class ListFilter:
 
     def _automaton(self, terms: tuple[Term, ...]) -> Automaton:
         """The automaton of the owner's terms and these; a new one is compiled once."""
+        with self._compiling:
+            return self._ready(terms)
+
+    def _ready(self, terms: tuple[Term, ...]) -> Automaton:
         key = id(terms)  # the tuple is kept with it, so its number is nobody else's
         if key not in self._compiled:
             same = (known for known, (kept, _) in self._compiled.items() if kept == terms)

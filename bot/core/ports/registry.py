@@ -92,8 +92,8 @@ class Registry(Protocol):
         """It was told, or cannot be."""
 
     async def family(self, job_id: str) -> list[Record]:
-        """The jobs that show the same pictures, this one first: drafts and what is published of
-        them, and pictures drawn larger. Raises UnknownJobError.
+        """The jobs of its community that show the same pictures, this one first: what is published
+        of it, or its draft, and pictures drawn larger. Raises UnknownJobError.
         """
 
     async def started_from(self, job_ids: Sequence[str]) -> list[Record]:

@@ -23,7 +23,7 @@ from bot.homes.discord.intake import HOME, actor_of
 from bot.homes.discord.places import BY_SERVERS, IN_SERVERS, check_writable
 from bot.homes.discord.policy_commands import AnyChannel, PolicyCommands
 from bot.homes.discord.translator import described
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import say, say_many, sentences
 
 Reason = Range[str, 0, MAX_REASON_CHARS]
 Days = Range[int, 1, 3_650]
@@ -32,6 +32,10 @@ Hours = Range[int, 1, 8_760]
 _HOUR_S: Final = 3_600.0
 _WHY: Final = say("Why; it is written down")
 _WHOM: Final = say("Whom")
+_SEEN_BY_ALL: Final = say(
+    "But everybody can see that channel, with the prompts and names there. Close it to them, or "
+    "name another."
+)
 
 
 class AdminCommand:
@@ -80,7 +84,11 @@ class AdminCommand:
             check_writable(channel)
             await moderators.set_desk(str(channel.id), by)
             link = Link("channel", str(channel.id))
-            await answer(interaction, say("Moderators decide in {channel} now.", channel=link))
+            done = say("Moderators decide in {channel} now.", channel=link)
+            if channel.permissions_for(channel.guild.default_role).view_channel:
+                await answer(interaction, sentences(done, _SEEN_BY_ALL))
+                return
+            await answer(interaction, done)
 
         @group.command(name="pause", description=locale_str(say("Take nothing in for a while")))
         @described(reason=say("Why; people read it"))

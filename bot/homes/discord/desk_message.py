@@ -111,7 +111,8 @@ class _Look:
     """What a case looks like in Discord."""
 
     def __init__(self, one: AtDesk, pictures: Sequence[Picture], voice: Voice) -> None:
-        self._nonce = one.case.id
+        # Another desk is another message; a nonce has 25 characters.
+        self._nonce = f"{one.case.id}{(one.desk or '')[-16:]}"
         self._card = desk_card(one, pictures)
         self._voice = voice
         self._view = desk_layout(self._card, one, voice)

@@ -169,10 +169,11 @@ def viewer_of(interaction: Interaction) -> Viewer:
 def circumstances_of(interaction: Interaction) -> Circumstances:
     """What the rules of a place look at, as Discord tells it with each interaction."""
     user, channel = interaction.user, interaction.channel
-    roles = user.roles if isinstance(user, discord.Member) else ()
+    # By their ids: of a server that is not known yet, `roles` would leave out those that bar.
+    roles = [*user._roles, user.guild.id] if isinstance(user, discord.Member) else []  # noqa: SLF001 - as above
     thread = channel if isinstance(channel, discord.Thread) else None
     return Circumstances(
-        frozenset(str(role.id) for role in roles),
+        frozenset(map(str, roles)),
         None if thread is None else str(thread.parent_id),
         adult=is_for_adults(channel),
     )

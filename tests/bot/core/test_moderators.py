@@ -1,5 +1,6 @@
 """Rules, the picture check and the moderators' desk, with a real ledger and a real gallery."""
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from bot.core import offspring
 from bot.core.audit import first_broken
 from bot.core.case import AtDesk, Case, DeskAct
+from bot.core.desk_card import acts
 from bot.core.job import Job, Showing, State, Venue
 from bot.core.options import read_lines
 from bot.core.policy import Actor, Viewer
@@ -539,16 +541,15 @@ async def test_what_is_approved_on_its_way_is_unblurred_once_it_is_there(
         assert not it.home.amended[-1].job.showing.spoiler
 
 
-async def test_warnings_reach_the_person_and_each_is_counted(office: OpenOffice) -> None:
+async def test_a_warning_reaches_the_person_once_for_each_reason(office: OpenOffice) -> None:
     async with office(seeing(skin=0.9)) as it:
         job, case = await held(it)
-        for times in (1, 2):
-            decided = await it.moderators.decide(case.id, "warn", MODERATOR, "be kind")
-            assert decided.warned == times
+        for reason, warned in (("be kind", 1), ("be kind", 1), ("once more", 2)):
+            decided = await it.moderators.decide(case.id, "warn", MODERATOR, reason)
+            assert decided.warned == warned
         await it.home.until(lambda: len(it.home.notices) == 2)
         assert it.home.notices[0].to == job.person
         assert "Their reason: be kind" in it.home.notices[0].sentence
-        await it.registry.notices(HOME, limit=9)
 
 
 async def test_a_block_from_the_desk_shows_on_all_of_their_cases(office: OpenOffice) -> None:
@@ -681,6 +682,130 @@ async def test_a_held_job_that_was_cancelled_in_the_last_moment_is_gone_after_th
     async with office(seeing(skin=0.9)) as it:
         await it.until_told(job.id)
         assert files_of(tmp_path, job) == []
+
+
+async def test_what_was_deleted_by_who_asked_can_be_deleted_with_all_that_shows_it(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as it:
+        await with_desk(it)
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        await it.moderators.report(shown.id, Viewer(make_person(2), shown.origin.venue), "")
+        (one,) = await at_desk(it)
+        await it.studio.delete(shown.id, actor(1))
+        await it.home.until(lambda: it.home.cases[one.case.id].case.state == "deleted")
+        assert files_of(tmp_path, draft)
+        assert "delete" in acts(it.home.cases[one.case.id])
+        await it.moderators.decide(one.case.id, "delete", MODERATOR)
+        assert files_of(tmp_path, draft) == []
+
+
+async def test_nobody_elses_picture_goes_with_one_made_of_it(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as it:
+        mine = await drawn(it)
+        larger = await make(it, mine, partial(offspring.upscaled, index=0), user_id=2)
+        await it.until_state(larger.id, State.DELIVERED)
+        await it.ledger.place(larger.id, "m2")
+        await it.moderators.message_gone(HOME, "m2")
+        assert files_of(tmp_path, larger) == []
+        assert files_of(tmp_path, mine)
+
+
+async def test_a_deletion_reaches_what_starts_from_the_picture_however_far(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as it:
+        await with_desk(it)
+        first = await drawn(it)
+        begun = await make(
+            it,
+            first,
+            partial(
+                offspring.begun,
+                index=1,
+                prompts=("a dog", None),
+                settings=read_lines(""),
+                sizes=it.studio.sizes,
+            ),
+        )
+        await it.until_state(begun.id, State.DELIVERED)
+        again = await make(it, begun, offspring.rerolled)
+        await it.until_state(again.id, State.DELIVERED)
+        brought = tmp_path / "images" / ".brought"
+        assert (brought / again.id).exists()
+        await it.moderators.purge(MANAGER, person=first.person, within_s=1e10)
+        assert not list(brought.rglob("*")) or not (brought / again.id).exists()
+        assert not (brought / begun.id).exists()
+
+
+async def test_what_was_approved_and_lost_is_looked_at_again(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as it:
+        await with_desk(it)
+        await it.moderators.set_rules(Place(), Rules(review=True), MANAGER)
+        job, case = await held(it)
+        for path in files_of(tmp_path, job):
+            path.unlink()
+        await it.moderators.decide(case.id, "approve", MODERATOR)
+        await at_desk(it, 2)
+        assert await it.state(job) is State.REVIEW
+        assert job.id not in it.home.delivered
+
+
+async def test_what_is_for_adults_is_published_in_places_for_adults_alone(
+    office: OpenOffice,
+) -> None:
+    async with office(seeing(skin=0.9)) as it:
+        await it.moderators.set_rules(Place(CHANNEL), Rules(adult=True), MANAGER)
+        draft = replace(make_job(), showing=Showing(private=True))
+        await ask(it, draft, Circumstances(adult=True))
+        await it.until_state(draft.id, State.DELIVERED)
+        with pytest.raises(JobRefusedError, match="place for adults"):
+            await publish(it, draft)
+        new = make_job()
+        await it.studio.publish(
+            new.id,
+            draft.id,
+            None,
+            new.person,
+            new.origin,
+            weight=1.0,
+            asked_at_s=NOON_S,
+            around=Circumstances(adult=True),
+        )
+        await it.until_state(new.id, State.DELIVERED)
+
+
+async def test_a_desk_that_moves_shows_what_is_open(office: OpenOffice) -> None:
+    async with office(seeing(skin=0.9)) as it:
+        _, case = await held(it)
+        it.home.cases.clear()
+        await it.moderators.set_desk("another", MANAGER)
+        (one,) = await at_desk(it)
+        assert (one.case.id, one.desk, one.case.message) == (case.id, "another", None)
+        await it.moderators.channel_gone(HOME, COMMUNITY, "another")
+        assert (await it.moderators.house(MANAGER)).desk is None
+        it.filter.terms.append(Term("blood", measure="review"))
+        with pytest.raises(JobRefusedError, match="no place for that"):
+            await it.ask(make_job("blood"))
+
+
+async def test_two_managers_at_once_both_count(office: OpenOffice) -> None:
+    async with office() as it:
+        await asyncio.gather(
+            it.moderators.pause(MANAGER, "a raid"),
+            it.moderators.set_desk(DESK, MANAGER),
+            it.moderators.set_rules(Place(), Rules(count=2), MANAGER),
+            it.moderators.set_rules(Place(), Rules(daily=9), MANAGER),
+        )
+        house = await it.moderators.house(MANAGER)
+        assert (house.paused, house.desk) == ("a raid", DESK)
+        assert house.rules == {Place(): Rules(count=2, daily=9)}
 
 
 async def test_what_was_deleted_in_the_home_itself_is_deleted_here(
