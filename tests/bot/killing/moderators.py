@@ -26,7 +26,7 @@ _SHARE_OF_TWINS: Final = 0.2
 _TWINS_WITHIN_S: Final = 0.01
 _LATEST: Final = 15
 _THINKING_S: Final = 0.3
-_PAUSED_S: Final = 0.4
+_PAUSED_S: Final = 0.2
 _SHARES: Final = {"press": 20, "report": 3, "remove": 1, "command": 2, "pause": 1}
 # The buttons by how often they are pressed. Who is blocked asks for nothing: not for long.
 _PRESSES: Final = {"approve": 6, "veil": 3, "strike": 2, "warn": 3, "block": 1, "unblock": 30}
@@ -111,10 +111,7 @@ class Moderators:
         """Do the last of it, in peace, and take back a pause; returns what was done."""
         await self._finished()
         before = len(self.acts)
-        while len(self.acts) < before + acts and self.cards:
-            await self._do("press")
-            await self._finished()
-        for kind in ("report", "remove", "pause"):
+        for kind in (*["press"] * acts, "report", "remove", "pause"):
             await self._do(kind)
         await self._finished()
         return self.acts[before:]
