@@ -17,9 +17,11 @@ from bot.core.defaults import Defaults, Manner, Scope
 from bot.core.job import Origin, Parent, Showing, State, Venue
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer
+from bot.core.rules import House
 from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, KnownJobError, LedgerError, UnknownJobError
 from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import SqliteDatabase, connect, is_in_use, older_file
 from bot.ledgers.sqlite.schema import MIGRATIONS
@@ -155,7 +157,7 @@ def older(folder: Path, form: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("form", [1, 2, 3, 4, 5, 6])
 async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
     tmp_path: Path, form: int
 ) -> None:
@@ -226,6 +228,18 @@ async def test_what_only_form_5_holds_is_read(tmp_path: Path) -> None:
         assert usual == Defaults(Wish("", num_images=2), Manner(private=True))
         ((lost, locale),) = await ledger.unanswered()
         assert (lost.token, locale) == ("token13", "")
+
+
+async def test_what_only_form_6_holds_is_read(tmp_path: Path) -> None:
+    async with opened(older(tmp_path, 6)) as ledger:
+        blurred = (await ledger.get("delivery")).job.showing
+        assert blurred == Showing(spoiler=True, held=True)
+        assert isinstance((await ledger.get("deletedx")).reason, str)
+        registry = DatabaseRegistry(ledger.database)
+        assert await registry.house("discord", "22") == House()
+        assert await registry.audit(None, None, limit=9) == []
+        found = await registry.jobs_in("discord", "22", person="11")
+        assert "waitingx" in {one.job.id for one in found}
 
 
 async def test_the_older_file_goes_when_its_days_are_over(tmp_path: Path) -> None:
