@@ -5,6 +5,7 @@ read here all the same, for its id says what it is about.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.render import cut, units
 from bot.homes.discord.voice import Voice
 from sdxl_engine.sentence import say
+
+log = logging.getLogger(__name__)
 
 # A job asked for with other words; something begun from a picture of a job, or of anybody; why
 # moderators do something, and why somebody reports.
@@ -124,8 +127,14 @@ def upload(custom_id: str, label: str, description: str, voice: Voice) -> Label[
 
 async def show(interaction: Interaction, modal: Modal) -> None:
     """Answer with a dialog; raises what Discord says of it, or TimeoutError."""
-    async with asyncio.timeout(_SHOWING_S):
-        await interaction.response.send_modal(modal)
+    try:
+        async with asyncio.timeout(_SHOWING_S):
+            await interaction.response.send_modal(modal)
+    except Exception as error:
+        if not interaction.response.is_done():
+            raise
+        # The answer came, and makes no sense; the dialog may be there.
+        log.warning("the answer to a dialog cannot be understood: %r", error)
 
 
 def read(interaction: Interaction) -> Filled | None:

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from bot.core.job import Parent, State
+from standins.base.faults import Fault
 from standins.discord.components import files_of, text_of
 from standins.discord.forms import Upload
 from standins.discord.interactions import Dialog
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import SIZES, RunBot
+from tests.bot.homes.discord.matrix import CALLBACK
 from tests.bot.homes.discord.test_faults import has_pictures
 from tests.bot.homes.discord.test_jobs_in_the_channel import BEN, CLEO, says, whispered
 from tests.bot.homes.discord.test_options import picture
@@ -149,6 +151,21 @@ async def test_a_dialog_about_what_is_gone_says_so(
         await bot.app.ledger.forget([record.job.id], 0)
         pressed = await press(loopback, other, id_of(other, "edit"))
         await pressed.until(says("no longer on record"))
+
+
+async def test_a_dialog_whose_answer_makes_no_sense_is_there_all_the_same(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot() as bot:
+        shown = await drawn(loopback)
+        await all_delivered(bot, 1)
+        loopback.faults.add(
+            Fault(kind="status_after", method="POST", route=CALLBACK, status=200, body="<html>")
+        )
+        pressed = await press(loopback, shown, id_of(shown, "edit"))
+        await loopback.submit(await pressed.dialog(), {"prompt": "a hen"})
+        await all_delivered(bot, 2)
+        assert pressed.followups == []
 
 
 async def test_what_is_edited_of_a_draft_stays_private(
