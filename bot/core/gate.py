@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
 
 from bot.core import rules
 from bot.core.audit import RULES, Deed, DeedKind
+from bot.core.card import Moment
 from bot.core.case import Block
 from bot.core.job import Job, Person, Showing, Venue
 from bot.core.ports.engine import Model
 from bot.core.ports.prompt_filter import PromptFilter
 from bot.core.ports.registry import Registry
 from bot.core.rules import Circumstances, House, Rules
-from bot.core.verdict import Finding, Measure, Thresholds, outside, strictest
+from bot.core.verdict import UNNAMED, Finding, Measure, Thresholds, outside, strictest
 from bot.errors import JobRefusedError
 from sdxl_engine.errors import PictureCheckError
 from sdxl_engine.request import ImageRequest, Images
@@ -25,7 +27,11 @@ log = logging.getLogger(__name__)
 _MOST_HOUSES: Final = 256  # kept in memory; a list of terms may have a megabyte
 _NO_HOUSE: Final = House()
 _NO_RULES: Final = Rules()
-_NOT_HERE: Final = say("The bot may not be used here, or not by you. Ask a moderator where it may.")
+_NOT_HERE: Final = say("The bot may not be used in this channel. Ask a moderator where it may.")
+_NOT_BY_YOU: Final = say(
+    "A role of yours is barred from the bot here. Ask a moderator if you think that this is a "
+    "mistake."
+)
 _PRIVATE: Final = say(
     "Here pictures are shown to the one who asked alone. Choose private, and ask again."
 )
@@ -127,10 +133,11 @@ class Gate:
         if venue.community is not None:
             block = await self._registry.block_of(person, venue.community, now_s)
             if block is not None:
-                raise JobRefusedError(_said(block), block.until_s)
+                raise JobRefusedError(_said(block))
         in_force = rules.in_force(house, self._usual, venue.channel, around)
         if not in_force.use:
-            raise JobRefusedError(_NOT_HERE)
+            barred = rules.bars(house, venue.channel, around)
+            raise JobRefusedError(_NOT_BY_YOU if barred else _NOT_HERE)
         return in_force
 
     async def check(
@@ -162,6 +169,11 @@ class Gate:
         elif house.desk is None and showing.awaits_review:
             refused = sentences(_listed(findings) if measure == "review" else "", _NO_DESK)
         return Ruling(showing, findings, refused, in_force)
+
+    async def read(self, job: Job, request: ImageRequest) -> tuple[Finding, ...]:
+        """What the filter finds in a job that was taken in; raises LedgerError."""
+        house = await self.house(job.home, job.origin.venue.community)
+        return await self._found(_texts_of(job, request), house, adult=job.showing.adult)
 
     async def look(self, job: Job, images: Images, model: Model | None) -> Ruling:
         """How a job's pictures are to be shown, and whether; raises LedgerError.
@@ -238,13 +250,18 @@ def by_rules(kind: DeedKind, job: Job, findings: Iterable[Finding]) -> Deed:
 
 
 def _said(block: Block) -> str:
-    because = say("Their reason: {reason}", reason=block.reason) if block.reason else ""
-    return sentences(_BLOCKED, because)
+    because = say("Their reason: “{reason}”.", reason=block.reason) if block.reason else ""
+    until = ""
+    if block.until_s is not None:
+        until = say("It ends {when}.", when=Moment(math.ceil(block.until_s)))
+    return sentences(_BLOCKED, because, until)
 
 
 def _listed(findings: Iterable[Finding]) -> str:
     """Which lists a prompt is on; not by what word, or the list would be read off it."""
     categories = dict.fromkeys(one.category for one in findings if one.measure != "warn")
+    if categories.keys() <= {UNNAMED}:
+        return say("The filter here does not let this pass.")
     return say(
         "The filter here does not let this pass: {categories}.", categories=all_of(categories)
     )

@@ -445,7 +445,7 @@ class Moderators:
             self._worker.hand_over(approved)
 
     async def _warn(self, case: Case, by: Actor, community: str, reason: str) -> None:
-        because = say("Their reason: {reason}", reason=reason) if reason else ""
+        because = say("Their reason: “{reason}”.", reason=reason) if reason else ""
         what = say("It is about the job {job}.", job=case.job_id) if case.job_id is not None else ""
         sentence = sentences(say("A moderator warns you about what you asked for."), because, what)
         await self._registry.warn(

@@ -31,7 +31,7 @@ NOT_SHOWN_TO_YOU: Final = say(
     "These pictures are a draft, or of another place, and not yours to see here."
 )
 NOT_YOURS_TO_UNBLUR: Final = say(
-    "A moderator blurred these pictures, so only a moderator can unblur them."
+    "A moderator, or a rule here, blurred these pictures, so only a moderator can unblur them."
 )
 NOT_YOUR_SOURCE: Final = say(
     "What was published here started from a picture that was not. Only the one who published it "

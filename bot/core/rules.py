@@ -141,10 +141,9 @@ def in_force(house: House, usual: Rules, channel: str | None, around: Circumstan
     for one in closest:
         found = found.over(one)
     found = found.over(usual)
-    barred = any(_bars(house, channels, role) for role in around.roles)
     return replace(
         found,
-        use=bool(found.use) and not barred,
+        use=bool(found.use) and not bars(house, channel, around),
         adult=bool(found.adult) and around.adult,
         private=bool(found.private),
         spoiler=bool(found.spoiler),
@@ -220,6 +219,12 @@ def _joined(name: str, said: list[Any]) -> Any:  # noqa: ANN401 - of the type of
             return max(said, key=math.prod)
         case _:
             return max(said)
+
+
+def bars(house: House, channel: str | None, around: Circumstances) -> bool:
+    """Whether a role of theirs bars somebody in a channel."""
+    channels = [one for one in (channel, around.within) if one is not None]
+    return any(_bars(house, channels, role) for role in around.roles)
 
 
 def _bars(house: House, channels: list[str], role: str) -> bool:

@@ -68,6 +68,9 @@ _NOTHING_KNOWN: Final = Circumstances()
 _MOST_PARENTS: Final = 20
 _LATELY: Final = 100  # jobs
 _MOST_OWN: Final = 10
+_NOT_PUBLISHED: Final = say(
+    "Here pictures are shown to the one who asked alone, so these cannot be published."
+)
 _FOR_ADULTS: Final = say(
     "These pictures were drawn for a place for adults, and can be published in such a place alone."
 )
@@ -376,6 +379,8 @@ class Studio:
             parent=published.parent,
             showing=replace(record.job.showing, private=False, mention=False),
         )
+        if await self.shows_privately(origin.venue, around):
+            raise JobRefusedError(_NOT_PUBLISHED)
         ruling = await self._judged(job, around)
         if ruling.refused is not None:
             await self._note_refusal(job, ruling)

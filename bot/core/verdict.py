@@ -13,6 +13,7 @@ Measure = Literal["warn", "review", "block"]
 
 TermKind = Literal["word", "regex", "exception"]
 
+UNNAMED: Final = "other"  # of a term whose list does not say what it is about
 MEASURES: Final[tuple[Measure, ...]] = ("warn", "review", "block")  # the strictest last
 
 
@@ -29,7 +30,7 @@ class Term:
     text: str
     kind: TermKind = "word"
     measure: Measure = "block"
-    category: str = "other"
+    category: str = UNNAMED
 
 
 @dataclass(frozen=True, slots=True)

@@ -463,7 +463,7 @@ class Worker:
         ruling, stored = drawn
         job = replace(job, showing=ruling.showing)
         is_held = ruling.measure == "block" or job.showing.awaits_review
-        case = self._case(job, ruling, is_held=is_held)
+        case = await self._case(job, request, ruling, is_held=is_held)
         try:
             record = await self.surely(
                 lambda: self._ledger.move(
@@ -488,10 +488,14 @@ class Worker:
         else:
             await self._deliver(job, stored)
 
-    def _case(self, job: Job, ruling: Ruling, *, is_held: bool) -> Case | None:
+    async def _case(
+        self, job: Job, request: ImageRequest, ruling: Ruling, *, is_held: bool
+    ) -> Case | None:
         """What moderators are to see of it; None: nothing."""
         if is_held:
-            return case_of(job, "held", ruling.findings, self._clock())
+            # A word may be why, and none is where the place has all looked at.
+            words = await self.surely(lambda: self._gate.read(job, request))
+            return case_of(job, "held", (*words, *ruling.findings), self._clock())
         if ruling.findings:
             return case_of(job, "blurred", ruling.findings, self._clock())
         return None

@@ -70,17 +70,28 @@ class AdminCommand:
             name="desk",
             description=locale_str(say("Where moderators see what is to be decided")),
         )
-        @described(channel=say("A channel that only moderators see; left out, there is none"))
+        @described(
+            channel=say("A channel that only moderators see"),
+            take_back=say("There is none any more"),
+        )
         async def desk(
-            interaction: Interaction, channel: discord.TextChannel | None = None
+            interaction: Interaction,
+            channel: discord.TextChannel | None = None,
+            *,
+            take_back: bool = False,
         ) -> None:
             await acknowledge_press(interaction, unseen=True)
             by = actor_of(interaction)
+            house = await moderators.house(by)  # who may not is told that first
+            if channel is None and not take_back and house.desk is not None:
+                link = Link("channel", house.desk)
+                await answer(interaction, say("Moderators decide in {channel} now.", channel=link))
+                return
             if channel is None:
-                await moderators.set_desk(None, by)
+                if take_back:
+                    await moderators.set_desk(None, by)
                 await answer(interaction, say("The moderators have no desk now."))
                 return
-            await moderators.house(by)  # who may not is told that first
             check_writable(channel)
             await moderators.set_desk(str(channel.id), by)
             link = Link("channel", str(channel.id))
@@ -104,10 +115,17 @@ class AdminCommand:
             await answer(interaction, say("The bot may be asked again."))
 
         @group.command(name="keep", description=locale_str(say("How long jobs are kept")))
-        @described(days=say("At most so many days; left out, as long as elsewhere"))
-        async def keep(interaction: Interaction, days: Days | None = None) -> None:
+        @described(
+            days=say("At most so many days"), take_back=say("As long as elsewhere from now on")
+        )
+        async def keep(
+            interaction: Interaction, days: Days | None = None, *, take_back: bool = False
+        ) -> None:
             await acknowledge_press(interaction, unseen=True)
-            await moderators.set_keep_days(days, actor_of(interaction))
+            by = actor_of(interaction)
+            if days is not None or take_back:
+                await moderators.set_keep_days(days, by)
+            days = (await moderators.house(by)).keep_days
             if days is None:
                 await answer(interaction, say("Jobs are kept as long as elsewhere."))
             else:

@@ -15,6 +15,7 @@ from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.intake import person_of
 from bot.homes.discord.picture_menus import BEGIN, RECIPE
+from bot.homes.discord.report_menu import REPORT
 from bot.homes.discord.voice import Voice, voice_of
 from sdxl_engine.request import format_size
 from sdxl_engine.sentence import say, say_many
@@ -39,6 +40,11 @@ _HELP: Final = (
         '"{recipe}" says how it was drawn, as **/recipe** does of a file.',
         begin=BEGIN,
         recipe=RECIPE,
+    ),
+    say(
+        '"{report}", in the menu of a message, tells the moderators of pictures; **/privacy** '
+        "shows, gives you and erases what the bot keeps of you.",
+        report=REPORT,
     ),
     say(
         "**/history** and **/favourites** are your pictures, **/jobs** what waits or was not "

@@ -163,7 +163,7 @@ async def test_a_thread_counts_by_its_channel(loopback: LoopbackDiscord, run_bot
         assert "`use` no · said of the thread's channel" in text
         for place in (IMAGINE, THREAD):
             asked = await loopback.slash("imagine", {"prompt": "x"}, user_id=BEN, channel_id=place)
-            assert "may not be used here" in await refused(asked)
+            assert "may not be used in this channel" in await refused(asked)
         asked = await loopback.slash("imagine", {"prompt": "x"}, user_id=BEN, channel_id=GALLERY)
         await asked.until(has_pictures)
 
@@ -182,7 +182,8 @@ async def test_rules_that_cannot_be_meant_are_refused_with_the_way_out(
         assert "`adult` yes · said here" in text
         await with_desk(loopback)
         await said(await admin(loopback, "policy", review=True))
-        assert "as the desk" in await refused(await admin(loopback, "desk"))
+        assert "Moderators decide in" in await said(await admin(loopback, "desk"))
+        assert "as the desk" in await refused(await admin(loopback, "desk", take_back=True))
         neither = await refused(await admin(loopback, "purge", hours=1))
         assert "of whom, or in which channel" in neither
 
