@@ -323,10 +323,11 @@ def not_shown(connection: Connection, home: str, *, limit: int) -> list[Case]:
 
 
 def shown(connection: Connection, case: Case, message: str | None) -> None:
-    """Note that a desk shows this version, or that none can: the next will be a new message."""
+    """Note that a desk shows this version, or that none can."""
     connection.execute(
-        # Not where another desk was named meanwhile.
-        "UPDATE cases SET shown = max(shown, ?), message = ? WHERE id = ? AND message IS ?",
+        # Not where another desk was named meanwhile. A message that somebody took away stays away.
+        "UPDATE cases SET shown = max(shown, ?), message = coalesce(?, message) "
+        "WHERE id = ? AND message IS ?",
         (case.version, message, case.id, case.message),
     )
 

@@ -287,6 +287,9 @@ def _is_written(kept: Kept, act: Act, of_reason: dict[str, tuple[str, str]]) -> 
             person = act.about if case is None else case.about.id
             kinds = [one.kind for one in kept.entries if one.target == person]
             return "block" not in kinds or "unblock" in kinds
+        case "report":  # why is in the report, and not in the audit
+            reasons = {one.reason for each in kept.cases.values() for one in each.reports}
+            return act.reason in reasons
         case "resume":
             return any(one.kind == "resume" for one in kept.entries)
         case _:
