@@ -15,8 +15,8 @@ import ahocorasick
 import re2
 
 from bot.core.verdict import Term
-from bot.moderation.characters import folded, skeletons
-from bot.moderation.readings import Reading, is_any_unspaced, plain
+from bot.moderation.characters import folded, is_unspaced, skeletons
+from bot.moderation.readings import HIDDEN, Reading, is_any_unspaced, plain
 
 _REPEATED: Final = re.compile(r"(\w)(?=\1)")
 _MIN_PLURAL_CHARS: Final = 4
@@ -80,6 +80,8 @@ class Automaton:
                     part = _Part(number, place, words)
                     for pattern in _patterns(words):
                         exact.setdefault(pattern, []).append(part)
+                    for hidden in _hidden(words) if term.kind == "word" else ():
+                        exact.setdefault(hidden, []).append(part)
                     # An exception holds as it is written: "rrraaapppiiinnnggg" is no "rapping".
                     for bare in _repeatable(words) if term.kind == "word" else ():
                         pattern = _REPEATED.sub("", bare)
@@ -236,6 +238,16 @@ def _patterns(words: str) -> set[str]:
         if not ends and _has_plural(form):
             patterns.add(f"{'' if starts else ' '}{form}s ")
     return patterns
+
+
+def _hidden(words: str) -> set[str]:
+    """A term of characters, with one of those within hidden."""
+    form = normal(words)
+    return {
+        form[:place] + HIDDEN + form[place + 1 :]
+        for place in range(1, len(form) - 1)
+        if all(map(is_unspaced, form))
+    }
 
 
 def _repeatable(words: str) -> set[str]:

@@ -5,9 +5,9 @@ term is found between its spaces. Two spaces part what was never side by side.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise, product
 from string import punctuation
 from typing import Final, NamedTuple
@@ -46,6 +46,7 @@ _APART: Final = re.compile(rf"(?<![\w$@]){_LETTER}(?:(?:{_DOT}++\s?|\s){_DOT}*+{
 _COMMAS: Final = r",;:/\u3001\u3002\uff0c\uff1b\uff1a|\uff5c"
 _INK: Final = rf"[^\s{_COMMAS}]"
 _MIXED: Final = re.compile(rf"(?<!{_INK})[^\W\d_]*+{_INK}+")
+_INKED: Final = re.compile(rf"(?<!{_INK}){_INK}+")  # where letters can be mixed, too
 _EDGES: Final = "".join(sign for sign in punctuation if sign not in "$@")
 _NO_LETTERS: Final = re.compile(r"[\d\W_]+")
 _SHORT: Final = re.compile(r" (\w\w?(?: \w\w?){2,})(?= )")
@@ -63,6 +64,11 @@ _GAP: Final = re.compile(
     rf"(?<=[{_UNSPACED}])(?:{_SIGN}+(?:[\d.]+{_SIGN}+)?| (?=[{_UNSPACED}](?!\w)))(?=[{_UNSPACED}])"
     rf"|(?<!\w[{_UNSPACED}])(?<=[{_UNSPACED}]) (?=[{_UNSPACED}])"
 )
+# Signs that hide a character, and what is read for any of them.
+HIDDEN: Final = "\u3007"
+_MASK: Final = re.compile(
+    rf"(?<=[{_UNSPACED}])[\u25a0\u25a1\u25b2\u25b3\u25cb\u25ce\u25cf\u25ef\u00d7\u2715\u2716*xo](?=[{_UNSPACED}])"
+)
 # What is written for the mark of a long vowel.
 _LONG: Final = re.compile(
     r"(?<=[\u3041-\u30ff])[-\u2010-\u2015\u2212\u2500\u2501\uff0d\u4e00~\u301c](?=[\u3041-\u30ff]|\W|\Z)"
@@ -70,6 +76,7 @@ _LONG: Final = re.compile(
 _APOSTROPHE: Final = re.compile("['\u2019]")
 _INNER_RN: Final = re.compile(r"rn(?<=\w..)(?=\w)")
 _CYRILLIC: Final = re.compile(r"[\u0400-\u04ff]")
+_LATIN: Final = re.compile(r"[a-z]")
 _ONLY_CYRILLIC: Final = re.compile(
     r"[\u0430-\u044f\u0451\u0454\u0456\u0457\u0491\W\d_]*", re.IGNORECASE
 )
@@ -83,6 +90,12 @@ _CYRILLIC_LEET: Final = [
     for table in [leet("cyrillic")]
     for nth in range(max(map(len, table.values())))
 ]
+_SOUNDS: Final = leet("sounds")
+_SAID: Final = [{sound: chars[nth] for sound, chars in _SOUNDS.items()} for nth in (0, -1)]
+_SOUND: Final = re.compile(
+    rf"(?<=[{_UNSPACED}])(?:{'|'.join(_SOUNDS)})(?![a-z])"
+    rf"|(?<![a-z])(?:{'|'.join(_SOUNDS)})(?=[{_UNSPACED}])"
+)
 _TURNED: Final = str.maketrans(leet("turned"))
 _ANY_TURNED: Final = re.compile(f"[{''.join(one for one in leet('turned') if not one.isascii())}]")
 
@@ -194,21 +207,26 @@ def _disguises(text: str, line: str) -> Iterator[tuple[str, str]]:
     if is_any_unspaced(text):
         yield "letters put together", plain(_GAP.sub("", text))
         yield "letters put together", plain(_GAP.sub("", _LONG.sub("ー", text)))
+        yield "hidden characters", plain(_MASK.sub(HIDDEN, text))
+        if _SOUND.search(text):
+            for said in _SAID:
+                yield "letters read as characters", plain(_SOUND.sub(partial(_spelled, said), text))
         joined = _GAP.sub("", joined)
     if joined != text:
         yield "letters put together", plain(joined)
     mixed: dict[str, _Closed] = {}
+    words = _INKED if _CYRILLIC.search(joined) else _MIXED
 
     def close(match: re.Match[str]) -> str:
         word = match[0]
         mixed[word] = closed = _closed(word)
         return closed.first
 
-    closed = _MIXED.sub(close, joined)
+    closed = words.sub(close, joined)
     if closed != joined:
         yield "signs read as letters", plain(closed)
     if any(one.first != one.second for one in mixed.values()):
-        second = _MIXED.sub(lambda match: mixed[match[0]].second, joined)
+        second = words.sub(lambda match: mixed[match[0]].second, joined)
         yield "signs read as letters", plain(second)
     if "vv" in closed:
         yield "look-alikes read as letters", plain(closed.replace("vv", "w"))
@@ -217,6 +235,10 @@ def _disguises(text: str, line: str) -> Iterator[tuple[str, str]]:
     parts += [other for one in mixed.values() for other in one.others]
     if parts:
         yield "parts of words put together", f" {'  '.join(dict.fromkeys(parts))} "
+
+
+def _spelled(said: Mapping[str, str], sound: re.Match[str]) -> str:
+    return said[sound[0]]
 
 
 def _together_but_first(match: re.Match[str]) -> str:
@@ -246,7 +268,9 @@ class _Closed(NamedTuple):
 @lru_cache(_MAX_KNOWN_WORDS)  # people write the same ones again and again: 8k, (masterpiece:1.2)
 def _closed(word: str) -> _Closed:
     core = word.strip(_EDGES)
-    if len(core) < _MIN_CLOSED_CHARS or core.isalpha() or not any(map(str.isalpha, core)):
+    if len(core) < _MIN_CLOSED_CHARS or not any(map(str.isalpha, core)):
+        return _Closed(word, word)
+    if core.isalpha() and not (_CYRILLIC.search(core) and _LATIN.search(core)):
         return _Closed(word, word)
     first, second, *more = (
         _SIGNS.sub("", core.translate(table))

@@ -305,3 +305,24 @@ def test_a_term_is_tidied() -> None:
     )
     for text in ("裸", "ab", "x" * MAX_TERM_CHARS):
         assert FILTER.checked(Term(text)).text == text
+
+
+@pytest.mark.parametrize(
+    ("term", "text"),
+    [
+        *(("セックス", text) for text in ("セ○クス", "セッ〇ス中", "セ×クス", "セ＊クス")),  # noqa: RUF001 - disguises
+        *(("裸体", text) for text in ("luo体大胸", "裸ti", "画裸 体")),
+        *(("белая сила", text) for text in ("бeлая сuла", "6елая cилa")),  # noqa: RUF001 - disguises
+        *(("суицид", text) for text in ("суи4ид", "сyuцuд", "cуицид")),  # noqa: RUF001 - disguises
+    ],
+)
+def test_characters_may_be_hidden_spelled_or_of_two_alphabets(term: str, text: str) -> None:
+    assert rules(text, *words(term)) == [term]
+
+
+@pytest.mark.parametrize(
+    ("term", "text"),
+    [("セックス", "セ○キス"), ("裸体", "luoma体"), ("裸体", "体ti"), ("сила", "сuлач")],  # noqa: RUF001 - disguises
+)
+def test_hidden_and_spelled_characters_are_not_just_any(term: str, text: str) -> None:
+    assert rules(text, *words(term)) == []
