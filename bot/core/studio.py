@@ -551,7 +551,10 @@ class Studio:
         by_another = isinstance(by, Owner) or by.person != record.job.person
         held = blurred and (by_another or record.job.showing.held)
         showing = replace(record.job.showing, spoiler=blurred, held=held)
-        deed = _by_another("blur" if blurred else "unblur", record.job, by)
+        kind: DeedKind = "blur" if blurred else "unblur"
+        # To show what was blurred for a reason is a moderator's act, whoever asked for it.
+        own = not (record.job.showing.held and not blurred)
+        deed = _by_another(kind, record.job, by) if own else _deed(kind, record.job, by)
         record = await self._ledger.show_as(job_id, showing, deed=deed)
         self._clerk.wake()
         return record
@@ -770,6 +773,10 @@ def _by_another(kind: DeedKind, job: Job, by: Actor | Owner) -> Deed | None:
     """What the audit is told of what somebody does to another's job; of one's own nothing."""
     if isinstance(by, Actor) and by.person == job.person:
         return None
+    return _deed(kind, job, by)
+
+
+def _deed(kind: DeedKind, job: Job, by: Actor | Owner) -> Deed:
     actor = by.person.id if isinstance(by, Actor) else OWNER
     return Deed(kind, actor, job.home, job.origin.venue.community, job.id)
 

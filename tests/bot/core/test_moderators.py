@@ -867,6 +867,15 @@ async def test_acts_at_the_card_are_in_the_audit_but_ones_own(office: OpenOffice
         assert '"blurred":"held"' in entries[1].after
 
 
+async def test_a_moderator_who_shows_their_own_blurred_pictures_is_in_the_audit(
+    office: OpenOffice,
+) -> None:
+    async with office(seeing(gore=0.5)) as it:
+        job = await drawn(it)
+        await it.studio.blur(job.id, actor(1, moderates=True), blurred=False)
+        assert (await kinds(it))[-1] == ("unblur", "1", job.id)
+
+
 # Whatever ends the process, and wherever the home is.
 
 
