@@ -20,12 +20,20 @@ from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
 from bot.config.reading import TOKEN_VARIABLE, load_config
-from bot.config.sections import Config, EngineConfig, MarksConfig, StylesConfig, format_sizes
+from bot.config.sections import (
+    Config,
+    EngineConfig,
+    FilterConfig,
+    MarksConfig,
+    StylesConfig,
+    format_sizes,
+)
 from bot.engines.loading import check_of, usual_of
 from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
 from bot.errors import ConfigError, LedgerError
 from bot.ledgers.sqlite.database import examine as examine_file
+from bot.moderation.lists import owners_lists
 from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
 from bot.shared.shown import one_line, triggers
@@ -171,6 +179,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     else:
         yield Finding("ok", "The configuration is valid.")
     yield examine_styles(config.styles)
+    yield examine_filter(config.filter)
     yield from examine_marks(config.marks)
     yield from examine_model(config, examination.environ)
     yield from examine_checks(config.engine, examination.environ)
@@ -221,6 +230,18 @@ def examine_styles(config: StylesConfig) -> Finding:
         return Finding("ok", f"{len(read_styles(config))} styles to draw prompts in.")
     except ConfigError as error:
         return Finding("FAIL", str(error))
+
+
+def examine_filter(config: FilterConfig) -> Finding:
+    """Whether its lists can be read."""
+    try:
+        lists = owners_lists(config.file, starter=config.starter)
+    except ConfigError as error:
+        return Finding("FAIL", str(error))
+    if not lists:
+        return Finding("warn", "The prompt filter has no list: [filter] starter is false.")
+    count = sum(map(len, lists.values()))
+    return Finding("ok", f"{count:,} terms in the prompt filter: {' and '.join(lists)}.")
 
 
 def examine_marks(config: MarksConfig) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from bot.core.verdict import MEASURES, Measure, Term, TermKind
 from bot.errors import ConfigError
 from bot.moderation.characters import DATA
 from bot.moderation.prompt_filter import ListFilter
-from bot.shared.nearest import did_you_mean
+from bot.shared.nearest import did_you_mean, nearest
 from bot.shared.shown import one_line, shown
 from sdxl_engine.errors import InvalidRequestError
 
@@ -124,6 +124,11 @@ def _lines(path: Path, text: str) -> Iterator[_Place]:
             yield place, Term(rest.strip(), measure=_measure(place, word)), True
         elif colon and word in _LINE_KINDS:
             yield place, Term(rest.strip(), _LINE_KINDS[word]), True
+        elif colon and (meant := nearest(word, (*MEASURES, *_LINE_KINDS))) is not None:
+            raise ConfigError(
+                f"{place} begins with {shown(start, _SHOWN_CHARS)}, which says nothing of what is "
+                f"done. Did you mean {meant}? If it is a part of the term, leave the colon out."
+            )
         else:
             yield place, Term(said), True
 

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from bot.cli.doctor import (
     examine_checks,
+    examine_filter,
     examine_marks,
     examine_model,
     examine_ports,
@@ -24,6 +25,7 @@ from bot.cli.main import main
 from bot.config.sections import (
     Config,
     EngineConfig,
+    FilterConfig,
     HealthConfig,
     MarksConfig,
     PlaygroundConfig,
@@ -69,6 +71,15 @@ def test_styles_are_read(tmp_path: Path) -> None:
     found = examine_styles(StylesConfig(file=tmp_path / "own.toml"))
     assert found.level == "FAIL"
     assert "own.toml, style ink: steps must be" in found.what
+
+
+def test_the_filters_lists_are_read(tmp_path: Path) -> None:
+    assert "starter list" in examine_filter(FilterConfig()).what
+    assert examine_filter(FilterConfig(starter=False)).level == "warn"
+    (tmp_path / "own.toml").write_text("[gore]\nterm = 1")
+    found = examine_filter(FilterConfig(file=tmp_path / "own.toml"))
+    assert found.level == "FAIL"
+    assert "own.toml" in found.what
 
 
 def test_what_no_request_could_ask_for_is_a_finding(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ def test_a_table_a_category(tmp_path: Path) -> None:
     )
 
 
+def test_a_measure_that_slipped_is_no_term(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("cat\nreviw: clown\n")
+    with pytest.raises(ConfigError, match=r"line 2 begins with .*Did you mean review\?"):
+        read_terms(path)
+
+
 def test_a_line_a_term(tmp_path: Path) -> None:
     path = tmp_path / "own.txt"
     path.write_text(
