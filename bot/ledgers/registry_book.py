@@ -261,11 +261,13 @@ def forget(connection: Connection, before_s: float) -> None:
 
     before_s  as time passed; where a community keeps less, what is over there goes sooner
     """
-    for table in ("cases", "notices"):
+    # What waits for a moderator is given up first: by its case.
+    waits = "AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job AND jobs.state = 'review')"
+    for table, unless in (("cases", waits), ("notices", "")):
         connection.execute(
-            f"DELETE FROM {table} WHERE kept_since_s < ? OR kept_since_s < ("  # noqa: S608 - our own names
-            f"SELECT {DAYS_OVER_S} FROM houses "
-            f"WHERE houses.home = {table}.home AND houses.community = {table}.community)",
+            f"DELETE FROM {table} WHERE (kept_since_s < ? OR kept_since_s < ("  # noqa: S608 - our own names
+            f"SELECT {DAYS_OVER_S} FROM houses WHERE houses.home = {table}.home "
+            f"AND houses.community = {table}.community)) {unless}",
             (before_s,),
         )
 

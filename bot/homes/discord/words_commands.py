@@ -46,6 +46,7 @@ _HELP: Final = (
         "shows, gives you and erases what the bot keeps of you.",
         report=REPORT,
     ),
+    say("**/imagine-admin** is for those who keep order here."),
     say(
         "**/history** and **/favourites** are your pictures, **/jobs** what waits or was not "
         "shown, **/queue** how long it takes, **/settings** what is usual for you, **/about** what "

@@ -274,7 +274,7 @@ async def test_a_full_disk_is_a_sentence_and_passes(
         await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
         contents: list[str] = []
         while not any("The bot's disk is full" in content for content in contents):
-            interaction = await ask(loopback, "x" * 900)  # the last page has room for some
+            interaction = await ask(loopback, "a cat, " * 130)  # the last page has room for some
             message = await interaction.until(lambda message: bool(text_of(message)))
             contents.append(text_of(message))
         await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 9999"))

@@ -489,7 +489,7 @@ async def test_the_choices_are_the_warm_sizes(loopback: LoopbackDiscord, run_bot
     names = [one["name"] for one in others]
     assert sorted(names) == [
         *("Imagine from this", "Recipe", "Report", "about", "favourites", "help", "history"),
-        *("imagine-admin", "jobs", "queue", "recipe", "settings"),
+        *("imagine-admin", "jobs", "privacy", "queue", "recipe", "settings"),
     ]
     options = {option["name"]: option for option in command["options"]}
     assert list(options) == [

@@ -146,8 +146,7 @@ async def test_the_apps_menu_begins_from_a_picture_and_tells_recipes(
     await expect(page.locator(".used").last).to_contain_text("Ben used Imagine from this")
     assert [len(one) for one in pipeline.pictures] == [0, 1]
     await apps.last.press("Enter")
-    await page.keyboard.press("End")
-    await page.keyboard.press("Enter")
+    await page.get_by_role("menuitem", name="Recipe").press("Enter")
     await expect(private(page)).to_contain_text("/imagine prompt:a hen")
     await expect(apps.last).to_be_focused()
 
