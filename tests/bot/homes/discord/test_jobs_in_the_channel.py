@@ -307,7 +307,9 @@ async def test_an_engine_that_hangs_is_noticed_said_and_left(
     over = threading.Event()
     config = make_config(stuck_after_s=0.5)
     async with run_bot(lambda: HangingPipeline(over), config=config) as bot:
-        hung, waiting = await ask(loopback, "hung"), await ask(loopback, "waits")
+        hung = await ask(loopback, "hung")
+        await hung.until(lambda message: bool(text_of(message)))  # the device has it
+        waiting = await ask(loopback, "waits")
         await hung.until(says("The device does not answer, so the bot restarts itself."))
         await waiting.until(says("The device does not answer"))
         with pytest.raises(EngineStuckError):
