@@ -88,6 +88,7 @@ class Gate:
         self._usual = usual
         self._houses: dict[tuple[str, str], House] = {}
         self._changes = 0
+        self._reading = asyncio.Lock()
 
     @property
     def usual(self) -> Rules:
@@ -211,8 +212,10 @@ class Gate:
     async def _found(
         self, texts: Mapping[str, str], house: House, *, adult: bool
     ) -> tuple[Finding, ...]:
-        # On a thread: a list that was changed is made ready at the first text after that.
-        found = await asyncio.to_thread(self._filter.findings, texts, house.terms)
+        # On a thread: a list that was changed is made ready at the first text after that. One after
+        # the other: who asked first is taken in first.
+        async with self._reading:
+            found = await asyncio.to_thread(self._filter.findings, texts, house.terms)
         return outside(self._adult, found) if adult else found
 
     def _seen(self, job: Job, images: Images, model: Model | None) -> tuple[Finding, ...]:

@@ -55,6 +55,7 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDisco
         process = await serve()
         await loopback.wait_commands()
         running = await loopback.slash("imagine", {"prompt": "runs", "steps": 50})
+        await running.until(lambda message: bool(text_of(message)))  # it is taken in
         waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
         await running.until(lambda message: " of 50" in text_of(message))
         process.send_signal(signal.SIGTERM)
