@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -70,6 +71,7 @@ class App:
     folder          of the ledger and the pictures
     last_words      what a card of an open job says when the bot stops
     start_empty     if the ledger is lost or damaged, put it aside and make a new one
+    clock           seconds; by it the engine's silence is measured
     """
 
     def __init__(
@@ -81,10 +83,11 @@ class App:
         *,
         last_words: str = RESTARTING,
         start_empty: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self.metrics = Metrics()
-        self.engine = LocalEngine(start_pipeline)
+        self.engine = LocalEngine(start_pipeline, clock=clock)
         self.ledger = DatabaseLedger(SqliteDatabase(folder, start_empty=start_empty))
         self.queue = JobQueue()
         self._gallery = DiskGallery(folder / IMAGES, self._card_of, marks_of(config.marks))

@@ -1,6 +1,7 @@
 """The engine in this process: one thread that owns the pipeline, seen from the event loop."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -42,8 +43,10 @@ class LocalEngine:
     start_pipeline  makes the warm pipeline; runs on the engine's thread
     """
 
-    def __init__(self, start_pipeline: Callable[[], Pipeline]) -> None:
-        self._thread = EngineThread(start_pipeline)
+    def __init__(
+        self, start_pipeline: Callable[[], Pipeline], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._thread = EngineThread(start_pipeline, clock=clock)
 
     @property
     def model(self) -> Model | None:

@@ -1,6 +1,7 @@
 """A loopback Discord, and the whole bot in front of it with a fake pipeline."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -134,6 +135,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         call_limit_s: float | None = None,
         languages: Languages | None = None,
         sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator[Bot]:
         config = config or make_config()
         config = replace(
@@ -158,6 +160,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                     )
                 ],
                 tmp_path / "data",
+                clock=clock,
             )
         )
         try:

@@ -21,6 +21,7 @@ from bot.ledgers.sqlite.database import connect
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
+from standins.base.timers import ManualClock
 from standins.discord.components import files_of, pressable, text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
@@ -304,12 +305,14 @@ class HangingPipeline(FakePipeline):
 async def test_an_engine_that_hangs_is_noticed_said_and_left(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
-    over = threading.Event()
-    config = make_config(stuck_after_s=0.5)
-    async with run_bot(lambda: HangingPipeline(over), config=config) as bot:
+    over, clock = threading.Event(), ManualClock()
+    config = make_config(stuck_after_s=1)
+    async with run_bot(lambda: HangingPipeline(over), config=config, clock=clock) as bot:
         hung = await ask(loopback, "hung")
         await hung.until(lambda message: bool(text_of(message)))  # the device has it
         waiting = await ask(loopback, "waits")
+        await waiting.until(lambda message: bool(text_of(message)))
+        clock.advance(2)
         await hung.until(says("The device does not answer, so the bot restarts itself."))
         await waiting.until(says("The device does not answer"))
         with pytest.raises(EngineStuckError):
@@ -328,19 +331,23 @@ async def test_an_engine_that_hangs_is_noticed_said_and_left(
 async def test_a_device_that_hangs_while_it_is_made_ready_is_noticed(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
-    over = threading.Event()
+    over, clock = threading.Event(), ManualClock()
 
     def start() -> FakePipeline:
         over.wait(60)
         return FakePipeline(SIZES)
 
-    config = replace(make_config(stuck_after_s=0.5), health=HealthConfig(port=_free_port()))
-    async with run_bot(start, config=config) as bot, aiohttp.ClientSession() as session:
+    config = replace(make_config(stuck_after_s=1), health=HealthConfig(port=_free_port()))
+    async with (
+        run_bot(start, config=config, clock=clock) as bot,
+        aiohttp.ClientSession() as session,
+    ):
         waiting = await ask(loopback, "waits")
         await waiting.until(says("warming up"))
         livez = f"http://127.0.0.1:{bot.app.health.port}/livez"
         async with session.get(livez) as response:
             assert response.status == 200  # it has been silent for a moment only
+        clock.advance(10)  # it may be silent for longer than later on
         await waiting.until(says("The device does not answer, so the bot restarts itself."))
         with pytest.raises(EngineStuckError):
             await bot.task

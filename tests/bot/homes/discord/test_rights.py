@@ -5,8 +5,8 @@ forged: on a message of one's own, wherever one is, with the id of what is anoth
 """
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -26,6 +26,7 @@ from bot.core.policy import (
 from bot.homes.discord.buttons import DeskPress, PressKind
 from bot.homes.discord.dialogs import DialogKind
 from bot.ledgers import book
+from bot.ledgers.sqlite.database import connect
 from bot.shared.data_folder import LEDGER
 from standins.base.timers import ManualClock
 from standins.discord import messages
@@ -379,7 +380,7 @@ class House:
             await asyncio.sleep(0.005)
 
     def _read(self, query: str, *values: object) -> list[Any]:
-        with sqlite3.connect(f"file:{self.folder / LEDGER}?mode=ro", uri=True) as connection:
+        with closing(connect(self.folder / LEDGER)) as connection:
             return connection.execute(query, values).fetchall()
 
     async def _open_dialogs(self) -> None:
@@ -469,7 +470,7 @@ class House:
 
     def state(self) -> list[str]:
         """All that is kept and shown: rows, files, and messages that everybody sees."""
-        with sqlite3.connect(f"file:{self.folder / LEDGER}?mode=ro", uri=True) as connection:
+        with closing(connect(self.folder / LEDGER)) as connection:
             rows = [
                 line
                 for line in connection.iterdump()
