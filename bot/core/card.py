@@ -52,6 +52,10 @@ class Moment:
         return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.at_s))
 
 
+class Date(Moment):
+    """A point in time that a home shows as a date and the time of day."""
+
+
 _STATES: Final[Mapping[State, str]] = {
     State.QUEUED: say("queued"),
     State.RUNNING: say("running"),

@@ -28,6 +28,17 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Somebody is barred from asking in a community.
+
+    until_s  seconds since 1970; None: until somebody lifts it
+    """
+
+    until_s: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """What moderators see of one thing.
 
@@ -36,7 +47,7 @@ class Case:
     prompt    as it was asked for; empty once it is forgotten
     decided   by whom, as an id; None: nobody yet
     warned    how often the one it is about was warned over it
-    blocked   whether they are barred from asking now
+    block     what bars them from asking, perhaps no longer; None: nothing
     message   of the desk that shows it; None: none yet
     version   grows with every change, so that the desk knows whether it shows the last
     at_s      seconds since 1970
@@ -54,7 +65,7 @@ class Case:
     decided: str | None = None
     reports: tuple[Report, ...] = ()
     warned: int = 0
-    blocked: bool = False
+    block: Block | None = None
     message: str | None = None
     version: int = 1
 
@@ -70,17 +81,6 @@ class AtDesk:
     case: Case
     desk: str | None
     record: Record | None
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Somebody is barred from asking in a community.
-
-    until_s  seconds since 1970; None: until somebody lifts it
-    """
-
-    until_s: float | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

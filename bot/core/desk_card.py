@@ -10,12 +10,12 @@ from typing import Final, Literal
 
 from bot.core import card
 from bot.core.audit import ELSEWHERE, OWNER, RULES
-from bot.core.card import Moment, Slot
-from bot.core.case import AtDesk, Case, CaseKind, DeskAct
+from bot.core.card import Date, Moment, Slot
+from bot.core.case import AtDesk, Block, Case, CaseKind, DeskAct
 from bot.core.job import UNFINISHED, Record, State
 from bot.core.ports.gallery import Picture
 from bot.core.verdict import Finding
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import say, say_many, sentences
 
 _MOST_FINDINGS: Final = 6
 _MOST_REPORTS: Final = 8
@@ -112,7 +112,7 @@ def acts(one: AtDesk) -> Iterator[DeskAct]:
     if record is not None and (case.state != "deleted" or case.decided is None):
         yield "delete"
     yield "warn"
-    yield "unblock" if case.blocked else "block"
+    yield "block" if case.block is None else "unblock"
 
 
 def found(finding: Finding) -> str:
@@ -171,8 +171,19 @@ def _decided(case: Case) -> Iterator[str]:
             yield _GONE if case.decided in {None, ELSEWHERE} else say("Deleted by {who}.", who=who)
     if case.warned:
         yield say_many("Warned {count} time.", "Warned {count} times.", case.warned)
-    if case.blocked:
-        yield say("Blocked from asking here.")
+    if case.block is not None:
+        yield _barred(case.block)
+
+
+def _barred(block: Block) -> str:
+    # A block that is over says when: nobody has to come and change the card.
+    until, reason = block.until_s, block.reason
+    return sentences(
+        say("Blocked from asking here.")
+        if until is None
+        else say("Blocked from asking here until {when}.", when=Date(int(until))),
+        say("The reason: “{reason}”.", reason=reason) if reason else "",
+    )
 
 
 def _whom(actor: str | None) -> object:

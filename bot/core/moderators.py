@@ -37,12 +37,14 @@ from bot.errors import (
     UnknownJobError,
 )
 from bot.shared.job_context import in_job
+from bot.shared.shown import one_line
 from sdxl_engine.sentence import say, say_many, sentences
 
 log = logging.getLogger(__name__)
 
 _MOST_TERMS: Final = 5_000  # of one community
 _MOST_RULES: Final = 500
+_NAMED_CHARS: Final = 100  # of a prompt, by which somebody knows it again
 FEWEST_DAYS: Final = 2  # a day's limits look back one
 _NOT_A_MANAGER: Final = say("Only those who manage this server can do that.")
 _NOT_A_MODERATOR: Final = say("Only those who moderate this server can do that.")
@@ -239,10 +241,13 @@ class Moderators:
         *,
         person: Person | None = None,
         channel: str | None = None,
+        threads: Sequence[str] = (),
         within_s: float,
         reason: str = "",
     ) -> int:
         """Delete the pictures of somebody, or of a channel, asked for lately; cancel what waits.
+
+        threads  of that channel
 
         Returns how many jobs. Raises NotAllowedError, GalleryError, LedgerError; done again it goes
         on where it ended.
@@ -251,7 +256,7 @@ class Moderators:
         found = await self._registry.jobs_in(
             by.person.home,
             community,
-            channel=channel,
+            channels=None if channel is None else (channel, *threads),
             person=None if person is None else person.id,
             since_s=self._clock() - within_s,
         )
@@ -374,7 +379,7 @@ class Moderators:
         if (await self._gate.house(home, community)).desk == channel:
             deed = Deed("desk", ELSEWHERE, home, community)
             await self._change(deed, community, must_make_sense=False, desk=None)
-        for record in await self._registry.jobs_in(home, community, channel=channel):
+        for record in await self._registry.jobs_in(home, community, channels=[channel]):
             if record.state in FINAL:
                 await self.remove(record, self._elsewhere(record))
             else:
@@ -446,10 +451,14 @@ class Moderators:
 
     async def _warn(self, case: Case, by: Actor, community: str, reason: str) -> None:
         because = say("Their reason: “{reason}”.", reason=reason) if reason else ""
-        what = say("It is about the job {job}.", job=case.job_id) if case.job_id is not None else ""
-        sentence = sentences(say("A moderator warns you about what you asked for."), because, what)
+        said = sentences(say("A moderator warns you about what you asked for."), because)
+        if case.prompt:
+            prompt = one_line(case.prompt, _NAMED_CHARS)
+            said = sentences(said, say("It is about “{prompt}”.", prompt=prompt))
+        elif case.job_id is not None:
+            said = sentences(said, say("It is about the job {job}.", job=case.job_id))
         await self._registry.warn(
-            case.id, _deed("warn", by, community, case.about.id, reason), sentence
+            case.id, _deed("warn", by, community, case.about.id, reason), said
         )
 
     async def _remove(self, record: Record, deed: Deed, *, amend: bool) -> None:

@@ -177,8 +177,6 @@ def options(wish: Wish) -> dict[str, str]:
 def written(wish: Wish) -> str:
     """The settings of a wish as lines that `read_lines` reads; without the prompts."""
     said = _settings(wish)
-    if wish.num_images is not None:
-        said["count"] = str(wish.num_images)
     if wish.source is not None and wish.upscale is None:
         said[_STRENGTH] = f"{wish.source[1]:.15g}"
     return "\n".join(f"{name}: {value}" for name, value in said.items())
@@ -286,5 +284,6 @@ def _settings(wish: Wish) -> dict[str, str]:
         "lora": loras.written(wish.loras) or None,
         "style": wish.style,
         "model": wish.model,
+        "count": wish.num_images,
     }
     return {name: str(value) for name, value in chosen.items() if value is not None}

@@ -568,16 +568,19 @@ def jobs_in(
     home: str,
     community: str,
     *,
-    channel: str | None,
+    channels: Sequence[str] | None,
     person: str | None,
     since_s: float,
 ) -> list[Record]:
     """Jobs asked for there whose pictures are there, or may come."""
     where = "jobs.home = ? AND community = ? AND asked_at_s >= ? AND deleted IS NULL"
     values: list[object] = [home, community, since_s]
-    for column, value in (("channel", channel), ("person", person)):
-        if value is not None:
-            where, values = f"{where} AND {column} = ?", [*values, value]
+    if person is not None:
+        where += " AND person = ?"
+        values.append(person)
+    if channels is not None:
+        where += f" AND channel IN ({', '.join('?' * len(channels))})"
+        values += channels
     where += " AND state IN ('queued', 'running', 'review', 'drawn', 'delivered', 'undelivered')"
     return _records(connection, where, values, "number")
 

@@ -138,14 +138,14 @@ class DatabaseRegistry:
         home: str,
         community: str,
         *,
-        channel: str | None = None,
+        channels: Sequence[str] | None = None,
         person: str | None = None,
         since_s: float = 0.0,
     ) -> list[Record]:
         """See `Registry`."""
         return await self._database.read(
             lambda c: book.jobs_in(
-                c, home, community, channel=channel, person=person, since_s=since_s
+                c, home, community, channels=channels, person=person, since_s=since_s
             )
         )
 

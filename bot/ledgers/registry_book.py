@@ -417,7 +417,8 @@ def _write_change(
     after: Mapping[str, object],
     at_s: float,
 ) -> None:
-    write(connection, replace(deed, before=before, after=after), at_s)
+    if before != after:  # said again it changes nothing
+        write(connection, replace(deed, before=before, after=after), at_s)
 
 
 def _block_in_cases(connection: Connection, person: Person, community: str | None) -> None:
@@ -468,9 +469,9 @@ def _cases(
 ) -> list[Case]:
     rows = connection.execute(
         "SELECT number, id, kind, state, home, community, channel, person, name, locale, job, "  # noqa: S608 - our own text
-        "prompt, findings, at_s, decided, warned, message, version, EXISTS (SELECT 1 FROM blocks "
-        "WHERE blocks.home = cases.home AND blocks.community = cases.community "
-        f"AND blocks.person = cases.person) FROM cases WHERE {where} ORDER BY {order}",
+        "prompt, findings, at_s, decided, warned, message, version, until_s, reason "
+        "FROM cases LEFT JOIN blocks USING (home, community, person) "
+        f"WHERE {where} ORDER BY {order}",
         values,
     ).fetchall()
     return [_case(connection, *row) for row in rows]
@@ -481,7 +482,7 @@ def _case(
     *row: Any,  # noqa: ANN401 - of the types that the tables enforce
 ) -> Case:
     (number, case_id, kind, state, home, community, channel, person, name, locale) = row[:10]
-    (job, prompt, findings, at_s, decided, warned, message, version, blocked) = row[10:]
+    (job, prompt, findings, at_s, decided, warned, message, version, until_s, reason) = row[10:]
     reports = connection.execute(
         "SELECT home, person, name, reason FROM reports WHERE case_number = ? ORDER BY number",
         (number,),
@@ -499,7 +500,8 @@ def _case(
         decided=decided,
         reports=tuple(Report(Person(*who), reason) for *who, reason in reports),
         warned=warned,
-        blocked=bool(blocked),
+        # A block has a reason, if only an empty one; without one there was nothing to join.
+        block=None if reason is None else Block(until_s, reason),
         message=message,
         version=version,
     )

@@ -107,7 +107,7 @@ class Registry(Protocol):
         home: str,
         community: str,
         *,
-        channel: str | None = None,
+        channels: Sequence[str] | None = None,
         person: str | None = None,
         since_s: float = 0.0,
     ) -> list[Record]:

@@ -160,6 +160,7 @@ class AdminCommand:
                 actor_of(interaction),
                 person=None if person is None else _person(person),
                 channel=None if channel is None else str(channel.id),
+                threads=_threads(interaction.guild, channel),
                 within_s=hours * _HOUR_S,
                 reason=reason,
             )
@@ -201,6 +202,13 @@ class AdminCommand:
             await moderators.unblock(whom, actor_of(interaction), reason=reason)
             who = Link("person", whom.id)
             await answer(interaction, say("{who} may ask here again.", who=who))
+
+
+def _threads(guild: discord.Guild | None, channel: AnyChannel | None) -> list[str]:
+    """Those of a channel that Discord has not archived: of the rest it tells a bot nothing."""
+    if guild is None or channel is None:
+        return []
+    return [str(one.id) for one in guild.threads if one.parent_id == channel.id]
 
 
 def _person(user: discord.User | discord.Member) -> Person:

@@ -12,7 +12,7 @@ from discord.app_commands import Choice, Range, locale_str
 
 from bot.core import audit_file
 from bot.core.audit import ELSEWHERE, OWNER, RULES, DeedKind, Entry
-from bot.core.card import Moment
+from bot.core.card import Date, Moment
 from bot.core.moderators import Moderators
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
@@ -21,6 +21,7 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.intake import actor_of
 from bot.homes.discord.translator import described
 from bot.homes.discord.voice import Voice, shown, voice_of
+from sdxl_engine.request import format_size
 from sdxl_engine.sentence import say, say_many
 
 Number = Range[int, 1, 2**53 - 1]
@@ -28,7 +29,7 @@ Number = Range[int, 1, 2**53 - 1]
 _LISTED: Final = 20
 _MOST_EXPORTED: Final = 10_000  # some three megabytes
 _MAX_LINE_UNITS: Final = 190  # twenty fit a layout
-_MOST_UNITS, _LEAST_UNITS = 80, 10  # of a reason, of what changed
+_MOST_UNITS, _MOST_VALUE_UNITS = 80, 40  # of a reason, of what changed
 _JOB: Final = re.compile("[a-z2-7]{8}")
 _ACTORS: Final = {
     OWNER: say("the bot's owner"),
@@ -107,12 +108,14 @@ def _line(entry: Entry, guild: discord.Guild | None, voice: Voice) -> str:
         voice.say(_DEEDS.get(deed, entry.kind)),
         _target(entry.target, guild),
     ]
-    head = " ".join(filter(None, parts))
-    for one in filter(None, [entry.reason, ", ".join(_changes(entry))]):
-        room = _MAX_LINE_UNITS - render.units(head) - 3
-        if room > _LEAST_UNITS:
-            head = f"{head} · {render.quoted(one, min(room, _MOST_UNITS))}"
-    return head
+    line = " ".join(filter(None, parts))
+    reason = [render.quoted(entry.reason, _MOST_UNITS)] if entry.reason else []
+    for one in (*reason, *_changes(entry, voice)):
+        longer = f"{line} · {one}"
+        if render.units(longer) > _MAX_LINE_UNITS:
+            return f"{line} …"
+        line = longer
+    return line
 
 
 def _target(target: str, guild: discord.Guild | None) -> str:
@@ -130,13 +133,32 @@ def _mention(one: str, guild: discord.Guild | None) -> str:
     return f"<@{one}>"
 
 
-def _changes(entry: Entry) -> Iterator[str]:
+def _changes(entry: Entry, voice: Voice) -> Iterator[str]:
     """What was otherwise before, and what is so after it."""
     before, after = json.loads(entry.before), json.loads(entry.after)
     for name in dict.fromkeys((*before, *after)):
-        if before.get(name) != after.get(name):
-            yield f"{name}: {_value(before.get(name))} → {_value(after.get(name))}"
+        was, now = before.get(name), after.get(name)
+        if was == now:
+            continue
+        shown_name = render.quoted(name.removesuffix("_s"), _MOST_UNITS)
+        if name in before:
+            yield f"{shown_name} {_value(name, was, voice)} → {_value(name, now, voice)}"
+        else:
+            yield f"{shown_name} {_value(name, now, voice)}"
 
 
-def _value(value: object) -> str:
-    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+def _value(name: str, value: object, voice: Voice) -> str:
+    match value:
+        case bool():
+            return voice.say(say("yes") if value else say("no"))
+        case int() | float() if name.endswith("_s"):
+            return shown(Date(int(value)))
+        case str() if name == "desk":
+            return f"<#{value}>"
+        case [int(width), int(height)] if name == "size":
+            return format_size(width, height)
+        case str():
+            text = value
+        case _:
+            text = "-" if value is None else json.dumps(value, ensure_ascii=False)
+    return render.quoted(text, _MOST_VALUE_UNITS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
 import discord
+from discord import ButtonStyle
 from discord.ui import ActionRow, Button, DynamicItem, View
 
 from bot.core.card import Action, ActionKind, Rows
@@ -63,8 +64,10 @@ class PressButton(
 ):
     """One button; its id says everything."""
 
-    def __init__(self, press: Press, label: str = "") -> None:
-        super().__init__(Button(label=label or press.kind, custom_id=press.custom_id))
+    def __init__(
+        self, press: Press, label: str = "", style: ButtonStyle = ButtonStyle.secondary
+    ) -> None:
+        super().__init__(Button(label=label or press.kind, custom_id=press.custom_id, style=style))
         self._press = press
 
     @classmethod

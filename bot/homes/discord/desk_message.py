@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import discord
+from discord import ButtonStyle
 from discord.ui import ActionRow, Container, LayoutView, TextDisplay
 
 from bot.core.case import AtDesk, Case, DeskAct
@@ -41,6 +42,11 @@ PRESSES: Final[dict[DeskAct, DeskPress]] = {
     "warn": "warn",
     "block": "block",
     "unblock": "unblock",
+}
+_STYLES: Final[dict[DeskAct, ButtonStyle]] = {
+    "approve": ButtonStyle.success,
+    "delete": ButtonStyle.danger,
+    "block": ButtonStyle.danger,
 }
 _SEARCHED_MESSAGES: Final = 100
 _MAX_LINE_UNITS: Final = 200
@@ -79,21 +85,33 @@ class DeskMessages:
                 message_id = await self._call(
                     client, channel, lambda: _find(client, channel, one.case)
                 )
-            if message_id is None:
+            if message_id is None or not await self._edit(client, channel, message_id, look):
                 sent = await self._call(
                     client, channel, lambda: channel.send(**look.sent()), look.size_bytes
                 )
                 message_id = sent.id
-            else:
-                message = channel.get_partial_message(message_id)
-                await self._call(
-                    client, channel, lambda: message.edit(**look.edit()), look.size_bytes
-                )
         except BotError:
             raise
         except Exception as error:
             raise _said(error) from error
         return f"{channel_id}/{message_id}"
+
+    async def _edit(
+        self,
+        client: discord.Client,
+        channel: discord.PartialMessageable,
+        message_id: int,
+        look: "_Look",
+    ) -> bool:
+        """Whether it shows the case now: where it was deleted undecided, another has to."""
+        message = channel.get_partial_message(message_id)
+        try:
+            await self._call(client, channel, lambda: message.edit(**look.edit()), look.size_bytes)
+        except discord.NotFound as error:
+            if code_of(error) != UNKNOWN_MESSAGE or not look.is_undecided:
+                raise
+            return False
+        return True
 
     async def _call(
         self,
@@ -111,8 +129,10 @@ class _Look:
     """What a case looks like in Discord."""
 
     def __init__(self, one: AtDesk, pictures: Sequence[Picture], voice: Voice) -> None:
-        # Another desk is another message; a nonce has 25 characters.
-        self._nonce = f"{one.case.id}{(one.desk or '')[-16:]}"
+        # Another desk is another message, as is one in the place of another; a nonce has 25
+        # characters.
+        self._nonce = f"{one.case.id}{(one.case.message or one.desk or '')[-16:]}"
+        self.is_undecided = one.case.state == "open" and one.case.kind != "refused"
         self._card = desk_card(one, pictures)
         self._voice = voice
         self._view = desk_layout(self._card, one, voice)
@@ -146,7 +166,11 @@ def desk_layout(shown: DeskCard, one: AtDesk, voice: Voice) -> LayoutView:
     if shown.pictures:
         parts.append(render.gallery(render.seen(shown.pictures, voice)))
     buttons = [
-        PressButton(Press(PRESSES[one_of.act], one.case.id), voice.say(one_of.label))
+        PressButton(
+            Press(PRESSES[one_of.act], one.case.id),
+            voice.say(one_of.label),
+            _STYLES.get(one_of.act, ButtonStyle.secondary),
+        )
         for one_of in shown.buttons
     ]
     view = LayoutView(timeout=None)

@@ -19,7 +19,7 @@ from bot.homes.discord.intake import actor_of
 from bot.homes.discord.translator import described
 from bot.homes.discord.voice import voice_of
 from sdxl_engine.request import MAX_PROMPT_CHARS
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import say, say_many, sentences
 
 TermText = Range[str, 1, 200]
 Category = Range[str, 1, 30]
@@ -78,14 +78,16 @@ class FilterCommands:
                 category,
             )
             count = await self._moderators.change_terms([said], (), actor_of(interaction))
-            await answer(interaction, _there_are(count))
+            added = say("Added: {term}", term=term)
+            await answer(interaction, sentences(added, _there_are(count)))
 
         @group.command(name="remove", description=locale_str(say("Take from this server's list")))
         @described(term=say("As the list has it"))
         async def remove(interaction: Interaction, term: TermText) -> None:
             await acknowledge_press(interaction, unseen=True)
             count = await self._moderators.change_terms((), [term], actor_of(interaction))
-            await answer(interaction, _there_are(count))
+            removed = say("Removed: {term}", term=term)
+            await answer(interaction, sentences(removed, _there_are(count)))
 
         @group.command(name="list", description=locale_str(say("Show this server's list")))
         async def list_(interaction: Interaction) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import discord
 
-from bot.core.card import Moment
+from bot.core.card import Date, Moment
 from bot.core.desk_card import Link
 from bot.languages.languages import Languages
 
@@ -38,8 +38,10 @@ def voice_of(interaction: discord.Interaction[Any]) -> Voice:
 
 
 def shown(piece: object) -> str:
-    """A piece of a text; a point in time counts down or up, and people and places are links."""
+    """A piece of a text: Discord shows times, people and places in its own way."""
     match piece:
+        case Date(at_s):
+            return f"<t:{at_s}:f>"
         case Moment(at_s):
             return f"<t:{at_s}:R>"
         case Link(kind, id):

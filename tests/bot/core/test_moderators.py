@@ -559,9 +559,9 @@ async def test_a_block_from_the_desk_shows_on_all_of_their_cases(office: OpenOff
         await drawn(it)
         one, other = await at_desk(it, 2)
         await it.moderators.decide(one.case.id, "block", MODERATOR)
-        await it.home.until(lambda: all(c.case.blocked for c in it.home.cases.values()))
+        await it.home.until(lambda: all(c.case.block for c in it.home.cases.values()))
         await it.moderators.decide(other.case.id, "unblock", MODERATOR)
-        await it.home.until(lambda: not any(c.case.blocked for c in it.home.cases.values()))
+        await it.home.until(lambda: not any(c.case.block for c in it.home.cases.values()))
 
 
 async def test_a_report_comes_to_the_desk_once_a_person(office: OpenOffice) -> None:

@@ -211,7 +211,7 @@ async def test_the_servers_own_list_is_kept_shown_and_tried_out(
         filtering(bot)
         assert "0 terms" in await said(await admin(loopback, "filter list"))
         added = await admin(loopback, "filter add", term="crow", measure="review", category="birds")
-        assert "1 term." in await said(added)
+        assert await said(added) == "Added: crow This server's list has 1 term."
         listed = await (await admin(loopback, "filter list")).until(says("1 term"))
         (file,) = files_of(listed)
         assert loopback.attachment_bytes(int(file["id"])) == "review · word · birds · crow".encode()
@@ -244,6 +244,30 @@ def card(loopback: LoopbackDiscord, message_id: int) -> Message:
     return next(one for one in history if int(one["id"]) == message_id)
 
 
+async def test_a_purge_of_a_channel_takes_its_threads(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    loopback.change_channel(Channel(THREAD, "talk", kind=11, parent_id=IMAGINE))
+    async with run_bot():
+        for place in (IMAGINE, THREAD, GALLERY):
+            asked = await loopback.slash("imagine", {"prompt": "x"}, user_id=BEN, channel_id=place)
+            await asked.until(has_pictures)
+        purge = await admin(loopback, "purge", hours=1, channel=IMAGINE)
+        assert "of 2 jobs " in await said(purge)
+
+
+async def test_what_is_said_again_is_no_change(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot():
+        for _ in range(2):
+            await said(await admin(loopback, "resume"))
+            await said(await admin(loopback, "keep", days=3))
+            await said(await admin(loopback, "policy", spoiler=True))
+        lines = (await said(await admin(loopback, "audit"))).splitlines()
+        assert len(lines) == 2
+        assert lines[0].endswith("changed rules · `spoiler` yes")
+        assert lines[1].endswith("changed how long jobs are kept · `keep_days` `-` → `3`")
+
+
 async def test_the_audit_is_read_page_by_page_and_taken_away(
     loopback: LoopbackDiscord, run_bot: RunBot
 ) -> None:
@@ -255,9 +279,9 @@ async def test_the_audit_is_read_page_by_page_and_taken_away(
         await said(await admin(loopback, "policy", channel=IMAGINE, private=True))
         lines = (await said(await admin(loopback, "audit"))).splitlines()
         assert lines[0].startswith("`3` <t:")
-        assert f"<@{ADA}>: changed rules <#{IMAGINE}> · `private: - → true`" in lines[0]
-        assert f"blocked <@{CLEO}> · `=1+1 **x** @everyone`" in lines[1]
-        assert f"changed rules <@&{PAINTERS}> · `spoiler: - → true`" in lines[2]
+        assert f"<@{ADA}>: changed rules <#{IMAGINE}> · `private` yes" in lines[0]
+        assert f"blocked <@{CLEO}> · `=1+1 **x** @everyone` · `until` <t:" in lines[1]
+        assert f"changed rules <@&{PAINTERS}> · `spoiler` yes" in lines[2]
         earlier = await said(await admin(loopback, "audit", before=2))
         assert earlier.splitlines() == lines[2:]
         assert "Nothing was done yet" in await said(await admin(loopback, "audit", before=1))

@@ -207,10 +207,11 @@ async def test_who_is_warned_is_told_alone_and_blocked_asks_for_nothing(
         (told,) = loopback.history(direct.id)
         assert "A moderator warns you" in told["content"]
         assert r"\*\*kind\*\*" in told["content"]
+        assert "It is about “a fox”." in told["content"]
         assert loopback.world.guild_name in told["content"]
         dialog = await (await press(loopback, case, "block", MIA)).dialog()
         await said(await loopback.submit(dialog, {"reason": "enough"}))
-        await at_desk(loopback, has("unblock"))
+        assert "The reason: “enough”." in text_of(await at_desk(loopback, has("unblock")))
         asked = await ask(loopback)
         assert "enough" in await refused(asked)
         await said(await press(loopback, await at_desk(loopback), "unblock", MIA))
@@ -423,6 +424,26 @@ async def test_a_case_that_a_moderator_deleted_stays_so(
         await said(await press(loopback, reported, "veil", MIA))
         while "Somebody deleted its message there" not in caplog.text:  # noqa: ASYNC110 - a log
             await asyncio.sleep(0.005)
+
+
+async def test_a_case_deleted_undecided_comes_back_with_the_next_report(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    async with run_bot():
+        await with_desk(loopback)
+        shown = await (await ask(loopback)).until(has_pictures)
+
+        async def report(user_id: int) -> None:
+            used = await loopback.use_on_message(int(shown["id"]), "Report", user_id=user_id)
+            await said(await loopback.submit(await used.dialog(), {}))
+
+        await report(CLEO)
+        case = await at_desk(loopback, says(f"Reported by <@{CLEO}>"))
+        loopback.delete(int(case["id"]), user_id=MIA)
+        await report(MIA)
+        again = await at_desk(loopback, says(f"Reported by <@{MIA}>"))
+        assert again["id"] != case["id"]
+        assert kinds(again) == kinds(case)
 
 
 async def test_the_desk_is_in_the_language_of_the_server(

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.case import AtDesk, Case, CaseKind, CaseState, Report
+from bot.core.case import AtDesk, Block, Case, CaseKind, CaseState, Report
 from bot.core.desk_card import acts, desk_card
 from bot.core.job import Person, Record, State, Venue
 from bot.core.verdict import MEASURES, Finding
@@ -49,7 +49,7 @@ CASES = st.builds(
     decided=st.none() | st.sampled_from(["owner", "rules", "elsewhere", "12345"]),
     reports=st.lists(REPORTS, max_size=20).map(tuple),
     warned=st.integers(0, 5),
-    blocked=st.booleans(),
+    block=st.none() | st.builds(Block, st.none() | st.floats(0, 2e9), ANYTHING),
 )
 MENTION = re.compile(r"<(@&?|#)\d+>")
 
@@ -80,12 +80,29 @@ def test_a_case_fits_and_nothing_that_people_typed_is_live(
     assert "](http://y" not in beside
 
 
+def test_a_block_says_when_it_ends_and_may_be_over() -> None:
+    case = Case(
+        "abcdefgh",
+        "refused",
+        "open",
+        Person("discord", "1", "Ben"),
+        Venue("discord", "1", "2"),
+        None,
+        "x",
+        (),
+        0.0,
+        block=Block(86_400.0, ""),
+    )
+    one = AtDesk(case, "3", None)
+    assert "until <t:86400:f>" in text_of(desk_layout(desk_card(one, ()), one, EVERY_VOICE[0]))
+
+
 @given(case=CASES, state=st.sampled_from(State))
 def test_only_what_is_left_to_do_may_be_pressed(case: Case, state: State) -> None:
     one = AtDesk(case, "3", record_of(state))
     found = list(acts(one))
     assert len(set(found)) == len(found) <= 5
-    assert ("unblock" in found) == case.blocked != ("block" in found)
+    assert ("block" in found) == (case.block is None) != ("unblock" in found)
     assert not {"approve", "blur", "delete"} & set(acts(replace(one, record=None)))
     decided = {"approved": "approve", "blurred": "blur"}.get(case.state)
     assert decided not in found
