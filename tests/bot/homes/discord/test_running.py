@@ -434,7 +434,7 @@ async def test_stopping_finishes_what_runs_and_keeps_what_waits(
         await second.until(says("The bot is restarting. Your place in the queue is kept."))
         late = await loopback.slash("imagine", {"prompt": "late", "seed": 6})
         message = await late.until(says("The bot is restarting. Ask again in a minute."))
-        assert "/imagine prompt:late seed:6 steps:4 guidance:5\n" in text_of(message)
+        assert "/imagine prompt:late seed:6 steps:4 guidance:5 count:4\n" in text_of(message)
         gate.open()
         await first.until(finished)
         await bot.task
