@@ -90,6 +90,9 @@ class DeskMessages:
                     client, channel, lambda: channel.send(**look.sent()), look.size_bytes
                 )
                 message_id = sent.id
+                # Where an earlier process's came first Discord gives back that one, as it was.
+                if not look.is_shown_by(sent):
+                    await self._edit(client, channel, message_id, look)
         except BotError:
             raise
         except Exception as error:
@@ -137,6 +140,13 @@ class _Look:
         self._voice = voice
         self._view = desk_layout(self._card, one, voice)
         self.size_bytes = render.size_bytes(self._card.pictures)
+
+    def is_shown_by(self, message: discord.Message) -> bool:
+        """Whether a message has its words and its pictures."""
+        shown = [one for one in self._view.walk_children() if isinstance(one, TextDisplay)]
+        words = "\n".join(one.content for one in shown).split()  # Discord trims spaces
+        there = render.files_of(message)
+        return render.text_of(message).split() == words and len(there) == len(self._card.pictures)
 
     def sent(self) -> dict[str, Any]:
         """The arguments of a new message: sent again, Discord gives back the one that is there."""

@@ -14,8 +14,8 @@ from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
-from standins.discord.world import SEND_MESSAGES, Channel
-from tests.bot.conftest import RunBot
+from standins.discord.world import READ_MESSAGE_HISTORY, SEND_MESSAGES, Channel
+from tests.bot.conftest import SIZES, RunBot
 from tests.bot.homes.discord.desk import (
     EVERY_RANK,
     GALLERY,
@@ -38,6 +38,7 @@ from tests.bot.homes.discord.test_drafts import blurred
 from tests.bot.homes.discord.test_faults import has_pictures
 from tests.bot.homes.discord.test_jobs_in_the_channel import ADA, BEN, CLEO, says
 from tests.bot.homes.discord.test_layout import gallery
+from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
 
@@ -389,6 +390,24 @@ async def test_a_case_is_there_once(
             case = await at_desk(loopback)
         await said(await press(loopback, case, "approve", MIA))
         await at_desk(loopback, lacks("approve"))
+    assert len(loopback.history(MOD_LOG)) == 1
+
+
+async def test_what_discord_gives_back_of_an_earlier_try_is_brought_up_to_date(
+    loopback: LoopbackDiscord, run_bot: RunBot
+) -> None:
+    gate = Gate()
+    loopback.world.channels[MOD_LOG].bot_permissions &= ~READ_MESSAGE_HISTORY
+    async with run_bot(lambda: FakePipeline(SIZES, gate=gate)):
+        await with_desk(loopback)
+        await said(await admin(loopback, "filter add", term="crow", measure="warn"))
+        route = f"/channels/{MOD_LOG}/messages"
+        lost = loopback.faults.add(Fault(kind="drop_after", method="POST", route=route))
+        asked = await ask(loopback, "a crow")
+        await lost.wait_fired()
+        gate.open()
+        await asked.until(has_pictures)
+        await at_desk(loopback, lambda message: len(files_of(message)) == 4)
     assert len(loopback.history(MOD_LOG)) == 1
 
 
