@@ -61,7 +61,8 @@ def set_rules(connection: Connection, place: Place, rules: Rules, deed: Deed, at
     if not rules.is_empty:
         connection.execute("INSERT INTO rules VALUES (?, ?, ?, ?, ?)", (*key, _json(rules.said)))
     before = {} if row is None else _rules(row[0]).said
-    _write_change(connection, deed, before, rules.said, at_s)
+    if before != rules.said:  # said again it changes nothing
+        _write_change(connection, deed, before, rules.said, at_s)
 
 
 def set_settings(connection: Connection, settings: Settings, deed: Deed, at_s: float) -> None:
@@ -80,7 +81,8 @@ def set_settings(connection: Connection, settings: Settings, deed: Deed, at_s: f
             "WHERE home = ? AND community = ? AND state = 'open'",
             key,
         )
-    _write_change(connection, deed, _said(before), _said(settings), at_s)
+    if before != settings:  # as above
+        _write_change(connection, deed, _said(before), _said(settings), at_s)
 
 
 def change_terms(
@@ -417,8 +419,7 @@ def _write_change(
     after: Mapping[str, object],
     at_s: float,
 ) -> None:
-    if before != after:  # said again it changes nothing
-        write(connection, replace(deed, before=before, after=after), at_s)
+    write(connection, replace(deed, before=before, after=after), at_s)
 
 
 def _block_in_cases(connection: Connection, person: Person, community: str | None) -> None:

@@ -81,11 +81,14 @@ class DeskMessages:
         try:
             channel_id, message_id = _place_of(one)
             channel = client.get_partial_messageable(channel_id)
-            if message_id is None:
+            # Where it is not known any more, an earlier process may have put another in its place.
+            if message_id is None or not await self._edit(client, channel, message_id, look):
                 message_id = await self._call(
                     client, channel, lambda: _find(client, channel, one.case)
                 )
-            if message_id is None or not await self._edit(client, channel, message_id, look):
+                if message_id is not None:
+                    await self._edit(client, channel, message_id, look)
+            if message_id is None:
                 sent = await self._call(
                     client, channel, lambda: channel.send(**look.sent()), look.size_bytes
                 )

@@ -148,7 +148,7 @@ def order_of(
     order.unapproved = list(_unapproved(kept, crowd))
     order.unshown = list(_unshown(kept))
     order.undeleted = list(_undeleted(kept, loopback, folder))
-    order.misplaced = list(_misplaced(kept, moderators, crowd))
+    order.misplaced = list(_misplaced(kept, loopback, moderators, crowd))
     order.outdated = list(_outdated(kept, loopback, folder))
     order.unwarned = list(_unwarned(kept, loopback, moderators))
     order.misblocked = list(_misblocked(kept, last_asked))
@@ -186,16 +186,22 @@ def _undeleted(kept: Kept, loopback: LoopbackDiscord, folder: Path) -> Iterator[
     for channel_id in loopback.world.channels:
         for message in loopback.history(channel_id):
             found = jobs_shown(message) & (cancelled | (deleted & by_desk))
-            yield from (f"{one} in a channel" for one in sorted(found))
+            where = f"{channel_id}/{message['id']}"
+            yield from (f"{one} in {where}" for one in sorted(found))
     there = {path.name for path in (folder / IMAGES).iterdir()}
     yield from (f"{one} on the disk" for one in sorted(there & (cancelled | deleted)))
 
 
-def _misplaced(kept: Kept, moderators: Moderators, crowd: Crowd) -> Iterator[str]:
-    at_desk = Counter(map(_case_of, moderators.cards.values()))
+def _misplaced(
+    kept: Kept, loopback: LoopbackDiscord, moderators: Moderators, crowd: Crowd
+) -> Iterator[str]:
+    # A channel keeps its last 500 messages: of one that is gone another may have taken the place.
+    there = {int(one["id"]) for one in loopback.history(DESK)}
+    ever = Counter(map(_case_of, moderators.cards.values()))
+    now = Counter(_case_of(card) for number, card in moderators.cards.items() if number in there)
     for case in kept.cases:
-        if at_desk[case] != 1:
-            yield f"{case} stands there {at_desk[case]} times"
+        if not ever[case] or now[case] > 1:
+            yield f"{case} stands there {now[case]} times, and stood there {ever[case]} times"
     refused = Counter(case.prompt for case in kept.cases.values() if case.kind == "refused")
     for asked in crowd.asked:
         said = [*asked.followups, *filter(None, [asked.answer])]
