@@ -239,7 +239,7 @@ class FakeHome:
         self.delivered[job.id] = pictures
         self._changed.set()
 
-    async def tell(self, job: Job, sentence: str) -> None:
+    async def tell(self, job: Job, sentence: str, *, takes_back: bool) -> None:
         assert job.id not in self.told
         self.told[job.id] = sentence
         self._changed.set()

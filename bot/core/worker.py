@@ -601,7 +601,9 @@ class Worker:
     async def _tell(self, record: Record) -> None:
         job = record.job
         try:
-            await self._homes[job.home].tell(job, record.reason)
+            # It may have been stopped while its pictures were being shown.
+            takes_back = record.state is State.CANCELLED
+            await self._homes[job.home].tell(job, record.reason, takes_back=takes_back)
         except Exception:  # what cannot be said must not be tried at every start, for ever
             log.exception("the last words of a card could not be made")
         if record.state is not State.UNDELIVERED:  # files of a try that a crash cut off

@@ -65,7 +65,7 @@ class Village:
             self._pin(job, card.finished_card(job, pictures))
         self.over.set()
 
-    async def tell(self, job: Job, sentence: str) -> None:
+    async def tell(self, job: Job, sentence: str, *, takes_back: bool) -> None:
         self._pin(job, card.failed_card(job, sentence))
         self.over.set()
 

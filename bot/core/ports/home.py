@@ -59,8 +59,12 @@ class Home(Protocol):
         UndeliveredError, PictureLostError.
         """
 
-    async def tell(self, job: Job, sentence: str) -> None:
-        """Say how the job ended, and come back when it is said or nobody can read it."""
+    async def tell(self, job: Job, sentence: str, *, takes_back: bool) -> None:
+        """Say how the job ended, and come back when it is said or nobody can read it.
+
+        takes_back  somebody stopped it: pictures that are shown already go. Else a card that shows
+                    them is left as it is
+        """
 
     async def apologize(self, origin: Origin, sentence: str, locale: str) -> None:
         """Say something where a wish was heard that no job came of.

@@ -117,11 +117,12 @@ class CardDesk:
         finally:
             self._let_go(job.id)
 
-    async def tell(self, job: Job, sentence: str) -> None:
+    async def tell(self, job: Job, sentence: str, *, takes_back: bool) -> None:
         """See `Home.tell`."""
         editor = self._card(job, restored=job.id not in self._cards)
         try:
-            await editor.finish(words_alone(card.failed_card(job, sentence)))
+            last = words_alone(card.failed_card(job, sentence))
+            await editor.finish(last, takes_back=takes_back)
         except (UndeliveredError, AwayError) as error:
             log.warning("the last words of a card were lost: %s", error)
         finally:

@@ -124,19 +124,21 @@ class CardEditor:
         """Wait until what was wanted at once has been tried."""
         await self._answered.wait()
 
-    async def finish(self, lend: LendCard) -> None:
+    async def finish(self, lend: LendCard, *, takes_back: bool = False) -> None:
         """Show this, now, whatever else was wanted; nothing is shown after it but another finish.
 
         Comes back when it is there. Where an answer was lost, or an earlier process may have done
         it, the card is read first; where an earlier edit was given up, it is read once more some
         time afterwards. Raises CardGoneError, CardOverError, UndeliveredError, AwayError after a
         day of tries, and what `lend` raises.
+
+        takes_back  pictures that an earlier process showed go
         """
         self._finished = True
         async with self._editing:
             self._task.cancel()
             await asyncio.wait([self._task])
-            await self._surely(lambda: self._put_last(lend))
+            await self._surely(lambda: self._put_last(lend, takes_back=takes_back))
             if self._strays:
                 await self._sleep(_SECOND_LOOK_S)
                 await self._surely(lambda: self._put_right(lend))
@@ -151,7 +153,7 @@ class CardEditor:
             sleep=self._sleep,
         )
 
-    async def _put_last(self, lend: LendCard) -> None:
+    async def _put_last(self, lend: LendCard, *, takes_back: bool) -> None:
         """Show it, unless it is there."""
         async with lend() as card:
             names = [one.filename for one in card.pictures or ()]
@@ -162,7 +164,8 @@ class CardEditor:
                 if seen is not None and names and seen.shows(names) and unspoilt:
                     log.info("the pictures are there already")
                     return
-                if self._unread and seen is not None and self._tells_end(seen, names):
+                is_over = seen is not None and self._tells_end(seen, names)
+                if self._unread and is_over and not takes_back:
                     raise CardOverError(say("The card tells how its job ended."))
             self._in_doubt = self._tried_last = True
             await self._message.edit(card, is_last=True)

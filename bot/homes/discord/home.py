@@ -193,9 +193,9 @@ class DiscordHome:
         """See `Home.deliver`."""
         await self._desk.deliver(job, lend)
 
-    async def tell(self, job: Job, sentence: str) -> None:
+    async def tell(self, job: Job, sentence: str, *, takes_back: bool) -> None:
         """See `Home.tell`."""
-        await self._desk.tell(job, sentence)
+        await self._desk.tell(job, sentence, takes_back=takes_back)
 
     async def mention(self, job: Job) -> None:
         """See `Home.mention`."""

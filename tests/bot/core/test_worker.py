@@ -902,7 +902,7 @@ async def test_an_order_for_a_home_that_is_not_here_is_refused(office: OpenOffic
 
 async def test_last_words_that_cannot_be_made_are_not_tried_for_ever(office: OpenOffice) -> None:
     class Mute(FakeHome):
-        async def tell(self, job: Job, sentence: str) -> None:
+        async def tell(self, job: Job, sentence: str, *, takes_back: bool) -> None:
             self.told[job.id] = sentence
             self._changed.set()
             raise ValueError("a mistake")

@@ -425,6 +425,13 @@ async def test_a_restored_card_with_pictures_is_not_told_an_end() -> None:
     assert texts(desk.message) == ["done"]
 
 
+async def test_a_job_that_was_stopped_takes_its_pictures_back() -> None:
+    desk = Desk(restored=True)
+    desk.message.edits = [said("done", (PICTURE,))]
+    await desk.editor.finish(lent(said("Deleted by a moderator.", ())), takes_back=True)
+    assert texts(desk.message) == ["done", "Deleted by a moderator."]
+
+
 async def test_a_card_whose_words_cannot_be_made_holds_nobody_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
