@@ -1,0 +1,325 @@
+"""A Slack of one's own on 127.0.0.1: the server, and what people do in it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+
+from standins.base.faults import Faults
+from standins.base.guard import guard
+from standins.base.timers import Clock, Timers
+from standins.base.wire import Json, parse_json
+from standins.slack.changes import Changes
+from standins.slack.chat import Chat
+from standins.slack.conversations import Conversations
+from standins.slack.errors import ActionRefused, ApiError
+from standins.slack.file_methods import FileMethods
+from standins.slack.files import Files
+from standins.slack.invocations import Invocation, ResponseUrls, Submission, Triggers
+from standins.slack.limits import RateLimits
+from standins.slack.messages import Message, Messages
+from standins.slack.people import People
+from standins.slack.socket_mode import LINK_PATH, SocketMode
+from standins.slack.view_methods import ViewMethods
+from standins.slack.views import View, Views
+from standins.slack.web_api import (
+    API_PATH,
+    Arguments,
+    Method,
+    WebApi,
+    faulty,
+    json_response,
+)
+from standins.slack.world import Channel, Person, World, default_world
+
+DEFAULT_BOT_TOKEN: Final = "xoxb-loopback"  # noqa: S105 - opens nothing but a loopback server
+DEFAULT_APP_TOKEN: Final = "xapp-loopback"  # noqa: S105 - as above
+_MAX_REQUEST_BYTES: Final = 25 * 2**20
+_SHUTDOWN_TIMEOUT_S: Final = 2.0
+
+
+class LoopbackSlack:
+    """A server that speaks Slack's Web API and Socket Mode, and holds to its rules.
+
+    bot_token, app_token  what it accepts
+    clock                 seconds; a ManualClock stands still until a test moves it
+    rate_limits           whether to limit as Slack does (with a clock that stands still a limit
+                          never ends: switch them off, or move the clock)
+    processing_looks      how often a freshly completed file is still found unprocessed when
+                          something looks at it: files.info, a block that names it
+    world                 with everything in it; None: the default one
+
+    An unmodified slack_bolt comes here when its client has `base_url=api_url`. `world`, `faults`
+    and `timers` are for tests to look at and to change.
+    """
+
+    def __init__(
+        self,
+        *,
+        bot_token: str = DEFAULT_BOT_TOKEN,
+        app_token: str = DEFAULT_APP_TOKEN,
+        clock: Clock = time.monotonic,
+        rate_limits: bool = True,
+        processing_looks: int = 1,
+        world: World | None = None,
+    ) -> None:
+        world = self.world = world or default_world()
+        self.timers = Timers(clock)
+        self.faults = Faults(self.timers)
+        self._changes = Changes()
+        changed = self._changes.happened
+        self._files = Files(world, processing_looks)
+        self._messages = Messages(world, self._files, changed)
+        self._views = Views(world, self._files.may_be_shown, changed)
+        self._triggers = Triggers(self.timers)
+        self._response_urls = ResponseUrls(world, self._messages, self.timers)
+        self._socket_mode = SocketMode(world, self.timers, self.faults, self._changes)
+        self._people = People(
+            world,
+            self._messages,
+            self._views,
+            self._triggers,
+            self._response_urls,
+            self._socket_mode,
+            self.timers,
+        )
+        self._file_methods = FileMethods(world, self._files, self._messages, changed)
+        methods = {
+            "auth.test": Method(self._auth_test),
+            "apps.connections.open": Method(self._open_connection, app_level=True),
+            **Chat(world, self._messages).methods(),
+            **Conversations(world, self._messages, changed).methods(),
+            **self._file_methods.methods(),
+            **ViewMethods(world, self._views, self._triggers).methods(),
+        }
+        self._web_api = WebApi(
+            world,
+            methods,
+            bot_token=bot_token,
+            app_token=app_token,
+            limits=RateLimits(clock) if rate_limits else None,
+        )
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, such as http://127.0.0.1:8080; it must have started."""
+        if not self.world.base_url:
+            raise RuntimeError("The loopback Slack has no address before it has started.")
+        return self.world.base_url
+
+    @property
+    def api_url(self) -> str:
+        """What stands in for https://slack.com/api/."""
+        return f"{self.base_url}{API_PATH}/"
+
+    @property
+    def connections(self) -> int:
+        """How many sockets the app has open."""
+        return self._socket_mode.connections
+
+    async def start(self) -> None:
+        """Listen on any free port."""
+        app = web.Application(
+            middlewares=[guard(lambda: None), faulty(self.faults, spared=LINK_PATH)],
+            client_max_size=_MAX_REQUEST_BYTES,
+        )
+        app.router.add_route("*", API_PATH + "/{method}", self._web_api.serve)
+        app.router.add_post("/upload/{ticket}", self._file_methods.upload)
+        app.router.add_get("/files/{place}/{name}", self._download)
+        app.router.add_post("/response/{key}", self._respond)
+        app.router.add_get(LINK_PATH, self._socket_mode.serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.world.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """Send the app away and stop listening."""
+        await self._socket_mode.close()
+        self.timers.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def wait_connected(self) -> None:
+        """Wait until a socket is open and was greeted."""
+        await self.until(lambda: self.connections > 0)
+
+    async def slash(self, command: str, text: str, *, user: str, channel: str) -> Invocation:
+        """A person types a command; raises ActionRefused.
+
+        Returns once the app has been sent it, as everything does that a person does here.
+        """
+        return self._people.slash(command, text, self._person(user), self._channel(channel))
+
+    async def press(
+        self, message: Json, action_id: str, *, user: str, value: str | None = None
+    ) -> Invocation:
+        """A person presses a button or chooses in a menu of a message; raises ActionRefused.
+
+        value  of a menu what is chosen; of a button none, or its own to tell it from others
+        """
+        return self._people.press(self._seen(message), action_id, self._person(user), value)
+
+    async def press_in_view(
+        self, view: View, action_id: str, *, user: str, value: str | None = None
+    ) -> Invocation:
+        """The same in a dialog or in the home tab; raises ActionRefused."""
+        return self._people.press_in_view(view, action_id, self._person(user), value)
+
+    async def message_shortcut(self, callback_id: str, message: Json, *, user: str) -> Invocation:
+        """A person chooses a shortcut in a message's menu; raises ActionRefused."""
+        return self._people.use_on_message(callback_id, self._seen(message), self._person(user))
+
+    async def shortcut(self, callback_id: str, *, user: str) -> Invocation:
+        """A person chooses a shortcut that belongs to no message."""
+        return self._people.use(callback_id, self._person(user))
+
+    async def submit(self, view: View, values: Mapping[str, object], *, user: str) -> Submission:
+        """A person submits a dialog; returns when the app has answered, or has failed to.
+
+        values  by action_id; what is not named stays as it is. Raises ActionRefused
+        """
+        submission = self._people.submit(view, values, self._person(user))
+        await submission.acknowledged()
+        return submission
+
+    async def dismiss(self, view: View, *, user: str, all_of_them: bool = False) -> None:
+        """A person closes a dialog, or all that lie on each other; raises ActionRefused."""
+        self._people.dismiss(view, self._person(user), all_of_them=all_of_them)
+
+    async def say(
+        self,
+        text: str,
+        *,
+        user: str,
+        channel: str,
+        thread_ts: str | None = None,
+        files: Sequence[tuple[str, bytes]] = (),
+    ) -> Json:
+        """A person writes a message; raises ActionRefused.
+
+        files  names and bytes
+        """
+        person, place = self._person(user), self._channel(channel)
+        added = [self._files.add(person, name, data) for name, data in files]
+        return self._told(self._people.say(text, person, place, thread_ts, added))
+
+    async def upload_as(self, user: str, channel: str, filename: str, data: bytes) -> Json:
+        """A person shares a picture; the file. Raises ActionRefused."""
+        message = await self.say("", user=user, channel=channel, files=[(filename, data)])
+        file: Json = message["files"][0]
+        return file
+
+    async def open_home(self, user: str) -> None:
+        """A person opens the app's home tab."""
+        self._people.open_home(self._person(user))
+
+    async def uninstall(self) -> None:
+        """Somebody removes the app from the workspace."""
+        await self.revoke_tokens()
+        self._people.tell({"type": "app_uninstalled", "event_ts": self.world.new_ts()})
+        self.world.installation = "uninstalled"
+
+    async def revoke_tokens(self) -> None:
+        """Somebody takes the bot's token back."""
+        tokens = {"oauth": [], "bot": [self.world.bot_user_id]}
+        event = {"type": "tokens_revoked", "tokens": tokens, "event_ts": self.world.new_ts()}
+        self._people.tell(event)
+        self.world.installation = "revoked"
+
+    async def disconnect_sockets(self, reason: str = "refresh_requested") -> None:
+        """Ask the app to come back on new sockets, as Slack does; the old ones close later."""
+        self._socket_mode.disconnect(reason)
+
+    def history(self, channel: str, *, viewer: str | None = None) -> list[Json]:
+        """What a person (None: everybody) sees in a channel, oldest first, replies too."""
+        messages = self._messages.of(self._channel(channel))
+        return [self._told(one) for one in messages if one.viewer_id in {None, viewer}]
+
+    def message(self, channel: str, ts: str) -> Json:
+        """A message; raises KeyError."""
+        message = self._messages.find(channel, ts)
+        if message is None:
+            raise KeyError(ts)
+        return self._told(message)
+
+    def file_bytes(self, file_id: str) -> bytes:
+        """A file; raises KeyError when it is gone."""
+        file = self._files.any(file_id)
+        if file.state == "deleted":
+            raise KeyError(file_id)
+        return file.data
+
+    def view_of(self, user: str) -> View | None:
+        """The dialog before a person, None: no one."""
+        return self._views.top(self._person(user).id)
+
+    def home_of(self, user: str) -> Json | None:
+        """A person's home tab, None before it was published."""
+        home = self._views.home(self._person(user).id)
+        return None if home is None else home.json(self.world)
+
+    def home_view(self, user: str) -> View | None:
+        """The same, to press in."""
+        return self._views.home(self._person(user).id)
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait until `predicate` holds; it is asked at every change."""
+        await self._changes.until(predicate)
+
+    def _auth_test(self, _: Arguments) -> Json:
+        world = self.world
+        return {
+            "url": f"https://{world.team_domain}.slack.com/",
+            "team": world.team_name,
+            "user": world.bot.name,
+            "team_id": world.team_id,
+            "user_id": world.bot_user_id,
+            "bot_id": world.bot_id,
+            "is_enterprise_install": False,
+        }
+
+    def _open_connection(self, _: Arguments) -> Json:
+        return {"url": self._socket_mode.new_url()}
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        try:
+            body = parse_json(await request.read())
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            return json_response({"ok": False, "error": "invalid_payload"}, 400)
+        try:
+            self._response_urls.use(request.match_info["key"], body)
+        except ApiError as error:
+            return json_response(error.body, 404)
+        return web.Response(text="ok")
+
+    async def _download(self, request: web.Request) -> web.Response:
+        try:
+            self._web_api.check_token(request, Arguments({}))
+            may_read = "files:read" in self.world.scopes
+        except ApiError:
+            may_read = False
+        return await self._file_methods.download(request, may_read=may_read)
+
+    def _told(self, message: Message) -> Json:
+        told = self._messages.json(message) | {"channel": message.channel.id}
+        if message.viewer_id is not None:
+            told |= {"is_ephemeral": True, "viewer": message.viewer_id}
+        return told
+
+    def _seen(self, message: Json) -> Message:
+        found = self._messages.find_ts(str(message.get("ts") or message.get("message_ts")))
+        if found is None:
+            raise ActionRefused("The message is gone.")
+        return found
+
+    def _person(self, user: str) -> Person:
+        return self.world.people[user]
+
+    def _channel(self, channel: str) -> Channel:
+        return self.world.channels[channel]
