@@ -32,6 +32,8 @@ MAX_MESSAGE_BLOCKS, MAX_VIEW_BLOCKS = 50, 100
 # of the messages measured in slackapi/bolt-js#2867, this parts the refused from the accepted.
 MAX_BLOCKS_TEXT, BLOCK_WEIGHT = 12_000, 20
 
+# Under which name a block that holds several elements has them.
+_HOLDS_ELEMENTS: Final = {"actions": "elements", "card": "actions"}
 _FILE_ID: Final = re.compile(r"[F][A-Z0-9]{8,}")
 _TYPE: Final = anything  # it chose the rules already
 
@@ -238,6 +240,42 @@ def _says_something(check: Check, value: object, at: str) -> None:
         check.add("missing required field: text", at)
 
 
+def _ids(check: Check, value: object, at: str) -> None:
+    """No two blocks have one id, no two elements of a block have one action."""
+    if not isinstance(value, dict):
+        return
+    block_id = value.get("block_id")
+    if isinstance(block_id, str):
+        if block_id in check.block_ids:
+            check.add(f"block_id already exists: {block_id}", f"{at}/block_id")
+        check.block_ids.add(block_id)
+    seen: set[object] = set()
+    for element in elements_of(value):
+        action_id = element.get("action_id")
+        if isinstance(action_id, str) and action_id in seen:
+            check.add(f"action_id already exists: {action_id}", at)
+        seen.add(action_id)
+
+
+def _shows_something(check: Check, value: object, at: str) -> None:
+    if isinstance(value, dict) and not value.keys() & {"hero_image", "title", "actions", "body"}:
+        check.add("must provide at least one of hero_image, title, actions and body", at)
+
+
+_CARD: Final = also(
+    _block(
+        {},
+        {
+            "hero_image": typed({"image": _IMAGE_ELEMENT}),
+            "icon": typed({"image": _IMAGE_ELEMENT}),
+            "title": _any_text(150),
+            "subtitle": _any_text(150),
+            "body": _any_text(200),
+            "actions": items(typed({"button": _BUTTON}), 25),
+        },
+    ),
+    _shows_something,
+)
 _MESSAGE_BLOCKS: Final[dict[str, Rule]] = {
     "section": also(
         _block(
@@ -251,7 +289,7 @@ _MESSAGE_BLOCKS: Final[dict[str, Rule]] = {
         ),
         _says_something,
     ),
-    "header": _block({"text": _plain(150)}),
+    "header": _block({"text": _plain(150)}, {"level": whole(1, 4)}),
     "divider": _block({}),
     "image": also(
         _block(
@@ -281,25 +319,14 @@ _MESSAGE_BLOCKS: Final[dict[str, Rule]] = {
     ),
     "rich_text": _block({"elements": items(anything, 1_000)}),
     "markdown": _block({"text": string(12_000)}),
+    "card": _CARD,
+    "carousel": _block({"elements": items(also(typed({"card": _CARD}), _ids), 10)}),
 }
-_VIEW_BLOCKS: Final = {kind: rule for kind, rule in _MESSAGE_BLOCKS.items() if kind != "markdown"}
-
-
-def _ids(check: Check, value: object, at: str) -> None:
-    """No two blocks have one id, no two elements of a block have one action."""
-    if not isinstance(value, dict):
-        return
-    block_id = value.get("block_id")
-    if isinstance(block_id, str):
-        if block_id in check.block_ids:
-            check.add(f"block_id already exists: {block_id}", f"{at}/block_id")
-        check.block_ids.add(block_id)
-    seen: set[object] = set()
-    for element in elements_of(value):
-        action_id = element.get("action_id")
-        if isinstance(action_id, str) and action_id in seen:
-            check.add(f"action_id already exists: {action_id}", at)
-        seen.add(action_id)
+_VIEW_BLOCKS: Final = {
+    kind: rule
+    for kind, rule in _MESSAGE_BLOCKS.items()
+    if kind not in {"markdown", "card", "carousel"}
+}
 
 
 MESSAGE_BLOCKS: Final = items(also(typed(_MESSAGE_BLOCKS), _ids), MAX_MESSAGE_BLOCKS, minimum=0)
@@ -326,8 +353,11 @@ def _with_ids(block: Json) -> Json:
     for name in ("accessory", "element"):
         if name in named:
             named[name] = _with_action_id(named[name])
-    if named["type"] == "actions":
-        named["elements"] = [_with_action_id(element) for element in named["elements"]]
+    if named["type"] == "carousel":
+        named["elements"] = with_ids(named["elements"])
+    held = _HOLDS_ELEMENTS.get(named["type"])
+    if held in named:
+        named[held] = [_with_action_id(element) for element in named[held]]
     return named
 
 
@@ -339,18 +369,17 @@ def _with_action_id(element: Json) -> Json:
 
 def elements_of(block: Json) -> list[Json]:
     """What of a block a person can use."""
-    listed = block.get("elements", []) if block.get("type") == "actions" else []
-    every = [
-        block.get("accessory"),
-        block.get("element"),
-        *(listed if isinstance(listed, list) else []),
-    ]
+    listed = block.get(_HOLDS_ELEMENTS.get(str(block.get("type")), ""))
+    every = [block.get("accessory"), block.get("element")]
+    every += listed if isinstance(listed, list) else []
     return [one for one in every if isinstance(one, dict) and one.get("type") != "image"]
 
 
 def every_element(blocks: Sequence[Json]) -> Iterator[tuple[Json, Json]]:
-    """Each block with each element in it that a person can use."""
+    """Each block with each element in it that a person can use; of a carousel, each card."""
     for block in blocks:
+        if block["type"] == "carousel":
+            yield from every_element(block["elements"])
         for element in elements_of(block):
             yield block, element
 

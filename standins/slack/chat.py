@@ -126,5 +126,5 @@ class Chat:
 def _thread(arguments: Arguments) -> str | None:
     thread_ts = arguments.text("thread_ts")
     if thread_ts is not None and not _TS.fullmatch(thread_ts):
-        raise ApiError("invalid_thread_ts")
+        raise ApiError("invalid_thread_ts", [f"{thread_ts} is not a valid thread_ts"])
     return thread_ts

@@ -11,10 +11,15 @@ from standins.slack.errors import ApiError
 from standins.slack.files import Files
 from standins.slack.messages import Draft, Messages
 from standins.slack.places import writable
+from standins.slack.schema import Check, fields, items, string
 from standins.slack.web_api import Arguments, Method
 from standins.slack.world import World
 
 MAX_CHANNELS: Final = 100
+_LISTED: Final = items(
+    fields({"id": string(255)}, {"title": string(255, minimum=0), "highlight_type": string(50)}),
+    100,
+)
 # Slack answers whoever has no token as it answers a browser, and with a 200.
 _SIGN_IN: Final = "<!DOCTYPE html><title>Sign in | Slack</title><p>Sign in to your workspace"
 
@@ -47,10 +52,12 @@ class FileMethods:
 
     def _complete(self, arguments: Arguments) -> Json:
         listed = arguments.json("files")
-        if not isinstance(listed, list) or not listed:
+        if listed is None:
             raise ApiError("invalid_arguments", ["missing required field: files"])
-        if not all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in listed):
-            raise ApiError("invalid_arguments", ["missing required field: id"])
+        check = Check()
+        _LISTED(check, listed, "/files")
+        if check.messages:
+            raise ApiError("invalid_arguments", check.messages)
         names = [
             name
             for name in (

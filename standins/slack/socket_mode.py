@@ -19,7 +19,6 @@ from standins.base.faults import Faults, GatewayFault
 from standins.base.timers import Timer, Timers
 from standins.base.wire import Json, parse_json
 from standins.slack.changes import Changes
-from standins.slack.errors import ApiError
 from standins.slack.world import World
 
 LINK_PATH: Final = "/link"
@@ -303,9 +302,3 @@ class SocketMode:
         socket.writer.cancel()
         await asyncio.gather(socket.writer, return_exceptions=True)
         self._changes.happened()
-
-
-def check_may_connect(world: World) -> None:
-    """Raise ApiError where the app is not there any more."""
-    if world.installation == "uninstalled":
-        raise ApiError("account_inactive")

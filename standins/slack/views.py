@@ -171,7 +171,9 @@ class Views:
 
     def push(self, user_id: str, definition: Json) -> View:
         """Show a dialog on top of what is before the person; raises ApiError."""
-        if len(self._stacks.get(user_id, [])) >= MAX_STACK:
+        if not self._stacks.get(user_id):
+            raise ApiError("not_found")
+        if len(self._stacks[user_id]) >= MAX_STACK:
             raise ApiError("push_limit_reached")
         self._check_external_id(definition, None)
         return self._put(user_id, definition)
