@@ -51,7 +51,7 @@ class LoopbackSlack:
     world                 with everything in it; None: the default one
 
     An unmodified slack_bolt comes here when its client has `base_url=api_url`. `world`, `faults`
-    and `timers` are for tests to look at and to change.
+    and `timers` are for tests to look at and to change; `methods` are those of the Web API.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class LoopbackSlack:
             self.timers,
         )
         self._file_methods = FileMethods(world, self._files, self._messages, changed)
-        methods = {
+        self.methods: Mapping[str, Method] = {
             "auth.test": Method(self._auth_test),
             "apps.connections.open": Method(self._open_connection, app_level=True),
             **Chat(world, self._messages).methods(),
@@ -95,7 +95,7 @@ class LoopbackSlack:
         }
         self._web_api = WebApi(
             world,
-            methods,
+            self.methods,
             bot_token=bot_token,
             app_token=app_token,
             limits=RateLimits(clock) if rate_limits else None,
@@ -118,6 +118,16 @@ class LoopbackSlack:
     def connections(self) -> int:
         """How many sockets the app has open."""
         return self._socket_mode.connections
+
+    @property
+    def draining(self) -> bool:
+        """Whether a socket is open that the app was asked to leave."""
+        return self._socket_mode.draining
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many things the app was told and has not acked, and may still."""
+        return self._socket_mode.unacknowledged
 
     async def start(self) -> None:
         """Listen on any free port."""

@@ -119,6 +119,16 @@ class SocketMode:
         """How many sockets are open that have been greeted."""
         return len(self._sockets)
 
+    @property
+    def draining(self) -> bool:
+        """Whether a socket is open that the app was asked to leave."""
+        return any(socket.draining for socket in self._sockets)
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many envelopes wait for their ack."""
+        return len(set(self._unacked.values()))
+
     def new_url(self) -> str:
         """Where the app may connect, once."""
         ticket = secrets.token_hex(16)
