@@ -55,7 +55,8 @@ class Fault(_Matched):
              drop_after   acted on, then the connection breaks without an answer
     method   "PATCH"; "*": any
     content_type  of a body that is a text; any other is JSON, and says so
-    route    below /api/v10: "/webhooks/*/*/messages/@original"; * is one segment, ** any number
+    route    below the API's path: "/webhooks/*/*/messages/@original", "/chat.postMessage"; * is one
+             segment, ** any number
     """
 
     kind: RestKind
@@ -85,13 +86,14 @@ class GatewayFault(_Matched):
     """A fault on the gateway.
 
     kind       drop             the socket breaks, as when a cable is pulled
-               reconnect        op 7
-               invalid_session  op 9, `resumable` or not
+               reconnect        Discord's op 7, Slack's "disconnect"
+               invalid_session  op 9, `resumable` or not; of Discord alone
                silence          the connection goes on but never hears or says anything again
                refuse           a connect is answered with a 503
     on         what sets it off, just before it would be handled: "CONNECT", "IDENTIFY", "RESUME",
                "HEARTBEAT", or an event on its way to the bot, such as "INTERACTION_CREATE" (which
-               is kept, and replayed on RESUME)
+               is kept, and replayed on RESUME); of Slack "CONNECT", "HELLO", and "ENVELOPE", which
+               is lost
     resumable  of invalid_session
     """
 

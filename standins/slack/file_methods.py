@@ -77,12 +77,14 @@ class FileMethods:
         for channel in channels:
             self._messages.check_thread(channel, thread_ts)
         files = self._files.complete([(one["id"], one.get("title")) for one in listed])
+        # Slack answers before it has processed and shared them: python-slack-sdk#1575.
+        told = [self._files.json(file, processed=not file.looks_left) for file in files]
         for channel in channels:
             self._messages.add(
                 channel, self._world.bot_user_id, content, thread_ts=thread_ts, files=files
             )
         self._changed()
-        return {"files": [self._files.json(file, processed=not file.looks_left) for file in files]}
+        return {"files": told}
 
     def _info(self, arguments: Arguments) -> Json:
         file = self._files.find(arguments.required("file"))

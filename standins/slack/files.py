@@ -28,7 +28,8 @@ State = Literal["announced", "uploaded", "completed", "deleted"]
 class File:
     """One file.
 
-    looks_left  how often it will still be found unprocessed
+    looks_left  how often it will still be found unprocessed: without its type, as
+                slackapi/java-slack-sdk#1349 tells it from one that is ready
     shares      the messages that brought it, by channel
     """
 

@@ -175,7 +175,8 @@ class ResponseUrls:
             return
         if body.get("delete_original"):
             raise ApiError("message_not_found")
-        # Of a command there is no original: an answer that would replace it is one more.
+        # Of a command there is no original: an answer that would replace it is one more, as
+        # slackapi/bolt-python#1268 found.
         in_channel = body.get("response_type") == "in_channel"
         self._messages.add(
             reply.channel,

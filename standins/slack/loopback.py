@@ -217,6 +217,13 @@ class LoopbackSlack:
         added = [self._files.add(person, name, data) for name, data in files]
         return self._told(self._people.say(text, person, place, thread_ts, added))
 
+    async def delete(self, message: Json, *, user: str) -> None:
+        """A person deletes a message, their own or as an admin anybody's; raises ActionRefused.
+
+        What only they see they dismiss so.
+        """
+        self._people.delete(self._seen(message), self._person(user))
+
     async def upload_as(self, user: str, channel: str, filename: str, data: bytes) -> Json:
         """A person shares a picture; the file. Raises ActionRefused."""
         message = await self.say("", user=user, channel=channel, files=[(filename, data)])

@@ -233,6 +233,34 @@ class People:
         self._tell_message(message, person)
         return message
 
+    def delete(self, message: Message, person: Person) -> None:
+        """Deletes a message, or dismisses what only they see; raises ActionRefused."""
+        if message.viewer_id not in {None, person.id}:
+            raise ActionRefused("Only who it was meant for sees this message.")
+        self._check_inside(person, message.channel)
+        moderates = person.is_owner or person.is_admin
+        if message.viewer_id is None and message.user_id != person.id and not moderates:
+            raise ActionRefused(f"{person.name} may not delete this message.")
+        told = self._messages.json(message)
+        self._messages.delete(message)
+        channel = message.channel
+        if message.viewer_id is None and self._hears(channel):
+            now = self._world.new_ts()
+            self.tell(
+                {
+                    "type": "message",
+                    "subtype": "message_deleted",
+                    "hidden": True,
+                    "channel": channel.id,
+                    "channel_type": _CHANNEL_TYPES[channel.kind],
+                    "ts": now,
+                    "event_ts": now,
+                    "deleted_ts": message.ts,
+                    "previous_message": told,
+                },
+                from_outside=channel.is_ext_shared,
+            )
+
     def open_home(self, person: Person) -> None:
         """Opens the app's home tab."""
         event: Json = {
@@ -281,7 +309,7 @@ class People:
         told = self._messages.json(message) | {"channel": channel.id, "event_ts": message.ts}
         if channel.is_ext_shared:
             told |= {"user_team": person.team_id, "source_team": person.team_id}
-        if f"{channel.kind}:history" in world.scopes:
+        if self._hears(channel):
             event = told | {"channel_type": _CHANNEL_TYPES[channel.kind]}
             if message.files:
                 event["subtype"] = "file_share"
@@ -289,6 +317,11 @@ class People:
         mentioned = f"<@{world.bot_user_id}>" in message.text
         if mentioned and channel.kind != "im" and "app_mentions:read" in world.scopes:
             self.tell(told | {"type": "app_mention"}, from_outside=channel.is_ext_shared)
+
+    def _hears(self, channel: Channel) -> bool:
+        """Whether the app is told what happens there."""
+        world = self._world
+        return world.has_bot(channel) and f"{channel.kind}:history" in world.scopes
 
     def _invocation(self, person: Person, *, from_view: bool = False) -> Invocation:
         trigger_id = self._triggers.issue(person.id, from_view=from_view)

@@ -317,6 +317,36 @@ async def test_what_people_say_reaches_the_app_where_it_is(slack: LoopbackSlack,
     assert events.empty
 
 
+async def test_what_people_delete(slack: LoopbackSlack, app: App, client: AsyncWebClient) -> None:
+    events = Inbox()
+
+    @app.bolt.event({"type": "message", "subtype": "message_deleted"})
+    async def deleted(event: Json) -> None:
+        events.put(event)
+
+    posted = await client.chat_postMessage(channel=IMAGINE, text="a cat")
+    message = slack.message(IMAGINE, posted["ts"])
+    with pytest.raises(ActionRefused, match="may not delete"):
+        await slack.delete(message, user=BEN)
+    await slack.delete(message, user=ADA)
+    with refused("message_not_found"):
+        await client.chat_update(channel=IMAGINE, ts=posted["ts"], text="x")
+
+    said = await slack.say("a dog", user=BEN, channel=IMAGINE)
+    await slack.delete(said, user=BEN)
+    # slack_bolt keeps from its listeners that the bot's own message was deleted.
+    event = await events.get()
+    assert (event["deleted_ts"], event["previous_message"]["text"]) == (said["ts"], "a dog")
+
+    await client.chat_postEphemeral(channel=IMAGINE, user=BEN, text="psst")
+    (whisper,) = slack.history(IMAGINE, viewer=BEN)
+    with pytest.raises(ActionRefused, match="Only who"):
+        await slack.delete(whisper, user=ADA)
+    await slack.delete(whisper, user=BEN)
+    assert slack.history(IMAGINE, viewer=BEN) == []
+    assert events.empty
+
+
 async def test_a_picture_of_a_person_can_be_fetched(
     slack: LoopbackSlack, app: App, client: AsyncWebClient, session: aiohttp.ClientSession
 ) -> None:

@@ -55,6 +55,7 @@ async def test_the_client_uploads_and_shares(slack: LoopbackSlack, client: Async
     assert [one["title"] for one in seen["files"]] == [f"No. {n}" for n in range(4)]
     assert seen["files"][0]["alt_txt"] == "a cat"
     assert slack.file_bytes(shared["files"][0]["id"]) == PNG
+    assert shared["files"][0]["channels"] == []  # it is not known there at once
     told = await client.files_info(file=shared["files"][0]["id"])
     assert told["file"]["shares"]["public"][IMAGINE] == [{"ts": seen["ts"]}]
     assert told["file"]["channels"] == [IMAGINE]
