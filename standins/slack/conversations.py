@@ -1,5 +1,6 @@
 """The methods of conversations.*, users.*, usergroups.* and team.*."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -12,6 +13,7 @@ from standins.slack.web_api import Arguments, Method
 from standins.slack.world import UserGroup, World
 
 _MAX_PAGE: Final = 999
+_TIME: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 T = TypeVar("T")
 
@@ -112,6 +114,9 @@ class Conversations:
 
     def _told(self, messages: Sequence[Message], arguments: Arguments) -> Json:
         oldest, latest = arguments.text("oldest") or "", arguments.text("latest") or ""
+        for name, bound in (("oldest", oldest), ("latest", latest)):
+            if bound and not _TIME.fullmatch(bound):
+                raise ApiError(f"invalid_ts_{name}")
         inclusive = arguments.flag("inclusive")
         within = [
             one

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,10 +128,16 @@ class _Reply:
 
 
 class ResponseUrls:
-    """Where the app answers what a person did: five times, for half an hour."""
+    """Where the app answers what a person did: five times, for half an hour.
 
-    def __init__(self, world: World, messages: Messages, timers: Timers) -> None:
+    changed  is called after every answer
+    """
+
+    def __init__(
+        self, world: World, messages: Messages, timers: Timers, changed: Callable[[], None]
+    ) -> None:
         self._world = world
+        self._changed = changed
         self._messages = messages
         self._clock = timers.clock
         self._replies: dict[str, _Reply] = {}
@@ -153,6 +160,7 @@ class ResponseUrls:
         self._act(reply, body)
         reply.uses += 1
         reply.invocation.responses.append(body)
+        self._changed()
 
     def say_with_ack(self, invocation: Invocation, channel: Channel, body: Json) -> None:
         """What a command is acked with is said at once; raises ApiError."""
@@ -178,10 +186,11 @@ class ResponseUrls:
         # Of a command there is no original: an answer that would replace it is one more, as
         # slackapi/bolt-python#1268 found.
         in_channel = body.get("response_type") == "in_channel"
+        thread_ts = body.get("thread_ts")
         self._messages.add(
             reply.channel,
             self._world.bot_user_id,
             self._messages.content(draft),
-            thread_ts=body.get("thread_ts"),
+            thread_ts=thread_ts if isinstance(thread_ts, str) else None,
             viewer_id=None if in_channel else reply.invocation.user_id,
         )

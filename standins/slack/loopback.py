@@ -73,7 +73,7 @@ class LoopbackSlack:
         self._messages = Messages(world, self._files, changed)
         self._views = Views(world, self._files.may_be_shown, changed)
         self._triggers = Triggers(self.timers)
-        self._response_urls = ResponseUrls(world, self._messages, self.timers)
+        self._response_urls = ResponseUrls(world, self._messages, self.timers, changed)
         self._socket_mode = SocketMode(world, self.timers, self.faults, self._changes)
         self._people = People(
             world,
@@ -165,16 +165,27 @@ class LoopbackSlack:
         return self._people.slash(command, text, self._person(user), self._channel(channel))
 
     async def press(
-        self, message: Json, action_id: str, *, user: str, value: str | None = None
+        self,
+        message: Json,
+        action_id: str,
+        *,
+        user: str,
+        value: str | Sequence[str] | None = None,
     ) -> Invocation:
         """A person presses a button or chooses in a menu of a message; raises ActionRefused.
 
-        value  of a menu what is chosen; of a button none, or its own to tell it from others
+        value  of a menu what is chosen, a list where it takes several; of a button none, or its
+               own to tell it from others
         """
         return self._people.press(self._seen(message), action_id, self._person(user), value)
 
     async def press_in_view(
-        self, view: View, action_id: str, *, user: str, value: str | None = None
+        self,
+        view: View,
+        action_id: str,
+        *,
+        user: str,
+        value: str | Sequence[str] | None = None,
     ) -> Invocation:
         """The same in a dialog or in the home tab; raises ActionRefused."""
         return self._people.press_in_view(view, action_id, self._person(user), value)

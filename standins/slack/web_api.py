@@ -166,7 +166,10 @@ async def _read(request: web.Request) -> Arguments:
             raise ApiError("json_not_object")
         return Arguments({**values, **payload})
     if request.content_type in _FORM:
-        return Arguments({**values, **await request.post()})
+        try:
+            return Arguments({**values, **await request.post()})
+        except ValueError:
+            raise ApiError("invalid_form_data") from None
     if await request.read():
         raise ApiError("invalid_post_type")
     return Arguments(values)

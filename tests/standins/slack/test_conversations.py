@@ -109,6 +109,8 @@ async def test_history(slack: LoopbackSlack, client: AsyncWebClient) -> None:
     assert [one["ts"] for one in thread["messages"]] == [stamps[0], reply["ts"]]
     with refused("thread_not_found"):
         await client.conversations_replies(channel=IMAGINE, ts="1.000001")
+    with refused("invalid_ts_oldest"):
+        await client.conversations_history(channel=IMAGINE, oldest="yesterday")
     with refused("invalid_cursor"):
         await client.conversations_history(channel=IMAGINE, cursor="x")
     with refused("invalid_limit"):

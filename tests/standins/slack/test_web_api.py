@@ -1,17 +1,22 @@
 """Tokens, scopes, arguments, who is answered at all, and faults."""
 
 import asyncio
+import json
 import socket
 from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import async_default_handlers
 from slack_sdk.web.async_client import AsyncWebClient
 
 from standins.base.wire import Json
-from standins.slack import Fault, LoopbackSlack, ManualClock
+from standins.slack import ApiError, Fault, LoopbackSlack, ManualClock
+from standins.slack.limits import LIMITS
+from standins.slack.web_api import Arguments
 from tests.standins.slack.app import (
     ADA,
     APP_TOKEN,
@@ -98,6 +103,7 @@ async def test_a_method_that_is_none(client: AsyncWebClient) -> None:
         (b"{", "application/json", "invalid_json"),
         (b"[1]", "application/json", "json_not_object"),
         (b"<x/>", "text/xml", "invalid_post_type"),
+        (b"x", "multipart/form-data", "invalid_form_data"),
     ],
 )
 async def test_bodies_that_slack_does_not_read(
@@ -131,6 +137,65 @@ async def test_what_must_be_given(client: AsyncWebClient) -> None:
         await client.api_call(
             "files.getUploadURLExternal", params={"filename": "a", "length": "long"}
         )
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from([IMAGINE, MOD_LOG, ADA, BOT, "1.000001", "[]", "{}", "F000000000"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "id", "blocks", "title"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(
+    [
+        "channel",
+        "text",
+        "blocks",
+        "ts",
+        "user",
+        "users",
+        "view",
+        "files",
+        "file",
+        "metadata",
+        "thread_ts",
+        "oldest",
+        "latest",
+        "limit",
+        "cursor",
+        "filename",
+        "length",
+        "alt_txt",
+        "trigger_id",
+        "view_id",
+        "user_id",
+        "hash",
+        "channels",
+        "usergroup",
+        "name",
+        "timestamp",
+        "message_ts",
+        "attachments",
+        "initial_comment",
+        "channel_id",
+        "team",
+    ]
+)
+
+
+@given(st.sampled_from(sorted(LIMITS)), st.dictionaries(NAMES, VALUES, max_size=5))
+def test_whatever_a_method_is_given_it_answers(name: str, values: Json) -> None:
+    slack = LoopbackSlack()
+    try:
+        json.dumps(slack.methods[name].answer(Arguments(values)))
+    except ApiError as error:
+        assert error.body["error"]  # noqa: PT017 - either is right
 
 
 @pytest.mark.parametrize(
