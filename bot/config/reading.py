@@ -1,13 +1,13 @@
 """`config.toml` and the environment, read once, checked whole, then frozen.
 
-A key is set in the file or, stronger, by `IMAGINE_<SECTION>__<KEY>`. The token comes only from
-`DISCORD_TOKEN`.
+A key is set in the file or, stronger, by `IMAGINE_<SECTION>__<KEY>`. Tokens come from variables of
+their own alone: `DISCORD_TOKEN`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN`.
 """
 
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,10 @@ from bot.shared.secret import Secret
 from bot.shared.shown import one_line, shown
 
 DEFAULT_PATH: Final = Path("config.toml")
-TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105 - the name of the variable, not a token
+# The names of variables, not tokens.
+TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105
+SLACK_BOT_VARIABLE: Final = "SLACK_BOT_TOKEN"
+SLACK_APP_VARIABLE: Final = "SLACK_APP_TOKEN"
 PREFIX: Final = "IMAGINE_"
 _MAX_FILE_BYTES: Final = 2**16
 _NAME_CHARS: Final = 60  # of a name that somebody wrote, in a sentence about it
@@ -52,17 +55,50 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     return Config(**{name: make(**values[name]) for name, make in _SECTIONS.items()})  # type: ignore[arg-type]  # each value was read by its own kind
 
 
-def discord_token(environ: Mapping[str, str]) -> Secret:
-    """The bot's token; raises ConfigError if there is none."""
-    token = environ.get(TOKEN_VARIABLE, "").strip()
-    if not token:
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What opens the chat systems that there are tokens for.
+
+    slack  the bot's token, and the one that opens sockets
+    """
+
+    discord: Secret | None
+    slack: tuple[Secret, Secret] | None
+
+    @property
+    def all(self) -> tuple[Secret, ...]:
+        """Every one of them: none is to be read anywhere."""
+        return tuple(filter(None, (self.discord, *(self.slack or ()))))
+
+
+def chat_tokens(environ: Mapping[str, str]) -> Tokens:
+    """The bot's tokens; raises ConfigError if there is none, or half of Slack's."""
+    discord = _token(environ, TOKEN_VARIABLE)
+    names = SLACK_BOT_VARIABLE, SLACK_APP_VARIABLE
+    bot, app = (_token(environ, name) for name in names)
+    if (bot is None) != (app is None):
+        there, missing = names if app is None else names[::-1]
+        raise ConfigError(
+            f"There is {there}, and no {missing}: Slack needs both. Copy it from your app's page, "
+            "or take the other away."
+        )
+    slack = None if bot is None or app is None else (bot, app)
+    if discord is None and slack is None:
         raise ConfigError(
             f"There is no bot token. Set the environment variable {TOKEN_VARIABLE} to the token "
-            "of your application's bot, or try `imagine playground`, which needs none."
+            f"of your application's bot, or {SLACK_BOT_VARIABLE} and {SLACK_APP_VARIABLE} for "
+            "Slack, or try `imagine playground`, which needs none."
         )
+    return Tokens(discord, slack)
+
+
+def _token(environ: Mapping[str, str], name: str) -> Secret | None:
+    token = environ.get(name, "").strip()
+    if not token:
+        return None
     if not token.isascii() or not token.isprintable() or len(token) > _MAX_TOKEN_CHARS:
         raise ConfigError(
-            f"What the environment variable {TOKEN_VARIABLE} holds is no token of a bot. Copy the "
+            f"What the environment variable {name} holds is no token of a bot. Copy the "
             "token anew from your application's page, and nothing else."
         )
     return Secret(token)

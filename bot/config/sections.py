@@ -122,6 +122,14 @@ class DiscordConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SlackConfig:
+    """[slack] where people are, too."""
+
+    api_url: str = key("", kinds.url("http", "https", empty="the real Slack"))
+    moderators: tuple[str, ...] = key((), kinds.texts("ids of user groups"))
+
+
+@dataclass(frozen=True, slots=True)
 class StorageConfig:
     """[storage] what stays between two starts."""
 
@@ -204,6 +212,7 @@ class Config:
     filter: FilterConfig = field(default_factory=FilterConfig)
     marks: MarksConfig = field(default_factory=MarksConfig)
     discord: DiscordConfig = field(default_factory=DiscordConfig)
+    slack: SlackConfig = field(default_factory=SlackConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

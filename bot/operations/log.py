@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -16,6 +17,8 @@ _TOKENS: Final = (
     (re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w.-]+"), rf"\1{_HIDDEN}"),
     (re.compile(r"(['\"]token['\"]:\s*['\"])[^'\"]+"), rf"\1{_HIDDEN}"),
     (re.compile(r"(\bBot )[\w-]+\.[\w-]+\.[\w-]+"), rf"\1{_HIDDEN}"),
+    (re.compile(r"\bxox[a-z]-[\w-]+|\bxapp-[\w-]+"), _HIDDEN),
+    (re.compile(r"(/(?:commands|actions|workflows)/T\w+/\d+/)\w+"), rf"\1{_HIDDEN}"),
     (re.compile(r"\b[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"), _HIDDEN),
 )
 
@@ -24,13 +27,13 @@ class LineFormatter(logging.Formatter):
     """One record as one text, with everything that looks like a token hidden.
 
     as_json  a JSON object a line, else plain text
-    secret   hidden wherever it stands, whatever it looks like
+    secrets  hidden wherever they stand, whatever they look like
     """
 
-    def __init__(self, *, as_json: bool = False, secret: Secret | None = None) -> None:
+    def __init__(self, *, as_json: bool = False, secrets: Sequence[Secret] = ()) -> None:
         super().__init__()
         self._as_json = as_json
-        self._secret = secret
+        self._secrets = tuple(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines where there is a traceback."""
@@ -53,8 +56,8 @@ class LineFormatter(logging.Formatter):
         return self._redact(f"{line}\n{trace}" if trace else line)
 
     def _redact(self, text: str) -> str:
-        if self._secret:
-            text = text.replace(self._secret.reveal(), _HIDDEN)
+        for secret in self._secrets:
+            text = text.replace(secret.reveal(), _HIDDEN)
         for pattern, hidden in _TOKENS:
             text = pattern.sub(hidden, text)
         return text
@@ -64,7 +67,7 @@ def set_up(
     level: str,
     *,
     as_json: bool = False,
-    secret: Secret | None = None,
+    secrets: Sequence[Secret] = (),
     stream: TextIO | None = None,
 ) -> None:
     """Send every log line of the process to one handler; a second call replaces the first.
@@ -73,7 +76,7 @@ def set_up(
     stream  standard error if None
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter(as_json=as_json, secret=secret))
+    handler.setFormatter(LineFormatter(as_json=as_json, secrets=secrets))
     # Two warnings of discord.py at every start, about packages for voice: no use of them is made.
     handler.addFilter(lambda record: "voice will NOT be supported" not in record.getMessage())
     root = logging.getLogger()
@@ -81,5 +84,13 @@ def set_up(
     root.setLevel(level.upper())
     if level != "debug":
         # Libraries tell at "info" what only their authors want to know.
-        for name in ("jax", "huggingface_hub", "httpx", "aiohttp.access", "discord"):
+        for name in (
+            "jax",
+            "huggingface_hub",
+            "httpx",
+            "aiohttp.access",
+            "discord",
+            "slack_bolt",
+            "slack_sdk",
+        ):
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.config.reading import discord_token, load_config
+from bot.config.reading import chat_tokens, load_config
 from bot.config.sections import Config, ModelConfig
 from bot.errors import ConfigError
 from bot.shared.secret import Secret
@@ -223,12 +223,25 @@ def test_any_text_in_any_variable_is_a_value_or_one_sentence(
 
 
 def test_the_token_comes_from_its_variable_and_does_not_show_itself() -> None:
-    secret = discord_token({"DISCORD_TOKEN": " abc.def.ghi\n"})
+    secret = chat_tokens({"DISCORD_TOKEN": " abc.def.ghi\n"}).discord
+    assert secret is not None
     assert secret.reveal() == "abc.def.ghi"
     assert "abc" not in f"{secret} {secret!r} {[secret]}"
     assert not Secret("")
     with pytest.raises(ConfigError, match="DISCORD_TOKEN"):
-        discord_token({"DISCORD_TOKEN": ""})
+        chat_tokens({"DISCORD_TOKEN": ""})
+
+
+def test_slack_needs_both_of_its_tokens() -> None:
+    both = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-2"}
+    tokens = chat_tokens(both)
+    assert tokens.discord is None
+    assert [one.reveal() for one in tokens.all] == ["xoxb-1", "xapp-2"]
+    assert len(chat_tokens({**both, "DISCORD_TOKEN": "x"}).all) == 3
+    for there, token in both.items():
+        (missing,) = both.keys() - {there}
+        with pytest.raises(ConfigError, match=f"There is {there}, and no {missing}"):
+            chat_tokens({there: token, "DISCORD_TOKEN": "x"})
 
 
 def test_a_token_in_a_variable_of_ours_is_sent_to_the_right_one() -> None:

@@ -53,5 +53,5 @@ def test_tokens_are_hidden_in_messages_and_traces() -> None:
 
 
 def test_the_secret_itself_is_hidden_whatever_it_looks_like() -> None:
-    formatter = LineFormatter(secret=Secret("plain-word"))
+    formatter = LineFormatter(secrets=[Secret("plain-word")])
     assert "plain-word" not in line("it is plain-word", formatter=formatter, error=True)
