@@ -308,6 +308,35 @@ def discord_home(
     )
 
 
+def slack_home(
+    config: Config,
+    bot_token: Secret,
+    app_token: Secret,
+    *,
+    languages: Languages | None = None,
+    throttle: "MakeThrottle | None" = None,
+    call_limit_s: float | None = None,
+    sleep: Sleep = asyncio.sleep,
+) -> MakeHome:
+    """Slack, as the configuration has it; the rest as of `discord_home`."""
+    # Here and not above: whoever has another home needs no slack_bolt.
+    from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
+    from bot.homes.slack.home import SlackHome, SlackSettings  # noqa: PLC0415
+
+    settings = SlackSettings(
+        bot_token, app_token, config.slack.api_url, frozenset(config.slack.moderators)
+    )
+    return lambda queue, ledger: SlackHome(
+        settings,
+        queue,
+        ledger,
+        languages or Languages(),
+        throttle=throttle or edit_throttle,
+        call_limit_s=call_limit_s,
+        sleep=sleep,
+    )
+
+
 def _limits_of(config: Config) -> Limits:
     limits = config.limits
     return Limits(

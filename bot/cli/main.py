@@ -26,7 +26,8 @@ _SENTENCE_CHARS: Final = 600
 
 COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Run the bot until it is stopped (SIGTERM or Ctrl-C).",
-    "playground": "Run the bot in a Discord of its own, on this machine alone.",
+    "playground": "Run the bot in a Discord, or Slack, of its own, on this machine alone.",
+    "slack": "Print what Slack is told of the app.",
     "draw": "Draw without a bot.",
     "prompt": "Show how a model reads a text.",
     "recipe": "Show what a picture's file says of how it was drawn.",
@@ -103,9 +104,9 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `run` of the command that is meant; raises UsageError."""
     parser = Parser(
         prog="imagine",
-        description="A Discord bot that draws: /imagine in, four pictures out.",
-        epilog="Every key of config.toml can be set as IMAGINE_<SECTION>__<KEY>; the bot's token "
-        "only as DISCORD_TOKEN.",
+        description="A bot for Discord and Slack that draws: /imagine in, four pictures out.",
+        epilog="Every key of config.toml can be set as IMAGINE_<SECTION>__<KEY>; tokens only as "
+        "DISCORD_TOKEN, SLACK_BOT_TOKEN and SLACK_APP_TOKEN.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print it and end")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""`imagine playground`: the real bot in a Discord of its own, on this machine alone."""
+"""`imagine playground`: the real bot in a Discord, or Slack, of its own, on this machine alone."""
 
 import argparse
 import os
@@ -19,6 +19,7 @@ from bot.config.reading import load_config
 from bot.core.wish import SOME_SIZE
 from bot.engines.loading import start_pipeline, usual_of
 from bot.errors import UsageError
+from bot.homes.slack import typed
 from bot.operations import log as logs
 from bot.shared import descriptors
 from sdxl_engine import parse_size
@@ -35,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_start_empty(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--once", metavar="PROMPT", help="ask once, save the pictures, end")
+    parser.add_argument(
+        "--home", choices=("discord", "slack"), default="discord", help="where to ask with --once"
+    )
     what.add_argument("--demo", action="store_true", help="ask once, then stay on a terminal")
     add_request_options(parser)
 
@@ -44,17 +48,20 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
     prompt = args.once if args.once is not None else _DEMO_PROMPT if args.demo else None
-    options = None
+    options, typed_line = None, ""
     if prompt is not None:
         # What is wrong with the options is found before anything is loaded.
         wish = wish_of(args, Flags(prompt)).settled(usual_of(config))
         wish.resolve(SOME_SIZE)
         options = command_options(wish)
+        typed_line = typed.written(wish)
         output_folder(args.out)
     elif is_asked_for(args):
         raise UsageError(
             "Those options say what to ask for, and nobody asks: add --once PROMPT or --demo."
         )
+    if args.home == "slack" and args.once is None:
+        raise UsageError("With --home slack the playground asks once: add --once PROMPT.")
     playground = config.playground
     if args.once is not None:  # it may run beside another playground, and leaves its pictures alone
         playground = replace(playground, port=0, folder=None)
@@ -63,6 +70,15 @@ def run(args: argparse.Namespace) -> int:
     config = replace(config, playground=playground)
     if args.size is not None:
         config = replace(config, engine=replace(config.engine, sizes=(parse_size(args.size),)))
+
+    if args.home == "slack":
+        from bot.cli.slack_visit import imagine_in_slack  # noqa: PLC0415 - late, it brings bolt
+
+        return run_until_stopped(
+            lambda stop: imagine_in_slack(
+                config, typed_line, args.out, lambda: start_pipeline(config), stop, args.ending
+            )
+        )
 
     # Late, for they bring discord.py.
     from bot.cli.playground_visit import Visit, run_playground  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`imagine serve`: the bot on Discord."""
+"""`imagine serve`: the bot in the chat systems that there are tokens for."""
 
 import argparse
 import logging
@@ -6,7 +6,7 @@ import os
 
 from bot.cli.arguments import add_start_empty
 from bot.cli.signals import run_until_stopped, start_anew
-from bot.config.reading import discord_token, load_config
+from bot.config.reading import chat_tokens, load_config
 from bot.errors import EngineStuckError
 from bot.operations import log as logs
 from bot.shared import descriptors
@@ -21,16 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until the process is told to stop; raises BotError, EngineError."""
-    # Late, for they bring discord.py.
-    from bot.app import App, discord_home  # noqa: PLC0415
+    # Late, for they bring jax.
+    from bot.app import App, discord_home, slack_home  # noqa: PLC0415
     from bot.engines.loading import start_pipeline  # noqa: PLC0415
 
     config = load_config(args.config, os.environ)
-    token = discord_token(os.environ)
-    logs.set_up(config.log.level, as_json=config.log.format == "json", secret=token)
+    tokens = chat_tokens(os.environ)
+    logs.set_up(config.log.level, as_json=config.log.format == "json", secrets=tokens.all)
     descriptors.raise_limit()
     folder = config.storage.folder
-    homes = [discord_home(config, token, folder)]
+    homes = []
+    if tokens.discord is not None:
+        homes.append(discord_home(config, tokens.discord, folder))
+    if tokens.slack is not None:
+        homes.append(slack_home(config, *tokens.slack))
     app = App(
         config,
         lambda: start_pipeline(config),

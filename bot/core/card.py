@@ -40,6 +40,8 @@ ActionKind = Literal[
     "unblur",
     "delete",
 ]
+# Of one picture that is looked at alone, beside what cards have.
+LookKind = Literal["look", "like", "unlike", "subtle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Action:
     index  of the picture that is meant, from 0; None: the whole job
     """
 
-    kind: ActionKind
+    kind: Literal[ActionKind, LookKind]
     job_id: str
     label: str
     index: int | None = None

@@ -82,12 +82,16 @@ class Defaults:
         return Defaults(_filled(said.wish, self.wish), _filled(said.manner, self.manner))
 
 
-def scopes_of(person: Person, venue: Venue) -> tuple[Scope, ...]:
-    """Whose word counts when this person asks there, the closest first."""
+def scopes_of(person: Person, venue: Venue, within: str | None = None) -> tuple[Scope, ...]:
+    """Whose word counts when this person asks there, the closest first.
+
+    within  the channel of a thread; None: it is none, or nobody asks for it
+    """
     home = person.home
     places: tuple[tuple[Whose, str | None], ...] = (
         ("person", person.id),
         ("channel", venue.channel),
+        ("channel", within),
         ("community", venue.community),
     )
     return tuple(Scope(home, whose, id_) for whose, id_ in places if id_ is not None)

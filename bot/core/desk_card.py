@@ -115,6 +115,32 @@ def acts(one: AtDesk) -> Iterator[DeskAct]:
     yield "block" if case.block is None else "unblock"
 
 
+def done(act: DeskAct, case: Case) -> str:
+    """What a moderator reads who did something."""
+    if act == "approve" and case.kind == "held":
+        return say("Approved. The pictures are shown now.")
+    who = case.about.id
+    said: dict[DeskAct, str] = {
+        "approve": say("Approved."),
+        "blur": say("The pictures are blurred."),
+        "delete": say("The pictures are deleted."),
+        "warn": say("The bot tells {who} so.", who=Link("person", who)),
+        "block": blocked(who),
+        "unblock": unblocked(who),
+    }
+    return said[act]
+
+
+def blocked(person: str) -> str:
+    """What a moderator reads who blocked somebody; `person` is an id."""
+    return say("{who} may not ask here any more.", who=Link("person", person))
+
+
+def unblocked(person: str) -> str:
+    """What a moderator reads who unblocked somebody; as `blocked`."""
+    return say("{who} may ask here again.", who=Link("person", person))
+
+
 def found(finding: Finding) -> str:
     """What a rule names, and where it is."""
     where: str = _PLACES.get(finding.where, finding.where)

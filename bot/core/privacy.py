@@ -21,6 +21,13 @@ log = logging.getLogger(__name__)
 
 DATA: Final = "data.json"  # the file of an export that is no picture
 ERASED: Final = say("Erased by {who}.", who=say("the one who asked"))
+REALLY: Final = say(
+    "Really erase all of this, everywhere? Pictures are deleted, what waits is cancelled, and "
+    "nobody can bring it back."
+)
+ERASE_ALL: Final = say("Erase all of it")
+KEEP_ALL: Final = say("Keep it")
+NOT_ERASED: Final = say("Nothing was erased.")
 _DAY_S: Final = 86_400.0
 _SOURCE_ERASED: Final = say("The picture that this starts from was erased by the one it was for.")
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})

@@ -430,7 +430,8 @@ class Studio:
         for, and private where all is. Raises LedgerError.
         """
         in_force = await self._gate.in_force(venue, around)
-        usual = defaults.settled(said, await self._ledger.defaults(scopes_of(person, venue)))
+        scopes = scopes_of(person, venue, around.within)
+        usual = defaults.settled(said, await self._ledger.defaults(scopes))
         wish = in_force.bounded(usual.wish.settled(self._usual), said.wish, self.sizes)
         manner = replace(usual.manner, private=True) if in_force.private else usual.manner
         return Defaults(wish, manner)

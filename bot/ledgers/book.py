@@ -579,8 +579,12 @@ def jobs_in(
         where += " AND person = ?"
         values.append(person)
     if channels is not None:
-        where += f" AND channel IN ({', '.join('?' * len(channels))})"
+        # A thread of a home that names it by its channel has that, a slash and more.
+        each = " OR substr(channel, 1, ?) = ?" * len(channels)
+        where += f" AND (channel IN ({', '.join('?' * len(channels))}){each})"
         values += channels
+        for one in channels:
+            values += [len(one) + 1, f"{one}/"]
     where += " AND state IN ('queued', 'running', 'review', 'drawn', 'delivered', 'undelivered')"
     return _records(connection, where, values, "number")
 

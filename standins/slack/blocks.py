@@ -138,13 +138,15 @@ def _static(more: dict[str, Rule]) -> Rule:
     return also(fields({"type": _TYPE}, known), _one_source)
 
 
-def _chosen_of_all(kind: str) -> dict[str, Rule]:
+def _chosen_of_all(kind: str, **more: Rule) -> dict[str, Rule]:
+    initial = {f"initial_{kind[:-1]}": string(255)}
     return {
-        f"{kind}_select": fields({"type": _TYPE}, {**_SELECT, f"initial_{kind[:-1]}": string(255)}),
+        f"{kind}_select": fields({"type": _TYPE}, {**_SELECT, **initial, **more}),
         f"multi_{kind}_select": fields(
             {"type": _TYPE},
             {
                 **_SELECT,
+                **more,
                 f"initial_{kind}": items(string(255), 100, minimum=0),
                 "max_selected_items": whole(1, 100),
             },
@@ -184,7 +186,7 @@ _MENUS: Final[dict[str, Rule]] = {
     ),
     **_chosen_of_all("users"),
     **_chosen_of_all("channels"),
-    **_chosen_of_all("conversations"),
+    **_chosen_of_all("conversations", default_to_current_conversation=truth),
     "radio_buttons": _ticks("initial_option", _OPTION),
     "checkboxes": _ticks("initial_options", items(_OPTION, 10)),
     "datepicker": fields(

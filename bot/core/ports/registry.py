@@ -111,7 +111,10 @@ class Registry(Protocol):
         person: str | None = None,
         since_s: float = 0.0,
     ) -> list[Record]:
-        """Jobs asked for there since then whose pictures are there, or may come."""
+        """Jobs asked for there since then whose pictures are there, or may come.
+
+        channels  with the threads whose ids are one of these, a slash and more
+        """
 
     async def kept(self, person: Person) -> Kept:
         """How much is kept of somebody, wherever in their home."""

@@ -7,10 +7,12 @@ import discord
 from discord import app_commands
 from discord.app_commands import Range, locale_str
 
+from bot.core import order
 from bot.core.case import MAX_REASON_CHARS
-from bot.core.desk_card import Link
+from bot.core.desk_card import blocked, unblocked
 from bot.core.job import Person
 from bot.core.moderators import Moderators
+from bot.core.order import MOST_DAYS, MOST_HOURS
 from bot.core.policy import DAY_S
 from bot.core.studio import Studio
 from bot.errors import UsageError
@@ -23,19 +25,15 @@ from bot.homes.discord.intake import HOME, actor_of
 from bot.homes.discord.places import BY_SERVERS, IN_SERVERS, check_writable
 from bot.homes.discord.policy_commands import AnyChannel, PolicyCommands
 from bot.homes.discord.translator import described
-from sdxl_engine.sentence import say, say_many, sentences
+from sdxl_engine.sentence import say, sentences
 
 Reason = Range[str, 0, MAX_REASON_CHARS]
-Days = Range[int, 1, 3_650]
-Hours = Range[int, 1, 8_760]
+Days = Range[int, 1, MOST_DAYS]
+Hours = Range[int, 1, MOST_HOURS]
 
 _HOUR_S: Final = 3_600.0
 _WHY: Final = say("Why; it is written down")
 _WHOM: Final = say("Whom")
-_SEEN_BY_ALL: Final = say(
-    "But everybody can see that channel, with the prompts and names there. Close it to them, or "
-    "name another."
-)
 
 
 class AdminCommand:
@@ -51,7 +49,7 @@ class AdminCommand:
         """The group as Discord shall offer it."""
         group = app_commands.Group(
             name="imagine-admin",
-            description=locale_str(say("Keep order: what holds here, who may ask, what was done")),
+            description=locale_str(order.DESCRIPTION),
             default_permissions=discord.Permissions(manage_guild=True),
             allowed_contexts=IN_SERVERS,
             allowed_installs=BY_SERVERS,
@@ -68,7 +66,7 @@ class AdminCommand:
 
         @group.command(
             name="desk",
-            description=locale_str(say("Where moderators see what is to be decided")),
+            description=locale_str(order.COMMANDS["desk"]),
         )
         @described(
             channel=say("A channel that only moderators see"),
@@ -84,37 +82,35 @@ class AdminCommand:
             by = actor_of(interaction)
             house = await moderators.house(by)  # who may not is told that first
             if channel is None and not take_back and house.desk is not None:
-                link = Link("channel", house.desk)
-                await answer(interaction, say("Moderators decide in {channel} now.", channel=link))
+                await answer(interaction, order.desk(house.desk))
                 return
             if channel is None:
                 if take_back:
                     await moderators.set_desk(None, by)
-                await answer(interaction, say("The moderators have no desk now."))
+                await answer(interaction, order.desk(None))
                 return
             check_writable(channel)
             await moderators.set_desk(str(channel.id), by)
-            link = Link("channel", str(channel.id))
-            done = say("Moderators decide in {channel} now.", channel=link)
+            done = order.desk(str(channel.id))
             if channel.permissions_for(channel.guild.default_role).view_channel:
-                await answer(interaction, sentences(done, _SEEN_BY_ALL))
+                await answer(interaction, sentences(done, order.SEEN_BY_ALL))
                 return
             await answer(interaction, done)
 
-        @group.command(name="pause", description=locale_str(say("Take nothing in for a while")))
+        @group.command(name="pause", description=locale_str(order.COMMANDS["pause"]))
         @described(reason=say("Why; people read it"))
         async def pause(interaction: Interaction, reason: Reason = "") -> None:
             await acknowledge_press(interaction, unseen=True)
             await moderators.pause(actor_of(interaction), reason)
-            await answer(interaction, say("Paused. What waits is still drawn."))
+            await answer(interaction, order.PAUSED)
 
-        @group.command(name="resume", description=locale_str(say("Take wishes in again")))
+        @group.command(name="resume", description=locale_str(order.COMMANDS["resume"]))
         async def resume(interaction: Interaction) -> None:
             await acknowledge_press(interaction, unseen=True)
             await moderators.resume(actor_of(interaction))
-            await answer(interaction, say("The bot may be asked again."))
+            await answer(interaction, order.RESUMED)
 
-        @group.command(name="keep", description=locale_str(say("How long jobs are kept")))
+        @group.command(name="keep", description=locale_str(order.COMMANDS["keep"]))
         @described(
             days=say("At most so many days"), take_back=say("As long as elsewhere from now on")
         )
@@ -125,21 +121,12 @@ class AdminCommand:
             by = actor_of(interaction)
             if days is not None or take_back:
                 await moderators.set_keep_days(days, by)
-            days = (await moderators.house(by)).keep_days
-            if days is None:
-                await answer(interaction, say("Jobs are kept as long as elsewhere."))
-            else:
-                kept = say_many(
-                    "Jobs are kept for {count} day.", "Jobs are kept for {count} days.", days
-                )
-                await answer(interaction, kept)
+            await answer(interaction, order.kept(await moderators.house(by)))
 
     def _add_measures(self, group: app_commands.Group) -> None:
         moderators = self._moderators
 
-        @group.command(
-            name="purge", description=locale_str(say("Delete pictures of a person or a channel"))
-        )
+        @group.command(name="purge", description=locale_str(order.COMMANDS["purge"]))
         @described(
             hours=say("Those asked for within so many hours"),
             person=_WHOM,
@@ -155,7 +142,7 @@ class AdminCommand:
         ) -> None:
             await acknowledge_press(interaction, unseen=True)
             if person is None and channel is None:
-                raise UsageError(say("Say of whom, or in which channel."))
+                raise UsageError(order.OF_WHOM)
             count = await moderators.purge(
                 actor_of(interaction),
                 person=None if person is None else _person(person),
@@ -164,18 +151,9 @@ class AdminCommand:
                 within_s=hours * _HOUR_S,
                 reason=reason,
             )
-            await answer(
-                interaction,
-                say_many(
-                    "The pictures of {count} job are deleted.",
-                    "The pictures of {count} jobs are deleted.",
-                    count,
-                ),
-            )
+            await answer(interaction, order.purged(count))
 
-        @group.command(
-            name="block", description=locale_str(say("Let somebody ask for nothing here"))
-        )
+        @group.command(name="block", description=locale_str(order.COMMANDS["block"]))
         @described(
             person=_WHOM, days=say("For so many days; left out, until unblocked"), reason=_WHY
         )
@@ -189,10 +167,9 @@ class AdminCommand:
             for_s = None if days is None else days * DAY_S
             by, whom = actor_of(interaction), _person(person)
             await moderators.block(whom, by, for_s=for_s, reason=reason)
-            who = Link("person", whom.id)
-            await answer(interaction, say("{who} may not ask here any more.", who=who))
+            await answer(interaction, blocked(whom.id))
 
-        @group.command(name="unblock", description=locale_str(say("Let somebody ask here again")))
+        @group.command(name="unblock", description=locale_str(order.COMMANDS["unblock"]))
         @described(person=_WHOM, reason=_WHY)
         async def unblock(
             interaction: Interaction, person: discord.User, reason: Reason = ""
@@ -200,8 +177,7 @@ class AdminCommand:
             await acknowledge_press(interaction, unseen=True)
             whom = _person(person)
             await moderators.unblock(whom, actor_of(interaction), reason=reason)
-            who = Link("person", whom.id)
-            await answer(interaction, say("{who} may ask here again.", who=who))
+            await answer(interaction, unblocked(whom.id))
 
 
 def _threads(guild: discord.Guild | None, channel: AnyChannel | None) -> list[str]:

@@ -1,18 +1,24 @@
 """/imagine-admin audit and export: what those who keep order did."""
 
 import asyncio
-import json
-import re
-from collections.abc import Iterator
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range, locale_str
 
-from bot.core import audit_file
-from bot.core.audit import ELSEWHERE, OWNER, RULES, DeedKind, Entry
-from bot.core.card import Date, Moment
+from bot.core import audit_file, order
+from bot.core.audit import Entry
+from bot.core.audit_line import (
+    LISTED,
+    MOST_EXPORTED,
+    NOTHING_YET,
+    Change,
+    Value,
+    audit_line,
+    exported,
+)
+from bot.core.desk_card import Link
 from bot.core.moderators import Moderators
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
@@ -21,43 +27,13 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.intake import actor_of
 from bot.homes.discord.translator import described
 from bot.homes.discord.voice import Voice, shown, voice_of
-from sdxl_engine.request import format_size
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import Sentence, say
 
 Number = Range[int, 1, 2**53 - 1]
 
-_LISTED: Final = 20
-_MOST_EXPORTED: Final = 10_000  # some three megabytes
 _MAX_LINE_UNITS: Final = 190  # twenty fit a layout
 _MOST_UNITS, _MOST_VALUE_UNITS = 80, 40  # of a reason, of what changed
-_JOB: Final = re.compile("[a-z2-7]{8}")
-_ACTORS: Final = {
-    OWNER: say("the bot's owner"),
-    RULES: say("the rules here"),
-    ELSEWHERE: say("somebody, in Discord"),
-}
-_DEEDS: Final[dict[DeedKind, str]] = {
-    "rules": say("changed rules"),
-    "terms": say("changed the filter"),
-    "desk": say("named the desk"),
-    "keep": say("changed how long jobs are kept"),
-    "pause": say("paused the bot"),
-    "resume": say("ended the pause"),
-    "block": say("blocked"),
-    "unblock": say("unblocked"),
-    "purge": say("deleted all of"),
-    "cancel": say("cancelled"),
-    "delete": say("deleted"),
-    "blur": say("blurred"),
-    "unblur": say("unblurred"),
-    "approve": say("approved"),
-    "warn": say("warned"),
-    "report": say("reported"),
-    "refuse": say("refused"),
-    "hold": say("held back"),
-    "export": say("exported the audit"),
-    "erase": say("erased"),
-}
+_ELSEWHERE: Final = say("somebody, in Discord")
 
 
 class AuditCommands:
@@ -69,17 +45,17 @@ class AuditCommands:
     def add_to(self, group: app_commands.Group) -> None:
         """Put the commands into their group."""
 
-        @group.command(name="audit", description=locale_str(say("What was done to keep order")))
+        @group.command(name="audit", description=locale_str(order.COMMANDS["audit"]))
         @described(before=say("The number of an entry, to see what was done before it"))
         async def audit(interaction: Interaction, before: Number | None = None) -> None:
             await acknowledge_press(interaction, unseen=True)
             by = actor_of(interaction)
-            entries = await self._moderators.audit(by, limit=_LISTED, before=before)
+            entries = await self._moderators.audit(by, limit=LISTED, before=before)
             voice = voice_of(interaction)
             lines = [_line(one, interaction.guild, voice) for one in entries]
-            await answer_lines(interaction, lines or [voice.say(say("Nothing was done yet."))])
+            await answer_lines(interaction, lines or [voice.say(NOTHING_YET)])
 
-        @group.command(name="export", description=locale_str(say("The audit as a file")))
+        @group.command(name="export", description=locale_str(order.COMMANDS["export"]))
         @described(format=say("For a spreadsheet, or for a program"))
         @app_commands.choices(
             format=[Choice(name=one.upper(), value=one) for one in get_args(audit_file.Format)]
@@ -90,42 +66,35 @@ class AuditCommands:
         ) -> None:
             await acknowledge_press(interaction, unseen=True)
             by = actor_of(interaction)
-            entries = await self._moderators.exported(by, limit=_MOST_EXPORTED)
+            entries = await self._moderators.exported(by, limit=MOST_EXPORTED)
             form: audit_file.Format = "json" if format == "json" else "csv"
             data = await asyncio.to_thread(
                 lambda: "".join(audit_file.written(entries, form)).encode()
             )
-            sentence = say_many("{count} entry.", "{count} entries.", len(entries))
+            sentence = exported(len(entries))
             await answer_file(interaction, sentence, f"audit.{form}", data)
 
 
 def _line(entry: Entry, guild: discord.Guild | None, voice: Voice) -> str:
-    actor = _ACTORS.get(entry.actor)
-    who = f"<@{entry.actor}>" if actor is None else voice.say(actor)
-    deed: Any = entry.kind  # a later version may know more
-    parts = [
-        f"`{entry.number}` {shown(Moment(int(entry.at_s)))} {who}:",
-        voice.say(_DEEDS.get(deed, entry.kind)),
-        _target(entry.target, guild),
-    ]
-    line = " ".join(filter(None, parts))
-    reason = [render.quoted(entry.reason, _MOST_UNITS)] if entry.reason else []
-    for one in (*reason, *_changes(entry, voice)):
-        longer = f"{line} · {one}"
+    one = audit_line(entry, _ELSEWHERE)
+    who = shown(one.who) if isinstance(one.who, Link) else voice.say(one.who)
+    marks = [f"`{one.target}`"] if one.target else [_mention(each, guild) for each in one.ids]
+    line = " ".join(
+        [f"`{one.number}` {shown(one.at)} {who}:", voice.say(one.deed), *filter(None, marks)]
+    )
+    reason = [render.quoted(one.reason, _MOST_UNITS)] if one.reason else []
+    for more in (*reason, *(_change(each, voice) for each in one.changes)):
+        longer = f"{line} · {more}"
         if render.units(longer) > _MAX_LINE_UNITS:
             return f"{line} …"
         line = longer
     return line
 
 
-def _target(target: str, guild: discord.Guild | None) -> str:
-    """A job, or what is behind ids, as Discord shows it."""
-    if _JOB.fullmatch(target):
-        return f"`{target}`"
-    return " ".join(_mention(one, guild) for one in target.split("/") if one.isdigit())
-
-
 def _mention(one: str, guild: discord.Guild | None) -> str:
+    """What is behind an id, as Discord shows it."""
+    if not one.isdigit():
+        return ""
     if guild is not None and guild.get_role(int(one)) is not None:
         return f"<@&{one}>"
     if guild is not None and guild.get_channel_or_thread(int(one)) is not None:
@@ -133,32 +102,17 @@ def _mention(one: str, guild: discord.Guild | None) -> str:
     return f"<@{one}>"
 
 
-def _changes(entry: Entry, voice: Voice) -> Iterator[str]:
-    """What was otherwise before, and what is so after it."""
-    before, after = json.loads(entry.before), json.loads(entry.after)
-    for name in dict.fromkeys((*before, *after)):
-        was, now = before.get(name), after.get(name)
-        if was == now:
-            continue
-        shown_name = render.quoted(name.removesuffix("_s"), _MOST_UNITS)
-        if name in before:
-            yield f"{shown_name} {_value(name, was, voice)} → {_value(name, now, voice)}"
-        else:
-            yield f"{shown_name} {_value(name, now, voice)}"
+def _change(change: Change, voice: Voice) -> str:
+    name = render.quoted(change.name, _MOST_UNITS)
+    now = _value(change.after, voice)
+    return (
+        f"{name} {now}"
+        if change.before is None
+        else (f"{name} {_value(change.before, voice)} → {now}")
+    )
 
 
-def _value(name: str, value: object, voice: Voice) -> str:
-    match value:
-        case bool():
-            return voice.say(say("yes") if value else say("no"))
-        case int() | float() if name.endswith("_s"):
-            return shown(Date(int(value)))
-        case str() if name == "desk":
-            return f"<#{value}>"
-        case [int(width), int(height)] if name == "size":
-            return format_size(width, height)
-        case str():
-            text = value
-        case _:
-            text = "-" if value is None else json.dumps(value, ensure_ascii=False)
-    return render.quoted(text, _MOST_VALUE_UNITS)
+def _value(value: Value, voice: Voice) -> str:
+    if isinstance(value, Sentence):
+        return voice.say(value)
+    return render.quoted(value, _MOST_VALUE_UNITS) if isinstance(value, str) else shown(value)

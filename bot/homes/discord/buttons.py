@@ -12,22 +12,20 @@ import discord
 from discord import ButtonStyle
 from discord.ui import ActionRow, Button, DynamicItem, View
 
-from bot.core.card import Action, ActionKind, Rows
+from bot.core.card import Action, ActionKind, LookKind, Rows
 from bot.homes.discord.voice import Voice
 
 Interaction = discord.Interaction[Any]
 
 # Cancel on a card, Cancel in one's list, one's pictures, the choice to be mentioned.
 ListPress = Literal["cancel", "drop", "show", "mention"]
-# Of one picture that is looked at alone, beside what cards have.
-LookPress = Literal["look", "like", "unlike", "subtle"]
 # Another page of one's pictures: "drawn" or "liked", and its number.
 PagePress = Literal["page"]
 # Of a case, at the moderators' desk.
 DeskPress = Literal["approve", "veil", "strike", "warn", "block", "unblock"]
 # Really erase what is kept of whoever presses, or do not.
 PrivacyPress = Literal["erase", "keep"]
-PressKind = Literal[ActionKind, ListPress, LookPress, PagePress, DeskPress, PrivacyPress]
+PressKind = Literal[ActionKind, ListPress, LookKind, PagePress, DeskPress, PrivacyPress]
 _KINDS: Final = "|".join(get_args(PressKind))
 
 

@@ -3,29 +3,24 @@
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from discord.ui import View
 
-from bot.core import card, offspring
-from bot.core.card import Card, Slot
+from bot.core import card, look, offspring
+from bot.core.card import Card, Rows, Slot
 from bot.core.job import Record
 from bot.core.offspring import Offspring
-from bot.core.ports.gallery import Picture
 from bot.core.studio import Studio
 from bot.errors import PictureLostError, UnknownJobError
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
-from bot.homes.discord.buttons import Interaction, Press, PressButton, PressKind
+from bot.homes.discord.buttons import Interaction, Press, PressButton
 from bot.homes.discord.editing import Editing
 from bot.homes.discord.intake import Heard, Intake, actor_of, viewer_of
 from bot.homes.discord.voice import Voice, voice_of
 from bot.shared.job_context import in_job
-from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
-
-_NOT_KEPT: Final = say("The bot no longer keeps this picture. The message above still has it.")
 
 
 class CardPresses:
@@ -127,37 +122,23 @@ class CardPresses:
             try:
                 picture = await self._studio.picture(job_id, index, viewer)
             except PictureLostError as error:
-                raise UnknownJobError(_NOT_KEPT) from error
+                raise UnknownJobError(look.NOT_KEPT) from error
             liked = index in await self._studio.likes(viewer.person, job_id)
-        slot = Slot(picture.filename, card.alt_text(record.job.wish, index), picture.data)
+        slot = look.slot(record, picture)
         voice = voice_of(interaction)
-        buttons = _buttons(record, picture, voice, liked=liked)
+        buttons = _buttons(look.actions(record, index, liked=liked), index, voice)
         text = render.recipe_text((record,), voice, index)
         await _show(interaction, "one picture", text, (slot,), buttons)
 
 
-def _buttons(record: Record, picture: Picture, voice: Voice, *, liked: bool) -> View:
-    job_id, index = record.job.id, picture.index
+def _buttons(rows: Rows, shown: int, voice: Voice) -> View:
     view = View(timeout=None)
-
-    def add(kind: PressKind, label: str, row: int, at: int = index) -> PressButton:
-        button = PressButton(Press(kind, job_id, at), voice.say(label))
-        button.item.row = row
-        view.add_item(button)
-        return button
-
-    if record.job.wish.upscale is None:
-        add("upscale", say("⤢ Larger"), 0)
-    add("subtle", say("🎲 A little different"), 0)
-    add("strong", say("🎲 Quite different"), 0)
-    add("unlike" if liked else "like", say("💛 Liked") if liked else say("🤍 Like"), 0)
-    if record.job.showing.private:
-        add("publish", say("📢 Only this one"), 0)
-    others = [one.index for one in record.images]
-    if len(others) > 1:
-        for place, other in enumerate(others):
-            button = add("look", f"{other + 1}", 1 + place // 5, other)
-            button.item.disabled = other == index
+    for number, row in enumerate(rows):
+        for one in row:
+            button = PressButton(Press(one.kind, one.job_id, one.index), voice.say(one.label))
+            button.item.row = number
+            button.item.disabled = one.kind == "look" and one.index == shown
+            view.add_item(button)
     return view
 
 

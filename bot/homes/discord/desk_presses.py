@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from bot.core.case import Case, DeskAct
-from bot.core.desk_card import Link
+from bot.core.case import DeskAct
+from bot.core.desk_card import done
 from bot.core.moderators import Moderators
 from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import acknowledge_press
@@ -55,19 +55,4 @@ class DeskPresses:
     ) -> None:
         await acknowledge_press(interaction, unseen=True)
         case = await self._moderators.decide(case_id, act, actor_of(interaction), reason)
-        await answer(interaction, _done(act, case))
-
-
-def _done(act: DeskAct, case: Case) -> str:
-    if act == "approve" and case.kind == "held":
-        return say("Approved. The pictures are shown now.")
-    who = Link("person", case.about.id)
-    done: dict[DeskAct, str] = {
-        "approve": say("Approved."),
-        "blur": say("The pictures are blurred."),
-        "delete": say("The pictures are deleted."),
-        "warn": say("The bot tells {who} so.", who=who),
-        "block": say("{who} may not ask here any more.", who=who),
-        "unblock": say("{who} may ask here again.", who=who),
-    }
-    return done[act]
+        await answer(interaction, done(act, case))

@@ -1,14 +1,14 @@
 """/history and /favourites: one's own pictures, a page at a time, for their eyes alone."""
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from discord import app_commands
 from discord.app_commands import locale_str
 from discord.ui import ActionRow, LayoutView, TextDisplay
 
-from bot.core import card
+from bot.core import shelf
 from bot.core.card import Slot
-from bot.core.studio import OnPage, Page, Shelf, Studio
+from bot.core.studio import Page, Shelf, Studio
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton
@@ -18,11 +18,6 @@ from sdxl_engine.sentence import say
 
 _A_PAGE: Final = 9  # three rows of three; a gallery holds ten
 _IN_A_ROW: Final = 5
-_TITLES: Final = {"drawn": say("Your pictures, the newest first"), "liked": say("What you like")}
-_NOTHING: Final = {
-    "drawn": say("Nothing was drawn for you yet. Type /imagine and say what to draw."),
-    "liked": say("You like nothing yet. Below pictures, press Look and then Like."),
-}
 
 
 class Pages:
@@ -49,16 +44,16 @@ class Pages:
     async def press(self, interaction: Interaction, press: Press) -> None:
         """Somebody wants another page."""
         await acknowledge_press(interaction, unseen=False)
-        shelf = press.about if press.about in _TITLES else "drawn"
-        await self._show(interaction, cast("Shelf", shelf), press.index or 0)
+        known = press.about if press.about in shelf.TITLES else "drawn"
+        await self._show(interaction, known, press.index or 0)
 
-    async def _open(self, interaction: Interaction, shelf: Shelf) -> None:
+    async def _open(self, interaction: Interaction, of: Shelf) -> None:
         await acknowledge_press(interaction, unseen=True)
-        await self._show(interaction, shelf, 0)
+        await self._show(interaction, of, 0)
 
-    async def _show(self, interaction: Interaction, shelf: Shelf, number: int) -> None:
-        page = await self._studio.page(viewer_of(interaction), shelf, number, size=_A_PAGE)
-        slots = tuple(filter(None, map(_slot, page.pictures)))
+    async def _show(self, interaction: Interaction, of: Shelf, number: int) -> None:
+        page = await self._studio.page(viewer_of(interaction), of, number, size=_A_PAGE)
+        slots = tuple(filter(None, map(shelf.slot, page.pictures)))
         voice = voice_of(interaction)
         view = _layout(page, slots, voice)
         await interaction.client.calls.surely(
@@ -70,21 +65,12 @@ class Pages:
         )
 
 
-def _slot(one: OnPage) -> Slot | None:
-    if one.thumbnail is None:
-        return None
-    job = one.record.job
-    alt_text = card.alt_text(job.wish, one.index)
-    return Slot(one.thumbnail.filename, alt_text, one.thumbnail.data, job.showing.spoiler)
-
-
 def _layout(page: Page, slots: tuple[Slot, ...], voice: Voice) -> LayoutView:
     view = LayoutView(timeout=None)
-    if not page.pictures and page.number == 0:
-        view.add_item(TextDisplay(voice.say(_NOTHING[page.shelf])))
+    if (nothing := shelf.nothing(page)) is not None:
+        view.add_item(TextDisplay(voice.say(nothing)))
         return view
-    number = voice.say(say("page {number}", number=page.number + 1))
-    lines = [f"**{voice.say(_TITLES[page.shelf])}** · {number}"]
+    lines = [f"**{voice.say(shelf.TITLES[page.shelf])}** · {voice.say(shelf.number(page))}"]
     for place, one in enumerate(page.pictures, start=1):
         lines.append(render.page_line(place, one, voice))
     view.add_item(TextDisplay("\n".join(lines)))
@@ -94,13 +80,10 @@ def _layout(page: Page, slots: tuple[Slot, ...], voice: Voice) -> LayoutView:
         PressButton(Press("open", one.record.job.id, one.index), f"🔍 {place}")
         for place, one in enumerate(page.pictures, start=1)
     ]
-    turns = []
-    if page.number:
-        newer = voice.say(say("◀ Newer"))
-        turns.append(PressButton(Press("page", page.shelf, page.number - 1), newer))
-    if page.has_next:
-        older = voice.say(say("Older ▶"))
-        turns.append(PressButton(Press("page", page.shelf, page.number + 1), older))
+    turns = [
+        PressButton(Press("page", page.shelf, number), voice.say(label))
+        for label, number in shelf.turns(page).items()
+    ]
     rows = [buttons[first : first + _IN_A_ROW] for first in range(0, len(buttons), _IN_A_ROW)]
     for row in (*rows, turns):
         if row:

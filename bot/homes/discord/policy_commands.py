@@ -1,19 +1,19 @@
 """/imagine-admin policy and limits: what holds in a place and for a role."""
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import AppCommandChannel, AppCommandThread, Choice, Range, locale_str
 
-from bot.core import rules
+from bot.core import order, rule_table
+from bot.core.allowed_names import AllowedNames, named
 from bot.core.moderators import Moderators
 from bot.core.options import MAX_COUNT, Texts
-from bot.core.rules import Circumstances, House, Place, Rules
+from bot.core.rule_table import LIMITS, MOST_DAILY, POLICY
+from bot.core.rules import House, Place, Rules
 from bot.core.studio import Studio
-from bot.core.suggestion import suggestion
 from bot.core.wish import Wish
 from bot.errors import JobRefusedError
 from bot.homes.discord import render
@@ -23,19 +23,14 @@ from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.commands import MAX_CHOICES, offered
 from bot.homes.discord.intake import actor_of, is_for_adults
 from bot.homes.discord.translator import described
-from bot.homes.discord.voice import Voice, voice_of
-from sdxl_engine.errors import InvalidRequestError
+from bot.homes.discord.voice import Voice, shown, voice_of
 from sdxl_engine.request import format_size
-from sdxl_engine.sentence import say, sentences
+from sdxl_engine.sentence import say
 
 AnyChannel = AppCommandChannel | AppCommandThread
-Daily = Range[int, 1, 10_000]
+Daily = Range[int, 1, MOST_DAILY]
 Count = Range[int, 1, MAX_COUNT]
 
-_POLICY: Final = ("use", "private", "spoiler", "review", "adult")
-_LIMITS: Final = ("count", "size", "daily", "models", "loras")
-_NONE: Final = "none"  # typed for a list without names
-_MOST_PLACES: Final = 20
 _MAX_NAMES_UNITS: Final = 600
 _CHANNEL: Final = say("For a channel; left out, for all")
 _ROLE: Final = say("For those with a role; left out, for everybody")
@@ -43,7 +38,6 @@ _NOT_FOR_ADULTS: Final = say(
     "Discord does not know this channel as age-restricted. Make it so in the channel's settings "
     "first, then ask again."
 )
-_WARMING_UP: Final = say("The engine is warming up, so nobody knows the names yet. Ask again soon.")
 
 
 class PolicyCommands:
@@ -52,13 +46,14 @@ class PolicyCommands:
     def __init__(self, studio: Studio, moderators: Moderators) -> None:
         self._studio = studio
         self._moderators = moderators
+        self._names = AllowedNames(studio)
 
     def add_to(self, group: app_commands.Group, sizes: Sequence[tuple[int, int]]) -> None:
         """Put the commands into their group."""
 
         @group.command(
             name="policy",
-            description=locale_str(say("Where the bot may be used, and how pictures are shown")),
+            description=locale_str(order.COMMANDS["policy"]),
         )
         @described(
             channel=_CHANNEL,
@@ -70,7 +65,7 @@ class PolicyCommands:
             adult=say("Allow what is for adults, in age-restricted channels"),
             take_back=say("What is not said here any more"),
         )
-        @app_commands.choices(take_back=[Choice(name=one, value=one) for one in _POLICY])
+        @app_commands.choices(take_back=[Choice(name=one, value=one) for one in POLICY])
         async def policy(
             interaction: Interaction,
             *,
@@ -87,12 +82,10 @@ class PolicyCommands:
             if adult and channel is not None and not is_for_adults(channel.resolve()):
                 raise JobRefusedError(_NOT_FOR_ADULTS)
             said = Rules(use=use, private=private, spoiler=spoiler, review=review, adult=adult)
-            await self._set(interaction, _place(channel, role), said, take_back, _POLICY)
-            await self._show(interaction, channel, role, _POLICY)
+            await self._set(interaction, _place(channel, role), said, take_back, POLICY)
+            await self._show(interaction, channel, role, POLICY)
 
-        @group.command(
-            name="limits", description=locale_str(say("How much may be asked for, and with what"))
-        )
+        @group.command(name="limits", description=locale_str(order.COMMANDS["limits"]))
         @described(
             channel=_CHANNEL,
             role=_ROLE,
@@ -104,7 +97,7 @@ class PolicyCommands:
             take_back=say("What is not said here any more"),
         )
         @app_commands.choices(
-            take_back=[Choice(name=one, value=one) for one in _LIMITS],
+            take_back=[Choice(name=one, value=one) for one in LIMITS],
             size=[Choice(name=format_size(*size), value=format_size(*size)) for size in sizes],
         )
         async def limits(
@@ -125,11 +118,11 @@ class PolicyCommands:
                 count=count,
                 size=Texts(size=size).read_into(Wish(""), ()).size_px,
                 daily=daily,
-                models=None if models is None else await self._models(models),
-                loras=None if loras is None else await self._loras(loras),
+                models=None if models is None else await self._names.models(models),
+                loras=None if loras is None else await self._names.loras(loras),
             )
-            await self._set(interaction, _place(channel, role), said, take_back, _LIMITS)
-            await self._show(interaction, channel, role, _LIMITS)
+            await self._set(interaction, _place(channel, role), said, take_back, LIMITS)
+            await self._show(interaction, channel, role, LIMITS)
 
         limits.autocomplete("models")(self._complete_models)
         limits.autocomplete("loras")(self._complete_loras)
@@ -160,45 +153,8 @@ class PolicyCommands:
         voice = voice_of(interaction)
         await answer_lines(
             interaction,
-            [
-                f"**{voice.say(say('What holds here'))}**: {_mentions(place, voice)}",
-                *_table(house, self._moderators.usual, place, within, names, voice),
-                *_elsewhere(house, place, voice),
-            ],
+            _lines(house, self._moderators.usual, place, within, names, voice),
         )
-
-    async def _models(self, text: str) -> tuple[str, ...]:
-        known = await self._known_models()
-        names = _names(text)
-        if not names:
-            raise InvalidRequestError(say("Name one model at least."))
-        for name in names:
-            if name not in known:
-                there_is_none = say("There is no model {name} here.", name=name)
-                raise InvalidRequestError(_with(there_is_none, name, known))
-        return names
-
-    async def _loras(self, text: str) -> tuple[str, ...]:
-        if text.strip().casefold() == _NONE:
-            return ()
-        known = await self._known_loras()
-        names = _names(text)
-        for name in names:
-            if name not in known:
-                there_is_none = say("There is no LoRA {name} here.", name=name)
-                raise InvalidRequestError(_with(there_is_none, name, known))
-        return names
-
-    async def _known_models(self) -> Sequence[str]:
-        if self._studio.model is None:
-            raise JobRefusedError(_WARMING_UP)
-        return self._studio.model.models
-
-    async def _known_loras(self) -> Sequence[str]:
-        model = self._studio.model
-        if model is None:
-            raise JobRefusedError(_WARMING_UP)
-        return await asyncio.to_thread(lambda: list(model.loras))
 
     async def _complete_models(self, _: Interaction, current: str) -> list[Choice[str]]:
         return [] if self._studio.model is None else _completed(current, self._studio.model.models)
@@ -206,15 +162,7 @@ class PolicyCommands:
     async def _complete_loras(self, _: Interaction, current: str) -> list[Choice[str]]:
         if self._studio.model is None:
             return []
-        return _completed(current, await self._known_loras())
-
-
-def _with(sentence: str, name: str, known: Iterable[str]) -> str:
-    return sentences(sentence, suggestion(name, known))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (one.strip() for one in text.split(",")))))
+        return _completed(current, await self._names.known_loras())
 
 
 def _completed(text: str, names: Iterable[str]) -> list[Choice[str]]:
@@ -222,7 +170,7 @@ def _completed(text: str, names: Iterable[str]) -> list[Choice[str]]:
     before, _, last = text.rpartition(",")
     begun = last.strip().casefold()
     head = f"{before.strip()}, " if before.strip() else ""
-    taken = _names(before)
+    taken = named(before)
     found = (one for one in names if begun in one.casefold() and one not in taken)
     return offered((head + one, "") for one in found)[:MAX_CHOICES]
 
@@ -233,25 +181,12 @@ def _place(channel: AnyChannel | None, role: discord.Role | None) -> Place:
     )
 
 
-def _mentions(place: Place, voice: Voice) -> str:
-    marks = []
-    if place.channel is not None:
-        marks.append(f"<#{place.channel}>")
-    if place.role is not None:
-        marks.append(f"<@&{place.role}>")
-    return " ".join(marks) or voice.say(say("this server"))
+def _shown_place(place: Place, voice: Voice) -> str:
+    marks = " ".join(map(shown, rule_table.links(place)))
+    return marks or voice.say(rule_table.EVERYWHERE)
 
 
-def _elsewhere(house: House, place: Place, voice: Voice) -> Iterator[str]:
-    """The other places of which something is said."""
-    others = [one for one in house.rules if one not in {place, Place()}]
-    if others:
-        named = "; ".join(_mentions(one, voice) for one in others[:_MOST_PLACES])
-        more = "; …" if len(others) > _MOST_PLACES else ""
-        yield f"**{voice.say(say('There are rules for'))}**: {named}{more}"
-
-
-def _table(
+def _lines(
     house: House,
     usual: Rules,
     place: Place,
@@ -259,41 +194,17 @@ def _table(
     names: Sequence[str],
     voice: Voice,
 ) -> Iterator[str]:
-    """What is in force, one a line, and who says so."""
-    roles = frozenset(() if place.role is None else (place.role,))
-    around = Circumstances(roles, within, adult=True)
-    in_force = rules.in_force(house, usual, place.channel, around)
-    for name in names:
-        value = getattr(in_force, name)
-        source = _source(house, place, within, name, value)
-        yield f"`{name}` {_value(name, value, voice)} · {voice.say(source)}"
+    yield f"**{voice.say(rule_table.HOLDS_HERE)}**: {_shown_place(place, voice)}"
+    for row in rule_table.rows(house, usual, place, within, names):
+        yield f"`{row.name}` {_value(row.value, voice)} · {voice.say(row.source)}"
+    others = rule_table.elsewhere(house, place)
+    if others.places:
+        named_places = "; ".join(_shown_place(one, voice) for one in others.places)
+        more = "; …" if others.more else ""
+        yield f"**{voice.say(rule_table.RULES_FOR)}**: {named_places}{more}"
 
 
-def _source(house: House, place: Place, within: str | None, name: str, value: object) -> str:
-    """Who says that something holds: the closest that says just that."""
-    channel, role = place.channel, place.role
-    closest = {
-        say("said here"): place,
-        say("said of the channel"): Place(channel),
-        say("said of the thread's channel"): Place(within),
-        say("said of the role"): Place(None, role),
-        say("said of the server"): Place(),
-    }
-    for source, one in closest.items():
-        said = house.rules.get(one, Rules()).said
-        is_meant = one != Place() or source == say("said of the server") or place == Place()
-        if is_meant and said.get(name) == value and name in said:
-            return source
-    return say("as the bot's owner has it")
-
-
-def _value(name: str, value: Any, voice: Voice) -> str:  # noqa: ANN401 - of the type of that field
-    if isinstance(value, bool):
-        return voice.say(say("yes") if value else say("no"))
-    if value is None:
-        return voice.say(say("all") if name in {"models", "loras"} else say("no limit"))
-    if name == "size":
-        return format_size(*value)
+def _value(value: str | tuple[str, ...], voice: Voice) -> str:
     if isinstance(value, tuple):
-        return render.quoted(", ".join(value), _MAX_NAMES_UNITS) or voice.say(say("none"))
-    return str(value)
+        return render.quoted(", ".join(value), _MAX_NAMES_UNITS)
+    return voice.say(value)

@@ -9,24 +9,28 @@ import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
-from bot.core.privacy import DATA, Privacy, erased_sentences, kept_sentences
+from bot.core.privacy import (
+    ERASE_ALL,
+    KEEP_ALL,
+    NOT_ERASED,
+    REALLY,
+    Privacy,
+    erased_sentences,
+    kept_sentences,
+)
+from bot.homes.cards.privacy_archives import Packed, packed
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton, row
 from bot.homes.discord.intake import person_of
 from bot.homes.discord.voice import Voice, voice_of
 from bot.shared.archive import Archives
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import say
 
 # What one message takes with all its files; the text is in it, too.
 _MESSAGE_BYTES: Final = 25 * 2**20 - 64 * 2**10
 _MESSAGE_FILES: Final = 10
 _AT_ONCE: Final = 2  # each may have 25 MiB in memory
-_REALLY: Final = say(
-    "Really erase all of this, everywhere? Pictures are deleted, what waits is cancelled, and "
-    "nobody can bring it back."
-)
-_KEPT: Final = say("Nothing was erased.")
 
 
 class PrivacyCommand:
@@ -57,11 +61,11 @@ class PrivacyCommand:
         async def erase(interaction: Interaction) -> None:
             await acknowledge_press(interaction, unseen=True)
             voice = voice_of(interaction)
-            lines = [*await self._shown(interaction), _REALLY]
+            lines = [*await self._shown(interaction), REALLY]
             buttons = row(
                 (
-                    PressButton(Press("erase", "mine"), voice.say(say("Erase all of it"))),
-                    PressButton(Press("keep", "mine"), voice.say(say("Keep it"))),
+                    PressButton(Press("erase", "mine"), voice.say(ERASE_ALL)),
+                    PressButton(Press("keep", "mine"), voice.say(KEEP_ALL)),
                 )
             )
             await _answer(interaction, lines, view=buttons)
@@ -75,7 +79,7 @@ class PrivacyCommand:
         """
         await acknowledge_press(interaction, unseen=False)
         if press.kind == "keep":
-            await _answer(interaction, [_KEPT], view=None)
+            await _answer(interaction, [NOT_ERASED], view=None)
             return
         emptied = await self._privacy.erase(person_of(interaction))
         await _answer(interaction, erased_sentences(emptied, self._privacy.keep_days), view=None)
@@ -91,29 +95,8 @@ class PrivacyCommand:
             total_bytes=_MESSAGE_BYTES,
             count=_MESSAGE_FILES,
         )
-        left_out, has_data = 0, False
-        async for name, data in self._privacy.exported(person):
-            packed = not name.startswith("pictures/")
-            has_room = await asyncio.to_thread(archives.add, name, data, packed=packed)
-            left_out += not has_room
-            has_data |= has_room and name == DATA
-        files = archives.close()
-        lines = [say("This is all that is kept of you.")]
-        if left_out:
-            what = say_many(
-                "{count} picture did not fit into a message.",
-                "{count} pictures did not fit into a message.",
-                left_out,
-            )
-            if not has_data:
-                what = say("It does not fit into a message.")
-            way_out = say(
-                "Whoever runs the bot can give you all of it: "
-                "`imagine privacy export --home discord {person}`.",
-                person=person.id,
-            )
-            lines = [what, way_out]
-        await _attach(interaction, lines, files, voice)
+        export = await packed(self._privacy, person, archives)
+        await _attach(interaction, export, voice)
 
 
 async def _answer(interaction: Interaction, lines: Sequence[str], **more: Any) -> None:  # noqa: ANN401 - of an edit
@@ -123,19 +106,14 @@ async def _answer(interaction: Interaction, lines: Sequence[str], **more: Any) -
     )
 
 
-async def _attach(
-    interaction: Interaction, lines: Sequence[str], files: list[bytes], voice: Voice
-) -> None:
-    text = "\n".join(map(voice.say, lines))
+async def _attach(interaction: Interaction, export: Packed, voice: Voice) -> None:
+    text = "\n".join(map(voice.say, export.lines))
 
     def attachments() -> list[discord.File]:  # a file is read once, so each try needs its own
-        return [
-            discord.File(io.BytesIO(data), f"privacy-{number}.zip")
-            for number, data in enumerate(files, start=1)
-        ]
+        return [discord.File(io.BytesIO(data), name) for name, data in export.named().items()]
 
     await interaction.client.calls.surely(
         lambda: interaction.edit_original_response(content=text, attachments=attachments()),
         "what is kept of somebody",
-        size_bytes=sum(map(len, files)),
+        size_bytes=sum(map(len, export.files)),
     )

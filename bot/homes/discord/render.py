@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import discord
 from discord.ui import Container, LayoutView, MediaGallery, TextDisplay
 
-from bot.core import card
+from bot.core import card, shelf
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot
 from bot.core.job import Parent, Record
 from bot.core.options import options
@@ -83,7 +83,7 @@ def gallery(pictures: Iterable[Seen]) -> MediaGallery[Any]:
 def page_line(place: int, one: OnPage, voice: Voice) -> str:
     """One picture in a list of them."""
     prompt = _one_line(one.record.job.wish.prompt).replace("`", _HARMLESS_BACKTICK)
-    lost = "" if one.thumbnail else f" · {voice.say(say('no longer kept here'))}"
+    lost = "" if one.thumbnail else f" · {voice.say(shelf.LOST)}"
     return f"`{place}` `{cut(prompt, _MAX_PROMPT_IN_LIST)}`{lost}"
 
 

@@ -2,18 +2,16 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any, Final
 
 from discord import app_commands
 from discord.app_commands import Choice, locale_str
 
-from bot.core import card
-from bot.core.defaults import SETTABLE, Defaults, Manner, Scope, scopes_of
+from bot.core import settings_list
+from bot.core.defaults import Defaults, Manner
 from bot.core.options import Texts
 from bot.core.studio import Studio
 from bot.core.wish import Wish
-from bot.errors import NotAllowedError
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
@@ -22,7 +20,7 @@ from bot.homes.discord.intake import actor_of, person_of, venue_of
 from bot.homes.discord.translator import described
 from bot.homes.discord.voice import voice_of
 from sdxl_engine.request import SAMPLERS, format_size
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +28,6 @@ _WHOSE: Final = {
     "person": say("mine"),
     "channel": say("this channel's"),
     "community": say("this server's"),
-}
-_TITLES: Final = {
-    "person": say("Yours"),
-    "channel": say("This channel's"),
-    "community": say("This server's"),
 }
 # What can be taken back, by the name of the option that says it.
 _OPTIONS: Final = {
@@ -52,7 +45,6 @@ _OPTIONS: Final = {
     "mention": "tell_me",
 }
 _EVERYTHING: Final = say("everything")
-_NO_SERVER: Final = say("There is no server here: only what is usual for you can be set.")
 
 
 class SettingsCommand:
@@ -127,7 +119,7 @@ class SettingsCommand:
             texts = Texts(style=style, size=size, sampler=sampler, lora=lora)
             wish = texts.read_into(wish, ())
             said = Defaults(wish, Manner(private, spoiler, tell_me))
-            scope = _scope(interaction, whose)
+            scope = settings_list.scope_of(whose, person_of(interaction), venue_of(interaction))
             names = _taken_back(take_back)
             if names or not said.is_empty:
                 await self._studio.set_defaults(scope, said, actor_of(interaction), take_back=names)
@@ -140,52 +132,18 @@ class SettingsCommand:
 
     async def _show(self, interaction: Interaction) -> None:
         person, venue, voice = person_of(interaction), venue_of(interaction), voice_of(interaction)
-        said = [
-            (_TITLES[scope.whose], await self._studio.defaults(scope))
-            for scope in scopes_of(person, venue)
+        lines = [
+            f"**{voice.say(one.title)}**: {render.plain(' · '.join(map(voice.say, one.words)))}"
+            for one in await settings_list.said(self._studio, person, venue)
         ]
-        usual = await self._studio.settled(Defaults(), person, venue)
-        # Its seed is drawn by lot, and so is the next one's.
-        usual = replace(usual, wish=replace(usual.wish, seed=None))
-        said.append((say("What /imagine draws here for you"), usual))
-        lines = []
-        for title, one in said:
-            words = " · ".join(map(voice.say, _words(one)))
-            if words:
-                lines.append(f"**{voice.say(title)}**: {render.plain(words)}")
         text = render.cut("\n".join(lines), render.MAX_MESSAGE_UNITS)
         await interaction.client.calls.surely(
             lambda: interaction.edit_original_response(content=text), "settings"
         )
 
 
-def _scope(interaction: Interaction, whose: str) -> Scope:
-    for scope in scopes_of(person_of(interaction), venue_of(interaction)):
-        if scope.whose == whose:
-            return scope
-    raise NotAllowedError(_NO_SERVER)
-
-
 def _taken_back(name: str | None) -> tuple[str, ...]:
     """The fields behind the name of an option."""
     if name == _EVERYTHING:
-        return (*SETTABLE, *(one.name for one in fields(Manner)))
+        return settings_list.EVERYTHING
     return tuple(field for field, option in _OPTIONS.items() if option == name)
-
-
-def _words(said: Defaults) -> list[str]:
-    wish, manner = said.wish, said.manner
-    words = list(card.settings(wish))
-    if wish.num_images is not None:
-        words.append(say_many("{count} picture", "{count} pictures", wish.num_images))
-    if wish.negative_prompt:
-        words.append(say("staying away from: {prompt}", prompt=wish.negative_prompt))
-    elif wish.negative_prompt is not None:
-        words.append(say("staying away from nothing"))
-    if manner.private is not None:
-        words.append(say("private") if manner.private else say("for all to see"))
-    if manner.spoiler is not None:
-        words.append(say("blurred") if manner.spoiler else say("not blurred"))
-    if manner.mention is not None:
-        words.append(say("you are told") if manner.mention else say("you are not told"))
-    return words

@@ -1,13 +1,13 @@
 """/queue, /about and /help: what is to be known, in words, for whoever asks alone."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from discord import app_commands
 from discord.app_commands import locale_str
 
-from bot.core.card import Moment
+from bot.core import crowd_lines
 from bot.core.studio import Crowd, Studio
 from bot.core.wish import Usual
 from bot.homes.discord import render
@@ -18,7 +18,7 @@ from bot.homes.discord.picture_menus import BEGIN, RECIPE
 from bot.homes.discord.report_menu import REPORT
 from bot.homes.discord.voice import Voice, voice_of
 from sdxl_engine.request import format_size
-from sdxl_engine.sentence import say, say_many
+from sdxl_engine.sentence import say
 
 _HELP: Final = (
     say(
@@ -104,7 +104,7 @@ class WordsCommands:
             say("**Models**: {names}", names="; ".join(names)),
             say("**Sizes**: {sizes}", sizes=sizes),
             say("**Drawn on**: {device}", device=render.plain(model.device)),
-            *_speed(await self._studio.crowd(person_of(interaction))),
+            *crowd_lines.speed(await self._studio.crowd(person_of(interaction))),
             _MADE,
         ]
         return render.cut("\n".join(map(voice.say, lines)), render.MAX_MESSAGE_UNITS)
@@ -112,34 +112,7 @@ class WordsCommands:
 
 def queue_text(crowd: Crowd, now_s: float, voice: Voice) -> str:
     """What a person reads of the queue; now_s in seconds since 1970."""
-    lines = [_waiting(crowd), *_speed(crowd)]
-    for job_id, position in sorted(crowd.own.items(), key=lambda one: one[1].place):
-        job, place, ready_in_s = f"`{job_id}`", position.place, position.ready_in_s
-        if ready_in_s is None:
-            lines.append(say("{job} of yours is number {place}.", job=job, place=place))
-        else:
-            ready = Moment(round(now_s + ready_in_s))
-            lines.append(
-                say(
-                    "{job} of yours is number {place}, ready {ready}.",
-                    job=job,
-                    place=place,
-                    ready=ready,
-                )
-            )
-    return "\n".join(map(voice.say, lines))
-
-
-def _speed(crowd: Crowd) -> Iterator[str]:
-    if crowd.typical_s is not None:
-        seconds = max(round(crowd.typical_s), 1)
-        yield say("What is usual takes {seconds} s to draw.", seconds=seconds)
-
-
-def _waiting(crowd: Crowd) -> str:
-    if crowd.waiting:
-        return say_many("{count} job waits.", "{count} jobs wait.", crowd.waiting)
-    return say("Nobody waits.") if crowd.is_drawing else say("Nobody waits, and nothing is drawn.")
+    return "\n".join(map(voice.say, crowd_lines.lines(crowd, now_s)))
 
 
 async def _help(voice: Voice) -> str:

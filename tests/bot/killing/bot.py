@@ -14,7 +14,7 @@ from pathlib import Path
 
 from asyncio_throttle.throttler import Throttler
 
-from bot.app import App, discord_home
+from bot.app import App, discord_home, slack_home
 from bot.config.sections import (
     Config,
     DiscordConfig,
@@ -22,6 +22,7 @@ from bot.config.sections import (
     HealthConfig,
     JobsConfig,
     LimitsConfig,
+    SlackConfig,
 )
 from bot.operations import log as logs
 from bot.shared.secret import Secret
@@ -63,23 +64,33 @@ class SteadyPipeline(FakePipeline):
 
 
 def main() -> None:
-    """Serve the Discord at argv[1] from the folder argv[2], until somebody kills it."""
+    """Serve the Discord at argv[1] from the folder argv[2], until somebody kills it.
+
+    And the Slack at argv[3], if there is one.
+    """
     base, folder = sys.argv[1], Path(sys.argv[2])
+    slack_url = sys.argv[3] if len(sys.argv) > 3 else ""
     logs.set_up(os.environ.get("LEVEL", "error"))
     config = Config(
         engine=EngineConfig(sizes=SIZES, default_steps=4),
         discord=DiscordConfig(
             api_url=f"{base}/api/v10", gateway_url=f"{base.replace('http', 'ws')}/gateway"
         ),
+        slack=SlackConfig(api_url=slack_url),
         jobs=JobsConfig(max_queued=1000),
         limits=LimitsConfig(0, 0, 0, 0, 0),
         health=HealthConfig(port=0),
     )
     token = Secret(os.environ["DISCORD_TOKEN"])
-    home = discord_home(
-        config, token, folder, throttle=lambda: Throttler(20, 1.0, retry_interval=0.01)
-    )
-    app = App(config, SteadyPipeline, [home], folder)
+
+    def throttle() -> Throttler:
+        return Throttler(20, 1.0, retry_interval=0.01)
+
+    homes = [discord_home(config, token, folder, throttle=throttle)]
+    if slack_url:
+        tokens = (Secret(os.environ[f"SLACK_{kind}_TOKEN"]) for kind in ("BOT", "APP"))
+        homes.append(slack_home(config, *tokens, throttle=throttle))
+    app = App(config, SteadyPipeline, homes, folder)
     asyncio.run(app.run(asyncio.Event()))
 
 

@@ -108,7 +108,9 @@ def kept_in(folder: Path) -> Kept:
     """Read the ledger."""
     with closing(connect(folder / LEDGER)) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM jobs")]
-        cases = [row[0] for row in connection.execute("SELECT id FROM cases")]
+        cases = [
+            row[0] for row in connection.execute("SELECT id FROM cases WHERE home = 'discord'")
+        ]
         blocked = connection.execute("SELECT person FROM blocks").fetchall()
         return Kept(
             {one: book.get(connection, one) for one in ids},

@@ -27,6 +27,7 @@ from standins.base.faults import Fault
 from standins.discord.components import text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
+from standins.slack.loopback import DEFAULT_APP_TOKEN, DEFAULT_BOT_TOKEN, LoopbackSlack
 from tests.bot.homes.discord import matrix
 from tests.bot.homes.discord.desk import set_up
 from tests.bot.killing.crowd import (
@@ -38,6 +39,7 @@ from tests.bot.killing.crowd import (
 )
 from tests.bot.killing.moderators import DESK, Moderators
 from tests.bot.killing.order import Order, is_told, order_of
+from tests.bot.killing.slackers import Slackers, are_answered, broken
 
 _SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
 _OUR_FAULT = "Something went wrong, and it has been noted"
@@ -86,6 +88,9 @@ class Tally:
     redrawn      jobs that were drawn, and were drawn again
     unaccounted  rows of the ledger that are not over and told
     order        what was promised to those who keep order
+    slack_asked  commands and presses that the bot heard in Slack
+    slack_cards  messages there in the end
+    slack        promises to those in Slack that were not kept
     """
 
     rounds: int = 0
@@ -114,6 +119,9 @@ class Tally:
     redrawn: int = 0
     unaccounted: list[str] = field(default_factory=list)
     order: Order = field(default_factory=Order)
+    slack_asked: int = 0
+    slack_cards: int = 0
+    slack: list[str] = field(default_factory=list)
 
     @property
     def broken(self) -> list[str]:
@@ -134,7 +142,7 @@ class Tally:
             )
             for one in getattr(self, what)
         ]
-        return [*ours, *self.order.broken]
+        return [*ours, *self.order.broken, *(f"in Slack: {one}" for one in self.slack)]
 
     def __str__(self) -> str:
         restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
@@ -151,7 +159,8 @@ class Tally:
             f"{len(self.undeleted)}, drafts shown to all {len(self.exposed)}, our fault "
             f"{len(self.our_fault)}, drawn again after drawing {self.redrawn}, unaccounted "
             f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}; online again "
-            f"after {restart_s:.2f} s (median); {self.order}"
+            f"after {restart_s:.2f} s (median); {self.order}; in Slack {self.slack_asked} asked, "
+            f"{self.slack_cards} messages, promises broken {len(self.slack)}"
         )
 
 
@@ -163,27 +172,25 @@ async def kill_rounds(
     on_kill  told after each how many there were
     """
     chance = random.Random(seed)
-    loopback = LoopbackDiscord(rate_limits=False)
+    loopback, slack = LoopbackDiscord(rate_limits=False), LoopbackSlack(rate_limits=False)
     set_up(loopback)
-    await loopback.start()
+    await asyncio.gather(loopback.start(), slack.start())
+    slackers = Slackers(slack, chance)
     crowd, tally = Crowd(loopback, chance, DESK), Tally(rounds=rounds)
     moderators = Moderators(loopback, chance, crowd)
     at_work = [asyncio.create_task(one.keep_looking()) for one in (crowd, moderators)]
     busy: list[asyncio.Task[None]] = []
     try:
-        process = await _start(loopback, folder)
-        await loopback.wait_ready()
-        await loopback.wait_commands()
-        await moderators.take_office()
-        await _kill(loopback, process)
-        busy = [asyncio.create_task(one.keep_busy()) for one in (crowd, moderators)]
+        await _take_office(loopback, slack, moderators, folder)
+        busy = [asyncio.create_task(one.keep_busy()) for one in (crowd, moderators, slackers)]
         for kill in range(1, rounds + 1):
-            process = await _start(loopback, folder)
+            process = await _start(loopback, slack, folder)
             begin_s = time.monotonic()
             if chance.random() < 0.9:  # else somewhere between its start and its first word
                 await loopback.wait_ready()
                 tally.restarts_s.append(time.monotonic() - begin_s)
             _break_network(loopback, chance)
+            slackers.break_network()
             await asyncio.sleep(chance.uniform(0, 1.0))
             await _kill(loopback, process)
             on_kill(kill)
@@ -191,8 +198,9 @@ async def kill_rounds(
             one.cancel()
         loopback.faults.clear()
         in_peace = len(crowd.pressed)
-        process = await _start(loopback, folder)
+        process = await _start(loopback, slack, folder)
         try:
+            await slackers.end()
             await crowd.keep_busy(presses=in_peace + _PRESSES_IN_PEACE)
             acts = await moderators.end(_ACTS_IN_PEACE)
             await _until(lambda: all(one.is_answered for one in acts))
@@ -207,10 +215,22 @@ async def kill_rounds(
                 await task  # one that failed has counted nothing
         await moderators.close()
         await crowd.close()
-        await loopback.close()
+        await asyncio.gather(loopback.close(), slack.close())
     _count(tally, crowd, in_peace, folder)
+    _count_in_slack(tally, slackers, folder)
     tally.order = order_of(loopback, crowd, moderators, acts, last_asked, folder, chance)
     return tally
+
+
+async def _take_office(
+    loopback: LoopbackDiscord, slack: LoopbackSlack, moderators: Moderators, folder: Path
+) -> None:
+    """Have a first process hear where the desk is."""
+    process = await _start(loopback, slack, folder)
+    await loopback.wait_ready()
+    await loopback.wait_commands()
+    await moderators.take_office()
+    await _kill(loopback, process)
 
 
 def _break_network(loopback: LoopbackDiscord, chance: random.Random) -> None:
@@ -228,14 +248,22 @@ async def _kill(loopback: LoopbackDiscord, process: asyncio.subprocess.Process) 
     await loopback.wait_offline()
 
 
-async def _start(loopback: LoopbackDiscord, folder: Path) -> asyncio.subprocess.Process:
+async def _start(
+    loopback: LoopbackDiscord, slack: LoopbackSlack, folder: Path
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.bot.killing.bot",
         loopback.base_url,
         str(folder),
-        env={**os.environ, "DISCORD_TOKEN": loopback.token},
+        slack.api_url,
+        env={
+            **os.environ,
+            "DISCORD_TOKEN": loopback.token,
+            "SLACK_BOT_TOKEN": DEFAULT_BOT_TOKEN,
+            "SLACK_APP_TOKEN": DEFAULT_APP_TOKEN,
+        },
     )
 
 
@@ -253,6 +281,7 @@ def _is_settled(crowd: Crowd, in_peace: int, last_asked: list[Interaction], fold
     return (
         not _open_jobs(folder)
         and is_told(folder)
+        and are_answered(folder)
         and all(_is_over(crowd, one) for one in _promised(crowd))
         and not _thinking(crowd)
         and not _silent(crowd, in_peace)
@@ -344,6 +373,12 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
     deleted = {job_id for job_id, _, _, by, _ in rows if by is not None}
     there = {path.name for path in (folder / IMAGES).iterdir()}
     tally.undeleted = sorted(crowd.undone | (crowd.deleted - deleted) | (deleted & there))
+
+
+def _count_in_slack(tally: Tally, slackers: Slackers, folder: Path) -> None:
+    tally.slack_asked = sum(one.acked for one in slackers.asked)
+    tally.slack_cards = len(list(slackers.messages()))
+    tally.slack = list(broken(slackers, folder))
 
 
 def main() -> None:

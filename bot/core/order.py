@@ -1,0 +1,62 @@
+"""What those who keep order read once it is done, whichever the home."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bot.core.desk_card import Link
+from bot.core.rules import House
+from sdxl_engine.sentence import say, say_many
+
+DESCRIPTION: Final = say("Keep order: what holds here, who may ask, what was done")
+# What there is to be said and done, by what is typed for it.
+COMMANDS: Final[Mapping[str, str]] = {
+    "policy": say("Where the bot may be used, and how pictures are shown"),
+    "limits": say("How much may be asked for, and with what"),
+    "desk": say("Where moderators see what is to be decided"),
+    "pause": say("Take nothing in for a while"),
+    "resume": say("Take wishes in again"),
+    "keep": say("How long jobs are kept"),
+    "filter": say("What prompts may not say in this server"),
+    "filter add": say("Add to this server's list"),
+    "filter remove": say("Take from this server's list"),
+    "filter list": say("Show this server's list"),
+    "filter test": say("Try what the filter finds"),
+    "block": say("Let somebody ask for nothing here"),
+    "unblock": say("Let somebody ask here again"),
+    "purge": say("Delete pictures of a person or a channel"),
+    "audit": say("What was done to keep order"),
+    "export": say("The audit as a file"),
+}
+MOST_DAYS, MOST_HOURS = 3_650, 8_760
+PAUSED: Final = say("Paused. What waits is still drawn.")
+RESUMED: Final = say("The bot may be asked again.")
+SEEN_BY_ALL: Final = say(
+    "But everybody can see that channel, with the prompts and names there. Close it to them, or "
+    "name another."
+)
+OF_WHOM: Final = say("Say of whom, or in which channel.")
+
+
+def desk(channel: str | None) -> str:
+    """Where moderators decide."""
+    if channel is None:
+        return say("The moderators have no desk now.")
+    return say("Moderators decide in {channel} now.", channel=Link("channel", channel))
+
+
+def kept(house: House) -> str:
+    """How long jobs are kept."""
+    if house.keep_days is None:
+        return say("Jobs are kept as long as elsewhere.")
+    return say_many(
+        "Jobs are kept for {count} day.", "Jobs are kept for {count} days.", house.keep_days
+    )
+
+
+def purged(count: int) -> str:
+    """How many jobs lost their pictures."""
+    return say_many(
+        "The pictures of {count} job are deleted.",
+        "The pictures of {count} jobs are deleted.",
+        count,
+    )

@@ -1,0 +1,1 @@
+"""Slack: commands, shortcuts, cards, dialogs, over Socket Mode."""

@@ -1,0 +1,73 @@
+"""Whether the bot can write in a channel: known before a wish is taken in."""
+
+import logging
+from typing import Any, Final
+
+from bot.errors import AwayError, WrongPlaceError
+from bot.homes.slack.calls import SHUT_OUT, Calls, code_of, named, translated
+from sdxl_engine.sentence import say
+
+log = logging.getLogger(__name__)
+
+_MOST_KNOWN: Final = 10_000
+_NOT_IN_PRIVATE: Final = say(
+    "The bot is not in this private channel. Type `/invite` and its name here, then ask again."
+)
+_NOT_IN: Final = say(
+    "The bot is not in this channel. Type `/invite` and its name here, then ask again."
+)
+_ARCHIVED: Final = say("This channel is archived, so nothing can be shown in it. Ask in another.")
+_READ_ONLY: Final = say(
+    "The bot may not write in this channel. Ask who manages it, or ask for pictures in another."
+)
+
+
+class Channels:
+    """Remembers the channels that the bot is in."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._open: set[str] = set()
+
+    def changed(self, channel: str) -> None:
+        """The bot joined or left it, or it was archived, or opened again."""
+        self._open.discard(channel)
+
+    async def is_private(self, channel: str) -> bool:
+        """Whether only those see it who are in it, as far as Slack says so now."""
+        try:
+            answer = await self._calls.make("conversations.info", channel)
+        except Exception as error:  # noqa: BLE001 - whatever Slack said: nobody is warned in vain
+            log.info("whether a channel is private is not known: %s", named(error))
+            return True
+        return bool((answer.get("channel") or {}).get("is_private"))
+
+    async def check(self, channel: str) -> None:
+        """Whether the bot can write there; raises WrongPlaceError.
+
+        What Slack does not answer now is left to whatever comes of the first card.
+        """
+        if channel in self._open or channel.startswith("D"):
+            return
+        try:
+            answer = await self._calls.make("conversations.info", channel)
+        except Exception as error:
+            code = code_of(error)
+            if code == "channel_not_found":
+                raise WrongPlaceError(_NOT_IN_PRIVATE) from error
+            if code in SHUT_OUT:
+                raise translated(error) from error
+            log.warning("whether the bot is in a channel is not known: %r", code or error)
+            if isinstance(translated(error), AwayError):
+                return
+            raise WrongPlaceError(_NOT_IN) from error
+        found: dict[str, Any] = dict(answer.get("channel") or {})
+        if found.get("is_archived"):
+            raise WrongPlaceError(_ARCHIVED)
+        if found.get("is_member") is False and not found.get("is_im"):
+            raise WrongPlaceError(_NOT_IN_PRIVATE if found.get("is_private") else _NOT_IN)
+        if found.get("is_read_only"):
+            raise WrongPlaceError(_READ_ONLY)
+        if len(self._open) >= _MOST_KNOWN:
+            self._open.clear()
+        self._open.add(channel)

@@ -1,0 +1,269 @@
+"""From what Slack tells to a job: heard, taken in, or refused to the one who asked."""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bot.core.explain import explain
+from bot.core.job import Origin, Person, Venue, new_job_id
+from bot.core.policy import Actor, Viewer
+from bot.core.rules import Circumstances
+from bot.core.studio import Studio
+from bot.errors import KnownJobError
+from bot.homes.slack import render
+from bot.homes.slack.calls import Calls, named
+from bot.homes.slack.channels import Channels
+from bot.homes.slack.people import Known, People
+from bot.homes.slack.places import HOME, Place, community_of
+from bot.homes.slack.voice import Voice
+from bot.languages.languages import Languages
+from bot.shared.job_context import in_job
+from sdxl_engine.sentence import say
+
+log = logging.getLogger(__name__)
+
+# No card of Slack's has a file in it that is larger than this.
+_FILE_LIMIT_BYTES: Final = 50 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Something that somebody did in Slack.
+
+    event         what was done, once in all of Slack
+    response_url  where it can be answered, for half an hour; empty: nowhere
+    tab           what the home tab shows in which it was done; None: elsewhere
+    """
+
+    event: str
+    user: str
+    community: str | None
+    place: Place | None
+    response_url: str = ""
+    tab: str | None = None
+
+    @property
+    def venue(self) -> Venue:
+        """Where it was done."""
+        return Venue(HOME, self.community, None if self.place is None else str(self.place))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of a wish besides what was wished; as in `Studio.ask`."""
+
+    job_id: str
+    person: Person
+    origin: Origin
+    asked_at_s: float
+    around: Circumstances
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who wishes, and where."""
+        return Viewer(self.person, self.origin.venue)
+
+
+Ask = Callable[[Heard], Awaitable[object]]
+# Says something in the home tab in which somebody did what they did.
+Note = Callable[["Asked", Sequence[render.Block]], Awaitable[None]]
+_ASKED_FOR: Final = say("Asked for. The pictures come into your messages with the bot.")
+
+
+def asked_of(body: Mapping[str, Any]) -> Asked:
+    """What was done, of a command, a press, a shortcut or a mention."""
+    event: Mapping[str, Any] = body.get("event") or {}
+    message: Mapping[str, Any] = body.get("message") or {}
+    container: Mapping[str, Any] = body.get("container") or {}
+    channel = (
+        body.get("channel_id")
+        or (body.get("channel") or {}).get("id")
+        or event.get("channel")
+        or container.get("channel_id")
+    )
+    thread = event.get("thread_ts") or message.get("thread_ts") or container.get("thread_ts")
+    if thread == message.get("ts"):  # others answered it; itself it is in the channel
+        thread = None
+    # Of an event whose person may come from another workspace, this is where the bot is.
+    here: Mapping[str, Any] = next(iter(body.get("authorizations") or ()), {})
+    home: Mapping[str, Any] = body.get("view") or event.get("view") or {}
+    kept = _kept(home) if home.get("type") == "home" else {}
+    channel = channel or kept.get("channel")
+    return Asked(
+        event=str(body.get("event_id") or body.get("trigger_id") or ""),
+        user=str(body.get("user_id") or (body.get("user") or {}).get("id") or event.get("user")),
+        community=community_of(
+            here.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id"),
+            body.get("enterprise_id") or (body.get("enterprise") or {}).get("id"),
+        ),
+        place=Place(str(channel), str(thread) if thread else None) if channel else None,
+        response_url=str(body.get("response_url") or ""),
+        tab=kept.get("tab"),
+    )
+
+
+def tab_metadata(asked: Asked, tab: str) -> str:
+    """What goes with a home tab: where else the bot talks with its person, and what it shows."""
+    return json.dumps({"channel": asked.place and asked.place.channel, "tab": tab})
+
+
+def _kept(home: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        kept = json.loads(home.get("private_metadata") or "{}")
+    except ValueError:  # of another version
+        return {}
+    return {name: str(kept[name]) for name in ("channel", "tab") if kept.get(name)}
+
+
+class Intake:
+    """Takes in what is wished, whether it was typed or pressed; answers those who ask.
+
+    moderators  the ids of user groups whose members keep order
+    on_new      told which job is about to be asked for
+    note        how somebody is answered who asks in the bot's own tab
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        calls: Calls,
+        people: People,
+        channels: Channels,
+        languages: Languages,
+        moderators: frozenset[str],
+        on_new: Callable[[str], None],
+        note: Note,
+    ) -> None:
+        self._studio = studio
+        self._calls = calls
+        self._people = people
+        self._channels = channels
+        self._languages = languages
+        self._moderators = moderators
+        self._on_new = on_new
+        self._note = note
+
+    async def hear(self, asked: Asked) -> None:
+        """Note that something may be wished, before Slack is told that it was heard.
+
+        However this process ends, they are told something. Never raises; takes a second at most.
+        """
+        # Who they are is asked of Slack later: nothing is told to anybody before this.
+        await self._studio.hear(_origin_of(asked), "")
+
+    async def answered(self, asked: Asked) -> None:
+        """They have an answer, and no job came of it. Never raises."""
+        await self._studio.answered(_origin_of(asked))
+
+    async def take(self, asked: Asked, ask: Ask) -> None:
+        """Have something asked of the studio; a card of its own follows, or a refusal."""
+        asked_at_s = time.time()
+        job_id = new_job_id()
+        with in_job(job_id):
+            known = await self._people.known(asked.user)
+            person = person_of(asked, known)
+            origin = _origin_of(asked)
+            try:
+                if asked.place is not None:
+                    await self._channels.check(asked.place.channel)
+                around = circumstances_of(asked, known)
+                self._on_new(job_id)
+                await ask(Heard(job_id, person, origin, asked_at_s, around))
+                if asked.tab is not None:
+                    await self.tell(asked, (await self.voice(asked)).say(_ASKED_FOR))
+            except KnownJobError as error:  # its first telling is being answered
+                log.warning("%s", error)
+                await self._studio.let_go(job_id)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
+                await self._studio.let_go(job_id)
+                if await self.refuse(asked, error, job_id):
+                    await self._studio.answered(origin)
+
+    async def actor(self, asked: Asked) -> Actor:
+        """Who did it, and what else they may do there."""
+        known = await self._people.known(asked.user)
+        venue = asked.venue if asked.community is not None else None
+        moderates = known.manages or bool(known.groups & self._moderators)
+        return Actor(
+            person_of(asked, known),
+            moderates=venue if moderates else None,
+            manages=venue if known.manages else None,
+        )
+
+    async def person(self, user: str) -> Person:
+        """Somebody whom somebody else named."""
+        known = await self._people.known(user)
+        return Person(HOME, user, known.name, known.locale)
+
+    async def voice(self, asked: Asked) -> Voice:
+        """In which somebody is answered."""
+        return Voice(self._languages, (await self._people.known(asked.user)).locale)
+
+    async def refuse(self, asked: Asked, error: Exception, job_id: str) -> bool:
+        """Say what went wrong, unseen by others; returns whether it was said."""
+        sentence = explain(error, job_id)
+        return await self.tell(asked, render.failure_text(sentence, await self.voice(asked)))
+
+    async def told(self, asked: Asked, doing: Awaitable[object]) -> None:
+        """Do something; whoever wanted it hears why it cannot be done."""
+        try:
+            await doing
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            await self.refuse(asked, error, new_job_id())
+
+    async def answer(self, asked: Asked, sentence: str) -> bool:
+        """Answer somebody alone, in their language; returns whether it was said."""
+        return await self.tell(asked, (await self.voice(asked)).say(sentence))
+
+    async def tell(
+        self,
+        asked: Asked,
+        text: str,
+        blocks: list[render.Block] | None = None,
+        *,
+        anew: bool = True,
+    ) -> bool:
+        """Answer somebody alone; returns whether it was said.
+
+        anew  beside what is there; else in the place of what was pressed, which they alone see
+        """
+        said: dict[str, Any] = {"text": text, "blocks": blocks or [render.section(text)]}
+        try:
+            if asked.tab is not None:
+                await self._note(asked, said["blocks"])
+            elif asked.response_url:
+                await self._calls.respond(
+                    asked.response_url,
+                    {**said, "response_type": "ephemeral", "replace_original": not anew},
+                )
+            elif asked.place is not None:
+                await self._calls.make(
+                    "chat.postEphemeral",
+                    asked.place.channel,
+                    user=asked.user,
+                    thread_ts=asked.place.thread,
+                    **said,
+                )
+        except Exception as error:  # noqa: BLE001 - whatever Slack answered
+            log.warning("the person could not be told: %s", named(error))
+            return False
+        return True
+
+
+def _origin_of(asked: Asked) -> Origin:
+    return Origin(asked.venue, asked.event, None, asked.response_url, _FILE_LIMIT_BYTES)
+
+
+def person_of(asked: Asked, known: Known) -> Person:
+    """Who did it."""
+    return Person(HOME, asked.user, known.name, known.locale)
+
+
+def circumstances_of(asked: Asked, known: Known) -> Circumstances:
+    """What the rules of a place look at; Slack knows no places for adults."""
+    place = asked.place
+    within = None if place is None or place.thread is None else place.channel
+    return Circumstances(known.groups, within, adult=False)

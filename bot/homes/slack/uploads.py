@@ -1,0 +1,141 @@
+"""Files on their way to Slack: nobody sees one until a message names it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bot.errors import AwayError
+from bot.homes.slack.calls import Calls, code_of, named
+from bot.shared.retry import Backoff
+
+log = logging.getLogger(__name__)
+
+# Until Slack knows the files that it has just taken, and for what fails in passing.
+PROCESSING: Final = Backoff(first_s=1.0, limit_s=5.0, attempts=12)
+_FILE_GONE: Final = frozenset({"file_not_found", "file_deleted"})
+
+
+@dataclass(slots=True)
+class _Upload:
+    """How far one file came.
+
+    file_id  as Slack named it
+    address  where its bytes go
+    sent     all of them arrived
+    doubtful that it is complete was said, and the answer was lost
+    """
+
+    file_id: str
+    address: str
+    sent: bool = False
+    doubtful: bool = False
+    complete: bool = False
+
+
+class Uploads:
+    """The files of one message: each is sent once, however often it is asked for."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._by_name: dict[str, _Upload] = {}
+
+    def know(self, files: Mapping[str, str]) -> None:
+        """These are there already: ids by names."""
+        for name, file_id in files.items():
+            self._by_name.setdefault(name, _Upload(file_id, "", sent=True, complete=True))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def take(self, beginning: str) -> list[str]:
+        """Forget the files whose names begin so; returns the ids of those that are there."""
+        names = [name for name in self._by_name if name.startswith(beginning)]
+        taken = [self._by_name.pop(name) for name in names]
+        return [one.file_id for one in taken if one.complete]
+
+    def knows(self, name: str) -> bool:
+        """Whether a file is there."""
+        return name in self._by_name and self._by_name[name].complete
+
+    def forget(self) -> None:
+        """What was sent is of no use: send it anew."""
+        self._by_name.clear()
+
+    async def id_of(self, name: str, data: bytes, alt_text: str) -> str:
+        """The id of a file that is there now; begun again it goes on where it ended.
+
+        Raises what `Calls` raises.
+        """
+        upload = await self._sent(name, data, alt_text)
+        if not upload.complete:
+            await self._finish(name, upload)
+        return upload.file_id
+
+    async def share(self, files: Mapping[str, bytes], channel: str, comment: str) -> None:
+        """Show files, one at least, in a message of their own; as `id_of`."""
+        uploads = {name: await self._sent(name, data, "") for name, data in files.items()}
+        first = next(iter(uploads.values()))
+        if first.doubtful and await self._is_there(first.file_id):
+            return
+        first.doubtful = True
+        await self._calls.make(
+            "files.completeUploadExternal",
+            files=[{"id": one.file_id, "title": name} for name, one in uploads.items()],
+            channel_id=channel,
+            initial_comment=comment,
+        )
+
+    async def _sent(self, name: str, data: bytes, alt_text: str) -> _Upload:
+        upload = self._by_name.get(name)
+        if upload is None:
+            got = await self._calls.make(
+                "files.getUploadURLExternal",
+                filename=name,
+                length=len(data),
+                alt_txt=alt_text or None,
+            )
+            upload = _Upload(str(got["file_id"]), str(got["upload_url"]))
+            self._by_name[name] = upload
+        if not upload.sent:
+            try:
+                await self._calls.send_file(upload.address, data)
+            except AwayError:
+                del self._by_name[name]  # the address may be what is wrong
+                raise
+            upload.sent = True
+        return upload
+
+    async def _finish(self, name: str, upload: _Upload) -> None:
+        if upload.doubtful and await self._is_there(upload.file_id):
+            upload.complete = True
+            return
+        upload.doubtful = True
+        try:
+            await self._calls.make(
+                "files.completeUploadExternal", files=[{"id": upload.file_id, "title": name}]
+            )
+        except Exception as error:
+            if code_of(error) is None:
+                raise
+            del self._by_name[name]  # begun anew it may be taken
+            raise AwayError(f"Slack lost a file: {named(error)}.") from error
+        upload.complete = True
+
+    async def _is_there(self, file_id: str) -> bool:
+        try:
+            await self._calls.make("files.info", file=file_id)
+        except Exception as error:
+            if code_of(error) is None:
+                raise
+            return False
+        return True
+
+
+async def delete_file(calls: Calls, file_id: str) -> None:
+    """Delete a file of the bot's, if it is there still; raises what `Calls` raises."""
+    try:
+        await calls.make("files.delete", file=file_id)
+    except Exception as error:
+        if code_of(error) not in _FILE_GONE:
+            raise

@@ -1,0 +1,77 @@
+"""A loopback Slack, and the whole bot in front of it with a fake pipeline."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.app import App, slack_home
+from bot.config.sections import Config, SlackConfig
+from bot.homes.cards.pace import MakeThrottle
+from bot.shared.retry import Sleep
+from bot.shared.secret import Secret
+from sdxl_engine import Pipeline
+from standins.base.timers import ManualClock
+from standins.slack.loopback import DEFAULT_APP_TOKEN, DEFAULT_BOT_TOKEN, LoopbackSlack
+from tests.bot.conftest import SIZES, Bot, OpenThrottle, RunBot, make_config
+from tests.fakes import FakePipeline
+
+Message = dict[str, Any]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Of the loopback; of the present, so that what it shows can be searched for by time."""
+    return ManualClock(time.time())
+
+
+@pytest.fixture
+async def slack(clock: ManualClock) -> AsyncIterator[LoopbackSlack]:
+    server = LoopbackSlack(clock=clock, rate_limits=False)
+    await server.start()
+    yield server
+    await server.close()
+
+
+async def at_once(_: float) -> None:
+    """Nobody waits."""
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def run_slack(slack: LoopbackSlack, tmp_path: Path) -> RunBot:
+    """Start the bot against the loopback, and stop it at the end of the block."""
+
+    @asynccontextmanager
+    async def start(
+        start_pipeline: Callable[[], Pipeline] = lambda: FakePipeline(SIZES),
+        *,
+        config: Config | None = None,
+        token: str = DEFAULT_BOT_TOKEN,
+        throttle: MakeThrottle = OpenThrottle,
+        sleep: Sleep = at_once,
+    ) -> AsyncIterator[Bot]:
+        config = replace(
+            config or make_config(),
+            slack=SlackConfig(api_url=slack.api_url, moderators=("S0MODERATE",)),
+        )
+        make = slack_home(
+            config, Secret(token), Secret(DEFAULT_APP_TOKEN), throttle=throttle, sleep=sleep
+        )
+        bot = Bot(App(config, start_pipeline, [make], tmp_path / "data"))
+        try:
+            await asyncio.wait(
+                [bot.task, asyncio.create_task(slack.wait_connected())],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            yield bot
+        finally:
+            bot.stop.set()
+            await asyncio.gather(bot.task, return_exceptions=True)
+
+    return start
