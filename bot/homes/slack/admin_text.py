@@ -148,7 +148,7 @@ class Words:
                     break
             else:
                 self._option(options, known)
-            self._left = self._left.lstrip(", ")
+            self._left = self._left.lstrip(",").lstrip()
         return Said(places.get("channel"), places.get("group"), options)
 
     def options_in(self, names: Iterable[str]) -> dict[str, str]:
