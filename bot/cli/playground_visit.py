@@ -21,8 +21,9 @@ from bot.errors import ConfigError, PlaygroundError
 from bot.ledgers.sqlite.database import is_in_use
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
+from standins.base.ports import PortTakenError
 from standins.discord.components import files_of, text_of
-from standins.discord.errors import CommandRefused, InteractionFailed, PortTakenError
+from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.loopback import LoopbackDiscord
 from standins.discord.page_server import add_page
 from standins.discord.world import varied_world

@@ -6,12 +6,12 @@ the tests stand on it.
 
 from standins.base.events import ChannelEvent
 from standins.base.faults import Fault, Faults, GatewayFault
+from standins.base.ports import PortTakenError
 from standins.base.timers import ManualClock
 from standins.discord.errors import (
     ApiError,
     CommandRefused,
     InteractionFailed,
-    PortTakenError,
     Refusal,
 )
 from standins.discord.forms import Upload

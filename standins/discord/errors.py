@@ -3,7 +3,6 @@
 ApiError            what a request is answered with: status, code, message, nested form errors
 CommandRefused      Discord's own client would not send this; nothing reached the bot
 InteractionFailed   "The application did not respond": the bot did not answer in time
-PortTakenError      the server cannot start
 """
 
 from enum import Enum
@@ -119,7 +118,3 @@ class CommandRefused(Exception):  # noqa: N818 - it reads as what Discord's clie
 
 class InteractionFailed(Exception):  # noqa: N818 - the words of Discord's client
     """The application did not respond, or its answer was deleted."""
-
-
-class PortTakenError(OSError):
-    """The address cannot be listened on; the sentence says what to do."""

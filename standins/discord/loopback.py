@@ -1,9 +1,7 @@
 """A Discord of one's own on 127.0.0.1: the server, and what people do in it."""
 
 import asyncio
-import errno
 import logging
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,10 +14,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from standins.base.events import ChannelEvent, EventHub, Predicate
 from standins.base.faults import Faults
+from standins.base.ports import listen
 from standins.base.timers import Clock, Timers
 from standins.base.wire import Json
 from standins.discord.commands import CommandRegistry
-from standins.discord.errors import CommandRefused, PortTakenError
+from standins.discord.errors import CommandRefused
 from standins.discord.forms import MAX_REQUEST_BYTES, Form, Upload
 from standins.discord.gateway import GUILD_MEMBERS, GUILDS, Gateway
 from standins.discord.guard import GATEWAY_PATH, guard
@@ -156,16 +155,7 @@ class LoopbackDiscord:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes any free one. Raises PortTakenError."""
-        try:
-            listener = socket.create_server((host, port))
-        except OSError as error:
-            if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
-                raise
-            raise PortTakenError(
-                error.errno,
-                f"{host}:{port} cannot be listened on: {error.strerror}. "
-                "Stop the program that uses it, or choose another port (0 takes any free one).",
-            ) from error
+        listener = listen(host, port)
         self.world.base_url = f"http://{host}:{listener.getsockname()[1]}"
         self._runner = web.AppRunner(
             self.app, access_log=None, logger=_log, shutdown_timeout=_SHUTDOWN_TIMEOUT_S

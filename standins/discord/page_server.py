@@ -11,21 +11,30 @@
     POST /page/api/say      write a message
     POST /page/api/delete   delete a message
 
-Whoever can open this page acts as anybody in the world, so a POST must say that it comes from the
-page itself; that it comes from this machine, `guard.py` has seen.
+Whoever can open it acts as anybody in the world: see `standins.base.page`.
 """
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from importlib import resources
 from typing import Final
 
 from aiohttp import web
 
 from standins.base.events import ChannelEvent
-from standins.base.wire import Json, parse_json
+from standins.base.page import (
+    PULSE_S,
+    Chats,
+    PageFiles,
+    begin_events,
+    chats_json,
+    guarded,
+    no_chats,
+    read_json,
+    refused,
+    send_event,
+)
+from standins.base.wire import Json
 from standins.discord.errors import ApiError, CommandRefused, InteractionFailed
 from standins.discord.forms import Upload, read_form
 from standins.discord.loopback import LoopbackDiscord
@@ -40,70 +49,35 @@ from standins.discord.world import (
     Person,
 )
 
-_MEDIA_TYPES: Final = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
-_HEADERS: Final = {
-    # Everything comes from this server; no text can become markup or script (trusted types).
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
-# How often a quiet stream looks whether the bot came or went; it also finds closed connections.
-_PULSE_S: Final = 1.0
-_RETRY_MS: Final = 500  # how soon the browser connects again
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+def add_page(loopback: LoopbackDiscord, chats: Chats = no_chats) -> None:
+    """Serve the page from the loopback's own address; call before it starts.
 
-
-def add_page(loopback: LoopbackDiscord) -> None:
-    """Serve the page from the loopback's own address; call before it starts."""
-    _Page(loopback).add_to(loopback.app)
+    chats  the pages that it stands beside, it among them
+    """
+    _Page(loopback, chats).add_to(loopback.app)
 
 
 class _Page:
-    def __init__(self, loopback: LoopbackDiscord) -> None:
+    def __init__(self, loopback: LoopbackDiscord, chats: Chats) -> None:
         self._loopback = loopback
-        self._files = _read_files()
+        self._chats = chats
         self._closing = asyncio.Event()
 
     def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/", _guarded(self._index))
-        app.router.add_get("/page/{name}", _guarded(self._file))
-        app.router.add_get("/page/api/events", _guarded(self._events))
-        app.router.add_post("/page/api/slash", _guarded(self._slash))
-        app.router.add_post("/page/api/complete", _guarded(self._complete))
-        app.router.add_post("/page/api/press", _guarded(self._press))
-        app.router.add_post("/page/api/menu", _guarded(self._menu))
-        app.router.add_post("/page/api/submit", _guarded(self._submit))
-        app.router.add_post("/page/api/say", _guarded(self._say))
-        app.router.add_post("/page/api/delete", _guarded(self._delete))
+        PageFiles("standins.discord").add_to(app)
+        app.router.add_get("/page/api/events", guarded(self._events))
+        app.router.add_post("/page/api/slash", guarded(self._slash))
+        app.router.add_post("/page/api/complete", guarded(self._complete))
+        app.router.add_post("/page/api/press", guarded(self._press))
+        app.router.add_post("/page/api/menu", guarded(self._menu))
+        app.router.add_post("/page/api/submit", guarded(self._submit))
+        app.router.add_post("/page/api/say", guarded(self._say))
+        app.router.add_post("/page/api/delete", guarded(self._delete))
         app.on_shutdown.append(self._end_streams)
 
     async def _end_streams(self, _app: web.Application) -> None:
         self._closing.set()
-
-    async def _index(self, _request: web.Request) -> web.Response:
-        return self._serve("index.html")
-
-    async def _file(self, request: web.Request) -> web.Response:
-        return self._serve(request.match_info["name"])
-
-    def _serve(self, name: str) -> web.Response:
-        if name not in self._files:
-            raise web.HTTPNotFound
-        data, media_type = self._files[name]
-        return web.Response(body=data, content_type=media_type, charset="utf-8")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """First the whole state, then every change to it: nothing can fall between the two."""
@@ -111,10 +85,7 @@ class _Page:
         channel = self._channel(request.query.get("channel"))
         if not self._is_place(person, channel):  # it was one to whoever they were before
             channel = self._first_place(person)
-        response = web.StreamResponse()
-        response.content_type = "text/event-stream"
-        response.headers.update(_HEADERS)  # its headers leave before the guard sees it
-        await response.prepare(request)
+        response = await begin_events(request)
         with suppress(ConnectionError):  # the reader went away
             async with self._loopback.subscribe() as queue:
                 await self._stream(response, queue, person, channel)
@@ -128,14 +99,13 @@ class _Page:
         channel: Channel,
     ) -> None:
         bot, places = self._bot_json(person, channel), self._places_json(person, channel)
-        await response.write(f"retry: {_RETRY_MS}\n".encode())
-        await _send(response, "state", self._state_json(person, channel))
+        await send_event(response, "state", self._state_json(person, channel))
         closing = asyncio.create_task(self._closing.wait())
         arriving = asyncio.create_task(queue.get())
         try:
             while not closing.done():
                 await asyncio.wait(
-                    {closing, arriving}, timeout=_PULSE_S, return_when=asyncio.FIRST_COMPLETED
+                    {closing, arriving}, timeout=PULSE_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 if not self._is_place(person, channel):  # deleted, or closed to them
                     channel = self._first_place(person)
@@ -143,11 +113,11 @@ class _Page:
                         self._bot_json(person, channel),
                         self._places_json(person, channel),
                     )
-                    await _send(response, "state", self._state_json(person, channel))
+                    await send_event(response, "state", self._state_json(person, channel))
                 if bot != (bot := self._bot_json(person, channel)):
-                    await _send(response, "bot", bot)
+                    await send_event(response, "bot", bot)
                 if places != (places := self._places_json(person, channel)):
-                    await _send(response, "places", places)
+                    await send_event(response, "places", places)
                 if not arriving.done():
                     await response.write(b":\n\n")
                     continue
@@ -155,7 +125,7 @@ class _Page:
                 arriving = asyncio.create_task(queue.get())
                 name = _NAMES.get(event.kind)
                 if name and event.channel_id == channel.id and event.seen_by(person.id):
-                    await _send(response, name, event.message)
+                    await send_event(response, name, event.message)
         finally:
             closing.cancel()
             arriving.cancel()
@@ -166,6 +136,7 @@ class _Page:
         return {
             "bot": world.user_json(world.bot),
             "guild": {"id": str(world.guild_id), "name": world.guild_name},
+            "chats": chats_json(self._chats, f"{self._loopback.base_url}/"),
             "messages": self._loopback.history(channel.id, person.id),
             **self._places_json(person, channel),
             **self._bot_json(person, channel),
@@ -233,18 +204,18 @@ class _Page:
         person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
         name, options = body.get("name"), body.get("options")
         if not isinstance(name, str) or not isinstance(options, dict):
-            raise _refused(web.HTTPBadRequest, "A command needs a name and its options.")
+            raise refused(web.HTTPBadRequest, "A command needs a name and its options.")
         options |= {option: sent[0] for option, sent in files.items() if sent}
         try:
             interaction = await self._loopback.slash(
                 name, options, user_id=person.id, channel_id=channel.id
             )
         except CommandRefused as error:
-            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+            raise refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
 
     async def _complete(self, request: web.Request) -> web.Response:
-        body = await _read_json(request)
+        body = await read_json(request)
         person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
         name, options, focused = body.get("name"), body.get("options"), body.get("focused")
         if (
@@ -252,39 +223,39 @@ class _Page:
             or not isinstance(options, dict)
             or not isinstance(focused, str)
         ):
-            raise _refused(web.HTTPBadRequest, "A command needs a name, its options, and which.")
+            raise refused(web.HTTPBadRequest, "A command needs a name, its options, and which.")
         try:
             choices = await self._loopback.complete(
                 name, options, focused, user_id=person.id, channel_id=channel.id
             )
         except (CommandRefused, InteractionFailed) as error:
-            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+            raise refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"choices": choices})
 
     async def _press(self, request: web.Request) -> web.Response:
-        body = await _read_json(request)
+        body = await read_json(request)
         person, custom_id = self._person(body.get("as")), body.get("custom_id")
         message_id, values = snowflake(body.get("message_id")), body.get("values", [])
         if message_id is None or not isinstance(custom_id, str) or not isinstance(values, list):
-            raise _refused(web.HTTPBadRequest, "A press needs a message and a button or a choice.")
+            raise refused(web.HTTPBadRequest, "A press needs a message and a button or a choice.")
         try:
             interaction = await self._loopback.press(
                 message_id, custom_id, user_id=person.id, values=values
             )
         except CommandRefused as error:
-            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+            raise refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
 
     async def _menu(self, request: web.Request) -> web.Response:
-        body = await _read_json(request)
+        body = await read_json(request)
         person, name = self._person(body.get("as")), body.get("name")
         message_id = snowflake(body.get("message_id"))
         if message_id is None or not isinstance(name, str):
-            raise _refused(web.HTTPBadRequest, "A menu needs a message and a command's name.")
+            raise refused(web.HTTPBadRequest, "A menu needs a message and a command's name.")
         try:
             interaction = await self._loopback.use_on_message(message_id, name, user_id=person.id)
         except CommandRefused as error:
-            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+            raise refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
 
     async def _submit(self, request: web.Request) -> web.Response:
@@ -293,16 +264,16 @@ class _Page:
         person, values = self._person(body.get("as")), body.get("values")
         interaction_id = snowflake(body.get("interaction_id"))
         if interaction_id is None or not isinstance(values, dict):
-            raise _refused(web.HTTPBadRequest, "A dialog needs what opened it and its values.")
+            raise refused(web.HTTPBadRequest, "A dialog needs what opened it and its values.")
         dialog = self._loopback.dialog_of(person.id)
         if dialog is None or dialog.opener.id != interaction_id:
             sentence = "This dialog is closed. Open it again."
-            raise _refused(web.HTTPUnprocessableEntity, sentence)
+            raise refused(web.HTTPUnprocessableEntity, sentence)
         try:
             interaction = await self._loopback.submit(dialog, values | files)
             await interaction.settled()
         except (CommandRefused, InteractionFailed) as error:
-            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+            raise refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(interaction.id)})
 
     async def _read_form(self, request: web.Request) -> tuple[Json, dict[str, list[Upload | None]]]:
@@ -313,52 +284,52 @@ class _Page:
         except ApiError as error:
             if error.status == web.HTTPRequestEntityTooLarge.status_code:
                 sentence = f"A file may have {limit // 2**20} MB at most. Choose a smaller one."
-                raise _refused(web.HTTPUnprocessableEntity, sentence) from error
-            raise _refused(web.HTTPBadRequest, "The page sends a form.") from error
+                raise refused(web.HTTPUnprocessableEntity, sentence) from error
+            raise refused(web.HTTPBadRequest, "The page sends a form.") from error
         files = form.payload.get("files", {})
         if not isinstance(files, dict) or not all(isinstance(one, list) for one in files.values()):
-            raise _refused(web.HTTPBadRequest, "Files are listed by field.")
+            raise refused(web.HTTPBadRequest, "Files are listed by field.")
         return form.payload, {
             name: [form.uploads.get(snowflake(place) or 0) for place in places]
             for name, places in files.items()
         }
 
     async def _say(self, request: web.Request) -> web.Response:
-        body = await _read_json(request)
+        body = await read_json(request)
         person, channel = self._person(body.get("as")), self._channel(body.get("channel"))
         content = body.get("content")
         if not isinstance(content, str):
-            raise _refused(web.HTTPBadRequest, "A message needs its content.")
+            raise refused(web.HTTPBadRequest, "A message needs its content.")
         try:
             message = await self._loopback.say(content, user_id=person.id, channel_id=channel.id)
         except ApiError as error:
             sentence = f"The message was refused: {error.message}. Change it and send it again."
-            raise _refused(web.HTTPUnprocessableEntity, sentence) from error
+            raise refused(web.HTTPUnprocessableEntity, sentence) from error
         return web.json_response({"id": message["id"]})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        body = await _read_json(request)
+        body = await read_json(request)
         person, message_id = self._person(body.get("as")), snowflake(body.get("message_id"))
         if message_id is None:
-            raise _refused(web.HTTPBadRequest, "A deletion needs a message.")
+            raise refused(web.HTTPBadRequest, "A deletion needs a message.")
         try:
             self._loopback.delete(message_id, user_id=person.id)
         except CommandRefused as error:
-            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+            raise refused(web.HTTPUnprocessableEntity, str(error)) from error
         return web.json_response({"id": str(message_id)})
 
     def _person(self, text: object) -> Person:
         world = self._loopback.world
         person = world.first_person if text is None else world.people.get(snowflake(text) or 0)
         if person is None or person.bot:
-            raise _refused(web.HTTPBadRequest, "Nobody here has this id. Reload the page.")
+            raise refused(web.HTTPBadRequest, "Nobody here has this id. Reload the page.")
         return person
 
     def _channel(self, text: object) -> Channel:
         world = self._loopback.world
         channel = world.first_channel if text is None else world.channels.get(snowflake(text) or 0)
         if channel is None:
-            raise _refused(web.HTTPBadRequest, "No channel here has this id. Reload the page.")
+            raise refused(web.HTTPBadRequest, "No channel here has this id. Reload the page.")
         return channel
 
 
@@ -371,54 +342,3 @@ _NAMES: Final[dict[str, str]] = {
     "interaction_failed": "failed",
     "dialog": "dialog",
 }
-
-
-def _read_files() -> dict[str, tuple[bytes, str]]:
-    """The page's own files and those that every stand-in's page shares, by name."""
-    return {
-        item.name: (item.read_bytes(), _MEDIA_TYPES[item.name[item.name.rindex(".") :]])
-        for room in ("standins.base", "standins.discord")
-        for item in (resources.files(room) / "web").iterdir()
-    }
-
-
-def _guarded(handler: Handler) -> Handler:
-    """Answer a POST only from the page itself, and always with `_HEADERS`."""
-
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        try:
-            _check_sender(request)
-            response = await handler(request)
-        except web.HTTPException as error:
-            error.headers.update(_HEADERS)
-            raise
-        if not response.prepared:
-            response.headers.update(_HEADERS)
-        return response
-
-    return guarded
-
-
-def _check_sender(request: web.Request) -> None:
-    if request.method == "POST" and request.headers.get("Origin") != f"http://{request.host}":
-        raise _refused(web.HTTPForbidden, "Only the playground's own page may do this.")
-
-
-def _refused(kind: type[web.HTTPException], sentence: str) -> web.HTTPException:
-    return kind(text=json.dumps({"refusal": sentence}), content_type="application/json")
-
-
-async def _read_json(request: web.Request) -> Json:
-    try:
-        is_json = request.content_type == "application/json"
-        body = parse_json(await request.read()) if is_json else None
-    except (ValueError, web.RequestPayloadError):  # the latter: not compressed as it says
-        body = None
-    if not isinstance(body, dict):
-        raise _refused(web.HTTPBadRequest, "The page sends a JSON object.")
-    return body
-
-
-async def _send(response: web.StreamResponse, name: str, data: Json) -> None:
-    # JSON has no raw line breaks, so one data line holds it whatever the message says.
-    await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())

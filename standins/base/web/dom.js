@@ -13,13 +13,13 @@ export function element(name, properties = {}, ...children) {
   return node;
 }
 
-/** One of the icons drawn in index.html. */
+/** One of the icons drawn in icons.svg. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#icon-${name}`);
+  use.setAttribute("href", `/page/icons.svg#icon-${name}`);
   svg.append(use);
   return svg;
 }
@@ -69,4 +69,9 @@ export function day(date) {
 /** A <time> that says the hour, or what `text` says, and the whole date when pointed at. */
 export function time(date, text = CLOCK.format(date)) {
   return element("time", { datetime: date.toISOString(), title: FULL.format(date) }, text);
+}
+
+/** A sentence about what went wrong. */
+export function problem(sentence) {
+  return element("p", { class: "failed", role: "alert" }, icon("warn"), sentence);
 }

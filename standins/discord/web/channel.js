@@ -1,23 +1,23 @@
 // The page: one person looking at one channel, kept up to date by a stream of events.
 import { Apps } from "./apps.js";
 import { Composer } from "./composer.js";
-import { Deletion } from "./deletion.js";
 import { Dialogs } from "./dialogs.js";
 import { day, element, fillAvatar, icon, nameOf } from "./dom.js";
+import { drawn } from "./form.js";
 import { Lightbox } from "./lightbox.js";
+import { Live, post as sendOff } from "./live.js";
 import { MessageView, unansweredRow } from "./message.js";
 import { offered } from "./options.js";
 import { picturesOf } from "./pictures.js";
+import { Question } from "./question.js";
+import { openRail, showChats, typingAnywhere } from "./rail.js";
+import { Scroller } from "./scroller.js";
 
-const RETRY_MS = 500;
-const NEAR_END_PX = 80;
 const GROUP_MS = 7 * 60_000;
 
 const part = (id) => document.getElementById(id);
 
 let world = null; // what the stream's first event said; null until then
-let stream = null;
-let retry = 0;
 const views = new Map(); // message id -> MessageView
 const unanswered = new Map(); // interaction id -> list item
 const DISMISSED = "dismissed";
@@ -25,10 +25,15 @@ const dismissed = new Set(JSON.parse(sessionStorage.getItem(DISMISSED) ?? "[]"))
 const DM = 1; // kinds of channels, as Discord numbers them
 const FORUM = 15;
 const names = new Map(); // ids of people and channels -> names
-const deletion = new Deletion();
+const question = new Question();
 const apps = new Apps();
-const dialogs = new Dialogs({ submit: (body, files) => post("submit", body, files), lost: () => composer.focus() });
+const dialogs = new Dialogs({
+  submit: (form, values, places, files) =>
+    post("submit", { interaction_id: form.interaction_id, values, files: places }, files),
+  lost: () => composer.focus(),
+});
 const lightbox = new Lightbox((id) => (views.get(id)?.node ?? composer).focus());
+const scroller = new Scroller(part("scroll"), part("messages"), part("newer"));
 const composer = new Composer({
   use: (name, options, files) => {
     const places = Object.keys(files).map((option, place) => [option, [place]]);
@@ -41,29 +46,22 @@ const composer = new Composer({
 
 // ---- the stream ----
 
-/** Look at a channel as a person; both fall back to the world's first. */
-function look(as, channel) {
-  clearTimeout(retry);
-  stream?.close();
-  const wanted = new URLSearchParams(Object.entries({ as, channel }).filter(([, id]) => id));
-  stream = new EventSource(`/page/api/events?${wanted}`);
-  stream.addEventListener("state", ({ data }) => begin(JSON.parse(data)));
-  stream.addEventListener("bot", ({ data }) => showBot(JSON.parse(data)));
-  stream.addEventListener("places", ({ data }) => showPlaces(JSON.parse(data)));
-  stream.addEventListener("message", ({ data }) => showMessage(JSON.parse(data)));
-  stream.addEventListener("gone", ({ data }) => removeMessage(JSON.parse(data).id));
-  stream.addEventListener("sent", ({ data }) => showSent(JSON.parse(data)));
-  stream.addEventListener("dialog", ({ data }) => showDialog(JSON.parse(data)));
-  stream.addEventListener("failed", ({ data }) => showFailed(JSON.parse(data)));
-  stream.addEventListener("error", () => {
+const live = new Live(
+  {
+    state: begin,
+    bot: showBot,
+    places: showPlaces,
+    message: (message) => showMessage(message),
+    gone: ({ id }) => removeMessage(id),
+    sent: showSent,
+    dialog: showDialog,
+    failed: showFailed,
+  },
+  () => {
     part("lost").hidden = false;
     showPresence(false, "Reconnecting…");
-    // The browser tries again by itself unless it has given the stream up.
-    if (stream.readyState !== EventSource.CLOSED) return;
-    clearTimeout(retry);
-    retry = setTimeout(() => (world ? look(world.me.id, world.channel.id) : look()), RETRY_MS);
-  });
-}
+  },
+);
 
 /** What stands before a channel's name; before a person's, nothing. */
 const mark = (channel) => (channel.type === DM ? "" : "#");
@@ -75,6 +73,7 @@ function begin(state) {
   part("lost").hidden = true;
   const here = new URLSearchParams({ as: world.me.id, channel: world.channel.id });
   history.replaceState(null, "", `?${here}`);
+  showChats(world.chats);
   showPlaces({});
   const before = [...views.keys()];
   views.clear();
@@ -84,7 +83,7 @@ function begin(state) {
   for (const id of before) if (!views.has(id)) closeDialogs(id);
   showBot(world);
   showEmptiness();
-  toEnd();
+  scroller.toEnd();
   document.body.dataset.ready = "true";
 }
 
@@ -129,7 +128,7 @@ const actions = {
   mayDelete: ({ author, flags }) =>
     !(flags & EPHEMERAL) && (world.me.moderates || author.id === world.me.id),
   remove: async (message) => {
-    if (!(await deletion.confirmed(message))) return "";
+    if (!(await question.deletes(message.id, nameOf(message.author)))) return "";
     const { refusal = "" } = await post("delete", { message_id: message.id });
     return refusal;
   },
@@ -148,7 +147,7 @@ const actions = {
   world: () => world,
   hasApps: ({ flags }) => !apps.isEmpty && !(flags & EPHEMERAL),
   openApps: (message, left, top, tell) =>
-    apps.open(left, top, async (name) => tell(await send("menu", { message_id: message.id, name }))),
+    apps.open(left, top, async ({ name }) => tell(await send("menu", { message_id: message.id, name }))),
   dismiss: (message) => {
     dismissed.add(message.id);
     sessionStorage.setItem(DISMISSED, JSON.stringify([...dismissed]));
@@ -158,7 +157,7 @@ const actions = {
 
 function showMessage(message, { quiet = false } = {}) {
   if (dismissed.has(message.id)) return;
-  const sticky = sticking;
+  const sticky = scroller.isSticking;
   const known = views.get(message.id);
   const view = known ?? new MessageView(actions);
   const before = known ? picturesOf(known.message).length : 0;
@@ -174,7 +173,7 @@ function showMessage(message, { quiet = false } = {}) {
   }
   showEmptiness();
   if (quiet) return;
-  follow(sticky);
+  scroller.follow(sticky);
   const author = nameOf(message.author);
   const images = picturesOf(message).length;
   const text = view.body.querySelector(".content, .thinking")?.textContent;
@@ -223,7 +222,7 @@ function removeMessage(id) {
 /** Close what is open over the page because of a message that is gone. */
 function closeDialogs(id) {
   lightbox.follow(id, []);
-  deletion.forget(id);
+  question.forget(id);
 }
 
 const EPHEMERAL = 1 << 6; // a message's flag
@@ -244,7 +243,8 @@ function showDialog(form) {
   unanswered.get(form.interaction_id)?.remove();
   unanswered.delete(form.interaction_id);
   showEmptiness();
-  dialogs.open(form, world.bot, world, names);
+  const { title, components } = form;
+  dialogs.open({ about: form, title, bot: nameOf(world.bot), ...drawn(components, world, names) });
 }
 
 function answerTo({ id }) {
@@ -253,7 +253,7 @@ function answerTo({ id }) {
 
 /** A command that was sent, or that the bot never answered. */
 function showUnanswered({ id, name, command_type }, failed) {
-  const sticky = sticking;
+  const sticky = scroller.isSticking;
   const used = { user: world.me, name, command_type };
   const row = unansweredRow(used, world.bot, failed, () => {
     row.remove();
@@ -266,7 +266,7 @@ function showUnanswered({ id, name, command_type }, failed) {
   else append(row, new Date());
   unanswered.set(id, row);
   showEmptiness();
-  follow(sticky);
+  scroller.follow(sticky);
 }
 
 function showEmptiness() {
@@ -283,31 +283,6 @@ function showEmptiness() {
 function announce(text) {
   part("announce").textContent = text;
 }
-
-// ---- scrolling: the end stays in sight unless somebody reads further up ----
-
-const scroll = part("scroll");
-let sticking = true;
-
-function toEnd() {
-  scroll.scrollTop = scroll.scrollHeight;
-  sticking = true;
-  part("newer").hidden = true;
-}
-
-function follow(sticky) {
-  if (sticky) toEnd();
-  else part("newer").hidden = false;
-}
-
-scroll.addEventListener("scroll", () => {
-  sticking = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_END_PX;
-  if (sticking) part("newer").hidden = true;
-});
-const resized = new ResizeObserver(() => sticking && toEnd());
-resized.observe(scroll);
-resized.observe(part("messages"));
-part("newer").addEventListener("click", toEnd);
 
 // ---- the rail ----
 
@@ -331,7 +306,7 @@ function showRail() {
 /** A channel, a thread in one, a forum that is no place itself, or somebody's direct messages. */
 function railEntry(channel) {
   const name = element("span", {}, channel.name);
-  const look_ = channel.type === DM ? "message" : channel.parent_id ? "thread" : "hash";
+  const drawing = channel.type === DM ? "message" : channel.parent_id ? "thread" : "hash";
   if (channel.type === FORUM) {
     const forum = element("div", { class: "forum" });
     forum.append(icon("file"), name);
@@ -339,51 +314,25 @@ function railEntry(channel) {
   }
   const open = () => {
     openRail(false);
-    look(world.me.id, channel.id);
+    live.look(world.me.id, channel.id);
   };
   const current = channel.id === world.channel.id ? "page" : null;
   const button = element("button", { type: "button", "aria-current": current, onclick: open });
-  button.append(icon(look_), name);
+  button.append(icon(drawing), name);
   return element("li", { class: channel.parent_id ? "within" : "" }, button);
 }
 
-function openRail(open) {
-  part("rail").classList.toggle("shown", open);
-  part("show-rail").setAttribute("aria-expanded", String(open));
-  if (open) part("channels").querySelector("[aria-current]")?.focus();
-}
-
-part("me").addEventListener("change", () => look(part("me").value, world.channel.id));
-part("show-rail").addEventListener("click", () => openRail(true));
-part("scrim").addEventListener("click", () => openRail(false));
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || !part("rail").classList.contains("shown")) return;
-  openRail(false);
-  part("show-rail").focus();
-});
-
+part("me").addEventListener("change", () => live.look(part("me").value, world.channel.id));
 // ---- sending ----
 
 /** Post something done by this person, with files if any; its { id }, or a { refusal }. */
-async function post(what, body, files = []) {
-  const request = JSON.stringify({ as: world.me.id, channel: world.channel.id, ...body });
-  const form = new FormData();
-  form.append("payload_json", request);
-  for (const [place, file] of files.entries()) form.append(`files[${place}]`, file);
-  const sent = files.length
-    ? { body: form }
-    : { body: request, headers: { "Content-Type": "application/json" } };
-  try {
-    const response = await fetch(`/page/api/${what}`, { method: "POST", ...sent });
-    return await response.json();
-  } catch {
-    return { refusal: "The playground did not answer. Try again once the connection is back." };
-  }
+function post(what, body, files = []) {
+  return sendOff(what, { as: world.me.id, channel: world.channel.id, ...body }, files);
 }
 
 async function send(what, body, files = []) {
   const { refusal = "" } = await post(what, body, files);
-  if (!refusal) toEnd();
+  if (!refusal) scroller.toEnd();
   return refusal;
 }
 
@@ -400,19 +349,6 @@ for (const example of part("examples").querySelectorAll("button")) {
   );
 }
 
-// Whoever types while nothing has the focus means the composer.
-document.addEventListener("keydown", (event) => {
-  const idle = document.activeElement === document.body || document.activeElement === scroll;
-  const character =
-    event.key.length === 1 &&
-    event.key !== " " &&
-    !event.ctrlKey &&
-    !event.metaKey &&
-    !event.altKey;
-  if (idle && character && !document.querySelector("dialog[open]")) composer.focus();
-});
-
 const asked = new URLSearchParams(location.search);
-look(asked.get("as"), asked.get("channel"));
-// Ready to type and to paste; but on a phone the focus would bring up the keyboard unasked.
-if (matchMedia("(hover: hover)").matches) composer.focus();
+live.look(asked.get("as"), asked.get("channel"));
+typingAnywhere(composer);

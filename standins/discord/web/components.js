@@ -1,7 +1,8 @@
 // The components of a message that has nothing else (Discord's Components V2), as DOM nodes.
 import { element, icon, path } from "./dom.js";
 import { markdown } from "./markdown.js";
-import { fileOf, isOurs, picture, picturesIn } from "./pictures.js";
+import { picture } from "./picture.js";
+import { fileOf, isOurs, picturesIn } from "./pictures.js";
 
 const ROW = 1;
 const SECTION = 9;

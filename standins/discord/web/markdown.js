@@ -1,12 +1,10 @@
 // The part of Discord's markdown that bots write, as DOM nodes. What it does not know stays text.
 import { element, time } from "./dom.js";
-
-const MAX_DEPTH = 8; // deeper nesting is shown as text; keeps hostile input cheap
+import { inlineOf } from "./inline.js";
 
 const FENCE = /```(?:[\w+-]+\n|\n)?([\s\S]+?)\n?```\n?/g;
 const LINE = /^(?:(#{1,3}) +|(-#) +|(>) +|([-*]) +)(.+)$/;
 
-// Tried in this order at each place of the text; each answers nodes or strings.
 const INLINE = [
   [/\\([^\p{L}\p{N}\s])/uy, ([, char]) => [char]],
   [/(`+)([\s\S]*?[^`])\1(?!`)/y, ([, , code]) => [element("code", {}, code.trim() || code)]],
@@ -72,34 +70,7 @@ function lines(text, names) {
   return nodes;
 }
 
-function inline(text, names, depth) {
-  const nodes = [];
-  let plain = "";
-  for (let at = 0; at < text.length;) {
-    const found = depth < MAX_DEPTH && match(text, at);
-    if (!found) {
-      plain += text[at];
-      at += 1;
-      continue;
-    }
-    if (plain) nodes.push(plain);
-    plain = "";
-    nodes.push(...found.build(found.groups, names, depth + 1));
-    at += found.groups[0].length;
-  }
-  if (plain) nodes.push(plain);
-  return nodes;
-}
-
-function match(text, at) {
-  if (!"\\`*_~<[".includes(text[at])) return null;
-  for (const [pattern, build] of INLINE) {
-    pattern.lastIndex = at;
-    const groups = pattern.exec(text);
-    if (groups) return { groups, build };
-  }
-  return null;
-}
+const inline = inlineOf("\\`*_~<[", INLINE);
 
 function wrap(name, inner, names, depth) {
   return element(name, {}, ...inline(inner, names, depth));

@@ -1,9 +1,12 @@
 // One message as a list item that follows its edits: only the parts that changed are drawn anew.
 import { Choice } from "./choice.js";
 import { Components } from "./components.js";
-import { avatar, dots, element, icon, nameOf, path, time } from "./dom.js";
+import { avatar, dots, element, icon, nameOf, path, problem, time } from "./dom.js";
 import { markdown } from "./markdown.js";
-import { isComponentsV2, picture, picturesOf } from "./pictures.js";
+import { optionsOf } from "./menus.js";
+import { Parts } from "./parts.js";
+import { picture } from "./picture.js";
+import { isComponentsV2, picturesOf } from "./pictures.js";
 
 const EPHEMERAL = 1 << 6;
 const LOADING = 1 << 7;
@@ -16,7 +19,7 @@ export class MessageView {
   #actions;
   #components;
   #tools;
-  #parts = new Map();
+  #parts;
 
   /**
    * actions.names            Map of ids to names, for mentions
@@ -43,6 +46,7 @@ export class MessageView {
     this.node.addEventListener("contextmenu", (event) => this.#rightClick(event));
     this.#tools = element("div", { class: "tools" });
     this.body = element("div", { class: "body" });
+    this.#parts = new Parts(this.body, this.node);
   }
 
   update(message) {
@@ -62,25 +66,25 @@ export class MessageView {
     const files = isV2 ? [] : message.attachments.filter((file) => !images.includes(file));
     const thinking = Boolean(message.flags & LOADING);
     const edited = message.edited_timestamp && !used;
-    this.#part("head", [nameOf(message.author), Boolean(edited)], () => [head(message, edited)]);
-    this.#part("text", [message.content, thinking], () =>
+    this.#parts.draw("head", [nameOf(message.author), Boolean(edited)], () => [head(message, edited)]);
+    this.#parts.draw("text", [message.content, thinking], () =>
       thinking ? [thought(message)] : this.#text(message),
     );
-    this.#part(
+    this.#parts.draw(
       "images",
       images.map((file) => file.id),
       () => (images.length ? [this.#grid(images)] : []),
     );
-    this.#part(
+    this.#parts.draw(
       "files",
       files.map((file) => file.id),
       () => files.map(fileLink),
     );
     const rows = isV2 ? [] : message.components;
-    this.#part("buttons", [rows], () => this.#rows(message, rows));
+    this.#parts.draw("buttons", [rows], () => this.#rows(message, rows));
     this.#drawComponents();
     this.#say("");
-    this.#part("note", [message.flags & EPHEMERAL], () =>
+    this.#parts.draw("note", [message.flags & EPHEMERAL], () =>
       message.flags & EPHEMERAL ? [this.#note(message)] : [],
     );
   }
@@ -94,7 +98,7 @@ export class MessageView {
   #drawComponents() {
     const components = isComponentsV2(this.message) ? this.message.components : [];
     const key = this.#components.key(components);
-    this.#part("components", key, () => this.#components.draw(components));
+    this.#parts.draw("components", key, () => this.#components.draw(components));
   }
 
   #enlarge(id) {
@@ -103,39 +107,13 @@ export class MessageView {
     this.#actions.enlarge(this.message, pictures, index);
   }
 
-  /** Replace the named part if what it is made of changed; the focus stays where it was. */
-  #part(name, key, build) {
-    const wanted = JSON.stringify(key);
-    const part = this.#parts.get(name) ?? {
-      node: element("div", { class: `part-${name}` }),
-      key: null,
-    };
-    if (part.key === wanted) return;
-    const controls = () => [...part.node.querySelectorAll("[data-id]")];
-    const before = controls();
-    const focused = part.node.contains(document.activeElement)
-      ? document.activeElement.dataset.id
-      : null;
-    part.node.replaceChildren(...build());
-    part.key = wanted;
-    if (!this.#parts.has(name)) {
-      this.#parts.set(name, part);
-      this.body.append(part.node);
-    }
-    if (focused === null) return;
-    const after = controls();
-    // What changed its meaning when it was pressed, such as Blur to Unblur, kept its place.
-    const at = before.length === after.length ? place(before, focused) : -1;
-    (after[place(after, focused)] ?? after[at] ?? this.node).focus();
-  }
-
   /** A press was not answered. */
   fail() {
     this.#say("The application did not respond");
   }
 
   #say(sentence) {
-    this.#part("problem", [sentence], () => (sentence ? [problem(sentence)] : []));
+    this.#parts.draw("problem", [sentence], () => (sentence ? [problem(sentence)] : []));
   }
 
   #text(message) {
@@ -216,7 +194,7 @@ export class MessageView {
 
   #menu(message, item) {
     const name = item.placeholder || "Make a selection";
-    const choice = new Choice(item, this.#actions.world(), name, async () => {
+    const choice = new Choice(item, optionsOf(item, this.#actions.world()), name, async () => {
       if (choice.values.length < choice.least) return;
       this.#say("");
       const refusal = await this.#actions.press(message, item.custom_id, choice.values);
@@ -288,15 +266,6 @@ export function unansweredRow(used, bot, failed, dismiss) {
     avatar(nameOf(bot)),
     body,
   );
-}
-
-/** Which of these nodes has this id. */
-function place(nodes, id) {
-  return nodes.findIndex((node) => node.dataset.id === id);
-}
-
-function problem(sentence) {
-  return element("p", { class: "failed", role: "alert" }, icon("warn"), sentence);
 }
 
 /** Who did what: used a command, or pressed something; a dialog came of one or the other. */

@@ -1,5 +1,5 @@
 // A command's options as the composer needs them, and what Discord takes as their values.
-import { channelsFor } from "./choice.js";
+import { channelsFor } from "./menus.js";
 import { nameOf } from "./dom.js";
 
 const SUB_COMMAND = 1;

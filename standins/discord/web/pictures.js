@@ -1,6 +1,4 @@
 // The pictures of a message: which there are, and each as an element.
-import { element, path } from "./dom.js";
-
 const COMPONENTS_V2 = 1 << 15;
 const SECTION = 9;
 const THUMBNAIL = 11;
@@ -43,19 +41,4 @@ export function fileOf({ media, description }) {
   const { pathname } = new URL(media.url);
   const filename = decodeURIComponent(pathname.slice(pathname.lastIndexOf("/") + 1));
   return { ...media, id: media.attachment_id ?? media.url, filename, description };
-}
-
-/** Its <img>, which fades in when it has loaded. */
-export function picture(file) {
-  const image = element("img", {
-    alt: file.description || file.filename,
-    width: file.width,
-    height: file.height,
-    loading: "lazy",
-    decoding: "async",
-  });
-  image.addEventListener("load", () => (image.dataset.loaded = ""));
-  image.addEventListener("error", () => (image.dataset.loaded = "")); // shows the alt text
-  image.src = path(file.url);
-  return image;
 }

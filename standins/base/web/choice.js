@@ -1,13 +1,5 @@
-// What somebody chooses from: a menu of options, people, roles or channels, in a message or a dialog.
-import { element, nameOf } from "./dom.js";
-
-const STRING = 3;
-const USER = 5;
-const ROLE = 6;
-const MENTIONABLE = 7;
-const CHANNEL = 8;
-
-export const MENUS = [STRING, USER, ROLE, MENTIONABLE, CHANNEL];
+// What somebody chooses from: a menu, in a message or a dialog.
+import { element } from "./dom.js";
 
 /**
  * One menu's node, and what is chosen in it. A single choice is the browser's own menu; of several
@@ -20,14 +12,14 @@ export class Choice {
   #title = element("span");
 
   /**
-   * item      the component
-   * world     who and what there is to choose from
+   * item      { min_values, max_values, placeholder, disabled }, one value unless it says so
+   * options   { label, value, description, default }
    * name      what it is called where nothing beside it says so
    * changed() something else is chosen; of several once the list is closed
    */
-  constructor(item, world, name, changed = () => {}) {
+  constructor(item, options, name, changed = () => {}) {
     this.#item = item;
-    this.#options = optionsOf(item, world);
+    this.#options = options;
     this.node = this.most > 1 ? this.#list(name, changed) : this.#menu(name, changed);
   }
 
@@ -120,31 +112,4 @@ export function ticked(box, { label, description }) {
   const words = element("span", {}, label);
   if (description) words.append(element("small", {}, description));
   return element("label", { class: "tick" }, box, words);
-}
-
-/** The channels of the server that may be chosen: direct messages are nobody's choice. */
-export function channelsFor({ channel_types }, world) {
-  return world.channels.filter(
-    ({ guild_id, type }) => guild_id && (!channel_types?.length || channel_types.includes(type)),
-  );
-}
-
-function optionsOf({ type, options = [], default_values = [], ...item }, world) {
-  if (type === STRING) {
-    return options.map(({ emoji, ...option }) => ({
-      ...option,
-      label: [emoji?.name, option.label].filter(Boolean).join(" "),
-    }));
-  }
-  const people = world.people.map((person) => ({ label: nameOf(person), value: person.id }));
-  const roles = world.roles.map(({ id, name }) => ({ label: name, value: id }));
-  const channels = channelsFor(item, world).map(({ id, name }) => ({ label: `#${name}`, value: id }));
-  const offered = {
-    [USER]: people,
-    [ROLE]: roles,
-    [MENTIONABLE]: [...people, ...roles],
-    [CHANNEL]: channels,
-  }[type];
-  const chosen = default_values.map(({ id }) => id);
-  return offered.map((option) => ({ ...option, default: chosen.includes(option.value) }));
 }

@@ -22,15 +22,15 @@ export class Apps {
     return !this.#commands.length;
   }
 
-  /** Open it at a place of the window; `use` takes the name of what is chosen. */
-  open(left, top, use) {
-    const items = this.#commands.map(({ name }) => {
+  /** Open it at a place of the window; `use` takes what is chosen, those on messages or others. */
+  open(left, top, use, commands = this.#commands) {
+    const items = commands.map((command) => {
       const choose = () => {
         this.#node.hidePopover();
-        use(name);
+        use(command);
       };
       const properties = { type: "button", role: "menuitem", tabindex: "-1", onclick: choose };
-      return element("button", properties, name);
+      return element("button", properties, command.name);
     });
     this.#node.replaceChildren(element("p", { id: "apps-title" }, "Apps"), ...items);
     this.#node.showPopover();
