@@ -1,4 +1,4 @@
-"""`imagine playground`: the real bot in a Discord, or Slack, of its own, on this machine alone."""
+"""`imagine playground`: the real bot in a Discord and a Slack of its own, on this machine alone."""
 
 import argparse
 import os
@@ -31,7 +31,10 @@ _DEMO_PROMPT: Final = "a red circle on a blue background"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `run` understands."""
     parser.add_argument(
-        "--port", type=whole(0, 65_535), metavar="N", help="of the page; 0 takes any free one"
+        "--port",
+        type=whole(0, 65_535),
+        metavar="N",
+        help="of the page of Discord; 0 takes any free ones",
     )
     add_start_empty(parser)
     what = parser.add_mutually_exclusive_group()
@@ -66,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if args.once is not None:  # it may run beside another playground, and leaves its pictures alone
         playground = replace(playground, port=0, folder=None)
     if args.port is not None:
-        playground = replace(playground, port=args.port)
+        # Who takes any free one wants no other to be taken.
+        slack_port = playground.slack_port if args.port else 0
+        playground = replace(playground, port=args.port, slack_port=slack_port)
     config = replace(config, playground=playground)
     if args.size is not None:
         config = replace(config, engine=replace(config.engine, sizes=(parse_size(args.size),)))

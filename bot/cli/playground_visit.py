@@ -1,5 +1,5 @@
-"""A visit to the playground: the loopback Discord and the real bot in one event loop, and a person
-played by the program.
+"""A visit to the playground: its Discord, its Slack and the real bot in one event loop, and a
+person played by the program.
 """
 
 import asyncio
@@ -12,21 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bot.app import App, discord_home
+from bot.app import App, MakeHome, discord_home
 from bot.cli.ending import Ending
 from bot.cli.pictures import output_folder, save_named
-from bot.config.sections import Config, HealthConfig
+from bot.cli.slack_visit import home_in, loopback_slack
+from bot.config.sections import Config, HealthConfig, PlaygroundConfig
 from bot.core.card import FAILURE_MARK, is_preview
 from bot.errors import ConfigError, PlaygroundError
 from bot.ledgers.sqlite.database import is_in_use
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.base.ports import PortTakenError
+from standins.discord import page_server as discord_page
 from standins.discord.components import files_of, text_of
 from standins.discord.errors import CommandRefused, InteractionFailed
 from standins.discord.loopback import LoopbackDiscord
-from standins.discord.page_server import add_page
 from standins.discord.world import varied_world
+from standins.slack import page_server as slack_page
+from standins.slack.loopback import LoopbackSlack
 
 Message = dict[str, Any]
 
@@ -40,7 +43,7 @@ class Visit:
     options  of one /imagine to be asked right away; None: nobody asks
     out      the folder that gets its pictures
     stay     go on afterwards, until somebody stops it
-    show_address  of the page, once it is there
+    show_address  of the pages, once they are there; without it there is a Discord alone
     start_empty   if the ledger is lost or damaged
     """
 
@@ -63,25 +66,10 @@ async def run_playground(
     Its Discord forgets its channels when it ends; the bot's records and pictures stay in
     [playground] folder. Raises BotError, EngineError.
     """
-    loopback = LoopbackDiscord(token=secrets.token_urlsafe(), world=varied_world())
-    add_page(loopback)
+    chats = _Chats.with_pages() if visit.show_address else _Chats.of_discord()
     with _records(config) as folder:
-        try:
-            await loopback.start(port=config.playground.port)
-        except PortTakenError as error:
-            raise PlaygroundError(
-                f"The port {config.playground.port} is taken or not allowed. Choose another with "
-                "--port, or set IMAGINE_PLAYGROUND__PORT=0 for any free one."
-            ) from error
-        here = replace(
-            config.discord,
-            api_url=loopback.api_url,
-            gateway_url=loopback.gateway_url,
-            guild_ids=(),
-        )
-        config = replace(config, discord=here, health=HealthConfig(port=0))
-        # This Discord forgets what it was told of commands, and every card.
-        homes = [discord_home(config, Secret(loopback.token), None)]
+        await chats.start(config.playground)
+        config, homes = chats.homes(config)
         app = App(
             config,
             start_pipeline,
@@ -91,9 +79,77 @@ async def run_playground(
             start_empty=visit.start_empty,
         )
         ending.minds(app.engine)
-        await _stay(loopback, app, visit, stop)
+        await _stay(chats, app, visit, stop)
         if visit.stay:
             _say(_last_word(config.playground.folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chats:
+    """The chat systems of one playground.
+
+    slack  None: there is none
+    """
+
+    discord: LoopbackDiscord
+    slack: LoopbackSlack | None
+
+    @classmethod
+    def of_discord(cls) -> "_Chats":
+        """A Discord that nobody looks at."""
+        return cls(LoopbackDiscord(token=secrets.token_urlsafe(), world=varied_world()), None)
+
+    @classmethod
+    def with_pages(cls) -> "_Chats":
+        """Both, each with its page beside the other's."""
+        chats = cls(cls.of_discord().discord, loopback_slack())
+        assert chats.slack is not None  # noqa: S101 - made above
+        discord_page.add_page(chats.discord, chats.addresses)
+        slack_page.add_page(chats.slack, chats.addresses)
+        return chats
+
+    def addresses(self) -> dict[str, str]:
+        """Of the pages, by the chats' names; they must have started."""
+        shown = {"Discord": f"{self.discord.base_url}/"}
+        return shown if self.slack is None else {**shown, "Slack": f"{self.slack.base_url}/"}
+
+    async def start(self, ports: PlaygroundConfig) -> None:
+        """Listen; raises PlaygroundError."""
+        try:
+            await self.discord.start(port=ports.port)
+        except PortTakenError as error:
+            raise PlaygroundError(
+                f"The port {ports.port} is taken or not allowed. Choose another with "
+                "--port, or set IMAGINE_PLAYGROUND__PORT=0 for any free one."
+            ) from error
+        if self.slack is None:
+            return
+        try:
+            await self.slack.start(port=ports.slack_port)
+        except PortTakenError:  # its address is said, and Discord's page leads there
+            await self.slack.start()
+
+    def homes(self, config: Config) -> tuple[Config, list[MakeHome]]:
+        """The configuration of a bot that lives here, and its homes."""
+        discord = replace(
+            config.discord,
+            api_url=self.discord.api_url,
+            gateway_url=self.discord.gateway_url,
+            guild_ids=(),
+        )
+        config = replace(config, discord=discord, health=HealthConfig(port=0))
+        # This Discord forgets what it was told of commands, and every card.
+        homes = [discord_home(config, Secret(self.discord.token), None)]
+        if self.slack is not None:
+            config, home = home_in(self.slack, config)
+            homes.append(home)
+        return config, homes
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self.discord.close()
+        if self.slack is not None:
+            await self.slack.close()
 
 
 @contextmanager
@@ -126,10 +182,10 @@ def _last_word(folder: Path | None) -> str:
     )
 
 
-async def _stay(loopback: LoopbackDiscord, app: App, visit: Visit, stop: asyncio.Event) -> None:
+async def _stay(chats: _Chats, app: App, visit: Visit, stop: asyncio.Event) -> None:
     over = asyncio.Event()
     serving = asyncio.create_task(app.run(over), name="app")
-    visiting = asyncio.create_task(_visit(loopback, app, visit, stop), name="visit")
+    visiting = asyncio.create_task(_visit(chats, app, visit, stop), name="visit")
     try:
         await asyncio.wait([serving, visiting], return_when=asyncio.FIRST_COMPLETED)
         if visiting.done():
@@ -138,13 +194,16 @@ async def _stay(loopback: LoopbackDiscord, app: App, visit: Visit, stop: asyncio
         over.set()
         visiting.cancel()
         await asyncio.gather(serving, visiting, return_exceptions=True)
-        await loopback.close()
+        await chats.close()
     serving.result()
 
 
-async def _visit(loopback: LoopbackDiscord, app: App, visit: Visit, stop: asyncio.Event) -> None:
+async def _visit(chats: _Chats, app: App, visit: Visit, stop: asyncio.Event) -> None:
+    loopback = chats.discord
     if visit.show_address:
         _say(f"The playground is at {loopback.base_url}/")
+        if chats.slack is not None:
+            _say(f"Its Slack is at {chats.slack.base_url}/")
     if visit.options is not None:
         _whisper(f"Seed {visit.options['seed']}")
         asking = asyncio.create_task(

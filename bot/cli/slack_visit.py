@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bot.app import App, slack_home
+from bot.app import App, MakeHome, slack_home
 from bot.cli.ending import Ending
 from bot.cli.pictures import output_folder, save_named
 from bot.config.sections import Config, HealthConfig
 from bot.core.card import FAILURE_MARK
 from bot.errors import PlaygroundError
 from bot.homes.slack import render
-from bot.homes.slack.manifest import COMMAND
+from bot.homes.slack.manifest import COMMAND, manifest
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.slack.loopback import LoopbackSlack
@@ -38,17 +38,11 @@ async def imagine_in_slack(
     read, BotError, EngineError.
     """
     output_folder(folder)
-    tokens = [Secret(f"{kind}-{secrets.token_hex(16)}") for kind in ("xoxb", "xapp")]
-    bot_token, app_token = tokens
-    slack = LoopbackSlack(bot_token=bot_token.reveal(), app_token=app_token.reveal())
+    slack = loopback_slack()
     await slack.start()
     with tempfile.TemporaryDirectory(prefix="imagine-") as name:
-        config = replace(
-            config,
-            slack=replace(config.slack, api_url=slack.api_url),
-            health=HealthConfig(port=0),
-        )
-        app = App(config, start_pipeline, [slack_home(config, *tokens)], Path(name))
+        config, home = home_in(slack, replace(config, health=HealthConfig(port=0)))
+        app = App(config, start_pipeline, [home], Path(name))
         ending.minds(app.engine)
         over = asyncio.Event()
         serving = asyncio.create_task(app.run(over), name="app")
@@ -67,6 +61,21 @@ async def imagine_in_slack(
             await asyncio.gather(serving, asking, stopping, return_exceptions=True)
             await slack.close()
         serving.result()
+
+
+def loopback_slack() -> LoopbackSlack:
+    """A Slack in which the app is installed, with tokens of its own."""
+    bot_token, app_token = (f"{kind}-{secrets.token_hex(16)}" for kind in ("xoxb", "xapp"))
+    slack = LoopbackSlack(bot_token=bot_token, app_token=app_token)
+    slack.world.install(manifest())
+    return slack
+
+
+def home_in(slack: LoopbackSlack, config: Config) -> tuple[Config, MakeHome]:
+    """The configuration of a bot that lives in it, and its home; the Slack must have started."""
+    here = replace(config.slack, api_url=slack.api_url, moderators=tuple(slack.world.user_groups))
+    config = replace(config, slack=here)
+    return config, slack_home(config, Secret(slack.bot_token), Secret(slack.app_token))
 
 
 async def _imagine(slack: LoopbackSlack, text: str, folder: Path) -> None:

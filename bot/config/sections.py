@@ -187,9 +187,10 @@ class HealthConfig:
 
 @dataclass(frozen=True, slots=True)
 class PlaygroundConfig:
-    """[playground] the loopback Discord and its page."""
+    """[playground] the loopback Discord and Slack, and their pages."""
 
     port: int = key(8642, kinds.whole(0, 65_535))
+    slack_port: int = key(8644, kinds.whole(0, 65_535))
     folder: Path | None = key(Path("playground"), kinds.folder(empty=True))  # noqa: RUF009 - as above
 
 

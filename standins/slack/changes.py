@@ -7,13 +7,18 @@ Predicate = Callable[[], bool]
 
 
 class Changes:
-    """Asks again, at every change, whether what somebody waits for has come true."""
+    """Asks again, at every change, whether what somebody waits for has come true.
+
+    count  how often something has changed
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._waiters: list[tuple[Predicate, asyncio.Future[None]]] = []
 
     def happened(self) -> None:
         """Something has changed; never waits."""
+        self.count += 1
         for predicate, future in list(self._waiters):
             if future.done():
                 continue

@@ -31,6 +31,7 @@ class File:
     looks_left  how often it will still be found unprocessed: without its type, as
                 slackapi/java-slack-sdk#1349 tells it from one that is ready
     shares      the messages that brought it, by channel
+    given       somebody put it into a dialog of the app's
     """
 
     id: str
@@ -47,6 +48,7 @@ class File:
     looks_left: int = 0
     created: int = field(default_factory=lambda: int(time.time()))
     shares: dict[str, list[str]] = field(default_factory=dict)
+    given: bool = False
 
     def fill(self, data: bytes) -> None:
         """Take the bytes in, and see what they are."""
@@ -115,11 +117,11 @@ class Files:
             file.title = title or file.title
         return ready
 
-    def add(self, person: Person, name: str, data: bytes) -> File:
-        """A person's own file, ready to be seen."""
+    def add(self, person: Person, name: str, data: bytes, *, given: bool = False) -> File:
+        """A person's own file, ready to be seen; `given` to the app in a dialog."""
         file = File(self._world.new_id("F"), person.id, name, len(data), title=name)
         file.fill(data)
-        file.state = "completed"
+        file.state, file.given = "completed", given
         self._files[file.id] = file
         return file
 
@@ -144,10 +146,10 @@ class Files:
         file.state, file.data = "deleted", b""
 
     def reached(self, file: File) -> bool:
-        """Whether the bot may see it: its own, or shared where it is."""
+        """Whether the bot may see it: its own, given to it, or shared where it is."""
         channels = (self._world.channels[channel_id] for channel_id in file.shares)
         own = file.user_id == self._world.bot_user_id
-        return own or any(self._world.has_bot(channel) for channel in channels)
+        return own or file.given or any(self._world.has_bot(channel) for channel in channels)
 
     def may_be_shown(self, named: Json) -> bool:
         """Whether a block may show the file that it names by {"id"} or {"url"}."""

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from standins.base.faults import Faults
 from standins.base.guard import guard
+from standins.base.ports import listen
 from standins.base.timers import Clock, Timers
 from standins.base.wire import Json, parse_json
 from standins.slack.changes import Changes
@@ -15,7 +17,7 @@ from standins.slack.chat import Chat
 from standins.slack.conversations import Conversations
 from standins.slack.errors import ActionRefused, ApiError
 from standins.slack.file_methods import FileMethods
-from standins.slack.files import Files
+from standins.slack.files import File, Files
 from standins.slack.invocations import Invocation, ResponseUrls, Submission, Triggers
 from standins.slack.limits import RateLimits
 from standins.slack.messages import Message, Messages
@@ -35,7 +37,7 @@ from standins.slack.world import Channel, Person, World, default_world
 
 DEFAULT_BOT_TOKEN: Final = "xoxb-loopback"  # noqa: S105 - opens nothing but a loopback server
 DEFAULT_APP_TOKEN: Final = "xapp-loopback"  # noqa: S105 - as above
-_MAX_REQUEST_BYTES: Final = 25 * 2**20
+MAX_REQUEST_BYTES: Final = 25 * 2**20
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
 
 
@@ -50,8 +52,9 @@ class LoopbackSlack:
                           something looks at it: files.info, a block that names it
     world                 with everything in it; None: the default one
 
-    An unmodified slack_bolt comes here when its client has `base_url=api_url`. `world`, `faults`
-    and `timers` are for tests to look at and to change; `methods` are those of the Web API.
+    An unmodified slack_bolt comes here when its client has `base_url=api_url`. `app` takes more
+    routes until `start`; `world`, `faults` and `timers` are for tests to look at and to change;
+    `methods` are those of the Web API.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class LoopbackSlack:
         processing_looks: int = 1,
         world: World | None = None,
     ) -> None:
+        self.bot_token, self.app_token = bot_token, app_token
         world = self.world = world or default_world()
         self.timers = Timers(clock)
         self.faults = Faults(self.timers)
@@ -100,6 +104,13 @@ class LoopbackSlack:
             app_token=app_token,
             limits=RateLimits(clock) if rate_limits else None,
         )
+        self.app = web.Application(
+            middlewares=[
+                guard(lambda: urlsplit(self.world.base_url).hostname),
+                faulty(self.faults, spared=LINK_PATH),
+            ],
+            client_max_size=MAX_REQUEST_BYTES,
+        )
         self._runner: web.AppRunner | None = None
 
     @property
@@ -129,22 +140,26 @@ class LoopbackSlack:
         """How many things the app was told and has not acked, and may still."""
         return self._socket_mode.unacknowledged
 
-    async def start(self) -> None:
-        """Listen on any free port."""
-        app = web.Application(
-            middlewares=[guard(lambda: None), faulty(self.faults, spared=LINK_PATH)],
-            client_max_size=_MAX_REQUEST_BYTES,
+    @property
+    def change_count(self) -> int:
+        """How often something has changed; with `until` one waits for the next time."""
+        return self._changes.count
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes any free one. Raises PortTakenError."""
+        listener = listen(host, port)
+        self.world.base_url = f"http://{host}:{listener.getsockname()[1]}"
+        router = self.app.router
+        router.add_route("*", API_PATH + "/{method}", self._web_api.serve)
+        router.add_post("/upload/{ticket}", self._file_methods.upload)
+        router.add_get("/files/{place}/{name}", self._download)
+        router.add_post("/response/{key}", self._respond)
+        router.add_get(LINK_PATH, self._socket_mode.serve)
+        self._runner = web.AppRunner(
+            self.app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S
         )
-        app.router.add_route("*", API_PATH + "/{method}", self._web_api.serve)
-        app.router.add_post("/upload/{ticket}", self._file_methods.upload)
-        app.router.add_get("/files/{place}/{name}", self._download)
-        app.router.add_post("/response/{key}", self._respond)
-        app.router.add_get(LINK_PATH, self._socket_mode.serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.world.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.SockSite(self._runner, listener).start()
 
     async def close(self) -> None:
         """Send the app away and stop listening."""
@@ -273,6 +288,14 @@ class LoopbackSlack:
         if message is None:
             raise KeyError(ts)
         return self._told(message)
+
+    def attach(self, name: str, data: bytes, *, user: str) -> Json:
+        """A person puts a file into a dialog: what to submit as one of a file_input's."""
+        return self._files.json(self._files.add(self._person(user), name, data, given=True))
+
+    def file(self, file_id: str) -> File:
+        """What is known of a file; raises KeyError when there is none."""
+        return self._files.any(file_id)
 
     def file_bytes(self, file_id: str) -> bytes:
         """A file; raises KeyError when it is gone."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from standins.base.faults import Fault, Faults
+from standins.base.page import is_page
 from standins.base.wire import Json, parse_json
 from standins.slack.errors import ApiError, RateLimited
 from standins.slack.limits import RateLimits
@@ -192,7 +193,7 @@ def too_many(retry_after_s: float) -> web.Response:
 
 
 def faulty(faults: Faults, *, spared: str) -> Middleware:
-    """The layer that puts faults into every request but those to `spared`.
+    """The layer that puts faults into every request but those to `spared` and those of the page.
 
     Routes of faults are below /api where the Web API is meant, such as "/chat.postMessage".
     """
@@ -200,7 +201,9 @@ def faulty(faults: Faults, *, spared: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = request.path.removeprefix(API_PATH)
-        fault = None if request.path == spared else faults.on_request(request.method, path)
+        if request.path == spared or is_page(request.path):
+            return await handler(request)
+        fault = faults.on_request(request.method, path)
         if fault is None:
             return await handler(request)
         if fault.kind == "status":

@@ -139,6 +139,7 @@ class World:
     base_url         where files and answers go; set when the server starts
     scopes           what the bot's token was granted
     commands         the slash commands that the app has registered; None: whatever is typed
+    features         what else it offers, as its manifest has it
     is_internal      whether the app was made for this workspace alone: others may read history
                      once a minute
     max_file_bytes   what one file may weigh
@@ -153,6 +154,7 @@ class World:
     base_url: str = ""
     scopes: set[str] = field(default_factory=lambda: set(BOT_SCOPES))
     commands: set[str] | None = None
+    features: Json = field(default_factory=dict)
     is_internal: bool = False
     max_file_bytes: int = 4 * 2**20
     installation: Installation = "installed"
@@ -166,6 +168,12 @@ class World:
     def bot(self) -> Person:
         """The app's bot user."""
         return self.people[self.bot_user_id]
+
+    def install(self, manifest: Json) -> None:
+        """Install the app as its manifest has it: with its scopes, commands and shortcuts."""
+        self.features = manifest["features"]
+        self.scopes = set(manifest["oauth_config"]["scopes"]["bot"])
+        self.commands = {one["command"] for one in self.features.get("slash_commands", ())}
 
     def new_ts(self) -> str:
         """A message's time, which is its id too; later than every one before."""

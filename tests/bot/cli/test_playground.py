@@ -1,12 +1,14 @@
 """`imagine playground`: the real bot in a Discord of its own, which leaves what it promised to."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
+import aiohttp
 import pytest
 
 from bot.cli.ending import Ending
@@ -48,7 +50,7 @@ def configured(folder: Path | None, *, grace_s: float = 20) -> Config:
     return Config(
         engine=EngineConfig(sizes=SIZES, default_steps=2),
         jobs=JobsConfig(shutdown_grace_s=grace_s),
-        playground=PlaygroundConfig(port=0, folder=folder),
+        playground=PlaygroundConfig(port=0, slack_port=0, folder=folder),
     )
 
 
@@ -180,3 +182,44 @@ def test_a_taken_port_is_a_sentence(capsys: Capture) -> None:
         port = taken.getsockname()[1]
         assert main(["playground", "--port", str(port)]) == 1
     assert f"The port {port} is taken or not allowed" in capsys.readouterr().err
+
+
+async def test_both_chats_stand_beside_each_other_with_one_engine(capsys: Capture) -> None:
+    stop = asyncio.Event()
+    visit = Visit(options=None, out=Path("out"), stay=True, show_address=True)
+    pipelines: list[FakePipeline] = []
+
+    def start_pipeline() -> Pipeline:
+        pipelines.append(FakePipeline(SIZES))
+        return pipelines[-1]
+
+    running = asyncio.create_task(
+        run_playground(configured(None), visit, start_pipeline, stop, Ending())
+    )
+    said = ""
+    while "Open http" not in said:
+        said += capsys.readouterr().out
+        await asyncio.sleep(0)
+    urls = {name: said.split(f"{words} is at ")[1].split()[0] for name, words in PAGES.items()}
+    for own, url in urls.items():
+        state = await state_of(url)
+        assert {one["name"]: one["url"] for one in state["chats"]} == urls
+        assert [one["name"] for one in state["chats"] if one["is_here"]] == [own]
+    while not (state := await state_of(urls["Slack"]))["online"]:
+        pass
+    assert [one["command"] for one in state["commands"]] == ["/imagine"]
+    stop.set()
+    await running
+    assert len(pipelines) == 1
+
+
+PAGES = {"Discord": "The playground", "Slack": "Its Slack"}
+
+
+async def state_of(url: str) -> Any:
+    """What a page is told first."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}page/api/events") as answer:
+        async for line in answer.content:
+            if line.startswith(b"data: "):
+                return json.loads(line.removeprefix(b"data: "))
+    raise AssertionError("the page was told nothing")

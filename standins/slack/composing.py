@@ -1,0 +1,34 @@
+"""What Slack makes of what somebody types: signs are escaped, names become mentions."""
+
+import re
+from typing import Final
+
+from standins.slack.world import World
+
+_SIGNS: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def escaped(text: str) -> str:
+    """A command's text: the three signs alone are changed, as the app has asked for no more."""
+    return text.translate(_SIGNS)
+
+
+def composed(text: str, world: World) -> str:
+    """A message's text: the names of people and channels, and addresses, become links."""
+    links: dict[str, str] = {}
+    for person in world.people.values():
+        for name in filter(None, (person.name, person.real_name)):
+            links[f"@{name.casefold()}"] = f"<@{person.id}>"
+    for channel in world.channels.values():
+        if channel.user_id is None:
+            links[f"#{channel.name}"] = f"<#{channel.id}|{channel.name}>"
+    # Of two names the longer; what is within an address stays as it is.
+    names = "|".join(map(re.escape, sorted(links, key=len, reverse=True)))
+    pattern = rf"(?P<address>https?://[^\s<>|]+)|(?<!\w)({names})(?![\w-])"
+
+    def linked(match: re.Match[str]) -> str:
+        if match["address"]:
+            return f"<{match[0]}>"
+        return links.get(match[0].casefold(), match[0])
+
+    return re.sub(pattern, linked, escaped(text), flags=re.IGNORECASE)
