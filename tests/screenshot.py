@@ -4,7 +4,7 @@
 
 Starts `imagine playground` on a free port with the configuration of the working directory and
 records of its own, does what a person would, and writes docs/playground.webp, edit.webp, look.webp,
-draft.webp, history.webp, phone.webp and desk.webp.
+draft.webp, history.webp, phone.webp, desk.webp and slack.webp.
 """
 
 import asyncio
@@ -21,9 +21,10 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.standins.discord.browser import opened, running_browser
 
 DOCS = Path(__file__).parent.parent / "docs"
-DESKTOP, TALL, PHONE = (1000, 880), (1000, 1200), (390, 844)
+DESKTOP, TALL, PHONE, WORKSPACE = (1000, 880), (1000, 1200), (390, 844), (1000, 1210)
 START_S, WAIT_S = 600, 180  # loading and compiling on a slow machine; for one thing on the page
 QUALITY = 90
+PAGES = 2
 
 
 async def main() -> None:
@@ -36,10 +37,11 @@ async def main() -> None:
             env={**os.environ, "IMAGINE_PLAYGROUND__FOLDER": folder},
         )
         try:
-            url = await asyncio.wait_for(_address(playground), START_S)
+            url, slack_url = await asyncio.wait_for(_addresses(playground), START_S)
             async with running_browser() as browser:
                 await _visit(browser, url)
                 await _order(browser, url)
+                await _workspace(browser, slack_url)
         finally:
             if playground.returncode is None:
                 playground.send_signal(signal.SIGTERM)
@@ -88,6 +90,13 @@ async def _order(browser: Browser, url: str) -> None:
         await _take(page.locator(".message").last, "desk")
 
 
+async def _workspace(browser: Browser, url: str) -> None:
+    async with opened(browser, url, size=WORKSPACE) as page:
+        await _send(page, "/imagine a dolphin with a party hat in a pool --seed 2167581657")
+        await _loaded(page.locator(".part-blocks"), 4)
+        await _take(page, "slack")
+
+
 async def _send(page: Page, command: str) -> None:
     await page.locator("#text").fill(f"{command} ")
     await page.keyboard.press("Enter")
@@ -112,12 +121,14 @@ async def _take(shown: Page | Locator, name: str) -> None:
     sys.stdout.write(f"{path}\n")
 
 
-async def _address(playground: asyncio.subprocess.Process) -> str:
+async def _addresses(playground: asyncio.subprocess.Process) -> list[str]:
+    """Of Discord's page and Slack's."""
     assert playground.stdout is not None
+    found: list[str] = []
     async for line in playground.stdout:
-        for word in line.decode().split():
-            if word.startswith("http://127.0.0.1:"):
-                return word
+        found += [word for word in line.decode().split() if word.startswith("http://127.0.0.1:")]
+        if len(found) == PAGES:
+            return found
     raise SystemExit("The playground did not start; its own words are above.")
 
 
