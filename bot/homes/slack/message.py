@@ -79,6 +79,9 @@ class CardMessage:
         self._seen: set[str] = set()  # files that were there when it was amended
         self._looks = 0
         self._ts = job.origin.message
+        # Who alone sees it knows; what is published says so already.
+        is_published = job.parent is not None and job.parent.act == "publish"
+        self._asker = "" if job.showing.private or is_published else job.person.name
 
     async def edit(self, card: Card, *, is_last: bool = False) -> None:
         """See `Message.edit`."""
@@ -193,7 +196,7 @@ class CardMessage:
         """The arguments of a call that shows a card, once its files are there."""
         files = {one.filename: await self._file(one) for one in self._slots}
         self._files = frozenset(files.values())
-        blocks = render.card_blocks(card, self._slots, files, self._voice)
+        blocks = render.card_blocks(card, self._slots, files, self._voice, self._asker)
         self._words = render.text_of({"blocks": blocks}).split()
         return {
             "text": render.fallback(card, self._voice),

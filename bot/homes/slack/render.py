@@ -37,11 +37,12 @@ _LIVE: Final = re.compile(r"(?=[*_~`@])|(?<=:)(?=//)|(?<=:)(?=\w+:)|(?<=\w)(?=\.
 
 
 def card_blocks(
-    one: Card, slots: Sequence[Slot], files: Mapping[str, str], voice: Voice
+    one: Card, slots: Sequence[Slot], files: Mapping[str, str], voice: Voice, asker: str = ""
 ) -> list[Block]:
     """A card, with pictures whose files Slack has.
 
     files  the ids that Slack gave to them, by their names
+    asker  the name of the one who asked: Slack shows nobody else what they typed
     """
     blocks: list[Block] = []
     if (head := _status(one, voice)).strip():
@@ -51,7 +52,8 @@ def card_blocks(
         unwanted = f"{voice.plain(say('Stay away from:'))} {one.negative_prompt}"
         blocks += _typed(unwanted, _MAX_UNWANTED_CHARS)
     blocks += [picture(slot, files[slot.filename], voice) for slot in slots]
-    blocks += _fields(one.fields, voice)
+    asked = (say("asked by {name}", name=asker),) if asker else ()
+    blocks += _fields((*asked, *one.fields), voice)
     return [*blocks, *rows(one.actions, voice)]
 
 

@@ -93,7 +93,7 @@ async def test_imagine_becomes_four_different_pictures(
             assert Image.open(io.BytesIO(data)).format == "PNG"
         alts = [one["alt_text"] for one in shown["blocks"] if one["type"] == "image"]
         assert alts[0] == "Picture 1 of 4: a fox"
-        assert "Seed 5" in render.text_of(shown)
+        assert "asked by ben · Seed 5" in render.text_of(shown)
         assert "v1:upscale:3" in actions_of(shown)
         (record,) = await bot.app.ledger.find()
         await slack.until(lambda: len(slack.history(IMAGINE)) == 1)
