@@ -207,7 +207,7 @@ async def test_both_chats_stand_beside_each_other_with_one_engine(capsys: Captur
         assert [one["name"] for one in state["chats"] if one["is_here"]] == [own]
     while not (state := await state_of(urls["Slack"]))["online"]:
         pass
-    assert [one["command"] for one in state["commands"]] == ["/imagine"]
+    assert [one["command"] for one in state["commands"]] == ["/imagine", "/imagine-admin"]
     stop.set()
     await running
     assert len(pipelines) == 1
