@@ -27,7 +27,6 @@ _SENTENCE_CHARS: Final = 600
 COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Run the bot until it is stopped (SIGTERM or Ctrl-C).",
     "playground": "Run the bot in a Discord, or Slack, of its own, on this machine alone.",
-    "slack": "Print what Slack is told of the app.",
     "draw": "Draw without a bot.",
     "prompt": "Show how a model reads a text.",
     "recipe": "Show what a picture's file says of how it was drawn.",
@@ -40,6 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "backup": "Copy the ledger and the pictures while the bot runs.",
     "models": "Say what the files of a folder are, and which can be drawn with.",
     "doctor": "Say what is right and wrong with this machine.",
+    "slack": "Print what Slack is told of the app.",
 }
 
 _WRONG_INPUT_ERRORS: Final = (
