@@ -131,8 +131,9 @@ async def test_a_mention_in_a_thread_is_answered_there(page: Page) -> None:
 async def test_a_shortcut_starts_from_a_picture_that_somebody_shared(
     page: Page, slack: LoopbackSlack, pipeline: FakePipeline
 ) -> None:
-    await slack.say("look", user=CLEO, channel="C0IMAGINE1", files=[("hen.png", picture().data)])
-    shared = page.locator(".message", has_text="look")
+    file = ("hen.png", picture().data)
+    await slack.say("my hen", user=CLEO, channel="C0IMAGINE1", files=[file])
+    shared = page.locator(".message", has_text="my hen")
     await shared.get_by_role("button", name="More actions").press("Enter")
     await page.get_by_role("menuitem", name="Imagine from this").press("Enter")
     form = page.get_by_role("dialog", name="Imagine from this")
