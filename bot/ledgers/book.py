@@ -259,7 +259,7 @@ def _moderate(
     if before.state is State.REVIEW or after.state in registry.WITHOUT_PICTURES:
         actor = None if deed is None else deed.actor
         registry.decide_cases(connection, after.job.id, registry.state_after(after), actor)
-    elif after.state is State.DRAWN:
+    elif after.state in {State.DRAWN, State.REVIEW}:
         registry.see_again(connection, after.job.id)
 
 

@@ -233,6 +233,22 @@ async def test_a_warned_prompt_is_drawn_and_moderators_see_it(office: OpenOffice
         await it.home.until(lambda: len(it.home.at_desk[one.case.id]) == 4)
 
 
+async def test_a_warned_prompt_whose_pictures_are_held_shows_them_to_moderators(
+    office: OpenOffice,
+) -> None:
+    gate = Gate()
+    pipeline = partial(FakePipeline, checks=("skin",), scores={"skin": 0.9}, gate=gate)
+    async with office(pipeline) as it:
+        await with_desk(it)
+        it.filter.terms.append(Term("knife", measure="warn"))
+        await it.ask(make_job("a knife"))
+        (warned,) = await at_desk(it)
+        assert not it.home.at_desk[warned.case.id]
+        gate.open()
+        await at_desk(it, 2)
+        await it.home.until(lambda: len(it.home.at_desk[warned.case.id]) == 4)
+
+
 async def test_a_warned_prompt_of_which_nothing_is_drawn_is_decided(office: OpenOffice) -> None:
     async with office(partial(FakePipeline, gate=Gate())) as it:
         await with_desk(it)
