@@ -428,7 +428,9 @@ class Moderators:
         elif record.state in _WITH_PICTURES and showing != record.job.showing:
             await self._ledger.show_as(case.job_id, showing, deed=deed, amend=True)
         else:
-            await self._registry.decide(case.id, wanted, deed)
+            decided = await self._registry.decide(case.id, wanted, deed)
+            if decided.state != wanted:  # they went in this very moment
+                raise IllegalMoveError(_DECIDED)
 
     async def _approve(self, record: Record, showing: Showing, deed: Deed) -> None:
         """Show what was held back."""

@@ -14,9 +14,9 @@ from bot.core import offspring
 from bot.core.audit import first_broken
 from bot.core.case import AtDesk, Case, DeskAct
 from bot.core.desk_card import acts
-from bot.core.job import Job, Showing, State, Venue
+from bot.core.job import Job, Record, Showing, State, Venue
 from bot.core.options import read_lines
-from bot.core.policy import Actor, Viewer
+from bot.core.policy import Actor, Owner, Viewer
 from bot.core.rules import Circumstances, Place, Rules
 from bot.core.stage import Drawing, InReview
 from bot.core.verdict import Term
@@ -247,6 +247,30 @@ async def test_a_warned_prompt_whose_pictures_are_held_shows_them_to_moderators(
         gate.open()
         await at_desk(it, 2)
         await it.home.until(lambda: len(it.home.at_desk[warned.case.id]) == 4)
+
+
+async def test_who_decides_about_what_goes_in_that_moment_is_told_so(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
+        await with_desk(it)
+        it.filter.terms.append(Term("knife", measure="warn"))
+        await it.ask(make_job("a knife"))
+        (one,) = await at_desk(it)
+        get = it.ledger.get
+
+        async def cancelled_since(job_id: str) -> Record:
+            monkeypatch.undo()
+            record = await get(job_id)
+            await it.studio.cancel(job_id, Owner())
+            return record
+
+        monkeypatch.setattr(it.ledger, "get", cancelled_since)
+        with pytest.raises(IllegalMoveError, match="are deleted"):
+            await it.moderators.decide(one.case.id, "approve", MODERATOR)
+        assert "approve" not in [kind for kind, _, _ in await kinds(it)]
+        gate.open()
 
 
 async def test_a_warned_prompt_of_which_nothing_is_drawn_is_decided(office: OpenOffice) -> None:
