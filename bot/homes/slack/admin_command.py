@@ -1,6 +1,7 @@
 """/imagine-admin: what those who manage a workspace say, and do, about the bot."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from bot.core import order
@@ -60,7 +61,7 @@ class AdminCommand:
 
     async def run(self, asked: Asked, text: str) -> None:
         """Do what was typed behind the command, as Slack sends it."""
-        await self._intake.told(asked, self._run(asked, Words(text)))
+        await self._intake.told(asked, partial(self._run, asked, Words(text)))
 
     async def _run(self, asked: Asked, words: Words) -> None:
         words.command = words.command_of(self._commands) or "help"

@@ -199,7 +199,7 @@ class Calls:
         """Send a file to the address that Slack gave for it; raises as `make`."""
 
         async def call() -> None:
-            session = await self._session()
+            session = self._session()
             async with session.post(url, data=data) as response:
                 await response.read()
                 if response.status != 200:  # noqa: PLR2004 - HTTP's own
@@ -209,7 +209,7 @@ class Calls:
 
     async def fetch(self, url: str, most_bytes: int) -> bytes:
         """A file that Slack keeps; raises ValueError for more than that, and as `make`."""
-        session = await self._session()
+        session = self._session()
         headers = {"Authorization": f"Bearer {self.client.token}"}
 
         async def call() -> bytes:
@@ -231,7 +231,7 @@ class Calls:
         """Say something in answer to a command or a press; raises as `make`."""
 
         async def call() -> None:
-            session = await self._session()
+            session = self._session()
             async with session.post(url, json=dict(message)) as response:
                 text = await response.text()
                 if response.status != 200:  # noqa: PLR2004 - HTTP's own
@@ -239,7 +239,7 @@ class Calls:
 
         await self._bounded("respond", call, 0)
 
-    async def _session(self) -> aiohttp.ClientSession:
+    def _session(self) -> aiohttp.ClientSession:
         session = self.client.session
         assert session is not None  # noqa: S101 - the connection gives it one
         return session

@@ -9,9 +9,9 @@ from bot.core.case import AtDesk, Case, DeskAct
 from bot.core.desk_card import DeskCard, desk_card
 from bot.core.ports.gallery import Picture
 from bot.errors import AwayError, BotError, UndeliveredError
-from bot.homes.slack import render
+from bot.homes.slack import posted, render
 from bot.homes.slack.buttons import desk_action
-from bot.homes.slack.calls import INVALID_BLOCKS, MESSAGE_GONE, Calls, code_of, named, translated
+from bot.homes.slack.calls import MESSAGE_GONE, Calls, code_of, named, translated
 from bot.homes.slack.pictures import blurred
 from bot.homes.slack.uploads import Uploads, delete_file
 from bot.homes.slack.voice import Voice
@@ -19,10 +19,8 @@ from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
-EVENT_TYPE: Final = "imagine_case"  # of a case's metadata
 _SEARCHED_MESSAGES: Final = 100
 _SEARCHED_BEFORE_S: Final = 60.0
-_PROCESSING_S: Final = 1.0
 _STYLES: Final[Mapping[DeskAct, str]] = {
     "approve": "primary",
     "delete": "danger",
@@ -67,49 +65,28 @@ class DeskMessages:
             raise UndeliveredError("Its community has no desk. Name one with /imagine-admin desk.")
         shown = desk_card(one, pictures)
         there = render.files_of(found)
-        files = await self._files(case, shown.pictures, there, voice)
+        uploads = self._uploads.setdefault(case.id, Uploads(self._calls))
+        uploads.know(there)
+        files = await _files(uploads, shown.pictures, voice)
         said = {
             "text": voice.plain(shown.title),
             "blocks": case_blocks(shown, case, files, voice),
-            "metadata": {"event_type": EVENT_TYPE, "event_payload": {"case": case.id}},
+            "metadata": posted.metadata("case", case.id),
         }
         if ts:
             try:
-                await self._call("chat.update", channel, ts=ts, **said)
+                await uploads.show("chat.update", channel, ts=ts, **said)
             except Exception as error:
                 is_undecided = case.state == "open" and case.kind != "refused"
                 if code_of(error) not in MESSAGE_GONE or not is_undecided:
                     raise
                 ts = ""  # deleted undecided: another has to show it
         if not ts:
-            posted = await self._call("chat.postMessage", channel, **said)
-            ts = str(posted["ts"])
+            ts = str((await uploads.show("chat.postMessage", channel, **said))["ts"])
         for name, file_id in there.items():
             if name not in files:
                 await delete_file(self._calls, file_id)
         return f"{channel}/{ts}"
-
-    async def _files(
-        self, case: Case, slots: Sequence[Slot], there: Mapping[str, str], voice: Voice
-    ) -> dict[str, str]:
-        uploads = self._uploads.setdefault(case.id, Uploads(self._calls))
-        uploads.know(there)
-        return {
-            name: await uploads.id_of(
-                name, await blurred(one.data or b""), render.file_alt_text(one, voice)
-            )
-            for one in slots
-            for name in [render.name_of(one)]
-        }
-
-    async def _call(self, method: str, channel: str, **said: object) -> Mapping[str, Any]:
-        try:
-            return await self._calls.make(method, channel, **said)
-        except Exception as error:
-            if code_of(error) != INVALID_BLOCKS:
-                raise
-            busy = f"Slack is busy with the files: {named(error)}."
-            raise AwayError(busy, _PROCESSING_S) from error
 
     async def _read(self, channel: str, ts: str) -> Mapping[str, Any]:
         """The message as it stands; empty: it is there no more."""
@@ -128,11 +105,20 @@ class DeskMessages:
             include_all_metadata=True,
         )
         for message in found.get("messages") or ():
-            metadata = message.get("metadata") or {}
-            payload = metadata.get("event_payload") or {}
-            if metadata.get("event_type") == EVENT_TYPE and payload.get("case") == case.id:
+            if posted.about(message, "case") == case.id:
                 return dict(message)
         return {}
+
+
+async def _files(uploads: Uploads, slots: Sequence[Slot], voice: Voice) -> dict[str, str]:
+    """The ids of pictures, all of them blurred, by their names."""
+    return {
+        name: await uploads.id_of(
+            name, await blurred(one.data or b""), render.file_alt_text(one, voice)
+        )
+        for one in slots
+        for name in [render.name_of(one)]
+    }
 
 
 def case_blocks(

@@ -8,11 +8,10 @@ from bot.core.desk_card import done
 from bot.core.moderators import Moderators
 from bot.core.policy import Viewer
 from bot.errors import BotError, UnknownJobError
-from bot.homes.slack import dialogs
+from bot.homes.slack import dialogs, posted
 from bot.homes.slack.calls import Calls, translated
 from bot.homes.slack.dialogs import Filled, ReasonKind
 from bot.homes.slack.intake import Asked, Intake
-from bot.homes.slack.message import job_of
 from sdxl_engine.sentence import say
 
 # What is done with a reason; the rest is done at once. A dialog's title has 24 characters.
@@ -47,7 +46,7 @@ class DeskPresses:
 
     async def report(self, asked: Asked, message: Mapping[str, Any]) -> None:
         """Somebody wants to report a message; raises as `press`."""
-        job_id = job_of(message)
+        job_id = posted.about(message, "job")
         if not isinstance(job_id, str):
             raise UnknownJobError(_NOT_OURS)
         await self._ask_why(asked, "report", job_id, say("Report these pictures"))

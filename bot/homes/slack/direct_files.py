@@ -6,12 +6,11 @@ from typing import Final
 
 from bot.errors import UndeliveredError
 from bot.homes.slack.calls import Calls, code_of, translated
-from bot.homes.slack.uploads import Uploads
-from bot.shared.retry import Backoff, Sleep, persist
+from bot.homes.slack.uploads import PROCESSING, Uploads
+from bot.shared.retry import Sleep, persist
 from sdxl_engine.sentence import say
 
 SENT: Final = say("It is in the bot's direct messages to you.")
-_TRIES: Final = Backoff(first_s=1.0, limit_s=5.0, attempts=12)
 _NOT_TAKEN: Final = say(
     "Slack did not take the file. Ask who manages the workspace whether the bot may send you one."
 )
@@ -40,7 +39,7 @@ class DirectFiles:
                 send,
                 "a file for one alone",
                 is_passing=lambda error: code_of(error) is None,
-                backoff=_TRIES,
+                backoff=PROCESSING,
                 sleep=self._sleep,
             )
         except Exception as error:

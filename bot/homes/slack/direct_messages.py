@@ -5,13 +5,12 @@ from typing import Final
 
 from bot.core.case import Notice
 from bot.errors import BotError, UndeliveredError
-from bot.homes.slack import render
+from bot.homes.slack import posted, render
 from bot.homes.slack.calls import Calls, code_of, named, translated
 from bot.homes.slack.voice import Voice
 
 log = logging.getLogger(__name__)
 
-EVENT_TYPE: Final = "imagine_notice"  # of its metadata
 _SEARCHED_MESSAGES: Final = 20
 
 
@@ -30,12 +29,11 @@ class DirectMessages:
             # The answer of an earlier try may have been lost, with an earlier process perhaps.
             if await self._is_told(channel, notice.number):
                 return
-            payload = {"notice": notice.number}
             await self._calls.make(
                 "chat.postMessage",
                 channel,
                 text=text,
-                metadata={"event_type": EVENT_TYPE, "event_payload": payload},
+                metadata=posted.metadata("notice", notice.number),
             )
         except BotError:
             raise
@@ -49,8 +47,5 @@ class DirectMessages:
         found = await self._calls.make(
             "conversations.history", channel, limit=_SEARCHED_MESSAGES, include_all_metadata=True
         )
-        payloads = (
-            (one.get("metadata") or {}).get("event_payload") or {}
-            for one in found.get("messages") or ()
-        )
-        return any(one.get("notice") == number for one in payloads)
+        messages = found.get("messages") or ()
+        return any(posted.about(one, "notice") == number for one in messages)

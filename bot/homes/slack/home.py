@@ -239,7 +239,7 @@ class SlackHome:
             self._channels,
             self._languages,
             self._settings.moderators,
-            self._new.add,
+            self._new,
             self._tab.note,
         )
         shows = Shows(self._calls, intake, sleep=self._sleep)
@@ -284,7 +284,8 @@ class SlackHome:
             await ack()
             if read is not None:
                 asked, filled = read
-                self._do(intake.told(asked, senders.get(filled.kind, desk.sent)(asked, filled)))
+                send = senders.get(filled.kind, desk.sent)
+                self._do(intake.told(asked, partial(send, asked, filled)))
 
         @app.shortcut(IMAGINE)
         async def begun(ack: Ack, body: Body) -> None:
@@ -295,7 +296,7 @@ class SlackHome:
         async def begun_from(ack: Ack, body: Body) -> None:
             await ack()
             asked, message = asked_of(body), body.get("message") or {}
-            self._do(intake.told(asked, editing.begin_from(asked, message)))
+            self._do(intake.told(asked, partial(editing.begin_from, asked, message)))
 
         @app.event("app_mention")
         async def mentioned(body: Body, event: Body) -> None:
@@ -320,9 +321,9 @@ class SlackHome:
             await ack()
             asked, value = asked_of(body), str(action.get("value"))
             if str(action.get("action_id")).startswith("tab:settings"):
-                self._do(intake.told(asked, settings.begin(asked, value)))
+                self._do(intake.told(asked, partial(settings.begin, asked, value)))
             else:
-                self._do(intake.told(asked, self._tab.show(asked, tab_of(value))))
+                self._do(intake.told(asked, partial(self._tab.show, asked, tab_of(value))))
 
     def _listen_beside(self, app: AsyncApp) -> None:
         """To what nobody asks for, and to the rest."""
@@ -364,13 +365,13 @@ class SlackHome:
             press = desk_press_of(action)
             if press is not None:
                 asked = asked_of(body)
-                self._do(intake.told(asked, desk.press(asked, *press)))
+                self._do(intake.told(asked, partial(desk.press, asked, *press)))
 
         @app.shortcut(REPORT)
         async def reported(ack: Ack, body: Body) -> None:
             await ack()
-            asked = asked_of(body)
-            self._do(intake.told(asked, desk.report(asked, body.get("message") or {})))
+            asked, message = asked_of(body), body.get("message") or {}
+            self._do(intake.told(asked, partial(desk.report, asked, message)))
 
         @app.command(ADMIN_COMMAND)
         async def keep_order(ack: Ack, body: Body) -> None:
@@ -383,7 +384,7 @@ class SlackHome:
             found = PRIVACY_ACTION.fullmatch(str(action.get("action_id")))
             if found is not None:
                 asked = asked_of(body)
-                self._do(intake.told(asked, privacy.press(asked, found[1])))
+                self._do(intake.told(asked, partial(privacy.press, asked, found[1])))
 
     def _do(self, doing: Awaitable[None]) -> None:
         """Do something that somebody waits for, until it is done or the bot is closed."""

@@ -62,7 +62,7 @@ class ImagineCommand:
         said = typed.as_typed(text)
         word = self._words.get(" ".join(said.casefold().split()))
         if word is not None:
-            await self._intake.told(asked, word(asked))
+            await self._intake.told(asked, partial(word, asked))
             await self._intake.answered(asked)
             return
         await self._intake.take(asked, lambda heard: self._ask(heard, said))
@@ -79,7 +79,7 @@ class ImagineCommand:
             said.wish,
             heard.person,
             heard.origin,
-            weight=1.0,
+            weight=heard.weight,
             asked_at_s=heard.asked_at_s,
             around=heard.around,
             showing=said.manner.showing,

@@ -60,6 +60,7 @@ class Heard:
     origin: Origin
     asked_at_s: float
     around: Circumstances
+    weight: float = 1.0  # nobody gives user groups a larger share
 
     @property
     def viewer(self) -> Viewer:
@@ -122,7 +123,7 @@ class Intake:
     """Takes in what is wished, whether it was typed or pressed; answers those who ask.
 
     moderators  the ids of user groups whose members keep order
-    on_new      told which job is about to be asked for
+    new         the jobs that are asked for here, and have no card yet
     note        how somebody is answered who asks in the bot's own tab
     """
 
@@ -134,7 +135,7 @@ class Intake:
         channels: Channels,
         languages: Languages,
         moderators: frozenset[str],
-        on_new: Callable[[str], None],
+        new: set[str],
         note: Note,
     ) -> None:
         self._studio = studio
@@ -143,7 +144,7 @@ class Intake:
         self._channels = channels
         self._languages = languages
         self._moderators = moderators
-        self._on_new = on_new
+        self._new = new
         self._note = note
 
     async def hear(self, asked: Asked) -> None:
@@ -170,14 +171,16 @@ class Intake:
                 if asked.place is not None:
                     await self._channels.check(asked.place.channel)
                 around = circumstances_of(asked, known)
-                self._on_new(job_id)
+                self._new.add(job_id)
                 await ask(Heard(job_id, person, origin, asked_at_s, around))
                 if asked.tab is not None:
                     await self.tell(asked, (await self.voice(asked)).say(_ASKED_FOR))
             except KnownJobError as error:  # its first telling is being answered
                 log.warning("%s", error)
+                self._new.discard(job_id)
                 await self._studio.let_go(job_id)
             except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked must hear
+                self._new.discard(job_id)
                 await self._studio.let_go(job_id)
                 if await self.refuse(asked, error, job_id):
                     await self._studio.answered(origin)
@@ -207,10 +210,10 @@ class Intake:
         sentence = explain(error, job_id)
         return await self.tell(asked, render.failure_text(sentence, await self.voice(asked)))
 
-    async def told(self, asked: Asked, doing: Awaitable[object]) -> None:
+    async def told(self, asked: Asked, do: Callable[[], Awaitable[object]]) -> None:
         """Do something; whoever wanted it hears why it cannot be done."""
         try:
-            await doing
+            await do()
         except Exception as error:  # noqa: BLE001 - whatever it is
             await self.refuse(asked, error, new_job_id())
 

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from bot.core.card import Card, Slot, is_preview
 from bot.core.job import Job
-from bot.errors import AwayError, BotError, CardGoneError, UndeliveredError
+from bot.errors import BotError, CardGoneError, UndeliveredError
 from bot.homes.cards.desk import OnMessage
 from bot.homes.cards.message import Seen
-from bot.homes.slack import render
+from bot.homes.slack import posted, render
 from bot.homes.slack.calls import (
-    INVALID_BLOCKS,
     NO_CHANNEL,
     NO_PLACE,
     Calls,
@@ -32,15 +31,9 @@ from sdxl_engine.sentence import say, sentence_of
 
 log = logging.getLogger(__name__)
 
-EVENT_TYPE: Final = "imagine_job"  # of a card's metadata
 _SEARCHED_MESSAGES: Final = 100
 _SEARCHED_BEFORE_S: Final = 60.0
-_PROCESSING_S: Final = 1.0  # until Slack may know a file that it has just taken
-_MOST_LOOKS: Final = 30  # at a file that it is still busy with
 _NO_PLACE: Final = say("Slack no longer takes an answer here. `/imagine jobs` has the pictures.")
-_NOT_SHOWN: Final = say(
-    "Slack took the pictures and cannot show them. `/imagine jobs` still has them."
-)
 
 
 # Gives the file of a picture that the card does not have as it is to be shown, by its name.
@@ -77,7 +70,6 @@ class CardMessage:
         self._slots: tuple[Slot, ...] = ()  # the pictures that it shows
         self._files: frozenset[str] = frozenset()  # of these, as Slack names them
         self._seen: set[str] = set()  # files that were there when it was amended
-        self._looks = 0
         self._ts = job.origin.message
         # Who alone sees it knows; what is published says so already.
         is_published = job.parent is not None and job.parent.act == "publish"
@@ -164,8 +156,8 @@ class CardMessage:
         if self._ts is None:
             was_new, self._is_new = self._is_new, False
             try:
-                posted = await self._shown(
-                    "chat.postMessage", place, thread_ts=place.thread, **said
+                sent = await self._uploads.show(
+                    "chat.postMessage", place.channel, thread_ts=place.thread, **said
                 )
             except Exception as error:
                 # Slack has refused it: there is none to be found.
@@ -173,10 +165,10 @@ class CardMessage:
                 if code_of(error) in NO_PLACE and not is_last:
                     await self._say_no_place(error)
                 raise
-            self._ts = str(posted["ts"])
+            self._ts = str(sent["ts"])
             await self._on_message(self._ts)
         else:
-            await self._shown("chat.update", place, ts=self._ts, **said)
+            await self._uploads.show("chat.update", place.channel, ts=self._ts, **said)
 
     async def _say_no_place(self, error: Exception) -> None:
         """Tell the one who asked at once, and have nothing drawn; raises CardGoneError."""
@@ -201,7 +193,7 @@ class CardMessage:
         return {
             "text": render.fallback(card, self._voice),
             "blocks": blocks,
-            "metadata": {"event_type": EVENT_TYPE, "event_payload": {"job": self._job.id}},
+            "metadata": posted.metadata("job", self._job.id),
             "unfurl_links": False,
             "unfurl_media": False,
         }
@@ -221,21 +213,6 @@ class CardMessage:
             raise UndeliveredError(_NO_PLACE)
         return await self._find_picture(filename)
 
-    async def _shown(self, method: str, place: Place, **said: object) -> Mapping[str, Any]:
-        """Make a call that may name files with which Slack is still busy."""
-        try:
-            return await self._calls.make(method, place.channel, **said)
-        except Exception as error:
-            if code_of(error) != INVALID_BLOCKS or not self._slots:
-                raise
-            self._looks += 1
-            if self._looks > _MOST_LOOKS:
-                log.warning("Slack does not come to an end with the pictures: %s", named(error))
-                raise UndeliveredError(_NOT_SHOWN) from error
-            raise AwayError(
-                f"Slack is busy with the files: {named(error)}.", _PROCESSING_S
-            ) from error
-
     async def _send_alone(self, place: Place, card: Card) -> None:
         self._slots = card.pictures or ()
         said = await self._said(card)
@@ -246,8 +223,8 @@ class CardMessage:
         """Say something to the one who asked; where the bot is not in, by what they asked with."""
         user = self._job.person.id
         try:
-            await self._shown(
-                "chat.postEphemeral", place, user=user, thread_ts=place.thread, **said
+            await self._uploads.show(
+                "chat.postEphemeral", place.channel, user=user, thread_ts=place.thread, **said
             )
         except Exception as error:
             if code_of(error) not in NO_CHANNEL or not self._job.origin.token:
@@ -269,7 +246,7 @@ class CardMessage:
         """The card among the messages since the job was asked for."""
         since = f"{self._job.asked_at_s - _SEARCHED_BEFORE_S:.6f}"
         for message in await self._messages(place, oldest=since, limit=_SEARCHED_MESSAGES):
-            if job_of(message) == self._job.id:
+            if posted.about(message, "job") == self._job.id:
                 self._ts = str(message["ts"])
                 await self._on_message(self._ts)
                 return message
@@ -282,11 +259,3 @@ class CardMessage:
             method, place.channel, ts=place.thread, include_all_metadata=True, **which
         )
         return list(found.get("messages") or ())
-
-
-def job_of(message: Mapping[str, Any]) -> object:
-    """The job whose card a message is; None: of none."""
-    metadata = message.get("metadata") or {}
-    if metadata.get("event_type") != EVENT_TYPE:
-        return None
-    return (metadata.get("event_payload") or {}).get("job")

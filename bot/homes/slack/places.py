@@ -1,10 +1,11 @@
 """Where something is in Slack, as the core's text ids have it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bot.core.job import Venue
 
-HOME = "slack"  # in `Person.home`, and in every ledger there is
+HOME: Final = "slack"  # in `Person.home`, and in every ledger there is
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Presses:
 
     async def press(self, asked: Asked, press: Press) -> None:
         """Somebody pressed a button; whatever cannot be done is said to them alone."""
-        await self._intake.told(asked, self._press(asked, press))
+        await self._intake.told(asked, partial(self._press, asked, press))
 
     async def _press(self, asked: Asked, press: Press) -> None:
         job_id, index = press.job_id, press.index or 0
@@ -96,7 +96,7 @@ class Presses:
                 of,
                 heard.person,
                 heard.origin,
-                weight=1.0,
+                weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
                 around=heard.around,
                 private=private
@@ -120,7 +120,7 @@ class Presses:
                 index,
                 heard.person,
                 heard.origin,
-                weight=1.0,
+                weight=heard.weight,
                 asked_at_s=heard.asked_at_s,
                 around=heard.around,
             )

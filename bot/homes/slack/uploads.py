@@ -5,14 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bot.errors import AwayError
-from bot.homes.slack.calls import Calls, code_of, named
+from bot.errors import AwayError, UndeliveredError
+from bot.homes.slack.calls import INVALID_BLOCKS, Answer, Calls, code_of, named
 from bot.shared.retry import Backoff
+from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
 # Until Slack knows the files that it has just taken, and for what fails in passing.
 PROCESSING: Final = Backoff(first_s=1.0, limit_s=5.0, attempts=12)
+_PROCESSING_S: Final = 1.0  # until it may know one
+_MOST_LOOKS: Final = 30  # at files with which it does not come to an end
+_NOT_SHOWN: Final = say(
+    "Slack took the pictures and cannot show them. `/imagine jobs` still has them."
+)
 _FILE_GONE: Final = frozenset({"file_not_found", "file_deleted"})
 
 
@@ -39,6 +45,7 @@ class Uploads:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._by_name: dict[str, _Upload] = {}
+        self._looks = 0
 
     def know(self, files: Mapping[str, str]) -> None:
         """These are there already: ids by names."""
@@ -71,6 +78,24 @@ class Uploads:
         if not upload.complete:
             await self._finish(name, upload)
         return upload.file_id
+
+    async def show(self, method: str, channel: str, **said: object) -> Answer:
+        """Make a call whose blocks name files.
+
+        Raises what `Calls` raises; AwayError as long as Slack is busy with the files, and
+        UndeliveredError where that has no end.
+        """
+        try:
+            return await self._calls.make(method, channel, **said)
+        except Exception as error:
+            if code_of(error) != INVALID_BLOCKS or not self._by_name:
+                raise
+            self._looks += 1
+            if self._looks > _MOST_LOOKS:
+                log.warning("Slack does not come to an end with the files: %s", named(error))
+                raise UndeliveredError(_NOT_SHOWN) from error
+            busy = f"Slack is busy with the files: {named(error)}."
+            raise AwayError(busy, _PROCESSING_S) from error
 
     async def share(self, files: Mapping[str, bytes], channel: str, comment: str) -> None:
         """Show files, one at least, in a message of their own; as `id_of`."""

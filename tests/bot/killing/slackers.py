@@ -9,8 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bot.homes.slack import render
-from bot.homes.slack.message import job_of
+from bot.homes.slack import posted, render
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault, RestKind
 from standins.slack.errors import ActionRefused
@@ -55,9 +54,10 @@ class Slackers:
     async def ask(self, text: str) -> Invocation:
         """Somebody types /imagine somewhere."""
         world = self._slack.world
-        who = world.person(self._chance.choice(_PEOPLE)).id
-        where = world.channel(self._chance.choice(_CHANNELS)).id
-        asked = await self._slack.slash("/imagine", text, user=who, channel=where)
+        where = world.channel(self._chance.choice(_CHANNELS))
+        people = [world.person(one).id for one in _PEOPLE]
+        who = self._chance.choice([one for one in people if one in where.member_ids])
+        asked = await self._slack.slash("/imagine", text, user=who, channel=where.id)
         self.asked.append(asked)
         return asked
 
@@ -108,10 +108,10 @@ def broken(slackers: Slackers, folder: Path) -> Iterator[str]:
         rows = connection.execute(
             "SELECT id, event, state, told, deleted, message FROM jobs WHERE home = 'slack'"
         ).fetchall()
-    cards = [one for one in slackers.messages() if job_of(one) is not None]
-    shown = Counter(job_of(one) for one in cards)
+    cards = [one for one in slackers.messages() if posted.about(one, "job") is not None]
+    shown = Counter(posted.about(one, "job") for one in cards)
     yield from (f"shown twice: {job}" for job, count in shown.items() if count > 1)
-    of_job = {job_of(one): one for one in cards}
+    of_job = {posted.about(one, "job"): one for one in cards}
     for job_id, _, state, told, deleted, message in rows:
         card = of_job.get(job_id)
         if not told:
