@@ -102,10 +102,10 @@ class _Chats:
     @classmethod
     def with_pages(cls) -> "_Chats":
         """Both, each with its page beside the other's."""
-        chats = cls(cls.of_discord().discord, loopback_slack())
-        assert chats.slack is not None  # noqa: S101 - made above
+        slack = loopback_slack()
+        chats = cls(cls.of_discord().discord, slack)
         discord_page.add_page(chats.discord, chats.addresses)
-        slack_page.add_page(chats.slack, chats.addresses)
+        slack_page.add_page(slack, chats.addresses)
         return chats
 
     def addresses(self) -> dict[str, str]:

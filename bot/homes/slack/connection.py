@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -50,7 +49,6 @@ class SlackConnection:
         *,
         backoff: Backoff = _BACKOFF,
         sleep: Sleep = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app_token = app_token
         address: dict[str, Any] = {"base_url": api_url} if api_url else {}
@@ -59,7 +57,6 @@ class SlackConnection:
         self.client = AsyncWebClient(token=bot_token.reveal(), **self._address)
         self._backoff = backoff
         self._sleep = sleep
-        self._clock = clock
         self._closing = asyncio.Event()
         self._socket: SocketModeClient | None = None
         self._envelopes: OrderedDict[str, None] = OrderedDict()
@@ -71,11 +68,6 @@ class SlackConnection:
         """Whether Slack's events reach the bot now."""
         session = None if self._socket is None else self._socket.current_session
         return session is not None and not session.closed
-
-    @property
-    def bot_user(self) -> str:
-        """The bot's own id, once it is logged in."""
-        return self._bot_user
 
     @property
     def home(self) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -80,7 +80,7 @@ class HomeTab:
         self._sleep = sleep
         self._uploads = Uploads(calls)
         self._uploading = asyncio.Lock()
-        self._latest: dict[str, int] = {}  # who wanted to see it how often
+        self._wishes: dict[str, object] = {}  # each person's last, until it is shown
 
     async def note(self, asked: Asked, blocks: Sequence[Block]) -> None:
         """Say something above what somebody looks at; raises as `show`."""
@@ -91,7 +91,16 @@ class HomeTab:
 
         note  stands first
         """
-        turn = self._latest[asked.user] = self._latest.get(asked.user, 0) + 1
+        wish = self._wishes[asked.user] = object()
+        try:
+            await self._show(asked, tab, note, lambda: self._wishes.get(asked.user) is wish)
+        finally:
+            if self._wishes.get(asked.user) is wish:
+                del self._wishes[asked.user]
+
+    async def _show(
+        self, asked: Asked, tab: Tab, note: Sequence[Block], is_wanted: Callable[[], bool]
+    ) -> None:
         known = await self._people.known(asked.user)
         voice = Voice(self._languages, known.locale)
         viewer = Viewer(person_of(asked, known), asked.venue)
@@ -111,7 +120,7 @@ class HomeTab:
 
         async def publish() -> None:
             files = await self._files(slots, voice, is_small=tab.picture is None)
-            if self._latest[asked.user] != turn:  # they want to see something else by now
+            if not is_wanted():  # they want to see something else by now
                 return
             if tab.picture is None:
                 blocks = [*_page(page, files, voice)]
