@@ -23,8 +23,7 @@ from tests.standins.discord.browser import running_browser
 
 # Patterns of test ids that share what is dear and made once a worker: compiled models, a browser, a
 # judge. Each goes to one worker, in this order, which is that of their length.
-DRAWING = (r"test_(doodle|judge)\.py", "tiny_a", "tiny_b")
-GROUPS = (*DRAWING, "/web/")
+GROUPS = (r"test_(doodle|judge)\.py", "tiny_a", "tiny_b", "/web/")
 MEMORY, FREE_BYTES = Path("/dev/shm"), 2**32  # noqa: S108 - a folder of a chance name in it
 MOST_BYTES = 2**29  # of compiled programs; those of one state of the sources are 40 MB
 
@@ -94,10 +93,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> InGroups:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the groups first, so that the longest do not begin last."""
-    if "LEAVE_OUT_DRAWING" in os.environ:
-        left_out = [item for item in items if _group(item.nodeid) in DRAWING]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if _group(item.nodeid) not in DRAWING]
+    if "LEAVE_OUT_GROUPS" in os.environ:
+        config.hook.pytest_deselected(items=[one for one in items if _group(one.nodeid) in GROUPS])
+        items[:] = [one for one in items if _group(one.nodeid) not in GROUPS]
     items.sort(key=lambda item: [_group(item.nodeid) != group for group in GROUPS])
 
 
