@@ -63,13 +63,15 @@ async def persist(
 
     Returns what `action` returns; raises its last error.
     """
-    for delay_s in backoff.delays_s():
+    for tried, delay_s in enumerate(backoff.delays_s(), start=1):
         try:
             return await action()
         except Exception as error:
             if not is_passing(error):
                 raise
             wait_s = max(delay_s, bounded_s(retry_after_s(error)))
-            log.warning("%s failed (%r), next try in %.1f s", what, error, wait_s)
+            # Once is no news: Slack takes a card with new files at the second try, if not sooner.
+            level = logging.INFO if tried == 1 else logging.WARNING
+            log.log(level, "%s failed (%r), next try in %.1f s", what, error, wait_s)
         await sleep(wait_s)
     return await action()

@@ -1,6 +1,7 @@
 """Trying again: longer and longer, never for what cannot pass."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -36,6 +37,13 @@ async def test_it_is_done_in_the_end() -> None:
     action = failing(OSError(), OSError())
     assert await persist(action, "it", is_passing=passing, backoff=Backoff(), sleep=sleep) == "done"
     assert len(sleep.delays_s) == 2
+
+
+async def test_only_what_fails_again_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    action = failing(OSError(), OSError(), OSError())
+    await persist(action, "it", is_passing=passing, backoff=Backoff(), sleep=FakeSleep())
+    assert [one.levelname for one in caplog.records] == ["INFO", "WARNING", "WARNING"]
 
 
 async def test_what_does_not_pass_is_raised_at_once() -> None:
