@@ -93,7 +93,7 @@ class GatewayFault(_Matched):
     on         what sets it off, just before it would be handled: "CONNECT", "IDENTIFY", "RESUME",
                "HEARTBEAT", or an event on its way to the bot, such as "INTERACTION_CREATE" (which
                is kept, and replayed on RESUME); of Slack "CONNECT", "HELLO", and "ENVELOPE", which
-               is lost
+               is lost (over HTTP "silence" loses the request, any other the answer to it)
     resumable  of invalid_session
     """
 

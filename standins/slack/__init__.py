@@ -7,13 +7,19 @@ from standins.base.faults import Fault, Faults, GatewayFault
 from standins.base.timers import ManualClock
 from standins.slack.errors import ActionRefused, ApiError
 from standins.slack.invocations import Invocation, Submission
-from standins.slack.loopback import DEFAULT_APP_TOKEN, DEFAULT_BOT_TOKEN, LoopbackSlack
+from standins.slack.loopback import (
+    DEFAULT_APP_TOKEN,
+    DEFAULT_BOT_TOKEN,
+    DEFAULT_SIGNING_SECRET,
+    LoopbackSlack,
+)
 from standins.slack.views import View
 from standins.slack.world import Channel, Person, UserGroup, World, default_world
 
 __all__ = [
     "DEFAULT_APP_TOKEN",
     "DEFAULT_BOT_TOKEN",
+    "DEFAULT_SIGNING_SECRET",
     "ActionRefused",
     "ApiError",
     "Channel",

@@ -22,6 +22,7 @@ from standins.slack.invocations import Invocation, ResponseUrls, Submission, Tri
 from standins.slack.limits import RateLimits
 from standins.slack.messages import Message, Messages
 from standins.slack.people import People
+from standins.slack.request_url import RequestUrl
 from standins.slack.socket_mode import LINK_PATH, SocketMode
 from standins.slack.view_methods import ViewMethods
 from standins.slack.views import View, Views
@@ -37,14 +38,17 @@ from standins.slack.world import Channel, Person, World, default_world
 
 DEFAULT_BOT_TOKEN: Final = "xoxb-loopback"  # noqa: S105 - opens nothing but a loopback server
 DEFAULT_APP_TOKEN: Final = "xapp-loopback"  # noqa: S105 - as above
+DEFAULT_SIGNING_SECRET: Final = "signing-loopback"  # noqa: S105 - as above
 MAX_REQUEST_BYTES: Final = 25 * 2**20
 _SHUTDOWN_TIMEOUT_S: Final = 2.0
 
 
 class LoopbackSlack:
-    """A server that speaks Slack's Web API and Socket Mode, and holds to its rules.
+    """A server that speaks Slack's Web API and Socket Mode or HTTP, and holds to its rules.
 
     bot_token, app_token  what it accepts
+    request_url           where the app is told of everything, signed with `signing_secret`; empty:
+                          it is told over Socket Mode
     clock                 seconds; a ManualClock stands still until a test moves it
     rate_limits           whether to limit as Slack does (with a clock that stands still a limit
                           never ends: switch them off, or move the clock)
@@ -62,12 +66,15 @@ class LoopbackSlack:
         *,
         bot_token: str = DEFAULT_BOT_TOKEN,
         app_token: str = DEFAULT_APP_TOKEN,
+        request_url: str = "",
+        signing_secret: str = DEFAULT_SIGNING_SECRET,
         clock: Clock = time.monotonic,
         rate_limits: bool = True,
         processing_looks: int = 1,
         world: World | None = None,
     ) -> None:
         self.bot_token, self.app_token = bot_token, app_token
+        self.request_url, self.signing_secret = request_url, signing_secret
         world = self.world = world or default_world()
         self.timers = Timers(clock)
         self.faults = Faults(self.timers)
@@ -79,13 +86,18 @@ class LoopbackSlack:
         self._triggers = Triggers(self.timers)
         self._response_urls = ResponseUrls(world, self._messages, self.timers, changed)
         self._socket_mode = SocketMode(world, self.timers, self.faults, self._changes)
+        self._request_url: RequestUrl | None = None
+        if request_url:
+            self._request_url = RequestUrl(
+                request_url, signing_secret, self.timers, self.faults, self._changes
+            )
         self._people = People(
             world,
             self._messages,
             self._views,
             self._triggers,
             self._response_urls,
-            self._socket_mode,
+            (self._request_url or self._socket_mode).send,
             self.timers,
         )
         self._file_methods = FileMethods(world, self._files, self._messages, changed)
@@ -127,7 +139,9 @@ class LoopbackSlack:
 
     @property
     def connections(self) -> int:
-        """How many sockets the app has open."""
+        """How many sockets the app has open; 1 where its request URL has answered a challenge."""
+        if self._request_url is not None:
+            return int(self._request_url.is_answering)
         return self._socket_mode.connections
 
     @property
@@ -138,7 +152,7 @@ class LoopbackSlack:
     @property
     def unacknowledged(self) -> int:
         """How many things the app was told and has not acked, and may still."""
-        return self._socket_mode.unacknowledged
+        return (self._request_url or self._socket_mode).unacknowledged
 
     @property
     def change_count(self) -> int:
@@ -164,12 +178,16 @@ class LoopbackSlack:
     async def close(self) -> None:
         """Send the app away and stop listening."""
         await self._socket_mode.close()
+        if self._request_url is not None:
+            await self._request_url.close()
         self.timers.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def wait_connected(self) -> None:
-        """Wait until a socket is open and was greeted."""
+        """Wait until a socket is open and was greeted, or the request URL answers a challenge."""
+        if self._request_url is not None:
+            await self._request_url.wait_verified()
         await self.until(lambda: self.connections > 0)
 
     async def slash(self, command: str, text: str, *, user: str, channel: str) -> Invocation:

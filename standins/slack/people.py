@@ -8,12 +8,12 @@ from typing import Any
 from standins.base.timers import Timers
 from standins.base.wire import Json
 from standins.slack.blocks import every_element
+from standins.slack.envelopes import Envelope
 from standins.slack.errors import ActionRefused, ApiError
 from standins.slack.files import File
 from standins.slack.filling import check_complete, chosen, initial, state
 from standins.slack.invocations import Invocation, ResponseUrls, Submission, Triggers
 from standins.slack.messages import Content, Message, Messages
-from standins.slack.socket_mode import Envelope, SocketMode
 from standins.slack.views import View, Views
 from standins.slack.world import Channel, Person, World
 
@@ -22,7 +22,10 @@ _VERIFICATION = "loopback-verification"  # the old token that Slack still puts i
 
 
 class People:
-    """Everything a person can do with the app."""
+    """Everything a person can do with the app.
+
+    send  tells the app of it
+    """
 
     def __init__(
         self,
@@ -31,7 +34,7 @@ class People:
         views: Views,
         triggers: Triggers,
         response_urls: ResponseUrls,
-        socket_mode: SocketMode,
+        send: Callable[[Envelope], None],
         timers: Timers,
     ) -> None:
         self._world = world
@@ -39,7 +42,7 @@ class People:
         self._views = views
         self._triggers = triggers
         self._response_urls = response_urls
-        self._socket_mode = socket_mode
+        self._send = send
         self._clock = timers.clock
         self._states: dict[str, Json] = {}  # what people chose in a view and have not submitted
 
@@ -74,7 +77,7 @@ class People:
                 invocation.fail()
             invocation.take_ack(answer, self._clock())
 
-        self._socket_mode.send(
+        self._send(
             Envelope(
                 "slash_commands",
                 payload,
@@ -300,7 +303,7 @@ class People:
             "is_ext_shared_channel": from_outside,
             "event_context": secrets.token_urlsafe(24),
         }
-        self._socket_mode.send(Envelope("events_api", payload))
+        self._send(Envelope("events_api", payload))
 
     def _tell_message(self, message: Message, person: Person) -> None:
         world, channel = self._world, message.channel
@@ -361,7 +364,7 @@ class People:
             on_ack=acked or took,
             on_failure=invocation.fail,
         )
-        self._socket_mode.send(envelope)
+        self._send(envelope)
         return invocation
 
     def _action(self, block: Json, element: Json, entry: Json) -> Json:

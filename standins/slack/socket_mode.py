@@ -1,16 +1,11 @@
-"""Socket Mode: the sockets of the app, and the envelopes that go to one of them and are acked.
-
-What a person does is sent once, and has failed when it is not acked in time. An event is sent
-again: at once, after a minute, after five (docs.slack.dev/apis/events-api, "Retries").
-"""
+"""Socket Mode: the sockets of the app, and the envelopes that go to one of them and are acked."""
 
 import asyncio
 import json
 import secrets
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import aiohttp
 from aiohttp import web
@@ -19,37 +14,25 @@ from standins.base.faults import Faults, GatewayFault
 from standins.base.timers import Timer, Timers
 from standins.base.wire import Json, parse_json
 from standins.slack.changes import Changes
+from standins.slack.envelopes import ACK_DEADLINE_S, Envelope
 from standins.slack.world import World
 
 LINK_PATH: Final = "/link"
-ACK_DEADLINE_S: Final = 3.0
-RETRY_DELAYS_S: Final = (0.0, 60.0, 300.0)
 MAX_CONNECTIONS: Final = 10
 PING_INTERVAL_S: Final = 30.0
 CLOSING_DELAY_S: Final = 10.0  # from "disconnect" to the end of the socket
 _SOCKET_LIFE_S: Final = 18_060  # about when Slack will ask it to come back
 
-EnvelopeType = Literal["slash_commands", "interactive", "events_api"]
-
 
 @dataclass(slots=True, eq=False)
-class Envelope:
-    """One thing that the app is told.
+class _Underway:
+    """An envelope on its way.
 
-    answerable  whether the ack may carry a payload
-    on_ack      gets that payload
-    on_failure  is called when nothing came in time
-    ids         under which it was sent so far
-    sockets     to which
+    ids      under which it was sent so far
+    sockets  to which
     """
 
-    type: EnvelopeType
-    payload: Json
-    answerable: bool = False
-    on_ack: Callable[[Json], None] = lambda _: None
-    on_failure: Callable[[], None] = lambda: None
-    acked: bool = False
-    attempts: int = 0
+    envelope: Envelope
     ids: list[str] = field(default_factory=list)
     sockets: list["_Socket"] = field(default_factory=list)
     timer: Timer | None = None
@@ -112,7 +95,7 @@ class SocketMode:
         self._sockets: list[_Socket] = []
         self._connecting: set[_Socket] = set()
         self._turn = 0
-        self._unacked: dict[str, Envelope] = {}
+        self._unacked: dict[str, _Underway] = {}
 
     @property
     def connections(self) -> int:
@@ -141,9 +124,10 @@ class SocketMode:
         if envelope.type != "events_api" and not self._sockets:
             envelope.on_failure()  # Slack tells the person at once: dispatch_failed
             return
-        self._attempt(envelope)
+        self._attempt(_Underway(envelope))
 
-    def _attempt(self, envelope: Envelope) -> None:
+    def _attempt(self, underway: _Underway) -> None:
+        envelope = underway.envelope
         envelope_id = str(uuid.uuid4())
         sent: Json = {
             "envelope_id": envelope_id,
@@ -155,20 +139,20 @@ class SocketMode:
             sent["retry_attempt"] = envelope.attempts
             sent["retry_reason"] = "timeout" if envelope.attempts else ""
         envelope.attempts += 1
-        envelope.ids.append(envelope_id)
-        self._unacked[envelope_id] = envelope
-        envelope.timer = self._timers.after(ACK_DEADLINE_S, lambda: self._time_out(envelope))
-        socket = self._choose(envelope)
+        underway.ids.append(envelope_id)
+        self._unacked[envelope_id] = underway
+        underway.timer = self._timers.after(ACK_DEADLINE_S, lambda: self._time_out(underway))
+        socket = self._choose(underway)
         if socket is None:
             return
-        envelope.sockets.append(socket)
+        underway.sockets.append(socket)
         fault = self._faults.on_gateway("ENVELOPE")
         if fault is None:
             socket.post(sent)
         else:
             self._apply(fault, socket)
 
-    def _choose(self, envelope: Envelope) -> _Socket | None:
+    def _choose(self, underway: _Underway) -> _Socket | None:
         """One after the other, rather one that has not lost it already or is about to close."""
         if not self._sockets:
             return None
@@ -177,35 +161,31 @@ class SocketMode:
             self._sockets[(self._turn + place) % len(self._sockets)]
             for place in range(len(self._sockets))
         ]
-        return min(turned, key=lambda one: (one.draining, envelope.sockets.count(one)))
+        return min(turned, key=lambda one: (one.draining, underway.sockets.count(one)))
 
-    def _time_out(self, envelope: Envelope) -> None:
-        if envelope.type == "events_api" and envelope.attempts <= len(RETRY_DELAYS_S):
-            delay_s = RETRY_DELAYS_S[envelope.attempts - 1]
-            if delay_s:
-                again = lambda: self._attempt(envelope)  # noqa: E731 - a callback, said once
-                envelope.timer = self._timers.after(delay_s, again)
-            else:
-                self._attempt(envelope)
-            return
-        self._forget(envelope)
-        envelope.on_failure()
-        self._changes.happened()
+    def _time_out(self, underway: _Underway) -> None:
+        again_in_s = underway.envelope.again_in_s()
+        if again_in_s is None:
+            self._forget(underway)
+            underway.envelope.on_failure()
+            self._changes.happened()
+        elif again_in_s:
+            underway.timer = self._timers.after(again_in_s, lambda: self._attempt(underway))
+        else:
+            self._attempt(underway)
 
-    def _forget(self, envelope: Envelope) -> None:
-        for envelope_id in envelope.ids:
+    def _forget(self, underway: _Underway) -> None:
+        for envelope_id in underway.ids:
             self._unacked.pop(envelope_id, None)
 
     def _acknowledge(self, message: Json) -> None:
-        envelope = self._unacked.get(str(message.get("envelope_id")))
-        if envelope is None:  # too late, or twice: Slack says nothing
+        underway = self._unacked.get(str(message.get("envelope_id")))
+        if underway is None:  # too late, or twice: Slack says nothing
             return
-        self._forget(envelope)
-        envelope.acked = True
-        if envelope.timer is not None:
-            envelope.timer.cancel()
-        payload = message.get("payload")
-        envelope.on_ack(payload if envelope.answerable and isinstance(payload, dict) else {})
+        self._forget(underway)
+        if underway.timer is not None:
+            underway.timer.cancel()
+        underway.envelope.ack(message.get("payload"))
         self._changes.happened()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
