@@ -52,6 +52,7 @@ from sdxl_engine.request import ImageRequest, ModelCard
 
 if TYPE_CHECKING:  # discord.py comes with the home that needs it
     from bot.homes.cards.pace import MakeThrottle
+    from bot.homes.slack.connection import WayIn
 
 log = logging.getLogger(__name__)
 
@@ -311,21 +312,34 @@ def discord_home(
 def slack_home(
     config: Config,
     bot_token: Secret,
-    app_token: Secret,
+    app_token: Secret | None,
     *,
+    signing_secret: Secret | None = None,
     languages: Languages | None = None,
     throttle: "MakeThrottle | None" = None,
     call_limit_s: float | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> MakeHome:
-    """Slack, as the configuration has it; the rest as of `discord_home`."""
+    """Slack, as the configuration has it; the rest as of `discord_home`.
+
+    app_token       opens sockets, over which the bot is told; None: over HTTP
+    signing_secret  which it is then told with
+    """
     # Here and not above: whoever has another home needs no slack_bolt.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
     from bot.homes.slack.home import SlackHome, SlackSettings  # noqa: PLC0415
+    from bot.homes.slack.http_mode import HttpMode  # noqa: PLC0415
+    from bot.homes.slack.socket_mode import SocketMode  # noqa: PLC0415
 
-    settings = SlackSettings(
-        bot_token, app_token, config.slack.api_url, frozenset(config.slack.moderators)
-    )
+    slack = config.slack
+    way_in: WayIn
+    if app_token is not None:
+        way_in = SocketMode(app_token)
+    elif signing_secret is not None:
+        way_in = HttpMode(signing_secret, slack.host, slack.port)
+    else:
+        raise ValueError("Slack has to tell the bot somehow.")
+    settings = SlackSettings(bot_token, way_in, slack.api_url, frozenset(slack.moderators))
     return lambda queue, ledger: SlackHome(
         settings,
         queue,

@@ -106,7 +106,7 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
         prog="imagine",
         description="A bot for Discord and Slack that draws: /imagine in, four pictures out.",
         epilog="Every key of config.toml can be set as IMAGINE_<SECTION>__<KEY>; tokens only as "
-        "DISCORD_TOKEN, SLACK_BOT_TOKEN and SLACK_APP_TOKEN.",
+        "DISCORD_TOKEN, SLACK_BOT_TOKEN, SLACK_APP_TOKEN and SLACK_SIGNING_SECRET.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print it and end")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -3,24 +3,53 @@
 import argparse
 import json
 import sys
+from typing import Final
+from urllib.parse import urlsplit
 
 from bot.cli.arguments import Parser
 from bot.cli.exit_codes import OK
-from bot.homes.slack.manifest import manifest
+from bot.errors import UsageError
+from bot.homes.slack.manifest import PATH, manifest
+from bot.shared.shown import one_line
+
+_URL_CHARS: Final = 200
 
 
 def add_arguments(parser: Parser) -> None:
     """Describe what `run` understands."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser(
+    printed = actions.add_parser(
         "manifest",
         help="print the app's manifest",
         description="Print the manifest of the app as JSON, to be pasted where Slack makes an app "
         "from a manifest.",
     )
+    printed.add_argument(
+        "--url",
+        default="",
+        metavar="HTTPS://...",
+        help=f"where Slack sends what it tells, such as https://bot.example.org{PATH}; left out, "
+        "the bot opens the connection itself (Socket Mode)",
+    )
 
 
-def run(_: argparse.Namespace) -> int:
-    """Print it."""
-    sys.stdout.write(json.dumps(manifest(), indent=2) + "\n")
+def run(args: argparse.Namespace) -> int:
+    """Print it; raises UsageError."""
+    if args.url:
+        _check(args.url)
+    sys.stdout.write(json.dumps(manifest(url=args.url), indent=2) + "\n")
     return OK
+
+
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme == "https" and bool(parts.hostname) and url.isprintable()
+    except ValueError:
+        fits = False
+    if not fits:
+        raise UsageError(
+            f"--url {one_line(url, _URL_CHARS)} is no address that Slack can send to. Name one "
+            "that begins with https:// and leads to the bot, such as "
+            f"https://bot.example.org{PATH}."
+        )

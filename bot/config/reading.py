@@ -1,9 +1,10 @@
 """`config.toml` and the environment, read once, checked whole, then frozen.
 
 A key is set in the file or, stronger, by `IMAGINE_<SECTION>__<KEY>`. Tokens come from variables of
-their own alone: `DISCORD_TOKEN`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN`.
+their own alone: `DISCORD_TOKEN`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN`, `SLACK_SIGNING_SECRET`.
 """
 
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
@@ -23,12 +24,16 @@ DEFAULT_PATH: Final = Path("config.toml")
 TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105
 SLACK_BOT_VARIABLE: Final = "SLACK_BOT_TOKEN"
 SLACK_APP_VARIABLE: Final = "SLACK_APP_TOKEN"
+SLACK_SIGNING_VARIABLE: Final = "SLACK_SIGNING_SECRET"
 PREFIX: Final = "IMAGINE_"
 _MAX_FILE_BYTES: Final = 2**16
 _NAME_CHARS: Final = 60  # of a name that somebody wrote, in a sentence about it
 _VALUE_CHARS: Final = 60
 _PATH_CHARS: Final = 200
 _MAX_TOKEN_CHARS: Final = 1_000
+_SECRET: Final = re.compile(
+    "token|secret", re.IGNORECASE
+)  # in the name of what is kept out of files
 
 _SECTIONS: Final[Mapping[str, Callable[..., object]]] = {
     one.name: one.default_factory  # type: ignore[misc]  # every section above has a factory
@@ -56,40 +61,72 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """What opens the chat systems that there are tokens for.
+class SlackTokens:
+    """What opens Slack: the bot's token, and at least one of the two others.
 
-    slack  the bot's token, and the one that opens sockets
+    app      opens sockets, over which the bot is told
+    signing  is what Slack signs with where it tells the bot over HTTP
     """
 
+    bot: Secret
+    app: Secret | None
+    signing: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What opens the chat systems that there are tokens for."""
+
     discord: Secret | None
-    slack: tuple[Secret, Secret] | None
+    slack: SlackTokens | None
 
     @property
     def all(self) -> tuple[Secret, ...]:
         """Every one of them: none is to be read anywhere."""
-        return tuple(filter(None, (self.discord, *(self.slack or ()))))
+        slack = self.slack
+        of_slack = () if slack is None else (slack.bot, slack.app, slack.signing)
+        return tuple(filter(None, (self.discord, *of_slack)))
 
 
 def chat_tokens(environ: Mapping[str, str]) -> Tokens:
-    """The bot's tokens; raises ConfigError if there is none, or half of Slack's."""
+    """The bot's tokens; raises ConfigError if there is none, or not all that Slack needs."""
     discord = _token(environ, TOKEN_VARIABLE)
-    names = SLACK_BOT_VARIABLE, SLACK_APP_VARIABLE
-    bot, app = (_token(environ, name) for name in names)
-    if (bot is None) != (app is None):
-        there, missing = names if app is None else names[::-1]
-        raise ConfigError(
-            f"There is {there}, and no {missing}: Slack needs both. Copy it from your app's page, "
-            "or take the other away."
-        )
-    slack = None if bot is None or app is None else (bot, app)
+    slack = _slack_tokens(environ)
     if discord is None and slack is None:
         raise ConfigError(
             f"There is no bot token. Set the environment variable {TOKEN_VARIABLE} to the token "
             f"of your application's bot, or {SLACK_BOT_VARIABLE} and {SLACK_APP_VARIABLE} for "
-            "Slack, or try `imagine playground`, which needs none."
+            f"Slack ({SLACK_SIGNING_VARIABLE} in place of the second where Slack tells the bot "
+            "over HTTP), or try `imagine playground`, which needs none."
         )
     return Tokens(discord, slack)
+
+
+def _slack_tokens(environ: Mapping[str, str]) -> SlackTokens | None:
+    names = SLACK_BOT_VARIABLE, SLACK_APP_VARIABLE, SLACK_SIGNING_VARIABLE
+    bot, app, signing = (_token(environ, name) for name in names)
+    if bot is None and app is None and signing is None:
+        return None
+    if bot is None:
+        there = SLACK_APP_VARIABLE if app is not None else SLACK_SIGNING_VARIABLE
+        raise ConfigError(
+            f"There is {there}, and no {SLACK_BOT_VARIABLE}: Slack needs both. Copy it from your "
+            "app's page, or take the other away."
+        )
+    if app is None and signing is None:
+        raise ConfigError(
+            f"There is {SLACK_BOT_VARIABLE}, and no {SLACK_APP_VARIABLE}: Slack needs both. Copy "
+            f"it from your app's page, or {SLACK_SIGNING_VARIABLE} where Slack tells the bot over "
+            "HTTP, or take the other away."
+        )
+    return SlackTokens(bot, app, signing)
+
+
+def _variable_of(section: str) -> str:
+    """Where what somebody wrote into a section belongs."""
+    if section != "slack":
+        return TOKEN_VARIABLE
+    return f"{SLACK_BOT_VARIABLE}, {SLACK_APP_VARIABLE} or {SLACK_SIGNING_VARIABLE}"
 
 
 def _token(environ: Mapping[str, str], name: str) -> Secret | None:
@@ -126,10 +163,10 @@ def _read_file(path: Path, values: dict[str, dict[str, object]]) -> None:
             )
         for key, value in table.items():
             said = one_line(key, _NAME_CHARS)
-            if "token" in key.lower():
+            if _SECRET.search(key):
                 raise ConfigError(
                     f"[{section}] {said} in {file}: a token never stands in a file. Delete the "
-                    f"line and set the environment variable {TOKEN_VARIABLE}."
+                    f"line and set the environment variable {_variable_of(section)}."
                 )
             if key not in _KEYS[section]:
                 raise ConfigError(
@@ -199,8 +236,9 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, dict[str, ob
         if not name.startswith(PREFIX):
             continue
         said = f"The environment variable {one_line(name, _NAME_CHARS)} sets nothing"
-        if name not in names and "TOKEN" in name:
-            raise ConfigError(f"{said}: unset it and set {TOKEN_VARIABLE}.")
+        if name not in names and _SECRET.search(name):
+            section = name.removeprefix(PREFIX).partition("__")[0].lower()
+            raise ConfigError(f"{said}: unset it and set {_variable_of(section)}.")
         if name not in names:
             raise ConfigError(
                 f"{said}: there is no such key.{did_you_mean(name, names)} Rename or unset it."

@@ -127,6 +127,8 @@ class SlackConfig:
 
     api_url: str = key("", kinds.url("http", "https", empty="the real Slack"))
     moderators: tuple[str, ...] = key((), kinds.texts("ids of user groups"))
+    host: str = key("127.0.0.1", kinds.text())
+    port: int = key(8645, kinds.whole(1, 65_535))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from bot.homes.slack.buttons import (
 )
 from bot.homes.slack.calls import Calls, named
 from bot.homes.slack.channels import Channels
-from bot.homes.slack.connection import SlackConnection
+from bot.homes.slack.connection import SlackConnection, WayIn
 from bot.homes.slack.desk_message import DeskMessages
 from bot.homes.slack.desk_presses import DeskPresses
 from bot.homes.slack.direct_files import DirectFiles
@@ -83,13 +83,14 @@ _LOST: Final = say("The bot no longer keeps these pictures, so they stay as they
 class SlackSettings:
     """What a Slack home is told.
 
-    bot_token, app_token  the bot's (xoxb-), and the one that opens sockets (xapp-)
-    api_url               empty is the real Slack
-    moderators            the ids of user groups whose members keep order
+    bot_token   the bot's (xoxb-)
+    way_in      over which it is told
+    api_url     empty is the real Slack
+    moderators  the ids of user groups whose members keep order
     """
 
     bot_token: Secret
-    app_token: Secret
+    way_in: WayIn
     api_url: str = ""
     moderators: frozenset[str] = frozenset()
 
@@ -120,7 +121,7 @@ class SlackHome:
         self._languages = languages
         self._sleep = sleep
         self._connection = SlackConnection(
-            settings.bot_token, settings.app_token, settings.api_url, sleep=sleep
+            settings.bot_token, settings.way_in, settings.api_url, sleep=sleep
         )
         self._calls = Calls(
             self._connection.client, _CALLS_AT_ONCE, limit_s=call_limit_s, sleep=sleep

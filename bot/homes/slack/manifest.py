@@ -5,6 +5,7 @@ https://docs.slack.dev/reference/app-manifest
 
 from typing import Any, Final
 
+PATH: Final = "/slack/events"  # of requests; where Slack's own frameworks listen, too
 COMMAND, ADMIN_COMMAND = "/imagine", "/imagine-admin"
 IMAGINE, IMAGINE_FROM, REPORT = "imagine", "imagine_from", "report"
 # After these nobody knows whether the bot is in a channel as it was.
@@ -43,8 +44,13 @@ SCOPES: Final = (
 )
 
 
-def manifest(name: str = "Imagine") -> dict[str, Any]:
-    """The app's manifest, as JSON can hold it."""
+def manifest(name: str = "Imagine", *, url: str = "") -> dict[str, Any]:
+    """The app's manifest, as JSON can hold it.
+
+    url  to which Slack sends what it tells; empty: it tells it over Socket Mode
+    """
+    command_url = {"url": url} if url else {}
+    request_url = {"request_url": url} if url else {}
     return {
         "display_information": {
             "name": name,
@@ -63,12 +69,14 @@ def manifest(name: str = "Imagine") -> dict[str, Any]:
                     "description": "Draw pictures of what you describe",
                     "usage_hint": "a fox in the snow --ar 16:9",
                     "should_escape": False,
+                    **command_url,
                 },
                 {
                     "command": ADMIN_COMMAND,
                     "description": "Keep order: what holds here, who may ask, what was done",
                     "usage_hint": "help",
                     "should_escape": True,  # channels, people and groups come as their ids
+                    **command_url,
                 },
             ],
             "shortcuts": [
@@ -95,11 +103,12 @@ def manifest(name: str = "Imagine") -> dict[str, Any]:
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
             "event_subscriptions": {
-                "bot_events": ["app_mention", "app_home_opened", *CHANNEL_EVENTS, *SHUT_OUT_EVENTS]
+                **request_url,
+                "bot_events": ["app_mention", "app_home_opened", *CHANNEL_EVENTS, *SHUT_OUT_EVENTS],
             },
-            "interactivity": {"is_enabled": True},
+            "interactivity": {"is_enabled": True, **request_url},
             "org_deploy_enabled": True,
-            "socket_mode_enabled": True,
+            "socket_mode_enabled": not url,
             "token_rotation_enabled": False,
         },
     }

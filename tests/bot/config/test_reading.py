@@ -244,6 +244,30 @@ def test_slack_needs_both_of_its_tokens() -> None:
             chat_tokens({there: token, "DISCORD_TOKEN": "x"})
 
 
+def test_slack_may_have_a_signing_secret_in_place_of_its_second_token() -> None:
+    bot, signing = {"SLACK_BOT_TOKEN": "xoxb-1"}, {"SLACK_SIGNING_SECRET": "5ec"}
+    tokens = chat_tokens(bot | signing)
+    assert tokens.slack is not None
+    assert tokens.slack.app is None
+    assert [one.reveal() for one in tokens.all] == ["xoxb-1", "5ec"]
+    assert "5ec" not in repr(tokens)
+    assert len(chat_tokens(bot | signing | {"SLACK_APP_TOKEN": "xapp-2"}).all) == 3
+    with pytest.raises(ConfigError, match="There is SLACK_SIGNING_SECRET, and no SLACK_BOT_TOKEN"):
+        chat_tokens(signing)
+    with pytest.raises(ConfigError, match="or SLACK_SIGNING_SECRET where"):
+        chat_tokens(bot)
+
+
+def test_a_secret_stands_in_no_file_and_no_key(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[slack]\nsigning_secret = "5ec"\n')
+    with pytest.raises(ConfigError, match=r"set the environment .* SLACK_SIGNING_SECRET") as caught:
+        load_config(file, {})
+    assert "5ec" not in str(caught.value)
+    with pytest.raises(ConfigError, match="or SLACK_SIGNING_SECRET"):
+        load_config(None, {"IMAGINE_SLACK__SIGNING_SECRET": "5ec"})
+
+
 def test_a_token_in_a_variable_of_ours_is_sent_to_the_right_one() -> None:
     with pytest.raises(ConfigError, match="unset it and set DISCORD_TOKEN") as caught:
         load_config(None, {"IMAGINE_DISCORD__TOKEN": "secret"})

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -56,12 +57,19 @@ def run_slack(slack: LoopbackSlack, tmp_path: Path) -> RunBot:
         throttle: MakeThrottle = OpenThrottle,
         sleep: Sleep = at_once,
     ) -> AsyncIterator[Bot]:
-        config = replace(
-            config or make_config(),
-            slack=SlackConfig(api_url=slack.api_url, moderators=("S0MODERATE",)),
-        )
+        here = SlackConfig(api_url=slack.api_url, moderators=("S0MODERATE",))
+        app_token: Secret | None = Secret(DEFAULT_APP_TOKEN)
+        if slack.request_url:
+            here = replace(here, port=urlsplit(slack.request_url).port or 0)
+            app_token = None
+        config = replace(config or make_config(), slack=here)
         make = slack_home(
-            config, Secret(token), Secret(DEFAULT_APP_TOKEN), throttle=throttle, sleep=sleep
+            config,
+            Secret(token),
+            app_token,
+            signing_secret=Secret(slack.signing_secret),
+            throttle=throttle,
+            sleep=sleep,
         )
         bot = Bot(App(config, start_pipeline, [make], tmp_path / "data"))
         try:
