@@ -323,7 +323,7 @@ def slack_home(
     """Slack, as the configuration has it; the rest as of `discord_home`.
 
     app_token       opens sockets, over which the bot is told; None: over HTTP
-    signing_secret  which it is then told with
+    signing_secret  what Slack signs with there
     """
     # Here and not above: whoever has another home needs no slack_bolt.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
@@ -335,6 +335,11 @@ def slack_home(
     way_in: WayIn
     if app_token is not None:
         way_in = SocketMode(app_token)
+        if signing_secret is not None:
+            log.info(
+                "There is SLACK_APP_TOKEN as well as SLACK_SIGNING_SECRET: the bot is told over "
+                "Socket Mode. Take the first away to be told over HTTP."
+            )
     elif signing_secret is not None:
         way_in = HttpMode(signing_secret, slack.host, slack.port)
     else:

@@ -35,11 +35,6 @@ def run(args: argparse.Namespace) -> int:
         homes.append(discord_home(config, tokens.discord, folder))
     if tokens.slack is not None:
         slack = tokens.slack
-        if slack.app is not None and slack.signing is not None:
-            log.info(
-                "There is SLACK_APP_TOKEN as well as SLACK_SIGNING_SECRET: the bot is told over "
-                "Socket Mode. Take the first away to be told over HTTP."
-            )
         homes.append(slack_home(config, slack.bot, slack.app, signing_secret=slack.signing))
     app = App(
         config,

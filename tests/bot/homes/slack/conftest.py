@@ -59,15 +59,16 @@ def run_slack(slack: LoopbackSlack, tmp_path: Path) -> RunBot:
     ) -> AsyncIterator[Bot]:
         here = SlackConfig(api_url=slack.api_url, moderators=("S0MODERATE",))
         app_token: Secret | None = Secret(DEFAULT_APP_TOKEN)
+        signing_secret: Secret | None = None
         if slack.request_url:
             here = replace(here, port=urlsplit(slack.request_url).port or 0)
-            app_token = None
+            app_token, signing_secret = None, Secret(slack.signing_secret)
         config = replace(config or make_config(), slack=here)
         make = slack_home(
             config,
             Secret(token),
             app_token,
-            signing_secret=Secret(slack.signing_secret),
+            signing_secret=signing_secret,
             throttle=throttle,
             sleep=sleep,
         )

@@ -258,6 +258,21 @@ async def test_slacks_own_checks_are_answered(slack: LoopbackSlack, run_slack: R
         assert (await post(slack, "ssl_check=1", signed("ssl_check=1")))[0] == 200
 
 
+def test_with_both_secrets_it_is_socket_mode_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    bot, app, signing = Secret("xoxb-1"), Secret("xapp-2"), Secret("5ec")
+    slack_home(make_config(), bot, app)
+    slack_home(make_config(), bot, None, signing_secret=signing)
+    assert caplog.messages == []
+    slack_home(make_config(), bot, app, signing_secret=signing)
+    (said,) = caplog.messages
+    assert "told over Socket Mode" in said
+    with pytest.raises(ValueError, match="somehow"):
+        slack_home(make_config(), bot, None)
+
+
 async def test_it_is_online_while_it_listens(slack: LoopbackSlack, run_slack: RunBot) -> None:
     async with run_slack() as bot:
         (home,) = bot.app.homes.values()
