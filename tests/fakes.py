@@ -17,7 +17,7 @@ from bot.core.privacy import Privacy
 from bot.core.stage import Stage
 from bot.core.studio import Studio
 from bot.core.verdict import Finding, Term
-from bot.errors import CardGoneError
+from bot.errors import AwayError, CardGoneError
 from bot.homes.cards.message import Seen
 from sdxl_engine import (
     GeneratedImage,
@@ -198,6 +198,8 @@ class FakeHome:
         self.at_desk: dict[str, tuple[Picture, ...]] = {}  # with these pictures
         self.notices: list[Notice] = []
         self.away: list[Exception] = []  # raised one by one by what the clerk brings
+        self.untold: Exception | None = None  # raised by every notice
+        self.unshown: set[str] = set()  # cases for which the home is away
         self.jobs: dict[str, Job] = {}
         self.arrivals = 0
         self.deliveries_open = asyncio.Event()
@@ -261,6 +263,8 @@ class FakeHome:
 
     async def show_case(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
         self._let_pass()
+        if one.case.id in self.unshown:
+            raise AwayError("away")
         self.cases[one.case.id] = one
         self.at_desk[one.case.id] = tuple(pictures)
         self._changed.set()
@@ -268,6 +272,8 @@ class FakeHome:
 
     async def notify(self, notice: Notice) -> None:
         self._let_pass()
+        if self.untold is not None:
+            raise self.untold
         self.notices.append(notice)
         self._changed.set()
 

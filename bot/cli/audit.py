@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _entries(connection: Connection) -> Iterator[Entry]:
     """All of them in order, a batch read at a time."""
-    last = 0
+    last: int | None = None  # somebody may have put one before the first
     while batch := registry_book.chain(connection, last, limit=_AT_ONCE):
         yield from batch
         last = batch[-1].number

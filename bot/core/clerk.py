@@ -6,11 +6,11 @@ moderators' desk, what was decided about pictures to their cards, warnings to wh
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from bot.core.case import AtDesk
-from bot.core.job import State
+from bot.core.case import AtDesk, Notice
+from bot.core.job import Record, State
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.home import Home
 from bot.core.ports.registry import Registry
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _AT_ONCE: Final = 20
+_MOST_AWAY: Final = 8  # so many that cannot be brought: it is the home that is away
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
 
@@ -69,32 +70,30 @@ class Clerk:
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     async def _bring_all(self, home: Home) -> bool:
-        """Whether everything is there now; what is not waits for another time."""
-        try:
-            while await self._bring_some(home):
-                pass
-        except (AwayError, LedgerError) as error:
-            log.info("what was decided cannot be shown in %s yet: %s", home.name, error)
-            return False
-        return True
+        """Whether everything is there now; what is not waits for another time.
 
-    async def _bring_some(self, home: Home) -> bool:
-        """Whether there may be more."""
-        notices = await self._registry.notices(home.name, limit=_AT_ONCE)
-        for notice in notices:
-            await _tried(home.notify(notice))  # the desk says who was warned
-            await self._registry.told(notice)
-        records = await self._registry.to_amend(home.name, limit=_AT_ONCE)
-        for record in records:
-            await _tried(home.amend(record))
-            await self._registry.amended(record)
-        cases = await self._registry.at_desks(home.name, limit=_AT_ONCE)
-        for one in cases:
-            message = None
-            if one.desk is not None or one.case.message is not None:
-                message = await _tried(home.show_case(one, await self._pictures(one)))
-            await self._registry.shown(one.case, message)
-        return bool(notices or records or cases)
+        None of the three waits for another: a person who cannot be told holds no desk up.
+        """
+        brought = [
+            await _brought(home, self._registry.notices, _number, self._tell),
+            await _brought(home, self._registry.to_amend, _job_id, self._amend),
+            await _brought(home, self._registry.at_desks, _case_id, self._show),
+        ]
+        return all(brought)
+
+    async def _tell(self, home: Home, notice: Notice) -> None:
+        await _tried(home.notify(notice))  # the desk says who was warned
+        await self._registry.told(notice)
+
+    async def _amend(self, home: Home, record: Record) -> None:
+        await _tried(home.amend(record))
+        await self._registry.amended(record)
+
+    async def _show(self, home: Home, one: AtDesk) -> None:
+        message = None
+        if one.desk is not None or one.case.message is not None:
+            message = await _tried(home.show_case(one, await self._pictures(one)))
+        await self._registry.shown(one.case, message)
 
     async def _pictures(self, one: AtDesk) -> tuple[Picture, ...]:
         """What moderators see of its pictures, small; none where they are gone."""
@@ -109,6 +108,48 @@ class Clerk:
             log.warning("the moderators are shown no pictures: %s", error)
             return ()
         return tuple(picture for picture in found if picture is not None)
+
+
+async def _brought(
+    home: Home,
+    find: Callable[..., Awaitable[Sequence[T]]],
+    key: Callable[[T], object],
+    bring: Callable[[Home, T], Awaitable[None]],
+) -> bool:
+    """Whether all of one kind is there now; what cannot be brought holds up nothing behind it.
+
+    find  the first few of a home that are not there yet
+    """
+    away: set[object] = set()
+    try:
+        while True:
+            found = await find(home.name, limit=_AT_ONCE + len(away))
+            left = [one for one in found if key(one) not in away]
+            if not left:
+                return not away
+            for one in left:
+                try:
+                    await bring(home, one)
+                except AwayError as error:
+                    log.info("what was decided cannot be shown in %s yet: %s", home.name, error)
+                    away.add(key(one))
+                    if len(away) == _MOST_AWAY:
+                        return False
+    except LedgerError as error:
+        log.info("what was decided cannot be shown in %s yet: %s", home.name, error)
+        return False
+
+
+def _number(notice: Notice) -> int:
+    return notice.number
+
+
+def _job_id(record: Record) -> str:
+    return record.job.id
+
+
+def _case_id(one: AtDesk) -> str:
+    return one.case.id
 
 
 async def _tried(bringing: Awaitable[T]) -> T | None:

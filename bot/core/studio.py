@@ -685,7 +685,8 @@ class Studio:
             raise JobRefusedError(ruling.refused)
         job = replace(job, showing=ruling.showing)
         case = None
-        if ruling.measure == "warn":
+        # What nobody else sees is not held back; moderators are told of it all the same.
+        if ruling.measure == "warn" or (ruling.measure == "review" and job.showing.private):
             case = case_of(job, "warned", ruling.findings, self._clock())
         limits = self._limits_under(ruling.rules)
         await self._worker.noting_trouble(lambda: self._ledger.accept(job, limits, case))

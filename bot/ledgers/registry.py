@@ -178,7 +178,7 @@ class DatabaseRegistry:
             lambda c: registry.audit(c, home, community, limit=limit, before=before)
         )
 
-    async def chain(self, after: int, *, limit: int) -> list[Entry]:
+    async def chain(self, after: int | None, *, limit: int) -> list[Entry]:
         """See `Registry`."""
         return await self._database.read(lambda c: registry.chain(c, after, limit=limit))
 

@@ -376,9 +376,10 @@ def audit(
     return _entries(connection, where, [*values, limit], "number DESC LIMIT ?")
 
 
-def chain(connection: Connection, after: int, *, limit: int) -> list[Entry]:
-    """All that was done, in order, behind an entry."""
-    return _entries(connection, "number > ?", [after, limit], "number LIMIT ?")
+def chain(connection: Connection, after: int | None, *, limit: int) -> list[Entry]:
+    """All that was done, in order, behind an entry; None: and whatever stands before the first."""
+    where, values = ("1", [limit]) if after is None else ("number > ?", [after, limit])
+    return _entries(connection, where, values, "number LIMIT ?")
 
 
 def write(connection: Connection, deed: Deed, at_s: float) -> None:

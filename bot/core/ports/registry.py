@@ -139,5 +139,5 @@ class Registry(Protocol):
     ) -> list[Entry]:
         """What was done in a community, the latest first; without a home: everywhere."""
 
-    async def chain(self, after: int, *, limit: int) -> list[Entry]:
-        """All that was done, in order, behind an entry of that number."""
+    async def chain(self, after: int | None, *, limit: int) -> list[Entry]:
+        """All that was done, in order, behind an entry of that number; None: all there is."""

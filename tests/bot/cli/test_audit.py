@@ -110,6 +110,20 @@ def test_a_missing_row_is_found(by_hand: sqlite3.Connection, capsys: Capture, nu
     assert f"entry {number} is not" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("number", [0, -7])
+def test_an_entry_before_the_first_is_found(
+    by_hand: sqlite3.Connection, capsys: Capture, number: int
+) -> None:
+    columns = ", ".join(name for name in COLUMNS if name != "number")
+    by_hand.execute(
+        f"INSERT INTO audit (number, {columns}) "  # noqa: S608 - columns' names
+        f"SELECT ?, {columns} FROM audit WHERE number = 1",
+        (number,),
+    )
+    assert main(["audit", "verify"]) == 1
+    assert f"entry {number} is not" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("left", [4, 0])
 def test_what_is_cut_off_at_the_end_is_found_by_the_hash_that_was_kept(
     by_hand: sqlite3.Connection, capsys: Capture, left: int

@@ -233,6 +233,18 @@ async def test_a_warned_prompt_is_drawn_and_moderators_see_it(office: OpenOffice
         await it.home.until(lambda: len(it.home.at_desk[one.case.id]) == 4)
 
 
+async def test_a_draft_that_others_would_see_reviewed_is_told_to_moderators(
+    office: OpenOffice,
+) -> None:
+    async with office() as it:
+        await with_desk(it)
+        it.filter.terms.append(Term("knife", measure="review"))
+        draft = replace(make_job("a knife"), showing=Showing(private=True))
+        await drawn(it, draft)
+        (one,) = await at_desk(it)
+        assert (one.case.kind, one.case.job_id) == ("warned", draft.id)
+
+
 async def test_a_warned_prompt_whose_pictures_are_held_shows_them_to_moderators(
     office: OpenOffice,
 ) -> None:
@@ -943,6 +955,26 @@ async def test_a_desk_that_is_gone_holds_nobody_up(office: OpenOffice, away: Exc
         # Another desk is shown what none has seen.
         await it.moderators.set_desk("another", MANAGER)
         await at_desk(it, 2)
+
+
+async def test_who_cannot_be_told_holds_no_desk_up(office: OpenOffice) -> None:
+    async with office(seeing(skin=0.9)) as it:
+        _, case = await held(it)
+        it.home.untold = AwayError("their messages are closed")
+        await it.moderators.decide(case.id, "warn", MODERATOR)
+        await it.home.until(lambda: it.home.cases[case.id].case.warned == 1)
+        await held(it)
+        assert len(it.home.cases) == 2
+        assert it.home.notices == []
+
+
+async def test_one_case_that_cannot_be_shown_holds_no_other_up(office: OpenOffice) -> None:
+    async with office(seeing(skin=0.9)) as it:
+        _, first = await held(it)
+        it.home.unshown = {first.id}
+        await it.moderators.decide(first.id, "approve", MODERATOR)
+        await held(it)
+        assert it.home.cases[first.id].case.state == "open"
 
 
 async def test_what_was_decided_before_the_end_is_done_after_it(
