@@ -141,8 +141,21 @@ class Moderators:
     async def set_desk(self, channel: str | None, by: Actor) -> None:
         """Say where moderators see what is to be decided; None: nowhere.
 
-        Raises as `set_rules`.
+        Raises as `set_rules`, and JobRefusedError while something waits for them there.
         """
+        if channel is None:
+            home, community = self._managed(by)
+            jobs = await self._registry.jobs_in(home, community)
+            if waiting := sum(one.state is State.REVIEW for one in jobs):
+                raise JobRefusedError(
+                    say_many(
+                        "{count} job waits at the desk for a moderator. Decide about it first, or "
+                        "name another channel.",
+                        "{count} jobs wait at the desk for a moderator. Decide about them first, "
+                        "or name another channel.",
+                        waiting,
+                    )
+                )
         await self._set("desk", by, desk=channel)
         self._clerk.wake()
 

@@ -957,6 +957,16 @@ async def test_a_desk_that_is_gone_holds_nobody_up(office: OpenOffice, away: Exc
         await at_desk(it, 2)
 
 
+async def test_no_desk_is_taken_away_from_what_waits_there(office: OpenOffice) -> None:
+    async with office(seeing(skin=0.9)) as it:
+        _, case = await held(it)
+        with pytest.raises(JobRefusedError, match="1 job waits at the desk"):
+            await it.moderators.set_desk(None, MANAGER)
+        await it.moderators.decide(case.id, "delete", MODERATOR)
+        await it.moderators.set_desk(None, MANAGER)
+        assert (await it.registry.house(HOME, COMMUNITY)).desk is None
+
+
 async def test_who_cannot_be_told_holds_no_desk_up(office: OpenOffice) -> None:
     async with office(seeing(skin=0.9)) as it:
         _, case = await held(it)
