@@ -26,7 +26,7 @@ from sdxl_engine import (
     InvalidRequestError,
     Progress,
 )
-from sdxl_engine.request import NO_PICTURES, ModelCard, Pictures
+from sdxl_engine.request import MAX_INFERENCE_STEPS, NO_PICTURES, ModelCard, Pictures
 
 _PATIENCE_S = 60  # a test that forgets to open a gate fails instead of hanging
 
@@ -161,7 +161,13 @@ class FakeFilter:
     def __init__(self) -> None:
         self.terms: list[Term] = []
 
-    def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
+    def findings(
+        self,
+        texts: Mapping[str, str],
+        terms: Sequence[Term] = (),
+        *,
+        num_inference_steps: int = MAX_INFERENCE_STEPS,
+    ) -> tuple[Finding, ...]:
         return tuple(
             Finding(term.measure, term.category, term.text, where)
             for where, text in texts.items()

@@ -19,7 +19,7 @@ from bot.core.rules import Circumstances, House, Rules
 from bot.core.verdict import UNNAMED, Finding, Measure, Thresholds, outside, strictest
 from bot.errors import JobRefusedError
 from sdxl_engine.errors import PictureCheckError
-from sdxl_engine.request import ImageRequest, Images
+from sdxl_engine.request import MAX_INFERENCE_STEPS, ImageRequest, Images
 from sdxl_engine.sentence import all_of, say, sentences
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Gate:
         if in_force.private and not job.showing.private:
             return Ruling(job.showing, (), _PRIVATE, in_force)
         house = await self.house(job.home, job.origin.venue.community)
-        findings = await self._found(_texts_of(job, request), house, adult=bool(in_force.adult))
+        findings = await self._read(job, request, house, adult=bool(in_force.adult))
         measure = strictest(findings)
         showing = replace(
             job.showing,
@@ -174,7 +174,7 @@ class Gate:
     async def read(self, job: Job, request: ImageRequest) -> tuple[Finding, ...]:
         """What the filter finds in a job that was taken in; raises LedgerError."""
         house = await self.house(job.home, job.origin.venue.community)
-        return await self._found(_texts_of(job, request), house, adult=job.showing.adult)
+        return await self._read(job, request, house, adult=job.showing.adult)
 
     async def look(self, job: Job, images: Images, model: Model | None) -> Ruling:
         """How a job's pictures are to be shown, and whether; raises LedgerError.
@@ -209,13 +209,26 @@ class Gate:
         found = await self._found({"text": text}, house, adult=bool(in_force.adult))
         return strictest(found) == "block"
 
+    async def _read(
+        self, job: Job, request: ImageRequest, house: House, *, adult: bool
+    ) -> tuple[Finding, ...]:
+        steps = request.num_inference_steps
+        return await self._found(_texts_of(job, request), house, adult=adult, steps=steps)
+
     async def _found(
-        self, texts: Mapping[str, str], house: House, *, adult: bool
+        self,
+        texts: Mapping[str, str],
+        house: House,
+        *,
+        adult: bool,
+        steps: int = MAX_INFERENCE_STEPS,
     ) -> tuple[Finding, ...]:
         # On a thread: a list that was changed is made ready at the first text after that. One after
         # the other: who asked first is taken in first.
         async with self._reading:
-            found = await asyncio.to_thread(self._filter.findings, texts, house.terms)
+            found = await asyncio.to_thread(
+                self._filter.findings, texts, house.terms, num_inference_steps=steps
+            )
         return outside(self._adult, found) if adult else found
 
     def _seen(self, job: Job, images: Images, model: Model | None) -> tuple[Finding, ...]:

@@ -5,10 +5,11 @@ Repeated letters are looked for apart: in words without any repetition, whose fi
 compared with the word as it was written.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, product
+from itertools import chain, groupby, islice, product
 from typing import Any, Final
 
 import ahocorasick
@@ -30,6 +31,7 @@ _VOWELS: Final = frozenset("aeiouy")
 _MIN_DOUBLED_CHARS: Final = 5  # shorter words with one letter more are often another word
 _RARELY_DOUBLED: Final = frozenset("ahijkquvwxy")
 _REGEX_MEMORY: Final = 2**20  # bytes
+_MAX_WAYS: Final = 1_000  # in which an exception is looked for, each a pattern of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Automaton:
         for number, term in enumerate(terms):
             parts = parts_of(term)
             if term.kind == "exception":  # its parts stand one behind the other
-                parts = [[" ".join(words) for words in product(*parts)]]
+                ways = islice(product(*parts), _MAX_WAYS)  # whatever a list says
+                parts = [[" ".join(words) for words in ways]]
             for place, alternatives in enumerate(parts):
                 for words in alternatives:
                     part = _Part(number, place, words)
@@ -207,6 +210,11 @@ def parts_of(term: Term) -> list[list[str]]:
         for part in term.text.split("&")
         if part.strip(" |")
     ]
+
+
+def ways_of(term: Term) -> int:
+    """In how many ways it can be said, each of which is looked for by itself."""
+    return math.prod(map(len, parts_of(term))) if term.kind == "exception" else 1
 
 
 def normal(words: str) -> str:

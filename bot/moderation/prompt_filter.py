@@ -10,20 +10,27 @@ from typing import Final
 import re2
 
 from bot.core.verdict import Finding, Term
-from bot.moderation.automaton import Automaton, Hit, normal, parts_of, regex
-from bot.moderation.readings import is_any_unspaced, readings
+from bot.moderation.automaton import Automaton, Hit, normal, parts_of, regex, ways_of
+from bot.moderation.readings import Reading, UnreadError, is_any_unspaced, readings
 from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.request import MAX_INFERENCE_STEPS
 from sdxl_engine.sentence import say
 
 MAX_TERM_CHARS: Final = 200
-_MAX_COMPILED_TERMS: Final = 50_000  # of all lists that are kept compiled; one may be larger
+_MAX_WAYS: Final = 20  # in which an exception can be said, each looked for by itself
+_MAX_COMPILED_WAYS: Final = 50_000  # of all lists that are kept compiled; one may be larger
 _MIN_CHARS: Final = 2
 _MIN_STARRED_CHARS: Final = 3
 _MAX_CATEGORY_CHARS: Final = 30
 _CATEGORY: Final = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+)*")
 # Whatever is found in a letter, or in all of these, is found nearly everywhere.
 _LETTERS: Final = tuple("abcdefghijklmnopqrstuvwxyz0123456789 .,") + tuple("éßяжαあ字")
+_CHANGES: Final = "[a:b:1]"
+# Of a text that changes so often from step to step that not all of it is read.
+_UNREAD: Final = Hit(
+    Term(_CHANGES, category="too many changes"), _CHANGES, Reading("not read to its end", "")
+)
 _UNRELATED: Final = ("the sun", "my big dog", "1937", "не то", "猫と月")
 
 
@@ -52,22 +59,41 @@ class ListFilter:
         self._compiled: OrderedDict[int, tuple[Sequence[Term], Automaton]] = OrderedDict()
         self._compiling = threading.Lock()
 
-    def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
+    def findings(
+        self,
+        texts: Mapping[str, str],
+        terms: Sequence[Term] = (),
+        *,
+        num_inference_steps: int = MAX_INFERENCE_STEPS,
+    ) -> tuple[Finding, ...]:
         """What is found in the texts, at most one a rule and text.
 
         texts  by where they come from
         terms  a community's own beside the owner's, as a tuple: the same again is compiled already
+        num_inference_steps  in which they say what changes by the step
         """
-        return tuple(dict.fromkeys(seen.finding for seen in self.seen(texts, terms)))
+        seen = self.seen(texts, terms, num_inference_steps=num_inference_steps)
+        return tuple(dict.fromkeys(one.finding for one in seen))
 
-    def seen(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Seen, ...]:
+    def seen(
+        self,
+        texts: Mapping[str, str],
+        terms: Sequence[Term] = (),
+        *,
+        num_inference_steps: int = MAX_INFERENCE_STEPS,
+    ) -> tuple[Seen, ...]:
         """The same with how each text was read."""
         automaton = self._automaton(tuple(terms))
-        return tuple(
-            Seen(hit, where)
-            for where, text in texts.items()
-            for hit in automaton.hits(text, readings(text))
-        )
+        seen: list[Seen] = []
+        for where, text in texts.items():
+            try:
+                read = readings(text, num_inference_steps)
+            except UnreadError:  # what nobody reads might say anything
+                if self._owners or terms:
+                    seen.append(Seen(_UNREAD, where))
+            else:
+                seen += (Seen(hit, where) for hit in automaton.hits(text, read))
+        return tuple(seen)
 
     def checked(self, term: Term) -> Term:
         """The term as it is kept, tidied; raises InvalidRequestError."""
@@ -114,8 +140,8 @@ class ListFilter:
         return self._compiled[key][1]
 
     def _forget_oldest(self) -> None:
-        sizes = [len(self._owners) + len(kept) for kept, _ in self._compiled.values()]
-        while len(self._compiled) > 1 and sum(sizes) > _MAX_COMPILED_TERMS:
+        sizes = [sum(map(ways_of, (*self._owners, *kept))) for kept, _ in self._compiled.values()]
+        while len(self._compiled) > 1 and sum(sizes) > _MAX_COMPILED_WAYS:
             self._compiled.popitem(last=False)
             del sizes[0]
 
@@ -125,6 +151,16 @@ def _check_words(term: Term) -> None:
     if not parts:
         raise InvalidRequestError(
             say("{term} has no words to look for. Write some.", term=shown(term.text))
+        )
+    if ways_of(term) > _MAX_WAYS:
+        raise InvalidRequestError(
+            say(
+                "{term} can be said in {count} ways, and {most} are the most. Make several terms "
+                "of it.",
+                term=shown(term.text),
+                count=f"{ways_of(term):,}",
+                most=_MAX_WAYS,
+            )
         )
     for words in (words for part in parts for words in part):
         form = normal(words)

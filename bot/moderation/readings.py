@@ -15,10 +15,9 @@ from typing import Final, NamedTuple
 from bot.moderation.characters import folded, leet, skeletons
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.prompt import BREAK, at_steps, expanded, pieces
+from sdxl_engine.request import MAX_INFERENCE_STEPS
 
-_STEPS: Final = 20  # what changes by the step is read at these
-_MAX_MEANT: Final = 8
-_MAX_MEANT_CHARS: Final = 8_000  # of all of them; what goes beyond is braces in braces
+_MAX_MEANT_CHARS: Final = 40_000  # of all that a text says in any of its steps
 _MAX_RUN: Final = 40
 _MIN_HALVED_CHARS: Final = 6
 _MIN_CLOSED_CHARS: Final = 3  # 4k is not "ak"
@@ -30,6 +29,7 @@ _VOWELS: Final = "aeiou"
 _SIGNS: Final = re.compile(r"[\W_]+")
 # Brackets and backslashes in a word: what the engine makes of them is not what it looks like.
 _SYNTAX: Final = re.compile(r"[(\[{\\](?<=[\w)\]}].)|[)\]}\\](?=\w)")
+_SPACES: Final = re.compile(r"\s+")
 _BREAK: Final = re.compile(r"\s*\bBREAK\b\s*")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # An I that was put in the place of an l.
@@ -119,10 +119,17 @@ def plain(text: str) -> str:
     return f" {_SIGNS.sub(' ', text).strip()} "
 
 
-def readings(text: str) -> tuple[Reading, ...]:
-    """Every way to read it, the plainest first, none of them twice."""
+class UnreadError(Exception):
+    """A text says so much in its steps that nobody reads all of it."""
+
+
+def readings(text: str, num_inference_steps: int = MAX_INFERENCE_STEPS) -> tuple[Reading, ...]:
+    """Every way to read it, the plainest first, none of them twice; raises UnreadError.
+
+    num_inference_steps  in which what changes by the step is said
+    """
     by_line: dict[str, Reading] = {}
-    for way, line in _readings(text):
+    for way, line in _readings(text, num_inference_steps):
         if line not in by_line and not line.isspace():
             by_line[line] = Reading(way, line)
     return (*by_line.values(), *_halves(next(iter(by_line), "")))
@@ -139,9 +146,9 @@ def _halves(line: str) -> Iterator[Reading]:
         yield Reading("words put together", f" {'  '.join(joined)} ", whole=True)
 
 
-def _readings(text: str) -> Iterator[tuple[str, str]]:
+def _readings(text: str, steps: int) -> Iterator[tuple[str, str]]:
     yield "as written", plain(folded(text))
-    for meant in _meant(text):
+    for meant in _meant(text, steps):
         simple = folded(meant)
         if meant is not text:
             yield "as the engine reads it", plain(simple)
@@ -172,25 +179,25 @@ def _lookalikes(text: str, simple: str) -> Iterator[tuple[str, str]]:
         yield "letters turned", upright[::-1]
 
 
-def _meant(text: str) -> tuple[str, ...]:
+def _meant(text: str, steps: int) -> tuple[str, ...]:
     """The text, and where signs of the prompt's syntax stand in words what the engine reads."""
     meant = [text]
     if _SYNTAX.search(text):
-        meant += _read_by_engine(text)
+        meant += _read_by_engine(_SPACES.sub(" ", text), steps)
     if "BREAK" in text:
         meant += [_BREAK.sub("", one) for one in meant]
-    within = _MAX_MEANT_CHARS // max(1, *map(len, meant))
-    return tuple(dict.fromkeys(meant))[: max(2, within)]
+    return tuple(dict.fromkeys(meant))
 
 
-def _read_by_engine(text: str) -> list[str]:
+def _read_by_engine(text: str, steps: int) -> list[str]:
     try:
         prompts = expanded(text)
     except InvalidRequestError:  # too many: nothing will be drawn of it
         prompts = (text,)
-    most = max(1, min(_MAX_MEANT, _MAX_MEANT_CHARS // len(text)))
-    said = dict.fromkeys(step for one in prompts[:most] for _, step in at_steps(one, _STEPS))
-    return ["".join(_text(piece) for piece in pieces(one)) for one in list(said)[:most]]
+    said = dict.fromkeys(step for one in prompts for _, step in at_steps(one, steps))
+    if sum(map(len, said)) > _MAX_MEANT_CHARS:
+        raise UnreadError
+    return ["".join(_text(piece) for piece in pieces(one)) for one in said]
 
 
 def _text(piece: object) -> str:

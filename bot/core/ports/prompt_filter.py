@@ -4,16 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bot.core.verdict import Finding, Term
+from sdxl_engine.request import MAX_INFERENCE_STEPS
 
 
 class PromptFilter(Protocol):
     """Finds what is on its lists, however it is disguised."""
 
-    def findings(self, texts: Mapping[str, str], terms: Sequence[Term] = ()) -> tuple[Finding, ...]:
-        """What texts say that a rule names; quick enough for the event loop.
+    def findings(
+        self,
+        texts: Mapping[str, str],
+        terms: Sequence[Term] = (),
+        *,
+        num_inference_steps: int = MAX_INFERENCE_STEPS,
+    ) -> tuple[Finding, ...]:
+        """What texts say that a rule names.
 
         texts  by where they come from, such as "prompt"
         terms  a community's own, beside the owner's lists
+        num_inference_steps  in which they say what changes by the step
         """
 
     def checked(self, term: Term) -> Term:

@@ -1,5 +1,6 @@
 """The prompt filter: what is found however it is written, what is not, and what is no term."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from bot.moderation.lists import STARTER, read_terms
 from bot.moderation.prompt_filter import MAX_TERM_CHARS, ListFilter
 from bot.moderation.readings import readings
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.prompt import at_steps
 from sdxl_engine.request import MAX_PROMPT_CHARS
 
 STARTERS = read_terms(STARTER)
@@ -116,7 +118,7 @@ def test_any_text_can_be_read(text: str) -> None:
         "(" * 4_000,
         "裸 " * 2_000,
         "a*b*c " * 660,
-        "{a|b}" * 4 + "x[y|z] BREAK n*d* " * 200,
+        "{a|b}" * 3 + "x[y|z] BREAK n*d* " * 100,
         "\\(" * 2_000,
         "\u0430" * 4_000,
         "1" * 4_000,
@@ -153,6 +155,49 @@ def test_what_is_read_as_the_term(text: str) -> None:
     assert rules(text, Term("nude")) == ["nude"]
 
 
+# What is said in some steps alone.
+NUMBERS = st.integers(0, 60).map(str) | st.floats(0, 1).map("{:.2f}".format)
+SCHEDULED = st.recursive(
+    st.sampled_from(["nu", "de", "nude", "x", "ked"]),
+    lambda inner: (
+        st.builds("[{}:{}:{}]".format, inner, inner, NUMBERS)
+        | st.builds("[{}|{}]".format, inner, inner)
+        | st.builds("{}{}".format, inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(SCHEDULED, st.integers(1, 50), st.sampled_from(["", " ", " " * 300, ", a cat " * 30]))
+def test_whatever_is_said_in_a_step_is_read(text: str, steps: int, behind: str) -> None:
+    prompt = f"{text}{behind}."
+    said = [step for _, step in at_steps(prompt, steps)]
+    found = ListFilter([Term("nude")]).findings({"prompt": prompt}, num_inference_steps=steps)
+    if any(re.search(r"\bnude\b", one) for one in said):
+        assert found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[x:nu:21]de woman",
+        "[[[[[[[[a:b:1]:c:2]:d:3]:e:4]:f:5]:g:6]:h:7]:nu:8]de woman",
+        "[[x:y:1]:nu:2]de woman," + " " * 3_900 + "art",
+        "[x:nu:0.9]de " + "a" * 3_000,
+    ],
+)
+def test_a_word_of_few_steps_is_found(text: str) -> None:
+    assert rules(text, Term("nude")) == ["nude"]
+
+
+def test_what_changes_too_often_to_be_read_does_not_pass() -> None:
+    changes = "".join(f"[{'a' * 60}:b:{step}]" for step in range(1, 50))
+    (found,) = ListFilter([Term("nude")]).findings({"prompt": changes})
+    assert (found.measure, found.category) == ("block", "too many changes")
+    assert ListFilter().findings({"prompt": changes}) == ()  # nobody wants it read
+    assert rules(changes.replace("a", ""), Term("nude")) == []
+
+
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
@@ -169,6 +214,11 @@ def test_what_is_read_as_the_term(text: str) -> None:
 )
 def test_what_is_not_read_as_a_term(text: str, terms: tuple[str, ...]) -> None:
     assert rules(text, *words(*terms)) == []
+
+
+def test_a_list_of_before_says_no_more_than_it_may() -> None:
+    endless = Term(" & ".join(["aa|bb|cc"] * 22), "exception")
+    assert rules("a nude", Term("nude"), endless) == ["nude"]
 
 
 def test_ends_and_stars() -> None:
@@ -263,7 +313,7 @@ def test_a_community_has_terms_of_its_own() -> None:
 
 
 def test_many_communities_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.moderation.prompt_filter._MAX_COMPILED_TERMS", 10)
+    monkeypatch.setattr("bot.moderation.prompt_filter._MAX_COMPILED_WAYS", 10)
     prompt_filter = ListFilter([Term("gore")])
     for number in range(20):
         word = f"word{chr(97 + number)}"
@@ -291,6 +341,7 @@ def test_many_communities_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> N
         (Term("abc", category=""), "'' is no category"),
         (Term("abc", category="<b>"), "'<b>' is no category"),
         (Term("a & bc", "exception"), "'a' is too short"),
+        (Term("aa|bb|cc & dd|ee|ff & " * 2 + "gg|hh", "exception"), "can be said in 162 ways"),
     ],
 )
 def test_what_is_no_term(term: Term, sentence: str) -> None:
