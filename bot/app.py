@@ -96,11 +96,11 @@ class App:
         events = Events(self.metrics.hear)
         usual = usual_of(config)
         registry = DatabaseRegistry(self.ledger.database)
-        prompt_filter = ListFilter(_terms_of(config))
+        self._filter = ListFilter(_terms_of(config))
         policy = config.policy
         gate = Gate(
             registry,
-            prompt_filter,
+            self._filter,
             Thresholds(dict(policy.picture_review), dict(policy.picture_block)),
             adult=frozenset(policy.adult_categories),
             usual=_rules_of(config),
@@ -139,7 +139,7 @@ class App:
             self._gallery,
             self._worker,
             self._clerk,
-            prompt_filter,
+            self._filter,
         )
         self.privacy = Privacy(
             self.ledger,
@@ -182,7 +182,10 @@ class App:
         A device call that hangs may outlive this, on the engine's daemon thread: `engine.is_alive`.
         Raises EngineStartError, EngineStuckError, LedgerError, LoginError, ConfigError.
         """
-        await asyncio.to_thread(self.ledger.open)
+        # Before anybody can ask: the first wish would wait, and die with the process that waits.
+        await asyncio.gather(
+            asyncio.to_thread(self.ledger.open), asyncio.to_thread(self._filter.make_ready)
+        )
         try:
             await self._serve(stop)
         finally:

@@ -48,19 +48,20 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One of the things that a term needs: the number of the term, which part, its words."""
 
     term: int
     place: int
     words: str
+    is_exception: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class Sight:
     """A part that was seen in a line, from where to where."""
 
-    part: _Part
+    part: Part
     start: int
     end: int
 
@@ -71,8 +72,8 @@ class Automaton:
     def __init__(self, terms: Sequence[Term]) -> None:
         self._terms = tuple(terms)
         self._needed = [len(parts_of(term)) for term in terms]
-        exact: dict[str, list[_Part]] = {}
-        squeezed: dict[str, list[tuple[str, _Part]]] = {}
+        exact: dict[str, list[Part]] = {}
+        squeezed: dict[str, list[tuple[str, Part]]] = {}
         for number, term in enumerate(terms):
             parts = parts_of(term)
             if term.kind == "exception":  # its parts stand one behind the other
@@ -80,7 +81,7 @@ class Automaton:
                 parts = [[" ".join(words) for words in ways]]
             for place, alternatives in enumerate(parts):
                 for words in alternatives:
-                    part = _Part(number, place, words)
+                    part = Part(number, place, words, term.kind == "exception")
                     for pattern in _patterns(words):
                         exact.setdefault(pattern, []).append(part)
                     for hidden in _hidden(words) if term.kind == "word" else ():
@@ -100,30 +101,7 @@ class Automaton:
             (number, regex(term.text)) for number, term in enumerate(terms) if term.kind == "regex"
         ]
 
-    def hits(self, text: str, readings: Sequence[Reading]) -> tuple[Hit, ...]:
-        """The terms in a text, each at most once, in the order of their list."""
-        found: dict[int, dict[int, tuple[str, Reading]]] = {}
-        excepted: list[str] = []
-        for reading in readings:
-            sights = self._seen(reading, readings[0])
-            exceptions = [one for one in sights if self._is_exception(one.part)]
-            if exceptions and reading is readings[0]:
-                apart = _apart(text)
-                exceptions = [one for one in exceptions if _is_together(one, reading.line, apart)]
-            excepted += [one.part.words for one in exceptions]
-            for sight in sights:
-                if not any(one.start <= sight.start and sight.end <= one.end for one in exceptions):
-                    parts = found.setdefault(sight.part.term, {})
-                    parts.setdefault(sight.part.place, (sight.part.words, reading))
-        hits = {
-            number: self._hit(number, parts)
-            for number, parts in found.items()
-            if len(parts) == self._needed[number] and self._terms[number].kind == "word"
-        }
-        hits |= self._by_regex(text, readings[:1], excepted)
-        return tuple(hits[number] for number in sorted(hits))
-
-    def _seen(self, reading: Reading, first: Reading) -> list[_Sight]:
+    def sights(self, reading: Reading, first: Reading) -> list[Sight]:
         """What is in a reading and not so in the first, where it was judged already."""
         line = reading.line
         if reading.whole:
@@ -135,29 +113,29 @@ class Automaton:
         new = {text for text in {text for text, _ in seen} if _is_more(text, line, first.line)}
         return [sight for text, sight in seen if text in new]
 
-    def _is_exception(self, part: _Part) -> bool:
-        return self._terms[part.term].kind == "exception"
-
-    def _hit(self, number: int, parts: Mapping[int, tuple[str, Reading]]) -> Hit:
+    def hit(self, number: int, parts: Mapping[int, tuple[str, Reading]]) -> Hit | None:
+        """A term of which these parts were found; None: it needs more, or is none to be found."""
         term = self._terms[number]
+        if term.kind != "word" or len(parts) < self._needed[number]:
+            return None
         inner = [parts[place] for place in sorted(parts)]
         rule = " & ".join(words for words, _ in inner) if "|" in term.text else term.text
         return Hit(term, rule, inner[-1][1])
 
-    def _sights(self, line: str) -> Iterator[_Sight]:
+    def _sights(self, line: str) -> Iterator[Sight]:
         for last, (pattern, parts) in _search(self._exact, line):
             for part in parts:
-                yield _Sight(part, last + 1 - len(pattern), last + 1)
+                yield Sight(part, last + 1 - len(pattern), last + 1)
 
-    def _words(self, line: str) -> Iterator[_Sight]:
+    def _words(self, line: str) -> Iterator[Sight]:
         start = 0
         for word in line.split("  "):
             pattern = f" {word.strip()} "
             for part in self._whole.get(pattern, ()):
-                yield _Sight(part, start, start + len(pattern))
+                yield Sight(part, start, start + len(pattern))
             start += len(word) + 2
 
-    def _repetitions(self, line: str) -> Iterator[_Sight]:
+    def _repetitions(self, line: str) -> Iterator[Sight]:
         squeezed = _REPEATED.sub("", line)
         if squeezed == line:
             return
@@ -169,11 +147,12 @@ class Automaton:
             start = len(" ".join(words[:first]))
             for bare, part in parts:
                 if _is_repetition(written, bare.strip()):
-                    yield _Sight(part, start, start + len(written) + 2)
+                    yield Sight(part, start, start + len(written) + 2)
 
-    def _by_regex(
+    def by_regex(
         self, text: str, readings: Sequence[Reading], excepted: Iterable[str]
     ) -> dict[int, Hit]:
+        """The regular expressions that are met, by their numbers, but for what is excepted."""
         if not self._regexes:
             return {}
         as_written = Reading("as written", text)
@@ -190,6 +169,41 @@ class Automaton:
                         hits[number] = Hit(term, term.text, reading)
                         break
         return hits
+
+
+def hits(automata: Sequence[Automaton], text: str, readings: Sequence[Reading]) -> tuple[Hit, ...]:
+    """The terms of several lists in a text, each at most once, in the order of the lists.
+
+    An exception of one list counts for all of them.
+    """
+    found: dict[tuple[int, int], dict[int, tuple[str, Reading]]] = {}
+    excepted: list[str] = []
+    for reading in readings:
+        sights = [
+            (nth, sight)
+            for nth, automaton in enumerate(automata)
+            for sight in automaton.sights(reading, readings[0])
+        ]
+        exceptions = [sight for _, sight in sights if sight.part.is_exception]
+        if exceptions and reading is readings[0]:
+            apart = _apart(text)
+            exceptions = [one for one in exceptions if _is_together(one, reading.line, apart)]
+        excepted += [one.part.words for one in exceptions]
+        for nth, sight in sights:
+            if not any(one.start <= sight.start and sight.end <= one.end for one in exceptions):
+                parts = found.setdefault((nth, sight.part.term), {})
+                parts.setdefault(sight.part.place, (sight.part.words, reading))
+    every = {
+        (nth, number): automata[nth].hit(number, parts) for (nth, number), parts in found.items()
+    }
+    for nth, automaton in enumerate(automata):
+        met = automaton.by_regex(text, readings[:1], excepted)
+        every |= {(nth, number): hit for number, hit in met.items()}
+    return tuple(hit for _, hit in sorted(every.items(), key=_place) if hit is not None)
+
+
+def _place(item: tuple[tuple[int, int], object]) -> tuple[int, int]:
+    return item[0]
 
 
 def regex(text: str) -> Any:  # noqa: ANN401 - re2 has no types
@@ -227,7 +241,7 @@ def _apart(text: str) -> str:
     return "  ".join(plain(piece).strip() for piece in _COMMA.split(folded(text)))
 
 
-def _is_together(sight: _Sight, line: str, apart: str) -> bool:
+def _is_together(sight: Sight, line: str, apart: str) -> bool:
     """Whether words stand nowhere with a comma between, as in "on a rock, naked"."""
     words = line[sight.start : sight.end].strip()
     return "," in sight.part.words or line.count(words) == apart.count(words)

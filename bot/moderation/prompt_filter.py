@@ -5,12 +5,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Final
 
 import re2
 
 from bot.core.verdict import Finding, Term
-from bot.moderation.automaton import Automaton, Hit, normal, parts_of, regex, ways_of
+from bot.moderation.automaton import Automaton, Hit, hits, normal, parts_of, regex, ways_of
 from bot.moderation.readings import Reading, UnreadError, is_any_unspaced, readings
 from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
@@ -83,7 +84,9 @@ class ListFilter:
         num_inference_steps: int = MAX_INFERENCE_STEPS,
     ) -> tuple[Seen, ...]:
         """The same with how each text was read."""
-        automaton = self._automaton(tuple(terms))
+        automata = [self._owners_automaton]
+        if terms:
+            automata.append(self._automaton(tuple(terms)))
         seen: list[Seen] = []
         for where, text in texts.items():
             try:
@@ -92,7 +95,7 @@ class ListFilter:
                 if self._owners or terms:
                     seen.append(Seen(_UNREAD, where))
             else:
-                seen += (Seen(hit, where) for hit in automaton.hits(text, read))
+                seen += (Seen(hit, where) for hit in hits(automata, text, read))
         return tuple(seen)
 
     def checked(self, term: Term) -> Term:
@@ -123,8 +126,16 @@ class ListFilter:
             _check_words(tidy)
         return tidy
 
+    def make_ready(self) -> None:
+        """Compile the owner's terms, which takes a moment, so that nobody waits for it."""
+        _ = self._owners_automaton
+
+    @cached_property
+    def _owners_automaton(self) -> Automaton:
+        return _automaton_of(self._owners)
+
     def _automaton(self, terms: tuple[Term, ...]) -> Automaton:
-        """The automaton of the owner's terms and these; a new one is compiled once."""
+        """The automaton of a community's terms; a new one is compiled once."""
         with self._compiling:
             return self._ready(terms)
 
@@ -134,16 +145,21 @@ class ListFilter:
             same = (known for known, (kept, _) in self._compiled.items() if kept == terms)
             key = next(same, key)
         if key not in self._compiled:
-            self._compiled[key] = (terms, Automaton((*self._owners, *terms)))
+            self._compiled[key] = (terms, Automaton(terms))
             self._forget_oldest()
         self._compiled.move_to_end(key)
         return self._compiled[key][1]
 
     def _forget_oldest(self) -> None:
-        sizes = [sum(map(ways_of, (*self._owners, *kept))) for kept, _ in self._compiled.values()]
+        sizes = [sum(map(ways_of, kept)) for kept, _ in self._compiled.values()]
         while len(self._compiled) > 1 and sum(sizes) > _MAX_COMPILED_WAYS:
             self._compiled.popitem(last=False)
             del sizes[0]
+
+
+@lru_cache(1)  # a process has one owner
+def _automaton_of(terms: tuple[Term, ...]) -> Automaton:
+    return Automaton(terms)
 
 
 def _check_words(term: Term) -> None:
