@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bot.config.reading import SlackTokens
 from bot.config.sections import Config
 from bot.core.clerk import Clerk
 from bot.core.events import Events
@@ -44,7 +45,7 @@ from bot.operations.watch import (
     watch_engine,
     watch_lag,
 )
-from bot.shared.data_folder import COMMANDS, IMAGES
+from bot.shared.data_folder import COMMANDS, IMAGES, SLACK_TOKEN
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
@@ -314,40 +315,47 @@ def discord_home(
 
 def slack_home(
     config: Config,
-    bot_token: Secret,
-    app_token: Secret | None,
+    tokens: SlackTokens,
+    folder: Path | None = None,
     *,
-    signing_secret: Secret | None = None,
     languages: Languages | None = None,
     throttle: "MakeThrottle | None" = None,
     call_limit_s: float | None = None,
+    now: Callable[[], float] = time.time,
     sleep: Sleep = asyncio.sleep,
 ) -> MakeHome:
     """Slack, as the configuration has it; the rest as of `discord_home`.
 
-    app_token       opens sockets, over which the bot is told; None: over HTTP
-    signing_secret  what Slack signs with there
+    tokens  what opens it; with an app's token over Socket Mode, else over HTTP
+    folder  keeps the bot's next tokens where they end; None: they are not followed
+    now     as in `SlackHome`
     """
     # Here and not above: whoever has another home needs no slack_bolt.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
     from bot.homes.slack.home import SlackHome, SlackSettings  # noqa: PLC0415
     from bot.homes.slack.http_mode import HttpMode  # noqa: PLC0415
+    from bot.homes.slack.rotation import RotationSettings  # noqa: PLC0415
     from bot.homes.slack.socket_mode import SocketMode  # noqa: PLC0415
 
     slack = config.slack
     way_in: WayIn
-    if app_token is not None:
-        way_in = SocketMode(app_token)
-        if signing_secret is not None:
+    if tokens.app is not None:
+        way_in = SocketMode(tokens.app)
+        if tokens.signing is not None:
             log.info(
                 "There is SLACK_APP_TOKEN as well as SLACK_SIGNING_SECRET: the bot is told over "
                 "Socket Mode. Take the first away to be told over HTTP."
             )
-    elif signing_secret is not None:
-        way_in = HttpMode(signing_secret, slack.host, slack.port)
+    elif tokens.signing is not None:
+        way_in = HttpMode(tokens.signing, slack.host, slack.port)
     else:
         raise ValueError("Slack has to tell the bot somehow.")
-    settings = SlackSettings(bot_token, way_in, slack.api_url, frozenset(slack.moderators))
+    rotation = None
+    if tokens.rotation is not None and folder is not None:
+        rotation = RotationSettings(*tokens.rotation, folder / SLACK_TOKEN)
+    settings = SlackSettings(
+        tokens.bot, way_in, slack.api_url, frozenset(slack.moderators), rotation
+    )
     return lambda queue, ledger: SlackHome(
         settings,
         queue,
@@ -355,6 +363,7 @@ def slack_home(
         languages or Languages(),
         throttle=throttle or edit_throttle,
         call_limit_s=call_limit_s,
+        now=now,
         sleep=sleep,
     )
 

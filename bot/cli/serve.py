@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if tokens.discord is not None:
         homes.append(discord_home(config, tokens.discord, folder))
     if tokens.slack is not None:
-        slack = tokens.slack
-        homes.append(slack_home(config, slack.bot, slack.app, signing_secret=slack.signing))
+        homes.append(slack_home(config, tokens.slack, folder))
     app = App(
         config,
         lambda: start_pipeline(config),

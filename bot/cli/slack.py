@@ -31,13 +31,20 @@ def add_arguments(parser: Parser) -> None:
         help=f"where Slack sends what it tells, such as https://bot.example.org{PATH}; left out, "
         "the bot opens the connection itself (Socket Mode)",
     )
+    printed.add_argument(
+        "--token-rotation",
+        action="store_true",
+        help="have the bot's token end every twelve hours; the bot then needs SLACK_REFRESH_TOKEN, "
+        "SLACK_CLIENT_ID and SLACK_CLIENT_SECRET too, and Slack never takes it back",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print it; raises UsageError."""
     if args.url:
         _check(args.url)
-    sys.stdout.write(json.dumps(manifest(url=args.url), indent=2) + "\n")
+    told = manifest(url=args.url, rotates_tokens=args.token_rotation)
+    sys.stdout.write(json.dumps(told, indent=2) + "\n")
     return OK
 
 

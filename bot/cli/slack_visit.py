@@ -12,6 +12,7 @@ from typing import Any
 from bot.app import App, MakeHome, slack_home
 from bot.cli.ending import Ending
 from bot.cli.pictures import output_folder, save_named
+from bot.config.reading import SlackTokens
 from bot.config.sections import Config, HealthConfig
 from bot.core.card import FAILURE_MARK
 from bot.errors import PlaygroundError
@@ -75,7 +76,7 @@ def home_in(slack: LoopbackSlack, config: Config) -> tuple[Config, MakeHome]:
     """The configuration of a bot that lives in it, and its home; the Slack must have started."""
     here = replace(config.slack, api_url=slack.api_url, moderators=tuple(slack.world.user_groups))
     config = replace(config, slack=here)
-    return config, slack_home(config, Secret(slack.bot_token), Secret(slack.app_token))
+    return config, slack_home(config, SlackTokens(Secret(slack.bot_token), Secret(slack.app_token)))
 
 
 async def _imagine(slack: LoopbackSlack, text: str, folder: Path) -> None:

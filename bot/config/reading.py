@@ -1,7 +1,8 @@
 """`config.toml` and the environment, read once, checked whole, then frozen.
 
 A key is set in the file or, stronger, by `IMAGINE_<SECTION>__<KEY>`. Tokens come from variables of
-their own alone: `DISCORD_TOKEN`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN`, `SLACK_SIGNING_SECRET`.
+their own alone: `DISCORD_TOKEN`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN`, `SLACK_SIGNING_SECRET`, and
+where Slack rotates the bot's, `SLACK_REFRESH_TOKEN`, `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET`.
 """
 
 import re
@@ -10,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.config.kinds import Kind
 from bot.config.sections import Config
@@ -25,6 +26,9 @@ TOKEN_VARIABLE: Final = "DISCORD_TOKEN"  # noqa: S105
 SLACK_BOT_VARIABLE: Final = "SLACK_BOT_TOKEN"
 SLACK_APP_VARIABLE: Final = "SLACK_APP_TOKEN"
 SLACK_SIGNING_VARIABLE: Final = "SLACK_SIGNING_SECRET"
+# In the order of `SlackRotation`.
+SLACK_ROTATION_VARIABLES: Final = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_REFRESH_TOKEN")
+_ROTATED: Final = "xoxe."  # what a token begins with that ends
 PREFIX: Final = "IMAGINE_"
 _MAX_FILE_BYTES: Final = 2**16
 _NAME_CHARS: Final = 60  # of a name that somebody wrote, in a sentence about it
@@ -60,17 +64,27 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     return Config(**{name: make(**values[name]) for name, make in _SECTIONS.items()})  # type: ignore[arg-type]  # each value was read by its own kind
 
 
+class SlackRotation(NamedTuple):
+    """What buys the next token of the bot's in Slack, where its tokens end."""
+
+    client_id: Secret
+    client_secret: Secret
+    refresh_token: Secret
+
+
 @dataclass(frozen=True, slots=True)
 class SlackTokens:
     """What opens Slack: the bot's token, and at least one of the two others.
 
-    app      opens sockets, over which the bot is told
-    signing  is what Slack signs with where it tells the bot over HTTP
+    app       opens sockets, over which the bot is told
+    signing   is what Slack signs with where it tells the bot over HTTP
+    rotation  None: the bot's token does not end
     """
 
     bot: Secret
     app: Secret | None
-    signing: Secret | None
+    signing: Secret | None = None
+    rotation: SlackRotation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,8 @@ class Tokens:
         """Every one of them: none is to be read anywhere."""
         slack = self.slack
         of_slack = () if slack is None else (slack.bot, slack.app, slack.signing)
-        return tuple(filter(None, (self.discord, *of_slack)))
+        rotation = () if slack is None or slack.rotation is None else slack.rotation
+        return tuple(filter(None, (self.discord, *of_slack, *rotation)))
 
 
 def chat_tokens(environ: Mapping[str, str]) -> Tokens:
@@ -100,6 +115,26 @@ def chat_tokens(environ: Mapping[str, str]) -> Tokens:
             "over HTTP), or try `imagine playground`, which needs none."
         )
     return Tokens(discord, slack)
+
+
+def _rotation(environ: Mapping[str, str], bot: Secret) -> SlackRotation | None:
+    found = {name: _token(environ, name) for name in SLACK_ROTATION_VARIABLES}
+    there = {name: token for name, token in found.items() if token is not None}
+    ends = bot.reveal().startswith(_ROTATED)
+    if len(there) == len(found):
+        return SlackRotation(*there.values())
+    if not there and not ends:
+        return None
+    missing = " and ".join(name for name in found if name not in there)
+    why = (
+        f"{SLACK_BOT_VARIABLE} is one that ends within twelve hours"
+        if ends
+        else f"There is {' and '.join(there)}"
+    )
+    raise ConfigError(
+        f"{why}, and no {missing}: to rotate tokens Slack needs all three of "
+        f"{', '.join(SLACK_ROTATION_VARIABLES)}. Copy them from your app's page."
+    )
 
 
 def _slack_tokens(environ: Mapping[str, str]) -> SlackTokens | None:
@@ -119,7 +154,7 @@ def _slack_tokens(environ: Mapping[str, str]) -> SlackTokens | None:
             f"it from your app's page, or {SLACK_SIGNING_VARIABLE} where Slack tells the bot over "
             "HTTP, or take the other away."
         )
-    return SlackTokens(bot, app, signing)
+    return SlackTokens(bot, app, signing, _rotation(environ, bot))
 
 
 def _variable_of(section: str) -> str:

@@ -7,3 +7,4 @@ LEDGER_LOCK: Final = "ledger.lock"  # held by the one bot that works there
 IMAGES: Final = "images"  # a folder a job
 PROGRAMS: Final = "programs"  # what was compiled
 COMMANDS: Final = "commands.json"  # what Discord was told last
+SLACK_TOKEN: Final = "slack_token.json"  # noqa: S105 - the file that holds what Slack gave last

@@ -49,6 +49,7 @@ LIMITS: Final = {
     "files.delete": TIER_3,
     "files.getUploadURLExternal": TIER_4,
     "files.info": TIER_4,
+    "oauth.v2.access": MANY,
     "reactions.add": TIER_3,
     "team.info": TIER_3,
     "usergroups.list": TIER_2,

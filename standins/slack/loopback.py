@@ -24,6 +24,7 @@ from standins.slack.messages import Message, Messages
 from standins.slack.people import People
 from standins.slack.request_url import RequestUrl
 from standins.slack.socket_mode import LINK_PATH, SocketMode
+from standins.slack.tokens import BotTokens, Pair
 from standins.slack.view_methods import ViewMethods
 from standins.slack.views import View, Views
 from standins.slack.web_api import (
@@ -101,8 +102,10 @@ class LoopbackSlack:
             self.timers,
         )
         self._file_methods = FileMethods(world, self._files, self._messages, changed)
+        self._bot_tokens = BotTokens(world, bot_token, clock)
         self.methods: Mapping[str, Method] = {
             "auth.test": Method(self._auth_test),
+            "oauth.v2.access": Method(self._bot_tokens.refresh, tokenless=True),
             "apps.connections.open": Method(self._open_connection, app_level=True),
             **Chat(world, self._messages).methods(),
             **Conversations(world, self._messages, changed).methods(),
@@ -112,7 +115,7 @@ class LoopbackSlack:
         self._web_api = WebApi(
             world,
             self.methods,
-            bot_token=bot_token,
+            bot_tokens=self._bot_tokens,
             app_token=app_token,
             limits=RateLimits(clock) if rate_limits else None,
         )
@@ -290,6 +293,13 @@ class LoopbackSlack:
         event = {"type": "tokens_revoked", "tokens": tokens, "event_ts": self.world.new_ts()}
         self._people.tell(event)
         self.world.installation = "revoked"
+
+    async def rotate_tokens(self) -> Pair:
+        """Somebody switches token rotation on and installs the app anew; what to give to the bot.
+
+        A token lives for 12 hours of the clock from now on.
+        """
+        return self._bot_tokens.rotate()
 
     async def disconnect_sockets(self, reason: str = "refresh_requested") -> None:
         """Ask the app to come back on new sockets, as Slack does; the old ones close later."""

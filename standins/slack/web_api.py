@@ -1,9 +1,10 @@
 """The Web API's outer layer: arguments, token, scopes, limits, faults, and refusals as JSON."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -79,11 +80,23 @@ class Method:
     answer     what it does and says
     scopes     of which the token needs all
     app_level  whether it takes the app's own token instead of the bot's
+    tokenless  whether it takes none
     """
 
     answer: Callable[[Arguments], Json]
     scopes: tuple[str, ...] = ()
     app_level: bool = False
+    tokenless: bool = False
+
+
+class Tokens(Protocol):
+    """The bot's tokens."""
+
+    def is_one(self, token: str) -> bool:
+        """Whether this is, or was, one."""
+
+    def check(self, token: str) -> None:
+        """Raise ApiError where its time is over."""
 
 
 def need_scope(world: World, *scopes: str) -> None:
@@ -102,13 +115,13 @@ class WebApi:
         world: World,
         methods: Mapping[str, Method],
         *,
-        bot_token: str,
+        bot_tokens: Tokens,
         app_token: str,
         limits: RateLimits | None,
     ) -> None:
         self._world = world
         self._methods = methods
-        self._bot_token = bot_token
+        self._bot_tokens = bot_tokens
         self._app_token = app_token
         self._limits = limits
 
@@ -127,7 +140,8 @@ class WebApi:
         method = self._methods.get(name)
         if method is None:
             raise ApiError("unknown_method", req_method=name)
-        self.check_token(request, arguments, app_level=method.app_level)
+        if not method.tokenless:
+            self.check_token(request, arguments, app_level=method.app_level)
         if self._limits is not None:
             channel = str(arguments.values.get("channel", ""))
             self._limits.check(name, channel, is_internal=self._world.is_internal)
@@ -142,10 +156,13 @@ class WebApi:
         token = header.removeprefix("Bearer ") if header else arguments.text("token")
         if not token:
             raise ApiError("not_authed")
-        if token not in {self._bot_token, self._app_token}:
+        is_bots = self._bot_tokens.is_one(token)
+        if not is_bots and token != self._app_token:
             raise ApiError("invalid_auth")
-        if (token == self._app_token) != app_level:
+        if is_bots == app_level:
             raise ApiError("not_allowed_token_type")
+        if is_bots:
+            self._bot_tokens.check(token)
         if self._world.installation == "uninstalled":
             raise ApiError("account_inactive")
         if self._world.installation == "revoked" and not app_level:
@@ -153,8 +170,11 @@ class WebApi:
 
 
 async def _read(request: web.Request) -> Arguments:
-    """The arguments of a call; raises ApiError."""
-    values: dict[str, object] = dict(request.query)
+    """The arguments of a call, of which an app's name and secret may stand in the header.
+
+    Raises ApiError.
+    """
+    values: dict[str, object] = {**_client(request), **request.query}
     if request.method != "POST":
         return Arguments(values)
     if request.content_type == "application/json":
@@ -174,6 +194,17 @@ async def _read(request: web.Request) -> Arguments:
     if await request.read():
         raise ApiError("invalid_post_type")
     return Arguments(values)
+
+
+def _client(request: web.Request) -> dict[str, str]:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Basic":
+        return {}
+    try:
+        login, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+    except ValueError:
+        return {}
+    return {"client_id": login, "client_secret": password}
 
 
 def json_response(

@@ -175,6 +175,14 @@ class World:
         self.scopes = set(manifest["oauth_config"]["scopes"]["bot"])
         self.commands = {one["command"] for one in self.features.get("slash_commands", ())}
 
+    def installed_in(self) -> Json:
+        """Where the app is installed, as oauth.v2.access tells it."""
+        return {
+            "team": {"id": self.team_id, "name": self.team_name},
+            "enterprise": None,
+            "is_enterprise_install": False,
+        }
+
     def new_ts(self) -> str:
         """A message's time, which is its id too; later than every one before."""
         self._last_us = max(time.time_ns() // 1_000, self._last_us + 1)

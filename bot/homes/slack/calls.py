@@ -24,6 +24,8 @@ from sdxl_engine.sentence import say
 log = logging.getLogger(__name__)
 
 Answer = Mapping[str, Any]
+# How a call is made whose token may have ended meanwhile.
+Renewing = Callable[[Callable[[], Awaitable[Answer]]], Awaitable[Answer]]
 
 MESSAGE_GONE: Final = frozenset({"message_not_found"})
 NO_CHANNEL: Final = frozenset({"channel_not_found", "not_in_channel", "is_archived"})
@@ -159,9 +161,10 @@ def _form(arguments: Mapping[str, object]) -> dict[str, str]:
 class Calls:
     """All calls of one bot: bounded in time and number, none while Slack asks for peace.
 
-    at_once  how many may be under way
-    limit_s  how long one may take that carries no files; None is the usual time
-    clock    seconds
+    at_once   how many may be under way
+    limit_s   how long one may take that carries no files; None is the usual time
+    renewing  as in `Rotation.call`; None: the token never ends
+    clock     seconds
     """
 
     def __init__(
@@ -170,12 +173,14 @@ class Calls:
         at_once: int,
         *,
         limit_s: float | None = None,
+        renewing: Renewing | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.client = client
         self._places = Shares(at_once, min(at_once, _SHARE))
         self._limit_s = _LIMIT_S if limit_s is None else limit_s
+        self._renewing = renewing
         self._clock = clock
         self._sleep = sleep
         self._until_s: dict[tuple[str, str | None], float] = {}  # when each may be made again
@@ -253,7 +258,7 @@ class Calls:
         async with self._places.place(channel):
             try:
                 async with asyncio.timeout(self._limit_s):
-                    return await call()
+                    return await (call() if self._renewing is None else self._renewing(call))
             except SlackApiError as error:
                 if error.response.status_code == _TOO_MANY_REQUESTS:
                     self._until_s = {

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
 from slack_bolt.app.async_app import AsyncApp
@@ -16,6 +16,9 @@ from bot.homes.slack.calls import SHUT_OUT, code_of, named
 from bot.homes.slack.dispatch import Dispatch
 from bot.shared.retry import Backoff, Sleep
 from bot.shared.secret import Secret
+
+if TYPE_CHECKING:
+    from bot.homes.slack.rotation import Rotation
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ class WayIn(Protocol):
 class SlackConnection:
     """Logs in, and hands what Slack tells to listeners, each thing once.
 
-    api_url  empty is the real Slack
+    api_url   empty is the real Slack
+    rotation  of the client's token; None: it never ends
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class SlackConnection:
         self._sleep = sleep
         self._closing = asyncio.Event()
         self._ready = asyncio.Event()
+        self.rotation: Rotation | None = None
         self._bot_user = self._team = self._organisation = ""
 
     @property
@@ -128,7 +133,11 @@ class SlackConnection:
         """Whether Slack knows the tokens now; False where the bot is closed first."""
         for delay_s in self._backoff.delays_s():
             try:
-                told = await self.client.auth_test()
+                if self.rotation is None:
+                    told = await self.client.auth_test()
+                else:
+                    await self.rotation.begin()
+                    told = await self.rotation.call(self.client.auth_test)
                 self._bot_user = str(told["user_id"])
                 self._team = str(told.get("team_id") or "")
                 self._organisation = str(told.get("enterprise_id") or "")
@@ -140,6 +149,8 @@ class SlackConnection:
                         f"{self._way_in.tokens} anew from the app's page."
                     ) from error
                 failure: Exception = error
+            except LoginError:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever broke: told, and tried again
                 failure = error
             else:

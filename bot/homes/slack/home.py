@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +65,7 @@ from bot.homes.slack.pictures import blank
 from bot.homes.slack.places import HOME, place_of
 from bot.homes.slack.presses import Presses
 from bot.homes.slack.privacy_command import PrivacyCommand
+from bot.homes.slack.rotation import Rotation, RotationSettings
 from bot.homes.slack.settings import Settings
 from bot.homes.slack.shows import Shows
 from bot.homes.slack.uploads import PROCESSING
@@ -87,12 +89,14 @@ class SlackSettings:
     way_in      over which it is told
     api_url     empty is the real Slack
     moderators  the ids of user groups whose members keep order
+    rotation    what the bot's next token is bought with; None: its token never ends
     """
 
     bot_token: Secret
     way_in: WayIn
     api_url: str = ""
     moderators: frozenset[str] = frozenset()
+    rotation: RotationSettings | None = None
 
 
 class SlackHome:
@@ -102,6 +106,7 @@ class SlackHome:
     languages      those in which people are answered
     throttle       makes what holds the edits of one channel apart
     call_limit_s   how long a call may take that carries no pictures; None is the usual time
+    now            seconds since 1970, by which a token ends
     """
 
     name = HOME
@@ -115,6 +120,7 @@ class SlackHome:
         *,
         throttle: MakeThrottle = edit_throttle,
         call_limit_s: float | None = None,
+        now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
@@ -123,8 +129,16 @@ class SlackHome:
         self._connection = SlackConnection(
             settings.bot_token, settings.way_in, settings.api_url, sleep=sleep
         )
+        client = self._connection.client  # it alone holds the token: all others ask it
+        if settings.rotation is not None:
+            self._connection.rotation = Rotation(client, settings.rotation, clock=now, sleep=sleep)
+        rotation = self._rotation = self._connection.rotation
         self._calls = Calls(
-            self._connection.client, _CALLS_AT_ONCE, limit_s=call_limit_s, sleep=sleep
+            client,
+            _CALLS_AT_ONCE,
+            limit_s=call_limit_s,
+            renewing=None if rotation is None else rotation.call,
+            sleep=sleep,
         )
         self._channels = Channels(self._calls)
         self._people = People(self._calls, lambda: self._connection.home)
@@ -149,7 +163,16 @@ class SlackHome:
 
     async def run(self) -> None:
         """See `Home.run`."""
-        await self._connection.run(self._listen)
+        if self._rotation is None:
+            await self._connection.run(self._listen)
+            return
+        keeping = asyncio.create_task(self._rotation.keep(), name="token rotation")
+        try:
+            await self._connection.run(self._listen)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self._rotation.close()
 
     async def offer(self, sizes: tuple[tuple[int, int], ...]) -> None:
         """See `Home.offer`; here they are typed, and nothing is offered."""

@@ -44,10 +44,13 @@ SCOPES: Final = (
 )
 
 
-def manifest(name: str = "Imagine", *, url: str = "") -> dict[str, Any]:
+def manifest(
+    name: str = "Imagine", *, url: str = "", rotates_tokens: bool = False
+) -> dict[str, Any]:
     """The app's manifest, as JSON can hold it.
 
     url  to which Slack sends what it tells; empty: it tells it over Socket Mode
+    rotates_tokens  a token of the bot's ends after twelve hours, as long as the app is there
     """
     command_url = {"url": url} if url else {}
     request_url = {"request_url": url} if url else {}
@@ -109,6 +112,6 @@ def manifest(name: str = "Imagine", *, url: str = "") -> dict[str, Any]:
             "interactivity": {"is_enabled": True, **request_url},
             "org_deploy_enabled": True,
             "socket_mode_enabled": not url,
-            "token_rotation_enabled": False,
+            "token_rotation_enabled": rotates_tokens,
         },
     }

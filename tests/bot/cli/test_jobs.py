@@ -19,7 +19,7 @@ from bot.gallery.disk import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import connect
-from bot.shared.data_folder import IMAGES, LEDGER, LEDGER_LOCK
+from bot.shared.data_folder import IMAGES, LEDGER, LEDGER_LOCK, SLACK_TOKEN
 from tests.bot.core.jobs import NOON_S, make_job
 from tests.fakes import FakePipeline, card_of
 
@@ -138,9 +138,11 @@ def test_without_a_bot_an_order_waits_for_the_next_one(jobs: list[str], capsys: 
 
 
 def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture) -> None:
+    Path("data", SLACK_TOKEN).write_text("{}")  # what opens a workspace goes into no copy
     assert main(["backup", "copies/monday"]) == 0
     assert capsys.readouterr().out == "Copied 3 jobs and 4 pictures to copies/monday.\n"
     copy = Path("copies/monday")
+    assert {path.name for path in copy.iterdir()} == {LEDGER, IMAGES}
     assert copy.stat().st_mode & 0o077 == 0
     with closing(connect(copy / LEDGER)) as connection:
         record = book.get(connection, jobs[0])

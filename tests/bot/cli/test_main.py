@@ -137,3 +137,10 @@ def test_the_version_waits_for_nothing(capsys: Capture) -> None:
 
 def test_help_waits_for_nothing() -> None:
     assert not _imported(["--help"], *([name, "--help"] for name in COMMANDS)) & HEAVY
+
+
+def test_slacks_manifest_rotates_tokens_where_it_is_said(capsys: Capture) -> None:
+    for words, rotates in (([], False), (["--token-rotation"], True)):
+        assert main(["slack", "manifest", *words]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["settings"]["token_rotation_enabled"] is rotates

@@ -268,6 +268,31 @@ def test_a_secret_stands_in_no_file_and_no_key(tmp_path: Path) -> None:
         load_config(None, {"IMAGINE_SLACK__SIGNING_SECRET": "5ec"})
 
 
+ROTATION = {
+    "SLACK_CLIENT_ID": "1.2",
+    "SLACK_CLIENT_SECRET": "3",
+    "SLACK_REFRESH_TOKEN": "xoxe-1-4",
+}
+
+
+def test_to_rotate_tokens_slack_needs_all_three() -> None:
+    both = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-2"}
+    ending = {**both, "SLACK_BOT_TOKEN": "xoxe.xoxb-1"}
+    assert chat_tokens(both).slack.rotation is None  # type: ignore[union-attr]
+    tokens = chat_tokens({**ending, **ROTATION})
+    assert tokens.slack is not None
+    assert tokens.slack.rotation is not None
+    assert tokens.slack.rotation.refresh_token.reveal() == "xoxe-1-4"
+    assert len(tokens.all) == 5
+    assert "3" not in repr(tokens)
+    with pytest.raises(ConfigError, match="ends within twelve hours, and no SLACK_CLIENT_ID and"):
+        chat_tokens(ending)
+    for missing in ROTATION:
+        rest = {name: token for name, token in ROTATION.items() if name != missing}
+        with pytest.raises(ConfigError, match=f"no {missing}: to rotate"):
+            chat_tokens({**both, **rest})
+
+
 def test_a_token_in_a_variable_of_ours_is_sent_to_the_right_one() -> None:
     with pytest.raises(ConfigError, match="unset it and set DISCORD_TOKEN") as caught:
         load_config(None, {"IMAGINE_DISCORD__TOKEN": "secret"})

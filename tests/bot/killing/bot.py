@@ -15,6 +15,7 @@ from pathlib import Path
 from asyncio_throttle.throttler import Throttler
 
 from bot.app import App, discord_home, slack_home
+from bot.config.reading import SlackTokens
 from bot.config.sections import (
     Config,
     DiscordConfig,
@@ -88,8 +89,8 @@ def main() -> None:
 
     homes = [discord_home(config, token, folder, throttle=throttle)]
     if slack_url:
-        tokens = (Secret(os.environ[f"SLACK_{kind}_TOKEN"]) for kind in ("BOT", "APP"))
-        homes.append(slack_home(config, *tokens, throttle=throttle))
+        bot, socket = (Secret(os.environ[f"SLACK_{kind}_TOKEN"]) for kind in ("BOT", "APP"))
+        homes.append(slack_home(config, SlackTokens(bot, socket), throttle=throttle))
     app = App(config, SteadyPipeline, homes, folder)
     asyncio.run(app.run(asyncio.Event()))
 

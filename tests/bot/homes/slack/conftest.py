@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bot.app import App, slack_home
+from bot.config.reading import SlackRotation, SlackTokens
 from bot.config.sections import Config, SlackConfig
 from bot.homes.cards.pace import MakeThrottle
 from bot.shared.retry import Sleep
@@ -54,25 +55,27 @@ def run_slack(slack: LoopbackSlack, tmp_path: Path) -> RunBot:
         *,
         config: Config | None = None,
         token: str = DEFAULT_BOT_TOKEN,
+        rotation: SlackRotation | None = None,
         throttle: MakeThrottle = OpenThrottle,
+        now: Callable[[], float] = time.time,
         sleep: Sleep = at_once,
     ) -> AsyncIterator[Bot]:
         here = SlackConfig(api_url=slack.api_url, moderators=("S0MODERATE",))
-        app_token: Secret | None = Secret(DEFAULT_APP_TOKEN)
-        signing_secret: Secret | None = None
+        tokens = SlackTokens(Secret(token), Secret(DEFAULT_APP_TOKEN), None, rotation)
         if slack.request_url:
             here = replace(here, port=urlsplit(slack.request_url).port or 0)
-            app_token, signing_secret = None, Secret(slack.signing_secret)
+            tokens = replace(tokens, app=None, signing=Secret(slack.signing_secret))
         config = replace(config or make_config(), slack=here)
+        folder = tmp_path / "data"
         make = slack_home(
             config,
-            Secret(token),
-            app_token,
-            signing_secret=signing_secret,
+            tokens,
+            folder,
             throttle=throttle,
+            now=now,
             sleep=sleep,
         )
-        bot = Bot(App(config, start_pipeline, [make], tmp_path / "data"))
+        bot = Bot(App(config, start_pipeline, [make], folder))
         try:
             await asyncio.wait(
                 [bot.task, asyncio.create_task(slack.wait_connected())],

@@ -17,6 +17,7 @@ import pytest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.app import App, slack_home
+from bot.config.reading import SlackTokens
 from bot.config.sections import SlackConfig
 from bot.core.job import State
 from bot.errors import ConfigError
@@ -263,14 +264,14 @@ def test_with_both_secrets_it_is_socket_mode_and_the_log_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     bot, app, signing = Secret("xoxb-1"), Secret("xapp-2"), Secret("5ec")
-    slack_home(make_config(), bot, app)
-    slack_home(make_config(), bot, None, signing_secret=signing)
+    slack_home(make_config(), SlackTokens(bot, app))
+    slack_home(make_config(), SlackTokens(bot, None, signing))
     assert caplog.messages == []
-    slack_home(make_config(), bot, app, signing_secret=signing)
+    slack_home(make_config(), SlackTokens(bot, app, signing))
     (said,) = caplog.messages
     assert "told over Socket Mode" in said
     with pytest.raises(ValueError, match="somehow"):
-        slack_home(make_config(), bot, None)
+        slack_home(make_config(), SlackTokens(bot, None))
 
 
 async def test_it_is_online_while_it_listens(slack: LoopbackSlack, run_slack: RunBot) -> None:
@@ -289,7 +290,7 @@ async def test_a_port_that_is_taken_is_named(
     with socket.create_server(("127.0.0.1", port or 0)):
         here = SlackConfig(api_url=slack.api_url, port=port or 0)
         config = replace(make_config(), slack=here)
-        make = slack_home(config, Secret(DEFAULT_BOT_TOKEN), None, signing_secret=Secret(SECRET))
+        make = slack_home(config, SlackTokens(Secret(DEFAULT_BOT_TOKEN), None, Secret(SECRET)))
         app = App(config, lambda: FakePipeline(SIZES), [make], tmp_path / "data")
 
         with pytest.raises(ConfigError, match=rf"127.0.0.1:{port}, where .* \[slack\] port"):
