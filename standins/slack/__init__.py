@@ -14,7 +14,15 @@ from standins.slack.loopback import (
     LoopbackSlack,
 )
 from standins.slack.views import View
-from standins.slack.world import Channel, Person, UserGroup, World, default_world
+from standins.slack.world import (
+    Channel,
+    Person,
+    Team,
+    UserGroup,
+    World,
+    default_world,
+    organisation_world,
+)
 
 __all__ = [
     "DEFAULT_APP_TOKEN",
@@ -31,8 +39,10 @@ __all__ = [
     "ManualClock",
     "Person",
     "Submission",
+    "Team",
     "UserGroup",
     "View",
     "World",
     "default_world",
+    "organisation_world",
 ]

@@ -8,7 +8,7 @@ from standins.base.wire import Json
 from standins.slack.errors import ApiError
 from standins.slack.limits import STRANGERS_PAGE
 from standins.slack.messages import Message, Messages
-from standins.slack.places import need_channel_scope, readable
+from standins.slack.places import need_channel_scope, need_team, readable
 from standins.slack.web_api import Arguments, Method
 from standins.slack.world import UserGroup, World
 
@@ -142,12 +142,22 @@ class Conversations:
         told = person.profile_json()
         if arguments.flag("include_locale"):
             told["locale"] = person.locale
+        if self._world.organisation is not None and not person.is_stranger:
+            told["enterprise_user"] = {
+                "id": person.id,
+                "enterprise_id": self._world.organisation,
+                "is_admin": person.is_org_admin,
+                "is_owner": False,
+                "teams": [person.team_id],
+            }
         return {"user": told}
 
     def _groups(self, arguments: Arguments) -> Json:
-        told = []
+        told, team_id = [], self._team_id(arguments)
         for group in self._world.user_groups.values():
-            one = _group_json(group, self._world.team_id)
+            if self._world.team(group.team_id).id != team_id:
+                continue
+            one = _group_json(group, team_id)
             if arguments.flag("include_users"):
                 one["users"] = list(group.user_ids)
             told.append(one)
@@ -155,9 +165,26 @@ class Conversations:
 
     def _group_users(self, arguments: Arguments) -> Json:
         group = self._world.user_groups.get(arguments.required("usergroup"))
-        if group is None:
+        team_id = self._team_id(arguments)
+        if group is None or self._world.team(group.team_id).id != team_id:
             raise ApiError("no_such_subteam")
         return {"users": list(group.user_ids)}
+
+    def _team_id(self, arguments: Arguments) -> str:
+        """Of which workspace something is asked: with an organisation's token that must be said.
+
+        Of a workspace's own token it does not count (docs.slack.dev/enterprise). Raises ApiError.
+        """
+        world = self._world
+        if world.organisation is None:
+            return world.team_id
+        team_id = arguments.text("team_id")
+        if not team_id:
+            raise ApiError("missing_argument")
+        if team_id not in world.teams:
+            raise ApiError("invalid_team")
+        need_team(world, team_id)
+        return team_id
 
     def _team(self, arguments: Arguments) -> Json:
         world = self._world

@@ -287,6 +287,12 @@ class LoopbackSlack:
         self._people.tell({"type": "app_uninstalled", "event_ts": self.world.new_ts()})
         self.world.installation = "uninstalled"
 
+    async def remove_from(self, team_id: str) -> None:
+        """Somebody takes the app away from one workspace of the organisation."""
+        self.world.teams[team_id].has_app = False
+        now = self.world.new_ts()
+        self._people.tell({"type": "team_access_revoked", "team_ids": [team_id], "event_ts": now})
+
     async def revoke_tokens(self) -> None:
         """Somebody takes the bot's token back."""
         tokens = {"oauth": [], "bot": [self.world.bot_user_id]}
@@ -351,7 +357,7 @@ class LoopbackSlack:
 
     def _auth_test(self, _: Arguments) -> Json:
         world = self.world
-        return {
+        told: Json = {
             "url": f"https://{world.team_domain}.slack.com/",
             "team": world.team_name,
             "user": world.bot.name,
@@ -360,6 +366,14 @@ class LoopbackSlack:
             "bot_id": world.bot_id,
             "is_enterprise_install": False,
         }
+        if (enterprise := world.enterprise) is not None:
+            told |= {
+                "team": enterprise["name"],
+                "team_id": enterprise["id"],
+                "enterprise_id": enterprise["id"],
+                "is_enterprise_install": True,
+            }
+        return told
 
     def _open_connection(self, _: Arguments) -> Json:
         return {"url": self._socket_mode.new_url()}

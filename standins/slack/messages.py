@@ -189,6 +189,7 @@ class Messages:
             "team": world.people[message.user_id].team_id,
         }
         if message.user_id == world.bot_user_id:
+            told["team"] = world.team(message.channel.team_id).id
             told |= {"bot_id": world.bot_id, "app_id": world.app_id}
             told["bot_profile"] = {
                 "id": world.bot_id,

@@ -49,15 +49,16 @@ class People:
     def slash(self, command: str, text: str, person: Person, channel: Channel) -> Invocation:
         """Types a command; raises ActionRefused."""
         self._check_inside(person, channel)
-        commands = self._world.commands
-        if not command.startswith("/") or (commands is not None and command not in commands):
+        commands, team = self._world.commands, self._world.team(channel.team_id)
+        is_known = commands is None or command in commands
+        if not command.startswith("/") or not is_known or not team.has_app:
             raise ActionRefused(f"{command} is not a valid command.")
         invocation = self._invocation(person)
         self._response_urls.issue(invocation, channel, None)
         payload = {
             "token": _VERIFICATION,
-            "team_id": self._world.team_id,
-            "team_domain": self._world.team_domain,
+            "team_id": team.id,
+            "team_domain": team.domain,
             "channel_id": channel.id,
             "channel_name": "privategroup" if channel.kind == "groups" else channel.name,
             "user_id": person.id,
@@ -69,6 +70,12 @@ class People:
             "response_url": invocation.response_url,
             "trigger_id": invocation.trigger_id,
         }
+        if (enterprise := self._world.enterprise) is not None:
+            payload |= {
+                "enterprise_id": enterprise["id"],
+                "enterprise_name": enterprise["name"],
+                "is_enterprise_install": "true",
+            }
 
         def acked(answer: Json) -> None:
             try:
@@ -261,7 +268,8 @@ class People:
                     "deleted_ts": message.ts,
                     "previous_message": told,
                 },
-                from_outside=channel.is_ext_shared,
+                person=person,
+                channel=channel,
             )
 
     def open_home(self, person: Person) -> None:
@@ -276,16 +284,23 @@ class People:
         home = self._views.home(person.id)
         if home is not None:
             event["view"] = home.json(self._world, self._states.get(home.id))
-        self.tell(event)
+        self.tell(event, channel=self._world.direct_message(person.id))
 
-    def tell(self, event: Json, *, from_outside: bool = False) -> None:
-        """Send the app an event."""
+    def tell(
+        self, event: Json, *, person: Person | None = None, channel: Channel | None = None
+    ) -> None:
+        """Send the app an event.
+
+        person, channel  who did it where
+        """
         world = self._world
+        team = world.team("" if channel is None else channel.team_id)
+        of_stranger = person is not None and person.is_stranger and world.organisation is not None
         payload = {
             "token": _VERIFICATION,
-            "team_id": world.team_id,
-            "context_team_id": world.team_id,
-            "context_enterprise_id": None,
+            "team_id": person.team_id if person is not None and of_stranger else team.id,
+            "context_team_id": team.id,
+            "context_enterprise_id": world.organisation,
             "api_app_id": world.app_id,
             "event": event,
             "type": "event_callback",
@@ -293,21 +308,21 @@ class People:
             "event_time": int(time.time()),
             "authorizations": [
                 {
-                    "enterprise_id": None,
-                    "team_id": world.team_id,
+                    "enterprise_id": world.organisation,
+                    "team_id": None if world.organisation else world.team_id,
                     "user_id": world.bot_user_id,
                     "is_bot": True,
-                    "is_enterprise_install": False,
+                    "is_enterprise_install": world.organisation is not None,
                 }
             ],
-            "is_ext_shared_channel": from_outside,
+            "is_ext_shared_channel": channel is not None and channel.is_ext_shared,
             "event_context": secrets.token_urlsafe(24),
         }
         self._send(Envelope("events_api", payload))
 
     def _tell_message(self, message: Message, person: Person) -> None:
         world, channel = self._world, message.channel
-        if not world.has_bot(channel):
+        if not world.has_bot(channel) or not world.team(channel.team_id).has_app:
             return
         told = self._messages.json(message) | {"channel": channel.id, "event_ts": message.ts}
         if channel.is_ext_shared:
@@ -316,15 +331,16 @@ class People:
             event = told | {"channel_type": _CHANNEL_TYPES[channel.kind]}
             if message.files:
                 event["subtype"] = "file_share"
-            self.tell(event, from_outside=channel.is_ext_shared)
+            self.tell(event, person=person, channel=channel)
         mentioned = f"<@{world.bot_user_id}>" in message.text
         if mentioned and channel.kind != "im" and "app_mentions:read" in world.scopes:
-            self.tell(told | {"type": "app_mention"}, from_outside=channel.is_ext_shared)
+            self.tell(told | {"type": "app_mention"}, person=person, channel=channel)
 
     def _hears(self, channel: Channel) -> bool:
         """Whether the app is told what happens there."""
         world = self._world
-        return world.has_bot(channel) and f"{channel.kind}:history" in world.scopes
+        has_app = world.team(channel.team_id).has_app
+        return has_app and world.has_bot(channel) and f"{channel.kind}:history" in world.scopes
 
     def _invocation(self, person: Person, *, from_view: bool = False) -> Invocation:
         trigger_id = self._triggers.issue(person.id, from_view=from_view)
@@ -348,9 +364,12 @@ class People:
             "api_app_id": world.app_id,
             "token": _VERIFICATION,
             "trigger_id": invocation.trigger_id,
-            "team": {"id": world.team_id, "domain": world.team_domain},
-            "enterprise": None,
-            "is_enterprise_install": False,
+            # Where the app is installed: of an organisation's it is in no one workspace.
+            "team": None
+            if world.organisation
+            else {"id": world.team_id, "domain": world.team_domain},
+            "enterprise": world.enterprise,
+            "is_enterprise_install": world.organisation is not None,
             **told,
         }
 

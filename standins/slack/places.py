@@ -14,6 +14,7 @@ def readable(world: World, channel_id: str, *, inside: bool = True) -> Channel:
     # What is private does not even exist for whoever is not in it.
     if channel is None or (channel.kind != "channels" and not world.has_bot(channel)):
         raise ApiError("channel_not_found")
+    need_team(world, channel.team_id)
     if inside and not world.has_bot(channel):
         raise ApiError("not_in_channel")
     return channel
@@ -25,7 +26,9 @@ def writable(world: World, name: str) -> Channel:
     name  an id, #name of a public channel, or a person's id: the direct message with them
     """
     if name in world.people and name != world.bot_user_id:
-        return world.direct_message(name)
+        channel = world.direct_message(name)
+        need_team(world, channel.team_id)
+        return channel
     named = (one for one in world.channels.values() if not one.user_id and f"#{one.name}" == name)
     found = next(named, None)
     channel = readable(world, name if found is None else found.id, inside=False)
@@ -36,6 +39,12 @@ def writable(world: World, name: str) -> Channel:
     if not channel.bot_may_post:
         raise ApiError("restricted_action")
     return channel
+
+
+def need_team(world: World, team_id: str) -> None:
+    """Raise ApiError where the app was not added to a workspace of the organisation."""
+    if not world.team(team_id).has_app:
+        raise ApiError("team_access_not_granted")
 
 
 def need_channel_scope(world: World, channel: Channel, what: str) -> None:

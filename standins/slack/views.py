@@ -119,6 +119,8 @@ class View:
             "app_id": world.app_id,
             "bot_id": world.bot_id,
         }
+        if world.organisation is not None:
+            told["app_installed_team_id"] = world.organisation
         for name in ("title", "submit", "close"):
             told[name] = known.get(name)
         return told

@@ -26,6 +26,7 @@ BOT_SCOPES: Final = (
     "usergroups:read",
     "users:read",
 )
+_ORGANISATION_NAME: Final = "Loopback Group"
 _ID_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ID_LENGTH: Final = 9
 
@@ -37,8 +38,10 @@ Installation = Literal["installed", "uninstalled", "revoked"]
 class Person:
     """Somebody, or a bot.
 
-    team_id      of another workspace where they come through Slack Connect
+    team_id      of another workspace where they come through Slack Connect, or belong to another
+                 one of the organisation
     is_guest     invited to some channels alone (`is_restricted`)
+    is_org_admin they administer the whole organisation
     """
 
     id: str
@@ -50,6 +53,7 @@ class Person:
     is_guest: bool = False
     is_stranger: bool = False
     is_bot: bool = False
+    is_org_admin: bool = False
     tz: str = "Europe/London"
     locale: str = "en-GB"
 
@@ -81,6 +85,7 @@ class Channel:
 
     member_ids     who is in it, the bot's user too
     user_id        with whom the bot talks there, of a direct message
+    team_id        of which workspace of the organisation; empty: of the first one
     bot_may_post   whether the workspace lets apps write there
     """
 
@@ -92,6 +97,7 @@ class Channel:
     is_ext_shared: bool = False
     member_ids: set[str] = field(default_factory=set)
     user_id: str | None = None
+    team_id: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -124,18 +130,38 @@ class Channel:
 
 @dataclass(slots=True, eq=False)
 class UserGroup:
-    """People who are addressed together, as @moderators."""
+    """People who are addressed together, as @moderators.
+
+    team_id  as a channel's
+    """
 
     id: str
     handle: str
     name: str
     user_ids: list[str] = field(default_factory=list)
+    team_id: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Team:
+    """A workspace.
+
+    has_app  whether the app was added to it
+    """
+
+    id: str
+    name: str
+    domain: str
+    has_app: bool = True
 
 
 @dataclass(slots=True, eq=False)
 class World:
-    """One workspace with everything in it, and what its app may do.
+    """One workspace with everything in it, or an organisation's, and what the app may do.
 
+    organisation     the id of the one that has installed the app as a whole; None: the first
+                     workspace has installed it for itself
+    teams            its workspaces, the first one too
     base_url         where files and answers go; set when the server starts
     scopes           what the bot's token was granted
     commands         the slash commands that the app has registered; None: whatever is typed
@@ -151,6 +177,8 @@ class World:
     app_id: str = "A0LOOPBACK"
     bot_id: str = "B0LOOPBACK"
     bot_user_id: str = "U0LOOPBOT1"
+    organisation: str | None = None
+    teams: dict[str, Team] = field(default_factory=dict)
     base_url: str = ""
     scopes: set[str] = field(default_factory=lambda: set(BOT_SCOPES))
     commands: set[str] | None = None
@@ -178,10 +206,22 @@ class World:
     def installed_in(self) -> Json:
         """Where the app is installed, as oauth.v2.access tells it."""
         return {
-            "team": {"id": self.team_id, "name": self.team_name},
-            "enterprise": None,
-            "is_enterprise_install": False,
+            "team": None if self.organisation else {"id": self.team_id, "name": self.team_name},
+            "enterprise": self.enterprise,
+            "is_enterprise_install": self.organisation is not None,
         }
+
+    @property
+    def enterprise(self) -> Json | None:
+        """The organisation that has installed the app, as payloads name it."""
+        if self.organisation is None:
+            return None
+        return {"id": self.organisation, "name": _ORGANISATION_NAME}
+
+    def team(self, team_id: str) -> Team:
+        """A workspace; empty is the first one."""
+        found = self.teams.get(team_id or self.team_id)
+        return found or Team(self.team_id, self.team_name, self.team_domain)
 
     def new_ts(self) -> str:
         """A message's time, which is its id too; later than every one before."""
@@ -216,7 +256,14 @@ class World:
             if channel.user_id == user_id:
                 return channel
         both = {user_id, self.bot_user_id}
-        channel = Channel(self.new_id("D"), "directmessage", member_ids=both, user_id=user_id)
+        team_id = self.people[user_id].team_id
+        channel = Channel(
+            self.new_id("D"),
+            "directmessage",
+            member_ids=both,
+            user_id=user_id,
+            team_id=team_id if team_id in self.teams else "",
+        )
         self.channels[channel.id] = channel
         return channel
 
@@ -259,4 +306,27 @@ def default_world() -> World:
     world.user_groups = {
         "S0MODERATE": UserGroup("S0MODERATE", "moderators", "Moderators", [mia]),
     }
+    return world
+
+
+def organisation_world() -> World:
+    """The same, in an organisation that has a second workspace, "Second"."""
+    world = default_world()
+    world.organisation = "E0LOOPBACK"
+    first = Team(world.team_id, world.team_name, world.team_domain)
+    second = Team("T0SECOND01", "Second", "second")
+    world.teams = {team.id: team for team in (first, second)}
+    people = [
+        Person("U0DANA0001", "dana", second.id, "Dana Dixon", is_admin=True),
+        Person("U0EVE00001", "eve", second.id, "Eve Evans"),
+        Person("U0ORA00001", "ora", second.id, "Ora Owens", is_org_admin=True),
+    ]
+    world.people |= {person.id: person for person in people}
+    dana, eve, ora = (person.id for person in people)
+    members = {"U0ADA00001", dana, eve, ora, "U0STRANGE1", world.bot_user_id}
+    world.channels["C0STUDIO01"] = Channel(
+        "C0STUDIO01", "studio", is_ext_shared=True, member_ids=members, team_id=second.id
+    )
+    group = UserGroup("S0SECONDMO", "keepers", "Keepers", [eve], team_id=second.id)
+    world.user_groups[group.id] = group
     return world

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.errors import LoginError
 from bot.homes.slack.calls import SHUT_OUT, code_of, named
 from bot.homes.slack.dispatch import Dispatch
+from bot.homes.slack.places import Install
 from bot.shared.retry import Backoff, Sleep
 from bot.shared.secret import Secret
 
@@ -76,7 +77,8 @@ class SlackConnection:
         self._closing = asyncio.Event()
         self._ready = asyncio.Event()
         self.rotation: Rotation | None = None
-        self._bot_user = self._team = self._organisation = ""
+        self._bot_user = ""
+        self._home = Install()
 
     @property
     def is_online(self) -> bool:
@@ -84,9 +86,9 @@ class SlackConnection:
         return self._way_in.is_open
 
     @property
-    def home(self) -> tuple[str, str]:
-        """The workspace and the organisation that the bot is in, once it is logged in."""
-        return self._team, self._organisation
+    def home(self) -> Install:
+        """Where the bot is installed, once it is logged in."""
+        return self._home
 
     async def ready(self) -> None:
         """Wait until the bot is logged in."""
@@ -139,8 +141,11 @@ class SlackConnection:
                     await self.rotation.begin()
                     told = await self.rotation.call(self.client.auth_test)
                 self._bot_user = str(told["user_id"])
-                self._team = str(told.get("team_id") or "")
-                self._organisation = str(told.get("enterprise_id") or "")
+                self._home = Install(
+                    str(told.get("team_id") or ""),
+                    str(told.get("enterprise_id") or ""),
+                    is_org_wide=bool(told.get("is_enterprise_install")),
+                )
                 await self._way_in.check(self._without_token())
             except SlackApiError as error:
                 if code_of(error) in _WRONG_TOKEN:

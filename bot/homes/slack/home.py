@@ -58,6 +58,7 @@ from bot.homes.slack.manifest import (
     IMAGINE_FROM,
     REPORT,
     SHUT_OUT_EVENTS,
+    TEAM_SHUT_OUT_EVENT,
 )
 from bot.homes.slack.message import CardMessage, FindPicture
 from bot.homes.slack.people import People
@@ -362,6 +363,14 @@ class SlackHome:
                         "give the bot its new SLACK_BOT_TOKEN.",
                         event.get("type"),
                     )
+
+        @app.event(TEAM_SHUT_OUT_EVENT)
+        async def shut_out_of(event: Body) -> None:
+            log.error(
+                "Workspaces of the organisation have taken the bot away: %s. In the others it "
+                "goes on. Whoever administers the organisation can add it there again.",
+                ", ".join(map(str, event.get("team_ids") or ())),
+            )
 
         for name in CHANNEL_EVENTS:
 

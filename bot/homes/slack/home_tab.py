@@ -101,7 +101,7 @@ class HomeTab:
     async def _show(
         self, asked: Asked, tab: Tab, note: Sequence[Block], is_wanted: Callable[[], bool]
     ) -> None:
-        known = await self._people.known(asked.user)
+        known = await self._people.known(asked.user, asked.community)
         voice = Voice(self._languages, known.locale)
         viewer = Viewer(person_of(asked, known), asked.venue)
         page = await self._studio.page(viewer, tab.shelf, tab.number, size=_A_PAGE)

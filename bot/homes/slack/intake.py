@@ -88,21 +88,46 @@ def asked_of(body: Mapping[str, Any]) -> Asked:
     thread = event.get("thread_ts") or message.get("thread_ts") or container.get("thread_ts")
     if thread == message.get("ts"):  # others answered it; itself it is in the channel
         thread = None
-    # Of an event whose person may come from another workspace, this is where the bot is.
-    here: Mapping[str, Any] = next(iter(body.get("authorizations") or ()), {})
     home: Mapping[str, Any] = body.get("view") or event.get("view") or {}
     kept = _kept(home) if home.get("type") == "home" else {}
     channel = channel or kept.get("channel")
     return Asked(
         event=str(body.get("event_id") or body.get("trigger_id") or ""),
         user=str(body.get("user_id") or (body.get("user") or {}).get("id") or event.get("user")),
-        community=community_of(
-            here.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id"),
-            body.get("enterprise_id") or (body.get("enterprise") or {}).get("id"),
-        ),
+        community=_community_of(body),
         place=Place(str(channel), str(thread) if thread else None) if channel else None,
         response_url=str(body.get("response_url") or ""),
         tab=kept.get("tab"),
+    )
+
+
+def _community_of(body: Mapping[str, Any]) -> str | None:
+    """Where something was done.
+
+    Of an event whose person may come from another workspace, `authorizations` and `context_...`
+    say where the bot is, and `team_id` may be theirs. Of what is pressed `team` is where the app
+    is installed, and nothing where an organisation has it: then the card says in which workspace
+    the bot has put it, and beyond cards it is the workspace that the person works in.
+    """
+    here: Mapping[str, Any] = next(iter(body.get("authorizations") or ()), {})
+    pressed: Mapping[str, Any] = body if body.get("type") == "block_actions" else {}
+    told = (
+        here.get("team_id"),
+        body.get("context_team_id"),
+        body.get("team_id"),
+        (body.get("team") or {}).get("id"),
+        (pressed.get("message") or {}).get("team"),
+        (body.get("view") or {}).get("app_installed_team_id"),
+        (body.get("user") or {}).get("team_id"),
+    )
+    organisations = (
+        here.get("enterprise_id"),
+        body.get("enterprise_id"),
+        (body.get("enterprise") or {}).get("id"),
+    )
+    return community_of(
+        next((str(one) for one in told if str(one or "").startswith("T")), None),
+        next((str(one) for one in organisations if one), None),
     )
 
 
@@ -164,7 +189,7 @@ class Intake:
         asked_at_s = time.time()
         job_id = new_job_id()
         with in_job(job_id):
-            known = await self._people.known(asked.user)
+            known = await self._people.known(asked.user, asked.community)
             person = person_of(asked, known)
             origin = _origin_of(asked)
             try:
@@ -187,7 +212,7 @@ class Intake:
 
     async def actor(self, asked: Asked) -> Actor:
         """Who did it, and what else they may do there."""
-        known = await self._people.known(asked.user)
+        known = await self._people.known(asked.user, asked.community)
         venue = asked.venue if asked.community is not None else None
         moderates = known.manages or bool(known.groups & self._moderators)
         return Actor(
@@ -203,7 +228,9 @@ class Intake:
 
     async def voice(self, asked: Asked) -> Voice:
         """In which somebody is answered."""
-        return Voice(self._languages, (await self._people.known(asked.user)).locale)
+        return Voice(
+            self._languages, (await self._people.known(asked.user, asked.community)).locale
+        )
 
     async def refuse(self, asked: Asked, error: Exception, job_id: str) -> bool:
         """Say what went wrong, unseen by others; returns whether it was said."""

@@ -23,6 +23,8 @@ CHANNEL_EVENTS: Final = (
 )
 # After these Slack answers nothing any more.
 SHUT_OUT_EVENTS: Final = ("app_uninstalled", "tokens_revoked")
+# After this a workspace of an organisation is none of the bot's any more, and the others are.
+TEAM_SHUT_OUT_EVENT: Final = "team_access_revoked"
 # What each is for: https://docs.slack.dev/reference/scopes
 SCOPES: Final = (
     "commands",  # /imagine and the shortcuts
@@ -107,7 +109,13 @@ def manifest(
         "settings": {
             "event_subscriptions": {
                 **request_url,
-                "bot_events": ["app_mention", "app_home_opened", *CHANNEL_EVENTS, *SHUT_OUT_EVENTS],
+                "bot_events": [
+                    "app_mention",
+                    "app_home_opened",
+                    *CHANNEL_EVENTS,
+                    *SHUT_OUT_EVENTS,
+                    TEAM_SHUT_OUT_EVENT,
+                ],
             },
             "interactivity": {"is_enabled": True, **request_url},
             "org_deploy_enabled": True,

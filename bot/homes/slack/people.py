@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.homes.slack.calls import Calls, named
+from bot.homes.slack.places import Install
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,8 @@ class Known:
     """What is known of a member of a workspace.
 
     locale    BCP 47; empty: nobody knows it
-    manages   they administer the workspace
-    groups    the ids of the user groups that they are in
+    manages   they administer the workspace in which they do something
+    groups    the ids of the user groups there that they are in
     """
 
     name: str = ""
@@ -32,76 +33,93 @@ class Known:
 
 
 _NOBODY: Final = Known()
+Profile = Mapping[str, Any]
 
 
 class People:
     """Asks Slack who somebody is, and remembers it for a while.
 
-    home_of  the workspace and the organisation that the bot is in, each empty where nobody knows it
+    home_of  where the bot is installed
     clock    seconds
     """
 
     def __init__(
         self,
         calls: Calls,
-        home_of: Callable[[], tuple[str, str]],
+        home_of: Callable[[], Install],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
         self._home_of = home_of
         self._clock = clock
-        self._known: dict[str, tuple[float, Known]] = {}
-        self._groups: tuple[float, Mapping[str, frozenset[str]]] = (-1.0, {})
+        self._profiles: dict[str, tuple[float, Profile]] = {}
+        # By workspace; of a bot that is in one alone by nothing.
+        self._groups: dict[str | None, tuple[float, Mapping[str, frozenset[str]]]] = {}
         self._asking = asyncio.Lock()
 
-    async def known(self, user: str) -> Known:
-        """What is known of somebody; who cannot be asked about in time may do nothing special."""
-        until_s, found = self._known.get(user, (-1.0, _NOBODY))
-        if until_s > self._clock():
-            return found
+    async def known(self, user: str, community: str | None = None) -> Known:
+        """What is known of somebody; who cannot be asked about in time may do nothing special.
+
+        community  the workspace in which they do something; None: it does not matter
+        """
         try:
             async with asyncio.timeout(_LOOKING_S):
-                found = await self._ask(user)
+                told = await self._profile(user)
+                groups = await self._members(community)
         except Exception as error:  # noqa: BLE001 - whatever Slack said: who they are is not known
             log.warning("Slack does not say who somebody is: %s", named(error))
             return _NOBODY
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[user] = (self._clock() + _KNOWN_FOR_S, found)
-        return found
-
-    async def _ask(self, user: str) -> Known:
-        answer = await self._calls.make("users.info", user=user, include_locale=True)
-        groups = await self._members()
-        told: Mapping[str, Any] = answer.get("user") or {}
-        profile: Mapping[str, Any] = told.get("profile") or {}
+        profile: Profile = told.get("profile") or {}
         return Known(
             name=str(profile.get("display_name") or told.get("real_name") or told.get("name", "")),
             locale=str(told.get("locale") or ""),
-            manages=self._is_member(told)
-            and any(told.get(one) is True for one in ("is_admin", "is_owner")),
+            manages=self._manages(told, community),
             groups=frozenset(one for one, members in groups.items() if user in members),
         )
 
-    def _is_member(self, told: Mapping[str, Any]) -> bool:
-        """Whether somebody belongs here: who administers another workspace manages nothing here."""
+    async def _profile(self, user: str) -> Profile:
+        until_s, told = self._profiles.get(user, (-1.0, {}))
+        if until_s > self._clock():
+            return told
+        answer = await self._calls.make("users.info", user=user, include_locale=True)
+        told = answer.get("user") or {}
+        if len(self._profiles) >= _MOST_KNOWN:
+            self._profiles.clear()
+        self._profiles[user] = (self._clock() + _KNOWN_FOR_S, told)
+        return told
+
+    def _manages(self, told: Profile, community: str | None) -> bool:
+        """Whether somebody manages a workspace: who administers another one does not."""
         if any(told.get(one) is True for one in ("is_stranger", "is_restricted")):
             return False
-        team, organisation = self._home_of()
-        of: Mapping[str, Any] = told.get("enterprise_user") or {}
-        in_organisation = bool(organisation) and of.get("enterprise_id") == organisation
-        return told.get("team_id") == team or in_organisation
+        home = self._home_of()
+        of: Profile = told.get("enterprise_user") or {}
+        in_organisation = bool(home.organisation) and of.get("enterprise_id") == home.organisation
+        if not home.is_org_wide:  # what is said of them is said of this workspace
+            return _administers(told) and (told.get("team_id") == home.team or in_organisation)
+        # Here it is said of the one workspace that is theirs, or of the whole organisation.
+        is_theirs = community is not None and told.get("team_id") == community
+        return in_organisation and (_administers(of) or (is_theirs and _administers(told)))
 
-    async def _members(self) -> Mapping[str, frozenset[str]]:
-        """Who is in which user group."""
+    async def _members(self, community: str | None) -> Mapping[str, frozenset[str]]:
+        """Who is in which user group of a workspace."""
+        home = self._home_of()
+        team = community if home.is_org_wide else None
+        if home.is_org_wide and team in {None, home.organisation}:
+            return {}  # groups are a workspace's
         async with self._asking:
-            until_s, groups = self._groups
+            until_s, groups = self._groups.get(team, (-1.0, {}))
             if until_s <= self._clock():
-                answer = await self._calls.make("usergroups.list", include_users=True)
+                # With an organisation's token Slack must be told which workspace is meant.
+                answer = await self._calls.make("usergroups.list", include_users=True, team_id=team)
                 groups = {
                     str(one["id"]): frozenset(map(str, one.get("users") or ()))
                     for one in answer.get("usergroups") or ()
                 }
-                self._groups = (self._clock() + _KNOWN_FOR_S, groups)
+                self._groups[team] = (self._clock() + _KNOWN_FOR_S, groups)
             return groups
+
+
+def _administers(told: Profile) -> bool:
+    return any(told.get(one) is True for one in ("is_admin", "is_owner"))

@@ -30,6 +30,30 @@ def place_of(venue: Venue) -> Place | None:
     return Place(channel, thread or None)
 
 
-def community_of(team: str | None, enterprise: str | None) -> str | None:
-    """The workspace, or the organisation that an app is installed in as a whole."""
-    return team or enterprise
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Where the bot is installed, each empty where nobody knows it.
+
+    team          the workspace; of an organisation's install none in particular
+    organisation  to which that belongs
+    is_org_wide   whether the organisation has installed it for its workspaces together
+    """
+
+    team: str = ""
+    organisation: str = ""
+    is_org_wide: bool = False
+
+
+def community_of(team: str | None, organisation: str | None) -> str | None:
+    """By what a workspace is known here: by its own id, which is one of its own in all of Slack.
+
+    The organisation's is no part of it. A workspace that joins an organisation, or is installed
+    for one instead of for itself, keeps its id: what holds there, is blocked there and was drawn
+    there must stay its own. Nor do two workspaces of an organisation share anything, for each is
+    managed by people of its own. Only what is done where Slack names no workspace belongs to the
+    organisation; its id begins with another letter and can be no workspace's.
+
+    A person is known by their own id alone: one install has one token, and whom an id means to it
+    is never in doubt, in whichever workspace they are. So an erasure finds all of theirs.
+    """
+    return team or organisation

@@ -9,6 +9,7 @@ from bot.core.job import State
 from bot.homes.slack.calls import Answer, Calls
 from bot.homes.slack.intake import asked_of
 from bot.homes.slack.people import People
+from bot.homes.slack.places import Install
 from standins.slack.loopback import LoopbackSlack
 from tests.bot.conftest import SIZES, RunBot
 from tests.bot.homes.slack.test_running import (
@@ -126,5 +127,5 @@ async def test_who_manages(profile: dict[str, Any], manages: bool) -> None:
             return {"user": profile} if method == "users.info" else {"usergroups": []}
 
     calls = Told(AsyncWebClient(), 1)
-    people = People(calls, lambda: ("T0LOOPBACK", "E0OURS"))
+    people = People(calls, lambda: Install("T0LOOPBACK", "E0OURS"))
     assert (await people.known(BEN)).manages is manages
