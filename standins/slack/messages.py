@@ -86,7 +86,8 @@ class Messages:
         if draft.blocks is not None:
             if not isinstance(draft.blocks, list):
                 raise ApiError("invalid_blocks_format")
-            blocks = check_message_blocks(draft.blocks, Check(self._files.may_be_shown))
+            check = Check(self._files.may_be_shown, self._world.missing_blocks)
+            blocks = check_message_blocks(draft.blocks, check)
         text = None if draft.text is None else draft.text[:MAX_TEXT]
         return Content(text, blocks, _attachments(draft.attachments), _metadata(draft.metadata))
 

@@ -3,7 +3,7 @@
 A rule looks at a value and notes what is wrong with it, with the JSON pointer to it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,12 @@ from standins.base.wire import Json
 class Check:
     """What is found while a structure is looked at.
 
-    find_file   whether a file may be shown by a block, asked with its {"id"} or {"url"}
+    find_file    whether a file may be shown by a block, asked with its {"id"} or {"url"}
+    unsupported  types that this workspace does not have
     """
 
     find_file: Callable[[Json], bool] = lambda _: False
+    unsupported: Collection[str] = ()
     messages: list[str] = field(default_factory=list)
     block_ids: set[str] = field(default_factory=set)
 
@@ -122,7 +124,7 @@ def typed(rules: Mapping[str, Rule]) -> Rule:
         kind: Any = value.get("type")
         if not isinstance(kind, str):
             check.add("missing required field: type", at)
-        elif kind not in rules:
+        elif kind not in rules or kind in check.unsupported:
             check.add(f"unsupported type: {kind}", f"{at}/type")
         else:
             rules[kind](check, value, at)

@@ -169,6 +169,7 @@ class World:
     is_internal      whether the app was made for this workspace alone: others may read history
                      once a minute
     max_file_bytes   what one file may weigh
+    missing_blocks   types that its messages cannot show: not every workspace has the newest
     """
 
     team_id: str = "T0LOOPBACK"
@@ -185,6 +186,7 @@ class World:
     features: Json = field(default_factory=dict)
     is_internal: bool = False
     max_file_bytes: int = 4 * 2**20
+    missing_blocks: set[str] = field(default_factory=set)
     installation: Installation = "installed"
     channels: dict[str, Channel] = field(default_factory=dict)
     people: dict[str, Person] = field(default_factory=dict)

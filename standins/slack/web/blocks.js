@@ -1,4 +1,5 @@
 // Block Kit as DOM nodes: of a message, a dialog's words, the home tab.
+import { carousel } from "./carousel.js";
 import { Choice } from "./choice.js";
 import { element, icon, problem } from "./dom.js";
 import { picture } from "./picture.js";
@@ -15,7 +16,9 @@ export function wordsOf({ type, text }, names) {
 /** The pictures that blocks show, in reading order. */
 export function picturesIn(blocks, pictures) {
   return blocks.flatMap((block) => {
-    const elements = block.type === "context" ? block.elements : [block, block.accessory ?? {}];
+    if (block.type === "carousel") return picturesIn(block.elements, pictures);
+    const shown = [block, block.accessory ?? {}, block.icon ?? {}, block.hero_image ?? {}];
+    const elements = block.type === "context" ? block.elements : shown;
     return elements.flatMap(({ type, slack_file: file, alt_text: description }) => {
       const found = type === "image" && file ? pictures[file.id ?? file.url] : null;
       return found ? [{ ...found, description }] : [];
@@ -66,6 +69,8 @@ export class Blocks {
       divider: () => element("hr", { class: "separator" }),
       image: () => this.#image(block),
       context: () => this.#context(block),
+      card: () => this.#card(block),
+      carousel: () => carousel(block.elements.map((card) => this.#card(card))),
       actions: () =>
         element("div", { class: "buttons" }, ...block.elements.map((one) => this.#control(one))),
       rich_text: () => element("div", { class: "content" }, ...block.elements.map((one) => this.#rich(one))),
@@ -99,6 +104,24 @@ export class Blocks {
     const button = element("button", { type: "button", onclick: enlarge, dataset: { id: found.id } });
     button.append(picture({ ...found, description }));
     return element("figure", { class: "block-image" }, ...caption, button);
+  }
+
+  #card({ hero_image: hero, icon: small, title, subtitle, body, subtext, actions = [] }) {
+    const line = (name, text) =>
+      text ? [element("p", { class: name }, ...wordsOf(text, this.#tools.names))] : [];
+    return element(
+      "div",
+      { class: "shown-card" },
+      ...(hero ? [this.#image(hero)] : []),
+      ...(small ? [this.#image(small)] : []),
+      ...line("card-title", title),
+      ...line("small", subtitle),
+      ...line("content", body),
+      ...line("small", subtext),
+      ...(actions.length
+        ? [element("div", { class: "buttons" }, ...actions.map((one) => this.#control(one)))]
+        : []),
+    );
   }
 
   #context({ elements }) {

@@ -69,6 +69,7 @@ ACCEPTED: list[list[Json]] = [
     [words()],
     [card(body=TEXT, hero_image={"type": "image", "image_url": URL, "alt_text": "x"})],
     [carousel(*[card(actions=[button()]) for _ in range(10)])],
+    [card(actions=[button(f"b{n}") for n in range(3)], subtext=TEXT)],
     [{"type": "markdown", "text": "# hello"}],
     [section()] * 50,
 ]
@@ -186,6 +187,10 @@ REFUSED: list[tuple[list[Any], str]] = [
         [card(body=plain("x" * 201))],
         "must be less than 201 characters [json-pointer:/blocks/0/body/text]",
     ),
+    (
+        [card(actions=[button(f"b{n}") for n in range(4)])],
+        "no more than 3 items allowed [json-pointer:/blocks/0/actions]",
+    ),
     ([carousel(*[card()] * 11)], "no more than 10 items allowed [json-pointer:/blocks/0/elements]"),
 ]
 
@@ -207,6 +212,17 @@ async def test_what_a_message_may_not_show(
         told.insert(0, f"failed to match all allowed schemas [json-pointer:{parent}]")
     with refused("invalid_blocks", *told):
         await client.chat_postMessage(channel=IMAGINE, text="x", blocks=blocks)
+
+
+async def test_a_workspace_may_lack_the_newest(
+    slack: LoopbackSlack, client: AsyncWebClient
+) -> None:
+    shown = [section(), carousel(card())]
+    posted = await client.chat_postMessage(channel=IMAGINE, text="x", blocks=shown)
+    slack.world.missing_blocks.add("carousel")
+    with refused("invalid_blocks", "unsupported type: carousel [json-pointer:/blocks/1/type]"):
+        await client.chat_postMessage(channel=IMAGINE, text="x", blocks=shown)
+    assert [one["ts"] for one in slack.history(IMAGINE)] == [posted["ts"]]
 
 
 async def test_blocks_are_a_list(client: AsyncWebClient) -> None:

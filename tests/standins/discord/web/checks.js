@@ -75,7 +75,8 @@
     complaints.push("the page scrolls sideways");
   for (const node of document.querySelectorAll("body *")) {
     const { left, right } = node.getBoundingClientRect();
-    const isMeant = node.closest(".rail, .unseen") || node.matches(".veiled > img"); // and its tile crops it
+    // What scrolls sideways by itself, and what its tile crops.
+    const isMeant = node.closest(".rail, .unseen, .cards > li") || node.matches(".veiled > img");
     if (shown(node) && (left < -0.5 || right > innerWidth + 0.5) && !isMeant)
       tell(node, "out of the window");
   }

@@ -5,7 +5,18 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
 from tests.standins.discord.browser import DESKTOP, PHONE, Scheme, Size, opened
 from tests.standins.discord.web.test_reach import CHECKS
-from tests.standins.slack.app import ADA, BEN, BOT, CLEO, GALLERY, IMAGINE, PNG, section
+from tests.standins.slack.app import (
+    ADA,
+    BEN,
+    BOT,
+    CLEO,
+    GALLERY,
+    IMAGINE,
+    PNG,
+    plain,
+    section,
+)
+from tests.standins.slack.app import button as plain_button
 from tests.standins.slack.web.page_app import Workspace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -115,6 +126,40 @@ async def test_mentions_reach_the_app_and_whom_they_name(
         await expect(button(page, "2 replies")).to_be_visible()
         await bens.keyboard.press("Escape")
         await expect(thread).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_cards_beside_each_other_are_scrolled_and_pressed(
+    browser: Browser, workspace: Workspace, scheme: Scheme, size: Size
+) -> None:
+    cards = [
+        {
+            "type": "card",
+            "title": {"type": "mrkdwn", "text": f"*{number}* {EVIL}"},
+            "body": {"type": "plain_text", "text": EVIL},
+            "actions": [plain_button("go", text=plain(f"Go {number}"))],
+        }
+        for number in range(1, 6)
+    ]
+    await workspace.client.chat_postMessage(
+        channel=IMAGINE, text="x", blocks=[section(), {"type": "carousel", "elements": cards}]
+    )
+    async with opened(browser, workspace.slack.base_url, scheme=scheme, size=size) as page:
+        shown = page.locator(".carousel li")
+        await expect(shown).to_have_count(5)
+        await expect(shown.locator("img, b")).to_have_count(0)
+        await expect(shown.last).not_to_be_in_viewport()
+        await expect(button(page, "Earlier cards")).to_be_hidden()
+        assert await page.evaluate(CHECKS) == []
+        await button(page, "Later cards").click()
+        await expect(button(page, "Earlier cards")).to_be_visible()
+        await page.locator(".cards").evaluate("row => row.scrollTo(row.scrollWidth, 0)")
+        await expect(shown.last).to_be_in_viewport(ratio=0.99)
+        await expect(button(page, "Earlier cards")).to_be_focused()
+        assert await page.evaluate(CHECKS) == []
+        await button(page, "Go 5").click()
+        await expect(page.locator(".message")).to_contain_text("gone on")
 
 
 async def test_a_form_is_filled_in(page: Page, workspace: Workspace) -> None:
