@@ -30,6 +30,7 @@ Renewing = Callable[[Callable[[], Awaitable[Answer]]], Awaitable[Answer]]
 MESSAGE_GONE: Final = frozenset({"message_not_found"})
 NO_CHANNEL: Final = frozenset({"channel_not_found", "not_in_channel", "is_archived"})
 INVALID_BLOCKS: Final = "invalid_blocks"
+UNKNOWN_BLOCKS: Final = frozenset({INVALID_BLOCKS, "invalid_blocks_format"})
 # The workspace, its administrators or its installer have shut the bot out.
 SHUT_OUT: Final = frozenset(
     {

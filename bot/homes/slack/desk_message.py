@@ -75,14 +75,14 @@ class DeskMessages:
         }
         if ts:
             try:
-                await uploads.show("chat.update", channel, ts=ts, **said)
+                await uploads.show("chat.update", channel, {**said, "ts": ts})
             except Exception as error:
                 is_undecided = case.state == "open" and case.kind != "refused"
                 if code_of(error) not in MESSAGE_GONE or not is_undecided:
                     raise
                 ts = ""  # deleted undecided: another has to show it
         if not ts:
-            ts = str((await uploads.show("chat.postMessage", channel, **said))["ts"])
+            ts = str((await uploads.show("chat.postMessage", channel, said))["ts"])
         for name, file_id in there.items():
             if name not in files:
                 await delete_file(self._calls, file_id)

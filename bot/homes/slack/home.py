@@ -38,6 +38,7 @@ from bot.homes.slack.buttons import (
     press_of,
 )
 from bot.homes.slack.calls import Calls, named
+from bot.homes.slack.carousels import Carousels
 from bot.homes.slack.channels import Channels
 from bot.homes.slack.connection import SlackConnection, WayIn
 from bot.homes.slack.desk_message import DeskMessages
@@ -141,6 +142,7 @@ class SlackHome:
             renewing=None if rotation is None else rotation.call,
             sleep=sleep,
         )
+        self._carousels = Carousels()
         self._channels = Channels(self._calls)
         self._people = People(self._calls, lambda: self._connection.home)
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
@@ -438,7 +440,9 @@ class SlackHome:
         voice = Voice(self._languages, job.person.locale)
         is_new = job.id in self._new
         self._new.discard(job.id)
-        return CardMessage(job, voice, self._calls, on_message, is_new=is_new, find=find)
+        return CardMessage(
+            job, voice, self._calls, self._carousels, on_message, is_new=is_new, find=find
+        )
 
     async def _stored(self, record: Record, filename: str) -> bytes:
         """A picture of a job's, which its own person may always see; raises UndeliveredError."""

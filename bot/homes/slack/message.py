@@ -7,6 +7,7 @@ Slack lets nobody read or change: it is sent when all is there.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from bot.core.card import Card, Slot, is_preview
@@ -18,14 +19,16 @@ from bot.homes.slack import posted, render
 from bot.homes.slack.calls import (
     NO_CHANNEL,
     NO_PLACE,
+    Answer,
     Calls,
     code_of,
     named,
     translated,
 )
+from bot.homes.slack.carousels import Carousels
 from bot.homes.slack.pictures import blurred
 from bot.homes.slack.places import Place, place_of
-from bot.homes.slack.uploads import Uploads, delete_file
+from bot.homes.slack.uploads import Instead, Uploads, delete_file
 from bot.homes.slack.voice import Voice
 from sdxl_engine.sentence import say, sentence_of
 
@@ -36,6 +39,7 @@ _SEARCHED_BEFORE_S: Final = 60.0
 _NO_PLACE: Final = say("Slack no longer takes an answer here. `/imagine jobs` has the pictures.")
 
 
+Said = Mapping[str, Any]  # the arguments of a call
 # Gives the file of a picture that the card does not have as it is to be shown, by its name.
 FindPicture = Callable[[str], Awaitable[bytes]]
 
@@ -44,6 +48,7 @@ class CardMessage:
     """Implements `Message` for a job's card.
 
     voice       of the one who asked: everybody reads the card in their language
+    carousels   where several pictures are shown beside each other
     on_message  told when Slack says which message it is, and nobody knew yet
     is_new      nobody has tried to post it yet, so it is not searched for
     find        None: whatever is to be shown comes with it, or is there already
@@ -54,6 +59,7 @@ class CardMessage:
         job: Job,
         voice: Voice,
         calls: Calls,
+        carousels: Carousels,
         on_message: OnMessage,
         *,
         is_new: bool,
@@ -62,6 +68,7 @@ class CardMessage:
         self._job = job
         self._voice = voice
         self._calls = calls
+        self._carousels = carousels
         self._on_message = on_message
         self._is_new = is_new
         self._find_picture = find
@@ -137,7 +144,7 @@ class CardMessage:
         place = self._place()
         text = f"<@{self._job.person.id}> {self._voice.say(sentence)}"
         if self._job.showing.private:
-            await self._post_alone(place, text=text)
+            await self._post_alone(place, {"text": text})
             return
         await self._calls.make(
             "chat.postMessage", place.channel, text=text, thread_ts=place.thread or self._ts
@@ -152,12 +159,12 @@ class CardMessage:
     async def _put(self, place: Place, card: Card, *, is_last: bool) -> None:
         if card.pictures is not None:
             self._slots = tuple(one for one in card.pictures if not is_preview(one.filename))
-        said = await self._said(card)
+        said, carousel = await self._said(card)
         if self._ts is None:
             was_new, self._is_new = self._is_new, False
             try:
-                sent = await self._uploads.show(
-                    "chat.postMessage", place.channel, thread_ts=place.thread, **said
+                sent = await self._show(
+                    "chat.postMessage", place, {**said, "thread_ts": place.thread}, carousel
                 )
             except Exception as error:
                 # Slack has refused it: there is none to be found.
@@ -168,7 +175,19 @@ class CardMessage:
             self._ts = str(sent["ts"])
             await self._on_message(self._ts)
         else:
-            await self._uploads.show("chat.update", place.channel, ts=self._ts, **said)
+            await self._show("chat.update", place, {**said, "ts": self._ts}, carousel)
+
+    async def _show(
+        self, method: str, place: Place, said: Said, carousel: list[render.Block] | None
+    ) -> Answer:
+        """Make a call that shows the card, with a carousel where the workspace has them."""
+        community = self._job.origin.venue.community
+        if carousel is None or not self._carousels.may_be_in(community):
+            return await self._uploads.show(method, place.channel, said)
+        instead = Instead(said["blocks"], partial(self._carousels.are_missing, community))
+        return await self._uploads.show(
+            method, place.channel, {**said, "blocks": carousel}, instead
+        )
 
     async def _say_no_place(self, error: Exception) -> None:
         """Tell the one who asked at once, and have nothing drawn; raises CardGoneError."""
@@ -184,19 +203,24 @@ class CardMessage:
             )
         raise CardGoneError(sentence) from error
 
-    async def _said(self, card: Card) -> dict[str, Any]:
-        """The arguments of a call that shows a card, once its files are there."""
+    async def _said(self, card: Card) -> tuple[dict[str, Any], list[render.Block] | None]:
+        """The arguments of a call that shows a card, once its files are there.
+
+        Beside them, the blocks that show the same with a carousel; None where there is none.
+        """
         files = {one.filename: await self._file(one) for one in self._slots}
         self._files = frozenset(files.values())
-        blocks = render.card_blocks(card, self._slots, files, self._voice, self._asker)
-        self._words = render.text_of({"blocks": blocks}).split()
-        return {
+        drawn = partial(render.card_blocks, card, self._slots, files, self._voice, self._asker)
+        blocks, carousel = drawn(in_carousel=False), drawn(in_carousel=True)
+        self._words = render.text_of({"blocks": blocks}).split()  # the same in both
+        said = {
             "text": render.fallback(card, self._voice),
             "blocks": blocks,
             "metadata": posted.metadata("job", self._job.id),
             "unfurl_links": False,
             "unfurl_media": False,
         }
+        return said, None if carousel == blocks else carousel
 
     async def _file(self, slot: Slot) -> str:
         name = render.name_of(slot)
@@ -215,17 +239,18 @@ class CardMessage:
 
     async def _send_alone(self, place: Place, card: Card) -> None:
         self._slots = card.pictures or ()
-        said = await self._said(card)
+        said, carousel = await self._said(card)
         del said["metadata"]  # nobody will read it
-        await self._post_alone(place, **said)
+        await self._post_alone(place, said, carousel)
 
-    async def _post_alone(self, place: Place, **said: object) -> None:
+    async def _post_alone(
+        self, place: Place, said: Said, carousel: list[render.Block] | None = None
+    ) -> None:
         """Say something to the one who asked; where the bot is not in, by what they asked with."""
         user = self._job.person.id
         try:
-            await self._uploads.show(
-                "chat.postEphemeral", place.channel, user=user, thread_ts=place.thread, **said
-            )
+            to_them = {**said, "user": user, "thread_ts": place.thread}
+            await self._show("chat.postEphemeral", place, to_them, carousel)
         except Exception as error:
             if code_of(error) not in NO_CHANNEL or not self._job.origin.token:
                 raise

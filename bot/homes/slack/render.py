@@ -4,6 +4,7 @@ Whatever people typed stands in plain text, where Slack reads neither mentions n
 nothing is ever longer than it may be.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -27,6 +28,8 @@ _MAX_CONTEXT_CHARS: Final = 2_000
 _MAX_BUTTON_CHARS: Final = 75
 _MAX_FALLBACK_CHARS: Final = 300
 _MAX_FIELD_CHARS: Final = 200
+_MAX_CAROUSEL_CARDS: Final = 10
+_MAX_CARD_BUTTONS: Final = 3
 _BAR_CELLS: Final = 20
 _BLURRED: Final = ".blurred.jpg"  # behind the name of a picture that is shown so
 _DIRECTIONS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -37,13 +40,25 @@ _LIVE: Final = re.compile(r"(?=[*_~`@])|(?<=:)(?=//)|(?<=:)(?=\w+:)|(?<=\w)(?=\.
 
 
 def card_blocks(
-    one: Card, slots: Sequence[Slot], files: Mapping[str, str], voice: Voice, asker: str = ""
+    one: Card,
+    slots: Sequence[Slot],
+    files: Mapping[str, str],
+    voice: Voice,
+    asker: str = "",
+    *,
+    in_carousel: bool = False,
 ) -> list[Block]:
     """A card, with pictures whose files Slack has.
 
-    files  the ids that Slack gave to them, by their names
-    asker  the name of the one who asked: Slack shows nobody else what they typed
+    files        the ids that Slack gave to them, by their names
+    asker        the name of the one who asked: Slack shows nobody else what they typed
+    in_carousel  several pictures stand beside each other, each with its own buttons below it
     """
+    actions = one.actions
+    pictures = [picture(slot, files[slot.filename], voice) for slot in slots]
+    if in_carousel and 1 < len(slots) <= _MAX_CAROUSEL_CARDS:
+        own, actions = _parted(actions, len(slots))
+        pictures = [_carousel(pictures, own, voice)]
     blocks: list[Block] = []
     if (head := _status(one, voice)).strip():
         blocks.append(section(cut(head, _MAX_STATUS_CHARS)))
@@ -51,10 +66,10 @@ def card_blocks(
     if one.negative_prompt is not None:
         unwanted = f"{voice.plain(say('Stay away from:'))} {one.negative_prompt}"
         blocks += _typed(unwanted, _MAX_UNWANTED_CHARS)
-    blocks += [picture(slot, files[slot.filename], voice) for slot in slots]
+    blocks += pictures
     asked = (say("asked by {name}", name=asker),) if asker else ()
     blocks += _fields((*asked, *one.fields), voice)
-    return [*blocks, *rows(one.actions, voice)]
+    return [*blocks, *rows(actions, voice)]
 
 
 def fallback(one: Card, voice: Voice) -> str:
@@ -128,9 +143,9 @@ def text_of(message: Mapping[str, Any]) -> str:
 def files_of(message: Mapping[str, Any]) -> dict[str, str]:
     """The ids of a card's files, by their names, in the order in which they are shown."""
     return {
-        str(block.get("block_id")): str(block["slack_file"].get("id"))
-        for block in message.get("blocks") or ()
-        if block.get("type") == "image" and isinstance(block.get("slack_file"), Mapping)
+        name: str(shown["slack_file"].get("id"))
+        for name, shown in _images(message.get("blocks") or ())
+        if isinstance(shown.get("slack_file"), Mapping)
     }
 
 
@@ -200,6 +215,61 @@ def thumbnail(slot: Slot, file_id: str, voice: Voice) -> Block:
     """The same, small, beside a text."""
     alt_text = cut(readable(voice.plain(slot.alt_text)), _MAX_ALT_TEXT_CHARS)
     return {"type": "image", "slack_file": {"id": file_id}, "alt_text": alt_text}
+
+
+def _parted(actions: Rows, pictures: int) -> tuple[list[tuple[Action, ...]], Rows]:
+    """What may be pressed of each of so many pictures, and of all of them together.
+
+    Each picture has the same, and no more than fits below one.
+    """
+    kinds: dict[str, dict[int, Action]] = {}
+    for action in itertools.chain.from_iterable(actions):
+        if action.index is not None:
+            kinds.setdefault(action.kind, {})[action.index] = action
+    each = [by_index for by_index in kinds.values() if len(by_index) == pictures]
+    if not each:
+        return [()] * pictures, actions
+    indices = sorted(each[0])
+    alike = [by_index for by_index in each if sorted(by_index) == indices][:_MAX_CARD_BUTTONS]
+    own = [tuple(by_index[index] for by_index in alike) for index in indices]
+    taken = set(itertools.chain.from_iterable(own))
+    left = (tuple(action for action in row if action not in taken) for row in actions)
+    return own, tuple(filter(None, left))
+
+
+def _carousel(pictures: Sequence[Block], own: Sequence[tuple[Action, ...]], voice: Voice) -> Block:
+    """Pictures beside each other, each with what may be pressed of it."""
+    return {
+        "type": "carousel",
+        "elements": [
+            _card(shown, number, actions, voice)
+            for number, (shown, actions) in enumerate(zip(pictures, own, strict=True), 1)
+        ],
+    }
+
+
+def _card(shown: Block, number: int, actions: Sequence[Action], voice: Voice) -> Block:
+    index = actions[0].index if actions else None
+    title = str(number if index is None else index + 1)
+    found: Block = {
+        "type": "card",
+        "block_id": shown["block_id"],
+        "hero_image": {name: shown[name] for name in ("type", "slack_file", "alt_text")},
+        "title": {"type": "plain_text", "text": title, "emoji": False},
+    }
+    if actions:
+        found["actions"] = [_button(action, voice) for action in actions]
+    return found
+
+
+def _images(blocks: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each picture with the id of the block that shows it, alone or in a carousel."""
+    for block in blocks:
+        if block.get("type") == "carousel":
+            yield from _images(block.get("elements") or ())
+        shown = block.get("hero_image") if block.get("type") == "card" else block
+        if isinstance(shown, Mapping) and shown.get("type") == "image":
+            yield str(block.get("block_id")), shown
 
 
 def _fields(fields: Sequence[str], voice: Voice) -> Iterator[Block]:

@@ -1,12 +1,12 @@
 """Files on their way to Slack: nobody sees one until a message names it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from bot.errors import AwayError, UndeliveredError
-from bot.homes.slack.calls import INVALID_BLOCKS, Answer, Calls, code_of, named
+from bot.errors import AwayError, BotError, UndeliveredError
+from bot.homes.slack.calls import INVALID_BLOCKS, UNKNOWN_BLOCKS, Answer, Calls, code_of, named
 from bot.shared.retry import Backoff
 from sdxl_engine.sentence import say
 
@@ -16,10 +16,24 @@ log = logging.getLogger(__name__)
 PROCESSING: Final = Backoff(first_s=1.0, limit_s=5.0, attempts=12)
 _PROCESSING_S: Final = 1.0  # until it may know one
 _MOST_LOOKS: Final = 30  # at files with which it does not come to an end
+# Of these, until it may be the block that does not take a file, whatever Slack says of the file.
+_LOOKS_AT_NEW_BLOCKS: Final = 10
+_BUSY: Final = "invalid slack file"  # as Slack says it of one that it does not know yet
 _NOT_SHOWN: Final = say(
     "Slack took the pictures and cannot show them. `/imagine jobs` still has them."
 )
 _FILE_GONE: Final = frozenset({"file_not_found", "file_deleted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What says the same as blocks that not every workspace has.
+
+    was_needed  told, once or more often, where Slack does not know those blocks
+    """
+
+    blocks: list[dict[str, Any]]
+    was_needed: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -79,8 +93,17 @@ class Uploads:
             await self._finish(name, upload)
         return upload.file_id
 
-    async def show(self, method: str, channel: str, **said: object) -> Answer:
-        """Make a call whose blocks name files.
+    async def show(
+        self,
+        method: str,
+        channel: str,
+        said: Mapping[str, object],
+        instead: Instead | None = None,
+    ) -> Answer:
+        """Make a call whose blocks name files; `said` are its arguments.
+
+        instead  of its blocks, where Slack does not know those: it did nothing for a call that it
+                 refused, so the very same is said once more
 
         Raises what `Calls` raises; AwayError as long as Slack is busy with the files, and
         UndeliveredError where that has no end.
@@ -88,14 +111,27 @@ class Uploads:
         try:
             return await self._calls.make(method, channel, **said)
         except Exception as error:
-            if code_of(error) != INVALID_BLOCKS or not self._by_name:
+            code = code_of(error)
+            if code not in UNKNOWN_BLOCKS or not self._by_name:
                 raise
-            self._looks += 1
-            if self._looks > _MOST_LOOKS:
-                log.warning("Slack does not come to an end with the files: %s", named(error))
-                raise UndeliveredError(_NOT_SHOWN) from error
-            busy = f"Slack is busy with the files: {named(error)}."
-            raise AwayError(busy, _PROCESSING_S) from error
+            is_busy = _BUSY in named(error)
+            if instead is None or (is_busy and self._looks < _LOOKS_AT_NEW_BLOCKS):
+                if code != INVALID_BLOCKS:
+                    raise
+                raise self._busy(error) from error
+            log.info("shown in other blocks, as Slack did not take these: %s", named(error))
+            if not is_busy:
+                instead.was_needed()
+        answer = await self.show(method, channel, {**said, "blocks": instead.blocks})
+        instead.was_needed()  # at the latest now it is clear
+        return answer
+
+    def _busy(self, error: Exception) -> BotError:
+        self._looks += 1
+        if self._looks > _MOST_LOOKS:
+            log.warning("Slack does not come to an end with the files: %s", named(error))
+            return UndeliveredError(_NOT_SHOWN)
+        return AwayError(f"Slack is busy with the files: {named(error)}.", _PROCESSING_S)
 
     async def share(self, files: Mapping[str, bytes], channel: str, comment: str) -> None:
         """Show files, one at least, in a message of their own; as `id_of`."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from bot.homes.slack import posted, render
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault, RestKind
+from standins.slack.blocks import every_element
 from standins.slack.errors import ActionRefused
 from standins.slack.invocations import Invocation
 from standins.slack.loopback import LoopbackSlack
@@ -87,12 +88,7 @@ class Slackers:
             await self.ask(f"picture {number} --seed {number} --steps 3")
             return
         card = self._chance.choice(cards[-20:])
-        there = [
-            element["action_id"]
-            for block in card["blocks"]
-            if block["type"] == "actions"
-            for element in block["elements"]
-        ]
+        there = {element["action_id"] for _, element in every_element(card["blocks"])}
         wanted = [one for one in _PRESSED if one in there]
         if wanted:
             action = self._chance.choice(wanted)

@@ -10,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.errors import AwayError, CardGoneError, UndeliveredError
 from bot.homes.slack.calls import Calls, translated
 from bot.homes.slack.files import Files
+from bot.homes.slack.uploads import Instead, Uploads
 from standins.base.timers import ManualClock
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -120,3 +121,35 @@ async def test_the_token_goes_to_slack_alone(calls: Calls, url: str) -> None:
     files = Files(None, calls)  # type: ignore[arg-type]  # nothing is asked of the studio
     with pytest.raises(ValueError, match="not kept by Slack"):
         files._checked(url)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "waits"),
+    [
+        ("invalid_blocks", "unsupported type: carousel [json-pointer:/blocks/0/type]", 0),
+        ("invalid_blocks", "", 0),
+        ("invalid_blocks_format", "", 0),
+        # Of files that Slack is busy with it says the same, so they have a while.
+        ("invalid_blocks", "invalid slack file [json-pointer:/blocks/0]", 10),
+    ],
+)
+async def test_blocks_that_slack_does_not_know_are_given_up_for_others(
+    server: Server, calls: Calls, error: str, message: str, waits: int
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        if "carousel" not in str(form["blocks"]):
+            return web.json_response({"ok": True})
+        told = {"messages": [f"[ERROR] {message}"]}
+        return web.json_response({"ok": False, "error": error, "response_metadata": told})
+
+    server.answer = answer
+    uploads, needed, waited = Uploads(calls), list[bool](), 0
+    uploads.know({"a.png": "F0000000A1"})
+    instead = Instead([{"type": "image"}], lambda: needed.append(True))
+    while not needed:
+        try:
+            await uploads.show("chat.update", "C1", {"blocks": [{"type": "carousel"}]}, instead)
+        except AwayError:
+            waited += 1
+    assert waited == waits

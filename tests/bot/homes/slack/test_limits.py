@@ -56,10 +56,10 @@ SLOTS = st.lists(TEXTS, max_size=4).map(
 )
 
 
-@given(CARDS, SLOTS)
-def test_every_card_fits(one: Card, slots: list[Slot]) -> None:
+@given(CARDS, SLOTS, st.booleans())
+def test_every_card_fits(one: Card, slots: list[Slot], in_carousel: bool) -> None:
     files = {slot.filename: f"F0000000A{k}" for k, slot in enumerate(slots)}
-    blocks = render.card_blocks(one, slots, files, VOICE)
+    blocks = render.card_blocks(one, slots, files, VOICE, in_carousel=in_carousel)
     check_message_blocks(blocks, Check(lambda _: True))
     assert render.fallback(one, VOICE).strip()
     for text in live(blocks):

@@ -12,6 +12,7 @@ from bot.errors import LoginError
 from bot.homes.slack import render
 from standins.base.faults import Fault, RestKind
 from standins.base.timers import ManualClock
+from standins.slack.blocks import every_element
 from standins.slack.loopback import LoopbackSlack
 from tests.bot.conftest import SIZES, Bot, RunBot, make_config
 from tests.fakes import FakePipeline, Gate
@@ -63,12 +64,7 @@ async def ended(bot: Bot, state: State = State.DELIVERED) -> Record:
 
 
 def actions_of(message: Message) -> list[str]:
-    return [
-        element["action_id"]
-        for block in message["blocks"]
-        if block["type"] == "actions"
-        for element in block["elements"]
-    ]
+    return [element["action_id"] for _, element in every_element(message["blocks"])]
 
 
 def is_kept(slack: LoopbackSlack, file_id: str) -> bool:
@@ -91,8 +87,6 @@ async def test_imagine_becomes_four_different_pictures(
         assert len(set(pictures)) == 4
         for data in pictures:
             assert Image.open(io.BytesIO(data)).format == "PNG"
-        alts = [one["alt_text"] for one in shown["blocks"] if one["type"] == "image"]
-        assert alts[0] == "Picture 1 of 4: a fox"
         assert "asked by ben · Seed 5" in render.text_of(shown)
         assert "v1:upscale:3" in actions_of(shown)
         (record,) = await bot.app.ledger.find()
