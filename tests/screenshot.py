@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.standins.discord.browser import opened, running_browser
 
 DOCS = Path(__file__).parent.parent / "docs"
-DESKTOP, TALL, PHONE, WORKSPACE = (1000, 880), (1000, 1200), (390, 844), (1000, 1210)
+DESKTOP, TALL, PHONE, WORKSPACE = (1000, 880), (1000, 1200), (390, 844), (1000, 760)
 START_S, WAIT_S = 600, 180  # loading and compiling on a slow machine; for one thing on the page
 QUALITY = 90
 PAGES = 2
