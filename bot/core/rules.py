@@ -72,6 +72,8 @@ class Rules:
             wish = replace(wish, num_images=min(wish.num_images or 1, self.count))
         if said.model is None and self.models and wish.model not in self.models:
             wish = replace(wish, model=self.models[0])
+        if not said.loras and self.loras is not None:
+            wish = replace(wish, loras=tuple(one for one in wish.loras if one[0] in self.loras))
         largest = None if self.size is None else math.prod(self.size)
         if said.size_px is None and largest is not None:
             usual = wish.size_px or next(iter(sizes), None)

@@ -21,7 +21,7 @@ from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Size, Usual, Wish
 from bot.errors import LedgerError
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.intake import Heard, Intake, person_of, venue_of
+from bot.homes.discord.intake import Heard, Intake, circumstances_of, person_of, venue_of
 from bot.homes.discord.render import cut, units
 from bot.homes.discord.translator import described
 from bot.homes.discord.uploads import Uploads
@@ -299,7 +299,8 @@ class ImagineCommand:
             if manner.private is not None:
                 return manner.private
             person, venue = person_of(interaction), venue_of(interaction)
-            usual = await self._studio.settled(Defaults(), person, venue)
+            around = circumstances_of(interaction)
+            usual = await self._studio.settled(Defaults(), person, venue, around)
             return usual.manner.showing.private
 
         await self._intake.take(interaction, ask, lambda: again, unseen)

@@ -201,7 +201,8 @@ class PictureMenus:
             kind, index, prompt = "start", 0, ""
             about = self._note(person.id, attachments)
             pictures = {place: name_of(one) for place, one in enumerate(attachments)}
-        usual = await self._studio.settled(Defaults(), person, venue)
+        around = circumstances_of(interaction)
+        usual = await self._studio.settled(Defaults(), person, venue, around)
         negative_prompt = usual.wish.negative_prompt
         wish = Wish(prompt, negative_prompt, source=_CHANGED)
         fields = [*dialogs.wish_fields(wish, voice)]

@@ -163,14 +163,17 @@ SIZES = ((1024, 1024), (768, 512), (512, 512))
 
 def test_what_is_left_open_is_no_more_than_one_may() -> None:
     said = Wish("a cat")
-    settled = replace(said, num_images=4)
-    bounded = Rules(count=1, size=(512, 768), models=("b", "c")).bounded(settled, said, SIZES)
+    settled = replace(said, num_images=4, loras=(("ink", 1.0), ("wax", 0.5)))
+    said_here = Rules(count=1, size=(512, 768), models=("b", "c"), loras=("wax",))
+    bounded = said_here.bounded(settled, said, SIZES)
     assert (bounded.num_images, bounded.size_px, bounded.model) == (1, (768, 512), "b")
+    assert bounded.loras == (("wax", 0.5),)
 
 
 def test_what_is_asked_for_by_name_is_not_made_less_unasked() -> None:
-    said = Wish("a cat", num_images=4, size_px=(1024, 1024), model="a")
-    assert Rules(count=1, size=(512, 512), models=("b",)).bounded(said, said, SIZES) == said
+    said = Wish("a cat", num_images=4, size_px=(1024, 1024), model="a", loras=(("ink", 1.0),))
+    said_here = Rules(count=1, size=(512, 512), models=("b",), loras=())
+    assert said_here.bounded(said, said, SIZES) == said
 
 
 some_rules = st.builds(
