@@ -170,7 +170,7 @@ def circumstances_of(interaction: Interaction) -> Circumstances:
     """What the rules of a place look at, as Discord tells it with each interaction."""
     user, channel = interaction.user, interaction.channel
     # By their ids: of a server that is not known yet, `roles` would leave out those that bar.
-    roles = [*user._roles, user.guild.id] if isinstance(user, discord.Member) else []  # noqa: SLF001 - as above
+    roles = user._roles if isinstance(user, discord.Member) else ()  # noqa: SLF001 - as above
     thread = channel if isinstance(channel, discord.Thread) else None
     return Circumstances(
         frozenset(map(str, roles)),

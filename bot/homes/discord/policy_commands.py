@@ -176,8 +176,10 @@ def _completed(text: str, names: Iterable[str]) -> list[Choice[str]]:
 
 
 def _place(channel: AnyChannel | None, role: discord.Role | None) -> Place:
+    """What is said of @everyone, which Discord has as a role, is said of all and no role's."""
     return Place(
-        None if channel is None else str(channel.id), None if role is None else str(role.id)
+        None if channel is None else str(channel.id),
+        None if role is None or role.is_default() else str(role.id),
     )
 
 

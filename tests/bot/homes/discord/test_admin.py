@@ -174,6 +174,11 @@ async def test_rules_that_cannot_be_meant_are_refused_with_the_way_out(
     async with run_bot():
         nobody = await refused(await admin(loopback, "policy", use=False))
         assert "pause the bot instead" in nobody
+        everyone = loopback.world.guild_id  # Discord's role of that name has the server's id
+        nobody = await refused(await admin(loopback, "policy", role=everyone, use=False))
+        assert "pause the bot instead" in nobody
+        text = await said(await admin(loopback, "policy", role=everyone, spoiler=True))
+        assert text.splitlines()[0] == "**What holds here**: this server"
         assert "as the desk" in await refused(await admin(loopback, "policy", review=True))
         adult = await refused(await admin(loopback, "policy", channel=IMAGINE, adult=True))
         assert "the channel's settings first" in adult
