@@ -141,6 +141,7 @@ class App:
             self._worker,
             self._clerk,
             self._filter,
+            keep_days=config.storage.keep_days,
         )
         self.privacy = Privacy(
             self.ledger,

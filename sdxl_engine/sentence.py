@@ -68,8 +68,8 @@ def either(choices: Iterable[str]) -> str:
     return reduce(lambda one, other: say("{one} or {other}", one=one, other=other), choices)
 
 
-def all_of(things: Iterable[str]) -> str:
-    """All of them, of which there is one at least."""
+def all_of(things: Iterable[object]) -> object:
+    """All of them, of which there is one at least, as a sentence's value."""
     return reduce(lambda one, other: say("{one} and {other}", one=one, other=other), things)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bot.core import policy, rules
+from bot.core import order, policy, rules
 from bot.core.audit import ELSEWHERE, RULES, Deed, DeedKind, Entry
 from bot.core.case import (
     MAX_REASON_CHARS,
@@ -69,7 +69,8 @@ _WITH_PICTURES: Final = frozenset({State.DRAWN, State.DELIVERED})  # on a card, 
 class Moderators:
     """Every act is written down with who did it, why, and what it changed.
 
-    clerk  brings what is decided to cards, desks and people
+    clerk      brings what is decided to cards, desks and people
+    keep_days  after which all jobs go, where a community does not say fewer
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class Moderators:
         clerk: Clerk,
         prompt_filter: PromptFilter,
         *,
+        keep_days: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.keep_days = keep_days
         self._gate = gate
         self._registry = registry
         self._ledger = ledger
@@ -156,7 +159,14 @@ class Moderators:
                         waiting,
                     )
                 )
-        await self._set("desk", by, desk=channel)
+
+        def changed(house: House) -> House:
+            reviewed = [place for place, one in house.rules.items() if one.review]
+            if channel is None and reviewed:
+                raise JobRefusedError(order.desk_is_needed(reviewed))
+            return replace(house, desk=channel)
+
+        await self._set("desk", by, changed)
         self._clerk.wake()
 
     async def set_keep_days(self, days: int | None, by: Actor) -> None:
@@ -171,17 +181,31 @@ class Moderators:
                     FEWEST_DAYS,
                 )
             )
-        await self._set("keep", by, keep_days=days)
+        if days is not None and days > self.keep_days:
+            raise JobRefusedError(
+                say_many(
+                    "The bot's owner keeps jobs for {count} day, so here it is that at most.",
+                    "The bot's owner keeps jobs for {count} days, so here it is that at most.",
+                    self.keep_days,
+                )
+            )
+        await self._set("keep", by, lambda house: replace(house, keep_days=days))
 
-    async def pause(self, by: Actor, reason: str) -> None:
-        """Take nothing in until `resume`; what waits is drawn. Raises NotAllowedError,
-        LedgerError.
+    async def pause(self, by: Actor, reason: str) -> str:
+        """Take nothing in until `resume`; what waits is drawn. Without a reason, that of a pause
+        that there is already stays. Returns the reason that people read.
+
+        Raises NotAllowedError, LedgerError.
         """
-        await self._set("pause", by, reason=reason, paused=reason)
+        reason = reason[:MAX_REASON_CHARS]
+        house = await self._set(
+            "pause", by, lambda house: replace(house, paused=reason or house.paused or ""), reason
+        )
+        return house.paused or ""
 
     async def resume(self, by: Actor) -> None:
         """Take wishes in again; raises NotAllowedError, LedgerError."""
-        await self._set("resume", by, paused=None)
+        await self._set("resume", by, lambda house: replace(house, paused=None))
 
     async def change_terms(self, add: Sequence[Term], drop: Sequence[str], by: Actor) -> int:
         """Add to the community's list of the filter, and drop from it; returns how many it has.
@@ -391,7 +415,9 @@ class Moderators:
         """A channel was deleted, with all the cards in it, and perhaps the desk."""
         if (await self._gate.house(home, community)).desk == channel:
             deed = Deed("desk", ELSEWHERE, home, community)
-            await self._change(deed, community, must_make_sense=False, desk=None)
+            await self._change(
+                deed, community, lambda house: replace(house, desk=None), must_make_sense=False
+            )
         for record in await self._registry.jobs_in(home, community, channels=[channel]):
             if record.state in FINAL:
                 await self.remove(record, self._elsewhere(record))
@@ -516,23 +542,28 @@ class Moderators:
             )
 
     async def _set(
-        self, kind: DeedKind, by: Actor, *, reason: str = "", **changes: str | int | None
-    ) -> None:
+        self, kind: DeedKind, by: Actor, changed: Callable[[House], House], reason: str = ""
+    ) -> House:
         _, community = self._managed(by)
-        deed = _deed(kind, by, community, reason=reason[:MAX_REASON_CHARS])
-        await self._change(deed, community, must_make_sense=True, **changes)
+        deed = _deed(kind, by, community, reason=reason)
+        return await self._change(deed, community, changed, must_make_sense=True)
 
     async def _change(
-        self, deed: Deed, community: str, *, must_make_sense: bool, **changes: str | int | None
-    ) -> None:
+        self,
+        deed: Deed,
+        community: str,
+        changed: Callable[[House], House],
+        *,
+        must_make_sense: bool,
+    ) -> House:
         async with self._changing:
-            house = await self._gate.house(deed.home, community)
-            after = replace(house, **changes)  # type: ignore[arg-type]  # by our own callers
+            after = changed(await self._gate.house(deed.home, community))
             if must_make_sense:
                 self._check(after)
             settings = Settings(after.desk, after.paused, after.keep_days)
             await self._registry.set_settings(settings, deed)
             self._gate.changed(deed.home, community)
+        return after
 
     def _check(self, house: House) -> None:
         objection = rules.objection(house, self._gate.usual)

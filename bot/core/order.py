@@ -1,11 +1,12 @@
 """What those who keep order read once it is done, whichever the home."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bot.core import rule_table
 from bot.core.desk_card import Link
-from bot.core.rules import House
-from sdxl_engine.sentence import say, say_many
+from bot.core.rules import House, Place
+from sdxl_engine.sentence import all_of, say, say_many, sentences
 
 DESCRIPTION: Final = say("Keep order: what holds here, who may ask, what was done")
 # What there is to be said and done, by what is typed for it.
@@ -28,26 +29,49 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": say("The audit as a file"),
 }
 MOST_DAYS, MOST_HOURS = 3_650, 8_760
-PAUSED: Final = say("Paused. What waits is still drawn.")
 RESUMED: Final = say("The bot may be asked again.")
 SEEN_BY_ALL: Final = say(
     "But everybody can see that channel, with the prompts and names there. Close it to them, or "
     "name another."
 )
 OF_WHOM: Final = say("Say of whom, or in which channel.")
+DESK_TAKEN_BACK: Final = say("The moderators have no desk now.")
+_MOST_PLACES: Final = 5
 
 
 def desk(channel: str | None) -> str:
     """Where moderators decide."""
     if channel is None:
-        return say("The moderators have no desk now.")
+        return say("The moderators have no desk. Name a channel for it.")
     return say("Moderators decide in {channel} now.", channel=Link("channel", channel))
 
 
-def kept(house: House) -> str:
-    """How long jobs are kept."""
-    if house.keep_days is None:
-        return say("Jobs are kept as long as elsewhere.")
+def desk_is_needed(waiting: Sequence[Place]) -> str:
+    """Why the desk cannot be taken back: of these places it is said that pictures wait there."""
+    return say(
+        "Pictures wait for moderators at the desk, by a rule for: {places}. Take back the policy "
+        "review there first.",
+        places=all_of(map(_named, waiting[:_MOST_PLACES])),
+    )
+
+
+def paused(reason: str) -> str:
+    """What holds from now on; `reason` is what people read."""
+    done = say("Paused. What waits is still drawn.")
+    return sentences(done, say("People read: “{reason}”.", reason=reason) if reason else "")
+
+
+def kept(house: House, usual_days: int) -> str:
+    """How long jobs are kept.
+
+    usual_days  where a community does not say fewer
+    """
+    if house.keep_days is None or house.keep_days > usual_days:
+        return say_many(
+            "Jobs are kept for {count} day, as the bot's owner has it.",
+            "Jobs are kept for {count} days, as the bot's owner has it.",
+            usual_days,
+        )
     return say_many(
         "Jobs are kept for {count} day.", "Jobs are kept for {count} days.", house.keep_days
     )
@@ -60,3 +84,14 @@ def purged(count: int) -> str:
         "The pictures of {count} jobs are deleted.",
         count,
     )
+
+
+def _named(place: Place) -> object:
+    """A place within a sentence."""
+    match rule_table.links(place):
+        case channel, role:
+            return say("{role} in {channel}", role=role, channel=channel)
+        case (only,):
+            return only
+        case _:
+            return rule_table.EVERYWHERE

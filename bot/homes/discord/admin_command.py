@@ -81,13 +81,12 @@ class AdminCommand:
             await acknowledge_press(interaction, unseen=True)
             by = actor_of(interaction)
             house = await moderators.house(by)  # who may not is told that first
-            if channel is None and not take_back and house.desk is not None:
-                await answer(interaction, order.desk(house.desk))
+            if channel is None and take_back:
+                await moderators.set_desk(None, by)
+                await answer(interaction, order.DESK_TAKEN_BACK)
                 return
             if channel is None:
-                if take_back:
-                    await moderators.set_desk(None, by)
-                await answer(interaction, order.desk(None))
+                await answer(interaction, order.desk(house.desk))
                 return
             check_writable(channel)
             await moderators.set_desk(str(channel.id), by)
@@ -101,8 +100,8 @@ class AdminCommand:
         @described(reason=say("Why; people read it"))
         async def pause(interaction: Interaction, reason: Reason = "") -> None:
             await acknowledge_press(interaction, unseen=True)
-            await moderators.pause(actor_of(interaction), reason)
-            await answer(interaction, order.PAUSED)
+            said = await moderators.pause(actor_of(interaction), reason)
+            await answer(interaction, order.paused(said))
 
         @group.command(name="resume", description=locale_str(order.COMMANDS["resume"]))
         async def resume(interaction: Interaction) -> None:
@@ -121,7 +120,8 @@ class AdminCommand:
             by = actor_of(interaction)
             if days is not None or take_back:
                 await moderators.set_keep_days(days, by)
-            await answer(interaction, order.kept(await moderators.house(by)))
+            house = await moderators.house(by)
+            await answer(interaction, order.kept(house, moderators.keep_days))
 
     def _add_measures(self, group: app_commands.Group) -> None:
         moderators = self._moderators

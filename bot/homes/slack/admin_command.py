@@ -75,7 +75,9 @@ class AdminCommand:
         if channel is None:
             if take_back:
                 await self._moderators.set_desk(None, by)
-            await self._intake.answer(asked, order.desk(None if take_back else house.desk))
+            await self._intake.answer(
+                asked, order.DESK_TAKEN_BACK if take_back else order.desk(house.desk)
+            )
             return
         await self._channels.check(channel)
         await self._moderators.set_desk(channel, by)
@@ -85,8 +87,8 @@ class AdminCommand:
 
     async def _pause(self, asked: Asked, words: Words) -> None:
         reason = words.rest(MAX_REASON_CHARS)
-        await self._moderators.pause(await self._intake.actor(asked), reason)
-        await self._intake.answer(asked, order.PAUSED)
+        said = await self._moderators.pause(await self._intake.actor(asked), reason)
+        await self._intake.answer(asked, order.paused(said))
 
     async def _resume(self, asked: Asked, words: Words) -> None:
         words.end()
@@ -99,7 +101,8 @@ class AdminCommand:
         by = await self._intake.actor(asked)
         if days is not None or take_back:
             await self._moderators.set_keep_days(days, by)
-        await self._intake.answer(asked, order.kept(await self._moderators.house(by)))
+        house = await self._moderators.house(by)
+        await self._intake.answer(asked, order.kept(house, self._moderators.keep_days))
 
     async def _block(self, asked: Asked, words: Words) -> None:
         whom = await self._whom(words)

@@ -92,6 +92,7 @@ class Office:
             self.worker,
             self.clerk,
             self.filter,
+            keep_days=30,
         )
         self.privacy = Privacy(
             self.ledger, self.registry, self.gallery, self.worker, self.clerk, keep_days=30

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from bot.core import offspring
+from bot.core import offspring, order
 from bot.core.audit import first_broken
 from bot.core.case import AtDesk, Case, DeskAct
 from bot.core.desk_card import acts
@@ -344,8 +344,27 @@ async def test_a_pause_takes_nothing_in_and_lets_what_waits_be_drawn(office: Ope
             await it.ask(make_job())
         gate.open()
         await it.home.until(lambda: waiting.id in it.home.delivered)
+        assert await it.moderators.pause(MANAGER, "") == "a raid"  # paused again, it is no other
+        assert await it.moderators.pause(MANAGER, "lunch") == "lunch"
         await it.moderators.resume(MANAGER)
         await drawn(it)
+        assert await it.moderators.pause(MANAGER, "") == ""
+
+
+async def test_a_community_keeps_jobs_for_fewer_days_and_never_for_more(
+    office: OpenOffice,
+) -> None:
+    async with office() as it:
+        for days in (1, 31):
+            with pytest.raises(JobRefusedError, match="days"):
+                await it.moderators.set_keep_days(days, MANAGER)
+        with pytest.raises(JobRefusedError, match="owner keeps jobs for 30 days"):
+            await it.moderators.set_keep_days(90, MANAGER)
+        await it.moderators.set_keep_days(30, MANAGER)
+        house = await it.moderators.house(MANAGER)
+        assert order.kept(house, 30) == "Jobs are kept for 30 days."
+        # Where the owner keeps them for fewer since then, that holds.
+        assert order.kept(house, 9) == "Jobs are kept for 9 days, as the bot's owner has it."
 
 
 async def test_a_days_quota_is_the_communitys_own(office: OpenOffice) -> None:
@@ -427,8 +446,10 @@ async def test_rules_that_lock_everybody_out_are_refused(office: OpenOffice) -> 
             await it.moderators.set_rules(Place(CHANNEL), Rules(), MANAGER, take_back=["use"])
         await with_desk(it)
         await it.moderators.set_rules(Place(), Rules(review=True), MANAGER)
-        with pytest.raises(JobRefusedError, match="desk"):
+        await it.moderators.set_rules(Place(CHANNEL, "r"), Rules(review=True), MANAGER)
+        with pytest.raises(JobRefusedError, match="a rule for: this server and r in 2"):
             await it.moderators.set_desk(None, MANAGER)
+        assert (await it.moderators.house(MANAGER)).desk == DESK
 
 
 async def test_what_was_said_holds_after_a_restart(office: OpenOffice) -> None:

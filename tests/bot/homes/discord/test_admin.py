@@ -188,7 +188,15 @@ async def test_rules_that_cannot_be_meant_are_refused_with_the_way_out(
         await with_desk(loopback)
         await said(await admin(loopback, "policy", review=True))
         assert "Moderators decide in" in await said(await admin(loopback, "desk"))
-        assert "as the desk" in await refused(await admin(loopback, "desk", take_back=True))
+        await said(await admin(loopback, "policy", channel=IMAGINE, role=PAINTERS, review=True))
+        needed = await refused(await admin(loopback, "desk", take_back=True))
+        assert f"a rule for: this server and <@&{PAINTERS}> in <#{IMAGINE}>." in needed
+        await said(await admin(loopback, "policy", take_back="review"))
+        await said(
+            await admin(loopback, "policy", channel=IMAGINE, role=PAINTERS, take_back="review")
+        )
+        assert "no desk now" in await said(await admin(loopback, "desk", take_back=True))
+        assert "Name a channel" in await said(await admin(loopback, "desk"))
         neither = await refused(await admin(loopback, "purge", hours=1))
         assert "of whom, or in which channel" in neither
 
@@ -205,6 +213,7 @@ async def test_a_pause_says_why_and_ends(loopback: LoopbackDiscord, run_bot: Run
     async with run_bot():
         await said(await admin(loopback, "pause", reason="lunch"))
         assert "lunch" in await refused(await ask(loopback))
+        assert "People read: “lunch”." in await said(await admin(loopback, "pause"))
         await said(await admin(loopback, "resume"))
         await (await ask(loopback)).until(has_pictures)
 

@@ -219,13 +219,14 @@ async def test_rules_that_cannot_be_meant_are_refused_with_the_way_out(
     async with run_slack():
         assert "pause the bot instead" in await refused(slack, "policy use=no")
         assert "as the desk" in await refused(slack, "policy review=yes")
-        assert "no desk now" in await said(slack, "desk")
+        assert "have no desk. Name a channel" in await said(slack, "desk")
         seen_by_all = await said(slack, f"desk <#{GALLERY}|gallery>")
         assert f"Moderators decide in <#{GALLERY}> now. But everybody can see" in seen_by_all
         await with_desk(slack)
         await said(slack, "policy review=yes")
         assert await said(slack, "desk") == f"Moderators decide in <#{MOD_LOG}> now."
-        assert "as the desk" in await refused(slack, "desk none")
+        needed = await refused(slack, "desk none")
+        assert "by a rule for: this server. Take back the policy review" in needed
         await said(slack, "policy clear=review")
         assert "no desk now" in await said(slack, "desk none")
 
@@ -235,6 +236,7 @@ async def test_a_pause_says_why_and_ends(slack: LoopbackSlack, run_slack: RunBot
         await said(slack, "pause lunch = at &lt;noon&gt;")
         await ask(slack)
         await seen(slack, says("lunch = at &lt;noon&gt;"), viewer=BEN)
+        assert "People read: “lunch = at &lt;noon&gt;”." in await said(slack, "pause")
         await said(slack, "RESUME")
         await ask(slack)
         await seen(slack, has_pictures)
@@ -244,7 +246,10 @@ async def test_how_long_jobs_are_kept(slack: LoopbackSlack, run_slack: RunBot) -
     async with run_slack():
         assert await said(slack, "keep 3 days") == "Jobs are kept for 3 days."
         assert await said(slack, "keep") == "Jobs are kept for 3 days."
-        assert await said(slack, "keep none") == "Jobs are kept as long as elsewhere."
+        assert await said(slack, "keep none") == (
+            "Jobs are kept for 30 days, as the bot's owner has it."
+        )
+        assert "owner keeps jobs for 30 days" in await refused(slack, "keep 31")
 
 
 async def test_the_own_list_is_kept_sent_and_tried_out(
