@@ -11,6 +11,7 @@ from bot.core import rules
 from bot.core.audit import RULES, Deed, DeedKind
 from bot.core.card import Moment
 from bot.core.case import Block
+from bot.core.desk_card import Link
 from bot.core.job import Job, Person, Showing, Venue
 from bot.core.ports.engine import Model
 from bot.core.ports.prompt_filter import PromptFilter
@@ -25,6 +26,7 @@ from sdxl_engine.sentence import all_of, say, sentences
 log = logging.getLogger(__name__)
 
 _MOST_HOUSES: Final = 256  # kept in memory; a list of terms may have a megabyte
+_MOST_NAMED: Final = 5  # channels
 _NO_HOUSE: Final = House()
 _NO_RULES: Final = Rules()
 _NOT_HERE: Final = say("The bot may not be used in this channel. Ask a moderator where it may.")
@@ -35,7 +37,7 @@ _NOT_BY_YOU: Final = say(
 _PRIVATE: Final = say(
     "Here pictures are shown to the one who asked alone. Choose private, and ask again."
 )
-_PAUSED: Final = say("The bot is paused here.")
+_PAUSED: Final = say("A moderator has paused the bot here.")
 _BLOCKED: Final = say("You may not ask for pictures here: a moderator has blocked you.")
 _ASK_MODERATORS: Final = say("Ask a moderator if you think that this is a mistake.")
 _NO_DESK: Final = say(
@@ -130,7 +132,7 @@ class Gate:
         """
         house = await self.house(venue.home, venue.community)
         if house.paused is not None:
-            raise JobRefusedError(sentences(_PAUSED, house.paused))
+            raise JobRefusedError(sentences(_PAUSED, _reason(house.paused)))
         if venue.community is not None:
             block = await self._registry.block_of(person, venue.community, now_s)
             if block is not None:
@@ -138,7 +140,7 @@ class Gate:
         in_force = rules.in_force(house, self._usual, venue.channel, around)
         if not in_force.use:
             barred = rules.bars(house, venue.channel, around)
-            raise JobRefusedError(_NOT_BY_YOU if barred else _NOT_HERE)
+            raise JobRefusedError(_NOT_BY_YOU if barred else self._not_here(house, around))
         return in_force
 
     async def check(
@@ -231,6 +233,13 @@ class Gate:
             )
         return outside(self._adult, found) if adult else found
 
+    def _not_here(self, house: House, around: Circumstances) -> str:
+        channels = rules.channels_of_use(house, self._usual, around)
+        if not channels or len(channels) > _MOST_NAMED:
+            return _NOT_HERE
+        links = all_of(Link("channel", one) for one in channels)
+        return say("The bot may not be used in this channel, but in {channels}.", channels=links)
+
     def _seen(self, job: Job, images: Images, model: Model | None) -> tuple[Finding, ...]:
         if model is None:  # what drew them is gone, and with it what it looked with
             raise PictureCheckError(_UNSEEN)
@@ -266,11 +275,15 @@ def by_rules(kind: DeedKind, job: Job, findings: Iterable[Finding]) -> Deed:
 
 
 def _said(block: Block) -> str:
-    because = say("Their reason: “{reason}”.", reason=block.reason) if block.reason else ""
     until = ""
     if block.until_s is not None:
         until = say("It ends {when}.", when=Moment(math.ceil(block.until_s)))
-    return sentences(_BLOCKED, because, until)
+    return sentences(_BLOCKED, _reason(block.reason), until)
+
+
+def _reason(said: str) -> str:
+    """Why a moderator did it, where they said so."""
+    return say("Their reason: “{reason}”.", reason=said) if said else ""
 
 
 def _listed(findings: Iterable[Finding]) -> str:

@@ -225,7 +225,7 @@ class Moderators:
         missing = set(drop) - texts
         if missing:
             raise UnknownJobError(
-                say("There is no term {term} in this server's list.", term=min(missing))
+                say("There is no term “{term}” in the list here.", term=min(missing))
             )
         if checked or drop:
             deed = _deed("terms", by, community)

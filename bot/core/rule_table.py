@@ -93,7 +93,7 @@ def _source(house: House, place: Place, within: str | None, name: str, value: ob
 def _shown(name: str, value: Any) -> str | tuple[str, ...]:  # noqa: ANN401 - of the type of that field
     if isinstance(value, bool):
         return say("yes") if value else say("no")
-    if value is None:
+    if value is None or (name == "daily" and value == 0):
         return say("all") if name in {"models", "loras"} else say("no limit")
     if name == "size":
         return format_size(*value)

@@ -35,7 +35,7 @@ class Rules:
     size     the largest, as width and height in pixels; another shape may have as many pixels
     models   names of those that may be drawn with
     loras    names of those that may be asked for
-    daily    how many jobs a person may ask for in the community within 24 hours
+    daily    how many jobs a person may ask for in the community within 24 hours; 0 is no limit
     private  pictures are shown to the one who asked alone, and not published
     spoiler  pictures are blurred until somebody looks
     review   nothing is shown to all before a moderator has approved it
@@ -153,6 +153,19 @@ def in_force(house: House, usual: Rules, channel: str | None, around: Circumstan
     )
 
 
+def channels_of_use(house: House, usual: Rules, around: Circumstances) -> list[str]:
+    """The channels in which somebody may ask, by what is said of them; empty where they may ask in
+    any other, too.
+
+    usual  as for `in_force`
+    """
+    around = replace(around, within=None)
+    if in_force(house, usual, None, around).use:
+        return []
+    named = dict.fromkeys(one.channel for one in house.rules if one.channel is not None)
+    return [one for one in named if in_force(house, usual, one, around).use]
+
+
 def objection(house: House, usual: Rules) -> str | None:
     """Why a community's rules cannot be meant, with the way out; None: they can."""
     everywhere = house.rules.get(Place(), Rules()).over(usual)
@@ -178,8 +191,8 @@ def refusal(rules: Rules, request: ImageRequest, default_model: str) -> str | No
     """
     if rules.count is not None and request.num_images > rules.count:
         return say_many(
-            "Here you may ask for {count} picture at once.",
-            "Here you may ask for {count} pictures at once.",
+            "Here you may ask for at most {count} picture at once.",
+            "Here you may ask for at most {count} pictures at once.",
             rules.count,
         )
     if rules.size is not None and math.prod(request.result_px) > math.prod(rules.size):
@@ -219,6 +232,8 @@ def _joined(name: str, said: list[Any]) -> Any:  # noqa: ANN401 - of the type of
             return tuple(dict.fromkeys(one for names in said for one in names))
         case "size":
             return max(said, key=math.prod)
+        case "daily" if 0 in said:  # no limit is the most
+            return 0
         case _:
             return max(said)
 

@@ -26,19 +26,17 @@ def added(term: str, count: int) -> str:
 
     count  how many there are now
     """
-    return sentences(say("Added: {term}", term=term), there_are(count))
+    return sentences(say("Added: “{term}”.", term=term), there_are(count))
 
 
 def removed(term: str, count: int) -> str:
     """What somebody reads who took one away; as `added`."""
-    return sentences(say("Removed: {term}", term=term), there_are(count))
+    return sentences(say("Removed: “{term}”.", term=term), there_are(count))
 
 
 def there_are(count: int) -> str:
     """How many the list has."""
-    return say_many(
-        "This server's list has {count} term.", "This server's list has {count} terms.", count
-    )
+    return say_many("The list here has {count} term.", "The list here has {count} terms.", count)
 
 
 def written(terms: Sequence[Term]) -> bytes:

@@ -28,7 +28,7 @@ from sdxl_engine.request import format_size
 from sdxl_engine.sentence import say
 
 AnyChannel = AppCommandChannel | AppCommandThread
-Daily = Range[int, 1, MOST_DAILY]
+Daily = Range[int, 0, MOST_DAILY]
 Count = Range[int, 1, MAX_COUNT]
 
 _MAX_NAMES_UNITS: Final = 600
@@ -91,7 +91,7 @@ class PolicyCommands:
             role=_ROLE,
             count=say("The most pictures at once"),
             size=say("The largest size, in pixels"),
-            daily=say("How often one person may ask within 24 hours"),
+            daily=say("How often one person may ask within 24 hours; 0: no limit"),
             models=say("Models that may be drawn with, with commas between them"),
             loras=say("LoRAs that may be asked for, with commas; none: no LoRA"),
             take_back=say("What is not said here any more"),

@@ -53,7 +53,7 @@ class PolicyCommands:
                 case "size":
                     chosen[name] = parse_size(text)
                 case "daily":
-                    chosen[name] = words.within(text, 1, MOST_DAILY)
+                    chosen[name] = words.within(text, 0, MOST_DAILY)
                 case "models":
                     chosen[name] = await self._names.models(text)
                 case "loras":

@@ -317,7 +317,7 @@ async def test_the_negative_prompt_and_a_communitys_own_terms_are_read(office: O
         await drawn(it, replace(job, wish=replace(job.wish, negative_prompt="zonk")))
         with pytest.raises(InvalidRequestError):
             await it.moderators.change_terms([Term("z")], [], MANAGER)
-        with pytest.raises(UnknownJobError, match="zonk"):
+        with pytest.raises(UnknownJobError, match="no term “zonk” in the list here"):
             await it.moderators.change_terms([], ["zonk"], MANAGER)
 
 
@@ -334,13 +334,30 @@ async def test_what_is_barred_is_refused_before_anything_is_kept(office: OpenOff
         await drawn(it, make_job(guild_id=4))  # another community's business
 
 
+async def test_who_may_not_ask_in_a_channel_is_told_in_which_they_may(office: OpenOffice) -> None:
+    async with office() as it:
+        for place in (Place("art"), Place("staff", "r"), Place("foxes")):
+            await it.moderators.set_rules(place, Rules(use=True), MANAGER)
+        await it.moderators.set_rules(Place(), Rules(use=False), MANAGER)
+        with pytest.raises(JobRefusedError, match=r"but in art and foxes\."):
+            await it.ask(make_job())
+        with pytest.raises(JobRefusedError, match=r"but in art and foxes and staff\."):
+            await ask(it, make_job(), Circumstances(frozenset({"r"})))
+        for number in range(4):
+            await it.moderators.set_rules(Place(f"other {number}"), Rules(use=True), MANAGER)
+        with pytest.raises(JobRefusedError, match="Ask a moderator where it may"):
+            await it.ask(make_job())
+
+
 async def test_a_pause_takes_nothing_in_and_lets_what_waits_be_drawn(office: OpenOffice) -> None:
     gate = Gate()
     async with office(partial(FakePipeline, gate=gate)) as it:
         waiting = make_job()
         await it.ask(waiting)
         await it.moderators.pause(MANAGER, "a raid")
-        with pytest.raises(JobRefusedError, match=r"paused here\. a raid"):
+        with pytest.raises(
+            JobRefusedError, match=r"paused the bot here\. Their reason: “a raid”\."
+        ):
             await it.ask(make_job())
         gate.open()
         await it.home.until(lambda: waiting.id in it.home.delivered)
@@ -376,6 +393,10 @@ async def test_a_days_quota_is_the_communitys_own(office: OpenOffice) -> None:
         assert refused.value.again_at_s == NOON_S + 86_400
         await drawn(it, make_job(user_id=2))
         await drawn(it, make_job(guild_id=4))
+        await it.moderators.set_rules(Place(role="trusted"), Rules(daily=0), MANAGER)
+        free = make_job()
+        await ask(it, free, Circumstances(frozenset({"trusted"})))
+        await it.home.until(lambda: free.id in it.home.delivered)
 
 
 async def test_private_places_publish_nothing(office: OpenOffice) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core import rules
+from bot.core import rule_table, rules
 from bot.core.rules import Circumstances, House, Place, Rules
 from bot.core.wish import Wish
 from sdxl_engine.request import ImageRequest, Lora, Source
@@ -58,6 +58,8 @@ def test_several_roles_give_the_most_and_oblige_to_all() -> None:
     assert (together.count, together.size, together.daily) == (4, (768, 768), 9)
     assert set(together.models or ()) == {"x", "y"}
     assert together.spoiler
+    free = house | {Place(role="free"): Rules(daily=0)}  # which is no limit
+    assert in_force(free, roles=frozenset({"a", "b", "free"})).daily == 0
 
 
 def test_who_is_barred_by_a_role_is_barred_in_every_channel_that_allows_others() -> None:
@@ -114,6 +116,14 @@ def test_rules_that_cannot_be_meant_are_refused_with_the_way_out(house: House, w
 )
 def test_rules_that_can_be_meant_are_taken(house: House) -> None:
     assert rules.objection(house, USUAL) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [(Rules(), "no limit"), (Rules(daily=0), "no limit"), (Rules(daily=7), "7")]
+)
+def test_no_limit_is_shown_as_such(said: Rules, shown: str) -> None:
+    (row,) = rule_table.rows(House({Place(): said}), USUAL, Place(), None, ["daily"])
+    assert row.value == shown
 
 
 REQUEST = ImageRequest("a cat", num_images=4, width_px=512, height_px=512)

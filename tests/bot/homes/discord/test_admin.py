@@ -133,8 +133,10 @@ async def test_limits_bound_what_is_asked_for(loopback: LoopbackDiscord, run_bot
         assert "`models` `doodle` · said here" in text
         assert "`loras` none · said here" in text
         assert "`daily` no limit" in text
+        text = await said(await admin(loopback, "limits", role=PAINTERS, daily=0))
+        assert "`daily` no limit · said here" in text
         for options, words in (
-            ({"count": 3}, "2 pictures at once"),
+            ({"count": 3}, "at most 2 pictures at once"),
             ({"size": "128x64"}, "up to 64x64"),
             ({"model": "sdxl"}, "draw with doodle"),
             ({"lora": "film"}, "may not ask for LoRAs"),
@@ -225,7 +227,7 @@ async def test_the_servers_own_list_is_kept_shown_and_tried_out(
         filtering(bot)
         assert "0 terms" in await said(await admin(loopback, "filter list"))
         added = await admin(loopback, "filter add", term="crow", measure="review", category="birds")
-        assert await said(added) == "Added: crow This server's list has 1 term."
+        assert await said(added) == "Added: “crow”. The list here has 1 term."
         listed = await (await admin(loopback, "filter list")).until(says("1 term"))
         (file,) = files_of(listed)
         assert loopback.attachment_bytes(int(file["id"])) == "review · word · birds · crow".encode()
@@ -237,7 +239,7 @@ async def test_the_servers_own_list_is_kept_shown_and_tried_out(
             "imagine-admin filter remove", {"term": "ro"}, "term", user_id=ADA
         )
         assert [one["value"] for one in offered] == ["crow"]
-        assert "no term hen" in await refused(await admin(loopback, "filter remove", term="hen"))
+        assert "no term “hen”" in await refused(await admin(loopback, "filter remove", term="hen"))
         assert "0 terms" in await said(await admin(loopback, "filter remove", term="crow"))
 
 

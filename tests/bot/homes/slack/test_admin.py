@@ -123,7 +123,7 @@ def test_slack_is_told_to_send_ids() -> None:
         ("policy clear=count", ("“count” is nothing for clear=.", "There are: use, private")),
         ("policy <#C0A|a> <#C0B|b> use=no", ("one channel and one group at most",)),
         ("limits count=5", ("“5” is no whole number from 1 to 4.", "limits [#channel]")),
-        ("limits daily=0", ("“0” is no whole number from 1 to 10000.",)),
+        ("limits daily=10001", ("“10001” is no whole number from 0 to 10000.",)),
         ("limits daily=٣", ("is no whole number",)),
         ("limits size=big", ("'big' is not a size.",)),
         ("limits models=dodle", ("Did you mean doodle?",)),
@@ -141,7 +141,7 @@ def test_slack_is_told_to_send_ids() -> None:
         ("filter add crow kind=", ("kind= needs something behind it.",)),
         ("filter add " + "x" * 201, ("longer than 200 characters",)),
         ("filter test", ("Say what somebody could ask for.",)),
-        ("filter remove hen", ("no term hen",)),
+        ("filter remove hen", ("no term “hen”",)),
         ("block cleo", ("Say whom, with @ and their name.", "block @somebody")),
         ("block @cleo", ("Slack does not know “@cleo”.",)),
         (f"block <@{CLEO}|cleo> 4000", ("no whole number from 1 to 3650",)),
@@ -200,11 +200,13 @@ async def test_limits_bound_what_is_asked_for(slack: LoopbackSlack, run_slack: R
         assert "`models` `doodle, sdxl` · said here" in text
         assert "`loras` none · said here" in text
         assert "`daily` 9 · said here" in text
+        text = await said(slack, f"limits <!subteam^{PAINTERS}> daily=0")
+        assert "`daily` no limit · said here" in text
         text = await said(slack, "limits models=“doodle” clear=daily")
         assert "`models` `doodle` · said here" in text
         assert "`daily` no limit" in text
         for flags, words in (
-            ("--count 3", "2 pictures at once"),
+            ("--count 3", "at most 2 pictures at once"),
             ("--size 128x64", "up to 64x64"),
             ("--model sdxl", "draw with doodle"),
             ("--lora film", "may not ask for LoRAs"),
@@ -260,7 +262,7 @@ async def test_the_own_list_is_kept_sent_and_tried_out(
         assert "0 terms" in await said(slack, "filter list")
         assert direct_messages(slack, ADA) == []
         added = await said(slack, 'filter add category=birds "crow &amp; co" measure=review')
-        assert added == "Added: crow &amp; co This server's list has 1 term."
+        assert added == "Added: “crow &amp; co”. The list here has 1 term."
         listed = await said(slack, "filter list")
         assert "has 1 term. It is in the bot's direct messages to you." in listed
         assert await sent_files(slack, ADA) == {
