@@ -14,7 +14,6 @@ from sdxl_engine.sentence import Sentence, say, say_many
 
 LISTED: Final = 20
 MOST_EXPORTED: Final = 10_000  # some three megabytes
-NOTHING_YET: Final = say("Nothing was done yet.")
 _JOB: Final = re.compile("[a-z2-7]{8}")
 _DEEDS: Final[dict[DeedKind, str]] = {
     "rules": say("changed rules"),
@@ -39,6 +38,29 @@ _DEEDS: Final[dict[DeedKind, str]] = {
     "erase": say("erased"),
 }
 
+# What is changed, where that is no option by the name that people type.
+_NAMES: Final[dict[str, Sentence]] = {
+    "desk": say("desk"),
+    "keep_days": say("days"),
+    "until_s": say("until"),
+    "blurred": say("blurred"),
+    "warned": say("warnings"),
+    "jobs": say("jobs"),
+}
+# What a deed by its name, or its reason, says already.
+_SAID: Final = frozenset({"state", "deleted", "case", "paused"})
+# What is there where nothing is.
+_NOTHING: Final[dict[str, Sentence]] = {
+    "keep_days": say("as the bot's owner has it"),
+    "until_s": say("somebody unblocks them"),
+}
+_LISTED: Final[dict[str, Sentence]] = {
+    "block": say("to be refused"),
+    "review": say("to be seen by a moderator first"),
+    "warn": say("to be told to moderators"),
+    "exception": say("to be let pass"),
+}
+
 Value = Sentence | Date | Link | str
 """Our own words, a time, a channel; a plain text is somebody's, and read as no markup."""
 
@@ -47,10 +69,11 @@ Value = Sentence | Date | Link | str
 class Change:
     """What is otherwise now.
 
+    name    our own words, or an option as a plain text
     before  None: nothing is said of that
     """
 
-    name: str
+    name: Sentence | str
     before: Value | None
     after: Value
 
@@ -95,6 +118,11 @@ def audit_line(entry: Entry, elsewhere: str) -> AuditLine:
     )
 
 
+def nothing(before: int | None) -> str:
+    """There is no entry; `before` is the number of one before which it would be."""
+    return say("Nothing was done yet.") if before is None else say("Nothing was done before that.")
+
+
 def exported(count: int) -> str:
     """How many entries a file has."""
     return say_many("{count} entry.", "{count} entries.", count)
@@ -103,24 +131,53 @@ def exported(count: int) -> str:
 def _changes(entry: Entry) -> Iterator[Change]:
     """What was otherwise before, and what is so after it."""
     before, after = json.loads(entry.before), json.loads(entry.after)
+    if entry.kind == "terms":
+        yield from _terms(before.get("dropped", []), after.get("added", []))
+        return
     for name in dict.fromkeys((*before, *after)):
         was, now = before.get(name), after.get(name)
-        if was != now:
-            earlier = _value(name, was) if name in before else None
-            yield Change(name.removesuffix("_s"), earlier, _value(name, now))
+        is_lifted = name == "until_s" and name not in after
+        if was == now or name in _SAID or is_lifted:
+            continue
+        earlier = _value(name, was) if name in before else None
+        later = _value(name, now) if name in after else say("taken back")
+        yield Change(_NAMES.get(name, name), earlier, later)
+
+
+def _terms(dropped: list[str], added: list[list[str]]) -> Iterator[Change]:
+    """What is on a community's list of the filter now, by what is done about it, and what is not
+    any more.
+    """
+    by_measure: dict[str, list[str]] = {}
+    for text, kind, measure, *_ in added:
+        by_measure.setdefault(kind if kind == "exception" else measure, []).append(text)
+    for measure, texts in by_measure.items():
+        yield Change(_LISTED.get(measure, measure), None, ", ".join(texts))
+    if dropped:
+        yield Change(say("taken off the list"), None, ", ".join(dropped))
 
 
 def _value(name: str, value: object) -> Value:
+    found: Value
     match value:
+        case None | []:
+            found = _NOTHING.get(name, say("none"))
         case bool():
-            return say("yes") if value else say("no")
+            found = say("yes") if value else say("no")
+        case 0 if name == "daily":
+            found = say("no limit")
         case int() | float() if name.endswith("_s"):
-            return Date(int(value))
+            found = Date(int(value))
         case str() if name == "desk":
-            return Link("channel", value)
+            found = Link("channel", value)
+        case "held" if name == "blurred":
+            found = say("by a moderator")
         case [int(width), int(height)] if name == "size":
-            return format_size(width, height)
+            found = format_size(width, height)
+        case [*names]:
+            found = ", ".join(map(str, names))
         case str():
-            return value
+            found = value
         case _:
-            return "-" if value is None else json.dumps(value, ensure_ascii=False)
+            found = json.dumps(value, ensure_ascii=False)
+    return found

@@ -12,11 +12,11 @@ from bot.core.audit import Entry
 from bot.core.audit_line import (
     LISTED,
     MOST_EXPORTED,
-    NOTHING_YET,
     Change,
     Value,
     audit_line,
     exported,
+    nothing,
 )
 from bot.core.desk_card import Link
 from bot.core.moderators import Moderators
@@ -53,7 +53,7 @@ class AuditCommands:
             entries = await self._moderators.audit(by, limit=LISTED, before=before)
             voice = voice_of(interaction)
             lines = [_line(one, interaction.guild, voice) for one in entries]
-            await answer_lines(interaction, lines or [voice.say(NOTHING_YET)])
+            await answer_lines(interaction, lines or [voice.say(nothing(before))])
 
         @group.command(name="export", description=locale_str(order.COMMANDS["export"]))
         @described(format=say("For a spreadsheet, or for a program"))
@@ -103,7 +103,7 @@ def _mention(one: str, guild: discord.Guild | None) -> str:
 
 
 def _change(change: Change, voice: Voice) -> str:
-    name = render.quoted(change.name, _MOST_UNITS)
+    name = _value(change.name, voice)
     now = _value(change.after, voice)
     return (
         f"{name} {now}"

@@ -8,11 +8,11 @@ from bot.core.audit import Entry
 from bot.core.audit_line import (
     LISTED,
     MOST_EXPORTED,
-    NOTHING_YET,
     Change,
     Value,
     audit_line,
     exported,
+    nothing,
 )
 from bot.core.desk_card import Link
 from bot.core.moderators import Moderators
@@ -45,7 +45,7 @@ class AuditCommands:
         by = await self._intake.actor(asked)
         entries = await self._moderators.audit(by, limit=LISTED, before=before)
         if not entries:
-            await self._intake.answer(asked, NOTHING_YET)
+            await self._intake.answer(asked, nothing(before))
             return
         voice = await self._intake.voice(asked)
         lines = [_line(one, voice) for one in entries]
@@ -85,7 +85,7 @@ def _link(id: str) -> Link:  # noqa: A002 - it is one
 
 
 def _change(change: Change, voice: Voice) -> str:
-    name, now = render.quoted(change.name, _MOST_CHARS), _value(change.after, voice)
+    name, now = _value(change.name, voice), _value(change.after, voice)
     if change.before is None:
         return f"{name} {now}"
     return f"{name} {_value(change.before, voice)} → {now}"
