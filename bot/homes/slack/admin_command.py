@@ -106,6 +106,8 @@ class AdminCommand:
 
     async def _block(self, asked: Asked, words: Words) -> None:
         whom = await self._whom(words)
+        if await self._intake.is_bot(whom.id):
+            raise words.wrong(order.NOT_A_BOT)
         days = words.number(1, MOST_DAYS)
         reason = words.rest(MAX_REASON_CHARS)
         for_s = None if days is None else days * DAY_S

@@ -226,6 +226,10 @@ class Intake:
         known = await self._people.known(user)
         return Person(HOME, user, known.name, known.locale)
 
+    async def is_bot(self, user: str) -> bool:
+        """Whether one whom somebody named is a program."""
+        return (await self._people.known(user)).is_bot
+
     async def voice(self, asked: Asked) -> Voice:
         """In which somebody is answered."""
         return Voice(

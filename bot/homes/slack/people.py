@@ -23,12 +23,14 @@ class Known:
 
     locale    BCP 47; empty: nobody knows it
     manages   they administer the workspace in which they do something
+    is_bot    they are a program
     groups    the ids of the user groups there that they are in
     """
 
     name: str = ""
     locale: str = ""
     manages: bool = False
+    is_bot: bool = False
     groups: frozenset[str] = frozenset()
 
 
@@ -75,6 +77,7 @@ class People:
             name=str(profile.get("display_name") or told.get("real_name") or told.get("name", "")),
             locale=str(told.get("locale") or ""),
             manages=self._manages(told, community),
+            is_bot=told.get("is_bot") is True,
             groups=frozenset(one for one, members in groups.items() if user in members),
         )
 

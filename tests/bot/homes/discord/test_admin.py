@@ -319,6 +319,13 @@ async def test_the_audit_is_read_page_by_page_and_taken_away(
                 assert [one["number"] for one in json.loads(text)] == [5, 4, 3, 2, 1]
 
 
+async def test_a_bot_is_not_blocked(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
+    async with run_bot():
+        blocked = await admin(loopback, "block", person=loopback.world.bot.id)
+        assert "A bot asks for no pictures" in await refused(blocked)
+        assert "Nothing was done yet" in await said(await admin(loopback, "audit"))
+
+
 async def test_twenty_long_entries_fit(loopback: LoopbackDiscord, run_bot: RunBot) -> None:
     async with run_bot():
         for days in range(1, 24):

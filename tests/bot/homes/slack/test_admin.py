@@ -291,6 +291,13 @@ async def test_who_is_blocked_asks_for_nothing_until_unblocked(
         await seen(slack, has_pictures)
 
 
+async def test_a_bot_is_not_blocked(slack: LoopbackSlack, run_slack: RunBot) -> None:
+    async with run_slack():
+        answer = await refused(slack, f"block <@{slack.world.bot_user_id}|imagine>")
+        assert "A bot asks for no pictures" in answer
+        assert "Nothing was done yet" in await said(slack, "audit")
+
+
 async def test_a_purge_takes_what_is_shown_and_what_is_in_threads(
     slack: LoopbackSlack, run_slack: RunBot
 ) -> None:
