@@ -50,6 +50,7 @@ _NOT_A_MANAGER: Final = say("Only those who manage this server can do that.")
 _NOT_A_MODERATOR: Final = say("Only those who moderate this server can do that.")
 _NOT_IN_PRIVATE: Final = say("There is nobody to moderate here: this works in servers alone.")
 _NOT_YOURSELF: Final = say("You cannot block yourself. Somebody else who moderates can.")
+_NOT_A_BOT: Final = say("A bot asks for no pictures, so there is nothing to block. Name a person.")
 _NO_JOB: Final = say("There are no pictures to decide about: this was not taken in.")
 _DECIDED: Final = say("These pictures are deleted, so nothing is left to decide about them.")
 _TOO_EARLY: Final = say(
@@ -171,6 +172,7 @@ class Moderators:
 
     async def set_keep_days(self, days: int | None, by: Actor) -> None:
         """Say how long jobs are kept, where that is less than elsewhere; raises as `set_rules`."""
+        self._managed(by)  # who may not is told that first
         if days is not None and days < FEWEST_DAYS:
             raise JobRefusedError(
                 say_many(
@@ -242,7 +244,13 @@ class Moderators:
         return self._filter.findings({"prompt": text}, house.terms)
 
     async def block(
-        self, person: Person, by: Actor, *, for_s: float | None = None, reason: str = ""
+        self,
+        person: Person,
+        by: Actor,
+        *,
+        is_bot: bool = False,
+        for_s: float | None = None,
+        reason: str = "",
     ) -> bool:
         """Bar somebody from asking in the community; what they have waiting there is cancelled.
 
@@ -251,6 +259,8 @@ class Moderators:
         community = await self._moderated(by)
         if person == by.person:
             raise NotAllowedError(_NOT_YOURSELF)
+        if is_bot:
+            raise NotAllowedError(_NOT_A_BOT)
         until_s = None if for_s is None else self._clock() + for_s
         reason = reason[:MAX_REASON_CHARS]
         deed = _deed("block", by, community, person.id, reason)

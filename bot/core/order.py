@@ -35,7 +35,6 @@ SEEN_BY_ALL: Final = say(
     "name another."
 )
 OF_WHOM: Final = say("Say of whom, or in which channel.")
-NOT_A_BOT: Final = say("A bot asks for no pictures, so there is nothing to block. Name a person.")
 DESK_TAKEN_BACK: Final = say("The moderators have no desk now.")
 _MOST_PLACES: Final = 5
 

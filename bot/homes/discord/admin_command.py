@@ -164,11 +164,9 @@ class AdminCommand:
             reason: Reason = "",
         ) -> None:
             await acknowledge_press(interaction, unseen=True)
-            if person.bot:
-                raise UsageError(order.NOT_A_BOT)
             for_s = None if days is None else days * DAY_S
             by, whom = actor_of(interaction), _person(person)
-            await moderators.block(whom, by, for_s=for_s, reason=reason)
+            await moderators.block(whom, by, is_bot=person.bot, for_s=for_s, reason=reason)
             await answer(interaction, blocked(whom.id))
 
         @group.command(name="unblock", description=locale_str(order.COMMANDS["unblock"]))

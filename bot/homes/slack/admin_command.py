@@ -106,13 +106,12 @@ class AdminCommand:
 
     async def _block(self, asked: Asked, words: Words) -> None:
         whom = await self._whom(words)
-        if await self._intake.is_bot(whom.id):
-            raise words.wrong(order.NOT_A_BOT)
+        is_bot = await self._intake.is_bot(whom.id)
         days = words.number(1, MOST_DAYS)
         reason = words.rest(MAX_REASON_CHARS)
         for_s = None if days is None else days * DAY_S
         by = await self._intake.actor(asked)
-        await self._moderators.block(whom, by, for_s=for_s, reason=reason)
+        await self._moderators.block(whom, by, is_bot=is_bot, for_s=for_s, reason=reason)
         await self._intake.answer(asked, blocked(whom.id))
 
     async def _unblock(self, asked: Asked, words: Words) -> None:

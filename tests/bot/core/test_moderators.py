@@ -445,6 +445,7 @@ async def test_only_managers_say_what_holds(office: OpenOffice, by: Actor) -> No
             lambda: moderators.set_rules(Place(), Rules(count=1), by),
             lambda: moderators.set_desk(DESK, by),
             lambda: moderators.set_keep_days(5, by),
+            lambda: moderators.set_keep_days(90, by),
             lambda: moderators.pause(by, ""),
             lambda: moderators.resume(by),
             lambda: moderators.change_terms([Term("word")], [], by),

@@ -595,7 +595,7 @@ ADMIN: Final[dict[str, dict[str, object]]] = {
     "limits": {"daily": 10_000},
     "pause": {"reason": "lunch"},
     "resume": {},
-    "keep": {"days": 3_650},
+    "keep": {"days": 30},
     "filter add": {"term": "crow"},
     "filter list": {},
     "filter test": {"text": "a crow"},
