@@ -10,6 +10,7 @@ from bot.core.audit import Deed
 from bot.core.defaults import Scope
 from bot.core.job import FINAL, Person, Record
 from bot.core.kept import File, Kept, Stored
+from bot.core.verdict import Finding
 from bot.core.wish import Wish
 from bot.ledgers import book, wish_json
 from bot.ledgers import registry_book as registry
@@ -18,6 +19,10 @@ from sdxl_engine.sentence import Sentence, to_json
 
 _EMPTY: Final = wish_json.write(Wish(""))
 _ALL: Final = 1_000_000_000
+# `last_at_s` is time that surely passed, as of the last look at the clock; people read dates.
+_LAST: Final = (
+    "max(first_at_s, last_at_s + coalesce((SELECT wall_s - passed_s FROM clock), 0)) AS last_s"
+)
 # A person's jobs, and those of anybody that show the same pictures: published, or drawn larger.
 _THEIRS: Final = (
     "WITH RECURSIVE theirs (id) AS (SELECT id FROM jobs WHERE home = ? AND person = ? "
@@ -40,7 +45,8 @@ def kept(connection: Connection, person: Person) -> Kept:
         (_EMPTY, *key),
     ).fetchone()
     met = connection.execute(
-        "SELECT first_at_s, last_at_s FROM people WHERE home = ? AND id = ?", key
+        f"SELECT first_at_s, {_LAST} FROM people WHERE home = ? AND id = ?",  # noqa: S608 - our own text
+        key,
     ).fetchone()
     seen = connection.execute(
         "SELECT min(at_s), max(at_s) FROM (SELECT at_s FROM cases WHERE home = ? AND person = ? "
@@ -68,7 +74,8 @@ def stored(connection: Connection, person: Person) -> Stored:
     records = book.find(connection, person=person, limit=_ALL)
     (usual,) = book.defaults(connection, [Scope(person.home, "person", person.id)])
     met = connection.execute(
-        "SELECT name, first_at_s, last_at_s, mention FROM people WHERE home = ? AND id = ?", key
+        f"SELECT name, first_at_s, {_LAST}, mention FROM people WHERE home = ? AND id = ?",  # noqa: S608 - our own text
+        key,
     ).fetchone()
     cases = registry.cases_of(connection, person)
     data = {
@@ -110,7 +117,7 @@ def stored(connection: Connection, person: Person) -> Stored:
                 "community": one.venue.community,
                 "channel": one.venue.channel,
                 "prompt": one.prompt,
-                "findings": [asdict(finding) for finding in one.findings],
+                "findings": [_finding(finding) for finding in one.findings],
                 "warned": one.warned,
                 "reports": len(one.reports),
             }
@@ -241,6 +248,11 @@ def _job(record: Record) -> dict[str, object]:
             "pictures": [asdict(one) for one in record.images],
         }
     )
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    """Not by what word: the list would be read off it."""
+    return {name: value for name, value in asdict(finding).items() if name != "rule"}
 
 
 def _files(record: Record) -> list[File]:

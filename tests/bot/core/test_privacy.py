@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bot.core.kept import Kept
 from bot.core.offspring import source_fields
 from bot.core.policy import Actor, Viewer
 from bot.core.privacy import ERASED, erased_sentences, kept_sentences
-from bot.core.verdict import Term
+from bot.core.verdict import Finding, Term
 from bot.core.wish import Wish
 from bot.errors import (
     GalleryError,
@@ -99,6 +100,36 @@ async def test_it_is_counted(office: OpenOffice) -> None:
     assert "4 pictures" in lines
     assert not [line for line in lines if "blocked" in line and "server" in line[:9]]
     assert kept_sentences(Kept(), 30) == ["Nothing of you is kept here."]
+
+
+async def test_what_is_shown_as_a_date_is_one(office: OpenOffice, tmp_path: Path) -> None:
+    async with office() as one:
+        await one.ledger.look_at_clock(NOON_S + 100, None)
+        await one.studio.set_mention(ISHMAEL, wanted=True)  # kept until its days have passed
+        with closing(sqlite3.connect(tmp_path / LEDGER)) as connection, connection:
+            # The wall clock went two days ahead of what surely passed.
+            connection.execute("UPDATE people SET first_at_s = ?", (NOON_S,))
+            connection.execute("UPDATE clock SET wall_s = passed_s + 172800")
+            (last_s,) = connection.execute("SELECT last_at_s + 172800 FROM people").fetchone()
+        kept = await one.privacy.kept(ISHMAEL)
+        files = {name: data async for name, data in one.privacy.exported(ISHMAEL)}
+        with closing(sqlite3.connect(tmp_path / LEDGER)) as connection, connection:
+            connection.execute("UPDATE people SET first_at_s = ?", (last_s + 60,))
+        looked_before = await one.privacy.kept(ISHMAEL)
+    assert (kept.since_s, kept.latest_s) == (NOON_S, last_s)
+    person = json.loads(files["data.json"])["person"]
+    assert person["last"] == datetime.fromtimestamp(last_s, UTC).isoformat(timespec="seconds")
+    assert looked_before.since_s == looked_before.latest_s == last_s + 60
+
+
+async def test_what_is_taken_away_does_not_tell_the_filters_words(office: OpenOffice) -> None:
+    found = Finding("block", "sexual", "zebra", "prompt")
+    async with office() as one:
+        job = secret_job()
+        await one.registry.open_case(case_of(job, "refused", (found,), NOON_S))
+        files = {name: data async for name, data in one.privacy.exported(ISHMAEL)}
+    (case,) = json.loads(files["data.json"])["cases"]
+    assert case["findings"] == [{"measure": "block", "category": "sexual", "where": "prompt"}]
 
 
 async def test_it_is_taken_away_without_anybody_elses_name(office: OpenOffice) -> None:
