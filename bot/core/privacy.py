@@ -32,6 +32,7 @@ _DAY_S: Final = 86_400.0
 _SOURCE_ERASED: Final = say("The picture that this starts from was erased by the one it was for.")
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
 _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
+_KEPT: Final = say("Kept of you:")
 _NOTHING: Final = say("Nothing of you is kept here.")
 _ELSEWHERE: Final = say(
     "The bot's messages show nothing of it any more as soon as it can change them. It cannot reach "
@@ -207,7 +208,7 @@ def kept_sentences(kept: Kept, keep_days: int) -> list[str]:
         kept.cases,
         kept.blocks,
     )
-    lines = [one for one, number in zip(counted, numbers, strict=True) if number]
+    lines = [_KEPT, *(one for one, number in zip(counted, numbers, strict=True) if number)]
     if kept.since_s is not None and kept.latest_s is not None:
         lines.append(say("The first of it came {since}.", since=Moment(round(kept.since_s))))
         until_s = kept.latest_s + keep_days * _DAY_S

@@ -64,7 +64,9 @@ class PrivacyCommand:
             lines = [*await self._shown(interaction), REALLY]
             buttons = row(
                 (
-                    PressButton(Press("erase", "mine"), voice.say(ERASE_ALL)),
+                    PressButton(
+                        Press("erase", "mine"), voice.say(ERASE_ALL), discord.ButtonStyle.danger
+                    ),
                     PressButton(Press("keep", "mine"), voice.say(KEEP_ALL)),
                 )
             )

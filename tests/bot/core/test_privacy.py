@@ -96,7 +96,7 @@ async def test_it_is_counted(office: OpenOffice) -> None:
     assert kept.latest_s is not None
     assert kept.since_s <= NOON_S
     lines = kept_sentences(kept, 30)
-    assert lines[0] == "1 job with its prompt and settings"
+    assert lines[:2] == ["Kept of you:", "1 job with its prompt and settings"]
     assert "4 pictures" in lines
     assert not [line for line in lines if "blocked" in line and "server" in line[:9]]
     assert kept_sentences(Kept(), 30) == ["Nothing of you is kept here."]

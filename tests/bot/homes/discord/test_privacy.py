@@ -85,6 +85,7 @@ async def test_erase_asks_first_and_erases_then(loopback: LoopbackDiscord, run_b
         await card.until(has_pictures)
         asked = await (await privacy(loopback, "erase")).until(says("Really erase"))
         assert custom_ids(asked) == ["v1:erase:mine", "v1:keep:mine"]
+        assert [one["style"] for one in asked["components"][0]["components"]] == [4, 2]
         kept = await loopback.press(int(asked["id"]), "v1:keep:mine", user_id=BEN)
         assert (await kept.until(says("Nothing was erased")))["components"] == []
         assert (await bot.app.privacy.kept(BEN_THERE)).pictures == 4
