@@ -19,8 +19,8 @@ from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
 from bot.core.job import Person, Record
 from bot.core.kept import Kept
-from bot.core.privacy import Privacy, erased_sentences, files_of, kept_sentences
-from bot.errors import LedgerError, OutputError
+from bot.core.privacy import NOT_ERASED, Privacy, erased_sentences, files_of, kept_sentences
+from bot.errors import LedgerError, OutputError, UsageError
 from bot.ledgers import privacy_book
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"is made, must not be there yet; default: {_EXPORT}",
     )
     erasing = actions.add_parser("erase", help="all but ids and times, for good; the bot stopped")
+    erasing.add_argument("--yes", action="store_true", help="do not ask whether it is meant")
     for action in (showing, exporting, erasing):
         action.add_argument(
             "--home", type=_known_as, default="discord", metavar="NAME", help="default: discord"
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             case "export":
                 _say(_export(folder, person, args.out))
             case _:
-                _say(asyncio.run(_erase(folder, person, keep_days)))
+                _say(asyncio.run(_erase(folder, person, keep_days, agreed=args.yes)))
     return OK
 
 
@@ -122,7 +123,7 @@ async def _pack(file: BinaryIO, files: AsyncIterator[tuple[str, bytes]]) -> int:
     return len(archive.namelist())
 
 
-async def _erase(folder: Path, person: Person, keep_days: int) -> str:
+async def _erase(folder: Path, person: Person, keep_days: int, *, agreed: bool) -> str:
     if is_in_use(folder):
         raise LedgerError(
             "The bot is running, and does this itself: the person types /privacy erase. Or stop "
@@ -134,14 +135,29 @@ async def _erase(folder: Path, person: Person, keep_days: int) -> str:
     try:
         registry, nobody = DatabaseRegistry(ledger.database), _Nobody()
         privacy = Privacy(ledger, registry, gallery, nobody, nobody, keep_days=keep_days)
-        if await privacy.kept(person) == Kept():
+        kept = await privacy.kept(person)
+        if kept == Kept():
             return _nothing_of(person)
+        if not agreed:
+            _agree(kept, person, keep_days)
         emptied = await privacy.erase(person)
     finally:
         gallery.close()
         ledger.close()
     later = "What its messages show follows when the bot starts again."
     return "\n".join((*erased_sentences(emptied, keep_days), later))
+
+
+def _agree(kept: Kept, person: Person, keep_days: int) -> None:
+    """Raise UsageError where it was not meant."""
+    lines = kept_sentences(kept, keep_days)
+    sys.stderr.write(f"Of {shown(person.id)} in {shown(person.home)}:\n")
+    sys.stderr.write("".join(f"    {one}\n" for one in lines))
+    if not sys.stdin.isatty():
+        raise UsageError("Say --yes to have all of it erased, for good.")
+    sys.stderr.write("Erase all of it, for good? [y/N] ")
+    if sys.stdin.readline().strip().casefold() not in {"y", "yes"}:
+        raise UsageError(NOT_ERASED)
 
 
 class _Nobody:

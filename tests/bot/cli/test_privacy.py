@@ -1,6 +1,7 @@
 """`imagine privacy`: one person's data, for whoever runs the bot."""
 
 import asyncio
+import io
 import json
 from contextlib import closing
 from dataclasses import replace
@@ -54,7 +55,7 @@ def test_it_is_shown_and_taken_away_beside_a_running_bot(
         assert "2 jobs with their prompts and settings\n4 pictures\n" in capsys.readouterr().out
         assert main(["privacy", "export", *WORDS, "--out", "mine.zip"]) == 0
         assert capsys.readouterr().out == "Wrote 6 files to mine.zip.\n"
-        assert main(["privacy", "erase", *WORDS]) == 1
+        assert main(["privacy", "erase", "--yes", *WORDS]) == 1
         assert "/privacy erase" in capsys.readouterr().err
     finally:
         database.close()
@@ -66,7 +67,7 @@ def test_it_is_shown_and_taken_away_beside_a_running_bot(
 
 
 def test_it_is_erased_while_no_bot_runs(folder: Path, capsys: Capture) -> None:
-    assert main(["privacy", "erase", *WORDS]) == 0
+    assert main(["privacy", "erase", "--yes", *WORDS]) == 0
     assert capsys.readouterr().out.startswith("Erased: 2 jobs with their prompts and pictures")
     assert b"secret" not in b"".join(path.read_bytes() for path in folder.glob(f"{LEDGER}*"))
     assert not list((folder / IMAGES).rglob("*.png"))
@@ -75,6 +76,34 @@ def test_it_is_erased_while_no_bot_runs(folder: Path, capsys: Capture) -> None:
     assert states == [(State.CANCELLED, False), (State.DELIVERED, True)]  # the next bot tells
     assert main(["privacy", "show", *WORDS]) == 0
     assert "2 jobs of which only ids and times are left" in capsys.readouterr().out
+
+
+class Typed(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_erasing_is_asked_for_first(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # a pipe, which nobody was asked at
+    assert main(["privacy", "erase", *WORDS]) == 2
+    assert "Say --yes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", Typed("\n"))
+    assert main(["privacy", "erase", *WORDS]) == 2
+    asked = capsys.readouterr().err
+    assert "2 jobs with their prompts and settings" in asked
+    assert "Erase all of it, for good? [y/N]" in asked
+    with closing(connect(folder / LEDGER)) as connection:
+        assert {one.job.wish.prompt for one in book.find(connection)} == {
+            "a secret cat",
+            "a secret dog",
+        }
+    monkeypatch.setattr("sys.stdin", Typed("y\n"))
+    assert main(["privacy", "erase", *WORDS]) == 0
+    assert capsys.readouterr().out.startswith("Erased: 2 jobs")
 
 
 def test_of_whom_nothing_is_kept_it_says_so(folder: Path, tmp_path: Path, capsys: Capture) -> None:
