@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -240,8 +241,12 @@ def examine_filter(config: FilterConfig) -> Finding:
         return Finding("FAIL", str(error))
     if not lists:
         return Finding("warn", "The prompt filter has no list: [filter] starter is false.")
-    count = sum(map(len, lists.values()))
-    return Finding("ok", f"{count:,} terms in the prompt filter: {' and '.join(lists)}.")
+    kinds = Counter(term.kind == "exception" for terms in lists.values() for term in terms)
+    return Finding(
+        "ok",
+        f"{kinds[False]:,} terms and {kinds[True]:,} exceptions in the prompt filter: "
+        f"{' and '.join(lists)}.",
+    )
 
 
 def examine_marks(config: MarksConfig) -> Iterator[Finding]:
@@ -266,7 +271,8 @@ def examine_marks(config: MarksConfig) -> Iterator[Finding]:
         yield Finding(
             "warn",
             f"Pictures are signed (C2PA) as {credentials.name}, until {credentials.ends:%Y-%m-%d}.",
-            "Ask for the next certificate: from then on they go out unsigned.",
+            "Ask for the next certificate: from then on they go out unsigned, and the bot does not "
+            "start again.",
         )
     else:
         yield Finding(

@@ -80,7 +80,7 @@ def _seen(lists: Lists, seen: Sequence[Seen], *, as_json: bool) -> str:
         rule = one_line(row["rule"], _RULE_CHARS)
         lines += [
             f"{row['measure'].ljust(7)} {row['category']}: {rule} ({row['list']})",
-            f"        read {row['way']}: {one_line(row['read'], _READ_CHARS)}",
+            f"        as read: {one_line(row['read'], _READ_CHARS)} ({row['way']})",
         ]
     return "\n".join(lines) + "\n"
 
@@ -99,9 +99,10 @@ def _counts(lists: Lists, *, as_json: bool) -> str:
         return json.dumps({"lists": rows}) + "\n"
     if not rows:
         return "There are no rules here: [filter] names no list.\n"
-    width = max(len(category) for _, category, _ in counted)
-    measures = max(map(len, MEASURES))
-    return "".join(
+    width = max(len("category"), *(len(category) for _, category, _ in counted))
+    measures = max(map(len, ("measure", *MEASURES)))
+    head = f"{'category'.ljust(width)}  {'measure'.ljust(measures)}   count  list\n"
+    return head + "".join(
         f"{category.ljust(width)}  {measure.ljust(measures)}  {count:6,}  {name}\n"
         for (name, category, measure), count in counted.items()
     )

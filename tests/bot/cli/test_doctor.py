@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -74,7 +75,11 @@ def test_styles_are_read(tmp_path: Path) -> None:
 
 
 def test_the_filters_lists_are_read(tmp_path: Path) -> None:
-    assert "starter list" in examine_filter(FilterConfig()).what
+    found = examine_filter(FilterConfig())
+    assert re.fullmatch(
+        r"[1-9][\d,]* terms and [1-9][\d,]* exceptions in the prompt filter: starter list\.",
+        found.what,
+    )
     assert examine_filter(FilterConfig(starter=False)).level == "warn"
     (tmp_path / "own.toml").write_text("[gore]\nterm = 1")
     found = examine_filter(FilterConfig(file=tmp_path / "own.toml"))
@@ -275,3 +280,4 @@ def test_it_says_what_pictures_are_marked_with(tmp_path: Path) -> None:
         *_, signed = examine_marks(MarksConfig(certificate=chain, private_key=file))
         assert signed.level == level
         assert what in signed.what
+        assert ("does not start again" in signed.mend) == (level == "warn")

@@ -20,7 +20,8 @@ def own() -> None:
 def test_which_rule_is_met_and_how_it_was_read(own: None, capsys: Capture) -> None:
     assert main(["filter", "test", "a p.u.r.p.l.e cat"]) == 1
     assert capsys.readouterr().out == (
-        "review  other: purple cat (own.txt)\n        read letters put together: a purple cat\n"
+        "review  other: purple cat (own.txt)\n"
+        "        as read: a purple cat (letters put together)\n"
     )
     assert main(["filter", "test", "--json", "purple cat"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["findings"]
@@ -35,7 +36,9 @@ def test_no_rule_is_met(own: None, capsys: Capture) -> None:
 def test_how_many_there_are(own: None, capsys: Capture) -> None:
     assert main(["filter", "list"]) == 0
     assert capsys.readouterr().out == (
-        "other       review       1  own.txt\nexceptions               1  own.txt\n"
+        "category    measure   count  list\n"
+        "other       review        1  own.txt\n"
+        "exceptions                1  own.txt\n"
     )
     assert main(["filter", "list", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["lists"]) == 2
