@@ -15,6 +15,7 @@ from bot.core.case import AtDesk, Block, Case, CaseKind, DeskAct
 from bot.core.job import UNFINISHED, Record, State
 from bot.core.ports.gallery import Picture
 from bot.core.verdict import Finding
+from bot.core.wish import Wish
 from sdxl_engine.sentence import say, say_many, sentences
 
 _MOST_FINDINGS: Final = 6
@@ -26,6 +27,11 @@ _TITLES: Final[dict[CaseKind, str]] = {
     "warned": say("🔎 A prompt was drawn that you may want to see"),
     "reported": say("🚩 Pictures were reported"),
 }
+# Once somebody has decided otherwise.
+_TITLES_AFTER: Final[dict[CaseKind, str]] = {
+    "held": say("👀 Pictures waited for a moderator"),
+    "blurred": say("🌫️ Pictures were shown blurred"),
+}
 _LABELS: Final[dict[DeskAct, str]] = {
     "approve": say("✅ Approve"),
     "blur": say("🌫️ Blur"),
@@ -34,6 +40,13 @@ _LABELS: Final[dict[DeskAct, str]] = {
     "block": say("🚫 Block"),
     "unblock": say("↩️ Unblock"),
 }
+READ_BY: Final[dict[str, str]] = {
+    "delete": say("The audit alone keeps it; the one who asked does not read it."),
+    "warn": say("The one who is warned reads it; the audit keeps it."),
+    "block": say("The one who is blocked reads it; the audit keeps it."),
+    "report": say("Moderators read it; the one who asked does not."),
+}
+"""Who reads why something is done."""
 _PLACES: Final[dict[str, str]] = {
     "prompt": say("in the prompt"),
     "prompt as typed": say("in the prompt"),
@@ -42,6 +55,7 @@ _PLACES: Final[dict[str, str]] = {
 }
 _PICTURE: Final = re.compile(r"picture (\d+)")
 _GONE: Final = say("The pictures are there no more.")
+_ERASED: Final = Wish("")
 _SHOWN: Final = UNFINISHED | {State.DRAWN, State.DELIVERED}  # or may be later
 
 
@@ -91,13 +105,19 @@ def desk_card(one: AtDesk, pictures: Sequence[Picture]) -> DeskCard:
     case, record = one.case, one.record
     notes = (*_found(case), *_reported(case), *_decided(case))
     return DeskCard(
-        title=_TITLES[case.kind],
+        title=_title(case),
         facts=tuple(_facts(case)),
         prompt=case.prompt,
         notes=notes,
         pictures=() if record is None else tuple(_slot(record, each) for each in pictures),
         buttons=tuple(DeskButton(act, _LABELS[act]) for act in acts(one)),
     )
+
+
+def _title(case: Case) -> str:
+    if case.state in {"open", case.kind}:
+        return _TITLES[case.kind]
+    return _TITLES_AFTER.get(case.kind, _TITLES[case.kind])
 
 
 def acts(one: AtDesk) -> Iterator[DeskAct]:
@@ -108,8 +128,10 @@ def acts(one: AtDesk) -> Iterator[DeskAct]:
             yield "approve"
         if case.state != "blurred" and record.state in _SHOWN:
             yield "blur"
-    # Whoever asked may have deleted this, and not what shows the same.
-    if record is not None and (case.state != "deleted" or case.decided is None):
+    # Whoever asked may have deleted this, and not what shows the same; erased, all of it is gone.
+    if record is not None and (
+        case.state != "deleted" or (case.decided is None and record.job.wish != _ERASED)
+    ):
         yield "delete"
     yield "warn"
     yield "block" if case.block is None else "unblock"
@@ -155,9 +177,12 @@ def found(finding: Finding) -> str:
 def _facts(case: Case) -> Iterator[str]:
     about = case.about
     who, when = Link("person", about.id), Moment(int(case.at_s))
-    yield say(
-        "Asked by {who} ({name}, {id}) {when}", who=who, name=about.name, id=about.id, when=when
-    )
+    if about.name:
+        yield say(
+            "Asked by {who} ({name}, {id}) {when}", who=who, name=about.name, id=about.id, when=when
+        )
+    else:  # erased
+        yield say("Asked by {who} ({id}) {when}", who=who, id=about.id, when=when)
     if case.venue.channel is not None:
         yield say("In {channel}", channel=Link("channel", case.venue.channel))
     if case.job_id is not None:

@@ -33,6 +33,7 @@ Hours = Range[int, 1, MOST_HOURS]
 
 _HOUR_S: Final = 3_600.0
 _WHY: Final = say("Why; it is written down")
+_WHY_TO_THEM: Final = say("Why; they read it, and it is written down")
 _WHOM: Final = say("Whom")
 
 
@@ -155,7 +156,9 @@ class AdminCommand:
 
         @group.command(name="block", description=locale_str(order.COMMANDS["block"]))
         @described(
-            person=_WHOM, days=say("For so many days; left out, until unblocked"), reason=_WHY
+            person=_WHOM,
+            days=say("For so many days; left out, until unblocked"),
+            reason=_WHY_TO_THEM,
         )
         async def block(
             interaction: Interaction,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from bot.core.case import DeskAct
-from bot.core.desk_card import done
+from bot.core.desk_card import READ_BY, done
 from bot.core.moderators import Moderators
 from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import acknowledge_press
@@ -42,7 +42,7 @@ class DeskPresses:
         await self._moderators.case(press.about, actor_of(interaction))  # else it asks in vain
         voice = voice_of(interaction)
         kind: dialogs.ReasonKind = press.kind  # type: ignore[assignment]  # those with a title
-        fields = [dialogs.reason_field(voice)]
+        fields = [dialogs.reason_field(voice, READ_BY[act])]
         modal = dialogs.dialog(kind, press.about, voice.say(_TITLES[act]), fields)
         await dialogs.show(interaction, modal)
 

@@ -102,15 +102,19 @@ def wish_fields(wish: Wish, voice: Voice) -> Iterator[Label[Any]]:
     )
 
 
-def reason_field(voice: Voice) -> Label[Any]:
-    """Why somebody does something; it may stay empty."""
+def reason_field(voice: Voice, read_by: str) -> Label[Any]:
+    """Why somebody does something, and who reads it; it may stay empty."""
     field = TextInput[Any](
         custom_id="reason",
         style=TextStyle.paragraph,
         required=False,
         max_length=MAX_REASON_CHARS,
     )
-    return Label(text=voice.say(say("Why, if you want to say it")), component=field)
+    return Label(
+        text=voice.say(say("Why, if you want to say it")),
+        description=voice.say(read_by),
+        component=field,
+    )
 
 
 def holds(wish: Wish) -> bool:

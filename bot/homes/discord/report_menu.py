@@ -6,6 +6,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
+from bot.core.desk_card import READ_BY
 from bot.core.moderators import Moderators
 from bot.core.studio import Studio
 from bot.errors import UnknownJobError
@@ -58,6 +59,6 @@ class ReportMenu:
             raise UnknownJobError(_NOT_OURS)
         record, _ = found
         voice = voice_of(interaction)
-        fields: list[Any] = [dialogs.reason_field(voice)]
+        fields: list[Any] = [dialogs.reason_field(voice, READ_BY["report"])]
         title = voice.say(say("Report these pictures"))
         await dialogs.show(interaction, dialogs.dialog("report", record.job.id, title, fields))

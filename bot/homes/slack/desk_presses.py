@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.core.case import DeskAct
-from bot.core.desk_card import done
+from bot.core.desk_card import READ_BY, done
 from bot.core.moderators import Moderators
 from bot.core.policy import Viewer
 from bot.errors import BotError, UnknownJobError
@@ -64,7 +64,7 @@ class DeskPresses:
 
     async def _ask_why(self, asked: Asked, kind: ReasonKind, about: str, title: str) -> None:
         voice = await self._intake.voice(asked)
-        fields = [dialogs.reason_field(voice)]
+        fields = [dialogs.reason_field(voice, READ_BY[kind])]
         try:
             await dialogs.show(self._calls, asked, kind, about, title, fields, voice)
         except BotError:

@@ -186,10 +186,10 @@ def mask_field(voice: Voice) -> Block:
     )
 
 
-def reason_field(voice: Voice) -> Block:
-    """Why somebody does something; it may stay empty."""
+def reason_field(voice: Voice, read_by: str) -> Block:
+    """Why somebody does something, and who reads it; it may stay empty."""
     label = say("Why, if you want to say it")
-    return _text("reason", label, "", voice, most=MAX_REASON_CHARS)
+    return _text("reason", label, "", voice, hint=read_by, most=MAX_REASON_CHARS)
 
 
 def holds(wish: Wish) -> bool:

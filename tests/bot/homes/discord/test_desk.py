@@ -1,6 +1,7 @@
 """The moderators' desk over the wire: cases come to it, and what is pressed there is done."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,7 @@ async def test_who_is_warned_is_told_alone_and_blocked_asks_for_nothing(
         await (await ask(loopback)).until(has_pictures)
         case = await at_desk(loopback)
         dialog = await (await press(loopback, case, "warn", MIA)).dialog()
+        assert "The one who is warned reads it" in json.dumps(dialog.form)
         await said(await loopback.submit(dialog, {"reason": "**kind** @everyone"}))
         await at_desk(loopback, says("Warned 1 time."))
         direct = loopback.world.direct_messages(loopback.world.people[BEN])
@@ -211,6 +213,7 @@ async def test_who_is_warned_is_told_alone_and_blocked_asks_for_nothing(
         assert "It is about “a fox”." in told["content"]
         assert loopback.world.guild_name in told["content"]
         dialog = await (await press(loopback, case, "block", MIA)).dialog()
+        assert "The one who is blocked reads it" in json.dumps(dialog.form)
         await said(await loopback.submit(dialog, {"reason": "enough"}))
         assert "The reason: “enough”." in text_of(await at_desk(loopback, has("unblock")))
         asked = await ask(loopback)

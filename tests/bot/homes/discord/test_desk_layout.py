@@ -11,6 +11,7 @@ from bot.core.case import AtDesk, Block, Case, CaseKind, CaseState, Report
 from bot.core.desk_card import acts, desk_card
 from bot.core.job import Person, Record, State, Venue
 from bot.core.verdict import MEASURES, Finding
+from bot.core.wish import Wish
 from bot.homes.discord import render
 from bot.homes.discord.desk_message import desk_layout
 from bot.homes.discord.voice import Voice
@@ -78,6 +79,42 @@ def test_a_case_fits_and_nothing_that_people_typed_is_live(
     ids = {case.about.id, "2", "12345", *(report.by.id for report in case.reports)}
     assert {one[0].strip("<@&#>") for one in MENTION.finditer(beside)} <= ids
     assert "](http://y" not in beside
+
+
+HELD = Case(
+    "abcdefgh",
+    "held",
+    "open",
+    Person("discord", "1", "Ben"),
+    Venue("discord", "1", "2"),
+    "ijklmnop",
+    "x",
+    (),
+    0.0,
+)
+
+
+def test_a_title_says_what_is_so_no_longer() -> None:
+    def title(kind: CaseKind, state: CaseState) -> str:
+        return desk_card(AtDesk(replace(HELD, kind=kind, state=state), "3", None), ()).title
+
+    assert title("held", "open") == "👀 Pictures wait for a moderator"
+    for state in ("approved", "deleted", "blurred"):
+        assert title("held", state) == "👀 Pictures waited for a moderator"
+    assert title("blurred", "blurred") == title("blurred", "open")
+    assert title("blurred", "deleted") == "🌫️ Pictures were shown blurred"
+    assert title("reported", "deleted") == title("reported", "open")
+
+
+def test_what_was_erased_leaves_no_name_and_nothing_to_delete() -> None:
+    job = make_job()
+    gone = replace(record_of(State.DELIVERED), job=job, deleted="Erased.")
+    erased = replace(gone, job=replace(job, wish=Wish("")))
+    nameless = replace(HELD, state="deleted", about=Person("discord", "1", ""), prompt="")
+    assert "delete" in acts(AtDesk(nameless, "3", gone))  # what shows the same may be there
+    one = AtDesk(nameless, "3", erased)
+    assert "delete" not in acts(one)
+    assert "Asked by <@1> (1) " in text_of(desk_layout(desk_card(one, ()), one, EVERY_VOICE[0]))
 
 
 def test_a_block_says_when_it_ends_and_may_be_over() -> None:

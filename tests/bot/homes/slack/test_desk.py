@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from bot.core import clerk
 from bot.core.card import FAILURE_MARK
+from bot.core.desk_card import READ_BY
 from bot.core.job import State
 from bot.homes.slack import render
 from standins.base.faults import Fault, RestKind
@@ -81,6 +83,7 @@ async def press(
         await slack.until(lambda: slack.view_of(user) is not None or bool(pressed.responses))
         view = slack.view_of(user)
         if view is not None:
+            assert READ_BY[act] in json.dumps(view.definition)
             await slack.submit(view, {"reason": reason} if reason else {}, user=user)
     await slack.until(lambda: bool(pressed.responses))
     (answer,) = pressed.responses
@@ -94,6 +97,7 @@ async def report(slack: LoopbackSlack, message: Message, user: str, reason: str 
     await slack.until(lambda: slack.view_of(user) is not None or bool(used.responses))
     view = slack.view_of(user)
     if view is not None:
+        assert READ_BY["report"] in json.dumps(view.definition)
         await slack.submit(view, {"reason": reason} if reason else {}, user=user)
     await slack.until(lambda: bool(used.responses))
     return render.text_of(used.responses[-1])
