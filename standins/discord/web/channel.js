@@ -24,7 +24,7 @@ const DISMISSED = "dismissed";
 const dismissed = new Set(JSON.parse(sessionStorage.getItem(DISMISSED) ?? "[]")); // ids of messages
 const DM = 1; // kinds of channels, as Discord numbers them
 const FORUM = 15;
-const names = new Map(); // ids of people and channels -> names
+const names = new Map(); // ids of people, roles and channels -> names
 const question = new Question();
 const apps = new Apps();
 const dialogs = new Dialogs({
@@ -93,6 +93,7 @@ function showPlaces(places) {
   names.clear();
   for (const person of world.people) names.set(person.id, nameOf(person));
   for (const channel of world.channels) names.set(channel.id, channel.name);
+  for (const role of world.roles) names.set(role.id, role.name);
   const title = `${mark(world.channel)}${world.channel.name}`;
   document.title = `${title} · ${world.guild.name}`;
   showRail();

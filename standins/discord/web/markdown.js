@@ -24,6 +24,10 @@ const INLINE = [
     ([, seconds, style]) => [timestamp(Number(seconds), style)],
   ],
   [/<@!?(\d+)>/y, ([, id], names) => [mention(`@${names.get(id) ?? "unknown"}`)]],
+  [
+    /<@&(\d+)>/y, // the role of everybody has its @ in its name
+    ([, id], names) => [mention(`@${(names.get(id) ?? "unknown").replace(/^@/, "")}`)],
+  ],
   [/<#(\d+)>/y, ([, id], names) => [mention(`#${names.get(id) ?? "unknown"}`)]],
   [/<\/([^:>\n]{1,100}):\d+>/y, ([, name]) => [mention(`/${name}`)]],
   [/\[([^[\]\n]+)\]\((https?:\/\/[^\s()<>]+)\)/y, ([, words, href]) => [link(words, href)]],
@@ -32,7 +36,7 @@ const INLINE = [
 /**
  * Nodes for a message's text.
  *
- * names  Map of user and channel ids to their names, for mentions
+ * names  Map of ids of people, roles and channels to their names, for mentions
  */
 export function markdown(text, names = new Map()) {
   const nodes = [];

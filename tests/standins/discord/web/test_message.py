@@ -194,7 +194,7 @@ async def test_hostile_text_stays_text(page: Page, channel: Channel) -> None:
 async def test_markdown_becomes_elements(page: Page, channel: Channel) -> None:
     text = (
         "**bold *both*** __under__ ~~gone~~ `**code**` \\*plain\\* snake_case_name _em_ "
-        "<@900000000000000402> <#900000000000000302> </imagine:1> <t:0:D> "
+        "<@900000000000000402> <@&900000000000000201> <#900000000000000302> </imagine:1> <t:0:D> "
         "[there](https://example.org/a?b=1) [not](javascript:alert(1))\n"
         "# Head\n-# small\n> quoted\n- item\n```py\n**as it is**\n```"
     )
@@ -207,7 +207,9 @@ async def test_markdown_becomes_elements(page: Page, channel: Channel) -> None:
     await expect(content.locator("code")).to_have_text("**code**")
     await expect(content.locator("em").last).to_have_text("em")
     await expect(content).to_contain_text("*plain* snake_case_name")
-    await expect(content.locator(".mention")).to_have_text(["@Ben", "#gallery", "/imagine"])
+    await expect(content.locator(".mention")).to_have_text(
+        ["@Ben", "@Painters", "#gallery", "/imagine"]
+    )
     await expect(content.locator("time")).to_have_text("1 January 1970")
     await expect(content.locator("a")).to_have_text("there")
     await expect(content.locator("a")).to_have_attribute("href", "https://example.org/a?b=1")
