@@ -36,7 +36,8 @@ _KEPT: Final = say("Kept of you:")
 _NOTHING: Final = say("Nothing of you is kept here.")
 _ELSEWHERE: Final = say(
     "The bot's messages show nothing of it any more as soon as it can change them. It cannot reach "
-    "answers that only you saw, files that others saved, and copies of its records."
+    "answers that only you saw, warnings that it sent you (they name a prompt), files that others "
+    "saved, and copies of its records."
 )
 _README: Final = """\
 What an image bot keeps of one person
