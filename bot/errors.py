@@ -58,11 +58,15 @@ class JobRefusedError(BotError):
     """The job was not taken; nothing of it is kept.
 
     again_at_s  when it would be, in seconds since 1970; None: nobody knows
+    repeatable  whether the very same may be taken another time
     """
 
-    def __init__(self, sentence: str, again_at_s: float | None = None) -> None:
+    def __init__(
+        self, sentence: str, again_at_s: float | None = None, *, repeatable: bool = True
+    ) -> None:
         super().__init__(sentence)
         self.again_at_s = again_at_s
+        self.repeatable = repeatable
 
 
 class LedgerError(BotError):

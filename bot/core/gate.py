@@ -132,15 +132,16 @@ class Gate:
         """
         house = await self.house(venue.home, venue.community)
         if house.paused is not None:
-            raise JobRefusedError(sentences(_PAUSED, _reason(house.paused)))
+            raise JobRefusedError(sentences(_PAUSED, _reason(house.paused)), repeatable=False)
         if venue.community is not None:
             block = await self._registry.block_of(person, venue.community, now_s)
             if block is not None:
-                raise JobRefusedError(_said(block))
+                raise JobRefusedError(_said(block), repeatable=False)
         in_force = rules.in_force(house, self._usual, venue.channel, around)
         if not in_force.use:
             barred = rules.bars(house, venue.channel, around)
-            raise JobRefusedError(_NOT_BY_YOU if barred else self._not_here(house, around))
+            why = _NOT_BY_YOU if barred else self._not_here(house, around)
+            raise JobRefusedError(why, repeatable=False)
         return in_force
 
     async def check(

@@ -384,7 +384,7 @@ class Studio:
         ruling = await self._judged(job, around)
         if ruling.refused is not None:
             await self._note_refusal(job, ruling)
-            raise JobRefusedError(ruling.refused)
+            raise JobRefusedError(ruling.refused, repeatable=False)
         if record.job.showing.adult and not ruling.showing.adult:
             raise JobRefusedError(_FOR_ADULTS)  # as which they were looked at
         job = replace(job, showing=ruling.showing)
@@ -682,7 +682,7 @@ class Studio:
         self._check_open()
         if ruling.refused is not None:
             await self._note_refusal(job, ruling)
-            raise JobRefusedError(ruling.refused)
+            raise JobRefusedError(ruling.refused, repeatable=False)
         job = replace(job, showing=ruling.showing)
         case = None
         # What nobody else sees is not held back; moderators are told of it all the same.
@@ -706,8 +706,14 @@ class Studio:
         if not ruling.findings:
             return
         case = replace(case_of(job, "refused", ruling.findings, self._clock()), job_id=None)
+        # Nothing has the job's id: it is found by the case, and by whose wish it was.
+        deed = replace(
+            by_rules("refuse", job, ruling.findings),
+            target=job.person.id,
+            after={"case": case.id},
+        )
         with suppress(LedgerError):  # it is refused all the same
-            await self._registry.open_case(case, by_rules("refuse", job, ruling.findings))
+            await self._registry.open_case(case, deed)
         self._clerk.wake()
 
     def _limits_under(self, in_force: Rules) -> Limits:

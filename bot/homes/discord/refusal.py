@@ -125,10 +125,10 @@ def _text(error: Exception, job_id: str, again: Mapping[str, str] | None, voice:
         log.warning("outdated command: %s", error)
         return failure_text(_OUTDATED, voice)
     sentence = explain(error, job_id)
-    if again is None:
+    refused = error if isinstance(error, JobRefusedError) else None
+    if again is None or (refused is not None and not refused.repeatable):
         return failure_text(sentence, voice)
-    again_at_s = error.again_at_s if isinstance(error, JobRefusedError) else None
-    return refused_text(sentence, again_at_s, again, voice)
+    return refused_text(sentence, None if refused is None else refused.again_at_s, again, voice)
 
 
 async def _take_back(interaction: Interaction) -> None:

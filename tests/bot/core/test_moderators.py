@@ -1,6 +1,7 @@
 """Rules, the picture check and the moderators' desk, with a real ledger and a real gallery."""
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -219,6 +220,10 @@ async def test_what_the_filter_blocks_is_refused_and_moderators_see_it(office: O
         assert "nude" not in str(refused.value)  # or the list could be read off the refusals
         (one,) = await at_desk(it)
         assert (one.case.kind, one.case.prompt, one.case.job_id) == ("refused", "a nude", None)
+        *_, noted = await it.registry.chain(0, limit=1000)
+        assert (noted.kind, noted.target, noted.reason) == ("refuse", job.person.id, "sexual")
+        assert json.loads(noted.after) == {"case": one.case.id}
+        assert not refused.value.repeatable
         with pytest.raises(IllegalMoveError):
             await it.moderators.decide(one.case.id, "approve", MODERATOR)
 

@@ -260,7 +260,9 @@ async def test_a_prompt_that_the_filter_refuses_is_seen_at_the_desk(
         added = await admin(loopback, "filter add", term="crow", category="birds")
         assert "has 1 term" in await said(added)
         asked = await ask(loopback, "a ```crow``` <@1> [x](http://y)")
-        assert "birds" in await refused(asked)
+        told = await refused(asked)
+        assert "birds" in told
+        assert "To ask again" not in told  # it would be refused again
         case = await at_desk(loopback, says("A prompt was refused"))
         assert kinds(case) == ["warn", "block"]
         assert "birds, in the prompt: crow" in text_of(case)
