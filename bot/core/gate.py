@@ -212,6 +212,10 @@ class Gate:
         found = await self._found({"text": text}, house, adult=bool(in_force.adult))
         return strictest(found) == "block"
 
+    async def found(self, text: str, house: House) -> tuple[Finding, ...]:
+        """What the lists that hold in a community find in a prompt."""
+        return await self._found({"prompt": text}, house, adult=False)
+
     async def _read(
         self, job: Job, request: ImageRequest, house: House, *, adult: bool
     ) -> tuple[Finding, ...]:

@@ -217,22 +217,23 @@ class Moderators:
         """
         home, community = self._managed(by)
         checked = [self._filter.checked(term) for term in add]
-        house = await self._gate.house(home, community)
-        texts = {one.text for one in house.terms}
-        after = (texts - set(drop)) | {one.text for one in checked}
-        if len(after) > _MOST_TERMS:
-            raise JobRefusedError(
-                say("The list has {count} terms already, as many as it can.", count=_MOST_TERMS)
-            )
-        missing = set(drop) - texts
-        if missing:
-            raise UnknownJobError(
-                say("There is no term “{term}” in the list here.", term=min(missing))
-            )
-        if checked or drop:
-            deed = _deed("terms", by, community)
-            await self._registry.change_terms(checked, drop, deed)
-            self._gate.changed(home, community)
+        async with self._changing:
+            house = await self._gate.house(home, community)
+            texts = {one.text for one in house.terms}
+            after = (texts - set(drop)) | {one.text for one in checked}
+            if len(after) > _MOST_TERMS:
+                raise JobRefusedError(
+                    say("The list has {count} terms already, as many as it can.", count=_MOST_TERMS)
+                )
+            missing = set(drop) - texts
+            if missing:
+                raise UnknownJobError(
+                    say("There is no term “{term}” in the list here.", term=min(missing))
+                )
+            if checked or drop:
+                deed = _deed("terms", by, community)
+                await self._registry.change_terms(checked, drop, deed)
+                self._gate.changed(home, community)
         return len(after)
 
     async def tested(self, text: str, by: Actor) -> tuple[Finding, ...]:
@@ -240,8 +241,7 @@ class Moderators:
 
         Raises NotAllowedError, LedgerError.
         """
-        house = await self.house(by)
-        return self._filter.findings({"prompt": text}, house.terms)
+        return await self._gate.found(text, await self.house(by))
 
     async def block(
         self,

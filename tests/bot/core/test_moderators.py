@@ -1005,6 +1005,21 @@ async def test_a_desk_that_is_gone_holds_nobody_up(office: OpenOffice, away: Exc
         await at_desk(it, 2)
 
 
+async def test_two_who_add_at_once_add_no_more_than_a_list_holds(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.core.moderators._MOST_TERMS", 3)
+    async with office() as it:
+        both = await asyncio.gather(
+            *(
+                it.moderators.change_terms([Term(f"{who} {nth}") for nth in range(2)], (), MANAGER)
+                for who in ("ink", "wax")
+            ),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in both] == [int, JobRefusedError]
+
+
 async def test_no_desk_is_taken_away_from_what_waits_there(office: OpenOffice) -> None:
     async with office(seeing(skin=0.9)) as it:
         _, case = await held(it)
