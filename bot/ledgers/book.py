@@ -42,6 +42,11 @@ _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
+# How a job shows the same pictures as its parent: published, drawn larger, or so once more.
+SHOWS_PARENT: Final = (
+    "(act IN ('publish', 'upscale') OR act IN ('reroll', 'edit') "
+    "AND CASE WHEN json_valid(wish) THEN json_extract(wish, '$.upscale') END IS NOT NULL)"
+)
 _REFUNDED: Final = ", ".join(f"'{state}'" for state in sorted(policy.REFUNDED))
 
 
@@ -524,11 +529,9 @@ def family(connection: Connection, job_id: str) -> list[Record]:
     to_see = [job_id]
     while to_see:
         seen = to_see.pop()
-        parent = found[seen].job.parent
-        kin = _records(
-            connection, "parent = ? AND act IN ('publish', 'upscale')", (seen,), "number"
-        )
+        kin = _records(connection, f"parent = ? AND {SHOWS_PARENT}", (seen,), "number")
         # What is drawn larger may be somebody else's doing; a draft is of who published it.
+        parent = found[seen].job.parent
         if parent is not None and parent.act == "publish":
             kin += _records(connection, "jobs.id = ?", (parent.job_id,), "number")
         for record in kin:
@@ -545,14 +548,18 @@ def started_from(connection: Connection, job_ids: Sequence[str]) -> list[Record]
         record
         for job_id in job_ids
         for record in _records(
-            connection, "parent = ? AND act IN ('vary', 'begin')", (job_id,), "number"
+            connection, "parent = ? AND act IN ('vary', 'begin', 'upscale')", (job_id,), "number"
         )
         if record.job.wish.source is not None
     ]
     found = {one.job.id: one for one in children}
-    # What is made of such a job starts from the same picture, which it names by its content.
-    for digest in {one.job.wish.source[0] for one in children if one.job.wish.source is not None}:
-        for record in _records(connection, "instr(wish, ?)", (digest,), "number"):
+    # What is made of such a job starts from the same picture, which it names by its content. What
+    # came before the first of them is not looked through.
+    digests = {one.job.wish.source[0] for one in children if one.job.wish.source is not None}
+    if digests:
+        since = min(number_of(connection, one.job.id) for one in children)
+        where = f"number >= ? AND ({' OR '.join(['instr(wish, ?)'] * len(digests))})"
+        for record in _records(connection, where, (since, *digests), "number"):
             found.setdefault(record.job.id, record)
     return list(found.values())
 

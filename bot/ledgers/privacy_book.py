@@ -23,11 +23,13 @@ _ALL: Final = 1_000_000_000
 _LAST: Final = (
     "max(first_at_s, last_at_s + coalesce((SELECT wall_s - passed_s FROM clock), 0)) AS last_s"
 )
-# A person's jobs, and those of anybody that show the same pictures: published, or drawn larger.
+# A person's jobs, and those of anybody that show the same pictures. What others made of something
+# that they drew larger of another's picture shows that, and is not theirs.
 _THEIRS: Final = (
-    "WITH RECURSIVE theirs (id) AS (SELECT id FROM jobs WHERE home = ? AND person = ? "
-    "UNION SELECT jobs.id FROM jobs JOIN theirs ON jobs.parent = theirs.id "
-    "WHERE jobs.act IN ('publish', 'upscale')) SELECT id FROM theirs"
+    "WITH RECURSIVE theirs (id, shown) AS (SELECT id, 0 FROM jobs WHERE home = ? AND person = ? "  # noqa: S608 - our own text
+    "UNION SELECT jobs.id, shown OR act = 'upscale' FROM jobs JOIN theirs ON parent = theirs.id "
+    f"WHERE {book.SHOWS_PARENT} AND (shown OR act IN ('publish', 'upscale'))) "
+    "SELECT id FROM theirs"
 )
 
 

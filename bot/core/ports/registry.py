@@ -93,11 +93,11 @@ class Registry(Protocol):
 
     async def family(self, job_id: str) -> list[Record]:
         """The jobs of its community that show the same pictures, this one first: what is published
-        of it, or its draft, and pictures drawn larger. Raises UnknownJobError.
+        of it, or its draft, and pictures drawn larger, again and again. Raises UnknownJobError.
         """
 
     async def started_from(self, job_ids: Sequence[str]) -> list[Record]:
-        """The jobs that start from one of these jobs' pictures."""
+        """The jobs that start from one of these jobs' pictures, in whichever community."""
 
     async def job_of(self, home: str, message: str) -> Record | None:
         """The job whose card a message is."""

@@ -86,6 +86,38 @@ async def held(it: Office, job: Job | None = None) -> tuple[Job, Case]:
     return job, its_cases()[0]
 
 
+def again_with_other_words(record: Record) -> offspring.Offspring:
+    return offspring.edited(record, ("a cat", None), read_lines(""), [(64, 64)])
+
+
+async def make_elsewhere(it: Office, parent: Job) -> Job:
+    """One of its pictures drawn larger for its own person, in another server."""
+    new = make_job(guild_id=4)
+    return await it.studio.make(
+        new.id,
+        parent.id,
+        partial(offspring.upscaled, index=0),
+        new.person,
+        new.origin,
+        weight=1.0,
+        asked_at_s=NOON_S + 100 * it.home.arrivals,
+        private=False,
+    )
+
+
+async def decide_reported(it: Office, job: Job, act: DeskAct) -> Case:
+    """What a moderator decides at the desk about what somebody reported."""
+    await with_desk(it)
+    await it.moderators.report(job.id, Viewer(make_person(5), job.origin.venue), "")
+
+    def reported() -> list[Case]:
+        cases = [one.case for one in it.home.cases.values()]
+        return [one for one in cases if (one.kind, one.job_id) == ("reported", job.id)]
+
+    await it.home.until(lambda: bool(reported()))
+    return await it.moderators.decide(reported()[0].id, act, MODERATOR)
+
+
 def files_of(folder: Path, job: Job) -> list[Path]:
     return [path for path in folder.rglob(f"*{job.id}*") if path.is_file()]
 
@@ -842,6 +874,45 @@ async def test_a_deletion_reaches_what_starts_from_the_picture_however_far(
         await it.moderators.purge(MANAGER, person=first.person, within_s=1e10)
         assert not list(brought.rglob("*")) or not (brought / again.id).exists()
         assert not (brought / begun.id).exists()
+
+
+@pytest.mark.parametrize("of", [offspring.rerolled, again_with_other_words])
+async def test_what_is_made_again_of_a_larger_one_goes_with_the_picture(
+    office: OpenOffice, tmp_path: Path, of: Callable[[Record], offspring.Offspring]
+) -> None:
+    async with office() as it:
+        first = await drawn(it)
+        larger = await make(it, first, partial(offspring.upscaled, index=0))
+        await it.until_state(larger.id, State.DELIVERED)
+        again = await make(it, larger, of, user_id=2)
+        await it.until_state(again.id, State.DELIVERED)
+        anew = await make(it, first, of, user_id=2)
+        await it.until_state(anew.id, State.DELIVERED)
+        await decide_reported(it, first, "delete")
+        for job in (first, larger, again):
+            assert files_of(tmp_path, job) == []
+            assert (await it.ledger.get(job.id)).deleted is not None
+            assert not (tmp_path / "images" / ".brought" / job.id).exists()
+        assert files_of(tmp_path, anew)  # from the same words
+
+
+async def test_another_server_keeps_what_it_shows_and_draws_no_more_of_it(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
+        gate.let_through(4)
+        first = await drawn(it)
+        shown = await make_elsewhere(it, first)
+        await it.until_state(shown.id, State.DELIVERED)
+        waiting = await make_elsewhere(it, first)
+        await decide_reported(it, first, "delete")
+        await it.until_state(waiting.id, State.CANCELLED)
+        assert (await it.ledger.get(shown.id)).deleted is None
+        assert files_of(tmp_path, shown)
+        brought = tmp_path / "images" / ".brought"
+        assert not [one for one in (shown, waiting) if (brought / one.id).exists()]
+        gate.open()
 
 
 async def test_what_was_approved_and_lost_is_looked_at_again(

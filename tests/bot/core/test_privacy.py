@@ -8,11 +8,13 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.core import offspring
 from bot.core.audit import Deed, first_broken
 from bot.core.card import deleted_card
 from bot.core.case import Report, case_of
@@ -35,6 +37,7 @@ from bot.operations.log import set_up
 from bot.shared.data_folder import LEDGER
 from tests.bot.core.jobs import HOME, NOON_S, make_job, make_person
 from tests.bot.core.office import Office, OpenOffice
+from tests.bot.core.test_studio import make
 from tests.fakes import FakePipeline, Gate
 
 SECRETS = ("whale", "kelp", "ambergris", "harpoon", "Ishmael")
@@ -302,6 +305,32 @@ async def test_others_jobs_that_show_the_same_go_and_their_own_stay(office: Open
         larger, anew = [await one.ledger.get(made[act].id) for act in ("upscale", "reroll")]
         assert (larger.deleted, larger.job.wish.prompt) == (ERASED, "")
         assert (anew.deleted, len(anew.images)) == (None, 4)
+
+
+async def test_what_was_drawn_larger_again_goes_and_not_what_others_made_of_their_own(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as one:
+        larger = partial(offspring.upscaled, index=0)
+        mine, bobs = make_job("a whale"), make_job("a bird", user_id=2222)
+        for job in (mine, bobs):
+            await drawn(one, job)
+        made = dict[str, Job]()
+        for name, parent, of, user_id in (
+            ("larger", mine, larger, 2222),
+            ("larger again", "larger", offspring.rerolled, 2222),
+            ("Bob's, larger", bobs, larger, 1),
+            ("Bob's, larger again", "Bob's, larger", offspring.rerolled, 2222),
+        ):
+            of_job = made[parent] if isinstance(parent, str) else parent
+            made[name] = await make(one, of_job, of, user_id=user_id)
+            await one.until_state(made[name].id, State.DELIVERED)
+        await one.privacy.erase(mine.person)
+        records = {name: await one.ledger.get(job.id) for name, job in made.items()}
+        gone = {name for name, record in records.items() if record.deleted is not None}
+        assert gone == {"larger", "larger again", "Bob's, larger"}
+        left = tmp_path / "images"
+        assert not [made[name] for name in gone if [*left.rglob(f"{made[name].id}*")]]
 
 
 async def test_erased_jobs_count_against_limits_and_are_not_drawn_again(
