@@ -26,6 +26,7 @@ from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Ledger
 from bot.core.ports.prompt_filter import PromptFilter
 from bot.core.ports.registry import Registry, Settings
+from bot.core.removal import Removal
 from bot.core.rules import House, Place, Rules
 from bot.core.studio import check_there
 from bot.core.verdict import Finding, Term
@@ -57,13 +58,8 @@ _TOO_EARLY: Final = say(
     "These pictures are not shown yet. Blur them once they are, or delete them."
 )
 _REPORTED: Final = say("You have reported this before. A moderator looks at it.")
-_BY_MODERATOR: Final = say("Deleted by {who}.", who=say("a moderator"))
-_NOT_APPROVED: Final = say("A moderator did not approve these pictures, so they are not shown.")
-_SOURCE_DELETED: Final = say("The picture that this starts from was deleted by a moderator.")
-_DELETED_ELSEWHERE: Final = say("Its message was deleted.")
 # What is to be drawn still.
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
-_SHOWN: Final = frozenset({State.DELIVERED, State.UNDELIVERED})
 _WITH_PICTURES: Final = frozenset({State.DRAWN, State.DELIVERED})  # on a card, or on their way
 
 
@@ -91,11 +87,11 @@ class Moderators:
         self._gate = gate
         self._registry = registry
         self._ledger = ledger
-        self._gallery = gallery
         self._worker = worker
         self._clerk = clerk
         self._filter = prompt_filter
         self._clock = clock
+        self._removal = Removal(ledger, registry, gallery, worker, clerk)
         self._changing = asyncio.Lock()  # what is read is what is changed
 
     async def house(self, by: Actor) -> House:
@@ -267,8 +263,8 @@ class Moderators:
         changed = await self._registry.block(person, Block(until_s, reason), deed)
         for record in await self._registry.jobs_in(person.home, community, person=person.id):
             if record.state in UNFINISHED:
-                job_id = record.job.id
-                await self._cancel(record, policy.BLOCKED, _deed("cancel", by, community, job_id))
+                deed = _deed("cancel", by, community, record.job.id)
+                await self._removal.cancel(record, policy.BLOCKED, deed)
         self._clerk.wake()
         return changed
 
@@ -310,7 +306,8 @@ class Moderators:
         target = person.id if person is not None else channel or ""
         await self._registry.note(_deed("purge", by, community, target, reason))
         for record in found:
-            await self.remove(record, _deed("delete", by, community, record.job.id, reason))
+            deed = _deed("delete", by, community, record.job.id, reason)
+            await self._removal.remove(record, deed)
         return len(found)
 
     async def report(self, job_id: str, by: Viewer, reason: str) -> None:
@@ -365,32 +362,6 @@ class Moderators:
         self._clerk.wake()
         return await self._registry.case(case_id)
 
-    async def remove(self, record: Record, deed: Deed) -> None:
-        """Delete a job's pictures everywhere, those that show the same, and what starts from them.
-
-        Raises GalleryError, LedgerError.
-        """
-        family = await self._registry.family(record.job.id)
-        # Itself last: cut off in between, it is asked for again.
-        for one in family[1:]:
-            await self._remove(one, replace(deed, target=one.job.id), amend=True)
-        await self._stop_offspring(family, deed)
-        await self._remove(family[0], deed, amend=deed.actor != ELSEWHERE)
-        await self._stop_offspring(family, deed)  # what was begun meanwhile
-        self._clerk.wake()
-
-    async def _stop_offspring(self, family: Sequence[Record], deed: Deed) -> None:
-        """Cancel what starts from their pictures, and keep none of those for it."""
-        children = await self._registry.started_from([one.job.id for one in family])
-        for child in children:
-            if child.state in _DRAWN_YET:
-                its_deed = replace(deed, kind="cancel", target=child.job.id)
-                await self._cancel(child, _SOURCE_DELETED, its_deed)
-        ids = [child.job.id for child in children]
-        await self._worker.noting_trouble(
-            lambda: self._gallery.forget_brought(ids), kept="pictures"
-        )
-
     async def give_up(self, job_id: str, days: int) -> None:
         """Cancel a job about which no moderator decided within so many days.
 
@@ -406,7 +377,7 @@ class Moderators:
             days,
         )
         deed = Deed("cancel", RULES, record.job.home, community, job_id)
-        await self._cancel(record, sentence, deed)
+        await self._removal.cancel(record, sentence, deed)
         self._clerk.wake()
 
     async def message_gone(self, home: str, message: str) -> None:
@@ -417,7 +388,7 @@ class Moderators:
         with in_job(record.job.id):
             log.info("its message was deleted")
             if record.state in FINAL:
-                await self.remove(record, self._elsewhere(record))
+                await self._removal.remove(record, self._elsewhere(record))
             else:
                 self._worker.card_gone(record.job)
 
@@ -430,7 +401,7 @@ class Moderators:
             )
         for record in await self._registry.jobs_in(home, community, channels=[channel]):
             if record.state in FINAL:
-                await self.remove(record, self._elsewhere(record))
+                await self._removal.remove(record, self._elsewhere(record))
             else:
                 self._worker.card_gone(record.job)
 
@@ -456,7 +427,8 @@ class Moderators:
         community = case.venue.community
         if act == "delete":
             # Whatever was deleted of it before: others may show the same.
-            await self.remove(record, _deed("delete", by, community, case.job_id, reason))
+            deed = _deed("delete", by, community, case.job_id, reason)
+            await self._removal.remove(record, deed)
             return
         if case.state == "deleted" or record.deleted is not None:
             raise IllegalMoveError(_DECIDED)
@@ -511,45 +483,6 @@ class Moderators:
         await self._registry.warn(
             case.id, _deed("warn", by, community, case.about.id, reason), said
         )
-
-    async def _remove(self, record: Record, deed: Deed, *, amend: bool) -> None:
-        """One job's pictures, or the job that would have drawn them.
-
-        amend  whether its card is still to be told
-        """
-        elsewhere = deed.actor == ELSEWHERE
-        if record.state not in FINAL:
-            await self._cancel(record, _DELETED_ELSEWHERE if elsewhere else _NOT_APPROVED, deed)
-            return
-        if record.deleted is not None or record.state not in _SHOWN:
-            return
-        # The pictures first: cut off in between, it can be done again.
-        await self._worker.noting_trouble(
-            lambda: self._gallery.forget([record.job.id]), kept="pictures"
-        )
-        await self._ledger.delete_pictures(
-            record.job.id,
-            _DELETED_ELSEWHERE if elsewhere else _BY_MODERATOR,
-            deed=deed,
-            amend=amend,
-        )
-        with in_job(record.job.id):
-            log.info("pictures deleted")
-
-    async def _cancel(self, record: Record, sentence: str, deed: Deed) -> None:
-        job_id = record.job.id
-        try:
-            over = await self._ledger.move(job_id, State.CANCELLED, reason=sentence, deed=deed)
-        except IllegalMoveError:  # it came to another end first
-            now = await self._ledger.get(job_id)
-            if now.state in FINAL:
-                await self._remove(now, deed, amend=True)
-            return
-        self._worker.withdraw(over)
-        if record.state in {State.REVIEW, State.DRAWN}:
-            await self._worker.noting_trouble(
-                lambda: self._gallery.forget([job_id]), kept="pictures"
-            )
 
     async def _set(
         self, kind: DeedKind, by: Actor, changed: Callable[[House], House], reason: str = ""

@@ -37,6 +37,7 @@ from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.ledger import Ledger
 from bot.core.ports.registry import Registry
 from bot.core.queue.waiting import JobQueue, Position
+from bot.core.removal import Removal
 from bot.core.rules import Circumstances, Rules
 from bot.core.wish import Usual, Wish
 from bot.core.worker import Worker
@@ -162,6 +163,7 @@ class Studio:
         self._gate = gate
         self._registry = registry
         self._clerk = clerk
+        self._removal = Removal(ledger, registry, gallery, worker, clerk)
         self._usual = usual
         self._limits = limits
         self._logs_prompts = logs_prompts
@@ -483,18 +485,21 @@ class Studio:
             )
 
     async def delete(self, job_id: str, by: Actor | Owner) -> Record:
-        """Delete the pictures of a job that is over, here; its card is its home's to change.
+        """Delete the pictures of a job that is over; its card is its home's to change.
 
-        Done again it changes nothing. Raises UnknownJobError, NotAllowedError, IllegalMoveError,
+        Who asked deletes these alone; somebody else deletes all that shows the same, too. Done
+        again it changes nothing. Raises UnknownJobError, NotAllowedError, IllegalMoveError,
         GalleryError, LedgerError.
         """
         record = await self._known(job_id)
         sentence = say("Deleted by {who}.", who=self._standing(record.job, by))
         if record.state not in FINAL:
             raise IllegalMoveError(_NOT_OVER)
+        deed = _by_another("delete", record.job, by)
+        if deed is not None:
+            await self._removal.remove(record, deed, sentence, amend=False)
         # The pictures first: cut off in between, it can be done again.
         await self._worker.noting_trouble(lambda: self._gallery.forget([job_id]), kept="pictures")
-        deed = _by_another("delete", record.job, by)
         record = await self._ledger.delete_pictures(job_id, sentence, deed=deed)
         self._clerk.wake()
         with in_job(job_id):

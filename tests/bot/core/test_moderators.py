@@ -1040,6 +1040,40 @@ async def test_acts_at_the_card_are_in_the_audit_but_ones_own(office: OpenOffice
         assert '"blurred":"held"' in entries[1].after
 
 
+@pytest.mark.parametrize("by", [OF_ANOTHER_CHANNEL, Owner()])
+async def test_what_somebody_else_deletes_at_the_card_is_gone_wherever_it_is_shown(
+    office: OpenOffice, tmp_path: Path, by: Actor | Owner
+) -> None:
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        larger = await make(it, shown, partial(offspring.upscaled, index=0), user_id=2)
+        await it.until_state(larger.id, State.DELIVERED)
+        said = {(await it.studio.delete(shown.id, by)).deleted for _ in range(2)}
+        who = "the bot's owner" if isinstance(by, Owner) else "a moderator"
+        assert said == {f"Deleted by {who}."}
+        for job in (draft, shown, larger):
+            assert files_of(tmp_path, job) == []
+            assert (await it.ledger.get(job.id)).deleted in said
+        with pytest.raises(UnknownJobError):
+            await publish(it, draft, 0)
+        # The card that it was pressed at is changed by the press.
+        await it.home.until(lambda: len(it.home.amended) == 2)
+        assert {one.job.id for one in it.home.amended} == {draft.id, larger.id}
+        assert [kind for kind, _, _ in await kinds(it)] == ["delete"] * 3
+
+
+async def test_who_asked_deletes_these_pictures_alone(office: OpenOffice) -> None:
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        await it.studio.delete(shown.id, actor(1, moderates=True))
+        assert (await it.ledger.get(draft.id)).deleted is None
+        assert await kinds(it) == []
+
+
 async def test_a_moderator_who_shows_their_own_blurred_pictures_is_in_the_audit(
     office: OpenOffice,
 ) -> None:

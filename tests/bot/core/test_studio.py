@@ -23,7 +23,7 @@ from bot.core.job import (
     new_job_id,
 )
 from bot.core.offspring import Offspring
-from bot.core.policy import NOT_SHOWN_TO_YOU, Actor, Limits, Owner, Viewer
+from bot.core.policy import NOT_SHOWN_TO_YOU, Actor, Limits, Viewer
 from bot.errors import (
     IllegalMoveError,
     JobRefusedError,
@@ -322,12 +322,12 @@ async def test_what_is_published_is_there_once_and_for_itself(office: OpenOffice
 
 
 async def test_what_was_published_and_deleted_is_not_published_again(office: OpenOffice) -> None:
-    """Whoever deleted it meant it."""
+    """Who deleted it meant it."""
     async with office() as it:
         draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
         shown = await publish(it, draft, 1)
         await it.until_state(shown.id, State.DELIVERED)
-        await it.studio.delete(shown.id, Owner())
+        await it.studio.delete(shown.id, Actor(draft.person))
         with pytest.raises(JobRefusedError, match="published before"):
             await publish(it, draft, 1)
         await publish(it, draft, 2)
