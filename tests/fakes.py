@@ -236,6 +236,7 @@ class FakeHome:
         self._changed.set()
 
     async def deliver(self, job: Job, lend: LendPictures) -> None:
+        self.jobs[job.id] = job
         async with lend() as pictures:
             self.arrivals += 1
             self._changed.set()

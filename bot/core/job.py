@@ -153,6 +153,11 @@ class Showing:
     adult: bool = False
 
     @property
+    def is_held(self) -> bool:
+        """Whether they are blurred, and the one who asked cannot take that back."""
+        return self.spoiler and self.held
+
+    @property
     def awaits_review(self) -> bool:
         """Whether a moderator looks first; what only the one who asked sees is not published."""
         return self.review and not self.private

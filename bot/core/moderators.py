@@ -60,7 +60,7 @@ _TOO_EARLY: Final = say(
 _REPORTED: Final = say("You have reported this before. A moderator looks at it.")
 # What is to be drawn still.
 _DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
-_WITH_PICTURES: Final = frozenset({State.DRAWN, State.DELIVERED})  # on a card, or on their way
+_ON_CARD: Final = frozenset({State.DRAWN, State.DELIVERED})  # or on their way there
 
 
 class Moderators:
@@ -446,8 +446,17 @@ class Moderators:
             showing = replace(showing, spoiler=False, held=False)
         if record.state is State.REVIEW:
             await self._approve(record, showing, deed)
-        elif record.state in _WITH_PICTURES and showing != record.job.showing:
-            await self._ledger.show_as(case.job_id, showing, deed=deed, amend=True)
+        elif record.state in _ON_CARD | {State.UNDELIVERED} and (
+            act == "blur" or showing != record.job.showing
+        ):
+            before, is_on_card = record.job.showing, record.state in _ON_CARD
+            amend = is_on_card and showing != before
+            try:
+                await self._ledger.show_as(
+                    case.job_id, showing, before=before, deed=deed, amend=amend
+                )
+            except IllegalMoveError:  # somebody changed it meanwhile
+                await self._decide_pictures(case, act, by, reason)
         else:
             decided = await self._registry.decide(case.id, wanted, deed)
             if decided.state != wanted:  # they went in this very moment

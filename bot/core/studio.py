@@ -543,7 +543,8 @@ class Studio:
     async def blur(self, job_id: str, by: Actor | Owner, *, blurred: bool) -> Record:
         """Blur a job's pictures, or no more; to change its card is its home's to do.
 
-        Raises UnknownJobError, NotAllowedError, IllegalMoveError, LedgerError.
+        What somebody else than who asked does reaches what shows the same there. Raises
+        UnknownJobError, NotAllowedError, IllegalMoveError, LedgerError.
         """
         record = await self._known(job_id)
         self._standing(record.job, by)
@@ -556,12 +557,16 @@ class Studio:
         # Who asked takes back what they did, and not what a moderator did.
         by_another = isinstance(by, Owner) or by.person != record.job.person
         held = blurred and (by_another or record.job.showing.held)
-        showing = replace(record.job.showing, spoiler=blurred, held=held)
+        before = record.job.showing
+        showing = replace(before, spoiler=blurred, held=held)
         kind: DeedKind = "blur" if blurred else "unblur"
         # To show what was blurred for a reason is a moderator's act, whoever asked for it.
         own = not (record.job.showing.held and not blurred)
         deed = _by_another(kind, record.job, by) if own else _deed(kind, record.job, by)
-        record = await self._ledger.show_as(job_id, showing, deed=deed)
+        try:
+            record = await self._ledger.show_as(job_id, showing, before=before, deed=deed)
+        except IllegalMoveError:  # somebody decided otherwise meanwhile, and may have held it
+            return await self.blur(job_id, by, blurred=blurred)
         self._clerk.wake()
         return record
 

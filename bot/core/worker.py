@@ -480,6 +480,7 @@ class Worker:
             return
         finally:
             self._runs_no_more(job.id)
+        job = replace(job, showing=record.job.showing)  # a moderator may have blurred it meanwhile
         self._events.tell(Drawn(record))
         self._clerk.wake()  # moderators may have seen its prompt, and see its pictures now
         if is_held:

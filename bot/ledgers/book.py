@@ -14,6 +14,7 @@ from bot.core.defaults import Defaults, Manner, Scope
 from bot.core.job import (
     FINAL,
     MOVES,
+    UNFINISHED,
     Job,
     Origin,
     Parent,
@@ -39,6 +40,8 @@ _TWICE_S: Final = 3.0
 _DAY_S: Final = 86_400.0
 _HELD: Final = 2  # in the column `spoiler`: blurred by a moderator, or a rule
 _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
+_ON_CARD: Final = frozenset({State.DRAWN, State.DELIVERED})  # or on their way there
+_TO_BE_SEEN: Final = _ON_CARD | UNFINISHED | {State.UNDELIVERED}
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
@@ -46,6 +49,9 @@ _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND pe
 SHOWS_PARENT: Final = (
     "(act IN ('publish', 'upscale') OR act IN ('reroll', 'edit') "
     "AND CASE WHEN json_valid(wish) THEN json_extract(wish, '$.upscale') END IS NOT NULL)"
+)
+_DELETED_THERE: Final = say(
+    "A moderator here deleted pictures of this draft, so it cannot be published here again."
 )
 _REFUNDED: Final = ", ".join(f"'{state}'" for state in sorted(policy.REFUNDED))
 
@@ -125,6 +131,11 @@ def publish(
     twin = _published(connection, job)
     if twin is not None:
         raise JobRefusedError(say("This was published before: it is the job {job}.", job=twin))
+    decided = _decided_there(connection, job)
+    if "delete" in decided:
+        raise JobRefusedError(_DELETED_THERE)
+    if "blur" in decided:
+        job = replace(job, showing=replace(job.showing, spoiler=True, held=True))
     insert(connection, job, images, State.DRAWN if case is None else State.REVIEW)
     if case is not None:
         registry.open_case(connection, case, job.asked_at_s)
@@ -214,6 +225,8 @@ def move(
         connection.execute("DELETE FROM images WHERE job = ?", (number,))
     _keep(connection, number, images)
     if showing is not None:
+        if record.state is State.RUNNING and record.job.showing.is_held:  # blurred meanwhile
+            showing = replace(showing, spoiler=True, held=True)
         changes |= _columns_of(showing)
     if wish is not None:
         changes["wish"] = wish_json.write(wish)
@@ -396,11 +409,61 @@ def show_as(
     showing: Showing,
     at_s: float,
     *,
+    before: Showing,
     deed: Deed | None = None,
     amend: bool = False,
 ) -> Record:
     """Show a job's pictures otherwise from now on; see `Ledger.show_as`."""
     record = get(connection, job_id)
+    if record.job.showing != before:
+        raise IllegalMoveError(f"The job {job_id} is shown otherwise by now.")
+    after = _show_as(connection, record, showing, at_s, deed, amend=amend)
+    if deed is not None:
+        _show_kin_as(connection, record, showing, at_s, deed)
+    return after
+
+
+def _show_kin_as(
+    connection: Connection, first: Record, showing: Showing, at_s: float, deed: Deed
+) -> None:
+    """Blur what shows the same as a job that a moderator blurred; or take back that very blur."""
+    is_taken_back = first.job.showing.is_held and not showing.is_held
+    blurred = _last_blur(connection, deed)
+    for one in family(connection, first.job.id)[1:]:
+        if one.deleted is not None or one.state not in _TO_BE_SEEN:
+            continue
+        now, its_deed = one.job.showing, replace(deed, target=one.job.id)
+        its = _last_blur(connection, its_deed)
+        if showing.is_held and not now.is_held:
+            like = replace(now, spoiler=True, held=True)
+        elif is_taken_back and now.is_held and blurred and its and its[0] == blurred[0]:
+            like = replace(now, spoiler=its[1], held=False)
+        else:
+            continue
+        _show_as(connection, one, like, at_s, its_deed, amend=one.state in _ON_CARD)
+
+
+def _last_blur(connection: Connection, deed: Deed) -> tuple[float, bool] | None:
+    """When a moderator blurred a deed's target last, and whether it was blurred before that."""
+    row = connection.execute(
+        "SELECT at_s, json_extract(before, '$.blurred') FROM audit WHERE home = ? "
+        "AND community IS ? AND target = ? AND kind = 'blur' ORDER BY number DESC LIMIT 1",
+        (deed.home, deed.community, deed.target),
+    ).fetchone()
+    return None if row is None else (row[0], bool(row[1]))
+
+
+def _show_as(
+    connection: Connection,
+    record: Record,
+    showing: Showing,
+    at_s: float,
+    deed: Deed | None,
+    *,
+    amend: bool,
+) -> Record:
+    """One job's pictures alone."""
+    job_id = record.job.id
     columns = _columns_of(showing)
     connection.execute(
         f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)}, "  # noqa: S608 - our own names
@@ -410,7 +473,9 @@ def show_as(
     after = get(connection, job_id)
     if deed is not None:
         registry.write(connection, _of_job(deed, record, after), at_s)
-        registry.decide_cases(connection, job_id, registry.state_after(after), deed.actor)
+        if record.state not in UNFINISHED:  # of those nothing is decided by that
+            state = registry.state_after(after)
+            registry.decide_cases(connection, job_id, state, deed.actor)
     return after
 
 
@@ -854,7 +919,7 @@ def _pressed_twice(connection: Connection, job: Job) -> str | None:
 def _columns_of(showing: Showing) -> dict[str, int]:
     return {
         "private": int(showing.private),
-        "spoiler": _HELD if showing.spoiler and showing.held else int(showing.spoiler),
+        "spoiler": _HELD if showing.is_held else int(showing.spoiler),
         "mention": int(showing.mention),
         "review": int(showing.review),
         "adult": int(showing.adult),
@@ -866,7 +931,7 @@ def _of_job(deed: Deed, before: Record, after: Record) -> Deed:
 
     def shown(record: Record) -> dict[str, object]:
         showing = record.job.showing
-        blurred = "held" if showing.held and showing.spoiler else showing.spoiler
+        blurred = "held" if showing.is_held else showing.spoiler
         return {
             "state": record.state.value,
             "blurred": blurred,
@@ -898,6 +963,25 @@ def _published(connection: Connection, job: Job) -> str | None:
         (parent.job_id, parent.act, parent.index),
     ).fetchone()
     return None if row is None else str(row[0])
+
+
+def _decided_there(connection: Connection, job: Job) -> set[str]:
+    """What moderators did, where a publication goes, about what shows the same as its draft.
+
+    That is what the draft was drawn larger of, and what was published of either.
+    """
+    venue, parent = job.origin.venue, job.parent
+    rows = connection.execute(
+        "WITH RECURSIVE line (id) AS (SELECT ? UNION "  # noqa: S608 - our own text
+        f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT}) "
+        "SELECT DISTINCT kind FROM jobs JOIN audit "
+        "ON audit.home = jobs.home AND audit.community = jobs.community AND target = jobs.id "
+        "WHERE (jobs.id IN line OR parent IN line AND act = 'publish') "
+        "AND jobs.home = ? AND jobs.community = ? "
+        "AND (kind = 'delete' OR kind = 'blur' AND spoiler = ?)",
+        (None if parent is None else parent.job_id, venue.home, venue.community, _HELD),
+    )
+    return {kind for (kind,) in rows}
 
 
 def number_of(connection: Connection, job_id: str) -> int:

@@ -144,13 +144,19 @@ class DatabaseLedger:
         )
 
     async def show_as(
-        self, job_id: str, showing: Showing, *, deed: Deed | None = None, amend: bool = False
+        self,
+        job_id: str,
+        showing: Showing,
+        *,
+        before: Showing,
+        deed: Deed | None = None,
+        amend: bool = False,
     ) -> Record:
         """See `Ledger`."""
         at_s = self._clock()
         return await self.database.write(
             lambda connection: book.show_as(
-                connection, job_id, showing, at_s, deed=deed, amend=amend
+                connection, job_id, showing, at_s, before=before, deed=deed, amend=amend
             )
         )
 

@@ -255,7 +255,7 @@ def state_after(record: Record) -> CaseState:
     """What the state of a job comes to for those who look at its case."""
     if record.deleted is not None or record.state in WITHOUT_PICTURES:
         return "deleted"
-    return "blurred" if record.job.showing.spoiler and record.job.showing.held else "approved"
+    return "blurred" if record.job.showing.is_held else "approved"
 
 
 def forget(connection: Connection, before_s: float) -> None:

@@ -80,7 +80,8 @@ class Ledger(Protocol):
 
         case  with one a moderator looks at it first
 
-        Once each, whatever becomes of it. Raises JobRefusedError if they are shown so already,
+        Once each, whatever becomes of it; blurred where a moderator blurred what shows the same.
+        Raises JobRefusedError if they are shown so already, or a moderator there deleted them;
         UnknownJobError if they were deleted meanwhile, or KnownJobError as `accept`.
         """
 
@@ -158,9 +159,22 @@ class Ledger(Protocol):
         """
 
     async def show_as(
-        self, job_id: str, showing: Showing, *, deed: Deed | None = None, amend: bool = False
+        self,
+        job_id: str,
+        showing: Showing,
+        *,
+        before: Showing,
+        deed: Deed | None = None,
+        amend: bool = False,
     ) -> Record:
-        """Show a job's pictures otherwise from now on; as above. Raises UnknownJobError."""
+        """Show a job's pictures otherwise from now on; as above.
+
+        before  how they are shown now, as far as who decides this knows
+        deed    a moderator's, which reaches what shows the same in the job's community: it is
+                blurred as well, or again as it was before that
+
+        Raises UnknownJobError, and IllegalMoveError where they are shown otherwise by now.
+        """
 
     async def like(self, person: Person, job_id: str, index: int, *, liked: bool) -> None:
         """Note whether a person likes a picture; raises UnknownJobError if it is not there."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -109,13 +109,17 @@ async def decide_reported(it: Office, job: Job, act: DeskAct) -> Case:
     """What a moderator decides at the desk about what somebody reported."""
     await with_desk(it)
     await it.moderators.report(job.id, Viewer(make_person(5), job.origin.venue), "")
+    return await decide(it, job, act)
 
-    def reported() -> list[Case]:
-        cases = [one.case for one in it.home.cases.values()]
-        return [one for one in cases if (one.kind, one.job_id) == ("reported", job.id)]
 
-    await it.home.until(lambda: bool(reported()))
-    return await it.moderators.decide(reported()[0].id, act, MODERATOR)
+async def decide(it: Office, job: Job, act: DeskAct) -> Case:
+    """What a moderator decides at the desk about a job, once it is shown there."""
+
+    def its_cases() -> list[Case]:
+        return [one.case for one in it.home.cases.values() if one.case.job_id == job.id]
+
+    await it.home.until(lambda: bool(its_cases()))
+    return await it.moderators.decide(its_cases()[0].id, act, MODERATOR)
 
 
 def files_of(folder: Path, job: Job) -> list[Path]:
@@ -729,6 +733,123 @@ async def test_nobody_reports_without_end(office: OpenOffice) -> None:
             await it.moderators.report(jobs[20].id, viewer, "")
 
 
+# A blur is one wherever the same is shown.
+
+
+async def showing_of(it: Office, job: Job) -> Showing:
+    return (await it.ledger.get(job.id)).job.showing
+
+
+@pytest.mark.parametrize("at", ["desk", "card"])
+async def test_a_moderators_blur_reaches_what_shows_the_same_and_is_taken_back_with_it(
+    office: OpenOffice, at: str
+) -> None:
+    async with office() as it:
+        draft = await drawn(it, replace(make_job(), showing=Showing(private=True)))
+        shown, other = await publish(it, draft), await publish(it, draft, 1)
+        larger = await make(it, shown, partial(offspring.upscaled, index=0), user_id=2)
+        for job in (shown, other, larger):
+            await it.until_state(job.id, State.DELIVERED)
+        await it.studio.blur(other.id, actor(1), blurred=True)
+        if at == "desk":
+            case = await decide_reported(it, shown, "blur")
+            assert case.state == "blurred"
+        else:
+            await it.studio.blur(shown.id, OF_ANOTHER_CHANNEL, blurred=True)
+        for job in (draft, shown, other, larger):
+            assert (await showing_of(it, job)).is_held
+        later = await publish(it, draft, 0)
+        await it.until_state(later.id, State.DELIVERED)
+        assert (await showing_of(it, later)).is_held
+        seen = {draft.id, other.id, larger.id}
+        await it.home.until(lambda: seen <= {one.job.id for one in it.home.amended})
+        # One of them was blurred for itself as well.
+        await it.studio.blur(larger.id, OF_ANOTHER_CHANNEL, blurred=True)
+        if at == "desk":
+            await it.moderators.decide(case.id, "approve", MODERATOR)
+        else:
+            await it.studio.blur(shown.id, OF_ANOTHER_CHANNEL, blurred=False)
+        blurred = [
+            ((await showing_of(it, job)).spoiler, (await showing_of(it, job)).held)
+            for job in (draft, shown, other, larger)
+        ]
+        assert blurred == [(False, False), (False, False), (True, False), (True, True)]
+        await kinds(it)  # the audit is whole
+
+
+async def test_a_moderators_blur_reaches_what_is_drawn_larger_meanwhile(office: OpenOffice) -> None:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
+        gate.let_through(2)
+        first = await drawn(it)
+        larger = [
+            await make(it, first, partial(offspring.upscaled, index=0), user_id=2) for _ in range(2)
+        ]
+        await it.until_state(larger[0].id, State.RUNNING)
+        await decide_reported(it, first, "blur")
+        gate.open()
+        for job in larger:
+            await it.until_state(job.id, State.DELIVERED)
+            assert it.home.jobs[job.id].showing.is_held
+            assert (await showing_of(it, job)).is_held
+
+
+async def test_what_found_no_place_is_blurred_as_well(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office() as it:
+
+        async def deliver(*_: object) -> None:
+            raise UndeliveredError("It is gone.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(it.home, "deliver", deliver)
+            job = make_job()
+            await it.ask(job)
+            await it.until_state(job.id, State.UNDELIVERED)
+        assert (await decide_reported(it, job, "blur")).state == "blurred"
+        assert (await showing_of(it, job)).is_held
+        larger = await make(it, job, partial(offspring.upscaled, index=0), user_id=2)
+        assert larger.showing.is_held
+        assert it.home.amended == []
+
+
+async def test_who_asked_does_not_undo_a_blur_that_came_in_that_moment(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office() as it:
+        job = await drawn(it)
+        await it.studio.blur(job.id, actor(1), blurred=True)
+        show_as = it.ledger.show_as
+
+        async def late(*args: Any, **more: Any) -> Record:
+            monkeypatch.undo()
+            await decide_reported(it, job, "blur")
+            return await show_as(*args, **more)
+
+        monkeypatch.setattr(it.ledger, "show_as", late)
+        with pytest.raises(NotAllowedError, match="only a moderator can unblur"):
+            await it.studio.blur(job.id, actor(1), blurred=False)
+        assert (await showing_of(it, job)).is_held
+
+
+async def test_a_moderator_has_the_last_word_about_what_changed_in_that_moment(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office() as it:
+        job = await drawn(it)
+        show_as = it.ledger.show_as
+
+        async def late(*args: Any, **more: Any) -> Record:
+            monkeypatch.undo()
+            await it.studio.blur(job.id, actor(1), blurred=True)
+            return await show_as(*args, **more)
+
+        monkeypatch.setattr(it.ledger, "show_as", late)
+        assert (await decide_reported(it, job, "blur")).state == "blurred"
+        assert (await showing_of(it, job)).is_held
+
+
 # Deleting means deleting.
 
 
@@ -874,6 +995,68 @@ async def test_a_deletion_reaches_what_starts_from_the_picture_however_far(
         await it.moderators.purge(MANAGER, person=first.person, within_s=1e10)
         assert not list(brought.rglob("*")) or not (brought / again.id).exists()
         assert not (brought / begun.id).exists()
+
+
+async def private_draft(it: Office) -> Job:
+    """A draft in a private conversation, which no moderator reaches."""
+    return await drawn(it, replace(make_job(guild_id=None), showing=Showing(private=True)))
+
+
+@pytest.mark.parametrize("state", [State.DELIVERED, State.REVIEW])
+async def test_what_a_moderator_deleted_is_not_published_there_again(
+    office: OpenOffice, state: State
+) -> None:
+    async with office() as it:
+        draft = await private_draft(it)
+        larger = await make(it, draft, partial(offspring.upscaled, index=0))
+        await it.until_state(larger.id, State.DELIVERED)
+        if state is State.REVIEW:
+            await with_desk(it)
+            await it.moderators.set_rules(Place(), Rules(review=True), MANAGER)
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, state)
+        await (decide if state is State.REVIEW else decide_reported)(it, shown, "delete")
+        for again in (draft, larger):
+            with pytest.raises(JobRefusedError, match="A moderator here deleted"):
+                await publish(it, again, 0)
+        await it.moderators.set_rules(Place(), Rules(), MANAGER, take_back=["review"])
+        elsewhere = make_job(guild_id=4)
+        await it.studio.publish(
+            elsewhere.id,
+            draft.id,
+            0,
+            elsewhere.person,
+            elsewhere.origin,
+            weight=1.0,
+            asked_at_s=NOON_S,
+        )
+        await it.until_state(elsewhere.id, State.DELIVERED)
+
+
+async def test_what_who_asked_deleted_can_be_published_one_by_one(office: OpenOffice) -> None:
+    async with office() as it:
+        draft = await private_draft(it)
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        await it.studio.delete(shown.id, actor(1))
+        await it.until_state((await publish(it, draft, 0)).id, State.DELIVERED)
+
+
+async def test_what_a_moderator_blurred_is_published_blurred_from_wherever(
+    office: OpenOffice,
+) -> None:
+    async with office() as it:
+        draft = await private_draft(it)
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        case = await decide_reported(it, shown, "blur")
+        later = await publish(it, draft, 0)
+        await it.until_state(later.id, State.DELIVERED)
+        assert (await showing_of(it, later)).is_held
+        await it.moderators.decide(case.id, "approve", MODERATOR)
+        last = await publish(it, draft, 1)
+        await it.until_state(last.id, State.DELIVERED)
+        assert not (await showing_of(it, last)).spoiler
 
 
 @pytest.mark.parametrize("of", [offspring.rerolled, again_with_other_words])
