@@ -47,6 +47,7 @@ data.json   All that is on record: each job with its prompts, its settings and i
             at because of them; where they are blocked; what the audit says of them. Times are
             those of UTC.
 pictures/   The pictures that were drawn for them. Under brought/ lie those that jobs start from.
+            Pictures that wait for a moderator are not among them.
 
 Nobody else is named in it, except where somebody wrote a name into a reason or a prompt. A job
 whose data was erased has its ids and its times left.

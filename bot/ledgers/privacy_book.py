@@ -8,7 +8,7 @@ from typing import Final
 from bot.core import offspring
 from bot.core.audit import Deed
 from bot.core.defaults import Scope
-from bot.core.job import FINAL, Person, Record
+from bot.core.job import FINAL, Person, Record, State
 from bot.core.kept import File, Kept, Stored
 from bot.core.verdict import Finding
 from bot.core.wish import Wish
@@ -259,7 +259,9 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 def _files(record: Record) -> list[File]:
     job_id = record.job.id
-    drawn = [File(job_id, one) for one in record.images]
+    # What a moderator looks at first nobody has by another way.
+    shown = () if record.state is State.REVIEW else record.images
+    drawn = [File(job_id, one) for one in shown]
     return [*drawn, *(File(job_id, digest=one) for one in offspring.brought_for(record.job.wish))]
 
 

@@ -174,6 +174,24 @@ async def test_what_was_brought_goes_along_and_what_is_lost_is_left_out(
     assert len(files) == 2 + 1 + 3 + 4
 
 
+async def test_what_waits_for_a_moderator_is_not_taken_away(office: OpenOffice) -> None:
+    checked = partial(FakePipeline, checks=("skin",), scores={"skin": 0.9})
+    async with office(checked) as one:
+        boss = Actor(BOB, None, make_job(user_id=2222).origin.venue)
+        await one.moderators.set_desk("desk", boss)
+        job = secret_job()
+        await one.ask(job)
+        await one.until_state(job.id, State.REVIEW)
+        files = {name: data async for name, data in one.privacy.exported(ISHMAEL)}
+        assert files.keys() == {"data.json", "README.txt"}
+        assert "wait for a moderator" in files["README.txt"].decode()
+        assert json.loads(files["data.json"])["jobs"][0]["state"] == "review"
+        await one.home.until(lambda: bool(one.home.cases))
+        await one.moderators.decide(next(iter(one.home.cases)), "approve", boss)
+        await one.until_state(job.id, State.DELIVERED)
+        assert len([name async for name, _ in one.privacy.exported(ISHMAEL)]) == 2 + 4
+
+
 async def test_nothing_but_ids_and_times_is_left(office: OpenOffice, tmp_path: Path) -> None:
     async with office() as one:
         job = await life(one)
