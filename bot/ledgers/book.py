@@ -3,6 +3,7 @@
 Whoever calls them opens and commits the transaction; where one raises, it must be rolled back.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -49,6 +50,11 @@ _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND pe
 SHOWS_PARENT: Final = (
     "(act IN ('publish', 'upscale') OR act IN ('reroll', 'edit') "
     "AND CASE WHEN json_valid(wish) THEN json_extract(wish, '$.upscale') END IS NOT NULL)"
+)
+# Jobs by a JSON list of their ids, and those whose pictures they show.
+_LINE: Final = (
+    "WITH RECURSIVE line (id) AS (SELECT value FROM json_each(?) UNION "  # noqa: S608 - our own text
+    f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT})"
 )
 _DELETED_THERE: Final = say(
     "A moderator here deleted pictures of this draft, so it cannot be published here again."
@@ -618,13 +624,17 @@ def started_from(connection: Connection, job_ids: Sequence[str]) -> list[Record]
         if record.job.wish.source is not None
     ]
     found = {one.job.id: one for one in children}
-    # What is made of such a job starts from the same picture, which it names by its content. What
-    # came before the first of them is not looked through.
+    # What is made of such a job starts from the same picture, which it names by its content. No job
+    # before the first that showed it is looked through.
     digests = {one.job.wish.source[0] for one in children if one.job.wish.source is not None}
     if digests:
-        since = min(number_of(connection, one.job.id) for one in children)
-        where = f"number >= ? AND ({' OR '.join(['instr(wish, ?)'] * len(digests))})"
-        for record in _records(connection, where, (since, *digests), "number"):
+        where = (
+            f"number >= ({_LINE} SELECT min(number) FROM jobs WHERE id IN line) "  # noqa: S608 - our own text
+            "AND instr(wish, '\"source\"') "
+            "AND EXISTS (SELECT 1 FROM json_each(?) WHERE instr(wish, value))"
+        )
+        values = json.dumps(list(job_ids)), json.dumps(list(digests))
+        for record in _records(connection, where, values, "number"):
             found.setdefault(record.job.id, record)
     return list(found.values())
 
@@ -972,14 +982,15 @@ def _decided_there(connection: Connection, job: Job) -> set[str]:
     """
     venue, parent = job.origin.venue, job.parent
     rows = connection.execute(
-        "WITH RECURSIVE line (id) AS (SELECT ? UNION "  # noqa: S608 - our own text
-        f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT}) "
-        "SELECT DISTINCT kind FROM jobs JOIN audit "
+        # Only where something became of one of these jobs is the audit looked through. The plus
+        # signs have the few jobs found by their ids, and not by their community.
+        f"{_LINE} SELECT DISTINCT kind FROM jobs CROSS JOIN audit "  # noqa: S608 - our own text
         "ON audit.home = jobs.home AND audit.community = jobs.community AND target = jobs.id "
         "WHERE (jobs.id IN line OR parent IN line AND act = 'publish') "
-        "AND jobs.home = ? AND jobs.community = ? "
+        "AND +jobs.home = ? AND +jobs.community = ? "
+        "AND (deleted IS NOT NULL OR state = 'cancelled' OR spoiler = ?) "
         "AND (kind = 'delete' OR kind = 'blur' AND spoiler = ?)",
-        (None if parent is None else parent.job_id, venue.home, venue.community, _HELD),
+        (json.dumps([parent and parent.job_id]), venue.home, venue.community, _HELD, _HELD),
     )
     return {kind for (kind,) in rows}
 

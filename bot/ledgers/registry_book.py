@@ -285,12 +285,7 @@ def forget_prompt(connection: Connection, job_id: str) -> None:
 def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: float) -> Case:
     """Note that somebody is warned, and what they are to be told; the same again is one warning."""
     before = get_case(connection, case_id)
-    known = connection.execute(
-        "SELECT 1 FROM audit WHERE home = ? AND community IS ? AND kind = 'warn' AND target = ? "
-        "AND reason = ? AND instr(after, ?)",
-        (deed.home, deed.community, deed.target, deed.reason, case_id),
-    ).fetchone()
-    if known is not None:
+    if before.warned and _warned_so(connection, case_id, deed):
         return before
     connection.execute(
         "UPDATE cases SET warned = warned + 1, version = version + 1 WHERE id = ?", (case_id,)
@@ -319,6 +314,15 @@ def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: 
         at_s,
     )
     return get_case(connection, case_id)
+
+
+def _warned_so(connection: Connection, case_id: str, deed: Deed) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM audit WHERE home = ? AND community IS ? AND kind = 'warn' AND target = ? "
+        "AND reason = ? AND instr(after, ?)",
+        (deed.home, deed.community, deed.target, deed.reason, case_id),
+    ).fetchone()
+    return row is not None
 
 
 def not_shown(connection: Connection, home: str, *, limit: int) -> list[Case]:

@@ -1033,6 +1033,29 @@ async def test_what_a_moderator_deleted_is_not_published_there_again(
         await it.until_state(elsewhere.id, State.DELIVERED)
 
 
+async def test_what_starts_from_a_draft_elsewhere_keeps_no_copy_of_what_was_deleted(
+    office: OpenOffice, tmp_path: Path
+) -> None:
+    async with office() as it:
+        begun = partial(
+            offspring.begun,
+            index=0,
+            prompts=("a dog", None),
+            settings=read_lines(""),
+            sizes=[(64, 64)],
+        )
+        draft = await private_draft(it)
+        one = await make(it, draft, begun)
+        shown = await publish(it, draft)
+        await it.until_state(shown.id, State.DELIVERED)
+        other = await make(it, shown, begun)
+        for job in (one, other):
+            await it.until_state(job.id, State.DELIVERED)
+        await decide_reported(it, shown, "delete")
+        brought = tmp_path / "images" / ".brought"
+        assert not [job for job in (one, other) if (brought / job.id).exists()]
+
+
 async def test_what_who_asked_deleted_can_be_published_one_by_one(office: OpenOffice) -> None:
     async with office() as it:
         draft = await private_draft(it)
