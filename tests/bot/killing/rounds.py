@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bot.core.job import FINAL, State
 from bot.ledgers.sqlite.database import connect
@@ -57,6 +57,7 @@ _CALLS: Final = (
     ("DELETE", matrix.BY_TOKEN),
 )
 _SETTLE_S = 60.0
+End = Literal["pictures", "deleted", "reason", "held", "removed", "lost"]
 _SAY_EVERY = 50
 _PRESSES_IN_PEACE = 30
 _ACTS_IN_PEACE = 12
@@ -75,6 +76,7 @@ class Tally:
     deleted      of these, those whose pictures were deleted by a press
     removed      of these, those whose card was deleted in Discord itself
     held         of these, those that wait for a moderator still
+    last         what came of the wishes that were accepted last, when nobody killed the bot
     cut_off      presses that make no job, and whose bot was killed before it answered
     lost         accepted, and neither pictures nor a reason in the end
     thinking     acknowledged, for a job, and without an answer in the end
@@ -104,6 +106,7 @@ class Tally:
     deleted: int = 0
     removed: int = 0
     held: int = 0
+    last: Counter[End] = field(default_factory=Counter)
     cut_off: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     restarts_s: list[float] = field(default_factory=list)
@@ -151,7 +154,7 @@ class Tally:
             f"pressed ({self.twins} of them twice at once, {self.made} made a job), "
             f"{self.accepted} accepted: {self.pictures} with pictures, {self.deleted} with "
             f"pictures that were deleted, {self.removed} with a message that was, {self.held} wait "
-            "for a moderator, "
+            f"for a moderator, in peace at the end {dict(self.last)}, "
             f"{sum(self.reasons.values())} with a reason {dict(self.reasons)}; lost "
             f"{len(self.lost)}, thinking for ever {len(self.thinking)}, told nothing "
             f"{len(self.silent)}, set aside {len(self.innocent)}, shown twice {len(self.twice)}, "
@@ -217,6 +220,9 @@ async def kill_rounds(
         await crowd.close()
         await asyncio.gather(loopback.close(), slack.close())
     _count(tally, crowd, in_peace, folder)
+    for one in last_asked:
+        if one.id in crowd.promised:
+            tally.last[_end_of(crowd, one)] += 1
     _count_in_slack(tally, slackers, folder)
     tally.order = order_of(loopback, crowd, moderators, acts, last_asked, folder, chance)
     return tally
@@ -323,24 +329,39 @@ def _open_jobs(folder: Path) -> list[str]:
     return [f"{job_id} {state}" for job_id, state, _ in rows]
 
 
+def _end_of(crowd: Crowd, interaction: Interaction) -> End:
+    """What came of a wish that was accepted."""
+    message = interaction.original
+    if message is None:
+        return "removed" if interaction.id in crowd.removed else "lost"
+    if crowd.has_pictures(interaction):
+        return "pictures"
+    if is_deleted(message):
+        return "deleted"
+    if is_reason(message):
+        return "reason"
+    return "held" if is_in_review(message) else "lost"
+
+
 def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
     tally.asked, tally.pressed = len(crowd.asked), len(crowd.pressed)
     tally.dialogs, tally.twins = crowd.dialogs, len(crowd.twins)
     for interaction in _promised(crowd):
         tally.accepted += 1
         message = interaction.original
-        if message is not None and crowd.has_pictures(interaction):
-            tally.pictures += 1
-        elif message is not None and is_deleted(message):
-            tally.deleted += 1
-        elif message is not None and is_reason(message):
-            tally.reasons[text_of(message).splitlines()[0][3:34]] += 1
-        elif message is not None and is_in_review(message):
-            tally.held += 1
-        elif message is None and interaction.id in crowd.removed:
-            tally.removed += 1
-        else:
-            tally.lost.append("gone" if message is None else text_of(message))
+        match _end_of(crowd, interaction):
+            case "pictures":
+                tally.pictures += 1
+            case "deleted":
+                tally.deleted += 1
+            case "reason" if message is not None:
+                tally.reasons[text_of(message).splitlines()[0][3:34]] += 1
+            case "held":
+                tally.held += 1
+            case "removed":
+                tally.removed += 1
+            case _:
+                tally.lost.append("gone" if message is None else text_of(message))
     tally.thinking = [str(one.id) for one in _thinking(crowd)]
     tally.silent = [f"{one.id} {one.name}" for one in _silent(crowd, in_peace)]
     tally.cut_off = sum(

@@ -16,7 +16,11 @@ async def test_sixteen_kills_break_no_promise(tmp_path: Path) -> None:
     tally = await kill_rounds(16, tmp_path, seed)
     what = f"seed {seed}: {tally}"
     assert tally.accepted >= 20, what
-    assert tally.pictures + tally.deleted + tally.held > tally.accepted / 3, what
+    # How many die between being heard and being taken in says how fast the machine is. Of what is
+    # asked for in peace at the end, none does.
+    assert tally.last.total() > 0, what
+    assert tally.last.keys() <= {"pictures", "held"}, what
+    assert tally.pictures > 0, what
     assert tally.pressed >= 30, what
     assert tally.made > 0, what
     assert tally.twins > 0, what
