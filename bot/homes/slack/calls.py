@@ -60,6 +60,7 @@ _PASSING: Final = frozenset(
         "message_limit_exceeded",
     }
 )
+_TOO_LATE: Final = frozenset({"expired_trigger_id", "exchanged_trigger_id"})
 _WHY: Final[Mapping[str, str]] = {
     "channel_not_found": say(
         "The channel is gone, or the bot is not in it. `/imagine jobs` still has the pictures."
@@ -76,10 +77,14 @@ _WHY: Final[Mapping[str, str]] = {
         ),
     ),
     **dict.fromkeys(
+        _TOO_LATE, say("Slack gave the bot too little time to open the dialog. Try again.")
+    ),
+    **dict.fromkeys(
         SHUT_OUT, say("This workspace no longer lets the bot in. Who installed it can add it anew.")
     ),
 }
 _TOO_MANY_REQUESTS: Final = 429
+_FIRST_OF_SERVERS: Final = 500  # the statuses from here on say that it failed there
 _LIMIT_S: Final = 15.0
 _SLOWEST_BYTES_PER_S: Final = 250_000  # two megabits a second, upwards
 _SHARE: Final = 8  # of one channel
@@ -93,6 +98,22 @@ def code_of(error: BaseException) -> str | None:
         return None
     code = _field(error, "error")
     return code if isinstance(code, str) and code not in _PASSING else None
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same may succeed later."""
+    if isinstance(error, BotError):
+        return isinstance(error, AwayError)
+    return code_of(error) is None and isinstance(error, CALL_ERRORS)
+
+
+def may_be_done(error: Exception) -> bool:
+    """Whether Slack may have done all the same what failed so: its answer was lost, or garbled."""
+    if isinstance(error, BotError):
+        return isinstance(error, AwayError) and error.may_come
+    if isinstance(error, SlackApiError) and error.response.status_code == _TOO_MANY_REQUESTS:
+        return False
+    return is_passing(error) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
 def retry_after_s(error: BaseException) -> float:
@@ -166,6 +187,7 @@ class Calls:
     limit_s   how long one may take that carries no files; None is the usual time
     renewing  as in `Rotation.call`; None: the token never ends
     clock     seconds
+    sleep     between tries
     """
 
     def __init__(
@@ -183,7 +205,7 @@ class Calls:
         self._limit_s = _LIMIT_S if limit_s is None else limit_s
         self._renewing = renewing
         self._clock = clock
-        self._sleep = sleep
+        self.sleep = sleep
         self._until_s: dict[tuple[str, str | None], float] = {}  # when each may be made again
 
     async def make(self, method: str, channel: str | None = None, **arguments: object) -> Answer:
@@ -240,7 +262,13 @@ class Calls:
             session = self._session()
             async with session.post(url, json=dict(message)) as response:
                 text = await response.text()
-                if response.status != 200:  # noqa: PLR2004 - HTTP's own
+                status = response.status
+                if status == _TOO_MANY_REQUESTS or status >= _FIRST_OF_SERVERS:
+                    away = f"Slack did not take an answer: {status}."
+                    raise AwayError(away, may_come=status != _TOO_MANY_REQUESTS)
+                if INVALID_BLOCKS in text:  # as long as it is busy with a file in them
+                    raise AwayError(f"Slack did not take an answer: {text[:80]!r}.")
+                if status != 200:  # noqa: PLR2004 - HTTP's own
                     raise UndeliveredError(f"Slack did not take an answer: {text[:80]!r}.")
 
         await self._bounded("respond", call, 0)
@@ -255,7 +283,7 @@ class Calls:
     ) -> Answer:
         key = method, channel
         while (wait_s := self._until_s.get(key, 0.0) - self._clock()) > 0:
-            await self._sleep(wait_s)
+            await self.sleep(wait_s)
         async with self._places.place(channel):
             try:
                 async with asyncio.timeout(self._limit_s):

@@ -7,9 +7,9 @@ from bot.core.case import DeskAct
 from bot.core.desk_card import READ_BY, done
 from bot.core.moderators import Moderators
 from bot.core.policy import Viewer
-from bot.errors import BotError, UnknownJobError
+from bot.errors import UnknownJobError
 from bot.homes.slack import dialogs, posted
-from bot.homes.slack.calls import Calls, translated
+from bot.homes.slack.calls import Calls
 from bot.homes.slack.dialogs import Filled, ReasonKind
 from bot.homes.slack.intake import Asked, Intake
 from sdxl_engine.sentence import say
@@ -65,12 +65,7 @@ class DeskPresses:
     async def _ask_why(self, asked: Asked, kind: ReasonKind, about: str, title: str) -> None:
         voice = await self._intake.voice(asked)
         fields = [dialogs.reason_field(voice, READ_BY[kind])]
-        try:
-            await dialogs.show(self._calls, asked, kind, about, title, fields, voice)
-        except BotError:
-            raise
-        except Exception as error:
-            raise translated(error) from error
+        await dialogs.show(self._calls, asked, kind, about, title, fields, voice)
 
     async def _decide(self, asked: Asked, case_id: str, act: DeskAct, reason: str) -> None:
         by = await self._intake.actor(asked)

@@ -14,9 +14,10 @@ from bot.core.defaults import Defaults
 from bot.core.offspring import Prompts
 from bot.core.options import written
 from bot.core.wish import Wish
-from bot.homes.slack.calls import Calls
+from bot.homes.slack.calls import Calls, code_of, translated
 from bot.homes.slack.intake import Asked
 from bot.homes.slack.places import Place
+from bot.homes.slack.private_words import send_surely
 from bot.homes.slack.render import Block, cut
 from bot.homes.slack.voice import Voice
 from sdxl_engine.sentence import say
@@ -41,6 +42,7 @@ _MAX_OPTION_CHARS: Final = 75
 _MAX_TEXT_CHARS: Final = 3_000  # of one field
 _NAMES: Final = ("about", "community", "channel", "thread", "response_url", "tab")
 _TYPES: Final = ["png", "jpg", "jpeg", "webp", "gif"]
+_USED: Final = "exchanged_trigger_id"  # what opens one opens no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ async def show(
     fields: Sequence[Block],
     voice: Voice,
 ) -> None:
-    """Open a dialog for somebody who pressed or typed; raises what the call raises."""
+    """Open a dialog for somebody who pressed or typed; raises AwayError, UndeliveredError."""
     place = asked.place
     kept = {
         "about": about,
@@ -102,7 +104,21 @@ async def show(
         "close": _plain(voice.plain(say("Cancel")), _MAX_TITLE_CHARS),
         "blocks": list(fields),
     }
-    await calls.make("views.open", trigger_id=asked.event, view=view)
+    tried = False
+
+    async def show_it() -> None:
+        nonlocal tried
+        was_tried, tried = tried, True
+        try:
+            await calls.make("views.open", trigger_id=asked.event, view=view)
+        except Exception as error:
+            if not (was_tried and code_of(error) == _USED):
+                raise
+
+    try:
+        await send_surely(show_it, sleep=calls.sleep)
+    except Exception as error:
+        raise translated(error) from error
 
 
 def read(body: Mapping[str, Any]) -> tuple[Asked, Filled] | None:

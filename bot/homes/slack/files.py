@@ -45,11 +45,10 @@ class Files:
         try:
             answer = await self._calls.make("files.info", file=file_id)
             file: dict[str, Any] = dict(answer.get("file") or {})
-            if int(file.get("size") or 0) > MAX_FILE_BYTES:
-                raise _too_large(int(file["size"]))
-            return await self._calls.fetch(
-                self._checked(str(file.get("url_private"))), MAX_FILE_BYTES
-            )
+            size_bytes = int(file.get("size") or MAX_FILE_BYTES)
+            if size_bytes > MAX_FILE_BYTES:
+                raise _too_large(size_bytes)
+            return await self._calls.fetch(self._checked(str(file.get("url_private"))), size_bytes)
         except CALL_ERRORS as error:
             log.warning("a picture could not be downloaded: %s", named(error))
             raise InvalidRequestError(_NOT_FETCHED) from error

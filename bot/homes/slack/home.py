@@ -67,6 +67,7 @@ from bot.homes.slack.pictures import blank
 from bot.homes.slack.places import HOME, place_of
 from bot.homes.slack.presses import Presses
 from bot.homes.slack.privacy_command import PrivacyCommand
+from bot.homes.slack.private_words import send_surely
 from bot.homes.slack.rotation import Rotation, RotationSettings
 from bot.homes.slack.settings import Settings
 from bot.homes.slack.shows import Shows
@@ -211,11 +212,17 @@ class SlackHome:
         try:
             if origin.token:
                 said = {"text": text, "response_type": "ephemeral", "replace_original": False}
-                await self._calls.respond(origin.token, said)
+                respond = partial(self._calls.respond, origin.token, said)
+                await send_surely(respond, sleep=self._sleep)
             elif place is not None:  # it was said in a thread, and so is this
-                await self._calls.make(
-                    "chat.postMessage", place.channel, text=text, thread_ts=place.thread
+                post = partial(
+                    self._calls.make,
+                    "chat.postMessage",
+                    place.channel,
+                    text=text,
+                    thread_ts=place.thread,
                 )
+                await send_surely(post, sleep=self._sleep)
         except Exception as error:  # noqa: BLE001 - whatever Slack answered: it is too late
             log.info("the person could not be told: %s", named(error))
 
@@ -269,7 +276,7 @@ class SlackHome:
             self._new,
             self._tab.note,
         )
-        shows = Shows(self._calls, intake, sleep=self._sleep)
+        shows = Shows(self._calls, intake)
         files = Files(self._studio, self._calls)
         editing = Editing(self._studio, intake, self._calls, files)
         direct = DirectFiles(self._calls, sleep=self._sleep)

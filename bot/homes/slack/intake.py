@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from bot.core.explain import explain
@@ -18,6 +19,7 @@ from bot.homes.slack.calls import Calls, named
 from bot.homes.slack.channels import Channels
 from bot.homes.slack.people import Known, People
 from bot.homes.slack.places import HOME, Place, community_of
+from bot.homes.slack.private_words import MaybeLostError, send_once, send_surely
 from bot.homes.slack.voice import Voice
 from bot.languages.languages import Languages
 from bot.shared.job_context import in_job
@@ -239,7 +241,13 @@ class Intake:
     async def refuse(self, asked: Asked, error: Exception, job_id: str) -> bool:
         """Say what went wrong, unseen by others; returns whether it was said."""
         sentence = explain(error, job_id)
-        return await self.tell(asked, render.failure_text(sentence, await self.voice(asked)))
+        text = render.failure_text(sentence, await self.voice(asked))
+        try:
+            await send_surely(partial(self._send, asked, text), sleep=self._calls.sleep)
+        except Exception as failure:  # noqa: BLE001 - whatever Slack answered
+            log.warning("the person could not be told: %s", named(failure))
+            return False
+        return True
 
     async def told(self, asked: Asked, do: Callable[[], Awaitable[object]]) -> None:
         """Do something; whoever wanted it hears why it cannot be done."""
@@ -264,27 +272,41 @@ class Intake:
 
         anew  beside what is there; else in the place of what was pressed, which they alone see
         """
-        said: dict[str, Any] = {"text": text, "blocks": blocks or [render.section(text)]}
+        # What is in the place of another is there once, however often it is sent.
+        send = send_once if anew else send_surely
         try:
-            if asked.tab is not None:
-                await self._note(asked, said["blocks"])
-            elif asked.response_url:
-                await self._calls.respond(
-                    asked.response_url,
-                    {**said, "response_type": "ephemeral", "replace_original": not anew},
-                )
-            elif asked.place is not None:
-                await self._calls.make(
-                    "chat.postEphemeral",
-                    asked.place.channel,
-                    user=asked.user,
-                    thread_ts=asked.place.thread,
-                    **said,
-                )
+            await send(partial(self._send, asked, text, blocks, anew=anew), sleep=self._calls.sleep)
+        except MaybeLostError as error:
+            return await self.refuse(asked, error, new_job_id())
         except Exception as error:  # noqa: BLE001 - whatever Slack answered
             log.warning("the person could not be told: %s", named(error))
             return False
         return True
+
+    async def _send(
+        self,
+        asked: Asked,
+        text: str,
+        blocks: list[render.Block] | None = None,
+        *,
+        anew: bool = True,
+    ) -> None:
+        said: dict[str, Any] = {"text": text, "blocks": blocks or [render.section(text)]}
+        if asked.tab is not None:
+            await self._note(asked, said["blocks"])
+        elif asked.response_url:
+            await self._calls.respond(
+                asked.response_url,
+                {**said, "response_type": "ephemeral", "replace_original": not anew},
+            )
+        elif asked.place is not None:
+            await self._calls.make(
+                "chat.postEphemeral",
+                asked.place.channel,
+                user=asked.user,
+                thread_ts=asked.place.thread,
+                **said,
+            )
 
 
 def _origin_of(asked: Asked) -> Origin:

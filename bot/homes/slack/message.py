@@ -28,6 +28,7 @@ from bot.homes.slack.calls import (
 from bot.homes.slack.carousels import Carousels
 from bot.homes.slack.pictures import blurred
 from bot.homes.slack.places import Place, place_of
+from bot.homes.slack.private_words import send_once
 from bot.homes.slack.uploads import Instead, Uploads, delete_file
 from bot.homes.slack.voice import Voice
 from sdxl_engine.sentence import say, sentence_of
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 _SEARCHED_MESSAGES: Final = 100
 _SEARCHED_BEFORE_S: Final = 60.0
 _NO_PLACE: Final = say("Slack no longer takes an answer here. `/imagine jobs` has the pictures.")
+_MAYBE_LOST: Final = say(
+    "Slack may have lost the pictures. If you do not see them, `/imagine jobs` still has them."
+)
 
 
 Said = Mapping[str, Any]  # the arguments of a call
@@ -241,7 +245,11 @@ class CardMessage:
         self._slots = card.pictures or ()
         said, carousel = await self._said(card)
         del said["metadata"]  # nobody will read it
-        await self._post_alone(place, said, carousel)
+        if not self._slots:
+            await self._post_alone(place, said)
+            return
+        post = partial(self._post_alone, place, said, carousel)
+        await send_once(post, maybe_lost=_MAYBE_LOST, sleep=self._calls.sleep)
 
     async def _post_alone(
         self, place: Place, said: Said, carousel: list[render.Block] | None = None

@@ -8,9 +8,9 @@ from bot.core.job import Person, Venue
 from bot.core.options import lines_of, read_lines
 from bot.core.studio import Studio
 from bot.core.wish import Wish
-from bot.errors import BotError, NotAllowedError
+from bot.errors import NotAllowedError
 from bot.homes.slack import dialogs, render
-from bot.homes.slack.calls import Calls, translated
+from bot.homes.slack.calls import Calls
 from bot.homes.slack.dialogs import CHOICES, MANNERS, Filled
 from bot.homes.slack.intake import Asked, Intake
 from bot.homes.slack.voice import Voice
@@ -45,14 +45,8 @@ class Settings:
             raise NotAllowedError(policy.NOT_YOURS_TO_SET)
         now = await self._studio.defaults(scope)
         fields = list(dialogs.usual_fields(now, voice))
-        try:
-            await dialogs.show(
-                self._calls, asked, "settings", whose, _TITLES[scope.whose], fields, voice
-            )
-        except BotError:
-            raise
-        except Exception as error:
-            raise translated(error) from error
+        title = _TITLES[scope.whose]
+        await dialogs.show(self._calls, asked, "settings", whose, title, fields, voice)
 
     async def sent(self, asked: Asked, filled: Filled) -> None:
         """Somebody filled it in: what the dialog left open is open from now on.

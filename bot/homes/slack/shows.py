@@ -1,23 +1,21 @@
 """Pictures for one person alone."""
 
-import asyncio
 from collections.abc import Sequence
 
 from bot.core.card import Rows, Slot
 from bot.homes.slack import render
-from bot.homes.slack.calls import INVALID_BLOCKS, Calls, code_of, translated
+from bot.homes.slack.calls import Calls, translated
 from bot.homes.slack.intake import Asked, Intake
-from bot.homes.slack.uploads import PROCESSING, Uploads
-from bot.shared.retry import Sleep, persist
+from bot.homes.slack.private_words import send_once, send_surely
+from bot.homes.slack.uploads import Uploads
 
 
 class Shows:
     """Uploads them, and shows them in an answer that others do not see."""
 
-    def __init__(self, calls: Calls, intake: Intake, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, calls: Calls, intake: Intake) -> None:
         self._calls = calls
         self._intake = intake
-        self._sleep = sleep
 
     async def alone(
         self, asked: Asked, slots: Sequence[Slot], rows: Rows = (), *, anew: bool = True
@@ -31,13 +29,14 @@ class Shows:
         voice = await self._intake.voice(asked)
         uploads = Uploads(self._calls)
 
+        files: dict[str, str] = {}
+
+        async def upload() -> None:
+            for one in slots:
+                alt_text = render.file_alt_text(one, voice)
+                files[one.filename] = await uploads.id_of(one.filename, one.data or b"", alt_text)
+
         async def show() -> None:
-            files = {
-                one.filename: await uploads.id_of(
-                    one.filename, one.data or b"", render.file_alt_text(one, voice)
-                )
-                for one in slots
-            }
             blocks = [render.picture(one, files[one.filename], voice) for one in slots]
             blocks += render.rows(rows, voice)
             place = asked.place
@@ -57,12 +56,9 @@ class Shows:
             )
 
         try:
-            await persist(
-                show,
-                "pictures for one alone",
-                is_passing=lambda error: code_of(error) in {None, INVALID_BLOCKS},
-                backoff=PROCESSING,
-                sleep=self._sleep,
-            )
+            await send_surely(upload, sleep=self._calls.sleep)
+            # What is in the place of another is there once, however often it is sent.
+            send = send_once if anew else send_surely
+            await send(show, sleep=self._calls.sleep)
         except Exception as error:
             raise translated(error) from error
