@@ -220,9 +220,8 @@ async def kill_rounds(
         await crowd.close()
         await asyncio.gather(loopback.close(), slack.close())
     _count(tally, crowd, in_peace, folder)
-    for one in last_asked:
-        if one.id in crowd.promised:
-            tally.last[_end_of(crowd, one)] += 1
+    accepted = [asked for asked in last_asked if asked.id in crowd.promised]
+    tally.last = Counter(_end_of(crowd, asked) for asked in accepted)
     _count_in_slack(tally, slackers, folder)
     tally.order = order_of(loopback, crowd, moderators, acts, last_asked, folder, chance)
     return tally
