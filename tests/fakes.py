@@ -166,7 +166,7 @@ class FakeFilter:
         texts: Mapping[str, str],
         terms: Sequence[Term] = (),
         *,
-        num_inference_steps: int = MAX_INFERENCE_STEPS,
+        steps: int = MAX_INFERENCE_STEPS,
     ) -> tuple[Finding, ...]:
         return tuple(
             Finding(term.measure, term.category, term.text, where)

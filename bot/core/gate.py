@@ -19,7 +19,7 @@ from bot.core.ports.registry import Registry
 from bot.core.rules import Circumstances, House, Rules
 from bot.core.verdict import UNNAMED, Finding, Measure, Thresholds, outside, strictest
 from bot.errors import JobRefusedError
-from sdxl_engine.errors import PictureCheckError
+from sdxl_engine.errors import InvalidRequestError, PictureCheckError
 from sdxl_engine.request import MAX_INFERENCE_STEPS, ImageRequest, Images
 from sdxl_engine.sentence import all_of, say, sentences
 
@@ -147,10 +147,12 @@ class Gate:
     async def check(
         self, job: Job, in_force: Rules, request: ImageRequest, model: Model | None
     ) -> Ruling:
-        """Whether a job may be taken in as it is, and how it is shown then; raises LedgerError.
+        """Whether a job may be taken in as it is, and how it is shown then.
 
         request  what would be drawn
         model    what draws; None while it is not warm
+
+        Raises LedgerError, and InvalidRequestError for a prompt that changes too much to be read.
         """
         too_much = rules.refusal(in_force, request, "" if model is None else model.models[0])
         if too_much is not None:
@@ -177,7 +179,10 @@ class Gate:
     async def read(self, job: Job, request: ImageRequest) -> tuple[Finding, ...]:
         """What the filter finds in a job that was taken in; raises LedgerError."""
         house = await self.house(job.home, job.origin.venue.community)
-        return await self._read(job, request, house, adult=job.showing.adult)
+        try:
+            return await self._read(job, request, house, adult=job.showing.adult)
+        except InvalidRequestError:  # taken in by what was read then
+            return ()
 
     async def look(self, job: Job, images: Images, model: Model | None) -> Ruling:
         """How a job's pictures are to be shown, and whether; raises LedgerError.
@@ -206,14 +211,20 @@ class Gate:
             return False
 
     async def hides(self, venue: Venue, around: Circumstances, text: str) -> bool:
-        """Whether the filter there blocks a text that somebody wants to see; raises LedgerError."""
+        """Whether the filter there blocks a text that somebody wants to see, or cannot read it.
+
+        Raises LedgerError.
+        """
         house = await self.house(venue.home, venue.community)
         in_force = rules.in_force(house, self._usual, venue.channel, around)
-        found = await self._found({"text": text}, house, adult=bool(in_force.adult))
+        try:
+            found = await self._found({"text": text}, house, adult=bool(in_force.adult))
+        except InvalidRequestError:
+            return True
         return strictest(found) == "block"
 
     async def found(self, text: str, house: House) -> tuple[Finding, ...]:
-        """What the lists that hold in a community find in a prompt."""
+        """What the lists that hold in a community find in a prompt; raises InvalidRequestError."""
         return await self._found({"prompt": text}, house, adult=False)
 
     async def _read(
@@ -233,9 +244,7 @@ class Gate:
         # On a thread: a list that was changed is made ready at the first text after that. One after
         # the other: who asked first is taken in first.
         async with self._reading:
-            found = await asyncio.to_thread(
-                self._filter.findings, texts, house.terms, num_inference_steps=steps
-            )
+            found = await asyncio.to_thread(self._filter.findings, texts, house.terms, steps=steps)
         return outside(self._adult, found) if adult else found
 
     def _not_here(self, house: House, around: Circumstances) -> str:

@@ -235,7 +235,7 @@ class Moderators:
     async def tested(self, text: str, by: Actor) -> tuple[Finding, ...]:
         """What the lists that hold in the community find in a text.
 
-        Raises NotAllowedError, LedgerError.
+        Raises InvalidRequestError for a text that cannot be read, NotAllowedError, LedgerError.
         """
         return await self._gate.found(text, await self.house(by))
 

@@ -5,11 +5,12 @@ Repeated letters are looked for apart: in words without any repetition, whose fi
 compared with the word as it was written.
 """
 
-import math
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, islice, product
+from itertools import chain, groupby, product
+from math import prod
 from typing import Any, Final
 
 import ahocorasick
@@ -19,6 +20,11 @@ from bot.core.verdict import Term
 from bot.moderation.characters import folded, is_unspaced, skeletons
 from bot.moderation.readings import HIDDEN, Reading, is_any_unspaced, plain
 
+log = logging.getLogger(__name__)
+
+MAX_WORDINGS: Final = 300  # of one exception
+_MAX_ALL_WORDINGS: Final = 20_000  # of all exceptions together
+_MAX_HIDDEN_CHARS: Final = 20
 _REPEATED: Final = re.compile(r"(\w)(?=\1)")
 _MIN_PLURAL_CHARS: Final = 4
 _MIN_SQUEEZED_CHARS: Final = 3
@@ -31,7 +37,7 @@ _VOWELS: Final = frozenset("aeiouy")
 _MIN_DOUBLED_CHARS: Final = 5  # shorter words with one letter more are often another word
 _RARELY_DOUBLED: Final = frozenset("ahijkquvwxy")
 _REGEX_MEMORY: Final = 2**20  # bytes
-_MAX_WAYS: Final = 1_000  # in which an exception is looked for, each a pattern of its own
+_REGEX_SIZE: Final = 5_000  # characters of patterns take as much memory as what it keeps, mostly
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +73,19 @@ class Sight:
 
 
 class Automaton:
-    """Finds any number of terms in one pass."""
+    """Finds any number of terms in one pass.
+
+    size  how many characters its patterns have: a measure of the memory that it takes
+    """
 
     def __init__(self, terms: Sequence[Term]) -> None:
         self._terms = tuple(terms)
-        self._needed = [len(parts_of(term)) for term in terms]
+        parts = _parts_of_all(terms)
+        self._needed = [len(one) for one in parts]
         exact: dict[str, list[Part]] = {}
         squeezed: dict[str, list[tuple[str, Part]]] = {}
         for number, term in enumerate(terms):
-            parts = parts_of(term)
-            if term.kind == "exception":  # its parts stand one behind the other
-                ways = islice(product(*parts), _MAX_WAYS)  # whatever a list says
-                parts = [[" ".join(words) for words in ways]]
-            for place, alternatives in enumerate(parts):
+            for place, alternatives in enumerate(parts[number]):
                 for words in alternatives:
                     part = Part(number, place, words, term.kind == "exception")
                     for pattern in _patterns(words):
@@ -100,14 +106,15 @@ class Automaton:
         self._regexes = [
             (number, regex(term.text)) for number, term in enumerate(terms) if term.kind == "regex"
         ]
+        self.size = sum(map(len, chain(exact, squeezed))) + _REGEX_SIZE * len(self._regexes)
 
     def sights(self, reading: Reading, first: Reading) -> list[Sight]:
-        """What is in a reading and not so in the first, where it was judged already."""
+        """What is in a reading; of a disguise what is not so in the first, judged already."""
         line = reading.line
         if reading.whole:
             return list(self._words(line))
         sights = chain(self._sights(line), self._repetitions(line))
-        if reading is first:
+        if reading is first or reading.said:
             return list(sights)
         seen = [(line[sight.start : sight.end], sight) for sight in sights]
         new = {text for text in {text for text, _ in seen} if _is_more(text, line, first.line)}
@@ -226,9 +233,27 @@ def parts_of(term: Term) -> list[list[str]]:
     ]
 
 
-def ways_of(term: Term) -> int:
-    """In how many ways it can be said, each of which is looked for by itself."""
-    return math.prod(map(len, parts_of(term))) if term.kind == "exception" else 1
+def num_wordings(term: Term) -> int:
+    """How many wordings an exception stands for: its parts stand one behind the other."""
+    return prod(map(len, parts_of(term)))
+
+
+def _parts_of_all(terms: Iterable[Term]) -> list[list[list[str]]]:
+    """What each term needs; nothing of the exceptions for which there is no room."""
+    parts: list[list[list[str]]] = []
+    room, num_left_out = _MAX_ALL_WORDINGS, 0
+    for term in terms:
+        own = parts_of(term)
+        if term.kind == "exception":
+            count = num_wordings(term)
+            if count > min(MAX_WORDINGS, room):
+                own, num_left_out = [], num_left_out + 1
+            else:
+                own, room = [[" ".join(words) for words in product(*own)]], room - count
+        parts.append(own)
+    if num_left_out:
+        log.warning("exceptions of too many wordings are left out of the filter: %d", num_left_out)
+    return parts
 
 
 def normal(words: str) -> str:
@@ -265,11 +290,9 @@ def _patterns(words: str) -> set[str]:
 def _hidden(words: str) -> set[str]:
     """A term of characters, with one of those within hidden."""
     form = normal(words)
-    return {
-        form[:place] + HIDDEN + form[place + 1 :]
-        for place in range(1, len(form) - 1)
-        if all(map(is_unspaced, form))
-    }
+    if len(form) > _MAX_HIDDEN_CHARS or not all(map(is_unspaced, form)):
+        return set()
+    return {form[:place] + HIDDEN + form[place + 1 :] for place in range(1, len(form) - 1)}
 
 
 def _repeatable(words: str) -> set[str]:

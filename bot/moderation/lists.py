@@ -13,7 +13,7 @@ from typing import Final
 from bot.core.verdict import MEASURES, Measure, Term, TermKind
 from bot.errors import ConfigError
 from bot.moderation.characters import DATA
-from bot.moderation.prompt_filter import ListFilter
+from bot.moderation.prompt_filter import ListFilter, check_wordings
 from bot.shared.nearest import did_you_mean, nearest
 from bot.shared.shown import one_line, shown
 from sdxl_engine.errors import InvalidRequestError
@@ -64,6 +64,7 @@ def read_terms(path: Path) -> tuple[Term, ...]:
 
 def _checked_in_parts(checks: ListFilter, term: Term) -> Term:
     """A term of many words of which each is as long as a term may be."""
+    check_wordings(term)
     category = term.category
     for part in term.text.split(" & "):
         for words in part.split(" | "):

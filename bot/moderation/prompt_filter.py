@@ -11,27 +11,30 @@ from typing import Final
 import re2
 
 from bot.core.verdict import Finding, Term
-from bot.moderation.automaton import Automaton, Hit, hits, normal, parts_of, regex, ways_of
-from bot.moderation.readings import Reading, UnreadError, is_any_unspaced, readings
+from bot.moderation.automaton import (
+    MAX_WORDINGS,
+    Automaton,
+    Hit,
+    hits,
+    normal,
+    num_wordings,
+    parts_of,
+    regex,
+)
+from bot.moderation.readings import is_any_unspaced, readings
 from bot.shared.shown import shown
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_INFERENCE_STEPS
 from sdxl_engine.sentence import say
 
 MAX_TERM_CHARS: Final = 200
-_MAX_WAYS: Final = 20  # in which an exception can be said, each looked for by itself
-_MAX_COMPILED_WAYS: Final = 50_000  # of all lists that are kept compiled; one may be larger
+_MAX_COMPILED: Final = 20_000_000  # size of all that are kept compiled; one may be larger
 _MIN_CHARS: Final = 2
 _MIN_STARRED_CHARS: Final = 3
 _MAX_CATEGORY_CHARS: Final = 30
 _CATEGORY: Final = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+)*")
 # Whatever is found in a letter, or in all of these, is found nearly everywhere.
 _LETTERS: Final = tuple("abcdefghijklmnopqrstuvwxyz0123456789 .,") + tuple("éßяжαあ字")
-_CHANGES: Final = "[a:b:1]"
-# Of a text that changes so often from step to step that not all of it is read.
-_UNREAD: Final = Hit(
-    Term(_CHANGES, category="too many changes"), _CHANGES, Reading("not read to its end", "")
-)
 _UNRELATED: Final = ("the sun", "my big dog", "1937", "не то", "猫と月")
 
 
@@ -65,38 +68,34 @@ class ListFilter:
         texts: Mapping[str, str],
         terms: Sequence[Term] = (),
         *,
-        num_inference_steps: int = MAX_INFERENCE_STEPS,
+        steps: int = MAX_INFERENCE_STEPS,
     ) -> tuple[Finding, ...]:
         """What is found in the texts, at most one a rule and text.
 
         texts  by where they come from
         terms  a community's own beside the owner's, as a tuple: the same again is compiled already
-        num_inference_steps  in which they say what changes by the step
+        steps  in how many it is drawn
+
+        Raises InvalidRequestError for a text that changes too much by the step to be read.
         """
-        seen = self.seen(texts, terms, num_inference_steps=num_inference_steps)
-        return tuple(dict.fromkeys(one.finding for one in seen))
+        return tuple(dict.fromkeys(seen.finding for seen in self.seen(texts, terms, steps=steps)))
 
     def seen(
         self,
         texts: Mapping[str, str],
         terms: Sequence[Term] = (),
         *,
-        num_inference_steps: int = MAX_INFERENCE_STEPS,
+        steps: int = MAX_INFERENCE_STEPS,
     ) -> tuple[Seen, ...]:
         """The same with how each text was read."""
-        automata = [self._owners_automaton]
-        if terms:
-            automata.append(self._automaton(tuple(terms)))
-        seen: list[Seen] = []
-        for where, text in texts.items():
-            try:
-                read = readings(text, num_inference_steps)
-            except UnreadError:  # what nobody reads might say anything
-                if self._owners or terms:
-                    seen.append(Seen(_UNREAD, where))
-            else:
-                seen += (Seen(hit, where) for hit in hits(automata, text, read))
-        return tuple(seen)
+        automata = [self._owners_automaton, *([self._automaton(tuple(terms))] if terms else ())]
+        if not any(one.size for one in automata):
+            return ()
+        return tuple(
+            Seen(hit, where)
+            for where, text in texts.items()
+            for hit in hits(automata, text, readings(text, steps))
+        )
 
     def checked(self, term: Term) -> Term:
         """The term as it is kept, tidied; raises InvalidRequestError."""
@@ -151,8 +150,8 @@ class ListFilter:
         return self._compiled[key][1]
 
     def _forget_oldest(self) -> None:
-        sizes = [sum(map(ways_of, kept)) for kept, _ in self._compiled.values()]
-        while len(self._compiled) > 1 and sum(sizes) > _MAX_COMPILED_WAYS:
+        sizes = [automaton.size for _, automaton in self._compiled.values()]
+        while len(self._compiled) > 1 and sum(sizes) > _MAX_COMPILED:
             self._compiled.popitem(last=False)
             del sizes[0]
 
@@ -162,22 +161,27 @@ def _automaton_of(terms: tuple[Term, ...]) -> Automaton:
     return Automaton(terms)
 
 
+def check_wordings(term: Term) -> None:
+    """Raises InvalidRequestError for an exception with more choices than can be kept."""
+    count = num_wordings(term)
+    if term.kind == "exception" and count > MAX_WORDINGS:
+        raise InvalidRequestError(
+            say(
+                "This exception stands for {count} wordings; {most} are the most. Make several "
+                "exceptions of it, with fewer choices in each.",
+                count=f"{count:,}",
+                most=MAX_WORDINGS,
+            )
+        )
+
+
 def _check_words(term: Term) -> None:
     parts = parts_of(term)
     if not parts:
         raise InvalidRequestError(
             say("{term} has no words to look for. Write some.", term=shown(term.text))
         )
-    if ways_of(term) > _MAX_WAYS:
-        raise InvalidRequestError(
-            say(
-                "{term} can be said in {count} ways, and {most} are the most. Make several terms "
-                "of it.",
-                term=shown(term.text),
-                count=f"{ways_of(term):,}",
-                most=_MAX_WAYS,
-            )
-        )
+    check_wordings(term)
     for words in (words for part in parts for words in part):
         form = normal(words)
         is_starred = words.startswith("*") or words.endswith("*")
@@ -203,7 +207,7 @@ def _check_regex(text: str) -> None:
                 "behind, and back to what was found before, is not possible.",
                 reason=_reason(error),
             )
-        ) from None  # whoever wrote it mends it: nothing went wrong here
+        ) from error
     found = any(expression.search(one.encode()) for one in ("", *_LETTERS))
     if found or all(expression.search(one.encode()) for one in _UNRELATED):
         raise InvalidRequestError(

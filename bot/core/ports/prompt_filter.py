@@ -15,13 +15,15 @@ class PromptFilter(Protocol):
         texts: Mapping[str, str],
         terms: Sequence[Term] = (),
         *,
-        num_inference_steps: int = MAX_INFERENCE_STEPS,
+        steps: int = MAX_INFERENCE_STEPS,
     ) -> tuple[Finding, ...]:
-        """What texts say that a rule names.
+        """What texts say that a rule names, at any step; not for the event loop.
 
         texts  by where they come from, such as "prompt"
         terms  a community's own, beside the owner's lists
-        num_inference_steps  in which they say what changes by the step
+        steps  in how many it is drawn
+
+        Raises InvalidRequestError for a text that changes too much by the step to be read.
         """
 
     def checked(self, term: Term) -> Term:

@@ -71,6 +71,7 @@ def test_a_line_a_term(tmp_path: Path) -> None:
         ("a.toml", b'[x]\nall = [["ab"], []]', "no words to look for"),
         ("a.toml", b'["!"]\nterms = ["ab"]', "is no category"),
         ("a.txt", b"ab\nblock: a", "line 2: 'a' is too short"),
+        ("a.toml", b'exceptions = ["' + b" & ".join([b"ab|cd"] * 9) + b'"]', "for 512 wordings"),
         ("a.txt", b"\xff", "not UTF-8"),
         ("a.txt", b"x" * 3_000_000, "larger than 2 MB"),
         ("a.txt", "\n".join(f"w{n}x" for n in range(20_001)).encode(), "20,000 are the most"),

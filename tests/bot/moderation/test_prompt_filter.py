@@ -1,22 +1,21 @@
 """The prompt filter: what is found however it is written, what is not, and what is no term."""
 
-import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.core.explain import explain
 from bot.core.ports.prompt_filter import PromptFilter
-from bot.core.verdict import Finding, Term
+from bot.core.verdict import Finding, Term, TermKind
+from bot.moderation.automaton import MAX_WORDINGS, Automaton
 from bot.moderation.characters import LOOKALIKES, leet
 from bot.moderation.lists import STARTER, read_terms
 from bot.moderation.prompt_filter import MAX_TERM_CHARS, ListFilter
-from bot.moderation.readings import readings
+from bot.moderation.readings import plain, readings
 from sdxl_engine.errors import InvalidRequestError
-from sdxl_engine.prompt import at_steps
-from sdxl_engine.request import MAX_PROMPT_CHARS
+from sdxl_engine.prompt import BREAK, at_steps, pieces
+from sdxl_engine.request import MAX_INFERENCE_STEPS, MAX_PROMPT_CHARS
 
 STARTERS = read_terms(STARTER)
 FILTER = ListFilter(STARTERS)
@@ -38,6 +37,8 @@ ALIKE = {
     )
     if len(letter) == 1
 }
+# 22 things one behind the other, each with three choices: 3 ** 22 wordings.
+MANY_WORDINGS = Term("&".join(["ab|cd|ef"] * 22), "exception")
 
 
 def rules(text: str, *terms: Term) -> list[str]:
@@ -119,7 +120,7 @@ def test_any_text_can_be_read(text: str) -> None:
         "(" * 4_000,
         "裸 " * 2_000,
         "a*b*c " * 660,
-        "{a|b}" * 3 + "x[y|z] BREAK n*d* " * 100,
+        "{a|b}" * 4 + "x[y|z] BREAK n*d* " * 200,
         "\\(" * 2_000,
         "\u0430" * 4_000,
         "1" * 4_000,
@@ -156,49 +157,6 @@ def test_what_is_read_as_the_term(text: str) -> None:
     assert rules(text, Term("nude")) == ["nude"]
 
 
-# What is said in some steps alone.
-NUMBERS = st.integers(0, 60).map(str) | st.floats(0, 1).map("{:.2f}".format)
-SCHEDULED = st.recursive(
-    st.sampled_from(["nu", "de", "nude", "x", "ked"]),
-    lambda inner: (
-        st.builds("[{}:{}:{}]".format, inner, inner, NUMBERS)
-        | st.builds("[{}|{}]".format, inner, inner)
-        | st.builds("{}{}".format, inner, inner)
-    ),
-    max_leaves=12,
-)
-
-
-@given(SCHEDULED, st.integers(1, 50), st.sampled_from(["", " ", " " * 300, ", a cat " * 30]))
-def test_whatever_is_said_in_a_step_is_read(text: str, steps: int, behind: str) -> None:
-    prompt = f"{text}{behind}."
-    said = [step for _, step in at_steps(prompt, steps)]
-    found = ListFilter([Term("nude")]).findings({"prompt": prompt}, num_inference_steps=steps)
-    if any(re.search(r"\bnude\b", one) for one in said):
-        assert found
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[x:nu:21]de woman",
-        "[[[[[[[[a:b:1]:c:2]:d:3]:e:4]:f:5]:g:6]:h:7]:nu:8]de woman",
-        "[[x:y:1]:nu:2]de woman," + " " * 3_900 + "art",
-        "[x:nu:0.9]de " + "a" * 3_000,
-    ],
-)
-def test_a_word_of_few_steps_is_found(text: str) -> None:
-    assert rules(text, Term("nude")) == ["nude"]
-
-
-def test_what_changes_too_often_to_be_read_does_not_pass() -> None:
-    changes = "".join(f"[{'a' * 60}:b:{step}]" for step in range(1, 50))
-    (found,) = ListFilter([Term("nude")]).findings({"prompt": changes})
-    assert (found.measure, found.category) == ("block", "too many changes")
-    assert ListFilter().findings({"prompt": changes}) == ()  # nobody wants it read
-    assert rules(changes.replace("a", ""), Term("nude")) == []
-
-
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
@@ -215,11 +173,6 @@ def test_what_changes_too_often_to_be_read_does_not_pass() -> None:
 )
 def test_what_is_not_read_as_a_term(text: str, terms: tuple[str, ...]) -> None:
     assert rules(text, *words(*terms)) == []
-
-
-def test_a_list_of_before_says_no_more_than_it_may() -> None:
-    endless = Term(" & ".join(["aa|bb|cc"] * 22), "exception")
-    assert rules("a nude", Term("nude"), endless) == ["nude"]
 
 
 def test_ends_and_stars() -> None:
@@ -274,6 +227,70 @@ def test_rules_of_writing(text: str, term: str) -> None:
     assert rules(f"a dog, {text}, a cow", Term(term)) == [term]
 
 
+SCHEDULED = (
+    "[x:na:21]ked",
+    "[[[[[[[[a:b:1]:c:2]:d:3]:e:4]:f:5]:g:6]:h:7]:na:8]ked",
+    "[[x:y:1]:na:2]ked" + " " * 3_900 + "art",
+    "[a|b|c|d|e|f|g|h|i|j|na]ked",
+    "[x:nak:0.98]ed",
+    "a [b:na: .5 ]ked",
+)
+
+
+@pytest.mark.parametrize("text", SCHEDULED)
+def test_what_is_said_at_any_step_is_read(text: str) -> None:
+    assert rules(text, Term("naked")) == ["naked"]
+
+
+def test_a_text_is_read_for_the_steps_in_which_it_is_drawn() -> None:
+    prompt_filter = ListFilter([Term("naked")])
+    assert prompt_filter.findings({"prompt": SCHEDULED[0]}, steps=30)
+    assert not prompt_filter.findings({"prompt": SCHEDULED[0]}, steps=21)
+
+
+def test_words_are_neighbours_to_the_engine_whatever_stands_between() -> None:
+    for text in ("my [old|pet] cat", "my [old:pet:3] cat", "(my:1.2) (pet:1.1) cat"):
+        assert rules(text, Term("my pet cat")) == ["my pet cat"]
+    assert rules("(my:1.2), (age:12)", Term("age 12")) == ["age 12"]
+
+
+def test_an_exception_does_not_cover_what_is_said_without_it() -> None:
+    terms = (Term("cock"), Term("cock robin", "exception"))
+    assert rules("a cock [robin:x:3]", *terms) == ["cock"]
+
+
+def test_what_changes_too_much_to_be_read_is_refused() -> None:
+    text = "[a|b|c|d|e][f|g|h][i|j|k|l]" + "long words " * 300
+    with pytest.raises(InvalidRequestError, match="too many different things"):
+        rules(text, Term("naked"))
+    assert rules(text) == []  # there is nothing to look for
+
+
+TWO_WORDS = ListFilter(words("naked", "naked woman"))
+PARTS = ["na", "ked", "naked", " woman", " ", "x", "[", "]", ":", "|", "(", ")"]
+PARTS += ["[x:", ":1]", ":2.0]", ":0.5]", ":30]", ":1.2)", "\\", "BREAK", "{", "}"]
+
+
+@given(
+    st.lists(st.sampled_from(PARTS), max_size=40).map("".join),
+    st.integers(1, MAX_INFERENCE_STEPS),
+)
+@example("[x:na:21]ked woman", 50)
+def test_whatever_the_engine_says_is_found(text: str, steps: int) -> None:
+    said = [
+        plain("".join(" break " if piece is BREAK else piece.text for piece in pieces(one)))
+        for _, one in at_steps(text, steps)
+    ]
+    expected = {term for term in (" naked ", " naked woman ") if any(term in one for one in said)}
+    found = TWO_WORDS.findings({"prompt": text}, steps=steps)
+    assert expected <= {f" {one.rule} " for one in found}
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_the_words_of_a_text_are_the_same_in_ascii(text: str) -> None:
+    assert plain(text + "字").replace("字", "").strip() == plain(text).strip()
+
+
 def test_an_exception_covers_what_it_holds_and_no_more() -> None:
     terms = (Term("cock"), Term("cock robin", "exception"))
     assert rules("cock robin", *terms) == rules("a cock-robin!", *terms) == []
@@ -289,6 +306,43 @@ def test_an_exception_may_have_choices_and_minds_commas() -> None:
     )
     assert rules("a tree nude", *terms) == rules("Nude, Texas", *terms) == []
     assert rules("on a rock, nude", *terms) == rules("a rock so nude", *terms) == ["nude"]
+
+
+def test_an_exception_of_too_many_wordings_takes_nothing_else_down(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept_before = (Term("nude"), MANY_WORDINGS, Term("nude rock", "exception"))
+    assert rules("a nude, ab ab", *kept_before) == ["nude"]
+    assert rules("a nude rock", *kept_before) == []
+    assert "exceptions of too many wordings are left out of the filter: 1" in caplog.text
+
+
+def test_exceptions_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.moderation.automaton._MAX_ALL_WORDINGS", 4)
+    terms = (
+        *words("nude"),
+        *(Term(f"nude & {one} | rock", "exception") for one in ("cat", "dog", "eel")),
+    )
+    assert rules("nude cat", *terms) == rules("nude dog", *terms) == []
+    assert rules("nude eel", *terms) == ["nude"]
+
+
+@given(
+    st.text("abcaä\u00df\u0131I\u0430 \u88f8\u30cc|&*", max_size=MAX_TERM_CHARS),
+    st.sampled_from(["word", "exception"]),
+)
+@example("\u88f8\u4f53" * 100, "word")
+@example("ä\u0131 " * 66, "word")
+@example("ä\u0131 |" * 50, "word")
+@example(" & ".join(["\u0131ä|bä"] * 8), "exception")
+def test_a_term_becomes_patterns_of_a_bounded_size(text: str, kind: TermKind) -> None:
+    try:
+        term = FILTER.checked(Term(text, kind))
+    except InvalidRequestError:
+        return
+    automaton = Automaton([term])
+    wordings = MAX_WORDINGS if kind == "exception" else 1
+    assert automaton.size <= 32 * MAX_TERM_CHARS * wordings
 
 
 def test_a_regular_expression_takes_no_longer_than_its_text() -> None:
@@ -314,7 +368,7 @@ def test_a_community_has_terms_of_its_own() -> None:
 
 
 def test_many_communities_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.moderation.prompt_filter._MAX_COMPILED_WAYS", 10)
+    monkeypatch.setattr("bot.moderation.prompt_filter._MAX_COMPILED", 200)
     prompt_filter = ListFilter([Term("gore")])
     for number in range(20):
         word = f"word{chr(97 + number)}"
@@ -342,16 +396,13 @@ def test_many_communities_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> N
         (Term("abc", category=""), "'' is no category"),
         (Term("abc", category="<b>"), "'<b>' is no category"),
         (Term("a & bc", "exception"), "'a' is too short"),
-        (Term("aa|bb|cc & dd|ee|ff & " * 2 + "gg|hh", "exception"), "can be said in 162 ways"),
+        (MANY_WORDINGS, "This exception stands for 31,381,059,609 wordings; 300 are the most."),
     ],
 )
-def test_what_is_no_term(term: Term, sentence: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+def test_what_is_no_term(term: Term, sentence: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         FILTER.checked(term)
-    assert sentence in explain(caught.value, "job")
-    # Whoever typed it mends it: nothing went wrong that the bot's owner must see.
-    assert {one.levelname for one in caplog.records} == {"INFO"}
+    assert sentence in str(caught.value)
 
 
 def test_a_term_is_tidied() -> None:
