@@ -13,14 +13,13 @@ from bot.homes.slack import posted, render
 from bot.homes.slack.buttons import desk_action
 from bot.homes.slack.calls import MESSAGE_GONE, Calls, code_of, named, translated
 from bot.homes.slack.pictures import blurred
+from bot.homes.slack.places import Place
 from bot.homes.slack.uploads import Uploads, delete_file
 from bot.homes.slack.voice import Voice
 from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
-_SEARCHED_MESSAGES: Final = 100
-_SEARCHED_BEFORE_S: Final = 60.0
 _STYLES: Final[Mapping[DeskAct, str]] = {
     "approve": "primary",
     "delete": "danger",
@@ -97,17 +96,8 @@ class DeskMessages:
 
     async def _find(self, channel: str, case: Case) -> Mapping[str, Any]:
         """What shows a case where the answer may have been lost; empty: nothing."""
-        found = await self._calls.make(
-            "conversations.history",
-            channel,
-            oldest=f"{case.at_s - _SEARCHED_BEFORE_S:.6f}",
-            limit=_SEARCHED_MESSAGES,
-            include_all_metadata=True,
-        )
-        for message in found.get("messages") or ():
-            if posted.about(message, "case") == case.id:
-                return dict(message)
-        return {}
+        found = await posted.found(self._calls, Place(channel), "case", case.id, case.at_s)
+        return found or {}
 
 
 async def _files(uploads: Uploads, slots: Sequence[Slot], voice: Voice) -> dict[str, str]:

@@ -35,8 +35,6 @@ from sdxl_engine.sentence import say, sentence_of
 
 log = logging.getLogger(__name__)
 
-_SEARCHED_MESSAGES: Final = 100
-_SEARCHED_BEFORE_S: Final = 60.0
 _NO_PLACE: Final = say("Slack no longer takes an answer here. `/imagine jobs` has the pictures.")
 _MAYBE_LOST: Final = say(
     "Slack may have lost the pictures. If you do not see them, `/imagine jobs` still has them."
@@ -269,26 +267,22 @@ class CardMessage:
     async def _read(self, place: Place) -> Mapping[str, Any]:
         """The message as it stands; raises CardGoneError."""
         assert self._ts is not None  # noqa: S101 - by our own callers
-        around = {"oldest": self._ts, "latest": self._ts, "inclusive": True, "limit": 1}
-        for message in await self._messages(place, **around):
+        method = "conversations.history" if place.thread is None else "conversations.replies"
+        # Two, for what a thread hangs on may come along.
+        around = {"oldest": self._ts, "latest": self._ts, "inclusive": True, "limit": 2}
+        found = await self._calls.make(method, place.channel, ts=place.thread, **around)
+        for message in found.get("messages") or ():
             if message.get("ts") == self._ts:
-                return message
+                its: Mapping[str, Any] = message
+                return its
         raise CardGoneError(say("The message for the pictures was deleted."))
 
     async def _find(self, place: Place) -> Mapping[str, Any] | None:
         """The card among the messages since the job was asked for."""
-        since = f"{self._job.asked_at_s - _SEARCHED_BEFORE_S:.6f}"
-        for message in await self._messages(place, oldest=since, limit=_SEARCHED_MESSAGES):
-            if posted.about(message, "job") == self._job.id:
-                self._ts = str(message["ts"])
-                await self._on_message(self._ts)
-                return message
-        self._is_new = True
-        return None
-
-    async def _messages(self, place: Place, **which: object) -> list[Mapping[str, Any]]:
-        method = "conversations.history" if place.thread is None else "conversations.replies"
-        found = await self._calls.make(
-            method, place.channel, ts=place.thread, include_all_metadata=True, **which
-        )
-        return list(found.get("messages") or ())
+        found = await posted.found(self._calls, place, "job", self._job.id, self._job.asked_at_s)
+        if found is None:
+            self._is_new = True
+            return None
+        self._ts = str(found["ts"])
+        await self._on_message(self._ts)
+        return found

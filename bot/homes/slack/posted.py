@@ -1,9 +1,17 @@
 """By what a message of the bot's own is known again: metadata, which nobody else can give it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from bot.homes.slack.calls import Calls
+from bot.homes.slack.places import Place
 
 Kind = Literal["job", "case", "notice"]
+Message = Mapping[str, Any]
+
+_SEARCHED_BEFORE_S: Final = 60.0  # as far as two clocks may differ
+_PAGE: Final = 200  # messages
+_MOST_PAGES: Final = 20
 
 
 def metadata(kind: Kind, about: str | int) -> dict[str, Any]:
@@ -11,9 +19,39 @@ def metadata(kind: Kind, about: str | int) -> dict[str, Any]:
     return {"event_type": f"imagine_{kind}", "event_payload": {kind: about}}
 
 
-def about(message: Mapping[str, Any], kind: Kind) -> object:
+def about(message: Message, kind: Kind) -> object:
     """The id of the one of these that a message is about; None: it is about none."""
     found = message.get("metadata") or {}
     if found.get("event_type") != f"imagine_{kind}":
         return None
     return (found.get("event_payload") or {}).get(kind)
+
+
+async def found(
+    calls: Calls, place: Place, kind: Kind, what: str, since_s: float
+) -> Message | None:
+    """The message about one of these among those that were posted since then; raises as `Calls`.
+
+    All of them are looked through: where many talk, or the bot was away for long, one page ends
+    before the message, which would be posted once more.
+    """
+    method = "conversations.history" if place.thread is None else "conversations.replies"
+    cursor = None
+    for _ in range(_MOST_PAGES):
+        answer = await calls.make(
+            method,
+            place.channel,
+            ts=place.thread,
+            oldest=f"{since_s - _SEARCHED_BEFORE_S:.6f}",
+            limit=_PAGE,
+            cursor=cursor,
+            include_all_metadata=True,
+        )
+        for message in answer.get("messages") or ():
+            if about(message, kind) == what:
+                its: Message = message
+                return its
+        cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
+        if cursor is None:
+            break
+    return None

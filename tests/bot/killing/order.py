@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from bot.core.audit import Entry, first_broken
+from bot.core.audit import RULES, Entry, first_broken
 from bot.core.case import AtDesk, Case
 from bot.core.desk_card import desk_card
 from bot.core.job import Record, State
@@ -272,7 +272,9 @@ def _misblocked(kept: Kept, last_asked: list[Interaction]) -> Iterator[str]:
 
 
 def _unwritten(kept: Kept, moderators: Moderators) -> Iterator[str]:
-    written = Counter((one.reason, one.kind, one.target) for one in kept.entries if one.reason)
+    # By a person: what the rules themselves refuse is said alike each time.
+    deeds = [one for one in kept.entries if one.reason and one.actor != RULES]
+    written = Counter((one.reason, one.kind, one.target) for one in deeds)
     yield from (f"{one} {count} times" for one, count in written.items() if count > 1)
     of_reason = {reason: (kind, target) for reason, kind, target in written}
     for act in moderators.acts:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bot.core.job import Record, State
 from bot.errors import LoginError
-from bot.homes.slack import render
+from bot.homes.slack import posted, render
 from standins.base.faults import Fault, RestKind
 from standins.base.timers import ManualClock
 from standins.slack.blocks import every_element
@@ -275,6 +275,24 @@ async def test_whatever_a_call_comes_to_the_pictures_are_there_once(
         assert len(render.files_of(shown)) == 4
     assert fault.fired == 1
     assert len(slack.history(IMAGINE, viewer=BEN)) == 1
+
+
+async def test_a_card_whose_answer_got_lost_is_found_behind_what_others_said(
+    slack: LoopbackSlack, run_slack: RunBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posted, "_PAGE", 2)
+    fault = slack.faults.add(Fault(kind="drop_after", route="/chat.postMessage"))
+
+    async def talk(_seconds: float) -> None:
+        for _ in range(5):
+            await slack.say("hello", user=CLEO, channel=IMAGINE)
+
+    async with run_slack(sleep=talk):
+        await ask(slack)
+        await seen(slack, has_pictures)
+    assert fault.fired == 1
+    jobs = [posted.about(one, "job") for one in slack.history(IMAGINE)]
+    assert len([one for one in jobs if one is not None]) == 1
 
 
 async def test_files_that_are_never_ready_end_in_a_sentence(
