@@ -261,6 +261,7 @@ async def test_nothing_of_it_is_to_be_read(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "slack_sdk")  # which our own log keeps quiet
     pair = await slack.rotate_tokens()
     async with run_slack(
         token=pair.token, rotation=of(pair), now=clock, sleep=ByTheClock(slack)
