@@ -23,8 +23,7 @@ class Archives:
         self._total_bytes = total_bytes
         self._count = count
         self._done: list[bytes] = []
-        self._buffer = io.BytesIO()
-        self._zip = ZipFile(self._buffer, "w")
+        self._entries: list[tuple[ZipInfo, bytes]] = []  # of the one that is being filled
         self._used = _END_BYTES
 
     def add(self, name: str, data: bytes, *, packed: bool = False) -> bool:
@@ -44,25 +43,27 @@ class Archives:
         if is_full:
             if len(self._done) + 1 >= self._count:
                 return False
-            self._close()
+            self._seal()
         info = ZipInfo(name, _DAY)
         info.compress_type = ZIP_DEFLATED if packed else ZIP_STORED
-        self._zip.writestr(info, data)
+        self._entries.append((info, data))
         self._used += size
         return True
 
     def close(self) -> list[bytes]:
         """The archives, those with nothing in them left out."""
-        self._close()
+        self._seal()
         return self._done
 
-    def _close(self) -> None:
-        is_empty = not self._zip.namelist()
-        self._zip.close()
-        if not is_empty:
-            self._done.append(self._buffer.getvalue())
-        self._buffer = io.BytesIO()
-        self._zip = ZipFile(self._buffer, "w")
+    def _seal(self) -> None:
+        # All at once: one that stays open, as where what is packed breaks off, is an error later.
+        if self._entries:
+            buffer = io.BytesIO()
+            with ZipFile(buffer, "w") as archive:
+                for info, data in self._entries:
+                    archive.writestr(info, data)
+            self._done.append(buffer.getvalue())
+        self._entries = []
         self._used = _END_BYTES
 
 

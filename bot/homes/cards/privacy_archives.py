@@ -29,7 +29,7 @@ async def packed(privacy: Privacy, person: Person, archives: Archives) -> Packed
         has_room = await asyncio.to_thread(archives.add, name, data, packed=is_packed)
         left_out += not has_room
         has_data |= has_room and name == DATA
-    files = tuple(archives.close())
+    files = tuple(await asyncio.to_thread(archives.close))
     if not left_out:
         return Packed(files, (say("This is all that is kept of you."),))
     what = say_many(
