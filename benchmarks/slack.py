@@ -114,7 +114,7 @@ class Town:
         for one in self.slackers:
             world.people[one] = Person(one, one.lower(), world.team_id)
         self.channel.member_ids |= set(self.slackers)
-        self.people, self.servers = settle(self.discord, PEOPLE, SERVERS)
+        self.people, self.servers = settle(self.discord, 2 * PEOPLE, SERVERS)
 
     async def start(self) -> None:
         """Open all."""
@@ -138,7 +138,7 @@ class Town:
         asked = await self.discord.slash(
             "imagine",
             options,
-            user_id=self.people[number % PEOPLE],
+            user_id=self.people[server % 2 * PEOPLE + number % PEOPLE],  # as many in each
             channel_id=self.servers[server],
         )
         await asked.until(says("job "))
