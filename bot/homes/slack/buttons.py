@@ -14,7 +14,9 @@ PRIVACY_ACTION: Final = re.compile(r"privacy:(erase|keep)")
 PressKind = Literal[ActionKind, LookKind]
 _CASE: Final = re.compile(r"[a-z2-7]{8}")
 # Presses of which a job comes, and a card of its own.
-MAKING: Final[frozenset[ActionKind]] = frozenset({"reroll", "upscale", "strong", "publish"})
+MAKING: Final[frozenset[PressKind]] = frozenset(
+    {"reroll", "upscale", "strong", "subtle", "publish"}
+)
 _VALUE: Final = re.compile(r"([a-z2-7]{8}):([0-9]{0,4})")
 
 

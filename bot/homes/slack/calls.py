@@ -244,12 +244,12 @@ class Calls:
             async with session.get(url, headers=headers, allow_redirects=False) as response:
                 if response.status != 200:  # noqa: PLR2004 - HTTP's own
                     raise ValueError(f"Slack does not give the file: {response.status}.")
-                data = await response.content.read(most_bytes + 1)
+                data = bytearray(await response.content.read(most_bytes + 1))
                 while len(data) <= most_bytes and (more := await response.content.read(2**20)):
                     data += more
                 if len(data) > most_bytes:
                     raise ValueError("The file is larger than Slack said.")
-                return data
+                return bytes(data)
 
         async with self._places.place("fetch"):
             async with asyncio.timeout(self._limit_s + most_bytes / _SLOWEST_BYTES_PER_S):

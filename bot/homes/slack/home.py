@@ -334,9 +334,9 @@ class SlackHome:
 
         @app.event("app_mention")
         async def mentioned(body: Body, event: Body) -> None:
-            await intake.hear(asked_of(body))
-            text = typed.behind_mention(str(event.get("text") or ""))
-            self._do(command.run(asked_of(body), text))
+            if event.get("user"):  # else it is a program's, and nobody's wish
+                await intake.hear(asked_of(body))
+                self._do(command.run(asked_of(body), typed.behind_mention(str(event["text"]))))
 
         self._listen_in_tab(app, intake, settings)
         self._listen_beside(app)

@@ -261,7 +261,8 @@ class CardMessage:
             if code_of(error) not in NO_CHANNEL or not self._job.origin.token:
                 raise
             await self._calls.respond(
-                self._job.origin.token, {**said, "response_type": "ephemeral"}
+                self._job.origin.token,
+                {**said, "response_type": "ephemeral", "replace_original": False},
             )
 
     async def _read(self, place: Place) -> Mapping[str, Any]:

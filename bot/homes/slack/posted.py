@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from bot.errors import AwayError
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.places import Place
 
@@ -33,7 +34,7 @@ async def found(
     """The message about one of these among those that were posted since then; raises as `Calls`.
 
     All of them are looked through: where many talk, or the bot was away for long, one page ends
-    before the message, which would be posted once more.
+    before the message, which would be posted once more. Raises AwayError where they are too many.
     """
     method = "conversations.history" if place.thread is None else "conversations.replies"
     cursor = None
@@ -53,5 +54,5 @@ async def found(
                 return its
         cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
         if cursor is None:
-            break
-    return None
+            return None
+    raise AwayError("Slack has more messages there than can be looked through.")

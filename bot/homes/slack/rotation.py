@@ -39,6 +39,7 @@ _LOOK_S: Final = 600.0
 _STORING_S: Final = 60.0
 _LIMIT_S: Final = 15
 _BACKOFF: Final = Backoff(first_s=5.0, limit_s=300.0)
+_LIVES_S: Final = 12 * 3600.0  # a token, as Slack's documents have it
 _ENDED: Final = "token_expired"
 _WRONG_APP: Final = frozenset({"invalid_client_id", "bad_client_secret", "invalid_client"})
 
@@ -194,7 +195,8 @@ class Rotation:
         self._pair = _Pair(
             Secret(str(answer["access_token"])),
             Secret(str(answer["refresh_token"])),
-            self._clock() + float(answer["expires_in"]),
+            # Whatever it says of that: the old pair is spent.
+            self._clock() + float(answer.get("expires_in") or _LIVES_S),
         )
         await self._store()
         self._client.token = self._pair.token.reveal()

@@ -37,7 +37,7 @@ _OPTIONS: Final = (
 _OPTION: Final = re.compile(rf"{_DASHES}({'|'.join(_OPTIONS)})(?:=|\s+)(\S+)", re.IGNORECASE)
 # What Slack makes of an address, a channel or a name that somebody typed.
 _MADE: Final = re.compile(r"<(?:[^|<>]*\|([^<>]*)|([^<>]*))>")
-_MENTION: Final = re.compile(r"\s*<@[A-Z0-9]+(?:\|[^<>]*)?>")
+_MENTION: Final = re.compile(r"<@[A-Z0-9]+(?:\|[^<>]*)?>")
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,11 @@ def test_the_name_of_the_bot_is_no_prompt() -> None:
     )
 
 
+def test_the_name_of_the_bot_may_stand_behind_a_gap() -> None:
+    gap = " " * 30_000  # a step each, and not as many as there are before it
+    assert typed.behind_mention(f"a{gap}x <@U0LOOPBOT1> hen") == f"a{gap}x  hen"
+
+
 def test_nothing_to_draw_is_said() -> None:
     with pytest.raises(UsageError, match="what the pictures should show"):
         typed.read("--private").wish(())
