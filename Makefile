@@ -44,7 +44,7 @@ test: setup-dev ## all tests
 	# tests/conftest.py says what goes to one worker, and in which order.
 	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
-kill-test: setup-dev ## kill the bot 500 times while people ask and press, and count broken promises (10 minutes)
+kill-test: setup-dev ## kill the bot 500 times while people ask and press, and count broken promises (a quarter of an hour)
 	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500
 
 lint: setup-dev # lint, formatting, types, the arrows of ARCHITECTURE.md

@@ -202,10 +202,12 @@ async def measure_acks(town: Town, waiting: int, times: int, at_once: int) -> bo
             acks_s = list[float]()
 
             async def measure(
-                number: int, what: Callable[[int], Awaitable[Invocation]] = what
+                number: int,
+                what: Callable[[int], Awaitable[Invocation]] = what,
+                acks_s: list[float] = acks_s,
             ) -> None:
                 done = await what(number)
-                acks_s.append(float("inf") if done.ack_s is None else done.ack_s)  # noqa: B023
+                acks_s.append(float("inf") if done.ack_s is None else done.ack_s)
 
             await in_batches(measure, times, crowd)
             p50, p99, most = np.percentile(acks_s, (50, 99, 100)) * 1e3

@@ -20,6 +20,7 @@ from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
 from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
+from bot.core.removal import Removal
 from bot.core.rules import Rules
 from bot.core.studio import Studio
 from bot.core.verdict import Term, Thresholds
@@ -119,6 +120,7 @@ class App:
             usual=usual,
             last_words=last_words,
         )
+        removal = Removal(self.ledger, registry, self._gallery, self._worker, self._clerk)
         self.studio = Studio(
             self.engine,
             self.ledger,
@@ -129,6 +131,7 @@ class App:
             gate=gate,
             registry=registry,
             clerk=self._clerk,
+            removal=removal,
             usual=usual,
             limits=_limits_of(config),
             logs_prompts=config.log.prompts,
@@ -137,7 +140,7 @@ class App:
             gate,
             registry,
             self.ledger,
-            self._gallery,
+            removal,
             self._worker,
             self._clerk,
             self._filter,

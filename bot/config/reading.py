@@ -35,9 +35,8 @@ _NAME_CHARS: Final = 60  # of a name that somebody wrote, in a sentence about it
 _VALUE_CHARS: Final = 60
 _PATH_CHARS: Final = 200
 _MAX_TOKEN_CHARS: Final = 1_000
-_SECRET: Final = re.compile(
-    "token|secret", re.IGNORECASE
-)  # in the name of what is kept out of files
+# In the name of what is kept out of files.
+_SECRET: Final = re.compile("token|secret", re.IGNORECASE)
 
 _SECTIONS: Final[Mapping[str, Callable[..., object]]] = {
     one.name: one.default_factory  # type: ignore[misc]  # every section above has a factory

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.core.audit import ELSEWHERE, OWNER, RULES, DeedKind, Entry
-from bot.core.card import Date, Moment
-from bot.core.desk_card import Link
+from bot.core.card import Date, Link, Moment
 from sdxl_engine.request import format_size
 from sdxl_engine.sentence import Sentence, say, say_many
 

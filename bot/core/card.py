@@ -45,6 +45,17 @@ LookKind = Literal["look", "like", "unlike", "subtle"]
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Somebody or something that a home shows as its own link, and tells nobody of."""
+
+    kind: Literal["person", "channel", "role"]
+    id: str
+
+    def __str__(self) -> str:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A point in time, in seconds since 1970, that a home shows so that it counts down or up."""
 

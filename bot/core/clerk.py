@@ -75,9 +75,9 @@ class Clerk:
         None of the three waits for another: a person who cannot be told holds no desk up.
         """
         brought = [
-            await _brought(home, self._registry.notices, _number, self._tell),
-            await _brought(home, self._registry.to_amend, _job_id, self._amend),
-            await _brought(home, self._registry.at_desks, _case_id, self._show),
+            await _brought(home, self._registry.notices, lambda one: one.number, self._tell),
+            await _brought(home, self._registry.to_amend, lambda one: one.job.id, self._amend),
+            await _brought(home, self._registry.at_desks, lambda one: one.case.id, self._show),
         ]
         return all(brought)
 
@@ -118,7 +118,9 @@ async def _brought(
 ) -> bool:
     """Whether all of one kind is there now; what cannot be brought holds up nothing behind it.
 
-    find  the first few of a home that are not there yet
+    find   the first few of a home that are not there yet
+    key    by what one is told from the others
+    bring  raises AwayError where it is to be tried again
     """
     away: set[object] = set()
     try:
@@ -138,18 +140,6 @@ async def _brought(
     except LedgerError as error:
         log.info("what was decided cannot be shown in %s yet: %s", home.name, error)
         return False
-
-
-def _number(notice: Notice) -> int:
-    return notice.number
-
-
-def _job_id(record: Record) -> str:
-    return record.job.id
-
-
-def _case_id(one: AtDesk) -> str:
-    return one.case.id
 
 
 async def _tried(bringing: Awaitable[T]) -> T | None:

@@ -6,11 +6,11 @@ A home renders it in its own markup, cuts what is too long, and makes what peopl
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from bot.core import card
 from bot.core.audit import ELSEWHERE, OWNER, RULES
-from bot.core.card import Date, Moment, Slot
+from bot.core.card import Date, Link, Moment, Slot
 from bot.core.case import AtDesk, Block, Case, CaseKind, DeskAct
 from bot.core.job import UNFINISHED, Record, State
 from bot.core.ports.gallery import Picture
@@ -57,17 +57,6 @@ _PICTURE: Final = re.compile(r"picture (\d+)")
 _GONE: Final = say("The pictures are there no more.")
 _ERASED: Final = Wish("")
 _SHOWN: Final = UNFINISHED | {State.DRAWN, State.DELIVERED}  # or may be later
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Somebody or something that a home shows as its own link, and tells nobody of."""
-
-    kind: Literal["person", "channel", "role"]
-    id: str
-
-    def __str__(self) -> str:
-        return self.id
 
 
 @dataclass(frozen=True, slots=True)

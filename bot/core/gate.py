@@ -9,9 +9,8 @@ from typing import Final, TypeGuard
 
 from bot.core import rules
 from bot.core.audit import RULES, Deed, DeedKind
-from bot.core.card import Moment
+from bot.core.card import Link, Moment
 from bot.core.case import Block
-from bot.core.desk_card import Link
 from bot.core.job import Job, Person, Showing, Venue
 from bot.core.ports.engine import Model
 from bot.core.ports.prompt_filter import PromptFilter

@@ -66,6 +66,8 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
 FINAL: Final = frozenset(State) - MOVES.keys()
 # What a person may still stop.
 UNFINISHED: Final = frozenset({State.QUEUED, State.RUNNING, State.REVIEW})
+UNDRAWN: Final = frozenset({State.QUEUED, State.RUNNING})
+ON_CARD: Final = frozenset({State.DRAWN, State.DELIVERED})  # or on their way there
 
 
 @dataclass(frozen=True, slots=True)

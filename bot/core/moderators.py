@@ -20,9 +20,8 @@ from bot.core.case import (
 )
 from bot.core.clerk import Clerk
 from bot.core.gate import Gate
-from bot.core.job import FINAL, UNFINISHED, Person, Record, Showing, State
+from bot.core.job import FINAL, ON_CARD, UNDRAWN, UNFINISHED, Person, Record, Showing, State
 from bot.core.policy import Actor, Viewer
-from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Ledger
 from bot.core.ports.prompt_filter import PromptFilter
 from bot.core.ports.registry import Registry, Settings
@@ -44,6 +43,7 @@ from sdxl_engine.sentence import say, say_many, sentences
 log = logging.getLogger(__name__)
 
 _MOST_TERMS: Final = 5_000  # of one community
+_MOST_COUNTED: Final = 1_000  # of what waits
 _MOST_RULES: Final = 500
 _NAMED_CHARS: Final = 100  # of a prompt, by which somebody knows it again
 FEWEST_DAYS: Final = 2  # a day's limits look back one
@@ -58,9 +58,6 @@ _TOO_EARLY: Final = say(
     "These pictures are not shown yet. Blur them once they are, or delete them."
 )
 _REPORTED: Final = say("You have reported this before. A moderator looks at it.")
-# What is to be drawn still.
-_DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
-_ON_CARD: Final = frozenset({State.DRAWN, State.DELIVERED})  # or on their way there
 
 
 class Moderators:
@@ -75,7 +72,7 @@ class Moderators:
         gate: Gate,
         registry: Registry,
         ledger: Ledger,
-        gallery: Gallery,
+        removal: Removal,
         worker: Worker,
         clerk: Clerk,
         prompt_filter: PromptFilter,
@@ -87,11 +84,11 @@ class Moderators:
         self._gate = gate
         self._registry = registry
         self._ledger = ledger
+        self._removal = removal
         self._worker = worker
         self._clerk = clerk
         self._filter = prompt_filter
         self._clock = clock
-        self._removal = Removal(ledger, registry, gallery, worker, clerk)
         self._changing = asyncio.Lock()  # what is read is what is changed
 
     async def house(self, by: Actor) -> House:
@@ -145,8 +142,10 @@ class Moderators:
         """
         if channel is None:
             home, community = self._managed(by)
-            jobs = await self._registry.jobs_in(home, community)
-            if waiting := sum(one.state is State.REVIEW for one in jobs):
+            held = await self._ledger.find(
+                states=(State.REVIEW,), community=community, limit=_MOST_COUNTED
+            )
+            if waiting := sum(one.job.home == home for one in held):
                 raise JobRefusedError(
                     say_many(
                         "{count} job waits at the desk for a moderator. Decide about it first, or "
@@ -432,7 +431,7 @@ class Moderators:
             return
         if case.state == "deleted" or record.deleted is not None:
             raise IllegalMoveError(_DECIDED)
-        if act == "blur" and record.state in _DRAWN_YET:
+        if act == "blur" and record.state in UNDRAWN:
             raise IllegalMoveError(_TOO_EARLY)
         wanted: CaseState = "blurred" if act == "blur" else "approved"
         if case.state == wanted:
@@ -446,10 +445,10 @@ class Moderators:
             showing = replace(showing, spoiler=False, held=False)
         if record.state is State.REVIEW:
             await self._approve(record, showing, deed)
-        elif record.state in _ON_CARD | {State.UNDELIVERED} and (
+        elif record.state in ON_CARD | {State.UNDELIVERED} and (
             act == "blur" or showing != record.job.showing
         ):
-            before, is_on_card = record.job.showing, record.state in _ON_CARD
+            before, is_on_card = record.job.showing, record.state in ON_CARD
             amend = is_on_card and showing != before
             try:
                 await self._ledger.show_as(

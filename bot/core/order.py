@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bot.core import rule_table
-from bot.core.desk_card import Link
+from bot.core.card import Link
 from bot.core.rules import House, Place
 from sdxl_engine.sentence import all_of, say, say_many, sentences
 

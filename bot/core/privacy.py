@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from bot.core.card import Moment
-from bot.core.job import FINAL, Person, Record, State
+from bot.core.job import FINAL, UNDRAWN, Person, Record, State
 from bot.core.kept import Kept, Stored
 from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Ledger
@@ -30,7 +30,6 @@ KEEP_ALL: Final = say("Keep it")
 NOT_ERASED: Final = say("Nothing was erased.")
 _DAY_S: Final = 86_400.0
 _SOURCE_ERASED: Final = say("The picture that this starts from was erased by the one it was for.")
-_DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
 _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
 _KEPT: Final = say("Kept of you:")
 _NOTHING: Final = say("Nothing of you is kept here.")
@@ -147,7 +146,7 @@ class Privacy:
         """Others' jobs that start from these pictures have copies of them."""
         children = [one for one in await self._registry.started_from(ids) if one.job.id not in ids]
         for child in children:
-            if child.state in _DRAWN_YET:
+            if child.state in UNDRAWN:
                 for over in await self._cancelled(child, _SOURCE_ERASED):
                     self._worker.withdraw(over)
         await self._gallery.forget_brought([one.job.id for one in children])

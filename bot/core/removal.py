@@ -7,7 +7,7 @@ from typing import Final
 
 from bot.core.audit import ELSEWHERE, Deed
 from bot.core.clerk import Clerk
-from bot.core.job import FINAL, Record, State
+from bot.core.job import FINAL, UNDRAWN, Record, State
 from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Ledger
 from bot.core.ports.registry import Registry
@@ -22,8 +22,6 @@ _BY_MODERATOR: Final = say("Deleted by {who}.", who=say("a moderator"))
 _NOT_APPROVED: Final = say("A moderator did not approve these pictures, so they are not shown.")
 _SOURCE_DELETED: Final = say("The picture that this starts from was deleted by a moderator.")
 _DELETED_ELSEWHERE: Final = say("Its message was deleted.")
-# What is to be drawn still.
-_DRAWN_YET: Final = frozenset({State.QUEUED, State.RUNNING})
 _SHOWN: Final = frozenset({State.DELIVERED, State.UNDELIVERED})
 
 
@@ -84,7 +82,7 @@ class Removal:
         """Cancel what starts from their pictures, and keep none of those for it."""
         children = await self._registry.started_from([one.job.id for one in family])
         for child in children:
-            if child.state in _DRAWN_YET:
+            if child.state in UNDRAWN:
                 its_deed = replace(deed, kind="cancel", target=child.job.id)
                 await self.cancel(child, _SOURCE_DELETED, its_deed)
         ids = [child.job.id for child in children]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.core import rules
-from bot.core.desk_card import Link
+from bot.core.card import Link
 from bot.core.rules import Circumstances, House, Place, Rules
 from sdxl_engine.request import format_size
 from sdxl_engine.sentence import say

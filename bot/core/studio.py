@@ -132,6 +132,7 @@ class Studio:
     gate      says who may ask for what
     registry  hears of what is refused
     clerk     is woken where moderators are to see something
+    removal   of what somebody else than who asked deletes
     usual     what is drawn where a wish leaves it open
     logs_prompts  whether the log holds what is asked for
     clock     seconds since 1970
@@ -149,6 +150,7 @@ class Studio:
         gate: Gate,
         registry: Registry,
         clerk: Clerk,
+        removal: Removal,
         usual: Usual,
         limits: Limits,
         logs_prompts: bool = False,
@@ -163,7 +165,7 @@ class Studio:
         self._gate = gate
         self._registry = registry
         self._clerk = clerk
-        self._removal = Removal(ledger, registry, gallery, worker, clerk)
+        self._removal = removal
         self._usual = usual
         self._limits = limits
         self._logs_prompts = logs_prompts

@@ -15,6 +15,7 @@ from bot.core.defaults import Defaults, Manner, Scope
 from bot.core.job import (
     FINAL,
     MOVES,
+    ON_CARD,
     UNFINISHED,
     Job,
     Origin,
@@ -41,8 +42,7 @@ _TWICE_S: Final = 3.0
 _DAY_S: Final = 86_400.0
 _HELD: Final = 2  # in the column `spoiler`: blurred by a moderator, or a rule
 _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
-_ON_CARD: Final = frozenset({State.DRAWN, State.DELIVERED})  # or on their way there
-_TO_BE_SEEN: Final = _ON_CARD | UNFINISHED | {State.UNDELIVERED}
+_TO_BE_SEEN: Final = ON_CARD | UNFINISHED | {State.UNDELIVERED}
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
@@ -446,7 +446,7 @@ def _show_kin_as(
             like = replace(now, spoiler=its[1], held=False)
         else:
             continue
-        _show_as(connection, one, like, at_s, its_deed, amend=one.state in _ON_CARD)
+        _show_as(connection, one, like, at_s, its_deed, amend=one.state in ON_CARD)
 
 
 def _last_blur(connection: Connection, deed: Deed) -> tuple[float, bool] | None:

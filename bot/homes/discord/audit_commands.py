@@ -18,7 +18,7 @@ from bot.core.audit_line import (
     exported,
     nothing,
 )
-from bot.core.desk_card import Link
+from bot.core.card import Link
 from bot.core.moderators import Moderators
 from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press

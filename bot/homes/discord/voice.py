@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import discord
 
-from bot.core.card import Date, Moment
-from bot.core.desk_card import Link
+from bot.core.card import Date, Link, Moment
 from bot.languages.languages import Languages
 
 _MARKS: Final = {"person": "@", "channel": "#", "role": "@&"}

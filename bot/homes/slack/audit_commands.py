@@ -14,7 +14,7 @@ from bot.core.audit_line import (
     exported,
     nothing,
 )
-from bot.core.desk_card import Link
+from bot.core.card import Link
 from bot.core.moderators import Moderators
 from bot.homes.slack import render
 from bot.homes.slack.admin_text import Words

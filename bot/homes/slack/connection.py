@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
 from slack_bolt.app.async_app import AsyncApp
@@ -15,13 +17,13 @@ from bot.errors import LoginError
 from bot.homes.slack.calls import SHUT_OUT, code_of, named
 from bot.homes.slack.dispatch import Dispatch
 from bot.homes.slack.places import Install
+from bot.homes.slack.rotation import Rotation, RotationSettings
 from bot.shared.retry import Backoff, Sleep
 from bot.shared.secret import Secret
 
-if TYPE_CHECKING:
-    from bot.homes.slack.rotation import Rotation
-
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _BACKOFF: Final = Backoff()
 _WRONG_TOKEN: Final = frozenset({"not_allowed_token_type", "missing_scope", *SHUT_OUT})
@@ -55,7 +57,10 @@ class SlackConnection:
     """Logs in, and hands what Slack tells to listeners, each thing once.
 
     api_url   empty is the real Slack
-    rotation  of the client's token; None: it never ends
+    rotation  what the client's next token is bought with; None: its token never ends
+    clock     seconds since 1970, by which a token ends
+
+    `client` alone holds the token: all others ask it.
     """
 
     def __init__(
@@ -63,8 +68,10 @@ class SlackConnection:
         bot_token: Secret,
         way_in: WayIn,
         api_url: str,
+        rotation: RotationSettings | None = None,
         *,
         backoff: Backoff = _BACKOFF,
+        clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._way_in = way_in
@@ -76,7 +83,9 @@ class SlackConnection:
         self._sleep = sleep
         self._closing = asyncio.Event()
         self._ready = asyncio.Event()
-        self.rotation: Rotation | None = None
+        self._rotation: Rotation | None = None
+        if rotation is not None:
+            self._rotation = Rotation(self.client, rotation, clock=clock, sleep=sleep)
         self._bot_user = ""
         self._home = Install()
 
@@ -102,11 +111,12 @@ class SlackConnection:
         session = aiohttp.ClientSession()
         self.client.session = session
         try:
-            if not await self._logged_in():
-                return
-            listen(app := self._app())
-            self._ready.set()
-            await self._way_in.run(Dispatch(app), self._without_token(), self._closing)
+            async with self._fresh_token():
+                if not await self._logged_in():
+                    return
+                listen(app := self._app())
+                self._ready.set()
+                await self._way_in.run(Dispatch(app), self._without_token(), self._closing)
         finally:
             self._ready.clear()
             await session.close()
@@ -114,6 +124,27 @@ class SlackConnection:
     async def close(self) -> None:
         """Go offline; `run` returns."""
         self._closing.set()
+
+    async def call(self, make: Callable[[], Awaitable[T]]) -> T:
+        """Make a call of the client's, with the next token where this one has ended.
+
+        Raises as `make`.
+        """
+        return await (make() if self._rotation is None else self._rotation.call(make))
+
+    @asynccontextmanager
+    async def _fresh_token(self) -> AsyncIterator[None]:
+        """Have the next token before this one ends, where it does."""
+        if self._rotation is None:
+            yield
+            return
+        keeping = asyncio.create_task(self._rotation.keep(), name="token rotation")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self._rotation.close()
 
     def _app(self) -> AsyncApp:
         # Bolt would ask Slack who the bot is at the first event; that is known. No method of ours:
@@ -135,11 +166,9 @@ class SlackConnection:
         """Whether Slack knows the tokens now; False where the bot is closed first."""
         for delay_s in self._backoff.delays_s():
             try:
-                if self.rotation is None:
-                    told = await self.client.auth_test()
-                else:
-                    await self.rotation.begin()
-                    told = await self.rotation.call(self.client.auth_test)
+                if self._rotation is not None:
+                    await self._rotation.begin()
+                told = await self.call(self.client.auth_test)
                 self._bot_user = str(told["user_id"])
                 self._home = Install(
                     str(told.get("team_id") or ""),

@@ -68,7 +68,7 @@ from bot.homes.slack.places import HOME, place_of
 from bot.homes.slack.presses import Presses
 from bot.homes.slack.privacy_command import PrivacyCommand
 from bot.homes.slack.private_words import send_surely
-from bot.homes.slack.rotation import Rotation, RotationSettings
+from bot.homes.slack.rotation import RotationSettings
 from bot.homes.slack.settings import Settings
 from bot.homes.slack.shows import Shows
 from bot.homes.slack.uploads import PROCESSING
@@ -130,17 +130,18 @@ class SlackHome:
         self._languages = languages
         self._sleep = sleep
         self._connection = SlackConnection(
-            settings.bot_token, settings.way_in, settings.api_url, sleep=sleep
+            settings.bot_token,
+            settings.way_in,
+            settings.api_url,
+            settings.rotation,
+            clock=now,
+            sleep=sleep,
         )
-        client = self._connection.client  # it alone holds the token: all others ask it
-        if settings.rotation is not None:
-            self._connection.rotation = Rotation(client, settings.rotation, clock=now, sleep=sleep)
-        rotation = self._rotation = self._connection.rotation
         self._calls = Calls(
-            client,
+            self._connection.client,
             _CALLS_AT_ONCE,
             limit_s=call_limit_s,
-            renewing=None if rotation is None else rotation.call,
+            renewing=self._connection.call,
             sleep=sleep,
         )
         self._carousels = Carousels()
@@ -167,16 +168,7 @@ class SlackHome:
 
     async def run(self) -> None:
         """See `Home.run`."""
-        if self._rotation is None:
-            await self._connection.run(self._listen)
-            return
-        keeping = asyncio.create_task(self._rotation.keep(), name="token rotation")
-        try:
-            await self._connection.run(self._listen)
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-            await self._rotation.close()
+        await self._connection.run(self._listen)
 
     async def offer(self, sizes: tuple[tuple[int, int], ...]) -> None:
         """See `Home.offer`; here they are typed, and nothing is offered."""
@@ -336,7 +328,7 @@ class SlackHome:
         async def mentioned(body: Body, event: Body) -> None:
             if event.get("user"):  # else it is a program's, and nobody's wish
                 await intake.hear(asked_of(body))
-                self._do(command.run(asked_of(body), typed.behind_mention(str(event["text"]))))
+                self._do(command.run(asked_of(body), typed.behind_mention(event.get("text", ""))))
 
         self._listen_in_tab(app, intake, settings)
         self._listen_beside(app)

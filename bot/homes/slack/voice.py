@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bot.core.card import Moment
-from bot.core.desk_card import Link
+from bot.core.card import Link, Moment
 from bot.languages.languages import Languages
 
 _MARKS: Final = {"person": "@", "channel": "#", "role": "!subteam^"}

@@ -13,6 +13,7 @@ from bot.core.moderators import Moderators
 from bot.core.policy import Limits
 from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
+from bot.core.removal import Removal
 from bot.core.rules import Rules
 from bot.core.studio import Studio
 from bot.core.verdict import Thresholds
@@ -70,6 +71,7 @@ class Office:
             usual=usual,
             sleep=sleep,
         )
+        removal = Removal(self.ledger, self.registry, self.gallery, self.worker, self.clerk)
         self.studio = Studio(
             self.engine,
             self.ledger,
@@ -80,6 +82,7 @@ class Office:
             gate=gate,
             registry=self.registry,
             clerk=self.clerk,
+            removal=removal,
             usual=usual,
             limits=Limits(queued=8),
             logs_prompts=logs_prompts,
@@ -88,7 +91,7 @@ class Office:
             gate,
             self.registry,
             self.ledger,
-            self.gallery,
+            removal,
             self.worker,
             self.clerk,
             self.filter,

@@ -7,8 +7,7 @@ import pytest
 
 from bot.core.audit import FIRST_HASH, Deed, DeedKind, chained
 from bot.core.audit_line import Change, audit_line
-from bot.core.card import Date
-from bot.core.desk_card import Link
+from bot.core.card import Date, Link
 from sdxl_engine.sentence import Sentence
 
 Said = Mapping[str, Any]

@@ -23,9 +23,9 @@ from tests.standins.slack.app import (
     modal,
     words,
 )
-from tests.standins.slack.ports import held_port
+from tests.standins.slack.ports import PATH, held_port, slack_over_http
 
-SECRET, PATH = "signing-loopback", "/slack/events"
+SECRET = "signing-loopback"
 
 
 @pytest.fixture
@@ -38,11 +38,8 @@ def port() -> Iterator[int]:
 @pytest.fixture
 async def slack(clock: ManualClock, port: int) -> AsyncIterator[LoopbackSlack]:
     """One that speaks HTTP."""
-    url = f"http://127.0.0.1:{port}{PATH}"
-    loopback = LoopbackSlack(clock=clock, rate_limits=False, request_url=url)
-    await loopback.start()
-    yield loopback
-    await loopback.close()
+    async with slack_over_http(clock, port) as loopback:
+        yield loopback
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ from tests.bot.homes.slack.test_running import (  # noqa: F401 - they run here a
     test_where_nothing_can_be_shown_nothing_is_drawn,
 )
 from tests.fakes import FakePipeline
-from tests.standins.slack.ports import held_port
+from tests.standins.slack.ports import held_port, slack_over_http
 
 SECRET = DEFAULT_SIGNING_SECRET
 FORM = "application/x-www-form-urlencoded"
@@ -61,11 +61,8 @@ def port() -> Iterator[int]:
 @pytest.fixture
 async def slack(clock: ManualClock, port: int) -> AsyncIterator[LoopbackSlack]:
     """One that speaks HTTP: whatever runs in this file is told so."""
-    url = f"http://127.0.0.1:{port}/slack/events"
-    server = LoopbackSlack(clock=clock, rate_limits=False, request_url=url)
-    await server.start()
-    yield server
-    await server.close()
+    async with slack_over_http(clock, port) as loopback:
+        yield loopback
 
 
 def signed(body: bytes | str, *, secret: str = SECRET, at_s: float | None = None) -> dict[str, str]:
