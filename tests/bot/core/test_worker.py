@@ -133,9 +133,12 @@ async def test_stuck_uploads_hold_up_neither_the_engine_nor_other_uploads(
     count = 12  # more than are uploaded at once
     async with office() as it:
         it.home.deliveries_open.clear()
-        for _ in range(count):
-            await it.ask(make_job())
-        await it.home.until(lambda: it.home.arrivals == count)
+        asked: list[Job] = []
+        while len(asked) < count:
+            asked.append(make_job())
+            await it.ask(asked[-1])
+            # One by one: if more wait than may, the next is refused.
+            await it.home.until(lambda: it.home.arrivals == len(asked))
         it.home.deliveries_open.set()
         await it.home.until(lambda: len(it.home.delivered) == count)
 
