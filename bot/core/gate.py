@@ -33,6 +33,10 @@ _NOT_BY_YOU: Final = say(
     "A role of yours is barred from the bot here. Ask a moderator if you think that this is a "
     "mistake."
 )
+_WHOSE_ROLES: Final = say(
+    "What you may do here depends on your roles, and they cannot be seen now. Ask again in a "
+    "minute."
+)
 _PRIVATE: Final = say(
     "Here pictures are shown to the one who asked alone. Choose private, and ask again."
 )
@@ -118,8 +122,13 @@ class Gate:
         self._houses.pop((home, community), None)
 
     async def in_force(self, venue: Venue, around: Circumstances) -> Rules:
-        """What holds for somebody there; raises LedgerError."""
+        """What holds for somebody there; raises JobRefusedError, LedgerError."""
         house = await self.house(venue.home, venue.community)
+        return self._in_force(house, venue, around)
+
+    def _in_force(self, house: House, venue: Venue, around: Circumstances) -> Rules:
+        if house.looks_at_roles and not around.knows_roles:
+            raise JobRefusedError(_WHOSE_ROLES)
         return rules.in_force(house, self._usual, venue.channel, around)
 
     async def admit(
@@ -136,7 +145,7 @@ class Gate:
             block = await self._registry.block_of(person, venue.community, now_s)
             if block is not None:
                 raise JobRefusedError(_said(block), repeatable=False)
-        in_force = rules.in_force(house, self._usual, venue.channel, around)
+        in_force = self._in_force(house, venue, around)
         if not in_force.use:
             barred = rules.bars(house, venue.channel, around)
             why = _NOT_BY_YOU if barred else self._not_here(house, around)
@@ -212,10 +221,10 @@ class Gate:
     async def hides(self, venue: Venue, around: Circumstances, text: str) -> bool:
         """Whether the filter there blocks a text that somebody wants to see, or cannot read it.
 
-        Raises LedgerError.
+        Raises JobRefusedError, LedgerError.
         """
         house = await self.house(venue.home, venue.community)
-        in_force = rules.in_force(house, self._usual, venue.channel, around)
+        in_force = self._in_force(house, venue, around)
         try:
             found = await self._found({"text": text}, house, adult=bool(in_force.adult))
         except InvalidRequestError:

@@ -97,14 +97,16 @@ class Rules:
 class Circumstances:
     """What rules look at besides person and channel, as a home knows it of a wish.
 
-    roles   ids of the roles that the one who asks has in the community
-    within  the channel that a thread belongs to; None: it is no thread
-    adult   the home says that the place is for adults alone
+    roles        ids of the roles that the one who asks has in the community
+    within       the channel that a thread belongs to; None: it is no thread
+    adult        the home says that the place is for adults alone
+    knows_roles  False: they may have any others, which the home cannot see now
     """
 
     roles: frozenset[str] = frozenset()
     within: str | None = None
     adult: bool = False
+    knows_roles: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,11 @@ class House:
     desk: str | None = None
     paused: str | None = None
     keep_days: int | None = None
+
+    @property
+    def looks_at_roles(self) -> bool:
+        """Whether what holds for somebody depends on their roles."""
+        return any(place.role is not None for place in self.rules)
 
 
 def in_force(house: House, usual: Rules, channel: str | None, around: Circumstances) -> Rules:

@@ -281,6 +281,27 @@ class LoopbackSlack:
         """A person opens the app's home tab."""
         self._people.open_home(self._person(user))
 
+    async def promote(self, user: str, *, is_admin: bool = True) -> None:
+        """Somebody makes a person an admin of the workspace, or no longer one."""
+        person = self._person(user)
+        person.is_admin = is_admin
+        event = {"type": "user_change", "user": person.profile_json()}
+        self._people.tell(event | {"event_ts": self.world.new_ts()})
+
+    async def regroup(self, group: str, users: Sequence[str]) -> None:
+        """Somebody changes who is in a user group."""
+        found = self.world.user_groups[group]
+        before, after = set(found.user_ids), set(users)
+        found.user_ids = list(users)
+        event = {
+            "type": "subteam_members_changed",
+            "subteam_id": group,
+            "team_id": found.team_id or self.world.team_id,
+            "added_users": sorted(after - before),
+            "removed_users": sorted(before - after),
+        }
+        self._people.tell(event | {"event_ts": self.world.new_ts()})
+
     async def uninstall(self) -> None:
         """Somebody removes the app from the workspace."""
         await self.revoke_tokens()

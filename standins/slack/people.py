@@ -289,11 +289,16 @@ class People:
     def tell(
         self, event: Json, *, person: Person | None = None, channel: Channel | None = None
     ) -> None:
-        """Send the app an event.
+        """Send the app an event, if it has subscribed to it.
 
         person, channel  who did it where
         """
         world = self._world
+        name = str(event["type"])
+        if name == "message" and channel is not None:
+            name = f"message.{channel.kind}"
+        if world.events is not None and name not in world.events:
+            return
         team = world.team("" if channel is None else channel.team_id)
         of_stranger = person is not None and person.is_stranger and world.organisation is not None
         payload = {

@@ -165,6 +165,7 @@ class World:
     base_url         where files and answers go; set when the server starts
     scopes           what the bot's token was granted
     commands         the slash commands that the app has registered; None: whatever is typed
+    events           those that it has subscribed to, as manifests name them; None: all there are
     features         what else it offers, as its manifest has it
     is_internal      whether the app was made for this workspace alone: others may read history
                      once a minute
@@ -183,6 +184,7 @@ class World:
     base_url: str = ""
     scopes: set[str] = field(default_factory=lambda: set(BOT_SCOPES))
     commands: set[str] | None = None
+    events: set[str] | None = None
     features: Json = field(default_factory=dict)
     is_internal: bool = False
     max_file_bytes: int = 4 * 2**20
@@ -200,10 +202,11 @@ class World:
         return self.people[self.bot_user_id]
 
     def install(self, manifest: Json) -> None:
-        """Install the app as its manifest has it: with its scopes, commands and shortcuts."""
+        """Install the app as its manifest has it: what it may do, offers and is told."""
         self.features = manifest["features"]
         self.scopes = set(manifest["oauth_config"]["scopes"]["bot"])
         self.commands = {one["command"] for one in self.features.get("slash_commands", ())}
+        self.events = set(manifest["settings"]["event_subscriptions"]["bot_events"])
 
     def installed_in(self) -> Json:
         """Where the app is installed, as oauth.v2.access tells it."""

@@ -87,7 +87,7 @@ _TOO_MANY_REQUESTS: Final = 429
 _FIRST_OF_SERVERS: Final = 500  # the statuses from here on say that it failed there
 _LIMIT_S: Final = 15.0
 _SLOWEST_BYTES_PER_S: Final = 250_000  # two megabits a second, upwards
-_SHARE: Final = 8  # of one channel
+_SHARE: Final = 8  # of one channel, or of one method that is none's
 _LONGEST_PAUSE_S: Final = 600.0  # that is believed, whatever a proxy says
 CALL_ERRORS: Final = (SlackClientError, aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
@@ -284,7 +284,7 @@ class Calls:
         key = method, channel
         while (wait_s := self._until_s.get(key, 0.0) - self._clock()) > 0:
             await self.sleep(wait_s)
-        async with self._places.place(channel):
+        async with self._places.place(channel or method):
             try:
                 async with asyncio.timeout(self._limit_s):
                     return await (call() if self._renewing is None else self._renewing(call))

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 10_000  # what Slack repeats, it repeats within minutes
 _OK: Final = 200
+_FAILED: Final = 500
 
 
 class Dispatch:
@@ -23,24 +24,30 @@ class Dispatch:
         self._known: OrderedDict[str, None] = OrderedDict()
 
     async def tell(self, body: dict[str, Any], delivery: str) -> dict[str, Any] | None:
-        """What to answer, None: nothing but that it was heard. What was told before is not done.
+        """What to answer, empty: that it was heard; None: nothing, so that Slack tells it again.
+
+        What was told before is not done.
 
         delivery  what tells this delivery from others, where what it brings has no id of its own
         """
         # Slack tells an event again under its id; a trigger is made for each thing that is done.
         key = str(body.get("event_id") or body.get("trigger_id") or delivery)
         if key in self._known:
-            return None
+            return {}
         self._known[key] = None
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         # Not as "http": there bolt would read the body itself, and it takes a command with the
         # word "payload" in it for an empty one. Who sent it has been looked at before.
         answer = await self._app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=body))
+        if answer.status >= _FAILED:
+            log.error("what Slack told could not be taken in: %s", kind_of(body))
+            self._known.pop(key, None)
+            return None
         if answer.status != _OK:
             log.info("nobody listens to that: %s", kind_of(body))
-            return None
-        told: dict[str, Any] | None = json.loads(answer.body) if answer.body else None
+            return {}
+        told: dict[str, Any] = json.loads(answer.body) if answer.body else {}
         return told
 
 

@@ -55,8 +55,10 @@ from bot.homes.slack.manifest import (
     ADMIN_COMMAND,
     CHANNEL_EVENTS,
     COMMAND,
+    GROUP_EVENTS,
     IMAGINE,
     IMAGINE_FROM,
+    PERSON_EVENT,
     REPORT,
     SHUT_OUT_EVENTS,
     TEAM_SHUT_OUT_EVENT,
@@ -255,6 +257,7 @@ class SlackHome:
         for task in self._doing:
             task.cancel()
         await asyncio.gather(*self._doing, return_exceptions=True)
+        await self._people.close()
         await self._connection.close()
 
     def _listen(self, app: AsyncApp) -> None:
@@ -378,6 +381,16 @@ class SlackHome:
             @app.event(name)
             async def changed(event: Body) -> None:
                 self._channels.changed(str(event.get("channel") or ""))
+
+        @app.event(PERSON_EVENT)
+        async def person_changed(event: Body) -> None:
+            self._people.changed(str((event.get("user") or {}).get("id")))
+
+        for name in GROUP_EVENTS:
+
+            @app.event(name)
+            async def groups_changed() -> None:
+                self._people.groups_changed()
 
         @app.event(re.compile(".*"))
         async def ignored() -> None:

@@ -7,10 +7,12 @@ import asyncio
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import aiohttp
 from aiohttp import web
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
@@ -25,7 +27,9 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES: Final = 2**20  # a message with fifty blocks has a quarter of it
 _CLOSING_S: Final = 3.0  # Slack does not wait longer for an answer
 _WARN_EVERY_S: Final = 600.0
-_SIGNATURE: Final = "X-Slack-Signature"
+_SIGNATURE, _TIMESTAMP = "X-Slack-Signature", "X-Slack-Request-Timestamp"
+_LOOKS_SIGNED: Final = re.compile(r"v0=[0-9a-f]{64}")
+_ARRIVING_S: Final = 3.0  # Slack sends a request in one piece, and does not wait longer
 
 
 class HttpMode:
@@ -79,9 +83,11 @@ class HttpMode:
             ) from error
 
     async def _take(self, dispatch: Dispatch, request: web.Request) -> web.Response:
-        """Answer one request; raises web.HTTPException where it is none of Slack's."""
-        data = await request.read()
-        if not self._is_signed(data, request.headers):
+        """Answer one request; raises web.HTTPException where it is none of Slack's, or failed."""
+        looks_signed = _LOOKS_SIGNED.fullmatch(request.headers.get(_SIGNATURE, ""))
+        # Of what does not even look like Slack's nothing is read.
+        data = await _read(request) if looks_signed else b""
+        if not looks_signed or not self._is_signed(data, request.headers):
             self._note_unsigned()
             raise web.HTTPUnauthorized(text="not signed\n")
         try:
@@ -90,15 +96,15 @@ class HttpMode:
             raise web.HTTPBadRequest(text="not understood\n") from None
         # A request that is sent again as it was has the same signature.
         answer = await dispatch.tell(body, request.headers[_SIGNATURE])
-        return web.Response() if answer is None else web.json_response(answer)
+        if answer is None:
+            raise web.HTTPInternalServerError(text="not taken in\n")
+        return web.json_response(answer) if answer else web.Response()
 
     def _is_signed(self, data: bytes, headers: Mapping[str, str]) -> bool:
         """Whether Slack has signed it, in the last five minutes."""
         verifier = SignatureVerifier(self._signing_secret.reveal())
         try:
-            return verifier.is_valid(
-                data, headers.get("X-Slack-Request-Timestamp"), headers.get(_SIGNATURE)
-            )
+            return verifier.is_valid(data, headers.get(_TIMESTAMP), headers.get(_SIGNATURE))
         except (ArithmeticError, TypeError, ValueError):
             return False  # no time, no text: it compares and counts whatever it is given
 
@@ -114,6 +120,17 @@ class HttpMode:
             "whether this machine's clock is right.",
             PATH,
         )
+
+
+async def _read(request: web.Request) -> bytes:
+    """All that was sent; raises web.HTTPException where it does not come, or is too much."""
+    try:
+        async with asyncio.timeout(_ARRIVING_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="too slow\n") from None
+    except (OSError, aiohttp.ClientError, web.PayloadAccessError, web.RequestPayloadError):
+        raise web.HTTPBadRequest(text="broken off\n") from None  # which nobody reads
 
 
 def _body_of(data: bytes, content_type: str) -> dict[str, Any]:

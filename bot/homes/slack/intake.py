@@ -322,4 +322,4 @@ def circumstances_of(asked: Asked, known: Known) -> Circumstances:
     """What the rules of a place look at; Slack knows no places for adults."""
     place = asked.place
     within = None if place is None or place.thread is None else place.channel
-    return Circumstances(known.groups, within, adult=False)
+    return Circumstances(known.groups, within, adult=False, knows_roles=known.knows_groups)

@@ -21,6 +21,9 @@ CHANNEL_EVENTS: Final = (
     "channel_deleted",
     "group_deleted",
 )
+# After these somebody may do more, or less.
+PERSON_EVENT: Final = "user_change"
+GROUP_EVENTS: Final = ("subteam_updated", "subteam_members_changed")
 # After these Slack answers nothing any more.
 SHUT_OUT_EVENTS: Final = ("app_uninstalled", "tokens_revoked")
 # After this a workspace of an organisation is none of the bot's any more, and the others are.
@@ -113,6 +116,8 @@ def manifest(
                     "app_mention",
                     "app_home_opened",
                     *CHANNEL_EVENTS,
+                    PERSON_EVENT,
+                    *GROUP_EVENTS,
                     *SHUT_OUT_EVENTS,
                     TEAM_SHUT_OUT_EVENT,
                 ],

@@ -55,9 +55,10 @@ class SocketMode:
         async def handle(client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
             # At once, and also what is told again: Slack has not heard the first answer.
             payload = await dispatch.tell(request.payload, request.envelope_id)
-            await client.send_socket_mode_response(
-                SocketModeResponse(envelope_id=request.envelope_id, payload=payload)
-            )
+            if payload is not None:
+                await client.send_socket_mode_response(
+                    SocketModeResponse(envelope_id=request.envelope_id, payload=payload or None)
+                )
 
         socket.socket_mode_request_listeners.append(handle)
         connect: _Connect = socket.connect

@@ -21,7 +21,7 @@ from bot.config.reading import SlackTokens
 from bot.config.sections import SlackConfig
 from bot.core.job import State
 from bot.errors import ConfigError
-from bot.homes.slack import render
+from bot.homes.slack import http_mode, render
 from bot.homes.slack.http_mode import MAX_BODY_BYTES
 from bot.shared.secret import Secret
 from standins.base.faults import GatewayFault
@@ -49,6 +49,7 @@ from tests.standins.slack.ports import held_port, slack_over_http
 
 SECRET = DEFAULT_SIGNING_SECRET
 FORM = "application/x-www-form-urlencoded"
+Sockets = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
@@ -166,6 +167,47 @@ async def test_an_old_request_is_refused(
         headers = signed(body, at_s=time.time() + off_s)
         assert (await post(slack, body, headers))[0] == 401
         assert await bot.app.ledger.find() == []
+
+
+async def begun(slack: LoopbackSlack, headers: dict[str, str]) -> Sockets:
+    """A request whose body does not come, with where its answer comes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(slack.request_url).port)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = ["POST /slack/events HTTP/1.1", "Host: bot", "Content-Length: 1000", *lines, "", ""]
+    writer.write("\r\n".join(head).encode())
+    await writer.drain()
+    return reader, writer
+
+
+async def test_what_does_not_look_signed_is_refused_before_it_is_read(
+    slack: LoopbackSlack, run_slack: RunBot
+) -> None:
+    async with run_slack():
+        for change in ({"X-Slack-Signature": "v0=1"}, {"X-Slack-Signature": ""}):
+            reader, writer = await begun(slack, signed("") | change)
+            assert b"401" in await reader.readline()
+            writer.close()
+
+
+async def test_a_request_that_does_not_arrive_is_given_up(
+    slack: LoopbackSlack,
+    run_slack: RunBot,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(http_mode, "_ARRIVING_S", 0.05)
+    async with run_slack():
+        reader, writer = await begun(slack, signed(""))
+        assert b"408" in await reader.readline()
+        writer.close()
+        monkeypatch.setattr(http_mode, "_ARRIVING_S", 60.0)
+        _, writer = await begun(slack, signed(""))
+        writer.transport.abort()
+        body = command(slack)
+        assert (await post(slack, body, signed(body)))[0] == 200
+        await seen(slack, has_pictures)
+    assert "Traceback" not in caplog.text
+    assert "Error handling request" not in caplog.text
 
 
 async def test_a_replayed_request_is_done_once(slack: LoopbackSlack, run_slack: RunBot) -> None:

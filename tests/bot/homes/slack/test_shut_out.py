@@ -115,7 +115,22 @@ def test_what_a_stranger_says_is_said_where_the_bot_is() -> None:
             {
                 "team_id": "T0OTHER",
                 "is_admin": True,
-                "enterprise_user": {"enterprise_id": "E0OURS"},
+                "enterprise_user": {"enterprise_id": "E0OURS", "teams": ["T0LOOPBACK"]},
+            },
+            True,
+        ),
+        (
+            {
+                "team_id": "T0OTHER",
+                "is_admin": True,
+                "enterprise_user": {"enterprise_id": "E0OURS", "teams": ["T0OTHER"]},
+            },
+            False,
+        ),
+        (
+            {
+                "team_id": "T0OTHER",
+                "enterprise_user": {"enterprise_id": "E0OURS", "is_admin": True},
             },
             True,
         ),
