@@ -20,12 +20,13 @@ from typing import Any, Final
 from bot.cli.amounts import amount
 from bot.cli.exit_codes import FAILED, OK
 from bot.cli.finding import Finding
-from bot.config.reading import TOKEN_VARIABLE, load_config
+from bot.config.reading import TOKEN_VARIABLE, SlackTokens, load_config, slack_tokens
 from bot.config.sections import (
     Config,
     EngineConfig,
     FilterConfig,
     MarksConfig,
+    SlackConfig,
     StylesConfig,
     format_sizes,
 )
@@ -46,6 +47,9 @@ _PROBE_TIMEOUT_S: Final = 180
 _LOADING_FACTOR: Final = 1.3  # the most memory that loading takes, in checkpoints
 _MIN_DISK_BYTES: Final = 2**30
 _TOKEN_SHAPE: Final = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
+# How Slack's tokens begin; one of xoxe ends within twelve hours.
+_BOT_TOKENS: Final = ("xoxb-", "xoxe.xoxb-")
+_APP_TOKENS: Final = ("xapp-",)
 # What a repository on Hugging Face may be called; the engine fetches nothing else.
 _REPOSITORY: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WEIGHT_FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -112,7 +116,7 @@ except EngineError as error:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `run` understands."""
-    parser.add_argument("--online", action="store_true", help="ask Discord as well")
+    parser.add_argument("--online", action="store_true", help="ask Discord and Slack as well")
     parser.add_argument(
         "--tpu",
         metavar="TOPOLOGY",
@@ -142,7 +146,7 @@ class Examination:
 
     config_path  as --config
     environ      usually os.environ
-    online       ask Discord too
+    online       ask Discord and Slack too
     as_json      one JSON object instead of lines
     """
 
@@ -187,14 +191,25 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
     yield examine_ledger(config.storage.folder)
-    token = examination.environ.get(TOKEN_VARIABLE, "").strip()
-    yield _token(token)
+    yield from examine_tokens(config.slack, examination.environ)
     yield from examine_ports(config)
     if examination.online:
+        yield from _ask(config, examination.environ)
+
+
+def _ask(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What the chat systems say that there are tokens for; Discord also without one."""
+    token = environ.get(TOKEN_VARIABLE, "").strip()
+    slack = _slack_of(environ)
+    if token or slack is None:
         # Late, for it brings aiohttp.
         from bot.cli.doctor_online import ask_discord  # noqa: PLC0415
 
         yield from asyncio.run(ask_discord(config.discord, Secret(token)))
+    if slack is not None:
+        from bot.cli.doctor_slack import ask_slack  # noqa: PLC0415
+
+        yield from asyncio.run(ask_slack(config.slack, slack))
 
 
 def _python() -> Finding:
@@ -446,6 +461,47 @@ def _token(token: str) -> Finding:
     return Finding("ok", f"{TOKEN_VARIABLE} is set.")
 
 
+def examine_tokens(config: SlackConfig, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether there are those that are needed, and look like what they should be."""
+    token = environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        slack = slack_tokens(environ)
+    except ConfigError as error:
+        yield Finding("FAIL", str(error))
+        slack = None
+    if token or slack is None:
+        yield _token(token)
+    if slack is not None:
+        yield from _slack_tokens(slack, config)
+
+
+def _slack_of(environ: Mapping[str, str]) -> SlackTokens | None:
+    try:
+        return slack_tokens(environ)
+    except ConfigError:  # said before
+        return None
+
+
+def _slack_tokens(tokens: SlackTokens, config: SlackConfig) -> Iterator[Finding]:
+    named = (
+        ("SLACK_BOT_TOKEN", tokens.bot, _BOT_TOKENS),
+        ("SLACK_APP_TOKEN", tokens.app, _APP_TOKENS),
+    )
+    for name, token, beginnings in named:
+        if token is not None and not token.reveal().startswith(beginnings):
+            yield Finding(
+                "warn",
+                f"{name} does not look like what Slack calls so.",
+                "Of the app's page the bot's token begins with xoxb-, the app-level one with "
+                "xapp-. Copy them anew.",
+            )
+    if tokens.app is not None:
+        yield Finding("ok", "Slack's tokens are set: the bot is told over Socket Mode.")
+        return
+    yield Finding("ok", "Slack's tokens are set: the bot is told over HTTP.")
+    yield _port(config.port, "The port of Slack's requests", "[slack] port", host=config.host)
+
+
 def examine_ports(config: Config) -> Iterator[Finding]:
     """Whether the ports on this machine are free."""
     playground, health = config.playground.port, config.health.port
@@ -460,19 +516,19 @@ def examine_ports(config: Config) -> Iterator[Finding]:
     yield _port(health, "The port of /livez, /readyz and /metrics", "[health] port", "none")
 
 
-def _port(port: int, what: str, key: str, zero: str) -> Finding:
-    """Whether the port can be listened on; `zero` is what 0 stands for."""
+def _port(port: int, what: str, key: str, zero: str = "", host: str = "127.0.0.1") -> Finding:
+    """Whether the port can be listened on; `zero` is what 0 stands for, if it may be that."""
     if port == 0:
         return Finding("ok", f"{what} is 0: {zero}.")
     try:
-        with socket.create_server(("127.0.0.1", port)):
+        with socket.create_server((host, port)):
             pass
     except OSError as error:
+        mend = f"Stop what uses it (a bot that runs here?), or set {key} to another"
         return Finding(
             "warn",
             f"{what}, {port}, cannot be used ({os.strerror(error.errno or 0)}).",
-            f"Stop what uses it (a bot that runs here?), or set {key} to another, or to 0 for "
-            f"{zero}.",
+            f"{mend}, or to 0 for {zero}." if zero else f"{mend}.",
         )
     return Finding("ok", f"{what}, {port}, is free.")
 

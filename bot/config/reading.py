@@ -105,7 +105,7 @@ class Tokens:
 def chat_tokens(environ: Mapping[str, str]) -> Tokens:
     """The bot's tokens; raises ConfigError if there is none, or not all that Slack needs."""
     discord = _token(environ, TOKEN_VARIABLE)
-    slack = _slack_tokens(environ)
+    slack = slack_tokens(environ)
     if discord is None and slack is None:
         raise ConfigError(
             f"There is no bot token. Set the environment variable {TOKEN_VARIABLE} to the token "
@@ -136,7 +136,8 @@ def _rotation(environ: Mapping[str, str], bot: Secret) -> SlackRotation | None:
     )
 
 
-def _slack_tokens(environ: Mapping[str, str]) -> SlackTokens | None:
+def slack_tokens(environ: Mapping[str, str]) -> SlackTokens | None:
+    """Slack's; None: there are none. Raises ConfigError if there are not all that it needs."""
     names = SLACK_BOT_VARIABLE, SLACK_APP_VARIABLE, SLACK_SIGNING_VARIABLE
     bot, app, signing = (_token(environ, name) for name in names)
     if bot is None and app is None and signing is None:
