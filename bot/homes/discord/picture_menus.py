@@ -22,11 +22,11 @@ from bot.core.defaults import Defaults, Manner
 from bot.core.job import Record, new_job_id
 from bot.core.offspring import Prompts
 from bot.core.options import Settings, read_lines
+from bot.core.recipe.facts import check_shown
 from bot.core.recipe.reading import read_recipe
-from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Studio
 from bot.core.wish import Wish
-from bot.errors import NoRecipeError, NotAllowedError, UnknownJobError, UsageError
+from bot.errors import NoRecipeError, UnknownJobError, UsageError
 from bot.homes.discord import dialogs, render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
@@ -54,7 +54,6 @@ _ANY: Final = "0" * 64  # a picture that is not known yet
 _CHANGED: Final = offspring.source_fields(Source(_ANY, CHANGING))
 _NO_PICTURE: Final = say("There is no picture in this message that the bot can read.")
 _GONE: Final = say("The bot no longer knows which picture that was. Choose it again.")
-_HIDDEN: Final = say("The filter here does not let people read what this file says.")
 _MANNERS: Final = {
     "private": say("Show them to me alone"),
     "spoiler": say("Blur them until somebody looks"),
@@ -237,22 +236,12 @@ class PictureMenus:
             except NoRecipeError as error:
                 silent = silent or error
             else:
-                await self._check_shown(interaction, recipe)
+                venue, around = venue_of(interaction), circumstances_of(interaction)
+                await check_shown(self._studio, recipe, venue, around)
                 await _answer(interaction, render.file_recipe_text(recipe, voice_of(interaction)))
                 return
         assert silent is not None  # noqa: S101 - there was one file at least
         raise silent
-
-    async def _check_shown(self, interaction: Interaction, recipe: Recipe) -> None:
-        """Whether the filter lets people read what a file says; raises NotAllowedError."""
-        wish = recipe.wish
-        said = [recipe.program, recipe.model, recipe.text, *map(str, recipe.left_out)]
-        if wish is not None:
-            said += [wish.prompt, wish.negative_prompt, *(name for name, _ in wish.loras)]
-        text = "\n".join(filter(None, said))
-        venue, around = venue_of(interaction), circumstances_of(interaction)
-        if await self._studio.hides(text, venue, around):
-            raise NotAllowedError(_HIDDEN)
 
     def _note(self, person_id: str, attachments: tuple[Sent, ...]) -> str:
         """Note what a dialog is about; of one person, and of all, the oldest is forgotten."""

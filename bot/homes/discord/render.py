@@ -19,6 +19,7 @@ from bot.core import card, shelf
 from bot.core.card import FAILURE_MARK, Card, Moment, Slot
 from bot.core.job import Parent, Record
 from bot.core.options import options
+from bot.core.recipe.facts import facts
 from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Listed, OnPage
 from bot.homes.discord.buttons import button_rows
@@ -30,6 +31,7 @@ MAX_LAYOUT_UNITS: Final = 4_000  # of all texts of a layout together
 MAX_ALT_TEXT_UNITS: Final = 1_024
 _BAR_CELLS: Final = 20
 _MAX_SENTENCE_UNITS: Final = 600
+_MAX_FACT_UNITS: Final = 400  # three leave room for the prompt
 _MAX_FIELD_UNITS: Final = 200  # eight names of LoRAs would leave no room for the prompt
 _MAX_PROMPT_IN_LIST: Final = 60  # eight of each fit a message
 _MAX_STATE_IN_LIST: Final = 120
@@ -226,21 +228,10 @@ def _made_of(job: str, parent: Parent) -> str:
 
 def file_recipe_text(recipe: Recipe, voice: Voice) -> str:
     """What a picture's file says of how it was drawn, and what to type for the like of it."""
-    program = _field(recipe.program or say("a program that is not known here"), voice)
-    parts = [say("**Drawn by** {program}", program=program)]
-    if model := " ".join(
-        filter(None, (recipe.model, recipe.model_hash and f"({recipe.model_hash})"))
-    ):
-        parts.append(say("**Model** {model}", model=_field(model, voice)))
-    if recipe.left_out:
-        left_out = plain(voice.say(sentences(*recipe.left_out)))
-        if recipe.is_ours:
-            parts.append(say("**Besides** {left_out}", left_out=left_out))
-        else:
-            parts.append(
-                say("**Not carried over, or different here** {left_out}", left_out=left_out)
-            )
-    lines = [voice.say(one) for one in parts]
+    lines = [
+        f"**{voice.say(label)}** {cut(_harmless(voice.say(value)), _MAX_FACT_UNITS)}"
+        for label, value in facts(recipe)
+    ]
     room = MAX_MESSAGE_UNITS - sum(units(one) + 1 for one in lines)
     if recipe.wish is None:
         return "\n".join([*lines, _typed(recipe.text, voice, room)])

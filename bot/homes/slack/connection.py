@@ -86,7 +86,6 @@ class SlackConnection:
         self._rotation: Rotation | None = None
         if rotation is not None:
             self._rotation = Rotation(self.client, rotation, clock=clock, sleep=sleep)
-        self._bot_user = ""
         self._home = Install()
 
     @property
@@ -153,7 +152,7 @@ class SlackConnection:
             return AuthorizeResult(
                 enterprise_id=None,
                 team_id=None,
-                bot_user_id=self._bot_user,
+                bot_user_id=self._home.bot,
                 bot_token=self.client.token,
             )
 
@@ -169,11 +168,11 @@ class SlackConnection:
                 if self._rotation is not None:
                     await self._rotation.begin()
                 told = await self.call(self.client.auth_test)
-                self._bot_user = str(told["user_id"])
                 self._home = Install(
                     str(told.get("team_id") or ""),
                     str(told.get("enterprise_id") or ""),
                     is_org_wide=bool(told.get("is_enterprise_install")),
+                    bot=str(told["user_id"]),
                 )
                 await self._way_in.check(self._without_token())
             except SlackApiError as error:

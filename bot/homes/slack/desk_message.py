@@ -9,11 +9,12 @@ from bot.core.case import AtDesk, Case, DeskAct
 from bot.core.desk_card import DeskCard, desk_card
 from bot.core.ports.gallery import Picture
 from bot.errors import AwayError, BotError, UndeliveredError
-from bot.homes.slack import posted, render
+from bot.homes.slack import render
 from bot.homes.slack.buttons import desk_action
 from bot.homes.slack.calls import MESSAGE_GONE, Calls, code_of, named, translated
 from bot.homes.slack.pictures import blurred
 from bot.homes.slack.places import Place
+from bot.homes.slack.posted import Posted, metadata
 from bot.homes.slack.uploads import Uploads, delete_file
 from bot.homes.slack.voice import Voice
 from sdxl_engine.sentence import say
@@ -30,8 +31,9 @@ _STYLES: Final[Mapping[DeskAct, str]] = {
 class DeskMessages:
     """Shows cases, each once."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, posted: Posted) -> None:
         self._calls = calls
+        self._posted = posted
         # By case, until it is shown: Slack is busy with a file for a while after it has taken it.
         self._uploads: dict[str, Uploads] = {}
 
@@ -70,7 +72,7 @@ class DeskMessages:
         said = {
             "text": voice.plain(shown.title),
             "blocks": case_blocks(shown, case, files, voice),
-            "metadata": posted.metadata("case", case.id),
+            "metadata": metadata("case", case.id),
         }
         if ts:
             try:
@@ -96,7 +98,7 @@ class DeskMessages:
 
     async def _find(self, channel: str, case: Case) -> Mapping[str, Any]:
         """What shows a case where the answer may have been lost; empty: nothing."""
-        found = await posted.found(self._calls, Place(channel), "case", case.id, case.at_s)
+        found = await self._posted.find(Place(channel), "case", case.id, case.at_s)
         return found or {}
 
 

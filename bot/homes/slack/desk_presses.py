@@ -8,10 +8,11 @@ from bot.core.desk_card import READ_BY, done
 from bot.core.moderators import Moderators
 from bot.core.policy import Viewer
 from bot.errors import UnknownJobError
-from bot.homes.slack import dialogs, posted
+from bot.homes.slack import dialogs
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.dialogs import Filled, ReasonKind
 from bot.homes.slack.intake import Asked, Intake
+from bot.homes.slack.posted import Posted
 from sdxl_engine.sentence import say
 
 # What is done with a reason; the rest is done at once. A dialog's title has 24 characters.
@@ -28,10 +29,13 @@ _NOT_OURS: Final = say(
 class DeskPresses:
     """Does what was pressed, and says so to the one who did."""
 
-    def __init__(self, moderators: Moderators, intake: Intake, calls: Calls) -> None:
+    def __init__(
+        self, moderators: Moderators, intake: Intake, calls: Calls, posted: Posted
+    ) -> None:
         self._moderators = moderators
         self._intake = intake
         self._calls = calls
+        self._posted = posted
 
     async def press(self, asked: Asked, act: DeskAct, case_id: str) -> None:
         """Somebody pressed a button of a case; raises BotError, and what a call raises."""
@@ -46,7 +50,7 @@ class DeskPresses:
 
     async def report(self, asked: Asked, message: Mapping[str, Any]) -> None:
         """Somebody wants to report a message; raises as `press`."""
-        job_id = posted.about(message, "job")
+        job_id = self._posted.about(message, "job")
         if not isinstance(job_id, str):
             raise UnknownJobError(_NOT_OURS)
         await self._ask_why(asked, "report", job_id, say("Report these pictures"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bot.errors import UndeliveredError
-from bot.homes.slack.calls import Calls, code_of, translated
+from bot.homes.slack.calls import Calls, code_of, is_passing, translated
 from bot.homes.slack.uploads import PROCESSING, Uploads
 from bot.shared.retry import Sleep, persist
 from sdxl_engine.sentence import say
@@ -38,7 +38,7 @@ class DirectFiles:
             await persist(
                 send,
                 "a file for one alone",
-                is_passing=lambda error: code_of(error) is None,
+                is_passing=is_passing,
                 backoff=PROCESSING,
                 sleep=self._sleep,
             )

@@ -11,10 +11,10 @@ from bot.core.policy import Viewer
 from bot.core.studio import Studio
 from bot.core.wish import Wish
 from bot.errors import UnknownJobError
-from bot.homes.slack import dialogs, render
+from bot.homes.slack import dialogs
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.dialogs import Filled
-from bot.homes.slack.files import Files
+from bot.homes.slack.files import Files, pictures_of
 from bot.homes.slack.intake import Asked, Heard, Intake
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import Source
@@ -44,8 +44,7 @@ class Editing:
 
     async def begin_from(self, asked: Asked, message: Mapping[str, Any]) -> None:
         """Somebody wants something drawn from a picture of a message; raises as `edit`."""
-        shared = [str(one.get("id")) for one in message.get("files") or ()]
-        found = [*shared, *render.files_of(message).values()]
+        found = pictures_of(message)
         if not found:
             raise UnknownJobError(_NO_PICTURE)
         voice = await self._intake.voice(asked)

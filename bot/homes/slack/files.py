@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bot.core.studio import Studio
+from bot.homes.slack import render
 from bot.homes.slack.calls import CALL_ERRORS, Calls, named
 from bot.homes.slack.intake import Heard
 from sdxl_engine.errors import InvalidRequestError
@@ -41,6 +42,11 @@ class Files:
             files = [await self._fetched(one) for one in ids]
             return await self._studio.bring(heard.job_id, files)
 
+    async def read(self, file_id: str) -> bytes:
+        """One of them, which is not kept; raises InvalidRequestError."""
+        async with self._places:
+            return await self._fetched(file_id)
+
     async def _fetched(self, file_id: str) -> bytes:
         try:
             answer = await self._calls.make("files.info", file=file_id)
@@ -59,6 +65,12 @@ class Files:
         if host.endswith(_SLACKS_OWN) or host == urlsplit(self._calls.client.base_url).hostname:
             return url
         raise ValueError("The file is not kept by Slack.")
+
+
+def pictures_of(message: Mapping[str, Any]) -> list[str]:
+    """The ids of the files that a message shares, and of the pictures that it shows."""
+    shared = [str(one.get("id")) for one in message.get("files") or ()]
+    return [*shared, *render.files_of(message).values()]
 
 
 def _too_large(size_bytes: int) -> InvalidRequestError:

@@ -59,6 +59,7 @@ from bot.homes.slack.manifest import (
     IMAGINE,
     IMAGINE_FROM,
     PERSON_EVENT,
+    RECIPE,
     REPORT,
     SHUT_OUT_EVENTS,
     TEAM_SHUT_OUT_EVENT,
@@ -67,9 +68,11 @@ from bot.homes.slack.message import CardMessage, FindPicture
 from bot.homes.slack.people import People
 from bot.homes.slack.pictures import blank
 from bot.homes.slack.places import HOME, place_of
+from bot.homes.slack.posted import Posted
 from bot.homes.slack.presses import Presses
 from bot.homes.slack.privacy_command import PrivacyCommand
 from bot.homes.slack.private_words import send_surely
+from bot.homes.slack.recipes import Recipes
 from bot.homes.slack.rotation import RotationSettings
 from bot.homes.slack.settings import Settings
 from bot.homes.slack.shows import Shows
@@ -81,6 +84,11 @@ from bot.shared.secret import Secret
 from sdxl_engine.sentence import say, sentence_of
 
 log = logging.getLogger(__name__)
+
+Body = dict[str, Any]
+Ack = Callable[..., Awaitable[object]]
+Send = Callable[[Asked, dialogs.Filled], Awaitable[None]]
+OfMessage = Callable[[Asked, dict[str, Any]], Awaitable[None]]
 
 _CALLS_AT_ONCE: Final = 64
 _LOST: Final = say("The bot no longer keeps these pictures, so they stay as they are shown.")
@@ -150,8 +158,9 @@ class SlackHome:
         self._channels = Channels(self._calls)
         self._people = People(self._calls, lambda: self._connection.home)
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
-        self._cases = DeskMessages(self._calls)
-        self._direct = DirectMessages(self._calls)
+        self._posted = Posted(self._calls, lambda: self._connection.home)
+        self._cases = DeskMessages(self._calls, self._posted)
+        self._direct = DirectMessages(self._calls, self._posted)
         self._new: set[str] = set()  # jobs that were taken in here, and have no card yet
         self._doing: set[asyncio.Task[None]] = set()
 
@@ -264,6 +273,7 @@ class SlackHome:
         intake = Intake(
             self._studio,
             self._calls,
+            self._direct,
             self._people,
             self._channels,
             self._languages,
@@ -274,14 +284,15 @@ class SlackHome:
         shows = Shows(self._calls, intake)
         files = Files(self._studio, self._calls)
         editing = Editing(self._studio, intake, self._calls, files)
-        direct = DirectFiles(self._calls, sleep=self._sleep)
-        privacy = PrivacyCommand(self._privacy, intake, direct)
+        files_alone = DirectFiles(self._calls, sleep=self._sleep)
+        privacy = PrivacyCommand(self._privacy, intake, files_alone)
         settings = Settings(self._studio, intake, self._calls)
         lists = Lists(self._studio, intake)
         command = ImagineCommand(self._studio, intake, editing, lists, privacy, settings)
-        admin = AdminCommand(self._studio, self._moderators, intake, self._channels, direct)
-        presses = Presses(self._studio, intake, editing, shows, self.amend, self._tab)
-        desk = DeskPresses(self._moderators, intake, self._calls)
+        admin = AdminCommand(self._studio, self._moderators, intake, self._channels, files_alone)
+        recipes = Recipes(self._studio, intake, files, self._posted)
+        presses = Presses(self._studio, intake, editing, shows, recipes, self.amend, self._tab)
+        desk = DeskPresses(self._moderators, intake, self._calls, self._posted)
         self._listen_to_order(app, intake, admin, desk, privacy)
 
         senders: dict[str, Send] = dict.fromkeys(("edit", "new", "from"), editing.sent)
@@ -321,11 +332,9 @@ class SlackHome:
             await ack()
             self._do(command.run(asked_of(body), ""))
 
-        @app.shortcut(IMAGINE_FROM)
-        async def begun_from(ack: Ack, body: Body) -> None:
-            await ack()
-            asked, message = asked_of(body), body.get("message") or {}
-            self._do(intake.told(asked, partial(editing.begin_from, asked, message)))
+        menu = {IMAGINE_FROM: editing.begin_from, RECIPE: recipes.of_message, REPORT: desk.report}
+        for callback_id, do in menu.items():
+            self._listen_in_menu(app, callback_id, intake, do)
 
         @app.event("app_mention")
         async def mentioned(body: Body, event: Body) -> None:
@@ -335,6 +344,17 @@ class SlackHome:
 
         self._listen_in_tab(app, intake, settings)
         self._listen_beside(app)
+
+    def _listen_in_menu(
+        self, app: AsyncApp, callback_id: str, intake: Intake, do: OfMessage
+    ) -> None:
+        """To whoever chooses that in the menu of a message."""
+
+        @app.shortcut(callback_id)
+        async def chosen(ack: Ack, body: Body) -> None:
+            await ack()
+            asked, message = asked_of(body), body.get("message") or {}
+            self._do(intake.told(asked, partial(do, asked, message)))
 
     def _listen_in_tab(self, app: AsyncApp, intake: Intake, settings: Settings) -> None:
         """To whoever opens the bot's own tab, and presses there."""
@@ -414,12 +434,6 @@ class SlackHome:
                 asked = asked_of(body)
                 self._do(intake.told(asked, partial(desk.press, asked, *press)))
 
-        @app.shortcut(REPORT)
-        async def reported(ack: Ack, body: Body) -> None:
-            await ack()
-            asked, message = asked_of(body), body.get("message") or {}
-            self._do(intake.told(asked, partial(desk.report, asked, message)))
-
         @app.command(ADMIN_COMMAND)
         async def keep_order(ack: Ack, body: Body) -> None:
             await ack()
@@ -453,7 +467,15 @@ class SlackHome:
         is_new = job.id in self._new
         self._new.discard(job.id)
         return CardMessage(
-            job, voice, self._calls, self._carousels, on_message, is_new=is_new, find=find
+            job,
+            voice,
+            self._calls,
+            self._posted,
+            self._direct,
+            self._carousels,
+            on_message,
+            is_new=is_new,
+            find=find,
         )
 
     async def _stored(self, record: Record, filename: str) -> bytes:
@@ -469,11 +491,6 @@ class SlackHome:
             raise UndeliveredError(_LOST) from error
         except (UnknownJobError, NotAllowedError) as error:  # deleted in this very moment
             raise UndeliveredError(sentence_of(error)) from error
-
-
-Body = dict[str, Any]
-Ack = Callable[..., Awaitable[object]]
-Send = Callable[[Asked, dialogs.Filled], Awaitable[None]]
 
 
 async def _unheard(_message: str) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import logging
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot.core import crowd_lines, look, shelf
@@ -17,7 +18,7 @@ from bot.core.policy import Viewer
 from bot.core.studio import OnPage, Page, Shelf, Studio
 from bot.errors import NotAllowedError, PictureLostError, UnknownJobError
 from bot.homes.slack import render, settings
-from bot.homes.slack.calls import Calls, code_of, named, translated
+from bot.homes.slack.calls import Calls, code_of, is_passing, named, translated
 from bot.homes.slack.intake import Asked, person_of, tab_metadata
 from bot.homes.slack.people import People
 from bot.homes.slack.pictures import blurred, small
@@ -35,7 +36,8 @@ _TAB: Final = re.compile(r"(drawn|liked):([0-9]{1,4})(?::([a-z2-7]{8}):([0-9]{1,
 _A_PAGE: Final = 6
 _MAX_HEADER_CHARS: Final = 150
 _MAX_PROMPT_CHARS: Final = 200
-_MOST_KEPT: Final = 500  # files, whose ids are remembered
+_MOST_KEPT: Final = 100  # files of a person's tab, whose ids are remembered
+_MOST_PEOPLE: Final = 200
 _INVALID: Final = "invalid_arguments"  # what Slack says of a view, with files it does not know yet
 
 
@@ -78,8 +80,7 @@ class HomeTab:
         self._people = people
         self._languages = languages
         self._sleep = sleep
-        self._uploads = Uploads(calls)
-        self._uploading = asyncio.Lock()
+        self._files: OrderedDict[str, _Files] = OrderedDict()  # by people
         self._wishes: dict[str, object] = {}  # each person's last, until it is shown
 
     async def note(self, asked: Asked, blocks: Sequence[Block]) -> None:
@@ -118,8 +119,10 @@ class HomeTab:
         usual = await settings.shown(self._studio, viewer.person, viewer.venue, voice)
         whose = ["person", *(["community"] if known.manages and asked.community else [])]
 
+        there = self._files_of(asked.user)
+
         async def publish() -> None:
-            files = await self._files(slots, voice, is_small=tab.picture is None)
+            files = await there.ids(slots, voice, is_small=tab.picture is None)
             if not is_wanted():  # they want to see something else by now
                 return
             if tab.picture is None:
@@ -141,21 +144,29 @@ class HomeTab:
             await persist(
                 publish,
                 "somebody's tab",
-                is_passing=lambda error: code_of(error) in {None, _INVALID},
+                is_passing=lambda error: is_passing(error) or code_of(error) == _INVALID,
                 backoff=PROCESSING,
                 sleep=self._sleep,
             )
         except Exception as error:
-            self._uploads.forget()  # somebody may have deleted what the bot uploaded
+            there.uploads.forget()  # somebody may have deleted what the bot uploaded
             raise translated(error) from error
 
     async def forget(self, job_id: str) -> None:
         """Delete in Slack what was shown here of a job, as far as this process knows it."""
-        for file_id in self._uploads.take(f"{job_id}_"):
-            try:
-                await self._calls.make("files.delete", file=file_id)
-            except Exception as error:  # noqa: BLE001 - nobody sees it any more
-                log.warning("a small picture could not be deleted: %s", named(error))
+        for there in self._files.values():
+            for file_id in there.uploads.take(f"{job_id}_"):
+                try:
+                    await self._calls.make("files.delete", file=file_id)
+                except Exception as error:  # noqa: BLE001 - nobody sees it any more
+                    log.warning("a small picture could not be deleted: %s", named(error))
+
+    def _files_of(self, user: str) -> "_Files":
+        there = self._files.setdefault(user, _Files(Uploads(self._calls)))
+        self._files.move_to_end(user)
+        while len(self._files) > _MOST_PEOPLE:
+            self._files.popitem(last=False)
+        return there
 
     async def _chosen(self, viewer: Viewer, job_id: str, index: int) -> tuple[list[Slot], Rows]:
         record = await self._studio.record(job_id, viewer)
@@ -164,23 +175,29 @@ class HomeTab:
         rows = look.actions(record, index, liked=liked)
         return [look.slot(record, picture)], look.without(rows, index, "publish")
 
-    async def _files(
-        self, slots: Sequence[Slot], voice: Voice, *, is_small: bool
-    ) -> dict[str, str]:
-        """The ids of files that are there; each is uploaded once."""
-        async with self._uploading:
-            if len(self._uploads) > _MOST_KEPT:
-                self._uploads.forget()
-            return {one.filename: await self._file(one, voice, is_small=is_small) for one in slots}
 
-    async def _file(self, slot: Slot, voice: Voice, *, is_small: bool) -> str:
+@dataclass(slots=True)
+class _Files:
+    """What is uploaded for one person's tab, each once."""
+
+    uploads: Uploads
+    uploading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def ids(self, slots: Sequence[Slot], voice: Voice, *, is_small: bool) -> dict[str, str]:
+        """The ids of files that are there."""
+        async with self.uploading:
+            if len(self.uploads) > _MOST_KEPT:
+                self.uploads.forget()
+            return {one.filename: await self._id(one, voice, is_small=is_small) for one in slots}
+
+    async def _id(self, slot: Slot, voice: Voice, *, is_small: bool) -> str:
         name = (
             f"{slot.filename}.small.jpg" if is_small and not slot.spoiler else render.name_of(slot)
         )
         data = slot.data or b""
-        if is_small and not self._uploads.knows(name):
+        if is_small and not self.uploads.knows(name):
             data = await (blurred(data) if slot.spoiler else small(data))
-        return await self._uploads.id_of(name, data, render.file_alt_text(slot, voice))
+        return await self.uploads.id_of(name, data, render.file_alt_text(slot, voice))
 
 
 def _page(page: Page, files: Mapping[str, str], voice: Voice) -> Iterator[Block]:

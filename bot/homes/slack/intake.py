@@ -13,10 +13,11 @@ from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.policy import Actor, Viewer
 from bot.core.rules import Circumstances
 from bot.core.studio import Studio
-from bot.errors import KnownJobError
+from bot.errors import KnownJobError, UndeliveredError
 from bot.homes.slack import render
-from bot.homes.slack.calls import Calls, named
+from bot.homes.slack.calls import NO_PLACE, Calls, code_of, named
 from bot.homes.slack.channels import Channels
+from bot.homes.slack.direct_messages import DirectMessages
 from bot.homes.slack.people import Known, People
 from bot.homes.slack.places import HOME, Place, community_of
 from bot.homes.slack.private_words import MaybeLostError, send_once, send_surely
@@ -27,6 +28,7 @@ from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
+_NOT_THERE: Final = NO_PLACE | {"user_not_in_channel"}
 # No card of Slack's has a file in it that is larger than this.
 _FILE_LIMIT_BYTES: Final = 50 * 2**20
 
@@ -158,6 +160,7 @@ class Intake:
         self,
         studio: Studio,
         calls: Calls,
+        direct: DirectMessages,
         people: People,
         channels: Channels,
         languages: Languages,
@@ -167,6 +170,7 @@ class Intake:
     ) -> None:
         self._studio = studio
         self._calls = calls
+        self._direct = direct
         self._people = people
         self._channels = channels
         self._languages = languages
@@ -222,6 +226,10 @@ class Intake:
             moderates=venue if moderates else None,
             manages=venue if known.manages else None,
         )
+
+    async def around(self, asked: Asked) -> Circumstances:
+        """What rules look at besides who did it, and where."""
+        return circumstances_of(asked, await self._people.known(asked.user, asked.community))
 
     async def person(self, user: str) -> Person:
         """Somebody whom somebody else named."""
@@ -294,19 +302,31 @@ class Intake:
         said: dict[str, Any] = {"text": text, "blocks": blocks or [render.section(text)]}
         if asked.tab is not None:
             await self._note(asked, said["blocks"])
-        elif asked.response_url:
-            await self._calls.respond(
-                asked.response_url,
-                {**said, "response_type": "ephemeral", "replace_original": not anew},
-            )
-        elif asked.place is not None:
+            return
+        if asked.response_url:
+            alone = {"response_type": "ephemeral", "replace_original": not anew}
+            try:
+                await self._calls.respond(asked.response_url, said | alone)
+            except UndeliveredError as error:  # half an hour is over, or all its answers are given
+                if not anew:
+                    raise
+                log.info("answered in another way: %s", error)
+            else:
+                return
+        if asked.place is None or not await self._is_said_in(asked.place, asked.user, said):
+            await self._direct.say(asked.user, said)
+
+    async def _is_said_in(self, place: Place, user: str, said: Mapping[str, Any]) -> bool:
+        """Say it where others do not see it; returns whether Slack lets the bot speak there."""
+        try:
             await self._calls.make(
-                "chat.postEphemeral",
-                asked.place.channel,
-                user=asked.user,
-                thread_ts=asked.place.thread,
-                **said,
+                "chat.postEphemeral", place.channel, user=user, thread_ts=place.thread, **said
             )
+        except Exception as error:
+            if code_of(error) not in _NOT_THERE:
+                raise
+            return False
+        return True
 
 
 def _origin_of(asked: Asked) -> Origin:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 PATH: Final = "/slack/events"  # of requests; where Slack's own frameworks listen, too
 COMMAND, ADMIN_COMMAND = "/imagine", "/imagine-admin"
-IMAGINE, IMAGINE_FROM, REPORT = "imagine", "imagine_from", "report"
+IMAGINE, IMAGINE_FROM, RECIPE, REPORT = "imagine", "imagine_from", "recipe", "report"
 # After these nobody knows whether the bot is in a channel as it was.
 CHANNEL_EVENTS: Final = (
     "member_joined_channel",
@@ -99,6 +99,12 @@ def manifest(
                     "type": "message",
                     "callback_id": IMAGINE_FROM,
                     "description": "Draw from a picture of this message",
+                },
+                {
+                    "name": "Recipe",
+                    "type": "message",
+                    "callback_id": RECIPE,
+                    "description": "How a picture of this message was drawn",
                 },
                 {
                     "name": "Report",

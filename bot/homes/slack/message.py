@@ -15,7 +15,7 @@ from bot.core.job import Job
 from bot.errors import BotError, CardGoneError, UndeliveredError
 from bot.homes.cards.desk import OnMessage
 from bot.homes.cards.message import Seen
-from bot.homes.slack import posted, render
+from bot.homes.slack import render
 from bot.homes.slack.calls import (
     NO_CHANNEL,
     NO_PLACE,
@@ -26,8 +26,10 @@ from bot.homes.slack.calls import (
     translated,
 )
 from bot.homes.slack.carousels import Carousels
+from bot.homes.slack.direct_messages import DirectMessages
 from bot.homes.slack.pictures import blurred
 from bot.homes.slack.places import Place, place_of
+from bot.homes.slack.posted import Posted, metadata
 from bot.homes.slack.private_words import send_once
 from bot.homes.slack.uploads import Instead, Uploads, delete_file
 from bot.homes.slack.voice import Voice
@@ -61,6 +63,8 @@ class CardMessage:
         job: Job,
         voice: Voice,
         calls: Calls,
+        posted: Posted,
+        direct: DirectMessages,
         carousels: Carousels,
         on_message: OnMessage,
         *,
@@ -70,6 +74,8 @@ class CardMessage:
         self._job = job
         self._voice = voice
         self._calls = calls
+        self._posted = posted
+        self._direct = direct
         self._carousels = carousels
         self._on_message = on_message
         self._is_new = is_new
@@ -194,15 +200,12 @@ class CardMessage:
     async def _say_no_place(self, error: Exception) -> None:
         """Tell the one who asked at once, and have nothing drawn; raises CardGoneError."""
         sentence = sentence_of(translated(error))
+        said = {"text": render.failure_text(sentence, self._voice)}
         if self._job.origin.token:
-            await self._calls.respond(
-                self._job.origin.token,
-                {
-                    "text": render.failure_text(sentence, self._voice),
-                    "response_type": "ephemeral",
-                    "replace_original": False,
-                },
-            )
+            alone = {"response_type": "ephemeral", "replace_original": False}
+            await self._calls.respond(self._job.origin.token, said | alone)
+        else:
+            await self._direct.say(self._job.person.id, said)
         raise CardGoneError(sentence) from error
 
     async def _said(self, card: Card) -> tuple[dict[str, Any], list[render.Block] | None]:
@@ -218,7 +221,7 @@ class CardMessage:
         said = {
             "text": render.fallback(card, self._voice),
             "blocks": blocks,
-            "metadata": posted.metadata("job", self._job.id),
+            "metadata": metadata("job", self._job.id),
             "unfurl_links": False,
             "unfurl_media": False,
         }
@@ -280,7 +283,7 @@ class CardMessage:
 
     async def _find(self, place: Place) -> Mapping[str, Any] | None:
         """The card among the messages since the job was asked for."""
-        found = await posted.found(self._calls, place, "job", self._job.id, self._job.asked_at_s)
+        found = await self._posted.find(place, "job", self._job.id, self._job.asked_at_s)
         if found is None:
             self._is_new = True
             return None

@@ -37,11 +37,13 @@ class Install:
     team          the workspace; of an organisation's install none in particular
     organisation  to which that belongs
     is_org_wide   whether the organisation has installed it for its workspaces together
+    bot           the id of the user that the bot is there
     """
 
     team: str = ""
     organisation: str = ""
     is_org_wide: bool = False
+    bot: str = ""
 
 
 def community_of(team: str | None, organisation: str | None) -> str | None:

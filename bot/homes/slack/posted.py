@@ -1,11 +1,11 @@
-"""By what a message of the bot's own is known again: metadata, which nobody else can give it."""
+"""By what a message of the bot's own is known again: metadata, on what the bot itself posted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from bot.errors import AwayError
 from bot.homes.slack.calls import Calls
-from bot.homes.slack.places import Place
+from bot.homes.slack.places import Install, Place
 
 Kind = Literal["job", "case", "notice"]
 Message = Mapping[str, Any]
@@ -20,39 +20,53 @@ def metadata(kind: Kind, about: str | int) -> dict[str, Any]:
     return {"event_type": f"imagine_{kind}", "event_payload": {kind: about}}
 
 
-def about(message: Message, kind: Kind) -> object:
-    """The id of the one of these that a message is about; None: it is about none."""
+def about(message: Message, kind: Kind, bot: str) -> object:
+    """The same as `Posted.about`, of the bot that is this user."""
     found = message.get("metadata") or {}
-    if found.get("event_type") != f"imagine_{kind}":
+    # Any app, and any person with a token, can say the same of what they post.
+    if message.get("user") != bot or found.get("event_type") != f"imagine_{kind}":
         return None
     return (found.get("event_payload") or {}).get(kind)
 
 
-async def found(
-    calls: Calls, place: Place, kind: Kind, what: str, since_s: float
-) -> Message | None:
-    """The message about one of these among those that were posted since then; raises as `Calls`.
+class Posted:
+    """Reads it, and looks for it.
 
-    All of them are looked through: where many talk, or the bot was away for long, one page ends
-    before the message, which would be posted once more. Raises AwayError where they are too many.
+    home_of  where the bot is installed, and as whom
     """
-    method = "conversations.history" if place.thread is None else "conversations.replies"
-    cursor = None
-    for _ in range(_MOST_PAGES):
-        answer = await calls.make(
-            method,
-            place.channel,
-            ts=place.thread,
-            oldest=f"{since_s - _SEARCHED_BEFORE_S:.6f}",
-            limit=_PAGE,
-            cursor=cursor,
-            include_all_metadata=True,
-        )
-        for message in answer.get("messages") or ():
-            if about(message, kind) == what:
-                its: Message = message
-                return its
-        cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
-        if cursor is None:
-            return None
-    raise AwayError("Slack has more messages there than can be looked through.")
+
+    def __init__(self, calls: Calls, home_of: Callable[[], Install]) -> None:
+        self._calls = calls
+        self._home_of = home_of
+
+    def about(self, message: Message, kind: Kind) -> object:
+        """The id of the one of these that a message is about; None: it is about none."""
+        return about(message, kind, self._home_of().bot)
+
+    async def find(self, place: Place, kind: Kind, what: str, since_s: float) -> Message | None:
+        """The message about one of these among those that were posted since then.
+
+        All of them are looked through: where many talk, or the bot was away for long, one page ends
+        before the message, which would be posted once more. Raises AwayError where they are too
+        many, and as `Calls`.
+        """
+        method = "conversations.history" if place.thread is None else "conversations.replies"
+        cursor = None
+        for _ in range(_MOST_PAGES):
+            answer = await self._calls.make(
+                method,
+                place.channel,
+                ts=place.thread,
+                oldest=f"{since_s - _SEARCHED_BEFORE_S:.6f}",
+                limit=_PAGE,
+                cursor=cursor,
+                include_all_metadata=True,
+            )
+            for message in answer.get("messages") or ():
+                if self.about(message, kind) == what:
+                    its: Message = message
+                    return its
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
+            if cursor is None:
+                return None
+        raise AwayError("Slack has more messages there than can be looked through.")

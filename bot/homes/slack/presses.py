@@ -11,11 +11,11 @@ from bot.core.offspring import Offspring
 from bot.core.policy import Viewer
 from bot.core.studio import Studio
 from bot.errors import PictureLostError, UnknownJobError
-from bot.homes.slack import render, typed
 from bot.homes.slack.buttons import Press
 from bot.homes.slack.editing import Editing
 from bot.homes.slack.home_tab import HomeTab, tab_of
 from bot.homes.slack.intake import Asked, Heard, Intake
+from bot.homes.slack.recipes import Recipes
 from bot.homes.slack.shows import Shows
 from bot.shared.job_context import in_job
 from sdxl_engine.sentence import say
@@ -39,6 +39,7 @@ class Presses:
         intake: Intake,
         editing: Editing,
         shows: Shows,
+        recipes: Recipes,
         amend: Amend,
         tab: HomeTab,
     ) -> None:
@@ -46,6 +47,7 @@ class Presses:
         self._intake = intake
         self._editing = editing
         self._shows = shows
+        self._recipes = recipes
         self._amend = amend
         self._tab = tab
 
@@ -74,7 +76,7 @@ class Presses:
                     by, blurred = await self._intake.actor(asked), press.kind == "blur"
                     await self._amend(await self._studio.blur(job_id, by, blurred=blurred))
                 case "recipe":
-                    await self._show_recipe(asked, job_id)
+                    await self._recipes.of_job(asked, job_id)
                 case "open" | "look":
                     await self._look(asked, job_id, index, anew=press.kind == "open")
                 case "like" | "unlike":
@@ -126,17 +128,6 @@ class Presses:
             )
 
         await self._intake.take(asked, ask)
-
-    async def _show_recipe(self, asked: Asked, job_id: str) -> None:
-        voice = await self._intake.voice(asked)
-        line = await self._studio.lineage(job_id, await self._viewer(asked))
-        wish = line[0].job.wish
-        again = render.preformatted(f"/imagine {typed.written(wish)}")
-        words = [render.section(voice.say(say("To ask again:"))), again]
-        if wish.source is not None or wish.variation is not None:
-            without = say("The command has its words, but not the picture it started from.")
-            words.append(render.section(voice.say(without)))
-        await self._intake.tell(asked, voice.say(say("To ask again:")), words)
 
     async def _look(self, asked: Asked, job_id: str, index: int, *, anew: bool) -> None:
         """Show one picture; `anew` beside what is there, else in the place of the one before."""

@@ -81,6 +81,10 @@ class Slackers:
         for name in _CHANNELS:
             yield from self._slack.history(self._slack.world.channel(name).id)
 
+    def job_of(self, message: Message) -> object:
+        """Of which job a message is the card; None: of none."""
+        return posted.about(message, "job", self._slack.world.bot_user_id)
+
     async def _do_something(self) -> None:
         cards = [one for one in self.messages() if one.get("blocks")]
         if not cards or self._chance.random() < 0.6:
@@ -104,10 +108,10 @@ def broken(slackers: Slackers, folder: Path) -> Iterator[str]:
         rows = connection.execute(
             "SELECT id, event, state, told, deleted, message FROM jobs WHERE home = 'slack'"
         ).fetchall()
-    cards = [one for one in slackers.messages() if posted.about(one, "job") is not None]
-    shown = Counter(posted.about(one, "job") for one in cards)
+    cards = [one for one in slackers.messages() if slackers.job_of(one) is not None]
+    shown = Counter(map(slackers.job_of, cards))
     yield from (f"shown twice: {job}" for job, count in shown.items() if count > 1)
-    of_job = {posted.about(one, "job"): one for one in cards}
+    of_job = {slackers.job_of(one): one for one in cards}
     for job_id, _, state, told, deleted, message in rows:
         card = of_job.get(job_id)
         if not told:

@@ -520,7 +520,7 @@ def _in_tab(words: str, label: str = "") -> Scene:
 
     async def scene(stage: Stage) -> Act:
         await stage.card()
-        stage.home._tab._uploads.forget()
+        stage.home._tab._files.clear()
 
         do: Callable[[], Awaitable[object]] = partial(stage.slack.open_home, BEN)
         if label:

@@ -291,7 +291,7 @@ async def test_a_card_whose_answer_got_lost_is_found_behind_what_others_said(
         await ask(slack)
         await seen(slack, has_pictures)
     assert fault.fired == 1
-    jobs = [posted.about(one, "job") for one in slack.history(IMAGINE)]
+    jobs = [posted.about(one, "job", slack.world.bot_user_id) for one in slack.history(IMAGINE)]
     assert len([one for one in jobs if one is not None]) == 1
 
 
