@@ -28,7 +28,7 @@ from sdxl_engine import (
 )
 from sdxl_engine.request import MAX_INFERENCE_STEPS, NO_PICTURES, ModelCard, Pictures
 
-_PATIENCE_S = 60  # a test that forgets to open a gate fails instead of hanging
+_PATIENCE_S = 240  # a test that forgets to open a gate fails instead of hanging
 
 
 class Gate:

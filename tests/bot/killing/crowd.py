@@ -295,8 +295,11 @@ def is_reason(message: Message) -> bool:
 
 
 def is_answered(interaction: Interaction) -> bool:
-    """Whether the one who did it saw anything of it: a change, a message, a refusal."""
-    return interaction.state == "answered" or bool(interaction.followups)
+    """Whether the one who did it saw anything of it: a change, a message, a refusal.
+
+    Or Discord's own word that the app has not answered in time, which a slow machine may not.
+    """
+    return interaction.state in {"answered", "failed"} or bool(interaction.followups)
 
 
 def jobs_shown(message: Message) -> set[str]:

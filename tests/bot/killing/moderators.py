@@ -49,8 +49,8 @@ class Act:
 
     @property
     def is_answered(self) -> bool:
-        """Whether whoever did it was told anything."""
-        return bool(self._said) or bool(self.sent.followups)
+        """Whether whoever did it was told anything, if only that it came too late."""
+        return bool(self._said) or bool(self.sent.followups) or self.sent.state == "failed"
 
     @property
     def is_done(self) -> bool:

@@ -59,7 +59,7 @@ _CALLS: Final = (
 _SETTLE_S = 60.0
 End = Literal["pictures", "deleted", "reason", "held", "removed", "lost"]
 _SAY_EVERY = 50
-_PRESSES_IN_PEACE = 30
+PRESSES_IN_PEACE = 30
 _ACTS_IN_PEACE = 12
 
 
@@ -78,6 +78,7 @@ class Tally:
     held         of these, those that wait for a moderator still
     last         what came of the wishes that were accepted last, when nobody killed the bot
     cut_off      presses that make no job, and whose bot was killed before it answered
+    late         presses in peace at the end that were not heard in time, as Discord has told
     lost         accepted, and neither pictures nor a reason in the end
     thinking     acknowledged, for a job, and without an answer in the end
     silent       as that, or pressed in peace at the end: and whoever did it was told nothing
@@ -108,6 +109,7 @@ class Tally:
     held: int = 0
     last: Counter[End] = field(default_factory=Counter)
     cut_off: int = 0
+    late: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     restarts_s: list[float] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -161,8 +163,9 @@ class Tally:
             f"two jobs of one press {len(self.two_jobs)}, not deleted after all "
             f"{len(self.undeleted)}, drafts shown to all {len(self.exposed)}, our fault "
             f"{len(self.our_fault)}, drawn again after drawing {self.redrawn}, unaccounted "
-            f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}; online again "
-            f"after {restart_s:.2f} s (median); {self.order}; in Slack {self.slack_asked} asked, "
+            f"{len(self.unaccounted)}; presses that a kill cut off {self.cut_off}, in peace not "
+            f"heard in time {self.late} of {PRESSES_IN_PEACE}; online again after "
+            f"{restart_s:.2f} s (median); {self.order}; in Slack {self.slack_asked} asked, "
             f"{self.slack_cards} messages, promises broken {len(self.slack)}"
         )
 
@@ -204,7 +207,7 @@ async def kill_rounds(
         process = await _start(loopback, slack, folder)
         try:
             await slackers.end()
-            await crowd.keep_busy(presses=in_peace + _PRESSES_IN_PEACE)
+            await crowd.keep_busy(presses=in_peace + PRESSES_IN_PEACE)
             acts = await moderators.end(_ACTS_IN_PEACE)
             await _until(lambda: all(one.is_answered for one in acts))
             last_asked = await crowd.each_asks()
@@ -367,6 +370,7 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
         one.id not in crowd.wanted and one.acknowledged and not is_answered(one)
         for one in crowd.pressed[:in_peace]
     )
+    tally.late = sum(one.state == "failed" for one in crowd.pressed[in_peace:])
     tally.our_fault = [
         one.name
         for one in (*crowd.asked, *crowd.pressed)

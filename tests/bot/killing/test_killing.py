@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bot.killing.rounds import kill_rounds
+from tests.bot.killing.rounds import PRESSES_IN_PEACE, kill_rounds
 
 
 @pytest.mark.timeout(300)
@@ -24,6 +24,7 @@ async def test_sixteen_kills_break_no_promise(tmp_path: Path) -> None:
     assert tally.pressed >= 30, what
     assert tally.made > 0, what
     assert tally.twins > 0, what
+    assert tally.late < PRESSES_IN_PEACE, what  # most of them, on a machine that is not overloaded
     assert tally.order.cases > 0, what
     assert tally.order.acts.total() >= 10, what
     assert tally.broken == [], what

@@ -39,7 +39,7 @@ FOLLOW_UP = "/webhooks/*/*"
 
 _TOKEN_LIVES_S: Final = 15 * 60
 _LIMIT_S: Final = 0.25
-_PATIENCE_S: Final = 20.0
+_PATIENCE_S: Final = 60.0
 _PAGE: Final = "<html><head><title>{0}</title></head><body>a proxy of somebody's</body></html>"
 
 

@@ -39,6 +39,11 @@ MANIFEST: Final[Json] = {
         ],
         "app_home": {"home_tab_enabled": True},
     },
+    "settings": {
+        "event_subscriptions": {
+            "bot_events": ["app_home_opened", "app_mention", "message.channels", "message.im"]
+        }
+    },
     "oauth_config": {
         "scopes": {
             "bot": [
