@@ -16,6 +16,7 @@ from bot.core.clerk import Clerk
 from bot.core.defaults import Defaults, Manner, Scope, scopes_of
 from bot.core.events import Accepted, Events, Refused
 from bot.core.gate import Gate, Ruling, by_rules
+from bot.core.heard import Heard
 from bot.core.job import (
     FINAL,
     UNFINISHED,
@@ -203,69 +204,46 @@ class Studio:
         except LedgerError as error:  # then they are told something else as well, some day
             log.warning("it could not be noted that a wish was answered: %s", error)
 
-    async def check_limits(
-        self,
-        person: Person,
-        venue: Venue,
-        asked_at_s: float,
-        around: Circumstances = _NOTHING_KNOWN,
-    ) -> None:
-        """Whether a wish of somebody's would be taken in, as far as it is not about what it says.
+    async def check_limits(self, heard: Heard) -> None:
+        """Whether a wish would be taken in, as far as it is not about what it says.
 
         Asked before what they sent along is fetched: `ask` decides. Raises EngineStartError,
         JobRefusedError, LedgerError.
         """
         try:
             self._check_open()
-            in_force = await self._gate.admit(person, venue, around, asked_at_s)
+            person, venue, now_s = heard.person, heard.origin.venue, heard.asked_at_s
+            in_force = await self._gate.admit(person, venue, heard.around, now_s)
             limits = self._limits_under(in_force)
-            await self._ledger.check_limits(person, venue, limits, asked_at_s)
+            await self._ledger.check_limits(person, venue, limits, now_s)
         except Exception as error:
             self._events.tell(Refused(error))
             raise
 
     async def ask(
         self,
-        job_id: str,
+        heard: Heard,
         wish: Wish,
-        person: Person,
-        origin: Origin,
         *,
-        weight: float,
-        asked_at_s: float,
         parent: Parent | None = None,
         showing: Showing | None = None,
-        around: Circumstances = _NOTHING_KNOWN,
     ) -> Job:
         """Take a wish in; when this returns it is on the disk and in the queue.
-
-        around  what rules look at besides
-        job_id  of `new_job_id`, so that the log has it from the first line; what it starts from was
-                brought for it by `bring`
 
         Raises InvalidRequestError, EngineStartError, JobRefusedError, KnownJobError, LedgerError;
         nothing of the job is kept then.
         """
-        job = Job(
-            job_id,
-            wish.settled(self._usual),
-            person,
-            origin,
-            weight,
-            asked_at_s,
-            parent=parent,
-            showing=showing or Showing(),
-        )
+        job = _job_of(heard, wish.settled(self._usual), parent, showing or Showing())
         try:
-            job = await self._take_in(job, around)
+            job = await self._take_in(job, heard.around)
         except Exception as error:
             if job.wish.source is not None:
-                await self.let_go(job_id)
+                await self.let_go(job.id)
             self._events.tell(Refused(error))
             raise
-        with in_job(job_id):
+        with in_job(job.id):
             log.info("taken%s", self._to_log(job.wish.prompt))
-            self._events.tell(Accepted(job, self._clock() - asked_at_s))
+            self._events.tell(Accepted(job, self._clock() - job.asked_at_s))
             self._worker.enqueue(job)
         return job
 
@@ -294,17 +272,12 @@ class Studio:
 
     async def make(
         self,
-        job_id: str,
+        heard: Heard,
         parent_id: str,
         of: Callable[[Record], Offspring],
-        person: Person,
-        origin: Origin,
         *,
-        weight: float,
-        asked_at_s: float,
         private: bool,
         manner: Manner = _AS_USUAL,
-        around: Circumstances = _NOTHING_KNOWN,
     ) -> Job:
         """Take in what somebody wants made of a job's pictures; as `ask`.
 
@@ -314,10 +287,13 @@ class Studio:
 
         Raises also UnknownJobError, NotAllowedError, GalleryError.
         """
+        job_id = heard.job_id
         try:
-            record = await self._seen(parent_id, Viewer(person, origin.venue))
-            made = _made(record, of, person)
-            usual = await self.settled(Defaults(made.wish, manner), person, origin.venue, around)
+            record = await self._seen(parent_id, heard.viewer)
+            made = _made(record, of, heard.person)
+            usual = await self.settled(
+                Defaults(made.wish, manner), heard.person, heard.origin.venue, heard.around
+            )
             # Only what is begun anew leaves open what somebody has said to be usual.
             wish = usual.wish if made.parent.act == "begin" else made.wish
             if made.picture is not None:
@@ -337,30 +313,9 @@ class Studio:
         showing = Showing(
             private, blurred or bool(manner.spoiler), bool(usual.manner.mention), held=held
         )
-        return await self.ask(
-            job_id,
-            wish,
-            person,
-            origin,
-            weight=weight,
-            asked_at_s=asked_at_s,
-            parent=made.parent,
-            showing=showing,
-            around=around,
-        )
+        return await self.ask(heard, wish, parent=made.parent, showing=showing)
 
-    async def publish(
-        self,
-        job_id: str,
-        draft_id: str,
-        index: int | None,
-        person: Person,
-        origin: Origin,
-        *,
-        weight: float,
-        asked_at_s: float,
-        around: Circumstances = _NOTHING_KNOWN,
-    ) -> Job:
+    async def publish(self, heard: Heard, draft_id: str, index: int | None) -> Job:
         """Show all to whom a draft's pictures were private, as a job of its own; once each.
 
         index  of the one picture that is shown; None: all of them
@@ -369,23 +324,15 @@ class Studio:
         GalleryError, LedgerError.
         """
         record = await self._known(draft_id)
-        if record.job.person != person:
+        if record.job.person != heard.person:
             raise NotAllowedError(policy.NOT_YOURS_TO_PUBLISH)
         check_there(record)
         published = offspring.published(record, index)
-        job = Job(
-            job_id,
-            published.wish,
-            person,
-            origin,
-            weight,
-            asked_at_s,
-            parent=published.parent,
-            showing=replace(record.job.showing, private=False, mention=False),
-        )
-        if await self.shows_privately(origin.venue, around):
+        showing = replace(record.job.showing, private=False, mention=False)
+        job = _job_of(heard, published.wish, published.parent, showing)
+        if await self.shows_privately(job.origin.venue, heard.around):
             raise JobRefusedError(_NOT_PUBLISHED)
-        ruling = await self._judged(job, around)
+        ruling = await self._judged(job, heard.around)
         if ruling.refused is not None:
             await self._note_refusal(job, ruling)
             raise JobRefusedError(ruling.refused, repeatable=False)
@@ -399,11 +346,11 @@ class Studio:
             images = await self._copied(record, job)
             await self._worker.noting_trouble(lambda: self._ledger.publish(job, images, case))
         except Exception:
-            await self.let_go(job_id)
+            await self.let_go(job.id)
             raise
-        with in_job(job_id):
+        with in_job(job.id):
             log.info("published of %s", draft_id)
-            self._worker.hand_over(await self._ledger.get(job_id))
+            self._worker.hand_over(await self._ledger.get(job.id))
         return job
 
     async def is_private(self, job_id: str) -> bool:
@@ -799,6 +746,19 @@ def _by_another(kind: DeedKind, job: Job, by: Actor | Owner) -> Deed | None:
 def _deed(kind: DeedKind, job: Job, by: Actor | Owner) -> Deed:
     actor = by.person.id if isinstance(by, Actor) else OWNER
     return Deed(kind, actor, job.home, job.origin.venue.community, job.id)
+
+
+def _job_of(heard: Heard, wish: Wish, parent: Parent | None, showing: Showing) -> Job:
+    return Job(
+        heard.job_id,
+        wish,
+        heard.person,
+        heard.origin,
+        heard.weight,
+        heard.asked_at_s,
+        parent=parent,
+        showing=showing,
+    )
 
 
 def _made(record: Record, of: Callable[[Record], Offspring], person: Person) -> Offspring:

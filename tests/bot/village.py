@@ -14,6 +14,7 @@ from bot.app import App
 from bot.config.sections import Config, EngineConfig, HealthConfig
 from bot.core import card
 from bot.core.case import AtDesk, Notice
+from bot.core.heard import Heard
 from bot.core.job import Job, Origin, Person, Record, Venue, new_job_id
 from bot.core.moderators import Moderators
 from bot.core.ports.gallery import Picture
@@ -47,7 +48,7 @@ class Village:
         ann, green = Person(self.name, "ann", "Ann"), Venue(self.name, "village", "green")
         origin = Origin(green, event="e1", message=None, token="", attachment_limit_bytes=2**20)
         wish = Wish("a red circle", seed=7, num_inference_steps=2)
-        await self._studio.ask(new_job_id(), wish, ann, origin, weight=1.0, asked_at_s=time.time())
+        await self._studio.ask(Heard(new_job_id(), ann, origin, time.time()), wish)
         await self.over.wait()
 
     async def offer(self, sizes: tuple[tuple[int, int], ...]) -> None:

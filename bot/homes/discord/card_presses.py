@@ -8,6 +8,7 @@ from discord.ui import View
 
 from bot.core import card, look, offspring
 from bot.core.card import Card, Rows, Slot
+from bot.core.heard import Heard
 from bot.core.job import Record
 from bot.core.offspring import Offspring
 from bot.core.studio import Studio
@@ -16,7 +17,7 @@ from bot.homes.discord import render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction, Press, PressButton
 from bot.homes.discord.editing import Editing
-from bot.homes.discord.intake import Heard, Intake, actor_of, viewer_of
+from bot.homes.discord.intake import Intake, actor_of, viewer_of
 from bot.homes.discord.voice import Voice, voice_of
 from bot.shared.job_context import in_job
 
@@ -71,32 +72,13 @@ class CardPresses:
         self, interaction: Interaction, job_id: str, of: Callable[[Record], Offspring]
     ) -> None:
         async def ask(heard: Heard) -> None:
-            await self._studio.make(
-                heard.job_id,
-                job_id,
-                of,
-                heard.person,
-                heard.origin,
-                weight=heard.weight,
-                asked_at_s=heard.asked_at_s,
-                around=heard.around,
-                private=heard.unseen,
-            )
+            await self._studio.make(heard, job_id, of, private=heard.unseen)
 
         await self._intake.take(interaction, ask, unseen=lambda: self._studio.is_private(job_id))
 
     async def _publish(self, interaction: Interaction, job_id: str, index: int | None) -> None:
         async def ask(heard: Heard) -> None:
-            await self._studio.publish(
-                heard.job_id,
-                job_id,
-                index,
-                heard.person,
-                heard.origin,
-                weight=heard.weight,
-                asked_at_s=heard.asked_at_s,
-                around=heard.around,
-            )
+            await self._studio.publish(heard, job_id, index)
 
         await self._intake.take(interaction, ask)
 

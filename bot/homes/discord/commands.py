@@ -14,6 +14,7 @@ from discord.app_commands import Choice, Range, locale_str
 
 from bot.core import loras, offspring, styles
 from bot.core.defaults import Defaults, Manner
+from bot.core.heard import Heard
 from bot.core.options import MAX_COUNT, Texts, options
 from bot.core.policy import Viewer
 from bot.core.ports.engine import Model
@@ -21,7 +22,7 @@ from bot.core.studio import Studio
 from bot.core.wish import WHOLE, Size, Usual, Wish
 from bot.errors import LedgerError
 from bot.homes.discord.buttons import Interaction
-from bot.homes.discord.intake import Heard, Intake, circumstances_of, person_of, venue_of
+from bot.homes.discord.intake import Intake, circumstances_of, person_of, venue_of
 from bot.homes.discord.render import cut, units
 from bot.homes.discord.translator import described
 from bot.homes.discord.uploads import Uploads
@@ -285,14 +286,7 @@ class ImagineCommand:
                 (source,) = await self._uploads.bring(heard, [image.sent])
                 read = replace(read, source=offspring.source_fields(image.begun(source)))
             await self._studio.ask(
-                heard.job_id,
-                read,
-                heard.person,
-                heard.origin,
-                weight=heard.weight,
-                asked_at_s=heard.asked_at_s,
-                around=heard.around,
-                showing=replace(said.manner.showing, private=heard.unseen),
+                heard, read, showing=replace(said.manner.showing, private=heard.unseen)
             )
 
         async def unseen() -> bool:

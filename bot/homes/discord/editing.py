@@ -4,12 +4,13 @@ from functools import partial
 from typing import Final
 
 from bot.core import offspring
+from bot.core.heard import Heard
 from bot.core.options import read_lines
 from bot.core.studio import Studio
 from bot.homes.discord import dialogs
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import Filled
-from bot.homes.discord.intake import Heard, Intake, viewer_of
+from bot.homes.discord.intake import Intake, viewer_of
 from bot.homes.discord.uploads import Uploads
 from bot.homes.discord.voice import voice_of
 from sdxl_engine.errors import InvalidRequestError
@@ -75,17 +76,7 @@ class Editing:
             # A picture that is its own mask was brought once.
             places = {"picture": 0, "mask": -1}
             brought = {name: sources[places[name]] for name in sent if sent[name]}
-            await self._studio.make(
-                heard.job_id,
-                job_id,
-                partial(of, **brought),
-                heard.person,
-                heard.origin,
-                weight=heard.weight,
-                asked_at_s=heard.asked_at_s,
-                around=heard.around,
-                private=heard.unseen,
-            )
+            await self._studio.make(heard, job_id, partial(of, **brought), private=heard.unseen)
 
         await self._intake.take(
             interaction,

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import discord
 
+from bot.core.heard import Heard
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.policy import Actor, Viewer
 from bot.core.rules import Circumstances
@@ -30,28 +31,6 @@ HOME: Final = "discord"  # in `Person.home`, and in every ledger there is
 _LOOKING_S: Final = 0.8  # of the three seconds there are
 # Where why could not be said to them alone.
 _NOT_TAKEN: Final = say("This was not taken. Ask again in a minute.")
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What is known of a wish besides what was wished; as in `Studio.ask`.
-
-    unseen  its card is shown to the one who asked alone
-    around  what the rules of the place look at
-    """
-
-    job_id: str
-    person: Person
-    origin: Origin
-    weight: float
-    asked_at_s: float
-    unseen: bool
-    around: Circumstances
-
-    @property
-    def viewer(self) -> Viewer:
-        """Who wishes, and where."""
-        return Viewer(self.person, self.origin.venue)
 
 
 Ask = Callable[[Heard], Awaitable[object]]
@@ -121,10 +100,10 @@ class Intake:
                 job_id,
                 person,
                 replace(origin, message=acknowledged.message_id),
-                self._weight(interaction.user),
                 asked_at_s,
-                acknowledged.unseen,
+                self._weight(interaction.user),
                 around,
+                acknowledged.unseen,
             )
             try:
                 await ask(heard)

@@ -19,6 +19,7 @@ from discord.ui import CheckboxGroup, Label, RadioGroup
 
 from bot.core import offspring
 from bot.core.defaults import Defaults, Manner
+from bot.core.heard import Heard
 from bot.core.job import Record, new_job_id
 from bot.core.offspring import Prompts
 from bot.core.options import Settings, read_lines
@@ -31,14 +32,7 @@ from bot.homes.discord import dialogs, render
 from bot.homes.discord.acknowledgement import acknowledge_press
 from bot.homes.discord.buttons import Interaction
 from bot.homes.discord.dialogs import DialogKind, Filled
-from bot.homes.discord.intake import (
-    Heard,
-    Intake,
-    circumstances_of,
-    person_of,
-    venue_of,
-    viewer_of,
-)
+from bot.homes.discord.intake import Intake, circumstances_of, person_of, venue_of, viewer_of
 from bot.homes.discord.translator import described
 from bot.homes.discord.uploads import Sent, Uploads, name_of
 from bot.homes.discord.voice import Voice, voice_of
@@ -142,7 +136,7 @@ class PictureMenus:
         indices = [one.index for one in record.images]
         index = _chosen(filled, indices)
         await self._studio.make(
-            heard.job_id,
+            heard,
             filled.about,
             partial(
                 offspring.begun,
@@ -151,11 +145,6 @@ class PictureMenus:
                 settings=said.settings,
                 sizes=self._studio.sizes,
             ),
-            heard.person,
-            heard.origin,
-            weight=heard.weight,
-            asked_at_s=heard.asked_at_s,
-            around=heard.around,
             private=heard.unseen,
             manner=said.manner,
         )
@@ -172,13 +161,8 @@ class PictureMenus:
         attachment = attachments[_chosen(filled, range(len(attachments)))]
         (source,) = await self._uploads.bring(heard, [attachment])
         await self._studio.ask(
-            heard.job_id,
+            heard,
             offspring.started(settled.wish, said.settings, source),
-            heard.person,
-            heard.origin,
-            weight=heard.weight,
-            asked_at_s=heard.asked_at_s,
-            around=heard.around,
             showing=settled.manner.showing,
         )
 

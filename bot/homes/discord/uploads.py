@@ -7,9 +7,9 @@ from typing import Final
 
 import discord
 
+from bot.core.heard import Heard
 from bot.core.studio import Studio
 from bot.homes.discord.calls import DISCORD_ERRORS
-from bot.homes.discord.intake import Heard
 from bot.homes.discord.render import name_in
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_FILE_BYTES, Source
@@ -38,9 +38,7 @@ class Uploads:
         Whose limit is reached is told so before anything is fetched. Raises InvalidRequestError
         for what is no picture or cannot be fetched, GalleryError, and as `Studio.check_limits`.
         """
-        await self._studio.check_limits(
-            heard.person, heard.origin.venue, heard.asked_at_s, heard.around
-        )
+        await self._studio.check_limits(heard)
         async with self._places:
             files = [await download(one) for one in attachments]
             return await self._studio.bring(heard.job_id, files)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bot.core import offspring
 from bot.core.defaults import Defaults
+from bot.core.heard import Heard
 from bot.core.options import read_lines
 from bot.core.policy import Viewer
 from bot.core.studio import Studio
@@ -15,7 +16,7 @@ from bot.homes.slack import dialogs
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.dialogs import Filled
 from bot.homes.slack.files import Files, pictures_of
-from bot.homes.slack.intake import Asked, Heard, Intake
+from bot.homes.slack.intake import Asked, Intake
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import Source
 from sdxl_engine.sentence import say
@@ -84,14 +85,9 @@ class Editing:
             sizes=sizes,
         )
         await self._studio.make(
-            heard.job_id,
+            heard,
             filled.about,
             partial(of, **await self._brought(heard, filled)),
-            heard.person,
-            heard.origin,
-            weight=heard.weight,
-            asked_at_s=heard.asked_at_s,
-            around=heard.around,
             private=record.job.showing.private,
         )
 
@@ -110,16 +106,7 @@ class Editing:
             picture = brought.get("picture")
         if picture is not None:
             wish = offspring.started(wish, settings, picture)
-        await self._studio.ask(
-            heard.job_id,
-            wish,
-            heard.person,
-            heard.origin,
-            weight=heard.weight,
-            asked_at_s=heard.asked_at_s,
-            around=heard.around,
-            showing=said.manner.showing,
-        )
+        await self._studio.ask(heard, wish, showing=said.manner.showing)
 
     async def _brought(self, heard: Heard, filled: Filled) -> dict[str, Source]:
         """What was sent along: a picture, and a mask perhaps."""

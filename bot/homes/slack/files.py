@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from bot.core.heard import Heard
 from bot.core.studio import Studio
 from bot.homes.slack import render
 from bot.homes.slack.calls import CALL_ERRORS, Calls, named
-from bot.homes.slack.intake import Heard
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import MAX_FILE_BYTES, Source
 from sdxl_engine.sentence import say
@@ -35,9 +35,7 @@ class Files:
         Whose limit is reached is told so before anything is fetched. Raises InvalidRequestError
         for what is no picture or cannot be fetched, GalleryError, and as `Studio.check_limits`.
         """
-        await self._studio.check_limits(
-            heard.person, heard.origin.venue, heard.asked_at_s, heard.around
-        )
+        await self._studio.check_limits(heard)
         async with self._places:
             files = [await self._fetched(one) for one in ids]
             return await self._studio.bring(heard.job_id, files)

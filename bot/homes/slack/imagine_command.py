@@ -5,10 +5,11 @@ from functools import partial
 from typing import Final
 
 from bot.core.defaults import Defaults
+from bot.core.heard import Heard
 from bot.core.studio import Studio
 from bot.homes.slack import typed
 from bot.homes.slack.editing import Editing
-from bot.homes.slack.intake import Asked, Heard, Intake
+from bot.homes.slack.intake import Asked, Intake
 from bot.homes.slack.lists import Lists
 from bot.homes.slack.privacy_command import PrivacyCommand
 from bot.homes.slack.settings import Settings
@@ -74,16 +75,7 @@ class ImagineCommand:
         said = await self._studio.settled(
             Defaults(wish, read.manner), heard.person, venue, heard.around
         )
-        await self._studio.ask(
-            heard.job_id,
-            said.wish,
-            heard.person,
-            heard.origin,
-            weight=heard.weight,
-            asked_at_s=heard.asked_at_s,
-            around=heard.around,
-            showing=said.manner.showing,
-        )
+        await self._studio.ask(heard, said.wish, showing=said.manner.showing)
 
     async def _help(self, asked: Asked) -> None:
         await self._intake.answer(asked, sentences(_HELP, _MORE_HELP))

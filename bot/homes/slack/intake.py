@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, Final
 
 from bot.core.explain import explain
+from bot.core.heard import Heard
 from bot.core.job import Origin, Person, Venue, new_job_id
-from bot.core.policy import Actor, Viewer
+from bot.core.policy import Actor
 from bot.core.rules import Circumstances
 from bot.core.studio import Studio
 from bot.errors import KnownJobError, UndeliveredError
@@ -53,23 +54,6 @@ class Asked:
     def venue(self) -> Venue:
         """Where it was done."""
         return Venue(HOME, self.community, None if self.place is None else str(self.place))
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What is known of a wish besides what was wished; as in `Studio.ask`."""
-
-    job_id: str
-    person: Person
-    origin: Origin
-    asked_at_s: float
-    around: Circumstances
-    weight: float = 1.0  # nobody gives user groups a larger share
-
-    @property
-    def viewer(self) -> Viewer:
-        """Who wishes, and where."""
-        return Viewer(self.person, self.origin.venue)
 
 
 Ask = Callable[[Heard], Awaitable[object]]
@@ -203,7 +187,7 @@ class Intake:
                     await self._channels.check(asked.place.channel)
                 around = circumstances_of(asked, known)
                 self._new.add(job_id)
-                await ask(Heard(job_id, person, origin, asked_at_s, around))
+                await ask(Heard(job_id, person, origin, asked_at_s, around=around))
                 if asked.tab is not None:
                     await self.tell(asked, (await self.voice(asked)).say(_ASKED_FOR))
             except KnownJobError as error:  # its first telling is being answered

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from bot.core import look, offspring
+from bot.core.heard import Heard
 from bot.core.job import Record
 from bot.core.offspring import Offspring
 from bot.core.policy import Viewer
@@ -14,7 +15,7 @@ from bot.errors import PictureLostError, UnknownJobError
 from bot.homes.slack.buttons import Press
 from bot.homes.slack.editing import Editing
 from bot.homes.slack.home_tab import HomeTab, tab_of
-from bot.homes.slack.intake import Asked, Heard, Intake
+from bot.homes.slack.intake import Asked, Intake
 from bot.homes.slack.recipes import Recipes
 from bot.homes.slack.shows import Shows
 from bot.shared.job_context import in_job
@@ -93,14 +94,9 @@ class Presses:
 
         async def ask(heard: Heard) -> None:
             await self._studio.make(
-                heard.job_id,
+                heard,
                 job_id,
                 of,
-                heard.person,
-                heard.origin,
-                weight=heard.weight,
-                asked_at_s=heard.asked_at_s,
-                around=heard.around,
                 private=private
                 or await self._studio.shows_privately(heard.origin.venue, heard.around),
             )
@@ -116,16 +112,7 @@ class Presses:
 
     async def _publish(self, asked: Asked, job_id: str, index: int | None) -> None:
         async def ask(heard: Heard) -> None:
-            await self._studio.publish(
-                heard.job_id,
-                job_id,
-                index,
-                heard.person,
-                heard.origin,
-                weight=heard.weight,
-                asked_at_s=heard.asked_at_s,
-                around=heard.around,
-            )
+            await self._studio.publish(heard, job_id, index)
 
         await self._intake.take(asked, ask)
 

@@ -1,17 +1,28 @@
 """Jobs for tests."""
 
 import itertools
+from dataclasses import replace
+from typing import Any
 
+from bot.core.heard import Heard
 from bot.core.job import Job, Origin, Person, Venue, new_job_id
+from bot.core.rules import Circumstances
 from bot.core.wish import Size, Wish
 
 HOME = "village"
 NOON_S = 1_800_000_000.0
+_NOTHING_KNOWN = Circumstances()
 _events = itertools.count(1)
 
 
 def make_person(number: int = 1) -> Person:
     return Person(HOME, str(number), f"user{number}")
+
+
+def heard_of(job: Job, around: Circumstances = _NOTHING_KNOWN, **change: Any) -> Heard:
+    """How a job was wished for."""
+    heard = Heard(job.id, job.person, job.origin, job.asked_at_s, job.weight, around)
+    return replace(heard, **change)
 
 
 def make_job(

@@ -27,6 +27,7 @@ from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.retry import Sleep
 from sdxl_engine import Pipeline
+from tests.bot.core.jobs import heard_of
 from tests.fakes import FakeFilter, FakeHome, card_of
 
 # Of what a fake pipeline's picture check scores.
@@ -103,16 +104,7 @@ class Office:
         home.attend(self.studio, self.moderators, self.privacy)
 
     async def ask(self, job: Job) -> None:
-        await self.studio.ask(
-            job.id,
-            job.wish,
-            job.person,
-            job.origin,
-            weight=job.weight,
-            asked_at_s=job.asked_at_s,
-            parent=job.parent,
-            showing=job.showing,
-        )
+        await self.studio.ask(heard_of(job), job.wish, parent=job.parent, showing=job.showing)
 
     async def until_state(self, job_id: str, state: State) -> None:
         """Wait until the ledger holds it so: it is written after the home has shown it."""

@@ -31,7 +31,7 @@ from bot.errors import (
     UnknownJobError,
 )
 from sdxl_engine.errors import InvalidRequestError
-from tests.bot.core.jobs import HOME, NOON_S, make_job, make_person
+from tests.bot.core.jobs import HOME, NOON_S, heard_of, make_job, make_person
 from tests.bot.core.office import Office, OpenOffice
 from tests.bot.core.test_studio import drawn, make, publish
 from tests.fakes import FakePipeline, Gate
@@ -93,16 +93,9 @@ def again_with_other_words(record: Record) -> offspring.Offspring:
 async def make_elsewhere(it: Office, parent: Job) -> Job:
     """One of its pictures drawn larger for its own person, in another server."""
     new = make_job(guild_id=4)
-    return await it.studio.make(
-        new.id,
-        parent.id,
-        partial(offspring.upscaled, index=0),
-        new.person,
-        new.origin,
-        weight=1.0,
-        asked_at_s=NOON_S + 100 * it.home.arrivals,
-        private=False,
-    )
+    heard = heard_of(new, asked_at_s=NOON_S + 100 * it.home.arrivals)
+    larger = partial(offspring.upscaled, index=0)
+    return await it.studio.make(heard, parent.id, larger, private=False)
 
 
 async def decide_reported(it: Office, job: Job, act: DeskAct) -> Case:
@@ -231,16 +224,7 @@ async def test_what_is_for_adults_is_no_concern_in_their_places(office: OpenOffi
 
 
 async def ask(it: Office, job: Job, around: Circumstances) -> None:
-    await it.studio.ask(
-        job.id,
-        job.wish,
-        job.person,
-        job.origin,
-        weight=1.0,
-        asked_at_s=job.asked_at_s,
-        showing=job.showing,
-        around=around,
-    )
+    await it.studio.ask(heard_of(job, around), job.wish, showing=job.showing)
 
 
 # The filter.
@@ -371,7 +355,7 @@ async def test_what_is_barred_is_refused_before_anything_is_kept(office: OpenOff
         with pytest.raises(JobRefusedError, match="may not be used in this channel"):
             await it.ask(make_job())
         with pytest.raises(JobRefusedError):
-            await it.studio.check_limits(make_person(), make_job().origin.venue, NOON_S)
+            await it.studio.check_limits(heard_of(make_job(), asked_at_s=NOON_S))
         await drawn(it, make_job(guild_id=4))  # another community's business
 
 
@@ -1021,15 +1005,7 @@ async def test_what_a_moderator_deleted_is_not_published_there_again(
                 await publish(it, again, 0)
         await it.moderators.set_rules(Place(), Rules(), MANAGER, take_back=["review"])
         elsewhere = make_job(guild_id=4)
-        await it.studio.publish(
-            elsewhere.id,
-            draft.id,
-            0,
-            elsewhere.person,
-            elsewhere.origin,
-            weight=1.0,
-            asked_at_s=NOON_S,
-        )
+        await it.studio.publish(heard_of(elsewhere, asked_at_s=NOON_S), draft.id, 0)
         await it.until_state(elsewhere.id, State.DELIVERED)
 
 
@@ -1147,16 +1123,8 @@ async def test_what_is_for_adults_is_published_in_places_for_adults_alone(
         with pytest.raises(JobRefusedError, match="place for adults"):
             await publish(it, draft)
         new = make_job()
-        await it.studio.publish(
-            new.id,
-            draft.id,
-            None,
-            new.person,
-            new.origin,
-            weight=1.0,
-            asked_at_s=NOON_S,
-            around=Circumstances(adult=True),
-        )
+        heard = heard_of(new, Circumstances(adult=True), asked_at_s=NOON_S)
+        await it.studio.publish(heard, draft.id, None)
         await it.until_state(new.id, State.DELIVERED)
 
 

@@ -33,7 +33,7 @@ from bot.errors import (
 from bot.operations.housekeeping import forget_unclaimed
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import Source
-from tests.bot.core.jobs import NOON_S, make_job, make_person
+from tests.bot.core.jobs import NOON_S, heard_of, make_job, make_person
 from tests.bot.core.office import Office, OpenOffice
 from tests.fakes import FakePipeline, Gate
 
@@ -65,24 +65,15 @@ async def make(
     it: Office, parent: Job, of: Of, *, user_id: int = 1, asked_at_s: float | None = None
 ) -> Job:
     new = make_job(user_id=user_id)
-    return await it.studio.make(
-        new.id,
-        parent.id,
-        of,
-        new.person,
-        new.origin,
-        weight=1.0,
-        # Each a while after the other, or it would be taken for the same press.
-        asked_at_s=NOON_S + 10 * next(_moments) if asked_at_s is None else asked_at_s,
-        private=await it.studio.is_private(parent.id),
-    )
+    # Each a while after the other, or it would be taken for the same press.
+    at_s = NOON_S + 10 * next(_moments) if asked_at_s is None else asked_at_s
+    private = await it.studio.is_private(parent.id)
+    return await it.studio.make(heard_of(new, asked_at_s=at_s), parent.id, of, private=private)
 
 
 async def publish(it: Office, draft: Job, index: int | None = None, *, user_id: int = 1) -> Job:
     new = make_job(user_id=user_id)
-    return await it.studio.publish(
-        new.id, draft.id, index, new.person, new.origin, weight=1.0, asked_at_s=NOON_S
-    )
+    return await it.studio.publish(heard_of(new, asked_at_s=NOON_S), draft.id, index)
 
 
 async def bring(it: Office, wish_of: Callable[[Source], Source] = lambda one: one) -> Job:

@@ -41,7 +41,7 @@ from sdxl_engine import (
     Progress,
 )
 from sdxl_engine.request import NO_PICTURES, Pictures
-from tests.bot.core.jobs import make_job, make_person
+from tests.bot.core.jobs import heard_of, make_job, make_person
 from tests.bot.core.office import HUNG, Office, OpenOffice
 from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate
 
@@ -232,7 +232,7 @@ async def test_an_engine_that_cannot_start_keeps_everybodys_place(
     with pytest.raises(EngineStartError):
         await it.ask(make_job())
     with pytest.raises(EngineStartError):
-        await it.studio.check_limits(jobs[0].person, jobs[0].origin.venue, 0.0)
+        await it.studio.check_limits(heard_of(jobs[0], asked_at_s=0.0))
     await it.worker.drain(0)
     await it.engine.close(0)
     await asyncio.to_thread(it.ledger.close)
@@ -357,7 +357,7 @@ async def test_drain_finishes_what_runs_and_keeps_what_waits(office: OpenOffice)
         with pytest.raises(JobRefusedError, match="restarting"):
             await it.ask(make_job())
         with pytest.raises(JobRefusedError, match="restarting"):
-            await it.studio.check_limits(first.person, first.origin.venue, 0.0)
+            await it.studio.check_limits(heard_of(first, asked_at_s=0.0))
         gate.open()
         await draining
         assert first.id in it.home.delivered
