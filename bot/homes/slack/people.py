@@ -59,6 +59,7 @@ class People:
         self._home_of = home_of
         self._clock = clock
         self._profiles: dict[str, tuple[float, Profile]] = {}
+        self._changes = 0
         # By workspace; of a bot that is in one alone by nothing.
         self._groups: dict[str | None, tuple[float, asyncio.Task[Members]]] = {}
         self._asking: set[asyncio.Task[Members]] = set()
@@ -84,6 +85,7 @@ class People:
 
     def changed(self, user: str) -> None:
         """Somebody is known by something else, or may do more, or less."""
+        self._changes += 1
         self._profiles.pop(user, None)
 
     def groups_changed(self) -> None:
@@ -100,11 +102,13 @@ class People:
         until_s, told = self._profiles.get(user, (-1.0, {}))
         if until_s > self._clock():
             return told
+        changes = self._changes
         answer = await self._calls.make("users.info", user=user, include_locale=True)
         told = answer.get("user") or {}
-        if len(self._profiles) >= _MOST_KNOWN:
-            self._profiles.clear()
-        self._profiles[user] = (self._clock() + _KNOWN_FOR_S, told)
+        if changes == self._changes:  # else it may be what was so before
+            if len(self._profiles) >= _MOST_KNOWN:
+                self._profiles.clear()
+            self._profiles[user] = (self._clock() + _KNOWN_FOR_S, told)
         return told
 
     def _manages(self, told: Profile, community: str | None) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from asyncio_throttle.throttler import Throttler
 
 from bot.app import App, discord_home, slack_home
-from bot.config.reading import SlackTokens
+from bot.config.reading import slack_tokens
 from bot.config.sections import (
     Config,
     DiscordConfig,
@@ -77,7 +77,7 @@ def main() -> None:
         discord=DiscordConfig(
             api_url=f"{base}/api/v10", gateway_url=f"{base.replace('http', 'ws')}/gateway"
         ),
-        slack=SlackConfig(api_url=slack_url),
+        slack=SlackConfig(api_url=slack_url, port=int(os.environ.get("SLACK_PORT", "8645"))),
         jobs=JobsConfig(max_queued=1000),
         limits=LimitsConfig(0, 0, 0, 0, 0),
         health=HealthConfig(port=0),
@@ -88,9 +88,9 @@ def main() -> None:
         return Throttler(20, 1.0, retry_interval=0.01)
 
     homes = [discord_home(config, token, folder, throttle=throttle)]
-    if slack_url:
-        bot, socket = (Secret(os.environ[f"SLACK_{kind}_TOKEN"]) for kind in ("BOT", "APP"))
-        homes.append(slack_home(config, SlackTokens(bot, socket), throttle=throttle))
+    tokens = slack_tokens(os.environ) if slack_url else None
+    if tokens is not None:
+        homes.append(slack_home(config, tokens, throttle=throttle))
     app = App(config, SteadyPipeline, homes, folder)
     asyncio.run(app.run(asyncio.Event()))
 

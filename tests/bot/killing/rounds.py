@@ -15,10 +15,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from bot.core.job import FINAL, State
 from bot.ledgers.sqlite.database import connect
@@ -40,6 +41,7 @@ from tests.bot.killing.crowd import (
 from tests.bot.killing.moderators import DESK, Moderators
 from tests.bot.killing.order import Order, is_told, order_of
 from tests.bot.killing.slackers import Slackers, are_answered, broken
+from tests.standins.slack.ports import PATH, held_port
 
 _SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
 _OUR_FAULT = "Something went wrong, and it has been noted"
@@ -171,14 +173,32 @@ class Tally:
 
 
 async def kill_rounds(
-    rounds: int, folder: Path, seed: int, on_kill: Callable[[int], None] = lambda _: None
+    rounds: int,
+    folder: Path,
+    seed: int,
+    on_kill: Callable[[int], None] = lambda _: None,
+    *,
+    over_http: bool = False,
 ) -> Tally:
     """Kill the bot `rounds` times, let it come to rest, and look.
 
-    on_kill  told after each how many there were
+    on_kill    told after each how many there were
+    over_http  Slack tells the bot over HTTP, else over Socket Mode
     """
-    chance = random.Random(seed)
-    loopback, slack = LoopbackDiscord(rate_limits=False), LoopbackSlack(rate_limits=False)
+    with held_port() if over_http else nullcontext() as port:
+        url = f"http://127.0.0.1:{port}{PATH}" if over_http else ""
+        slack = LoopbackSlack(rate_limits=False, request_url=url)
+        return await _kill_rounds(rounds, folder, random.Random(seed), slack, on_kill)
+
+
+async def _kill_rounds(
+    rounds: int,
+    folder: Path,
+    chance: random.Random,
+    slack: LoopbackSlack,
+    on_kill: Callable[[int], None],
+) -> Tally:
+    loopback = LoopbackDiscord(rate_limits=False)
     set_up(loopback)
     await asyncio.gather(loopback.start(), slack.start())
     slackers = Slackers(slack, chance)
@@ -270,9 +290,16 @@ async def _start(
             **os.environ,
             "DISCORD_TOKEN": loopback.token,
             "SLACK_BOT_TOKEN": DEFAULT_BOT_TOKEN,
-            "SLACK_APP_TOKEN": DEFAULT_APP_TOKEN,
+            **_told_over(slack),
         },
     )
+
+
+def _told_over(slack: LoopbackSlack) -> dict[str, str]:
+    if not slack.request_url:
+        return {"SLACK_APP_TOKEN": DEFAULT_APP_TOKEN}
+    port = str(urlsplit(slack.request_url).port)
+    return {"SLACK_SIGNING_SECRET": slack.signing_secret, "SLACK_PORT": port}
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -409,6 +436,7 @@ def main() -> None:
     """Read the arguments, and fail if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--over-http", action="store_true", help="Slack in its HTTP mode")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
     # A request that breaks off because the bot was killed is what is tested, and no error.
@@ -419,7 +447,14 @@ def main() -> None:
             sys.stderr.write(f"killed {kills} times of {arguments.rounds}\n")
 
     with tempfile.TemporaryDirectory() as folder:
-        tally = asyncio.run(kill_rounds(arguments.rounds, Path(folder), arguments.seed, on_kill))
+        killing = kill_rounds(
+            arguments.rounds,
+            Path(folder),
+            arguments.seed,
+            on_kill,
+            over_http=arguments.over_http,
+        )
+        tally = asyncio.run(killing)
     sys.stdout.write(f"seed {arguments.seed}: {tally}\n")
     if tally.broken:
         sys.exit("\n".join(tally.broken))
