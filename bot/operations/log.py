@@ -63,6 +63,11 @@ class LineFormatter(logging.Formatter):
         return text
 
 
+# Warnings at every start: of discord.py about packages for voice, which nobody needs, and of bolt
+# that it takes the token from our client, as it is meant to.
+OF_NO_USE: Final = ("voice will NOT be supported", "`token` will be unused")
+
+
 def set_up(
     level: str,
     *,
@@ -77,8 +82,7 @@ def set_up(
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter(as_json=as_json, secrets=secrets))
-    # Two warnings of discord.py at every start, about packages for voice: no use of them is made.
-    handler.addFilter(lambda record: "voice will NOT be supported" not in record.getMessage())
+    handler.addFilter(lambda record: not any(one in record.getMessage() for one in OF_NO_USE))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

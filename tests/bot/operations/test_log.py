@@ -4,7 +4,12 @@ import asyncio
 import json
 import logging
 
-from bot.operations.log import LineFormatter
+import pytest
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.operations.log import OF_NO_USE, LineFormatter
 from bot.shared.job_context import current_job, in_job
 from bot.shared.secret import Secret
 
@@ -55,3 +60,15 @@ def test_tokens_are_hidden_in_messages_and_traces() -> None:
 def test_the_secret_itself_is_hidden_whatever_it_looks_like() -> None:
     formatter = LineFormatter(secrets=[Secret("plain-word")])
     assert "plain-word" not in line("it is plain-word", formatter=formatter, error=True)
+
+
+async def test_what_bolt_says_at_every_start_is_known(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def authorize() -> AuthorizeResult:
+        return AuthorizeResult(enterprise_id=None, team_id=None)
+
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-1")
+    AsyncApp(client=AsyncWebClient(), authorize=authorize)
+    (said,) = caplog.messages
+    assert any(one in said for one in OF_NO_USE)
