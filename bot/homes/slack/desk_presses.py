@@ -50,8 +50,7 @@ class DeskPresses:
 
     async def report(self, asked: Asked, message: Mapping[str, Any]) -> None:
         """Somebody wants to report a message; raises as `press`."""
-        job_id = self._posted.about(message, "job")
-        if not isinstance(job_id, str):
+        if (job_id := self._posted.job_in(message)) is None:
             raise UnknownJobError(_NOT_OURS)
         await self._ask_why(asked, "report", job_id, say("Report these pictures"))
 

@@ -1,15 +1,18 @@
 """By what a message of the bot's own is known again: metadata, on what the bot itself posted."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from bot.errors import AwayError
+from bot.homes.slack import render
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.places import Install, Place
 
 Kind = Literal["job", "case", "notice"]
 Message = Mapping[str, Any]
 
+_OURS: Final = re.compile(r"([a-z2-7]{8})_[0-9]")  # what the gallery calls its files
 _SEARCHED_BEFORE_S: Final = 60.0  # as far as two clocks may differ
 _PAGE: Final = 200  # messages
 _MOST_PAGES: Final = 20
@@ -42,6 +45,20 @@ class Posted:
     def about(self, message: Message, kind: Kind) -> object:
         """The id of the one of these that a message is about; None: it is about none."""
         return about(message, kind, self._home_of().bot)
+
+    def job_in(self, message: Message) -> str | None:
+        """The job whose card a message is, also where Slack tells no metadata of it.
+
+        By what the pictures in it are called: that a shortcut's message has its metadata no
+        document of Slack's says.
+        """
+        said = self.about(message, "job")
+        if isinstance(said, str):
+            return said
+        if message.get("user") != self._home_of().bot:
+            return None
+        named = (match[1] for match in map(_OURS.match, render.files_of(message)) if match)
+        return next(named, None)
 
     async def find(self, place: Place, kind: Kind, what: str, since_s: float) -> Message | None:
         """The message about one of these among those that were posted since then.

@@ -35,8 +35,7 @@ class Recipes:
 
     async def of_message(self, asked: Asked, message: Mapping[str, Any]) -> None:
         """Of what a message shows; raises BotError, EngineError."""
-        job_id = self._posted.about(message, "job")
-        if isinstance(job_id, str):
+        if (job_id := self._posted.job_in(message)) is not None:
             await self.of_job(asked, job_id)
             return
         if not (found := pictures_of(message)):

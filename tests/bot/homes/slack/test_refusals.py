@@ -75,8 +75,10 @@ async def test_what_others_post_is_none_of_the_bots_whatever_it_says_of_itself(
         (record,) = await bot.app.ledger.find()
         posted = bot.app.homes["slack"]._posted  # type: ignore[attr-defined]
     assert posted.about(shown, "job") == record.job.id
+    assert posted.job_in({**shown, "metadata": None}) == record.job.id
     forged = {**shown, "user": CLEO}
     assert posted.about(forged, "job") is None
+    assert posted.job_in(forged) is None
     assert posted.about({**shown, "metadata": metadata("case", record.job.id)}, "job") is None
     elsewhere = Posted(posted._calls, lambda: Install(bot="U0OTHER001"))
     assert elsewhere.about(shown, "job") is None
