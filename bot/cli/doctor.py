@@ -521,13 +521,14 @@ def _port(port: int, what: str, key: str, zero: str = "", host: str = "127.0.0.1
     if port == 0:
         return Finding("ok", f"{what} is 0: {zero}.")
     try:
-        with socket.create_server((host, port)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family):
             pass
     except OSError as error:
         mend = f"Stop what uses it (a bot that runs here?), or set {key} to another"
         return Finding(
             "warn",
-            f"{what}, {port}, cannot be used ({os.strerror(error.errno or 0)}).",
+            f"{what}, {port}, cannot be used ({error.strerror}).",
             f"{mend}, or to 0 for {zero}." if zero else f"{mend}.",
         )
     return Finding("ok", f"{what}, {port}, is free.")

@@ -41,14 +41,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it; raises UsageError."""
-    if args.url:
-        _check(args.url)
-    told = manifest(url=args.url, rotates_tokens=args.token_rotation)
+    url = _checked(args.url) if args.url else ""
+    told = manifest(url=url, rotates_tokens=args.token_rotation)
     sys.stdout.write(json.dumps(told, indent=2) + "\n")
     return OK
 
 
-def _check(url: str) -> None:
+def _checked(url: str) -> str:
+    """An address with the path at which the bot listens, if it has no path."""
     try:
         parts = urlsplit(url)
         fits = parts.scheme == "https" and bool(parts.hostname) and url.isprintable()
@@ -60,3 +60,4 @@ def _check(url: str) -> None:
             "that begins with https:// and leads to the bot, such as "
             f"https://bot.example.org{PATH}."
         )
+    return url if parts.path.strip("/") else f"{url.rstrip('/')}{PATH}"

@@ -69,6 +69,9 @@ def loopback_slack() -> LoopbackSlack:
     bot_token, app_token = (f"{kind}-{secrets.token_hex(16)}" for kind in ("xoxb", "xapp"))
     slack = LoopbackSlack(bot_token=bot_token, app_token=app_token)
     slack.world.install(manifest())
+    slack.world.is_internal = (
+        True  # as an app is that somebody makes of the manifest for themselves
+    )
     return slack
 
 

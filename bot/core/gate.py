@@ -127,7 +127,8 @@ class Gate:
         return self._in_force(house, venue, around)
 
     def _in_force(self, house: House, venue: Venue, around: Circumstances) -> Rules:
-        if house.looks_at_roles and not around.knows_roles:
+        looks = house.looks_at_roles(venue.channel, around.within)
+        if looks and not around.knows_roles:
             raise JobRefusedError(_WHOSE_ROLES)
         return rules.in_force(house, self._usual, venue.channel, around)
 

@@ -124,10 +124,10 @@ class House:
     paused: str | None = None
     keep_days: int | None = None
 
-    @property
-    def looks_at_roles(self) -> bool:
-        """Whether what holds for somebody depends on their roles."""
-        return any(place.role is not None for place in self.rules)
+    def looks_at_roles(self, channel: str | None, within: str | None) -> bool:
+        """Whether what holds for somebody in a channel, or a thread in it, depends on roles."""
+        here = {None, channel, within}
+        return any(place.role is not None and place.channel in here for place in self.rules)
 
 
 def in_force(house: House, usual: Rules, channel: str | None, around: Circumstances) -> Rules:

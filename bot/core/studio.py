@@ -361,11 +361,17 @@ class Studio:
         return (await self._known(job_id)).job.showing.private
 
     async def shows_privately(self, venue: Venue, around: Circumstances) -> bool:
-        """Whether all that somebody asks for there is shown to them alone; raises LedgerError."""
+        """Whether all that somebody asks for there is shown to them alone.
+
+        Raises JobRefusedError, LedgerError.
+        """
         return bool((await self._gate.in_force(venue, around)).private)
 
     async def hides(self, text: str, venue: Venue, around: Circumstances) -> bool:
-        """Whether the filter there blocks what somebody wants to read; raises LedgerError."""
+        """Whether the filter there blocks what somebody wants to read.
+
+        Raises JobRefusedError, LedgerError.
+        """
         return await self._gate.hides(venue, around, text)
 
     async def settled(
@@ -378,7 +384,7 @@ class Studio:
         """What somebody says, with what they leave open chosen as it is usual for them there.
 
         So it can be asked for, and asked again. What they leave open is no more than they may ask
-        for, and private where all is. Raises LedgerError.
+        for, and private where all is. Raises JobRefusedError, LedgerError.
         """
         in_force = await self._gate.in_force(venue, around)
         scopes = scopes_of(person, venue, around.within)

@@ -254,13 +254,20 @@ class _Page:
             }
         return told
 
+    def _behind(self, command: str, text: str) -> str:
+        """What is typed behind a command, as its app wants it."""
+        world = self._loopback.world
+        known = world.features.get("slash_commands", ())
+        wants_links = any(one["command"] == command and one.get("should_escape") for one in known)
+        return composed(text, world) if wants_links else escaped(text)
+
     async def _slash(self, request: web.Request) -> web.Response:
         body, _ = await _read(request)
         person, channel = self._place(body)
         command, _, text = _text(body, "text").strip().partition(" ")
         with _refusals():
             invocation = await self._loopback.slash(
-                command, escaped(text), user=person.id, channel=channel.id
+                command, self._behind(command, text), user=person.id, channel=channel.id
             )
         return await _answered(invocation, command)
 

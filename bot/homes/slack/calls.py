@@ -45,8 +45,8 @@ SHUT_OUT: Final = frozenset(
         "access_denied",
     }
 )
-_READ_ONLY: Final = frozenset({"restricted_action", "restricted_action_read_only_channel"})
-NO_PLACE: Final = NO_CHANNEL | _READ_ONLY  # where nothing can be shown
+READ_ONLY: Final = frozenset({"restricted_action", "restricted_action_read_only_channel"})
+NO_PLACE: Final = NO_CHANNEL | READ_ONLY  # where nothing can be shown
 # Slack's own trouble, or too much at once.
 _PASSING: Final = frozenset(
     {
@@ -70,7 +70,7 @@ _WHY: Final[Mapping[str, str]] = {
     ),
     "is_archived": say("This channel is archived now. `/imagine jobs` still has the pictures."),
     **dict.fromkeys(
-        _READ_ONLY,
+        READ_ONLY,
         say(
             "The bot may not write in this channel. Ask who manages it; `/imagine jobs` still has "
             "the pictures."

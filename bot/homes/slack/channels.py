@@ -1,10 +1,11 @@
 """Whether the bot can write in a channel: known before a wish is taken in."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.errors import AwayError, WrongPlaceError
-from bot.homes.slack.calls import SHUT_OUT, Calls, code_of, named, translated
+from bot.homes.slack.calls import READ_ONLY, SHUT_OUT, Calls, code_of, named, translated
 from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,15 @@ _ARCHIVED: Final = say("This channel is archived, so nothing can be shown in it.
 _READ_ONLY: Final = say(
     "The bot may not write in this channel. Ask who manages it, or ask for pictures in another."
 )
+
+
+# Why nothing can be shown, before anything is drawn, by Slack's words.
+NOTHING_SHOWN: Final[Mapping[str, str]] = {
+    "channel_not_found": _NOT_IN_PRIVATE,
+    "not_in_channel": _NOT_IN,
+    "is_archived": _ARCHIVED,
+    **dict.fromkeys(READ_ONLY, _READ_ONLY),
+}
 
 
 class Channels:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 from bot.core.case import MAX_REASON_CHARS
 from bot.core.defaults import Defaults
 from bot.core.offspring import Prompts
-from bot.core.options import written
+from bot.core.options import read_lines, written
 from bot.core.wish import Wish
 from bot.homes.slack.calls import Calls, code_of, translated
 from bot.homes.slack.intake import Asked
@@ -20,7 +20,8 @@ from bot.homes.slack.places import Place
 from bot.homes.slack.private_words import send_surely
 from bot.homes.slack.render import Block, cut
 from bot.homes.slack.voice import Voice
-from sdxl_engine.sentence import say
+from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.sentence import say, sentence_of
 
 # A job asked for with other words; something new; why moderators do something, and why somebody
 # reports.
@@ -159,6 +160,15 @@ def read(body: Mapping[str, Any]) -> tuple[Asked, Filled] | None:
         tab=None if kept["tab"] is None else str(kept["tab"]),
     )
     return asked, filled
+
+
+def problems(filled: Filled) -> dict[str, str]:
+    """What of it cannot be read, each by its field: it stays open then, and nothing is lost."""
+    try:
+        read_lines(filled.texts.get("settings", ""))
+    except InvalidRequestError as error:
+        return {"settings": sentence_of(error)}
+    return {}
 
 
 def wish_fields(wish: Wish, voice: Voice) -> Iterator[Block]:

@@ -56,6 +56,7 @@ class DirectMessages:
         return str(opened["channel"]["id"])
 
     async def _is_told(self, channel: str, number: int) -> bool:
+        # `Home.notify` is called once the bot knows its own name.
         found = await self._calls.make(
             "conversations.history", channel, limit=_SEARCHED_MESSAGES, include_all_metadata=True
         )

@@ -7,6 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bot.core.heard import Heard
+from bot.core.recipe.reading import read_recipe
+from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Studio
 from bot.homes.slack import render
 from bot.homes.slack.calls import CALL_ERRORS, Calls, named
@@ -40,10 +42,13 @@ class Files:
             files = [await self._fetched(one) for one in ids]
             return await self._studio.bring(heard.job_id, files)
 
-    async def read(self, file_id: str) -> bytes:
-        """One of them, which is not kept; raises InvalidRequestError."""
+    async def recipe(self, file_id: str) -> Recipe:
+        """What one of them says of how it was drawn; it is not kept.
+
+        Raises NoRecipeError, InvalidRequestError for what cannot be fetched.
+        """
         async with self._places:
-            return await self._fetched(file_id)
+            return await asyncio.to_thread(read_recipe, await self._fetched(file_id))
 
     async def _fetched(self, file_id: str) -> bytes:
         try:
@@ -66,8 +71,12 @@ class Files:
 
 
 def pictures_of(message: Mapping[str, Any]) -> list[str]:
-    """The ids of the files that a message shares, and of the pictures that it shows."""
-    shared = [str(one.get("id")) for one in message.get("files") or ()]
+    """The ids of the pictures that a message shares, and of those that it shows."""
+    shared = [
+        str(one.get("id"))
+        for one in message.get("files") or ()
+        if str(one.get("mimetype")).startswith("image/")
+    ]
     return [*shared, *render.files_of(message).values()]
 
 

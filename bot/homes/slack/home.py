@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -158,7 +158,7 @@ class SlackHome:
         self._channels = Channels(self._calls)
         self._people = People(self._calls, lambda: self._connection.home)
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
-        self._posted = Posted(self._calls, lambda: self._connection.home)
+        self._posted = Posted(self._calls, lambda: self._connection.home, self._connection.ready)
         self._cases = DeskMessages(self._calls, self._posted)
         self._direct = DirectMessages(self._calls, self._posted)
         self._new: set[str] = set()  # jobs that were taken in here, and have no card yet
@@ -315,18 +315,6 @@ class SlackHome:
             if press is not None:
                 self._do(presses.press(asked, press))
 
-        @app.view(dialogs.CALLBACK)
-        async def sent(ack: Ack, body: Body) -> None:
-            read = dialogs.read(body)
-            wished = read is not None and read[1].kind in {"edit", "new", "from"}
-            if read is not None and wished:
-                await intake.hear(read[0])
-            await ack()
-            if read is not None:
-                asked, filled = read
-                send = senders.get(filled.kind, desk.sent)
-                self._do(intake.told(asked, partial(send, asked, filled)))
-
         @app.shortcut(IMAGINE)
         async def begun(ack: Ack, body: Body) -> None:
             await ack()
@@ -336,14 +324,49 @@ class SlackHome:
         for callback_id, do in menu.items():
             self._listen_in_menu(app, callback_id, intake, do)
 
+        self._listen_to_dialogs(app, intake, senders, desk.sent)
+        self._listen_to_talk(app, intake, command)
+        self._listen_in_tab(app, intake, settings)
+        self._listen_beside(app)
+
+    def _listen_to_dialogs(
+        self, app: AsyncApp, intake: Intake, senders: Mapping[str, Send], of_desk: Send
+    ) -> None:
+        """To whoever filled one in."""
+
+        @app.view(dialogs.CALLBACK)
+        async def sent(ack: Ack, body: Body) -> None:
+            read = dialogs.read(body)
+            if read is not None and (wrong := dialogs.problems(read[1])):
+                voice = await intake.voice(read[0])
+                errors = {field: voice.plain(sentence) for field, sentence in wrong.items()}
+                await ack(response_action="errors", errors=errors)
+                return
+            wished = read is not None and read[1].kind in {"edit", "new", "from"}
+            if read is not None and wished:
+                await intake.hear(read[0])
+            await ack()
+            if read is not None:
+                asked, filled = read
+                send = senders.get(filled.kind, of_desk)
+                self._do(intake.told(asked, partial(send, asked, filled)))
+
+    def _listen_to_talk(self, app: AsyncApp, intake: Intake, command: ImagineCommand) -> None:
+        """To whoever mentions the bot, or writes to it alone."""
+
         @app.event("app_mention")
         async def mentioned(body: Body, event: Body) -> None:
             if event.get("user"):  # else it is a program's, and nobody's wish
                 await intake.hear(asked_of(body))
-                self._do(command.run(asked_of(body), typed.behind_mention(event.get("text", ""))))
+                said = typed.behind_mention(event.get("text", ""))
+                self._do(command.mentioned(asked_of(body), said))
 
-        self._listen_in_tab(app, intake, settings)
-        self._listen_beside(app)
+        @app.event("message")
+        async def written(body: Body, event: Body) -> None:
+            # To the bot alone, as if it talked; what it says itself, and files, are none of that.
+            is_talk = event.get("channel_type") == "im" and not event.get("subtype")
+            if is_talk and event.get("user") and not event.get("bot_id"):
+                self._do(command.explain(asked_of(body)))
 
     def _listen_in_menu(
         self, app: AsyncApp, callback_id: str, intake: Intake, do: OfMessage

@@ -23,7 +23,7 @@ from bot.homes.slack.intake import Asked, person_of, tab_metadata
 from bot.homes.slack.people import People
 from bot.homes.slack.pictures import blurred, small
 from bot.homes.slack.render import Block
-from bot.homes.slack.uploads import PROCESSING, Uploads
+from bot.homes.slack.uploads import PROCESSING, Uploads, delete_file
 from bot.homes.slack.voice import Voice
 from bot.languages.languages import Languages
 from bot.shared.retry import Sleep, persist
@@ -119,7 +119,7 @@ class HomeTab:
         usual = await settings.shown(self._studio, viewer.person, viewer.venue, voice)
         whose = ["person", *(["community"] if known.manages and asked.community else [])]
 
-        there = self._files_of(asked.user)
+        there = await self._files_of(asked.user)
 
         async def publish() -> None:
             files = await there.ids(slots, voice, is_small=tab.picture is None)
@@ -149,24 +149,32 @@ class HomeTab:
                 sleep=self._sleep,
             )
         except Exception as error:
-            there.uploads.forget()  # somebody may have deleted what the bot uploaded
+            if not is_passing(error):  # somebody may have deleted what the bot uploaded
+                await self._delete(there.uploads.take())
             raise translated(error) from error
 
     async def forget(self, job_id: str) -> None:
         """Delete in Slack what was shown here of a job, as far as this process knows it."""
-        for there in self._files.values():
-            for file_id in there.uploads.take(f"{job_id}_"):
-                try:
-                    await self._calls.make("files.delete", file=file_id)
-                except Exception as error:  # noqa: BLE001 - nobody sees it any more
-                    log.warning("a small picture could not be deleted: %s", named(error))
+        for there in list(self._files.values()):  # others come while it is done
+            await self._delete(there.uploads.take(f"{job_id}_"))
 
-    def _files_of(self, user: str) -> "_Files":
+    async def _files_of(self, user: str) -> "_Files":
         there = self._files.setdefault(user, _Files(Uploads(self._calls)))
         self._files.move_to_end(user)
         while len(self._files) > _MOST_PEOPLE:
-            self._files.popitem(last=False)
+            _, dropped = self._files.popitem(last=False)
+            await self._delete(dropped.uploads.take())
+        if len(there.uploads) > _MOST_KEPT:
+            await self._delete(there.uploads.take())
         return there
+
+    async def _delete(self, file_ids: Sequence[str]) -> None:
+        """Delete in Slack what nobody will know here any more."""
+        for file_id in file_ids:
+            try:
+                await delete_file(self._calls, file_id)
+            except Exception as error:  # noqa: BLE001 - nobody sees it any more
+                log.warning("a small picture could not be deleted: %s", named(error))
 
     async def _chosen(self, viewer: Viewer, job_id: str, index: int) -> tuple[list[Slot], Rows]:
         record = await self._studio.record(job_id, viewer)
@@ -186,8 +194,6 @@ class _Files:
     async def ids(self, slots: Sequence[Slot], voice: Voice, *, is_small: bool) -> dict[str, str]:
         """The ids of files that are there."""
         async with self.uploading:
-            if len(self.uploads) > _MOST_KEPT:
-                self.uploads.forget()
             return {one.filename: await self._id(one, voice, is_small=is_small) for one in slots}
 
     async def _id(self, slot: Slot, voice: Voice, *, is_small: bool) -> str:

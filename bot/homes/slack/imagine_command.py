@@ -68,6 +68,18 @@ class ImagineCommand:
             return
         await self._intake.take(asked, lambda heard: self._ask(heard, said))
 
+    async def mentioned(self, asked: Asked, text: str) -> None:
+        """Do what was said behind a mention; of none nothing can be opened, so it is explained."""
+        if typed.as_typed(text).strip():
+            await self.run(asked, text)
+            return
+        await self.explain(asked)
+        await self._intake.answered(asked)
+
+    async def explain(self, asked: Asked) -> None:
+        """Say what can be typed."""
+        await self._intake.told(asked, partial(self._help, asked))
+
     async def _ask(self, heard: Heard, text: str) -> None:
         read = typed.read(text)
         wish = read.wish(self._studio.sizes).seeded()

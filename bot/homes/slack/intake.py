@@ -185,7 +185,7 @@ class Intake:
             try:
                 if asked.place is not None:
                     await self._channels.check(asked.place.channel)
-                around = circumstances_of(asked, known)
+                around = await self.around(asked)
                 self._new.add(job_id)
                 await ask(Heard(job_id, person, origin, asked_at_s, around=around))
                 if asked.tab is not None:
@@ -204,7 +204,7 @@ class Intake:
         """Who did it, and what else they may do there."""
         known = await self._people.known(asked.user, asked.community)
         venue = asked.venue if asked.community is not None else None
-        moderates = known.manages or bool(known.groups & self._moderators)
+        moderates = known.manages or await self._is_moderator(asked)
         return Actor(
             person_of(asked, known),
             moderates=venue if moderates else None,
@@ -212,8 +212,18 @@ class Intake:
         )
 
     async def around(self, asked: Asked) -> Circumstances:
-        """What rules look at besides who did it, and where."""
-        return circumstances_of(asked, await self._people.known(asked.user, asked.community))
+        """What the rules of a place look at besides; Slack knows no places for adults."""
+        place = asked.place
+        within = None if place is None or place.thread is None else place.channel
+        groups = await self._people.groups(asked.user, asked.community)
+        known = groups is not None
+        return Circumstances(groups or frozenset(), within, adult=False, knows_roles=known)
+
+    async def _is_moderator(self, asked: Asked) -> bool:
+        if not self._moderators:
+            return False
+        groups = await self._people.groups(asked.user, asked.community)
+        return bool((groups or frozenset()) & self._moderators)
 
     async def person(self, user: str) -> Person:
         """Somebody whom somebody else named."""
@@ -320,10 +330,3 @@ def _origin_of(asked: Asked) -> Origin:
 def person_of(asked: Asked, known: Known) -> Person:
     """Who did it."""
     return Person(HOME, asked.user, known.name, known.locale)
-
-
-def circumstances_of(asked: Asked, known: Known) -> Circumstances:
-    """What the rules of a place look at; Slack knows no places for adults."""
-    place = asked.place
-    within = None if place is None or place.thread is None else place.channel
-    return Circumstances(known.groups, within, adult=False, knows_roles=known.knows_groups)

@@ -121,6 +121,7 @@ def manifest(
                 "bot_events": [
                     "app_mention",
                     "app_home_opened",
+                    "message.im",
                     *CHANNEL_EVENTS,
                     PERSON_EVENT,
                     *GROUP_EVENTS,

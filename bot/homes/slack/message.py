@@ -26,6 +26,7 @@ from bot.homes.slack.calls import (
     translated,
 )
 from bot.homes.slack.carousels import Carousels
+from bot.homes.slack.channels import NOTHING_SHOWN
 from bot.homes.slack.direct_messages import DirectMessages
 from bot.homes.slack.pictures import blurred
 from bot.homes.slack.places import Place, place_of
@@ -84,6 +85,7 @@ class CardMessage:
         self._words: list[str] = []  # of the last edit
         self._slots: tuple[Slot, ...] = ()  # the pictures that it shows
         self._files: frozenset[str] = frozenset()  # of these, as Slack names them
+        self._told_no_place = False
         self._seen: set[str] = set()  # files that were there when it was amended
         self._ts = job.origin.message
         # Who alone sees it knows; what is published says so already.
@@ -199,9 +201,12 @@ class CardMessage:
 
     async def _say_no_place(self, error: Exception) -> None:
         """Tell the one who asked at once, and have nothing drawn; raises CardGoneError."""
-        sentence = sentence_of(translated(error))
+        sentence = NOTHING_SHOWN.get(code_of(error) or "", sentence_of(translated(error)))
+        told, self._told_no_place = self._told_no_place, True
         said = {"text": render.failure_text(sentence, self._voice)}
-        if self._job.origin.token:
+        if told:  # by the edit before
+            pass
+        elif self._job.origin.token:
             alone = {"response_type": "ephemeral", "replace_original": False}
             await self._calls.respond(self._job.origin.token, said | alone)
         else:

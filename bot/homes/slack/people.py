@@ -2,41 +2,43 @@
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from bot.homes.slack.calls import Calls, named
+from slack_sdk.errors import SlackApiError
+
+from bot.homes.slack.calls import Calls, code_of, named
 from bot.homes.slack.places import Install
 
 log = logging.getLogger(__name__)
 
 _KNOWN_FOR_S: Final = 300.0
+_UNKNOWN_FOR_S: Final = 30.0  # what Slack did not say is not asked with every word
 _MOST_KNOWN: Final = 10_000
 _LOOKING_S: Final = 2.0
+_NO_GROUPS: Final = "plan_upgrade_required"  # a workspace that pays nothing has none
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a member of a workspace.
 
-    locale        BCP 47; empty: nobody knows it
-    manages       they administer the workspace in which they do something
-    is_bot        they are a program
-    groups        the ids of the user groups there that they are in
-    knows_groups  False: they may be in any others
+    locale    BCP 47; empty: nobody knows it
+    manages   they administer the workspace in which they do something
+    is_bot    they are a program
     """
 
     name: str = ""
     locale: str = ""
     manages: bool = False
     is_bot: bool = False
-    groups: frozenset[str] = frozenset()
-    knows_groups: bool = True
 
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 Profile = Mapping[str, Any]
 Members = Mapping[str, frozenset[str]]  # by user groups
 
@@ -57,59 +59,65 @@ class People:
     ) -> None:
         self._calls = calls
         self._home_of = home_of
-        self._clock = clock
-        self._profiles: dict[str, tuple[float, Profile]] = {}
-        self._changes = 0
+        self._profiles: _Remembered[str, Profile] = _Remembered(clock)
         # By workspace; of a bot that is in one alone by nothing.
-        self._groups: dict[str | None, tuple[float, asyncio.Task[Members]]] = {}
-        self._asking: set[asyncio.Task[Members]] = set()
+        self._groups: _Remembered[str | None, Members] = _Remembered(clock)
 
     async def known(self, user: str, community: str | None = None) -> Known:
         """What is known of somebody; who cannot be asked about in time may do nothing special.
 
         community  the workspace in which they do something; None: it does not matter
         """
-        profile, groups = await asyncio.gather(
-            _in_time(self._profile(user)), _in_time(self._members(community))
-        )
-        told: Profile = profile or {}
+        told = await self._profiles.get(user, lambda: self._profile(user)) or {}
         shown: Profile = told.get("profile") or {}
         return Known(
             name=str(shown.get("display_name") or told.get("real_name") or told.get("name", "")),
             locale=str(told.get("locale") or ""),
             manages=self._manages(told, community),
             is_bot=told.get("is_bot") is True,
-            groups=frozenset(one for one, members in (groups or {}).items() if user in members),
-            knows_groups=groups is not None,
         )
+
+    async def groups(self, user: str, community: str | None) -> frozenset[str] | None:
+        """The ids of the user groups there that somebody is in; None: Slack does not say it now."""
+        home = self._home_of()
+        team = community if home.is_org_wide else None
+        if home.is_org_wide and team in {None, home.organisation}:
+            return frozenset()  # groups are a workspace's
+        members = await self._groups.get(team, lambda: self._members(team))
+        if members is None:
+            return None
+        return frozenset(one for one, users in members.items() if user in users)
 
     def changed(self, user: str) -> None:
         """Somebody is known by something else, or may do more, or less."""
-        self._changes += 1
-        self._profiles.pop(user, None)
+        self._profiles.forget(user)
 
     def groups_changed(self) -> None:
         """Others are in user groups now."""
-        self._groups.clear()
+        self._groups.forget()
 
     async def close(self) -> None:
         """Ask no more."""
-        for task in self._asking:
-            task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await asyncio.gather(self._profiles.close(), self._groups.close())
 
     async def _profile(self, user: str) -> Profile:
-        until_s, told = self._profiles.get(user, (-1.0, {}))
-        if until_s > self._clock():
-            return told
-        changes = self._changes
         answer = await self._calls.make("users.info", user=user, include_locale=True)
-        told = answer.get("user") or {}
-        if changes == self._changes:  # else it may be what was so before
-            if len(self._profiles) >= _MOST_KNOWN:
-                self._profiles.clear()
-            self._profiles[user] = (self._clock() + _KNOWN_FOR_S, told)
+        told: Profile = answer.get("user") or {}
         return told
+
+    async def _members(self, team: str | None) -> Members:
+        """Who is in which user group of a workspace."""
+        try:
+            # With an organisation's token Slack must be told which workspace is meant.
+            answer = await self._calls.make("usergroups.list", include_users=True, team_id=team)
+        except SlackApiError as error:
+            if code_of(error) == _NO_GROUPS:
+                return {}
+            raise
+        return {
+            str(one["id"]): frozenset(map(str, one.get("users") or ()))
+            for one in answer.get("usergroups") or ()
+        }
 
     def _manages(self, told: Profile, community: str | None) -> bool:
         """Whether somebody manages a workspace: who administers another one does not."""
@@ -129,39 +137,58 @@ class People:
         )
         return is_in and _administers(told)
 
-    async def _members(self, community: str | None) -> Members:
-        """Who is in which user group of a workspace; all who want to know it ask once."""
-        home = self._home_of()
-        team = community if home.is_org_wide else None
-        if home.is_org_wide and team in {None, home.organisation}:
-            return {}  # groups are a workspace's
-        until_s, asking = self._groups.get(team, (-1.0, None))
-        failed = asking is not None and asking.done() and asking.exception() is not None
-        if asking is None or failed or until_s <= self._clock():
-            asking = asyncio.create_task(self._asked_members(team), name="user groups")
+
+class _Remembered(Generic[K, T]):
+    """What Slack said of this and that, asked once by all who want to know it.
+
+    clock  seconds
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[K, tuple[float, asyncio.Task[T | None]]] = {}
+        self._asking: set[asyncio.Task[T | None]] = set()
+
+    async def get(self, key: K, ask: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        """What it said; None: it does not say it in time, or not now."""
+        until_s, asking = self._known.get(key, (-math.inf, None))
+        if asking is None or until_s <= self._clock():
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            asking = asyncio.create_task(self._asked(key, ask), name="who somebody is")
             self._asking.add(asking)
             asking.add_done_callback(self._asking.discard)
-            self._groups[team] = (self._clock() + _KNOWN_FOR_S, asking)
-        # Whoever waits no longer leaves it to the next: it may take longer than one may wait.
-        return await asyncio.shield(asking)
+            self._known[key] = (self._clock() + _KNOWN_FOR_S, asking)
+        try:
+            async with asyncio.timeout(_LOOKING_S):
+                # It may take longer than one may wait: then it is there for the next.
+                return await asyncio.shield(asking)
+        except TimeoutError:
+            log.warning("Slack takes its time to say who somebody is")
+            return None
 
-    async def _asked_members(self, team: str | None) -> Members:
-        # With an organisation's token Slack must be told which workspace is meant.
-        answer = await self._calls.make("usergroups.list", include_users=True, team_id=team)
-        return {
-            str(one["id"]): frozenset(map(str, one.get("users") or ()))
-            for one in answer.get("usergroups") or ()
-        }
+    async def _asked(self, key: K, ask: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        try:
+            return await ask()
+        except Exception as error:  # noqa: BLE001 - whatever Slack said: it is not known
+            log.warning("Slack does not say who somebody is: %s", named(error))
+            kept = self._known.get(key)
+            if kept is not None and kept[1] is asyncio.current_task() and code_of(error) is None:
+                self._known[key] = (self._clock() + _UNKNOWN_FOR_S, kept[1])
+            return None
 
+    def forget(self, key: K | None = None) -> None:
+        """It is otherwise now; None: all of it. What is being asked is not kept."""
+        if key is None:
+            self._known.clear()
+        else:
+            self._known.pop(key, None)
 
-async def _in_time(asking: Awaitable[T]) -> T | None:
-    """What Slack says, unless that takes too long."""
-    try:
-        async with asyncio.timeout(_LOOKING_S):
-            return await asking
-    except Exception as error:  # noqa: BLE001 - whatever Slack said: it is not known
-        log.warning("Slack does not say who somebody is: %s", named(error))
-        return None
+    async def close(self) -> None:
+        """Ask no more."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
 
 
 def _administers(told: Profile) -> bool:

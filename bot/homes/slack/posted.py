@@ -1,21 +1,26 @@
 """By what a message of the bot's own is known again: metadata, on what the bot itself posted."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
-from bot.errors import AwayError
+from bot.errors import UndeliveredError
 from bot.homes.slack import render
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.places import Install, Place
+from sdxl_engine.sentence import say
 
 Kind = Literal["job", "case", "notice"]
 Message = Mapping[str, Any]
 
 _OURS: Final = re.compile(r"([a-z2-7]{8})_[0-9]")  # what the gallery calls its files
 _SEARCHED_BEFORE_S: Final = 60.0  # as far as two clocks may differ
-_PAGE: Final = 200  # messages
-_MOST_PAGES: Final = 20
+_SOON_S: Final = 600.0
+_PAGE: Final = 200  # messages; to apps that are not a workspace's own Slack gives 15
+_MOST_PAGES: Final = 500
+_TOO_MANY: Final = say(
+    "So many messages came in the meantime that the bot cannot tell whether its own is among them."
+)
 
 
 def metadata(kind: Kind, about: str | int) -> dict[str, Any]:
@@ -36,10 +41,17 @@ class Posted:
     """Reads it, and looks for it.
 
     home_of  where the bot is installed, and as whom
+    ready    returns once that is known
     """
 
-    def __init__(self, calls: Calls, home_of: Callable[[], Install]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        home_of: Callable[[], Install],
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
         self._calls = calls
+        self._ready = ready
         self._home_of = home_of
 
     def about(self, message: Message, kind: Kind) -> object:
@@ -64,9 +76,18 @@ class Posted:
         """The message about one of these among those that were posted since then.
 
         All of them are looked through: where many talk, or the bot was away for long, one page ends
-        before the message, which would be posted once more. Raises AwayError where they are too
-        many, and as `Calls`.
+        before the message, which would be posted once more. Raises UndeliveredError where they are
+        too many, and as `Calls`.
         """
+        await self._ready()  # without its own name it would find nothing, and post once more
+        # Nearly each is posted at once, and thousands may have been since.
+        soon_s = since_s + _SOON_S
+        found = await self._between(place, kind, what, since_s - _SEARCHED_BEFORE_S, soon_s)
+        return found or await self._between(place, kind, what, soon_s, None)
+
+    async def _between(
+        self, place: Place, kind: Kind, what: str, oldest_s: float, latest_s: float | None
+    ) -> Message | None:
         method = "conversations.history" if place.thread is None else "conversations.replies"
         cursor = None
         for _ in range(_MOST_PAGES):
@@ -74,7 +95,9 @@ class Posted:
                 method,
                 place.channel,
                 ts=place.thread,
-                oldest=f"{since_s - _SEARCHED_BEFORE_S:.6f}",
+                oldest=f"{oldest_s:.6f}",
+                latest=None if latest_s is None else f"{latest_s:.6f}",
+                inclusive=True,
                 limit=_PAGE,
                 cursor=cursor,
                 include_all_metadata=True,
@@ -86,4 +109,4 @@ class Posted:
             cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
                 return None
-        raise AwayError("Slack has more messages there than can be looked through.")
+        raise UndeliveredError(_TOO_MANY)

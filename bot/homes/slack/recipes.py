@@ -1,12 +1,10 @@
 """How a picture was drawn: one of the bot's own, or a file that somebody shared."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bot.core.policy import Viewer
 from bot.core.recipe.facts import check_shown, facts
-from bot.core.recipe.reading import read_recipe
 from bot.core.recipe.recipe import Recipe
 from bot.core.studio import Studio
 from bot.errors import NoRecipeError, UnknownJobError
@@ -16,6 +14,7 @@ from bot.homes.slack.intake import Asked, Intake
 from bot.homes.slack.posted import Posted
 from bot.homes.slack.render import Block
 from bot.homes.slack.voice import Voice
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.sentence import say
 
 _NO_PICTURE: Final = say("There is no picture in this message that the bot can read.")
@@ -61,12 +60,11 @@ class Recipes:
 
     async def _read(self, ids: Sequence[str]) -> Recipe:
         """What the first of the files says that says anything."""
-        silent: NoRecipeError | None = None
+        silent: Exception | None = None
         for one in ids:
-            data = await self._files.read(one)
             try:
-                return await asyncio.to_thread(read_recipe, data)
-            except NoRecipeError as error:
+                return await self._files.recipe(one)
+            except (NoRecipeError, InvalidRequestError) as error:
                 silent = silent or error
         assert silent is not None  # noqa: S101 - there was one file at least
         raise silent

@@ -69,7 +69,7 @@ class Uploads:
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def take(self, beginning: str) -> list[str]:
+    def take(self, beginning: str = "") -> list[str]:
         """Forget the files whose names begin so; returns the ids of those that are there."""
         names = [name for name in self._by_name if name.startswith(beginning)]
         taken = [self._by_name.pop(name) for name in names]

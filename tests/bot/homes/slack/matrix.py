@@ -174,8 +174,8 @@ class Stage:
 
     def forget(self) -> None:
         """Have everything asked anew that is remembered of people and channels."""
-        self.home._people._profiles.clear()
-        self.home._people._groups.clear()
+        self.home._people._profiles.forget()
+        self.home._people._groups.forget()
         self.home._channels._open.clear()
 
     async def dialog(self, do: Callable[[], Awaitable[object]], user: str = BEN) -> View:

@@ -34,7 +34,7 @@ def picture(parameters: str = "") -> bytes:
 
 A1111 = (
     "a harbour & <!channel>\nNegative prompt: fog\nSteps: 25, Sampler: Euler a, CFG scale: 6, "
-    "Seed: 7, Size: 64x64, Model: night"
+    "Seed: 7, Size: 64x64, Model: night <!here|z> *x* evil.example"
 )
 
 
@@ -56,7 +56,8 @@ async def test_of_a_file_it_is_what_the_file_says(slack: LoopbackSlack, run_slac
         await slack.message_shortcut("recipe", shared, user=BEN)
         told = await seen(slack, says("Drawn by"), viewer=BEN)
         text = render.text_of(told)
-        assert "*Model* night" in text
+        assert "*Model* night &lt;!here|z&gt; " in text
+        assert not {"*x*", "evil.example"} & {*text.split()}
         # The prompt is a stranger's, and nothing in it is live.
         (command,) = [one for one in told["blocks"] if one["type"] == "rich_text"]
         assert "/imagine a harbour & <!channel>" in str(command)

@@ -80,7 +80,7 @@ async def test_what_others_post_is_none_of_the_bots_whatever_it_says_of_itself(
     assert posted.about(forged, "job") is None
     assert posted.job_in(forged) is None
     assert posted.about({**shown, "metadata": metadata("case", record.job.id)}, "job") is None
-    elsewhere = Posted(posted._calls, lambda: Install(bot="U0OTHER001"))
+    elsewhere = Posted(posted._calls, lambda: Install(bot="U0OTHER001"), posted._ready)
     assert elsewhere.about(shown, "job") is None
 
 
