@@ -142,9 +142,17 @@ def done(act: DeskAct, case: Case) -> str:
     return said[act]
 
 
-def blocked(person: str) -> str:
+def blocked(person: str, days: int | None = None) -> str:
     """What a moderator reads who blocked somebody; `person` is an id."""
-    return say("{who} may not ask here any more.", who=Link("person", person))
+    who = Link("person", person)
+    if days is None:
+        return say("{who} may not ask here any more, until a moderator unblocks them.", who=who)
+    return say_many(
+        "{who} may not ask here for {count} day.",
+        "{who} may not ask here for {count} days.",
+        days,
+        who=who,
+    )
 
 
 def unblocked(person: str) -> str:

@@ -170,7 +170,7 @@ class AdminCommand:
             for_s = None if days is None else days * DAY_S
             by, whom = actor_of(interaction), _person(person)
             await moderators.block(whom, by, is_bot=person.bot, for_s=for_s, reason=reason)
-            await answer(interaction, blocked(whom.id))
+            await answer(interaction, blocked(whom.id, days))
 
         @group.command(name="unblock", description=locale_str(order.COMMANDS["unblock"]))
         @described(person=_WHOM, reason=_WHY)

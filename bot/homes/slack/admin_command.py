@@ -112,7 +112,7 @@ class AdminCommand:
         for_s = None if days is None else days * DAY_S
         by = await self._intake.actor(asked)
         await self._moderators.block(whom, by, is_bot=is_bot, for_s=for_s, reason=reason)
-        await self._intake.answer(asked, blocked(whom.id))
+        await self._intake.answer(asked, blocked(whom.id, days))
 
     async def _unblock(self, asked: Asked, words: Words) -> None:
         whom, reason = await self._whom(words), words.rest(MAX_REASON_CHARS)

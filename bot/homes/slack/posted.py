@@ -1,6 +1,7 @@
 """By what a message of the bot's own is known again: metadata, on what the bot itself posted."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
@@ -42,6 +43,7 @@ class Posted:
 
     home_of  where the bot is installed, and as whom
     ready    returns once that is known
+    clock    seconds since 1970
     """
 
     def __init__(
@@ -49,7 +51,10 @@ class Posted:
         calls: Calls,
         home_of: Callable[[], Install],
         ready: Callable[[], Awaitable[None]],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._calls = calls
         self._ready = ready
         self._home_of = home_of
@@ -80,9 +85,11 @@ class Posted:
         too many, and as `Calls`.
         """
         await self._ready()  # without its own name it would find nothing, and post once more
-        # Nearly each is posted at once, and thousands may have been since.
-        soon_s = since_s + _SOON_S
-        found = await self._between(place, kind, what, since_s - _SEARCHED_BEFORE_S, soon_s)
+        begin_s, soon_s = since_s - _SEARCHED_BEFORE_S, since_s + _SOON_S
+        if self._clock() < soon_s:
+            return await self._between(place, kind, what, begin_s, None)
+        # Nearly each was posted at once, and thousands may have been since.
+        found = await self._between(place, kind, what, begin_s, soon_s)
         return found or await self._between(place, kind, what, soon_s, None)
 
     async def _between(

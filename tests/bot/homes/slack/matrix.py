@@ -38,7 +38,7 @@ from standins.slack.socket_mode import LINK_PATH
 from standins.slack.views import View
 from standins.slack.web_api import API_PATH
 from tests.bot.conftest import SIZES, Bot, ShutThrottle, make_config
-from tests.bot.homes.slack.desk import MOD_LOG, admin, with_desk
+from tests.bot.homes.slack.desk import GUS, MOD_LOG, admin, with_desk
 from tests.bot.homes.slack.test_running import ADA, BEN, CLEO, IMAGINE, MIA, has_pictures, says
 from tests.fakes import FakePipeline, Gate
 
@@ -110,7 +110,7 @@ class Stage:
         (home,) = bot.app.homes.values()
         assert isinstance(home, SlackHome)
         self.home = home
-        self.reporters = itertools.cycle((ADA, CLEO, MIA))  # each may report so often a day
+        self.reporters = itertools.cycle((ADA, CLEO, MIA, GUS))  # each may report so often a day
 
     def seen(
         self,
@@ -467,7 +467,8 @@ def _decided(act: str) -> Scene:
 
     async def scene(stage: Stage) -> Act:
         if act == "block":  # as they were before
-            await admin(stage.slack, f"unblock <@{BEN}>")
+            unblocking = await admin(stage.slack, f"unblock <@{BEN}>")
+            await stage.slack.until(lambda: bool(unblocking.responses))
             await stage.rest()
         case = await _case(stage)
         do: Callable[[], Awaitable[object]] = partial(stage.press, case, f"desk:{act}", user=MIA)
@@ -781,8 +782,13 @@ async def row(name: str, folder: Path) -> Row:
     found = Row()
     async with opened(folder) as stage:
         scene = SCENES[name]
-        await play(stage, scene, {})  # what is asked of Slack once only is asked now
+        # What is asked of Slack once only is asked first; and what is left to do of one play may
+        # be done in the next. So until two are the same.
+        before: list[Call] = []
         found.calls, problem = await play(stage, scene, {})
+        while found.calls != before and not problem:
+            before = found.calls
+            found.calls, problem = await play(stage, scene, {})
         if problem:
             found.problems["nothing"] = problem
             return found

@@ -283,7 +283,7 @@ async def test_who_is_blocked_asks_for_nothing_until_unblocked(
         answer = await said(
             slack, f"block <@{BEN}|ben> 2 days too many <#{GALLERY}|foxes>", **at_desk
         )
-        assert answer == f"<@{BEN}> may not ask here any more."
+        assert answer == f"<@{BEN}> may not ask here for 2 days."
         await ask(slack)
         await seen(slack, says("too many foxes"), viewer=BEN)
         await said(slack, f"unblock <@{BEN}|ben>", **at_desk)

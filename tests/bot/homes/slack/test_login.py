@@ -2,40 +2,41 @@
 
 import asyncio
 
-from standins.base.faults import Fault
+from bot.homes.slack.places import Install, Place
+from bot.homes.slack.posted import Posted, metadata
 from standins.slack.loopback import LoopbackSlack
-from tests.bot.conftest import SIZES, RunBot
-from tests.bot.homes.slack.test_running import IMAGINE, ask, has_pictures, says, seen
-from tests.fakes import FakePipeline, Gate
+from tests.bot.conftest import RunBot
+from tests.bot.homes.slack.test_running import IMAGINE, ask, ended, has_pictures, seen
 
 
-async def test_a_card_whose_answer_was_lost_is_found_however_late_the_login(
+async def test_a_card_is_looked_for_once_the_bot_knows_its_own_name(
     slack: LoopbackSlack, run_slack: RunBot
 ) -> None:
-    lost = Fault(kind="drop_after", route="/chat.postMessage")
-    away = Fault(kind="status", route="/conversations.history", count=None)
-    async with run_slack(lambda: FakePipeline(SIZES, gate=Gate())):
-        slack.faults.add(lost)
-        slack.faults.add(away)
+    async with run_slack() as bot:
         await ask(slack)
-        await lost.wait_fired()
-        await seen(slack, says("a fox"))
-    slack.faults.clear()
-    gate = asyncio.Event()
-    login = Fault(kind="latency", route="/auth.test", gate=gate)
-    looked = Fault(kind="status", route="/conversations.history")
-    slack.faults.add(login)
-    slack.faults.add(looked)
+        shown = await seen(slack, has_pictures)
+        await ended(bot)
+        (record,) = await bot.app.ledger.find()
+        logged_in, home = asyncio.Event(), [Install()]
 
-    async def log_in_late() -> int:
-        await login.wait_fired()
-        for _ in range(200):  # as long as it would take to post another
-            await asyncio.sleep(0.001)
-        gate.set()
-        return looked.fired
+        async def ready() -> None:
+            await logged_in.wait()
 
-    late = asyncio.create_task(log_in_late())
-    async with run_slack():  # which waits until the bot is connected
-        await seen(slack, has_pictures)
-    assert (await late, looked.fired) == (0, 1)
-    assert len(slack.history(IMAGINE)) == 1
+        calls = bot.app.homes["slack"]._calls  # type: ignore[attr-defined]
+        posted = Posted(calls, lambda: home[0], ready)
+        finding = posted.find(Place(IMAGINE), "job", record.job.id, record.job.asked_at_s)
+        found = asyncio.create_task(finding)
+        await asyncio.sleep(0)
+        home[0] = Install(bot=slack.world.bot_user_id)
+        logged_in.set()
+        message = await found
+        later = Posted(calls, lambda: home[0], ready, clock=lambda: record.job.asked_at_s + 9_999)
+        again = await later.find(Place(IMAGINE), "job", record.job.id, record.job.asked_at_s)
+        assert again == message
+        long_before = record.job.asked_at_s - 5_000  # as if it was posted by a later process
+        again = await later.find(Place(IMAGINE), "job", record.job.id, long_before)
+        assert again == message
+        assert await later.find(Place(IMAGINE), "job", "aaaaaaaa", long_before) is None
+    assert message is not None
+    assert message["ts"] == shown["ts"]
+    assert message["metadata"] == metadata("job", record.job.id)

@@ -98,8 +98,6 @@ async def test_only_who_manages_the_workspace_opens_its_dialog(
         ("seed: 3", "belongs to one wish alone"),
         ("model: gone", "no model gone"),
         ("lora: gone", "no LoRA gone"),
-        ("stops: 3", "There is no setting"),
-        ("steps", "cannot be read"),
     ],
 )
 async def test_what_cannot_be_usual_is_said(
