@@ -129,8 +129,16 @@ async def test_a_case_of_before_the_restart_is_decided_after_it(
         if act == "strike":
             await asked_ends(loopback, "did not approve")
         else:
-            (shown,) = [one for one in loopback.history(asked.channel.id) if has_pictures(one)]
+            shown = await asked_shown(loopback, asked.channel.id)
             assert set(blurred(shown)) == {act == "veil"}
+
+
+async def asked_shown(loopback: LoopbackDiscord, channel_id: int) -> Message:
+    while True:
+        for message in loopback.history(channel_id):
+            if has_pictures(message):
+                return message
+        await asyncio.sleep(0.005)
 
 
 async def asked_ends(loopback: LoopbackDiscord, words: str) -> Message:
