@@ -334,8 +334,10 @@ async def test_anybody_reports_a_card_and_moderators_see_it_in_their_log(
     class Reason(discord.ui.Modal, title="Report"):
         reason: discord.ui.TextInput[Any] = discord.ui.TextInput(label="Why", custom_id="why")
 
-        def __init__(self, about: discord.Message) -> None:
-            super().__init__(custom_id="report")
+        def __init__(self, about: discord.Message, by: int) -> None:
+            # Each its own: discord.py forgets by this id the dialog that is over, and would forget
+            # another's that was opened meanwhile.
+            super().__init__(custom_id=f"report by {by}")
             self.about = about
 
         async def on_submit(self, interaction: Interaction) -> None:
@@ -349,7 +351,7 @@ async def test_anybody_reports_a_card_and_moderators_see_it_in_their_log(
 
     async def report(interaction: Interaction, message: discord.Message) -> None:
         assert message.flags.components_v2
-        await interaction.response.send_modal(Reason(message))
+        await interaction.response.send_modal(Reason(message, interaction.user.id))
 
     async with running(varied) as bot:
         bot.tree.add_command(app_commands.ContextMenu(name="Report", callback=report))
