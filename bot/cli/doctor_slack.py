@@ -1,6 +1,7 @@
 """What `imagine doctor --online` asks Slack: the tokens, and what the app may do."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -11,9 +12,11 @@ from bot.config.sections import SlackConfig
 from bot.homes.slack.calls import CALL_ERRORS, code_of, named
 from bot.homes.slack.manifest import SCOPES
 
-_TIMEOUT_S = 10
-_SCOPES_HEADER = "x-oauth-scopes"
-_ANEW = "Change the app's manifest to what `imagine slack manifest` prints, and install it anew."
+_TIMEOUT_S: Final = 10
+_SCOPES_HEADER: Final = "x-oauth-scopes"
+_ANEW: Final = (
+    "Change the app's manifest to what `imagine slack manifest` prints, and install it anew."
+)
 
 
 async def ask_slack(config: SlackConfig, tokens: SlackTokens) -> list[Finding]:

@@ -1,12 +1,13 @@
 """A wish as a home heard it, before anybody has read what is wished."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bot.core.job import Origin, Person
 from bot.core.policy import Viewer
 from bot.core.rules import Circumstances
 
-_NOTHING_KNOWN = Circumstances()
+_NOTHING_KNOWN: Final = Circumstances()
 
 
 @dataclass(frozen=True, slots=True)

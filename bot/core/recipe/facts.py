@@ -1,6 +1,7 @@
 """What a picture's file says of how it was drawn, as data: a home shows it in its own markup."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from bot.core.job import Venue
 from bot.core.recipe.recipe import Recipe
@@ -9,7 +10,7 @@ from bot.core.studio import Studio
 from bot.errors import NotAllowedError
 from sdxl_engine.sentence import say, sentences
 
-_HIDDEN = say("The filter here does not let people read what this file says.")
+_HIDDEN: Final = say("The filter here does not let people read what this file says.")
 
 
 def facts(recipe: Recipe) -> Iterator[tuple[str, str]]:

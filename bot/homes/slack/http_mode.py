@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES: Final = 2**20  # a message with fifty blocks has a quarter of it
 _CLOSING_S: Final = 3.0  # Slack does not wait longer for an answer
 _WARN_EVERY_S: Final = 600.0
-_SIGNATURE, _TIMESTAMP = "X-Slack-Signature", "X-Slack-Request-Timestamp"
+_SIGNATURE: Final = "X-Slack-Signature"
+_TIMESTAMP: Final = "X-Slack-Request-Timestamp"
 _LOOKS_SIGNED: Final = re.compile(r"v0=[0-9a-f]{64}")
 _ARRIVING_S: Final = 3.0  # Slack sends a request in one piece, and does not wait longer
 

@@ -16,7 +16,7 @@ Message = Mapping[str, Any]
 
 _OURS: Final = re.compile(r"([a-z2-7]{8})_[0-9]")  # what the gallery calls its files
 _SEARCHED_BEFORE_S: Final = 60.0  # as far as two clocks may differ
-_SOON_S: Final = 600.0
+_SOON_S: Final = 600.0  # after it was asked for: else it waited for a later process
 _PAGE: Final = 200  # messages; to apps that are not a workspace's own Slack gives 15
 _MOST_PAGES: Final = 500
 _TOO_MANY: Final = say(
@@ -54,10 +54,10 @@ class Posted:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._clock = clock
         self._calls = calls
-        self._ready = ready
         self._home_of = home_of
+        self._ready = ready
+        self._clock = clock
 
     def about(self, message: Message, kind: Kind) -> object:
         """The id of the one of these that a message is about; None: it is about none."""
