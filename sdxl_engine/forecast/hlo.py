@@ -1,13 +1,15 @@
-"""What a compiled TPU program costs, read from its scheduled text.
+"""What a compiled TPU or GPU program costs, read from its scheduled text.
 
 The compiler's own estimate of a program (`cost_analysis`) counts the body of a loop once, however
-often it runs. Here each instruction is priced by itself and counted as often as it runs:
+often it runs, and for a GPU there is none. Here each instruction is priced by itself and counted as
+often as it runs:
 
     seconds = max(multiplications / the chip's rate, bytes through HBM / the chip's bandwidth)
 
 a roofline (Williams et al. 2009) an instruction. An operand or result that lies in VMEM costs
 nothing; one that the compiler copies there ahead of time (`copy-start`, `slice-start`) costs its
-bytes once, hidden behind what runs meanwhile.
+bytes once, hidden behind what runs meanwhile. A GPU has no such memory; what its caches keep from one
+instruction to the next is counted as if it were read anew.
 """
 
 import math
@@ -29,6 +31,9 @@ _OPCODE: Final = re.compile(r"\s*([a-z][\w\-]*)\(")
 _CALLED: Final = re.compile(r"(?:calls|to_apply)=%([\w.\-]+)")
 _IN_VMEM: Final = re.compile(r"S\([1-9]\)")  # a layout's memory space; none is HBM
 _KERNEL_COST: Final = re.compile(r'"cost_estimate":\{([^}]*)\}')
+_LIBRARY: Final = re.compile(r'custom_call_target="__(cudnn|cublas)\$(\w+)')
+# What may hold matrix products within a fusion.
+_MULTIPLIES: Final = frozenset({"convolution", "dot", "fusion"})
 # They compute and move nothing.
 _FREE: Final = frozenset(
     {"after-all", "bitcast", "constant", "copy-done", "get-tuple-element", "iota", "parameter"}
@@ -118,7 +123,7 @@ class ScheduledProgram:
             # Its shape is a tuple of both ends; it waits for nobody.
             ends = [size for size, _ in _sizes(instruction.shape)]
             return Cost(hbm_bytes=min(ends[:2]))
-        flops, given = self._flops(instruction), None
+        flops, given = self._flops(instruction, instructions), None
         if kernel := _KERNEL_COST.search(instruction.rest):
             facts = dict(re.findall(r'"(\w+)":"?(\d+)', kernel[1]))
             flops, given = float(facts.get("flops", 0)), float(facts.get("bytes_accessed", 0))
@@ -169,16 +174,24 @@ class ScheduledProgram:
                 return None
         return total
 
-    def _flops(self, instruction: Instruction) -> float:
-        """Of the matrix products in an instruction and in what it calls."""
+    def _flops(self, instruction: Instruction, beside: Mapping[str, Instruction]) -> float:
+        """Of the matrix products in an instruction and in what it calls.
+
+        beside  the computation that it stands in
+        """
+        match instruction.opcode:
+            case "convolution":
+                return _convolution_flops(instruction, beside)
+            case "dot":
+                return _dot_flops(instruction, beside)
+            case "custom-call":
+                return _library_flops(instruction, beside)
         total = 0.0
         for called in _CALLED.findall(instruction.rest):
             inside = self._computations.get(called, {})
             for inner in inside.values():
-                if inner.opcode == "convolution":
-                    total += _convolution_flops(inner, inside)
-                elif inner.opcode == "fusion":
-                    total += self._flops(inner)
+                if inner.opcode in _MULTIPLIES:
+                    total += self._flops(inner, inside)
         return total
 
     def _trips(self, loop: Instruction) -> int | None:
@@ -251,6 +264,36 @@ def _sizes(shape: str) -> Iterator[tuple[int, bool]]:
 
 def _hbm_size(shape: str) -> int:
     return sum(size for size, in_vmem in _sizes(shape) if not in_vmem)
+
+
+def _shape_of(name: str, instructions: Mapping[str, Instruction]) -> list[int]:
+    """Of the array that an instruction results in, the first of a tuple."""
+    shape = _SHAPE.search(instructions[name].shape)
+    return [] if shape is None else _dimensions(shape[2])
+
+
+def _dot_flops(instruction: Instruction, instructions: Mapping[str, Instruction]) -> float:
+    output = _SHAPE.search(instruction.shape)
+    summed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.rest)
+    if output is None or summed is None:
+        return 0.0
+    left = _shape_of(instruction.operands[0], instructions)
+    return 2.0 * math.prod(_dimensions(output[2])) * math.prod(left[i] for i in _dimensions(summed[1]))
+
+
+def _library_flops(instruction: Instruction, instructions: Mapping[str, Instruction]) -> float:
+    """Of a call of one of NVIDIA's libraries; 0 of any other call."""
+    library = _LIBRARY.search(instruction.rest)
+    output = _SHAPE.search(instruction.shape)
+    if library is None or output is None:
+        return 0.0
+    if "conv" in library[2]:
+        return _convolution_flops(instruction, instructions)
+    first, second = (_shape_of(name, instructions) for name in instruction.operands[:2])
+    if "fmha" in library[2]:  # (batch, tokens, heads, dim) of queries and keys
+        return 4.0 * math.prod(first) * second[1]
+    summed = re.search(r'"lhs_contracting_dimensions":\["(\d+)"\]', instruction.rest)
+    return 0.0 if summed is None else 2.0 * math.prod(_dimensions(output[2])) * first[int(summed[1])]
 
 
 def _convolution_flops(instruction: Instruction, instructions: Mapping[str, Instruction]) -> float:
