@@ -36,11 +36,11 @@ def shapes() -> dict[str, tuple[int, ...]]:
     """Every tensor of SDXL base 1.0, under the original's names."""
     # Late: the processes that are measured need neither jax's networks nor tests.
     from sdxl_engine.checkpoint.load import expected_parameters  # noqa: PLC0415
-    from sdxl_engine.models.layers import Target  # noqa: PLC0415
+    from sdxl_engine.models.layers import PLAIN  # noqa: PLC0415
     from sdxl_engine.programs.compiler import Networks  # noqa: PLC0415
     from tests.sdxl_engine.checkpoint import original_writer as writer  # noqa: PLC0415
 
-    networks = Networks.build(SdxlConfig.load(sdxl_base()), Target.of("cpu"))
+    networks = Networks.build(SdxlConfig.load(sdxl_base()), PLAIN)
 
     def of(part: str) -> dict[str, Any]:
         parameters = expected_parameters(part, getattr(networks, part))
@@ -99,7 +99,7 @@ def load(path: Path, dtype: str) -> Cost:
     from sdxl_engine.checkpoint.checkpoint import Checkpoint  # noqa: PLC0415
     from sdxl_engine.pipeline import Prepared  # noqa: PLC0415
 
-    Prepared.of(Checkpoint.find(str(path)), "cpu")  # imports, and what is cached by them
+    Prepared.of(Checkpoint.find(str(path)))  # imports, and what is cached by them
     return cost(lambda: SdxlPipeline.load(str(path), dtype=dtype))
 
 

@@ -30,7 +30,7 @@ def random_check(devices: list[jax.Device]) -> PictureCheck:
     """The published one's shapes, filled with small numbers."""
     platform = devices[0].platform
     folder = VisionFolder.read(published_check())
-    network = network_of(folder, Target.of(platform))
+    network = network_of(folder, Target.of(devices[0]))
     rng, dtype = np.random.default_rng(0), weights_dtype("auto", platform)
     weights = jax.tree.map(
         lambda leaf: jax.device_put(

@@ -105,7 +105,7 @@ def _timed(step: Callable[[], object]) -> list[float]:
     return times_s
 
 
-def _engine(side: int, turn: Turn, *, cuda: bool) -> list[float]:
+def _engine(side: int, turn: Turn, *, cuda: bool) -> list[float]:  # noqa: ARG001 - as `_torch`
     import jax  # noqa: PLC0415 - each turn has an environment of its own
     import jax.numpy as jnp  # noqa: PLC0415
     from flax import nnx  # noqa: PLC0415
@@ -116,7 +116,7 @@ def _engine(side: int, turn: Turn, *, cuda: bool) -> list[float]:
     from sdxl_engine.models.unet import UNet  # noqa: PLC0415
 
     config = UNetConfig.from_json("config.json", read_json(CONFIG, "config.json"))
-    definition, shapes = nnx.split(UNet(config, Target.of("gpu" if cuda else "cpu")))
+    definition, shapes = nnx.split(UNet(config, Target.of(jax.devices()[0])))
     rng = np.random.default_rng(1)
     dtype = jnp.bfloat16 if turn.bfloat16 else jnp.float32
     weights = jax.tree.map(lambda leaf: jnp.asarray(_random(rng, leaf.shape), dtype), shapes)

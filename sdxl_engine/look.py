@@ -101,7 +101,7 @@ def _whole(begun: Finding) -> Finding:
     """With what the whole model says of itself; what loading would refuse is its problem."""
     try:
         found = Checkpoint.find(str(begun.path.absolute()))
-        Prepared.of(found, "cpu")
+        Prepared.of(found)
     except CheckpointError as error:
         return replace(begun, problem=str(error))
     return replace(

@@ -172,7 +172,7 @@ class PictureCheck:
         own_dtype = weights_dtype(dtype, platform)
         half = own_dtype.itemsize < np.dtype(np.float32).itemsize
         folder, part = read_check(check, half=half)
-        network = network_of(folder, Target.of(platform))
+        network = network_of(folder, Target.of(devices[0]))
         everywhere, done = replicated(devices), 0
 
         def on_bytes(size: int) -> None:

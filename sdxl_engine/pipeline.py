@@ -26,7 +26,7 @@ from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
-from sdxl_engine.models.layers import Target
+from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.picture_check import PictureCheck
 from sdxl_engine.programs.arithmetic import Sample
 from sdxl_engine.programs.compiler import (
@@ -78,21 +78,21 @@ class Prepared(NamedTuple):
     def of(
         cls,
         checkpoint: Checkpoint,
-        platform: str,
+        target: Target = PLAIN,
         *,
         loras: Path | None = None,
         embeddings: Path | None = None,
     ) -> "Prepared":
         """What loading needs to begin with; raises CheckpointError for all that it would refuse.
 
-        platform           of the devices, as jax names it
+        target             what it is loaded for
         loras, embeddings  as `SdxlPipeline.load`
         """
         config = checkpoint.config
         factors = preview_factors(checkpoint.home, config.vae)
         learnt, unfit = ([], []) if embeddings is None else read_embeddings(embeddings, config)
         tokenizer = PromptTokenizer(checkpoint.home, config, learnt)
-        networks = Networks.build(config, Target.of(platform))
+        networks = Networks.build(config, target)
         for name, part in checkpoint.parts.items():
             check_weights(part, getattr(networks, name))
         folder = None
@@ -221,9 +221,8 @@ class SdxlPipeline:
         )
         if loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
-        platform = devices[0].platform
         files = DrawingFiles.of(source, own_vae=vae is not None)
-        ready = Prepared.of(source, platform, loras=loras, embeddings=embeddings)
+        ready = Prepared.of(source, Target.of(devices[0]), loras=loras, embeddings=embeddings)
         if make_room is not None:
             make_room(ready.networks.num_weights * own_dtype.itemsize)
         everywhere = replicated(devices)
@@ -250,7 +249,7 @@ class SdxlPipeline:
     def with_weights(self, weights: Weights) -> Self:
         """The same model with other weights of the same shapes; nothing of it is compiled yet."""
         devices = self._compiler.devices
-        networks = Networks.build(self._config, Target.of(devices[0].platform))
+        networks = Networks.build(self._config, Target.of(devices[0]))
         compiler = Compiler(self._config, networks, weights, devices)
         return type(self)(
             self.model_name,

@@ -81,7 +81,7 @@ try:
     others = {name: asked[name] or None for name in ("vae", "unet", "clip_skip")}
     for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
         found = Checkpoint.find(model, revision=revision, half=half, **others)
-        ready = Prepared.of(found, "cpu", loras=loras, embeddings=embeddings)
+        ready = Prepared.of(found, loras=loras, embeddings=embeddings)
     known = {} if ready.loras is None else ready.loras.facts()
     print(json.dumps({
         "bytes": found.size_bytes,

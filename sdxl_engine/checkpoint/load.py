@@ -32,11 +32,12 @@ from sdxl_engine.checkpoint.names import (
 from sdxl_engine.checkpoint.parts import Part
 from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor
 from sdxl_engine.errors import CheckpointError
-from sdxl_engine.models.layers import quarter_kernels, whole_kernel
+from sdxl_engine.models.layers import KernelLayout, Network, quarter_kernels, whole_kernel
 
 # Parameters that are made at the same time, and so held beside the weights: more threads than
 # cores would take Python's lock from each other between blocks.
 _AT_ONCE: Final = min(4, os.cpu_count() or 1)
+_STORED: Final = "OIHW"  # how PyTorch keeps a convolution's kernel
 # Puts one tensor, already in its final dtype and layout, where it will be used.
 Place = Callable[[Array], jax.Array]
 
@@ -61,11 +62,13 @@ class ExpectedParameter:
     shape   as the network holds it
     pieces  [layer][part]: a parameter of stacked layers has all of theirs along its first axis, one
             of a fused linear has those of its parts along its last
+    layout  of a convolution's kernel there
     """
 
     path: tuple[Any, ...]
     shape: tuple[int, ...]
     pieces: tuple[tuple[ExpectedTensor, ...], ...]
+    layout: KernelLayout
 
     def __iter__(self) -> Iterator[ExpectedTensor]:
         return (tensor for parts in self.pieces for tensor in parts)
@@ -92,23 +95,35 @@ class ExpectedParameter:
             yield from zip(parts, np.split(layer, len(parts), axis=-1), strict=True)
 
     def to_engine(self, array: Array) -> Array:
-        """PyTorch's layout to ours: (out, in) to (in, out), OIHW to HWIO."""
+        """PyTorch's layout to ours: (out, in) to (in, out), OIHW to that of the target."""
         if self.path[-1] not in KERNELS:
             return array
-        kernel = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0)  # noqa: PLR2004 - a matrix
-        return quarter_kernels(kernel) if self.path[-1] == QUARTERS else kernel
+        if array.ndim == 2:  # noqa: PLR2004 - a matrix
+            return array.T
+        if self.path[-1] == QUARTERS:
+            return _turned(quarter_kernels(_turned(array, _STORED, "HWIO")), "HWIO", self.layout)
+        return _turned(array, _STORED, self.layout)
 
     def to_checkpoint(self, array: Array) -> Array:
         """The inverse of `to_engine`, of float32."""
         if self.path[-1] not in KERNELS:
             return array
-        kernel = whole_kernel(array) if self.path[-1] == QUARTERS else array
-        return kernel.T if kernel.ndim == 2 else kernel.transpose(3, 2, 0, 1)  # noqa: PLR2004 - a matrix
+        if array.ndim == 2:  # noqa: PLR2004 - a matrix
+            return array.T
+        if self.path[-1] == QUARTERS:
+            return _turned(whole_kernel(_turned(array, self.layout, "HWIO")), "HWIO", _STORED)
+        return _turned(array, self.layout, _STORED)
 
 
-def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParameter]:
+def _turned(array: Array, old: str, new: str) -> Array:
+    """A view of kernels whose last axes are called so, with these in another order."""
+    first = array.ndim - len(old)
+    return array.transpose(*range(first), *(first + old.index(axis) for axis in new))
+
+
+def expected_parameters(part: str, network: Network) -> list[ExpectedParameter]:
     """Every parameter of a network, under the names and in the shapes of its checkpoint."""
-    expected = []
+    layout, expected = network.target.kernels, []
     for keys, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
         path = tuple(map(str, keys))
         shape = tuple(leaf.shape)
@@ -116,11 +131,8 @@ def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParamete
         own = shape[1:] if STACKED in path else shape
         names = FUSED.get(path[-2], (path[-2],))
         own = (*own[:-1], own[-1] // len(names))
-        if path[-1] == QUARTERS:
-            own = (3, 3, *own[4:])
         if path[-1] in KERNELS:
-            # The inverse of `to_engine`: a matrix is its own inverse, HWIO goes back to OIHW.
-            own = own[::-1] if len(own) == 2 else tuple(own[axis] for axis in (3, 2, 0, 1))  # noqa: PLR2004 - a matrix
+            own = _stored_shape(own, layout)
         pieces = tuple(
             tuple(
                 ExpectedTensor(tensor_name(part, (*path[:-2], name, path[-1]), layer), own)
@@ -128,14 +140,24 @@ def expected_parameters(part: str, network: nnx.Module) -> list[ExpectedParamete
             )
             for layer in range(layers)
         )
-        expected.append(ExpectedParameter(tuple(keys), shape, pieces))
+        expected.append(ExpectedParameter(tuple(keys), shape, pieces, layout))
     return expected
+
+
+def _stored_shape(shape: tuple[int, ...], layout: KernelLayout) -> tuple[int, ...]:
+    """Of a matrix or a kernel in PyTorch's layout; quarters are made of one of 3x3."""
+    if len(shape) == 2:  # noqa: PLR2004 - a matrix
+        return shape[::-1]
+    sides = dict(zip(layout, shape[-len(layout) :], strict=True))
+    if len(shape) > len(layout):
+        sides |= {"H": 3, "W": 3}
+    return tuple(sides[axis] for axis in _STORED)
 
 
 def load_part(
     folder: Path,
     part: str,
-    network: nnx.Module,
+    network: Network,
     *,
     dtype: npt.DTypeLike,
     place: Place,
@@ -149,7 +171,7 @@ def load_part(
 
 def load_weights(
     part: Part,
-    network: nnx.Module,
+    network: Network,
     *,
     dtype: npt.DTypeLike,
     place: Place,
@@ -184,7 +206,7 @@ def load_weights(
     return nnx.from_flat_state(loaded)
 
 
-def check_weights(part: Part, network: nnx.Module) -> None:
+def check_weights(part: Part, network: Network) -> None:
     """Raise CheckpointError, naming every tensor, unless the part holds what its network has."""
     expected = [each for parameter in expected_parameters(part.name, network) for each in parameter]
     names, spare = {tensor.name for tensor in expected}, SPARE[family(part.name)]

@@ -8,8 +8,8 @@ often as it runs:
 
 a roofline (Williams et al. 2009) an instruction. An operand or result that lies in VMEM costs
 nothing; one that the compiler copies there ahead of time (`copy-start`, `slice-start`) costs its
-bytes once, hidden behind what runs meanwhile. A GPU has no such memory; what its caches keep from one
-instruction to the next is counted as if it were read anew.
+bytes once, hidden behind what runs meanwhile. A GPU has no such memory; what its caches keep from
+one instruction to the next is counted as if it were read anew.
 """
 
 import math
@@ -278,7 +278,9 @@ def _dot_flops(instruction: Instruction, instructions: Mapping[str, Instruction]
     if output is None or summed is None:
         return 0.0
     left = _shape_of(instruction.operands[0], instructions)
-    return 2.0 * math.prod(_dimensions(output[2])) * math.prod(left[i] for i in _dimensions(summed[1]))
+    return (
+        2.0 * math.prod(_dimensions(output[2])) * math.prod(left[i] for i in _dimensions(summed[1]))
+    )
 
 
 def _library_flops(instruction: Instruction, instructions: Mapping[str, Instruction]) -> float:
@@ -293,7 +295,9 @@ def _library_flops(instruction: Instruction, instructions: Mapping[str, Instruct
     if "fmha" in library[2]:  # (batch, tokens, heads, dim) of queries and keys
         return 4.0 * math.prod(first) * second[1]
     summed = re.search(r'"lhs_contracting_dimensions":\["(\d+)"\]', instruction.rest)
-    return 0.0 if summed is None else 2.0 * math.prod(_dimensions(output[2])) * first[int(summed[1])]
+    return (
+        0.0 if summed is None else 2.0 * math.prod(_dimensions(output[2])) * first[int(summed[1])]
+    )
 
 
 def _convolution_flops(instruction: Instruction, instructions: Mapping[str, Instruction]) -> float:

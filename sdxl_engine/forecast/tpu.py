@@ -40,7 +40,7 @@ from sdxl_engine.checkpoint.hub import published_check, sdxl_base
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.hlo import ScheduledProgram
-from sdxl_engine.models.layers import Layers, Stacked, Target, run_layers
+from sdxl_engine.models.layers import TPU, Layers, Stacked, run_layers
 from sdxl_engine.models.vision import SafetyChecker
 from sdxl_engine.picture_check import Looking
 from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES
@@ -129,7 +129,7 @@ class Forecaster:
     ) -> None:
         self.chip, self.devices = devices_of(topology)
         self._config = SdxlConfig.load(model)
-        self._networks = Networks.build(self._config, Target.of("tpu"))
+        self._networks = Networks.build(self._config, TPU)
         self._size_px, self._num_images, self._chunks = size_px, num_images, chunks
         everywhere = replicated(self.devices)
         weights = Weights(
@@ -142,7 +142,7 @@ class Forecaster:
         self._mesh = make_mesh(self.devices, num_images)
         check = VisionFolder.read(published_check())
         assert isinstance(check.config, SafetyCheckerConfig)  # noqa: S101 - the published one
-        self._checker = SafetyChecker(check.config, Target.of("tpu"))
+        self._checker = SafetyChecker(check.config, TPU)
         checker_weights = _abstract(nnx.state(self._checker), everywhere)
         self._looking = Looking(check, self._checker, checker_weights, self.devices)
 

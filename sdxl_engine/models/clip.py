@@ -13,6 +13,7 @@ from sdxl_engine.models.layers import (
     Embed,
     LayerNorm,
     Linear,
+    Network,
     Target,
     make_layers,
     run_layers,
@@ -97,10 +98,11 @@ class ClipLayer(nnx.Module):
         return x + self.mlp(self.layer_norm2(x))
 
 
-class TextEncoder(nnx.Module):
+class TextEncoder(Network):
     """A CLIP text encoder."""
 
     def __init__(self, config: TextEncoderConfig, target: Target = PLAIN) -> None:
+        super().__init__(target)
         width = config.hidden_size
         self.eos_token_id = config.eos_token_id
         self.token_embedding = Embed(config.vocab_size, width)

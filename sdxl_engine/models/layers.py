@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from sdxl_engine.models.attention import Kernel
 from sdxl_engine.models.convolution import doubled_convolution, kernel_takes, normed_convolution
 
 Param = nnx.Param[jax.Array]
+KernelLayout = Literal["HWIO", "OHWI"]  # height, width, input channels, output channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +28,59 @@ class Target:
                fraction of the time. A CPU would copy the weights out of the array in each round
     one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
                TPU. Elsewhere they go as one batch, which reads the weights once
+    kernels    how convolutions keep theirs: as cuDNN takes them, or a GPU would hold them twice
     """
 
     attention: Kernel = "xla"
     fused: bool = False
     stacked: bool = False
     one_by_one: bool = False
+    kernels: KernelLayout = "HWIO"
 
-    @classmethod
-    def of(cls, platform: str) -> Self:
-        """The one for a device's `platform`: "tpu", "gpu" or "cpu"."""
-        if platform == "tpu":
-            return cls("pallas", fused=True, stacked=True, one_by_one=True)
-        return cls("cudnn" if platform == "gpu" else "xla")
+    @staticmethod
+    def of(device: jax.Device) -> "Target":
+        """The one for a device, which need not be here."""
+        if device.platform == "tpu":
+            return TPU
+        if device.platform == "gpu":
+            modern = float(device.compute_capability) >= _FLASH_CAPABILITY
+            return GPU if modern else replace(GPU, attention="xla")
+        return PLAIN
 
 
 PLAIN: Final = Target()
+GPU: Final = Target("cudnn", kernels="OHWI")
+TPU: Final = Target("pallas", fused=True, stacked=True, one_by_one=True)
+# From Ampere on; to older cards cuDNN's flash attention is unknown, and jax refuses to compile it.
+_FLASH_CAPABILITY: Final = 8.0
+
+
+class Network(nnx.Module):
+    """A network that a checkpoint has the weights of.
+
+    target  what it was built for
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
 
 
 def param(*shape: int) -> Param:
     """A parameter that is a shape yet: the checkpoint gives it its values and its dtype."""
     abstract = jax.ShapeDtypeStruct(shape, jnp.float32)
     return nnx.Param(cast("jax.Array", abstract))
+
+
+def kernel_param(
+    layout: KernelLayout,
+    size: int,
+    in_channels: int,
+    out_channels: int,
+    outer: tuple[int, ...] = (),
+) -> Param:
+    """A square convolution's kernel, or as many as `outer` says."""
+    sides = {"H": size, "W": size, "I": in_channels, "O": out_channels}
+    return param(*outer, *(sides[axis] for axis in layout))
 
 
 class Linear(nnx.Module):
@@ -67,6 +99,7 @@ class Conv(nnx.Module):
     """A square convolution over NHWC.
 
     padding  rows and columns added before and after; by default stride 1 keeps the size
+    kernel   (size, size, in, out), or in the order of the target's layout
     """
 
     def __init__(
@@ -77,10 +110,12 @@ class Conv(nnx.Module):
         *,
         stride: int = 1,
         padding: tuple[int, int] | None = None,
+        target: Target = PLAIN,
     ) -> None:
         self.stride = stride
         self.padding = (size // 2, size // 2) if padding is None else padding
-        self.kernel = param(size, size, in_channels, out_channels)
+        self.layout = target.kernels
+        self.kernel = kernel_param(self.layout, size, in_channels, out_channels)
         self.bias = param(out_channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -89,7 +124,7 @@ class Conv(nnx.Module):
             self.kernel[...],
             window_strides=(self.stride, self.stride),
             padding=(self.padding, self.padding),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            dimension_numbers=("NHWC", self.layout, "NHWC"),
         )
         return y + _along_last(self.bias, y.ndim)
 
@@ -184,12 +219,14 @@ class ResnetBlock(nnx.Module):
     ) -> None:
         self.fused = target.fused
         self.norm1 = GroupNorm(groups, in_channels, eps=eps)
-        self.conv1 = Conv(in_channels, out_channels)
+        self.conv1 = Conv(in_channels, out_channels, target=target)
         self.time_emb_proj = Linear(temb_channels, out_channels) if temb_channels else None
         self.norm2 = GroupNorm(groups, out_channels, eps=eps)
-        self.conv2 = Conv(out_channels, out_channels)
+        self.conv2 = Conv(out_channels, out_channels, target=target)
         self.conv_shortcut = (
-            Conv(in_channels, out_channels, 1) if in_channels != out_channels else None
+            Conv(in_channels, out_channels, 1, target=target)
+            if in_channels != out_channels
+            else None
         )
 
     def __call__(self, x: jax.Array, temb: jax.Array | None = None) -> jax.Array:
@@ -238,13 +275,14 @@ class DoublingConv(nnx.Module):
     Of three rows that an output row would see, two are the same pixels, and so across: each pixel
     makes four of the output, by 2 x 2 taps each, with 5 of 9 multiplications saved.
 
-    quarter_kernels  (2, 2, 2, 2, in, out): lower or upper, right or left, then the taps; see
-                     `quarter_kernels`
+    quarter_kernels  (2, 2, 2, 2, in, out): lower or upper, right or left, then a kernel, in the
+                     order of the target's layout; see `quarter_kernels`
     """
 
     def __init__(self, channels: int, target: Target) -> None:
         self.fused = target.fused
-        self.quarter_kernels = param(2, 2, 2, 2, channels, channels)
+        self.layout = target.kernels
+        self.quarter_kernels = kernel_param(self.layout, 2, channels, channels, outer=(2, 2))
         self.bias = param(channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -265,7 +303,7 @@ class DoublingConv(nnx.Module):
             self.quarter_kernels[...][lower, right],
             window_strides=(1, 1),
             padding=((1 - lower, lower), (1 - right, right)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            dimension_numbers=("NHWC", self.layout, "NHWC"),
         )
 
 

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sdxl_engine.checkpoint.config import UNetConfig
-from sdxl_engine.models.attention import cross_attention, self_attention
+from sdxl_engine.models.attention import attention, cross_attention, self_attention
 from sdxl_engine.models.layers import (
     PLAIN,
     Conv,
     GroupNorm,
     LayerNorm,
     Linear,
+    Network,
     ResnetBlock,
     Stacked,
     Target,
@@ -55,6 +56,10 @@ class SelfAttention(nnx.Module):
         self.to_out = Linear(dim, dim)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        if self.kernel == "cudnn":
+            # Three products: cuDNN wants the three apart, and cutting a whole one copies it.
+            each = (x @ kernel for kernel in jnp.split(self.to_qkv.kernel[...], 3, axis=-1))
+            return self.to_out(attention(*each, heads=self.heads, kernel=self.kernel))
         return self.to_out(self_attention(self.to_qkv(x), heads=self.heads, kernel=self.kernel))
 
 
@@ -141,8 +146,8 @@ class SpatialTransformer(nnx.Module):
 class Downsample(nnx.Module):
     """Half the size by a strided convolution."""
 
-    def __init__(self, channels: int) -> None:
-        self.conv = Conv(channels, channels, stride=2)
+    def __init__(self, channels: int, target: Target) -> None:
+        self.conv = Conv(channels, channels, stride=2, target=target)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.conv(x)
@@ -181,7 +186,7 @@ class DownBlock(nnx.Module):
             ]
         )
         last = level == len(channels) - 1
-        self.downsamplers = nnx.List([] if last else [Downsample(out)])
+        self.downsamplers = nnx.List([] if last else [Downsample(out, target)])
 
     def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> list[jax.Array]:
         """The outputs of the layers, the block's own last."""
@@ -278,15 +283,16 @@ class UNetConditioning(NamedTuple):
     up: list[BlockText]
 
 
-class UNet(nnx.Module):
+class UNet(Network):
     """diffusers' UNet2DConditionModel as SDXL configures it."""
 
     def __init__(self, config: UNetConfig, target: Target = PLAIN) -> None:
         channels = config.block_out_channels
         temb_channels = _temb_channels(config)
+        super().__init__(target)
         self.time_dim = channels[0]
         self.size_dim = config.addition_time_embed_dim
-        self.conv_in = Conv(config.in_channels, channels[0])
+        self.conv_in = Conv(config.in_channels, channels[0], target=target)
         self.time_embedding = TimestepEmbedding(
             channels[0], temb_channels, config.time_cond_proj_dim
         )
@@ -298,7 +304,7 @@ class UNet(nnx.Module):
         self.mid_block = MidBlock(config, target)
         self.up_blocks = nnx.List([UpBlock(config, level, target) for level in reversed(levels)])
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[0], eps=config.norm_eps)
-        self.conv_out = Conv(channels[0], config.out_channels)
+        self.conv_out = Conv(channels[0], config.out_channels, target=target)
 
     def condition(
         self,

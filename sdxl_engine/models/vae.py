@@ -13,6 +13,7 @@ from sdxl_engine.models.layers import (
     Conv,
     GroupNorm,
     Linear,
+    Network,
     ResnetBlock,
     Target,
     Upsample,
@@ -69,8 +70,8 @@ class MidBlock(nnx.Module):
 class Downsample(nnx.Module):
     """Half the size; padded below and to the right only, as the original was trained."""
 
-    def __init__(self, channels: int) -> None:
-        self.conv = Conv(channels, channels, stride=2, padding=(0, 1))
+    def __init__(self, channels: int, target: Target) -> None:
+        self.conv = Conv(channels, channels, stride=2, padding=(0, 1), target=target)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.conv(x)
@@ -89,7 +90,7 @@ class DownBlock(nnx.Module):
         last: bool,
     ) -> None:
         self.resnets = _resnets(config, in_channels, out_channels, config.layers_per_block, target)
-        self.downsamplers = nnx.List([] if last else [Downsample(out_channels)])
+        self.downsamplers = nnx.List([] if last else [Downsample(out_channels, target)])
 
     def __call__(self, x: jax.Array) -> jax.Array:
         for layer in (*self.resnets, *self.downsamplers):
@@ -125,7 +126,7 @@ class Encoder(nnx.Module):
 
     def __init__(self, config: VaeConfig, target: Target) -> None:
         channels = config.block_out_channels
-        self.conv_in = Conv(config.in_channels, channels[0])
+        self.conv_in = Conv(config.in_channels, channels[0], target=target)
         self.down_blocks = nnx.List(
             [
                 DownBlock(config, before, out, target, last=level == len(channels) - 1)
@@ -134,7 +135,7 @@ class Encoder(nnx.Module):
         )
         self.mid_block = MidBlock(config, channels[-1], target)
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
-        self.conv_out = Conv(channels[-1], 2 * config.latent_channels)
+        self.conv_out = Conv(channels[-1], 2 * config.latent_channels, target=target)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         x = self.conv_in(x)
@@ -148,7 +149,7 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: VaeConfig, target: Target) -> None:
         channels = config.block_out_channels[::-1]
-        self.conv_in = Conv(config.latent_channels, channels[0])
+        self.conv_in = Conv(config.latent_channels, channels[0], target=target)
         self.mid_block = MidBlock(config, channels[0], target)
         self.up_blocks = nnx.List(
             [
@@ -157,7 +158,7 @@ class Decoder(nnx.Module):
             ]
         )
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
-        self.conv_out = Conv(channels[-1], config.out_channels)
+        self.conv_out = Conv(channels[-1], config.out_channels, target=target)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         x = self.mid_block(self.conv_in(x))
@@ -166,18 +167,19 @@ class Decoder(nnx.Module):
         return self.conv_out(nnx.silu(self.conv_norm_out(x)))
 
 
-class Autoencoder(nnx.Module):
+class Autoencoder(Network):
     """diffusers' AutoencoderKL. Overflows in float16; fine in bfloat16 and float32."""
 
     def __init__(self, config: VaeConfig, target: Target = PLAIN) -> None:
+        super().__init__(target)
         self.scaling_factor = config.scaling_factor
         self.latents = None  # their mean and deviation, where they are shifted
         if config.latents_mean is not None and config.latents_std is not None:
             self.latents = config.latents_mean, config.latents_std
         latent = config.latent_channels
         self.encoder = Encoder(config, target)
-        self.quant_conv = Conv(2 * latent, 2 * latent, 1)
-        self.post_quant_conv = Conv(latent, latent, 1)
+        self.quant_conv = Conv(2 * latent, 2 * latent, 1, target=target)
+        self.post_quant_conv = Conv(latent, latent, 1, target=target)
         self.decoder = Decoder(config, target)
 
     def encode(self, pixels: jax.Array) -> jax.Array:

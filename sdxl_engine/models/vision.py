@@ -12,7 +12,9 @@ from sdxl_engine.models.layers import (
     PLAIN,
     LayerNorm,
     Linear,
+    Network,
     Target,
+    kernel_param,
     make_layers,
     param,
     run_layers,
@@ -42,22 +44,22 @@ class Free(nnx.Module):
 class Patches(nnx.Module):
     """A linear map of squares of pixels, side by side."""
 
-    def __init__(self, width: int, patch_px: int, *, use_bias: bool) -> None:
-        self.kernel = param(patch_px, patch_px, _RGB, width)
+    def __init__(self, width: int, patch_px: int, target: Target, *, use_bias: bool) -> None:
+        self.width, self.patch_px, self.layout = width, patch_px, target.kernels
+        self.kernel = kernel_param(self.layout, patch_px, _RGB, width)
         self.bias = param(width) if use_bias else None
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
         """From (batch, side, side, 3) to (batch, patches, width)."""
-        patch_px, _, _, width = self.kernel.shape
         patches = jax.lax.conv_general_dilated(
             pixels,
             self.kernel[...],
-            window_strides=(patch_px, patch_px),
+            window_strides=(self.patch_px, self.patch_px),
             padding="VALID",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            dimension_numbers=("NHWC", self.layout, "NHWC"),
         )
-        patches = patches.reshape(len(pixels), -1, width)
-        return patches if self.bias is None else patches + self.bias[...].reshape(1, 1, width)
+        patches = patches.reshape(len(pixels), -1, self.width)
+        return patches if self.bias is None else patches + self.bias[...].reshape(1, 1, -1)
 
 
 class VisionTransformer(nnx.Module):
@@ -65,7 +67,9 @@ class VisionTransformer(nnx.Module):
 
     def __init__(self, config: VisionConfig, target: Target = PLAIN) -> None:
         width = config.hidden_size
-        self.patch_embedding = Patches(width, config.patch_size, use_bias=not config.pre_norm)
+        self.patch_embedding = Patches(
+            width, config.patch_size, target, use_bias=not config.pre_norm
+        )
         self.class_embedding = Free(*config.class_shape)
         self.position_embedding = Free(*config.position_shape)
         self.pre_layernorm = (
@@ -93,10 +97,11 @@ def _alone(free: Free, tokens: int, width: int) -> jax.Array:
     return free.embedding[...].reshape(1, tokens, width)
 
 
-class SafetyChecker(nnx.Module):
+class SafetyChecker(Network):
     """Stable Diffusion's safety checker: how near a picture is to concepts, by CLIP's embedding."""
 
     def __init__(self, config: SafetyCheckerConfig, target: Target = PLAIN) -> None:
+        super().__init__(target)
         vision, width = config.vision, config.projection_dim
         self.vision_model = VisionTransformer(vision, target)
         self.visual_projection = Linear(vision.hidden_size, width, use_bias=False)
@@ -133,10 +138,11 @@ def _unit(rows: jax.Array) -> jax.Array:
     return rows / length
 
 
-class Classifier(nnx.Module):
+class Classifier(Network):
     """A vision transformer that says which of its labels a picture is (transformers' ViT)."""
 
     def __init__(self, config: ClassifierConfig, target: Target = PLAIN) -> None:
+        super().__init__(target)
         self.vit = VisionTransformer(config.vision, target)
         self.classifier = Linear(config.vision.hidden_size, len(config.labels))
 

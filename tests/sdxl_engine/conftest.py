@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 import pytest
-from jax.stages import Lowered
+from jax.stages import Compiled, Lowered
 from safetensors.numpy import load_file
 
 from sdxl_engine import Images, Progress, SdxlPipeline
@@ -57,7 +56,11 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def fully_optimised() -> Iterator[None]:
     """Compile ahead of time as people have it, for what runs often; see `pytest_configure`."""
     with pytest.MonkeyPatch.context() as patch:
-        fully = partialmethod(Lowered.compile, {"xla_backend_optimization_level": 3})
+        compile_ = Lowered.compile
+
+        def fully(lowered: Lowered, options: dict[str, bool | str] | None = None) -> Compiled:
+            return compile_(lowered, {**(options or {}), "xla_backend_optimization_level": "3"})
+
         patch.setattr(Lowered, "compile", fully)
         yield
 

@@ -23,7 +23,9 @@ from sdxl_engine.models.convolution import (
     normed_convolution,
 )
 from sdxl_engine.models.layers import (
+    GPU,
     PLAIN,
+    TPU,
     DoublingConv,
     ResnetBlock,
     Target,
@@ -31,6 +33,7 @@ from sdxl_engine.models.layers import (
     quarter_kernels,
     sinusoidal_embedding,
 )
+from sdxl_engine.models.layers import Network as AnyNetwork
 from sdxl_engine.models.unet import UNet, UNetConditioning
 from sdxl_engine.models.vae import Autoencoder
 from sdxl_engine.programs.arithmetic import State
@@ -40,7 +43,7 @@ from tests.sdxl_engine.conftest import Array, Golden, assert_within
 TOLERANCE = 1e-4  # of the oracle's largest value, float32 on both sides
 
 
-Network = TypeVar("Network", bound=nnx.Module)
+Network = TypeVar("Network", bound=AnyNetwork)
 
 
 def load(golden: Golden, part: str, network: Network) -> Network:
@@ -52,7 +55,7 @@ def load(golden: Golden, part: str, network: Network) -> Network:
 STACKED = Target(stacked=True)  # as on a TPU: equal layers are one loop
 
 
-@pytest.fixture(scope="module", params=[PLAIN, STACKED], ids=["apart", "stacked"])
+@pytest.fixture(scope="module", params=[PLAIN, STACKED, GPU], ids=["apart", "stacked", "gpu"])
 def target(request: pytest.FixtureRequest) -> Target:
     target: Target = request.param
     return target
@@ -72,8 +75,8 @@ def condition(golden: Golden, unet: UNet) -> UNetConditioning:
 
 
 @pytest.fixture(scope="module")
-def vae(golden: Golden) -> Autoencoder:
-    return load(golden, "vae", Autoencoder(golden.config.vae))
+def vae(golden: Golden, target: Target) -> Autoencoder:
+    return load(golden, "vae", Autoencoder(golden.config.vae, target))
 
 
 def check_text_encoder(
@@ -375,7 +378,7 @@ def test_a_chip_that_jax_has_no_figures_of_has_no_kernel() -> None:
 
 
 def test_a_tpu_is_told_to_fuse_every_resnet_and_upsampling() -> None:
-    networks = Networks.build(SdxlConfig.load(sdxl_base()), Target.of("tpu"))
+    networks = Networks.build(SdxlConfig.load(sdxl_base()), TPU)
     fusing = (ResnetBlock, DoublingConv)
     for network, count in ((networks.unet, 17 + 2), (networks.vae, 10 + 14 + 3)):
         blocks = [node for _, node in nnx.iter_graph(network) if isinstance(node, fusing)]

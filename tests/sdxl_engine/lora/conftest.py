@@ -18,7 +18,7 @@ from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS, Expected
-from sdxl_engine.models.layers import Target
+from sdxl_engine.models.layers import GPU, PLAIN, Target
 from sdxl_engine.programs.compiler import Networks, Weights
 from sdxl_engine.request import Lora
 from tests.sdxl_engine.conftest import GOLDENS
@@ -78,7 +78,11 @@ def make_bench(shelf: Path, target: Target, dtype: Any = np.float32) -> Bench:
     return Bench(shelf, folder, expected, weights, merged)
 
 
-@pytest.fixture(scope="session", params=["layer by layer", "stacked"])
+@pytest.fixture(
+    scope="session",
+    params=[PLAIN, Target(stacked=True), GPU],
+    ids=["layer by layer", "stacked", "kernels of a gpu"],
+)
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     shelf = tmp_path_factory.mktemp("loras")
-    return make_bench(shelf, Target(stacked=request.param == "stacked"))
+    return make_bench(shelf, request.param)
