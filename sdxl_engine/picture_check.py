@@ -22,6 +22,7 @@ from sdxl_engine.checkpoint.hub import find_check
 from sdxl_engine.checkpoint.load import check_weights, load_weights
 from sdxl_engine.checkpoint.parts import Part
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
+from sdxl_engine.devices import local_devices
 from sdxl_engine.errors import PictureCheckError
 from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.models.vision import Classifier, SafetyChecker
@@ -167,7 +168,7 @@ class PictureCheck:
 
         Raises CheckpointError.
         """
-        devices = tuple(devices or jax.local_devices())
+        devices = tuple(devices or local_devices())
         platform = devices[0].platform
         own_dtype = weights_dtype(dtype, platform)
         half = own_dtype.itemsize < np.dtype(np.float32).itemsize

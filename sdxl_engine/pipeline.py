@@ -19,6 +19,7 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
+from sdxl_engine.devices import local_devices
 from sdxl_engine.drawing import Drawing, Seen
 from sdxl_engine.errors import InvalidRequestError, PictureCheckError
 from sdxl_engine.hashes import SeenFile
@@ -213,7 +214,7 @@ class SdxlPipeline:
 
         Raises CheckpointError.
         """
-        devices = tuple(devices or jax.local_devices())
+        devices = tuple(devices or local_devices())
         own_dtype = weights_dtype(dtype, devices[0].platform)
         half = own_dtype.itemsize < 4  # noqa: PLR2004 - bytes of a float32
         source = Checkpoint.find(

@@ -212,8 +212,7 @@ def start_pipeline(config: Config) -> "ModelSet":
     For the engine thread: it takes from seconds to minutes.
     """
     # Both here, for they take a second that no other command waits for.
-    import jax  # noqa: PLC0415
-
+    from sdxl_engine.devices import local_devices  # noqa: PLC0415
     from sdxl_engine.model_set import ModelSet, memory_bytes  # noqa: PLC0415
 
     engine = config.engine
@@ -236,7 +235,7 @@ def start_pipeline(config: Config) -> "ModelSet":
         return load_pipeline(config, on_bytes, model, make_room, check)
 
     loads = [partial(load, model) for model in engine.all_models]
-    room = memory_bytes(jax.local_devices())
+    room = memory_bytes(local_devices())
     if room is not None:
         room -= sum(check.size_bytes for check in checks.values())
     pipeline = ModelSet(loads, room)
