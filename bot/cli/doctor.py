@@ -59,9 +59,14 @@ _ASIDE: Final = {"HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"}
 
 # In processes of their own: a runtime that crashes or hangs is one line and not the end.
 _JAX_PROBE: Final = """
-import json, jax
-devices = jax.devices()
-print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform]))
+import json, logging
+from sdxl_engine.devices import local_devices
+heard = []
+listener = logging.Handler(logging.WARNING)
+listener.emit = lambda record: heard.append(record.getMessage())
+logging.getLogger().addHandler(listener)
+devices = local_devices()
+print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform, heard]))
 """
 # What loading does before it reads the first weight; with "auto" it may choose either files.
 _MODEL_PROBE: Final = """
@@ -122,18 +127,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TOPOLOGY",
         help="instead, compile SDXL for TPUs that are not here, such as v5e:2x2 (minutes)",
     )
-    parser.add_argument("--size", metavar="WxH", help="of the images, for --tpu; default 1024x1024")
+    parser.add_argument(
+        "--gpu",
+        metavar="CARD[xN]",
+        help="instead, compile SDXL for GPUs that are not here, such as h100, h100x8 or rtx4060",
+    )
+    parser.add_argument(
+        "--size", metavar="WxH", help="of the images, for --tpu and --gpu; default 1024x1024"
+    )
+    parser.add_argument("--images", type=int, metavar="N", help="of a request, for both; default 4")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine, and say whether all is well."""
-    if args.tpu is not None:
-        # In a process of its own: it takes jax with other settings than any drawing does.
-        command = [sys.executable, "-m", "sdxl_engine.forecast.tpu", args.tpu]
-        command += [] if args.size is None else ["--size", args.size]
-        command += ["--json"] if args.json else []
-        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
+    for kind in ("tpu", "gpu"):
+        if (devices := getattr(args, kind)) is not None:
+            # In a process of its own: it takes jax with other settings than any drawing does.
+            command = [sys.executable, "-m", f"sdxl_engine.forecast.{kind}", devices]
+            command += [] if args.size is None else ["--size", args.size]
+            command += [] if args.images is None else ["--images", str(args.images)]
+            command += ["--json"] if args.json else []
+            return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
     examination = Examination(
         config_path=args.config, environ=os.environ, online=args.online, as_json=args.json
     )
@@ -232,8 +247,10 @@ def _jax(environ: Mapping[str, str]) -> Finding:
             f"jax does not start: {probed}.",
             "Run `make setup`, with ACCELERATOR=tpu or cuda.",
         )
-    count, kind, platform = probed
+    count, kind, platform, heard = probed
     found = f"jax sees {count} x {kind}."
+    if heard:
+        return Finding("warn", found, " ".join(map(str, heard)))
     if platform == "cpu":
         mend = "For a TPU or GPU run `make setup ACCELERATOR=tpu` (or cuda)."
         return Finding("warn", f"{found} A full-size model takes minutes a picture there.", mend)

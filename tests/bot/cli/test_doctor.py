@@ -263,6 +263,11 @@ def test_a_tpu_that_nobody_knows_is_a_sentence(capfd: pytest.CaptureFixture[str]
     assert "imagine: There is no TPU 'v99:2x2'." in capfd.readouterr().err
 
 
+def test_a_gpu_that_nobody_knows_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--gpu", "voodoo2", "--images", "1"]) == 2
+    assert "imagine: There is no GPU 'voodoo2' here." in capfd.readouterr().err
+
+
 def test_it_says_what_pictures_are_marked_with(tmp_path: Path) -> None:
     usual = list(examine_marks(MarksConfig()))
     assert [one.level for one in usual] == ["ok", "ok", "ok"]

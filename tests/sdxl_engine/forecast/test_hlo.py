@@ -1,4 +1,4 @@
-"""What a scheduled program costs, on a text as the TPU compiler writes it."""
+"""What a scheduled program costs, on texts as the compilers of TPUs and GPUs write them."""
 
 # ruff: noqa: E501 - the compiler writes long lines
 
@@ -79,3 +79,54 @@ def test_a_loop_counts_as_often_as_it_runs(loops_once: bool, rounds: int) -> Non
     assert DOT / RATE < WEIGHTS / BANDWIDTH
     expected_s = rounds * WEIGHTS / BANDWIDTH + 5000 / RATE + PICTURE / BANDWIDTH
     assert cost.seconds == pytest.approx(expected_s)
+
+
+# A product of 64 x 32 by 32 x 128 within a fusion, another by cuBLAS in a loop of 3 rounds, attention
+# of 2 x 16 queries to 2 x 8 keys, 4 heads of 8, and a convolution of 8 x 8 pixels, 3 x 3 taps, 4 to
+# 16 features, whose kernel has the output's features first.
+GPU_TEXT = """HloModule jit_f, is_scheduled=true
+
+%fused_dot (a: bf16[64,32], b: bf16[32,128]) -> bf16[64,128] {
+  %a = bf16[64,32]{1,0} parameter(0)
+  %b = bf16[32,128]{1,0} parameter(1)
+  ROOT %dot.1 = bf16[64,128]{1,0} dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+%body (carry: (s32[], bf16[64,32], bf16[32,128])) -> (s32[], bf16[64,32], bf16[32,128]) {
+  %carry = (s32[], bf16[64,32]{1,0}, bf16[32,128]{1,0}) parameter(0)
+  %round = s32[] get-tuple-element(%carry), index=0
+  %x = bf16[64,32]{1,0} get-tuple-element(%carry), index=1
+  %w = bf16[32,128]{1,0} get-tuple-element(%carry), index=2
+  %cublas = (bf16[64,128]{1,0}, s8[4096]{0}) custom-call(%x, %w), custom_call_target="__cublas$lt$matmul", backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"],"rhs_contracting_dimensions":["0"]}}}
+  ROOT %next = (s32[], bf16[64,32]{1,0}, bf16[32,128]{1,0}) tuple(%round, %x, %w)
+}
+
+%condition (state: (s32[], bf16[64,32], bf16[32,128])) -> pred[] {
+  %state = (s32[], bf16[64,32]{1,0}, bf16[32,128]{1,0}) parameter(0)
+  %counter = s32[] get-tuple-element(%state), index=0
+  %most = s32[] constant(3)
+  ROOT %less = pred[] compare(%counter, %most), direction=LT
+}
+
+ENTRY %main (p0: (s32[], bf16[64,32], bf16[32,128]), p1: bf16[64,32], p2: bf16[32,128], q: bf16[2,16,4,8], k: bf16[2,8,4,8], i: bf16[1,8,8,4], o: bf16[16,3,3,4]) -> bf16[64,128] {
+  %p0 = (s32[], bf16[64,32]{1,0}, bf16[32,128]{1,0}) parameter(0)
+  %p1 = bf16[64,32]{1,0} parameter(1)
+  %p2 = bf16[32,128]{1,0} parameter(2)
+  %q = bf16[2,16,4,8]{3,2,1,0} parameter(3)
+  %k = bf16[2,8,4,8]{3,2,1,0} parameter(4)
+  %i = bf16[1,8,8,4]{3,2,1,0} parameter(5)
+  %o = bf16[16,3,3,4]{3,2,1,0} parameter(6)
+  %loop = (s32[], bf16[64,32]{1,0}, bf16[32,128]{1,0}) while(%p0), condition=%condition, body=%body
+  %attention = (bf16[2,4,16,8]{3,1,2,0}, u8[0]{0}) custom-call(%q, %k, %k), custom_call_target="__cudnn$fmhaSoftmax"
+  %pictures = (bf16[1,8,8,16]{3,2,1,0}, u8[0]{0}) custom-call(%i, %o), window={size=3x3 pad=1_1x1_1}, dim_labels=b01f_o01i->b01f, custom_call_target="__cudnn$convForward"
+  %foreign = bf16[64,128]{1,0} custom-call(%p1), custom_call_target="somebody"
+  ROOT %product = bf16[64,128]{1,0} fusion(%p1, %p2), kind=kCustom, calls=%fused_dot
+}
+"""
+ATTENTION = 4 * (2 * 16 * 4 * 8) * 8
+
+
+def test_a_gpu_multiplies_in_fusions_and_in_libraries() -> None:
+    program = ScheduledProgram(GPU_TEXT, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH)
+    assert program.cost().flops == DOT + 3 * DOT + ATTENTION + CONV
+    assert program.cost(loops_once=True).flops == DOT + DOT + ATTENTION + CONV

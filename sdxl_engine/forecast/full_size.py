@@ -1,0 +1,100 @@
+"""One model's production programs with abstract weights, for devices that need not be there."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.hub import published_check
+from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
+from sdxl_engine.models.layers import Target
+from sdxl_engine.models.vision import SafetyChecker
+from sdxl_engine.picture_check import Looking
+from sdxl_engine.programs.compiler import (
+    Compiler,
+    Networks,
+    Program,
+    Weights,
+    make_mesh,
+    replicated,
+)
+
+STEPS: Final = 20
+
+
+class FullSize:
+    """The programs of a model and of the published picture check, for one size of pictures.
+
+    model       a folder in diffusers format; its weights are not read
+    devices     of one kind
+    target      what they are
+    size_px     width and height of the images
+    num_images  of a request
+    chunks      the most chunks of a prompt
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        devices: Sequence[jax.Device],
+        target: Target,
+        size_px: tuple[int, int],
+        num_images: int,
+        chunks: int = 1,
+    ) -> None:
+        self.config = SdxlConfig.load(model)
+        self.networks = Networks.build(self.config, target)
+        self.devices = tuple(devices)
+        self.size_px, self.num_images, self.chunks = size_px, num_images, chunks
+        everywhere = replicated(self.devices)
+        weights = Weights(
+            *(
+                abstract(nnx.state(getattr(self.networks, part)), everywhere)
+                for part in Weights._fields
+            )
+        )
+        self.compiler = Compiler(self.config, self.networks, weights, self.devices)
+        self.mesh = make_mesh(self.devices, num_images)
+        check = VisionFolder.read(published_check())
+        assert isinstance(check.config, SafetyCheckerConfig)  # noqa: S101 - the published one
+        self.checker = SafetyChecker(check.config, target)
+        checker_weights = abstract(nnx.state(self.checker), everywhere)
+        self._looking = Looking(check, self.checker, checker_weights, self.devices)
+        self.weights_bytes = _size_bytes(weights) + _size_bytes(checker_weights)
+
+    def programs(self) -> dict[str, Program]:
+        """By name; of those for more than one chunk the number follows, such as "guided 2"."""
+        programs: dict[str, Program] = {}
+        for chunks in range(1, self.chunks + 1):
+            each = {"encode": self.compiler.encode(chunks)}
+            each |= self.compiler.denoise(*self.size_px, self.num_images, chunks)
+            number = f" {chunks}" if chunks > 1 else ""
+            programs |= {name + number: program for name, program in each.items()}
+        padded = self.compiler.padded(self.num_images)
+        looking = self._looking.programs(*self.size_px, padded, self.mesh)
+        return programs | self.compiler.size(*self.size_px, self.num_images) | looking
+
+    def request_s(self, seconds: Mapping[str, float]) -> float:
+        """All images of one request: encode, STEPS guided steps, decode, look at them.
+
+        seconds  of each program; of the two that denoise, of one step
+        """
+        step_s = seconds.get("guided", seconds["unguided"])  # a model may be told its guidance
+        whole = sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
+        return whole + STEPS * step_s
+
+
+def abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees
+    """Weights as a TPU or GPU holds them, in bfloat16."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16, sharding=sharding), tree
+    )
+
+
+def _size_bytes(tree: Any) -> int:  # noqa: ANN401 - a pytree
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,206 @@
+"""What the GPU compiler makes of the production programs, on a machine that has no GPU.
+
+    python -m sdxl_engine.forecast.gpu h100x8 [--size 1024x1024] [--images 4] [--model FOLDER]
+                                       [--json]
+
+compiles every program ahead of time for cards of one kind, with abstract weights, and prints a
+table: whether it was accepted, its memory, whose kernels it calls, and what it will cost. Needs
+jax's CUDA plugin, which `make gpu-proof` sets up, on Linux x86-64; neither a card nor a driver.
+
+Seconds are a roofline by `sdxl_engine.forecast.hlo`, which counts the operations of what was
+compiled. Which algorithm of cuDNN and cuBLAS multiplies is chosen on the card, when it first runs.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+if __name__ == "__main__":
+    # What it is compiled with is the plugin's; what runs meanwhile is the CPU's.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+from jax.experimental import topologies
+
+from sdxl_engine.checkpoint.hub import sdxl_base
+from sdxl_engine.errors import EngineError, InvalidRequestError
+from sdxl_engine.forecast.cards import CARDS, Card
+from sdxl_engine.forecast.full_size import STEPS, FullSize
+from sdxl_engine.forecast.hlo import ScheduledProgram
+from sdxl_engine.models.layers import Target
+from sdxl_engine.programs.compiler import working_bytes
+from sdxl_engine.request import format_size, parse_size
+
+# What jax takes of a card's memory for itself, where nobody says otherwise.
+_POOL_SHARE: Final = 0.75
+# Whose kernels a program calls, by what its text calls them.
+_KERNELS: Final[Mapping[str, str]] = {
+    "cuDNN attention": r'custom_call_target="__cudnn\$fmha',
+    "cuDNN convolutions": r'custom_call_target="__cudnn\$conv',
+    "cuBLAS products": r'custom_call_target="__cublas\$',
+    "Triton products": r'"kind":"__triton(_nested)?_gemm',
+    "plain products": r"= \S+ (dot|convolution)\(",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One program on one card; of those that denoise, one step.
+
+    failure          why the compiler refused it, or ""
+    compile_s        on this machine
+    arguments_bytes  weights, and all else that it is given
+    working_bytes    what it takes beside them
+    flops            multiplications and additions of matrix products
+    moved_bytes      between the card and its memory
+    seconds          by the roofline
+    floor_s          flops at the card's full rate
+    kernels          calls of each kind
+    """
+
+    program: str
+    failure: str = ""
+    compile_s: float = 0.0
+    arguments_bytes: float = 0.0
+    working_bytes: float = 0.0
+    flops: float = 0.0
+    moved_bytes: float = 0.0
+    seconds: float = 0.0
+    floor_s: float = 0.0
+    kernels: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse_cards(text: str) -> tuple[Card, int]:
+    """What "h100" or "h100x8" means; raises InvalidRequestError for cards that nobody described."""
+    for name, card in CARDS.items():
+        if found := re.fullmatch(rf"{name}(?:x([1-9]\d?))?", text.lower()):
+            return card, int(found[1] or 1)
+    raise InvalidRequestError(
+        f"There is no GPU {text!r:.60} here. Write one of {', '.join(CARDS)}, and xN behind it for "
+        "several, such as h100x8."
+    )
+
+
+def devices_of(card: Card, count: int) -> tuple[jax.Device, ...]:
+    """Cards that need not be there; raises InvalidRequestError without their compiler."""
+    try:
+        description = topologies.get_topology_desc(
+            platform="cuda", target_config=card.description(), topology=f"1x1x{count}"
+        )
+    except Exception as error:  # jax gives up in many ways
+        raise InvalidRequestError(
+            f"The GPU compiler does not start: {str(error).splitlines()[0]} "
+            "It comes with `make setup ACCELERATOR=cuda`, on Linux x86-64."
+        ) from error
+    return tuple(description.devices)
+
+
+def forecasts(full_size: FullSize, card: Card) -> Iterator[Forecast]:
+    """Program after program, each as soon as it is compiled."""
+    for name, program in full_size.programs().items():
+        begin_s = time.perf_counter()
+        try:
+            compiled = program.compile()
+        except Exception as error:  # noqa: BLE001 - whatever the compiler has against it
+            yield Forecast(name, failure=str(error).strip().splitlines()[0])
+            continue
+        yield _priced(name, compiled, card, time.perf_counter() - begin_s)
+
+
+def _priced(name: str, compiled: Any, card: Card, compile_s: float) -> Forecast:  # noqa: ANN401 - jax.stages.Compiled is untyped
+    text = compiled.as_text()
+    cost = ScheduledProgram(
+        text, flops_per_s=card.flops_per_s, hbm_bytes_per_s=card.bandwidth_bytes_s
+    ).cost()
+    calls = Counter({kind: len(re.findall(own, text)) for kind, own in _KERNELS.items()})
+    return Forecast(
+        name,
+        compile_s=compile_s,
+        arguments_bytes=compiled.memory_analysis().argument_size_in_bytes,
+        working_bytes=working_bytes(compiled),
+        flops=cost.flops,
+        moved_bytes=cost.hbm_bytes,
+        seconds=cost.seconds,
+        floor_s=cost.flops / card.flops_per_s,
+        kernels=+calls,
+    )
+
+
+def main() -> int:
+    """Print the table; 0 if the compiler accepts everything and it fits the cards."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("cards", help=f"such as h100x8; one of {', '.join(CARDS)}")
+    parser.add_argument("--size", default="1024x1024")
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
+    parser.add_argument("--model", type=Path, default=sdxl_base())
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    say = sys.stderr if arguments.json else sys.stdout
+    try:
+        size_px = parse_size(arguments.size)
+        card, count = parse_cards(arguments.cards)
+        devices = devices_of(card, count)
+        target = Target.of(devices[0])
+        images, chunks = arguments.images, arguments.chunks
+        full_size = FullSize(arguments.model, devices, target, size_px, images, chunks)
+    except EngineError as error:
+        sys.stderr.write(f"imagine: {error}\n")
+        return 2
+    say.write(
+        f"{images} images of {format_size(*size_px)} on {count} x {card.name}, bfloat16\n"
+        f"{'program':<16}{'accepted':>9}{'given':>10}{'takes':>10}{'TFLOP':>9}{'moved':>10}"
+        f"{'ms':>9}{'floor ms':>10}{'compiled s':>12}  kernels\n"
+    )
+    made = []
+    for forecast in forecasts(full_size, card):
+        made.append(forecast)
+        say.write(_row(forecast) + "\n")
+        say.flush()
+    accepted = all(not one.failure for one in made)
+    report: dict[str, Any] = {"programs": [asdict(one) for one in made]}
+    good = accepted
+    if accepted:
+        # Two at a time: a request is decoded while the next one is encoded.
+        working = sum(sorted(one.working_bytes for one in made)[-2:])
+        peak_bytes = full_size.weights_bytes + working
+        pool_bytes = _POOL_SHARE * card.memory_bytes
+        good = peak_bytes <= pool_bytes
+        request_s = full_size.request_s({one.program: one.seconds for one in made})
+        report |= {"request_s": request_s, "peak_bytes": peak_bytes, "pool_bytes": pool_bytes}
+        say.write(
+            f"{full_size.weights_bytes / 1e9:.2f} GB of weights and {working / 1e9:.2f} GB to work "
+            f"in, {'within' if good else 'MORE THAN'} the {pool_bytes / 1e9:.1f} GB that jax takes "
+            f"of a card's {card.memory_bytes / 1e9:.1f}\n"
+            f"{images} images, {STEPS} guided steps: {request_s:.2f} s by the roofline\n"
+        )
+    if arguments.json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    return 0 if good else 1
+
+
+def _row(forecast: Forecast) -> str:
+    if forecast.failure:
+        return f"{forecast.program:<16}{'no':>9}  {forecast.failure}"
+    kernels = ", ".join(f"{calls} {kind}" for kind, calls in forecast.kernels.items())
+    given, takes, moved = (
+        f"{size / 1e9:.2f} GB"
+        for size in (forecast.arguments_bytes, forecast.working_bytes, forecast.moved_bytes)
+    )
+    return (
+        f"{forecast.program:<16}{'yes':>9}{given:>10}{takes:>10}{forecast.flops / 1e12:>9.3f}"
+        f"{moved:>10}{forecast.seconds * 1e3:>9.2f}{forecast.floor_s * 1e3:>10.2f}"
+        f"{forecast.compile_s:>12.1f}  {kernels}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The GPU forecast where no GPU compiler is: what it says of wrong input, and what it counts."""
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import pytest
+
+from sdxl_engine import InvalidRequestError
+from sdxl_engine.checkpoint.hub import sdxl_base
+from sdxl_engine.forecast import gpu
+from sdxl_engine.forecast.cards import CARDS
+from sdxl_engine.forecast.full_size import STEPS, FullSize
+from sdxl_engine.forecast.gpu import parse_cards
+from sdxl_engine.models.layers import GPU, PLAIN, TPU, Target
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "count"),
+    [("h100", "h100", 1), ("H100x8", "h100", 8), ("rtx4060", "rtx4060", 1)],
+)
+def test_cards_are_a_name_and_a_number(text: str, name: str, count: int) -> None:
+    assert parse_cards(text) == (CARDS[name], count)
+
+
+@pytest.mark.parametrize("text", ["", "h100x", "h100x0", "h100x100", "rtx40", "xh100", "h100x8x2"])
+def test_cards_that_nobody_described_are_a_sentence(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"^There is no GPU .*such as h100x8\.$"):
+        parse_cards(text)
+
+
+def test_every_card_is_described_to_its_compiler() -> None:
+    for card in CARDS.values():
+        text = card.description()
+        assert f"core_count: {card.multiprocessors}\n" in text
+        assert f"device_memory_size: {card.memory_bytes}\n" in text
+        # At its clock no card multiplies faster than its matrix units do, nor slower than without.
+        lanes = float(text.partition("fpus_per_core: ")[2].split()[0])
+        plain_flops_per_s = 2 * card.multiprocessors * lanes * card.clock_ghz * 1e9
+        assert 0.9 * plain_flops_per_s < card.flops_per_s < 17 * plain_flops_per_s
+
+
+def device(platform: str, capability: str = "") -> Any:
+    return SimpleNamespace(platform=platform, compute_capability=capability)
+
+
+def test_the_target_is_that_of_the_device() -> None:
+    assert Target.of(device("cpu")) == PLAIN
+    assert Target.of(device("tpu")) == TPU
+    assert Target.of(device("gpu", "9.0")) == Target.of(device("gpu", "12.0")) == GPU
+    # cuDNN's flash attention begins with Ampere.
+    assert Target.of(device("gpu", "7.5")) == replace(GPU, attention="xla")
+
+
+def full_size() -> FullSize:
+    return FullSize(sdxl_base(), jax.devices()[:1], GPU, (1024, 1024), 4)
+
+
+def test_a_request_is_every_program_with_its_steps() -> None:
+    once = {"encode": 1.0, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
+    seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
+    assert {"fit", "look", "preview"} < set(full_size().programs())
+    assert full_size().request_s(seconds) == 11_101 + 10 * STEPS
+
+
+def test_weights_are_counted_once() -> None:
+    # SDXL's 3.47 billion and the check's 0.3, of two bytes each.
+    assert full_size().weights_bytes == pytest.approx(7.54e9, rel=0.01)
+
+
+class Refused:
+    """A program that no compiler takes, and one that takes everything."""
+
+    def compile(self) -> None:
+        raise RuntimeError("no kernel for it\nand much more")
+
+
+def test_what_is_refused_is_told_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "devices_of", lambda _card, count: jax.devices()[:count])
+    monkeypatch.setattr(FullSize, "programs", lambda _: {"one": Refused(), "other": Refused()})
+    monkeypatch.setattr(sys, "argv", ["forecast", "l4"])
+    assert gpu.main() == 1
+    said = capsys.readouterr().out
+    assert said.startswith("4 images of 1024x1024 on 1 x NVIDIA L4, bfloat16\n")
+    assert [line.split() for line in said.splitlines()[2:]] == [
+        [name, "no", "no", "kernel", "for", "it"] for name in ("one", "other")
+    ]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax_plugins") is not None
+    and importlib.util.find_spec("jax_plugins.xla_cuda13") is not None,
+    reason="the CUDA plugin is here",
+)
+def test_without_the_compiler_it_says_how_to_get_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sdxl_engine.forecast.gpu", "h100"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "It comes with `make setup ACCELERATOR=cuda`" in done.stderr
