@@ -84,7 +84,8 @@ class FullSize:
 
         seconds  of each program; of the two that denoise, of one step
         """
-        step_s = seconds.get("guided", seconds["unguided"])  # a model may be told its guidance
+        # Of one program for both as it is with guidance; a model may be told its guidance.
+        step_s = next(seconds[name] for name in ("guided", "either", "unguided") if name in seconds)
         whole = sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
         return whole + STEPS * step_s
 

@@ -8,6 +8,7 @@ from flax import nnx
 
 from sdxl_engine.checkpoint.config import LEGACY_EOS, TextEncoderConfig
 from sdxl_engine.models.attention import attention
+from sdxl_engine.models.gelu import gelu
 from sdxl_engine.models.layers import (
     PLAIN,
     Embed,
@@ -74,11 +75,9 @@ class ClipMlp(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         hidden = self.fc1(x)
-        if self.quick:
-            hidden = hidden * jax.nn.sigmoid(1.702 * hidden)  # OpenAI's approximation
-        else:
-            hidden = jax.nn.gelu(hidden, approximate=False)
-        return self.fc2(hidden)
+        if self.quick:  # OpenAI's approximation
+            return self.fc2(hidden * jax.nn.sigmoid(1.702 * hidden))
+        return self.fc2(gelu(hidden))
 
 
 class ClipLayer(nnx.Module):

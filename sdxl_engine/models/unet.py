@@ -8,6 +8,7 @@ from flax import nnx
 
 from sdxl_engine.checkpoint.config import UNetConfig
 from sdxl_engine.models.attention import attention, cross_attention, self_attention
+from sdxl_engine.models.gelu import gelu
 from sdxl_engine.models.layers import (
     PLAIN,
     Conv,
@@ -87,7 +88,7 @@ class FeedForward(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         hidden, gate = jnp.split(self.proj_in(x), 2, axis=-1)
-        return self.proj_out(hidden * jax.nn.gelu(gate, approximate=False))
+        return self.proj_out(hidden * gelu(gate))
 
 
 class TransformerBlock(nnx.Module):

@@ -234,8 +234,8 @@ def _noise(
 def denoise(
     unet_definition: nnx.GraphDef[UNet],
     target: Target,
-    guided: bool,
     halves: int,
+    prompts: int | jax.Array,
     unet_weights: State,
     sample: Sample,
     known: Known,
@@ -247,28 +247,60 @@ def denoise(
     last: jax.Array,
     guidance: Guidance,
 ) -> Sample:
-    """The rows first..last-1 of the table; see `SizePrograms.guided`."""
+    """The rows first..last-1 of the table; see `SizePrograms.guided`.
+
+    prompts  PROMPTS with guidance, 1 for the prompt alone; i32[] where one program is for both,
+             see `Target.one_by_one`
+    """
     unet = nnx.merge(unet_definition, unet_weights)
     shape = sample.latents.shape[1:]
     dtype = conditioning.added.dtype
-    # Which prompts this device draws with: one of a pair takes the negative one, the other the
-    # prompt; alone it takes both, or the prompt without guidance.
-    prompts = PROMPTS if guided and halves == 1 else 1
-    begin = jax.lax.axis_index(GUIDANCE) if guided and halves > 1 else PROMPTS - prompts
-    conditioning = jax.tree.map(
-        lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, begin, prompts), conditioning
-    )
 
-    def predict(scaled: jax.Array, timestep: jax.Array) -> jax.Array:
-        """All images with the one prompt, then all with the other."""
+    def of_prompt(prompt: int | jax.Array) -> UNetConditioning:
+        own: UNetConditioning = jax.tree.map(
+            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, prompt, keepdims=False), conditioning
+        )
+        return own
+
+    def passed(scaled: jax.Array, timestep: jax.Array, own: UNetConditioning) -> jax.Array:
+        """All images with one prompt."""
         if target.one_by_one:
-            each: jax.Array = jax.lax.map(
-                lambda own: jax.lax.map(lambda one: unet(one[None], timestep, own)[0], scaled),
-                conditioning,
+            each: jax.Array = jax.lax.map(lambda one: unet(one[None], timestep, own)[0], scaled)
+            return each
+        return unet(scaled, timestep, own)
+
+    def predict(scaled: jax.Array, timestep: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """With the negative prompt and with the prompt; alone this stands for both.
+
+        float32 from here on: differences of nearly equal numbers, summed over all steps.
+        """
+        if halves > 1:
+            # One of a pair of devices takes the negative prompt, the other the prompt.
+            own = jnp.where(prompts == PROMPTS, jax.lax.axis_index(GUIDANCE), PROMPTS - 1)
+            output = passed(scaled, timestep, of_prompt(own)).astype(jnp.float32)
+            negative, positive = jnp.split(
+                jax.lax.all_gather(output, GUIDANCE, tiled=True), PROMPTS
             )
-            return each.reshape(-1, *shape)
-        joined = jax.tree.map(lambda leaf: _join(leaf, prompts), conditioning)
-        return unet(jnp.concatenate([scaled] * prompts), timestep, joined)
+        elif target.one_by_one:
+            # The prompt first.
+            outputs = jax.lax.fori_loop(
+                0,
+                prompts,
+                lambda place, outputs: outputs.at[place].set(
+                    passed(scaled, timestep, of_prompt(PROMPTS - 1 - place)).astype(jnp.float32)
+                ),
+                jnp.zeros((PROMPTS, len(scaled), *shape), jnp.float32),
+            )
+            positive = outputs[0]
+            negative = jnp.where(prompts == PROMPTS, outputs[1], positive)
+        elif prompts == PROMPTS:
+            joined = jax.tree.map(_join, conditioning)
+            output = unet(jnp.concatenate([scaled] * PROMPTS), timestep, joined)
+            negative, positive = jnp.split(output.astype(jnp.float32), PROMPTS)
+        else:
+            positive = passed(scaled, timestep, of_prompt(PROMPTS - 1)).astype(jnp.float32)
+            negative = positive
+        return negative, positive
 
     def step(index: jax.Array, sample: Sample) -> Sample:
         row = table[index]
@@ -276,15 +308,8 @@ def denoise(
         scaled = (row[C_IN] * x).astype(dtype)
         if known.shown is not None:
             scaled = jnp.concatenate([scaled, known.shown.astype(dtype)], axis=-1)
-        output = predict(scaled, row[TIMESTEP])
-        # From here on float32: differences of nearly equal numbers, summed over all steps.
-        output = output.astype(jnp.float32)
-        negative = output
-        if guided:
-            if halves > 1:
-                output = jax.lax.all_gather(output, GUIDANCE, tiled=True)
-            negative, positive = jnp.split(output, PROMPTS)
-            output = _guide(negative, positive, guidance)
+        negative, positive = predict(scaled, row[TIMESTEP])
+        output = jnp.where(prompts == PROMPTS, _guide(negative, positive, guidance), positive)
         denoised, denoised_negative = (
             row[C_SKIP] * x + row[C_OUT] * each for each in (output, negative)
         )
@@ -300,12 +325,12 @@ def denoise(
     return final
 
 
-def _join(leaf: jax.Array, prompts: int) -> jax.Array:
+def _join(leaf: jax.Array) -> jax.Array:
     """Prompts one by one as one batch: (prompts, 1, c) or, of what each block gets,
     (prompts, blocks, 1, tokens, c) without its first axis.
     """
     axis = 0 if leaf.ndim == 3 else 1  # noqa: PLR2004 - the two shapes above
-    return jnp.concatenate([leaf[prompt] for prompt in range(prompts)], axis=axis)
+    return jnp.concatenate(list(leaf), axis=axis)
 
 
 def _combined(weights: jax.Array, sources: tuple[jax.Array, ...]) -> jax.Array:

@@ -137,6 +137,21 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """An executable whose first argument is known."""
+
+    executable: Any  # jax.stages.Compiled is untyped
+    first: np.int32
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401, D102 - as the executable's
+        return self.executable(self.first, *arguments)
+
+    def memory_analysis(self) -> Any:  # noqa: ANN401 - as the executable's
+        """As of the executable alone."""
+        return self.executable.memory_analysis()
+
+
+@dataclass(frozen=True, slots=True)
 class TextPrograms:
     """The executables of one image size, number of images and number of chunks of the prompt.
 
@@ -151,6 +166,14 @@ class TextPrograms:
     encode: Executable
     guided: Executable
     unguided: Executable
+
+    @classmethod
+    def of(cls, encode: Executable, denoise: Mapping[str, Executable]) -> "TextPrograms":
+        """Of the compiled programs of `Compiler.denoise`."""
+        if "either" in denoise:
+            both = (Settled(denoise["either"], np.int32(prompts)) for prompts in (PROMPTS, 1))
+            return cls(encode, *both)
+        return cls(encode, denoise.get("guided", denoise["unguided"]), denoise["unguided"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +294,12 @@ class Compiler:
     def denoise(
         self, width_px: int, height_px: int, num_images: int, chunks: int = 1
     ) -> dict[str, Program]:
-        """The other fields of `TextPrograms` by their names; `guided` not where it is no other."""
+        """By name the programs whose compiled forms `TextPrograms.of` takes.
+
+        "guided" and "unguided", where each is a batch of another size; "either", which is told the
+        number of prompts before its other arguments, where each prompt is a pass of its own or a
+        device's own; "unguided" alone of a model that is told its guidance.
+        """
         mesh = make_mesh(self.devices, num_images)
         by_image = NamedSharding(mesh, P(IMAGES))
         latents = self._latents(width_px, height_px, num_images)
@@ -301,15 +329,19 @@ class Compiler:
             Guidance(scalar, scalar),
         )
 
-        def denoise(*, guided: bool) -> Program:
-            function = partial(
-                arithmetic.denoise, self._unet, self._target, guided, mesh.shape[GUIDANCE]
-            )
-            return Program(mesh, function, step_arguments, P(IMAGES), donated=(1,))
-
-        told = self._config.unet.time_cond_proj_dim
-        both = {} if told else {"guided": denoise(guided=True)}
-        return {**both, "unguided": denoise(guided=False)}
+        halves = mesh.shape[GUIDANCE]
+        function = partial(arithmetic.denoise, self._unet, self._target, halves)
+        if self._config.unet.time_cond_proj_dim:
+            each = {"unguided": 1}
+        elif halves > 1 or self._target.one_by_one:
+            arguments = (row, *step_arguments)
+            return {"either": Program(mesh, function, arguments, P(IMAGES), donated=(2,))}
+        else:
+            each = {"guided": PROMPTS, "unguided": 1}
+        return {
+            name: Program(mesh, partial(function, prompts), step_arguments, P(IMAGES), donated=(1,))
+            for name, prompts in each.items()
+        }
 
     def size(self, width_px: int, height_px: int, num_images: int) -> dict[str, Program]:
         """What depends on the size and not on the prompts: fields of `SizePrograms` by name."""
@@ -346,8 +378,7 @@ class Compiler:
         for chunks, own in encode.items():
             programs = self.denoise(width_px, height_px, num_images, chunks)
             compiled = {name: program.compile() for name, program in programs.items()}
-            compiled.setdefault("guided", compiled["unguided"])
-            texts[chunks] = TextPrograms(own, **compiled)
+            texts[chunks] = TextPrograms.of(own, compiled)
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
         others = self.size(width_px, height_px, num_images)
         compiled = {name: program.compile() for name, program in others.items()}

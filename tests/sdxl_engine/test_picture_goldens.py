@@ -99,7 +99,7 @@ def inpainting(tmp_path_factory: pytest.TempPathFactory) -> SdxlPipeline:
     denoise = {name: program.compile() for name, program in compiler.denoise(*size).items()}
     others_of_size = compiler.size(*size)
     begin, encode_picture = (others_of_size[name].compile() for name in ("begin", "encode_picture"))
-    text = TextPrograms(compiler.encode().compile(), **denoise)
+    text = TextPrograms.of(compiler.encode().compile(), denoise)
     by_image = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
     pipeline.programs[64, 64] = SizePrograms(
         2, by_image, {1: text}, begin, encode_picture, decode=begin, preview=begin

@@ -12,10 +12,16 @@ from flax import nnx
 
 from sdxl_engine import SdxlPipeline
 from sdxl_engine.checkpoint.config import CLIP_SKIP
-from sdxl_engine.models.layers import PLAIN
+from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
 from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start, embed
-from sdxl_engine.programs.compiler import Executable, Networks, SizePrograms
+from sdxl_engine.programs.compiler import (
+    Compiler,
+    Executable,
+    Networks,
+    SizePrograms,
+    TextPrograms,
+)
 from sdxl_engine.sampling.table import (
     C_IN,
     C_OUT,
@@ -329,3 +335,35 @@ def test_guidance_is_the_formula(
         programs.texts[1].unguided, golden, pipeline, [x] * HELD, 0, table=table, rows=(0, 1)
     )
     assert_within(sample.latents, positive, 1e-4)
+
+
+# Over 2 s of CPU: it compiles a network.
+def test_where_prompts_pass_one_by_one_one_program_is_guided_or_not(
+    golden: Golden, pipeline: SdxlPipeline, programs: SizePrograms
+) -> None:
+    run = golden.facts["run"]
+    networks = Networks.build(golden.config, Target(one_by_one=True))
+    compiler = Compiler(golden.config, networks, pipeline.weights, pipeline._compiler.devices)
+    denoise = compiler.denoise(run["width_px"], run["height_px"], 2)
+    assert list(denoise) == ["either"]
+    batch = programs.texts[1]
+    one_by_one = TextPrograms.of(batch.encode, {"either": denoise["either"].compile()})
+    draw = np.random.default_rng(0)
+    table = np.zeros((MAX_PASSES, COLUMNS), np.float32)
+    table[:2, [C_IN, C_SKIP, C_OUT]] = 0.7, 0.8, 0.3
+    table[:2, TIMESTEP] = 600, 500
+    # Of all that a step may look at, what the negative prompt said by itself too.
+    weights = draw.uniform(0.1, 0.3, (2, 1 + MEMORIES, SOURCES))
+    table[:2, MODEL_COLUMNS:] = weights.reshape(2, -1)
+    held = draw.standard_normal((HELD, *golden.nhwc("run.noise").shape)).astype(np.float32)
+    results = []
+    for program in (batch.guided, batch.unguided, one_by_one.guided, one_by_one.unguided):
+        sample = call(
+            program, golden, pipeline, list(held), 3, table=table, rows=(0, 2), guidance=(5, 0.5)
+        )
+        results.append([np.asarray(leaf) for leaf in jax.tree.leaves(sample)])
+    guided, unguided, *others = results
+    assert not np.allclose(guided[0], unguided[0], atol=1e-3)
+    for expected, own in zip((guided, unguided), others, strict=True):
+        for one, other in zip(expected, own, strict=True):
+            assert_within(other, one, 1e-5)

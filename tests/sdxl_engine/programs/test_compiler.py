@@ -91,4 +91,4 @@ def test_the_engine_starts_with_such_an_attention(monkeypatch: pytest.MonkeyPatc
 
     weights = Weights(*(placed(getattr(networks, part)) for part in Weights._fields))
     programs = Compiler(config, networks, weights, devices).denoise(64, 64, num_images=1)
-    programs["guided"].compile()
+    programs["either"].compile()
