@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -43,6 +43,7 @@ from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
     MAX_CHUNKS,
     NO_PICTURES,
+    QUANTISED,
     ImageRequest,
     Images,
     ModelCard,
@@ -60,6 +61,11 @@ from sdxl_engine.tokenizer import PromptTokenizer
 from sdxl_engine.upscaling import upscaled
 
 log = logging.getLogger(__name__)
+
+_NO_LORAS: Final = (
+    'No LoRA can be chosen: [engine] quantise is "int8", and they are added to weights that are '
+    "not rounded. Leave one of the two out."
+)
 
 
 class Prepared(NamedTuple):
@@ -181,6 +187,7 @@ class SdxlPipeline:
         *,
         revision: str | None = None,
         dtype: str = "auto",
+        quantise: str = "none",
         vae: str | None = None,
         unet: str | None = None,
         clip_skip: int | None = None,
@@ -202,6 +209,8 @@ class SdxlPipeline:
                      2 is SDXL's own; None: what the card beside the model says, or 2
         dtype        "float32", "bfloat16", or "auto": bfloat16 on TPU and GPU, float32 on a CPU
                      (whose bfloat16 is slower)
+        quantise     "int8": the UNet's transformers multiply in it, and take half the memory; no
+                     LoRA can be merged then, and pictures differ a little. "none"
         devices      all local ones by default
         loras        the folder of LoRAs that requests may choose from; without one the embedded
                      model has its own
@@ -220,12 +229,21 @@ class SdxlPipeline:
         source = Checkpoint.find(
             model, revision=revision, half=half, vae=vae, unet=unet, clip_skip=clip_skip
         )
-        if loras is None and model == EMBEDDED_MODEL:
+        if quantise not in QUANTISED:
+            choices = ", ".join(QUANTISED)
+            raise InvalidRequestError(f"Nothing is quantised to {quantise!r}; choose of {choices}.")
+        told = []
+        if quantise != "none":
+            # They would be added to weights that are rounded already.
+            told = [] if loras is None else [_NO_LORAS]
+            loras = None
+        elif loras is None and model == EMBEDDED_MODEL:
             loras = embedded_loras()
         files = DrawingFiles.of(source, own_vae=vae is not None)
-        ready = Prepared.of(source, Target.of(devices[0]), loras=loras, embeddings=embeddings)
+        target = replace(Target.of(devices[0]), quantised=quantise == "int8")
+        ready = Prepared.of(source, target, loras=loras, embeddings=embeddings)
         if make_room is not None:
-            make_room(ready.networks.num_weights * own_dtype.itemsize)
+            make_room(ready.networks.size_bytes(own_dtype))
         everywhere = replicated(devices)
         weights = _load_weights(ready, own_dtype, everywhere, on_progress)
         for encoder, rows in zip(weights[:2], ready.tokenizer.rows, strict=True):
@@ -243,14 +261,14 @@ class SdxlPipeline:
             ready.factors,
             ready.loras,
             files,
-            ready.told,
+            (*ready.told, *told),
             picture_check,
         )
 
     def with_weights(self, weights: Weights) -> Self:
         """The same model with other weights of the same shapes; nothing of it is compiled yet."""
         devices = self._compiler.devices
-        networks = Networks.build(self._config, Target.of(devices[0]))
+        networks = Networks.build(self._config, self._compiler.target)
         compiler = Compiler(self._config, networks, weights, devices)
         return type(self)(
             self.model_name,

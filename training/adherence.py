@@ -1,6 +1,7 @@
 """How well the embedded model draws what it is told, measured in the engine by the judge.
 
     python training/adherence.py [--model FOLDER] [--prompts 240] [--others 80]
+                                 [--dtype bfloat16] [--quantise int8]
 
 The prompts of one thing are combinations that were never trained on; hats and pairs are any.
 """
@@ -166,11 +167,15 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="doodle")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--quantise", default="none")
     parser.add_argument("--prompts", type=int, default=240, help="held-out ones")
     parser.add_argument("--others", type=int, default=80, help="with hats, and with two things")
     arguments = parser.parse_args()
     judge = Judge.train()
-    pipeline = SdxlPipeline.load(arguments.model)
+    pipeline = SdxlPipeline.load(
+        arguments.model, dtype=arguments.dtype, quantise=arguments.quantise
+    )
     pipeline.warm_up([(LIKE.width_px, LIKE.height_px)], num_images=LIKE.num_images)
     begin_s = time.perf_counter()
     _show("the judge on fresh drawings", accuracy(judge, 600))

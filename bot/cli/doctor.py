@@ -40,6 +40,7 @@ from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
 from bot.shared.shown import one_line, triggers
 from sdxl_engine import CheckpointError, CredentialsError, format_size
+from sdxl_engine.request import QUANTISED
 
 _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", "pillow")
 _MAX_ERROR_CHARS: Final = 200
@@ -136,6 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", metavar="WxH", help="of the images, for --tpu and --gpu; default 1024x1024"
     )
     parser.add_argument("--images", type=int, metavar="N", help="of a request, for both; default 4")
+    parser.add_argument("--quantise", choices=QUANTISED, help="as [engine] quantise, for both")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -147,6 +149,7 @@ def run(args: argparse.Namespace) -> int:
             command = [sys.executable, "-m", f"sdxl_engine.forecast.{kind}", devices]
             command += [] if args.size is None else ["--size", args.size]
             command += [] if args.images is None else ["--images", str(args.images)]
+            command += [] if args.quantise is None else ["--quantise", args.quantise]
             command += ["--json"] if args.json else []
             return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
     examination = Examination(

@@ -12,6 +12,7 @@ from sdxl_engine.request import (
     MAX_GUIDANCE_SCALE,
     MAX_IMAGES,
     MAX_INFERENCE_STEPS,
+    QUANTISED,
     USUAL_EMPHASIS,
     format_size,
     name_of_model,
@@ -38,6 +39,7 @@ class EngineConfig:
     prompt_chunks: int = key(MAX_CHUNKS, kinds.whole(1, MAX_CHUNKS))
     emphasis: str = key(USUAL_EMPHASIS, kinds.one_of(*EMPHASES))
     dtype: str = key("auto", kinds.one_of("auto", "float32", "bfloat16"))
+    quantise: str = key("none", kinds.one_of(*QUANTISED))
     sizes: tuple[tuple[int, int], ...] = key((), kinds.sizes())
     images_per_request: int = key(4, kinds.whole(1, MAX_IMAGES))
     default_steps: int = key(20, kinds.whole(1, MAX_INFERENCE_STEPS))

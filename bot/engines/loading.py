@@ -73,6 +73,7 @@ def load_pipeline(
         model or first,
         revision=engine.revision or None,
         dtype=engine.dtype,
+        quantise=engine.quantise,
         clip_skip=clip_skip,
         picture_check=picture_check,
         make_room=make_room,

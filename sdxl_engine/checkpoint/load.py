@@ -20,10 +20,12 @@ from flax import nnx
 from sdxl_engine.checkpoint.casting import copy, empty
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.names import (
+    CODES,
     EXACT,
     FUSED,
     KERNELS,
     QUARTERS,
+    SCALES,
     SPARE,
     STACKED,
     family,
@@ -33,6 +35,7 @@ from sdxl_engine.checkpoint.parts import Part
 from sdxl_engine.checkpoint.safetensors_file import DTYPES, Array, StoredTensor
 from sdxl_engine.errors import CheckpointError
 from sdxl_engine.models.layers import KernelLayout, Network, quarter_kernels, whole_kernel
+from sdxl_engine.models.quantised import codes_of, scales_of
 
 # Parameters that are made at the same time, and so held beside the weights: more threads than
 # cores would take Python's lock from each other between blocks.
@@ -78,15 +81,21 @@ class ExpectedParameter:
 
         read  gives the values of the tensor of this name, in blocks of whole rows
         """
-        whole = empty(self.shape, dtype)
+        whole = empty(self.shape, self._own_dtype(dtype))
         for tensor, slot in self.slots(whole):
-            if self.path[-1] == QUARTERS:
-                kernel = np.empty(tensor.shape, np.float32)
-                copy(read(tensor.name), kernel)
-                slot[...] = self.to_engine(kernel)
+            if make := _MADE.get(self.path[-1]):
+                stored = np.empty(tensor.shape, np.float32)
+                copy(read(tensor.name), stored)
+                slot[...] = make(self, stored)
             else:
                 copy(read(tensor.name), self.to_checkpoint(slot))
         return whole
+
+    def _own_dtype(self, dtype: npt.DTypeLike) -> npt.DTypeLike:
+        """Its dtype where others have this one."""
+        if self.path[-1] == CODES:
+            return np.int8
+        return np.float32 if self.path[-1] in {EXACT, SCALES} else dtype
 
     def slots(self, whole: Array) -> Iterator[tuple[ExpectedTensor, Array]]:
         """Each tensor and the part of the parameter that is its, a view in our layout."""
@@ -121,17 +130,27 @@ def _turned(array: Array, old: str, new: str) -> Array:
     return array.transpose(*range(first), *(first + old.index(axis) for axis in new))
 
 
+# Parameters that are no copy of a tensor, by the end of their path, and how they are made of one.
+_MADE: Final[Mapping[str, Callable[[ExpectedParameter, Array], Array]]] = {
+    QUARTERS: ExpectedParameter.to_engine,
+    CODES: lambda _, weight: codes_of(weight.T),
+    SCALES: lambda _, weight: scales_of(weight.T),
+}
+
+
 def expected_parameters(part: str, network: Network) -> list[ExpectedParameter]:
     """Every parameter of a network, under the names and in the shapes of its checkpoint."""
     layout, expected = network.target.kernels, []
-    for keys, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
+    flat = dict(nnx.to_flat_state(nnx.state(network, nnx.Param)))
+    for keys, leaf in flat.items():
         path = tuple(map(str, keys))
         shape = tuple(leaf.shape)
         layers = shape[0] if STACKED in path else 1
-        own = shape[1:] if STACKED in path else shape
+        made_of = flat[*keys[:-1], CODES] if path[-1] == SCALES else leaf
+        own = tuple(made_of.shape[1:] if STACKED in path else made_of.shape)
         names = FUSED.get(path[-2], (path[-2],))
         own = (*own[:-1], own[-1] // len(names))
-        if path[-1] in KERNELS:
+        if path[-1] in {*KERNELS, SCALES}:
             own = _stored_shape(own, layout)
         pieces = tuple(
             tuple(
@@ -193,14 +212,13 @@ def load_weights(
         return part.tensors[name][0].blocks()
 
     def load(parameter: ExpectedParameter) -> jax.Array:
-        exact = parameter.path[-1] == EXACT
-        return place(parameter.assemble(read, np.float32 if exact else dtype))
+        return place(parameter.assemble(read, dtype))
 
     loaded = []
     # Casting and turning take longer than reading, and NumPy lets others run meanwhile.
     with ThreadPoolExecutor(_AT_ONCE, "weights") as pool:
         for parameter, array in zip(expected, pool.map(load, expected), strict=True):
-            if on_bytes is not None:
+            if on_bytes is not None and parameter.path[-1] != SCALES:  # read once more
                 on_bytes(sum(part.tensors[tensor.name][0].size for tensor in parameter))
             loaded.append((parameter.path, nnx.Param(array)))
     return nnx.from_flat_state(loaded)

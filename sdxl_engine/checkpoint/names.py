@@ -55,7 +55,10 @@ FUSED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Parameters in a layout of our own; the second is made from a 3x3 kernel.
 QUARTERS: Final = "quarter_kernels"
-KERNELS: Final = ("kernel", QUARTERS)
+# And these two, an int8 matrix and its scales, from a linear's weights.
+CODES: Final = "codes"
+SCALES: Final = "scales"
+KERNELS: Final = ("kernel", QUARTERS, CODES)
 # One that is float32 whatever the others are.
 EXACT: Final = "exact"
 # What older files call a tensor: (theirs, today's name).

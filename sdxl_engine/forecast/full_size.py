@@ -91,10 +91,13 @@ class FullSize:
 
 
 def abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees
-    """Weights as a TPU or GPU holds them, in bfloat16."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16, sharding=sharding), tree
-    )
+    """Weights as a TPU or GPU holds them, in bfloat16 but for whole numbers."""
+
+    def one(leaf: Any) -> Any:  # noqa: ANN401 - an abstract array
+        dtype = leaf.dtype if leaf.dtype == jnp.int8 else jnp.bfloat16
+        return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
+
+    return jax.tree.map(one, tree)
 
 
 def _size_bytes(tree: Any) -> int:  # noqa: ANN401 - a pytree

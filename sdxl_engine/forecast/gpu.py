@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ from sdxl_engine.forecast.full_size import STEPS, FullSize
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.compiler import working_bytes
-from sdxl_engine.request import format_size, parse_size
+from sdxl_engine.request import QUANTISED, format_size, parse_size
 
 # What jax takes of a card's memory for itself, where nobody says otherwise.
 _POOL_SHARE: Final = 0.75
@@ -141,6 +141,7 @@ def main() -> int:
     parser.add_argument("--size", default="1024x1024")
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
+    parser.add_argument("--quantise", choices=QUANTISED, default="none")
     parser.add_argument("--model", type=Path, default=sdxl_base())
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
@@ -149,7 +150,7 @@ def main() -> int:
         size_px = parse_size(arguments.size)
         card, count = parse_cards(arguments.cards)
         devices = devices_of(card, count)
-        target = Target.of(devices[0])
+        target = replace(Target.of(devices[0]), quantised=arguments.quantise != "none")
         images, chunks = arguments.images, arguments.chunks
         full_size = FullSize(arguments.model, devices, target, size_px, images, chunks)
     except EngineError as error:

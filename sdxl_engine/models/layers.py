@@ -29,6 +29,7 @@ class Target:
     one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
                TPU. Elsewhere they go as one batch, which reads the weights once
     kernels    how convolutions keep theirs: as cuDNN takes them, or a GPU would hold them twice
+    quantised  whether the linears of the transformers multiply in int8; an owner's choice
     """
 
     attention: Kernel = "xla"
@@ -36,6 +37,7 @@ class Target:
     stacked: bool = False
     one_by_one: bool = False
     kernels: KernelLayout = "HWIO"
+    quantised: bool = False
 
     @staticmethod
     def of(device: jax.Device) -> "Target":
@@ -65,9 +67,12 @@ class Network(nnx.Module):
         self.target = target
 
 
-def param(*shape: int) -> Param:
-    """A parameter that is a shape yet: the checkpoint gives it its values and its dtype."""
-    abstract = jax.ShapeDtypeStruct(shape, jnp.float32)
+def param(*shape: int, dtype: npt.DTypeLike = jnp.float32) -> Param:
+    """A parameter that is a shape yet: the checkpoint gives it its values.
+
+    dtype  float32 stands for whatever the weights are loaded in
+    """
+    abstract = jax.ShapeDtypeStruct(shape, dtype)
     return nnx.Param(cast("jax.Array", abstract))
 
 
@@ -93,6 +98,10 @@ class Linear(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         y = x @ self.kernel[...]
         return y if self.bias is None else y + _along_last(self.bias, y.ndim)
+
+    def apart(self, x: jax.Array, parts: int) -> list[jax.Array]:
+        """The output features of a map without bias in equal parts, each a product of its own."""
+        return [x @ kernel for kernel in jnp.split(self.kernel[...], parts, axis=-1)]
 
 
 class Conv(nnx.Module):

@@ -25,6 +25,7 @@ from sdxl_engine.models.layers import (
     run_layers,
     sinusoidal_embedding,
 )
+from sdxl_engine.models.quantised import linear
 
 # For each attention of a block, (transformer blocks, prompts, tokens, 2 * dim).
 BlockText = list[jax.Array]
@@ -53,13 +54,13 @@ class SelfAttention(nnx.Module):
     def __init__(self, dim: int, heads: int, target: Target) -> None:
         self.heads = heads
         self.kernel = target.attention
-        self.to_qkv = Linear(dim, 3 * dim, use_bias=False)
-        self.to_out = Linear(dim, dim)
+        self.to_qkv = linear(dim, 3 * dim, target, use_bias=False)
+        self.to_out = linear(dim, dim, target)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         if self.kernel == "cudnn":
             # Three products: cuDNN wants the three apart, and cutting a whole one copies it.
-            each = (x @ kernel for kernel in jnp.split(self.to_qkv.kernel[...], 3, axis=-1))
+            each = self.to_qkv.apart(x, 3)
             return self.to_out(attention(*each, heads=self.heads, kernel=self.kernel))
         return self.to_out(self_attention(self.to_qkv(x), heads=self.heads, kernel=self.kernel))
 
@@ -70,9 +71,9 @@ class CrossAttention(nnx.Module):
     def __init__(self, dim: int, context_dim: int, heads: int, target: Target) -> None:
         self.heads = heads
         self.kernel = target.attention
-        self.to_q = Linear(dim, dim, use_bias=False)
+        self.to_q = linear(dim, dim, target, use_bias=False)
         self.to_kv = Linear(context_dim, 2 * dim, use_bias=False)
-        self.to_out = Linear(dim, dim)
+        self.to_out = linear(dim, dim, target)
 
     def __call__(self, x: jax.Array, key_value: jax.Array) -> jax.Array:
         query = self.to_q(x)
@@ -82,9 +83,9 @@ class CrossAttention(nnx.Module):
 class FeedForward(nnx.Module):
     """GEGLU (Shazeer 2020) with the exact GELU, four times as wide inside."""
 
-    def __init__(self, dim: int) -> None:
-        self.proj_in = Linear(dim, 8 * dim)
-        self.proj_out = Linear(4 * dim, dim)
+    def __init__(self, dim: int, target: Target) -> None:
+        self.proj_in = linear(dim, 8 * dim, target)
+        self.proj_out = linear(4 * dim, dim, target)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         hidden, gate = jnp.split(self.proj_in(x), 2, axis=-1)
@@ -100,7 +101,7 @@ class TransformerBlock(nnx.Module):
         self.norm2 = LayerNorm(dim)
         self.attn2 = CrossAttention(dim, context_dim, heads, target)
         self.norm3 = LayerNorm(dim)
-        self.ff = FeedForward(dim)
+        self.ff = FeedForward(dim, target)
 
     def __call__(self, x: jax.Array, key_value: jax.Array) -> jax.Array:
         x = x + self.attn1(self.norm1(x))

@@ -78,11 +78,13 @@ class Networks(NamedTuple):
             target,
         )
 
-    @property
-    def num_weights(self) -> int:
-        """Of all four."""
+    def size_bytes(self, dtype: np.dtype[Any]) -> int:
+        """Of the weights of all four, loaded in this dtype."""
         leaves = jax.tree.leaves([nnx.state(network, nnx.Param) for network in self[:4]])
-        return sum(math.prod(leaf.shape) for leaf in leaves)
+        # Some are of a dtype of their own, and never wider.
+        return sum(
+            math.prod(leaf.shape) * min(leaf.dtype.itemsize, dtype.itemsize) for leaf in leaves
+        )
 
 
 class Weights(NamedTuple):
@@ -273,7 +275,7 @@ class Compiler:
         self._text_encoder_2 = nnx.graphdef(networks.text_encoder_2)
         self._unet = nnx.graphdef(networks.unet)
         self._vae = nnx.graphdef(networks.vae)
-        self._target = networks.target
+        self.target = networks.target
         self.devices = tuple(devices)
 
     @property
@@ -330,10 +332,10 @@ class Compiler:
         )
 
         halves = mesh.shape[GUIDANCE]
-        function = partial(arithmetic.denoise, self._unet, self._target, halves)
+        function = partial(arithmetic.denoise, self._unet, self.target, halves)
         if self._config.unet.time_cond_proj_dim:
             each = {"unguided": 1}
-        elif halves > 1 or self._target.one_by_one:
+        elif halves > 1 or self.target.one_by_one:
             arguments = (row, *step_arguments)
             return {"either": Program(mesh, function, arguments, P(IMAGES), donated=(2,))}
         else:
