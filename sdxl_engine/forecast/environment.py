@@ -1,6 +1,7 @@
 """What a process needs in its environment to compile for TPUs that are not there."""
 
 import os
+from pathlib import Path
 from typing import Final
 
 ENVIRONMENT: Final = {
@@ -20,3 +21,18 @@ def settle_environment() -> None:
     """Add what this process lacks of it. For a program, before it imports jax; not for a module."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def dump_bundles(folder: Path) -> None:
+    """Have the compiler write down its machine code, for `sdxl_engine.forecast.bundles`.
+
+    Before it is first asked for anything. Only what is read there: all that it would write of
+    SDXL's UNet is more than ten gigabytes, this a fifth of one.
+    """
+    flags = (
+        f"--xla_jf_dump_to={folder}",
+        "--xla_jf_dump_llo_text=true",
+        "--xla_jf_dump_llo_pass_label_regex=final_bundles|deduplication-map",
+    )
+    own = os.environ.get("LIBTPU_INIT_ARGS", "")
+    os.environ["LIBTPU_INIT_ARGS"] = " ".join([own, *flags]).strip()

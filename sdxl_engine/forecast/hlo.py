@@ -14,9 +14,9 @@ one instruction to the next is counted as if it were read anew.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _ITEM_BYTES: Final = {
     **dict.fromkeys(("pred", "s8", "u8"), 1),
@@ -82,6 +82,14 @@ class Cost:
         return Cost(self.flops * times, self.hbm_bytes * times, self.seconds * times)
 
 
+class Run(NamedTuple):
+    """An instruction that is scheduled, how often it runs, and its cost each time."""
+
+    instruction: Instruction
+    times: int
+    cost: Cost
+
+
 class ScheduledProgram:
     """A compiled program's text, `compiled.as_text()`.
 
@@ -92,29 +100,35 @@ class ScheduledProgram:
         self._computations, self._entry = _parse(text)
         self._flops_per_s, self._hbm_bytes_per_s = flops_per_s, hbm_bytes_per_s
 
-    def cost(self, *, loops_once: bool = False) -> Cost:
+    def cost(self, *, rounds: Sequence[int] = (), loops_once: bool = False) -> Cost:
         """Of one run.
 
-        A loop whose count is not known at compile time, such as that over the steps, counts once.
-
+        rounds      of loops whose count is not known at compile time, the outermost first; 1 of
+                    those beyond
         loops_once  count every loop once, as the compiler's own estimate does
         """
-        return self._cost_of(self._entry, loops_once)
+        runs = self.runs(rounds)
+        return sum((run.cost * (1 if loops_once else run.times) for run in runs), Cost())
 
-    def _cost_of(self, computation: str, loops_once: bool) -> Cost:
-        total = Cost()
+    def runs(self, rounds: Sequence[int] = ()) -> Iterator[Run]:
+        """Every instruction of one run; `rounds` as of `cost`."""
+        return self._runs_of(self._entry, 1, rounds)
+
+    def _runs_of(self, computation: str, times: int, rounds: Sequence[int]) -> Iterator[Run]:
         instructions = self._computations[computation]
         for instruction in instructions.values():
             if instruction.opcode == "while":
                 body = _attribute(instruction.rest, "body")
-                trips = 1 if loops_once else self._trips(instruction) or 1
-                total += self._cost_of(body, loops_once) * trips
+                trips = self._trips(instruction)
+                if trips is None:
+                    yield from self._runs_of(body, times * next(iter(rounds), 1), rounds[1:])
+                else:
+                    yield from self._runs_of(body, times * trips, rounds)
             elif instruction.opcode in {"call", "conditional"}:
                 for called in _CALLED.findall(instruction.rest):
-                    total += self._cost_of(called, loops_once)
+                    yield from self._runs_of(called, times, rounds)
             else:
-                total += self._price(instruction, instructions)
-        return total
+                yield Run(instruction, times, self._price(instruction, instructions))
 
     def _price(self, instruction: Instruction, instructions: Mapping[str, Instruction]) -> Cost:
         if instruction.opcode in _FREE or "ConcatBitcast" in instruction.rest:

@@ -11,11 +11,17 @@ Seconds are a roofline: the compiler's own estimate (`optimal_seconds` of its co
 right where it is known to be wrong. It counts -1 s for every `ConcatBitcast`, which is added back;
 and the body of a loop once, so each further round is added: of stacked layers what the compiler
 estimates for the stack alone, of any other loop the price by `sdxl_engine.forecast.hlo`.
+
+Beside them stands what the machine code takes, by `sdxl_engine.forecast.bundles`: the estimate
+believes a kernel of our own what it says of itself, and prices what is not a product kindly.
 """
 
 import argparse
 import json
+import math
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +30,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sdxl_engine.forecast.environment import settle_environment
+from sdxl_engine.forecast.environment import dump_bundles, settle_environment
 
 if __name__ == "__main__":
     settle_environment()
@@ -39,6 +45,7 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.hub import published_check, sdxl_base
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
 from sdxl_engine.errors import EngineError, InvalidRequestError
+from sdxl_engine.forecast.bundles import MachineCode
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import TPU, Layers, Stacked, run_layers
 from sdxl_engine.models.vision import SafetyChecker
@@ -67,21 +74,27 @@ class Chip:
     """One TPU chip, as Google Cloud's documentation of its generations gives it.
 
     flops_per_s  in bfloat16
+    clock_hz     bundles a second, where counting them has been checked by hand
     """
 
     flops_per_s: float
     hbm_bytes_per_s: float
     hbm_bytes: float
+    clock_hz: float | None = None
 
 
 CHIPS: Final = {
     "v4": Chip(275e12, 1228e9, 32e9),
-    "v5e": Chip(197e12, 819e9, 16e9),
+    # Its four matrix units of 128 x 128 come to 197 TFLOP/s at this clock.
+    "v5e": Chip(197e12, 819e9, 16e9, 1.5e9),
     "v5p": Chip(459e12, 2765e9, 95e9),
     "v6e": Chip(918e12, 1640e9, 32e9),
+    # Half a chip each (2,307 TFLOP/s, 7,380 GB/s, 192 GiB): jax sees its two cores as two devices.
+    "tpu7x": Chip(2307e12 / 2, 7380e9 / 2, 96 * 2**30),
 }
 # The two cores of a v4 are one device to jax on such a machine.
 _CHIP_CONFIG: Final = {"v4": {"chip_config_name": "megacore"}}
+_HOST_CHIPS: Final = 4  # of a whole host; the compiler must be told of fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,7 @@ class Forecast:
     flops       multiplications and additions of matrix products
     hbm_bytes   through the chip's memory
     seconds     by the roofline above
+    code_s      by the machine code; None where it is not counted
     floor_s     flops at the chip's full rate
     """
 
@@ -104,6 +118,7 @@ class Forecast:
     flops: float = 0.0
     hbm_bytes: float = 0.0
     seconds: float = 0.0
+    code_s: float | None = None
     floor_s: float = 0.0
 
 
@@ -115,6 +130,8 @@ class Forecaster:
     size_px      width and height of the images
     num_images   of a request
     chunks       the most chunks of a prompt
+    dump         where the compiler writes its machine code (`dump_bundles`); it is emptied. None:
+                 it does not
 
     Raises InvalidRequestError for a topology that the compiler does not know.
     """
@@ -126,8 +143,10 @@ class Forecaster:
         size_px: tuple[int, int],
         num_images: int,
         chunks: int = 1,
+        dump: Path | None = None,
     ) -> None:
         self.chip, self.devices = devices_of(topology)
+        self._dump = dump
         self._config = SdxlConfig.load(model)
         self._networks = Networks.build(self._config, TPU)
         self._size_px, self._num_images, self._chunks = size_px, num_images, chunks
@@ -149,6 +168,7 @@ class Forecaster:
     def forecasts(self) -> Iterator[Forecast]:
         """Program after program, each as soon as it is compiled; minutes each."""
         for name, program in self._programs().items():
+            self._forget_code()
             begin_s = time.perf_counter()
             try:
                 compiled = program.compile()
@@ -156,18 +176,37 @@ class Forecaster:
                 yield Forecast(name, failure=str(error).strip().splitlines()[0])
                 continue
             compile_s = time.perf_counter() - begin_s
-            forecast = price(name, compiled, self.chip, all_rounds=name in {"decode", "fit"})
+            code = MachineCode(self._dump) if self._dump and self.chip.clock_hz else None
             kind, _, chunks = name.partition(" ")
-            if kind == "encode":
-                rounds_s = self._text_rounds_s(int(chunks or 1))
-                forecast = replace(forecast, seconds=forecast.seconds + rounds_s)
-            if kind == "look":
-                forecast = replace(forecast, seconds=forecast.seconds + self._look_rounds_s())
-            if kind in {"guided", "unguided"}:
-                rounds_s = self._unet_rounds_s(int(chunks or 1))
-                seconds = (forecast.seconds + rounds_s) * self._passes(kind)
-                forecast = replace(forecast, seconds=seconds)
-            yield replace(forecast, compile_s=compile_s)
+            for one in ("guided", "unguided") if kind == "either" else (kind,):
+                forecast = self._forecast(one, int(chunks or 1), compiled, code)
+                yield replace(forecast, program=f"{one} {chunks}".strip(), compile_s=compile_s)
+                compile_s = 0.0  # the second is the same program
+        self._forget_code()
+
+    def _forecast(
+        self,
+        kind: str,
+        chunks: int,
+        compiled: Any,  # noqa: ANN401 - jax.stages.Compiled is untyped
+        code: MachineCode | None,
+    ) -> Forecast:
+        # Of the loop over the steps one round, of that over the prompts all.
+        rounds = (1, _PROMPTS if kind == "guided" else 1)
+        all_rounds = kind in {"decode", "fit"}
+        forecast = price(kind, compiled, self.chip, rounds=rounds, all_rounds=all_rounds, code=code)
+        if kind == "encode":
+            return replace(forecast, seconds=forecast.seconds + self._text_rounds_s(chunks))
+        if kind == "look":
+            return replace(forecast, seconds=forecast.seconds + self._look_rounds_s())
+        if kind in {"guided", "unguided"}:
+            seconds = (forecast.seconds + self._unet_rounds_s(chunks)) * self._passes(kind)
+            return replace(forecast, seconds=seconds)
+        return forecast
+
+    def _forget_code(self) -> None:
+        for file in self._dump.iterdir() if self._dump else ():
+            file.unlink()
 
     def _programs(self) -> dict[str, Program]:
         """By name; of those for more than one chunk the number follows, such as "guided 2"."""
@@ -181,12 +220,17 @@ class Forecaster:
         looking = self._looking.programs(*self._size_px, padded, self._mesh)
         return programs | self._compiler.size(*self._size_px, self._num_images) | looking
 
-    def request_s(self, forecasts: Sequence[Forecast]) -> float:
-        """All images of one request: encode, STEPS guided steps, decode, look at them."""
-        seconds = {forecast.program: forecast.seconds for forecast in forecasts}
-        step_s = seconds.get("guided", seconds["unguided"])  # a model may be told its guidance
-        whole = sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
-        return whole + STEPS * step_s
+    def request_s(self, forecasts: Sequence[Forecast], *, by_code: bool = False) -> float | None:
+        """All images of one request: encode, STEPS guided steps, decode, look at them.
+
+        by_code  by the machine code; None where it was not counted
+        """
+        named = {forecast.program: forecast for forecast in forecasts}
+        step = named.get("guided", named["unguided"])  # a model may be told its guidance
+        parts = [named[name] for name in ("encode", "decode", "fit", "look")] + STEPS * [step]
+        seconds = [part.code_s if by_code else part.seconds for part in parts]
+        known = [one for one in seconds if one is not None]
+        return sum(known) if len(known) == len(seconds) else None
 
     def _passes(self, name: str) -> int:
         """How often a step goes through the UNet on one device."""
@@ -268,16 +312,21 @@ def price(
     compiled: Any,  # noqa: ANN401 - jax.stages.Compiled is untyped
     chip: Chip,
     *,
+    rounds: Sequence[int] = (),
     all_rounds: bool,
+    code: MachineCode | None = None,
 ) -> Forecast:
     """What a compiled program costs.
 
-    all_rounds  add to its seconds all rounds but the first of its loops; bytes and FLOPs have them
+    rounds      see `ScheduledProgram.cost`
+    all_rounds  add to its seconds all rounds but the first of its loops; bytes, FLOPs and the
+                machine code have them
+    code        what the compiler wrote of it
     """
     program = ScheduledProgram(
         compiled.as_text(), flops_per_s=chip.flops_per_s, hbm_bytes_per_s=chip.hbm_bytes_per_s
     )
-    cost = program.cost()
+    cost = program.cost(rounds=rounds)
     seconds = _estimate_s(compiled)
     if all_rounds:
         seconds += cost.seconds - program.cost(loops_once=True).seconds
@@ -295,6 +344,9 @@ def price(
         flops=cost.flops,
         hbm_bytes=cost.hbm_bytes,
         seconds=seconds,
+        code_s=code.seconds(program.runs(rounds), chip.clock_hz)
+        if code and chip.clock_hz
+        else None,
         floor_s=cost.flops / chip.flops_per_s,
     )
 
@@ -312,7 +364,10 @@ def devices_of(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
         )
     try:
         description = topologies.get_topology_desc(
-            platform="tpu", topology_name=topology, **_CHIP_CONFIG.get(generation, {})
+            platform="tpu",
+            topology_name=topology,
+            **_CHIP_CONFIG.get(generation, {}),
+            **_part_of_a_host(topology),
         )
     except Exception as error:  # jax gives up in many ways
         raise InvalidRequestError(
@@ -320,6 +375,14 @@ def devices_of(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
             "It comes with `make setup ACCELERATOR=tpu`, on Linux x86-64."
         ) from error
     return CHIPS[generation], tuple(description.devices)
+
+
+def _part_of_a_host(topology: str) -> dict[str, tuple[int, ...]]:
+    """What the compiler must be told of a shape such as "v5e:1x1" beside its name."""
+    shape = tuple(map(int, re.findall(r"\d+", topology.partition(":")[2])))
+    if not shape or math.prod(shape) >= _HOST_CHIPS:
+        return {}
+    return {"chips_per_host_bounds": (*shape, 1, 1)[:3]}
 
 
 def _abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees
@@ -345,21 +408,32 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=sdxl_base())
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    say = sys.stderr if arguments.json else sys.stdout
-    try:
-        size_px = parse_size(arguments.size)
-        forecaster = Forecaster(
-            arguments.topology, arguments.model, size_px, arguments.images, arguments.chunks
-        )
-    except EngineError as error:
-        sys.stderr.write(f"imagine: {error}\n")
-        return 2
-    chip = forecaster.chip
+    with tempfile.TemporaryDirectory() as folder:
+        dump_bundles(Path(folder))
+        try:
+            forecaster = Forecaster(
+                arguments.topology,
+                arguments.model,
+                parse_size(arguments.size),
+                arguments.images,
+                arguments.chunks,
+                Path(folder),
+            )
+        except EngineError as error:
+            sys.stderr.write(f"imagine: {error}\n")
+            return 2
+        return report(forecaster, arguments)
+
+
+def report(forecaster: Forecaster, arguments: argparse.Namespace) -> int:
+    """Print every program as soon as it is compiled, and what a request takes."""
+    say, chip = sys.stderr if arguments.json else sys.stdout, forecaster.chip
     say.write(
-        f"{arguments.images} images of {format_size(*size_px)} on {arguments.topology}, "
-        f"{len(forecaster.devices)} x {forecaster.devices[0].device_kind}, bfloat16\n"
-        f"{'program':<16}{'accepted':>9}{'memory':>16}{'TFLOP':>9}{'HBM GB':>8}"
-        f"{'ms':>9}{'floor ms':>10}{'compiled s':>12}\n"
+        f"{arguments.images} images of {format_size(*parse_size(arguments.size))} on "
+        f"{arguments.topology}, {len(forecaster.devices)} x {forecaster.devices[0].device_kind}, "
+        "bfloat16\n"
+        f"{'program':<16}{'accepted':>9}{'memory':>17}{'TFLOP':>9}{'HBM GB':>8}"
+        f"{'ms':>9}{'code ms':>9}{'floor ms':>10}{'compiled s':>12}\n"
     )
     forecasts = []
     for forecast in forecaster.forecasts():
@@ -368,11 +442,15 @@ def main() -> int:
         say.flush()
     good = all(not one.failure and one.peak_bytes <= chip.hbm_bytes for one in forecasts)
     request_s = forecaster.request_s(forecasts) if good else None
+    code_s = forecaster.request_s(forecasts, by_code=True) if good else None
     if request_s is not None:
         say.write(f"{arguments.images} images, {STEPS} guided steps: {request_s:.2f} s\n")
+    if code_s is not None:
+        say.write(f"by the machine code: {code_s:.2f} s\n")
     if arguments.json:
-        report = {"programs": [asdict(one) for one in forecasts], "request_s": request_s}
-        sys.stdout.write(json.dumps(report) + "\n")
+        programs = [asdict(one) for one in forecasts]
+        whole = {"programs": programs, "request_s": request_s, "request_code_s": code_s}
+        sys.stdout.write(json.dumps(whole) + "\n")
     return 0 if good else 1
 
 
@@ -380,9 +458,10 @@ def _row(forecast: Forecast, chip: Chip) -> str:
     if forecast.failure:
         return f"{forecast.program:<16}{'no':>9}  {forecast.failure}"
     memory = f"{forecast.peak_bytes / 1e9:.2f} of {chip.hbm_bytes / 1e9:.0f} GB"
+    code = "-" if forecast.code_s is None else f"{forecast.code_s * 1e3:.2f}"
     return (
-        f"{forecast.program:<16}{'yes':>9}{memory:>16}{forecast.flops / 1e12:>9.3f}"
-        f"{forecast.hbm_bytes / 1e9:>8.2f}{forecast.seconds * 1e3:>9.2f}"
+        f"{forecast.program:<16}{'yes':>9}{memory:>17}{forecast.flops / 1e12:>9.3f}"
+        f"{forecast.hbm_bytes / 1e9:>8.2f}{forecast.seconds * 1e3:>9.2f}{code:>9}"
         f"{forecast.floor_s * 1e3:>10.2f}{forecast.compile_s:>12.1f}"
     )
 

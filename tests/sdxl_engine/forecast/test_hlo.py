@@ -81,6 +81,15 @@ def test_a_loop_counts_as_often_as_it_runs(loops_once: bool, rounds: int) -> Non
     assert cost.seconds == pytest.approx(expected_s)
 
 
+def test_rounds_that_the_text_does_not_say_are_given_from_the_outermost() -> None:
+    unknown = TEXT.replace("%most = s32[]{:T(128)} constant(10)", "%most = s32[] parameter(1)")
+    program = ScheduledProgram(unknown, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH)
+    for rounds, times in (((), 1), ((3,), 3), ((3, 7), 3)):
+        assert program.cost(rounds=rounds).flops == times * DOT + CONV + 5000
+        by_name = {run.instruction.name: run.times for run in program.runs(rounds)}
+        assert (by_name["product"], by_name["pictures"]) == (times, 1)
+
+
 # A product of 64 x 32 by 32 x 128 within a fusion, another by cuBLAS in a loop of 3 rounds, attention
 # of 2 x 16 queries to 2 x 8 keys, 4 heads of 8, and a convolution of 8 x 8 pixels, 3 x 3 taps, 4 to
 # 16 features, whose kernel has the output's features first.

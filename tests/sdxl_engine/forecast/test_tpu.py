@@ -4,6 +4,9 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -13,6 +16,7 @@ from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import tpu as forecast
 from sdxl_engine.forecast.environment import ENVIRONMENT
 from sdxl_engine.forecast.tpu import CHIPS, STEPS, Forecast, Forecaster
+from tests.sdxl_engine.forecast.test_hlo import DOT, TEXT
 
 # Prints what the program finds in its environment, and what jax took from it.
 PROGRAM = """
@@ -71,6 +75,72 @@ def test_a_request_is_every_program_with_its_steps() -> None:
     assert {"fit", "look", "preview"} < set(forecaster._programs())
     forecasts = [Forecast(name, seconds=one) for name, one in seconds.items()]
     assert forecaster.request_s(forecasts) == 11_101 + 10 * STEPS
+    assert forecaster.request_s(forecasts, by_code=True) is None
+    counted = [replace(one, code_s=2 * one.seconds) for one in forecasts]
+    assert forecaster.request_s(counted, by_code=True) == 2 * (11_101 + 10 * STEPS)
+
+
+class Compiled:
+    """Stands in for both a program and what the compiler makes of it: `TEXT` in a loop of its own
+    over prompts, of which the text does not say how many."""
+
+    def compile(self) -> "Compiled":
+        return self
+
+    def as_text(self) -> str:
+        unknown = TEXT.replace("%most = s32[]{:T(128)} constant(10)", "%most = s32[] parameter(1)")
+        assert unknown != TEXT
+        return unknown
+
+    def cost_analysis(self) -> dict[str, float]:
+        return {"optimal_seconds": 3.0 - 1.0}  # of one ConcatBitcast
+
+    def memory_analysis(self) -> SimpleNamespace:
+        names = "argument_size", "output_size", "alias_size", "temp_size", "generated_code_size"
+        return SimpleNamespace(**{f"{name}_in_bytes": 1 for name in names})
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_of_one_program_for_both_a_guided_and_an_unguided_step_are_forecast(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4, dump=tmp_path)
+    monkeypatch.setattr(forecaster, "_programs", lambda: {"either": Compiled()})
+    monkeypatch.setattr(forecaster, "_unet_rounds_s", lambda chunks: 4.0)
+    (tmp_path / "1-product-01-final_bundles.txt").write_text(" 0x0   :  {}\n" * 1500)
+    monkeypatch.setattr(forecaster, "_forget_code", lambda: None)
+    guided, unguided = forecaster.forecasts()
+    assert (guided.program, unguided.program) == ("guided", "unguided")
+    assert (guided.seconds, unguided.seconds) == (2 * (3 + 4), 3 + 4)
+    # The unknown loop stands for that over the steps, of which one counts.
+    assert guided.flops == unguided.flops > DOT
+    assert guided.code_s == unguided.code_s == pytest.approx(1500 / 1.5e9, rel=0.1)
+    assert unguided.compile_s == 0
+
+
+def test_what_was_written_of_a_program_is_forgotten(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forecast, "devices_of", lambda _: (CHIPS["v5e"], tuple(jax.devices()[:1])))
+        forecaster = Forecaster("1", sdxl_base(), (1024, 1024), 4, dump=tmp_path)
+    (tmp_path / "1-fusion-01-final_bundles.txt").touch()
+    forecaster._forget_code()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("topology", "bounds"),
+    [
+        ("v5e:1x1", {"chips_per_host_bounds": (1, 1, 1)}),
+        ("v6e:1x2", {"chips_per_host_bounds": (1, 2, 1)}),
+        ("tpu7x:1x1x1", {"chips_per_host_bounds": (1, 1, 1)}),
+        ("v5e:2x2", {}),
+        ("v5e", {}),
+    ],
+)
+def test_the_compiler_is_told_of_a_part_of_a_host(
+    topology: str, bounds: dict[str, tuple[int, ...]]
+) -> None:
+    assert forecast._part_of_a_host(topology) == bounds
 
 
 @pytest.mark.parametrize("topology", ["v7:2x2", "", "TPU", "v5e"])
