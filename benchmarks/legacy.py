@@ -41,7 +41,8 @@ from transformers import (  # type: ignore[attr-defined]  # version 5 has no Fla
     FlaxCLIPTextModelWithProjection,
 )
 
-from sdxl_engine.forecast.tpu import STEPS, Chip, Forecast, devices_of, price
+from sdxl_engine.forecast.full_size import STEPS
+from sdxl_engine.forecast.tpu import Chip, Forecast, devices_of, price
 
 CONFIG: Final = ROOT / "sdxl_engine" / "sdxl_base"
 SIDE_PX: Final = 1024

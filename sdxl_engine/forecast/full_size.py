@@ -75,19 +75,23 @@ class FullSize:
             each |= self.compiler.denoise(*self.size_px, self.num_images, chunks)
             number = f" {chunks}" if chunks > 1 else ""
             programs |= {name + number: program for name, program in each.items()}
-        padded = self.compiler.padded(self.num_images)
-        looking = self._looking.programs(*self.size_px, padded, self.mesh)
+        looking = self._looking.programs(*self.size_px, self.padded, self.mesh)
         return programs | self.compiler.size(*self.size_px, self.num_images) | looking
 
-    def request_s(self, seconds: Mapping[str, float]) -> float:
-        """All images of one request: encode, STEPS guided steps, decode, look at them.
+    @property
+    def padded(self) -> int:
+        """How many images are drawn at once."""
+        return self.compiler.padded(self.num_images)
 
-        seconds  of each program; of the two that denoise, of one step
-        """
-        # Of one program for both as it is with guidance; a model may be told its guidance.
-        step_s = next(seconds[name] for name in ("guided", "either", "unguided") if name in seconds)
-        whole = sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
-        return whole + STEPS * step_s
+
+def request_s(seconds: Mapping[str, float]) -> float:
+    """All images of one request: encode, STEPS guided steps, decode, look at them.
+
+    seconds  of each program; of those that denoise, of one step
+    """
+    # Of one program for both as it is with guidance; a model may be told its guidance.
+    step_s = next(seconds[name] for name in ("guided", "either", "unguided") if name in seconds)
+    return STEPS * step_s + sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
 
 
 def abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees

@@ -41,31 +41,19 @@ from flax import nnx
 from jax.experimental import topologies
 from jax.sharding import PartitionSpec
 
-from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.hub import published_check, sdxl_base
-from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
+from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.bundles import MachineCode
+from sdxl_engine.forecast.full_size import STEPS, FullSize, abstract, request_s
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import TPU, Layers, Stacked, run_layers
-from sdxl_engine.models.vision import SafetyChecker
-from sdxl_engine.picture_check import Looking
-from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES
-from sdxl_engine.programs.compiler import (
-    Compiler,
-    Networks,
-    Program,
-    Weights,
-    make_mesh,
-    replicated,
-)
-from sdxl_engine.request import format_size, parse_size
+from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS
+from sdxl_engine.programs.compiler import Program, make_mesh, replicated
+from sdxl_engine.request import QUANTISED, format_size, parse_size
 
 if TYPE_CHECKING:
     from sdxl_engine.models.unet import SpatialTransformer
 
-STEPS: Final = 20
-_PROMPTS: Final = 2
 _BROKEN_S: Final = 1.0  # what the compiler takes off for a ConcatBitcast
 
 
@@ -130,6 +118,7 @@ class Forecaster:
     size_px      width and height of the images
     num_images   of a request
     chunks       the most chunks of a prompt
+    quantised    whether linears are int8
     dump         where the compiler writes its machine code (`dump_bundles`); it is emptied. None:
                  it does not
 
@@ -143,31 +132,18 @@ class Forecaster:
         size_px: tuple[int, int],
         num_images: int,
         chunks: int = 1,
+        *,
+        quantised: bool = False,
         dump: Path | None = None,
     ) -> None:
         self.chip, self.devices = devices_of(topology)
         self._dump = dump
-        self._config = SdxlConfig.load(model)
-        self._networks = Networks.build(self._config, TPU)
-        self._size_px, self._num_images, self._chunks = size_px, num_images, chunks
-        everywhere = replicated(self.devices)
-        weights = Weights(
-            *(
-                _abstract(nnx.state(getattr(self._networks, part)), everywhere)
-                for part in Weights._fields
-            )
-        )
-        self._compiler = Compiler(self._config, self._networks, weights, self.devices)
-        self._mesh = make_mesh(self.devices, num_images)
-        check = VisionFolder.read(published_check())
-        assert isinstance(check.config, SafetyCheckerConfig)  # noqa: S101 - the published one
-        self._checker = SafetyChecker(check.config, TPU)
-        checker_weights = _abstract(nnx.state(self._checker), everywhere)
-        self._looking = Looking(check, self._checker, checker_weights, self.devices)
+        target = replace(TPU, quantised=quantised)
+        self.full_size = FullSize(model, self.devices, target, size_px, num_images, chunks)
 
     def forecasts(self) -> Iterator[Forecast]:
         """Program after program, each as soon as it is compiled; minutes each."""
-        for name, program in self._programs().items():
+        for name, program in self.full_size.programs().items():
             self._forget_code()
             begin_s = time.perf_counter()
             try:
@@ -192,7 +168,7 @@ class Forecaster:
         code: MachineCode | None,
     ) -> Forecast:
         # Of the loop over the steps one round, of that over the prompts all.
-        rounds = (1, _PROMPTS if kind == "guided" else 1)
+        rounds = (1, PROMPTS if kind == "guided" else 1)
         all_rounds = kind in {"decode", "fit"}
         forecast = price(kind, compiled, self.chip, rounds=rounds, all_rounds=all_rounds, code=code)
         if kind == "encode":
@@ -208,40 +184,26 @@ class Forecaster:
         for file in self._dump.iterdir() if self._dump else ():
             file.unlink()
 
-    def _programs(self) -> dict[str, Program]:
-        """By name; of those for more than one chunk the number follows, such as "guided 2"."""
-        programs: dict[str, Program] = {}
-        for chunks in range(1, self._chunks + 1):
-            each = {"encode": self._compiler.encode(chunks)}
-            each |= self._compiler.denoise(*self._size_px, self._num_images, chunks)
-            number = f" {chunks}" if chunks > 1 else ""
-            programs |= {name + number: program for name, program in each.items()}
-        padded = self._compiler.padded(self._num_images)
-        looking = self._looking.programs(*self._size_px, padded, self._mesh)
-        return programs | self._compiler.size(*self._size_px, self._num_images) | looking
-
     def request_s(self, forecasts: Sequence[Forecast], *, by_code: bool = False) -> float | None:
         """All images of one request: encode, STEPS guided steps, decode, look at them.
 
         by_code  by the machine code; None where it was not counted
         """
-        named = {forecast.program: forecast for forecast in forecasts}
-        step = named.get("guided", named["unguided"])  # a model may be told its guidance
-        parts = [named[name] for name in ("encode", "decode", "fit", "look")] + STEPS * [step]
-        seconds = [part.code_s if by_code else part.seconds for part in parts]
-        known = [one for one in seconds if one is not None]
-        return sum(known) if len(known) == len(seconds) else None
+        seconds = {one.program: one.code_s if by_code else one.seconds for one in forecasts}
+        known = {name: one for name, one in seconds.items() if one is not None}
+        return request_s(known) if len(known) == len(seconds) else None
 
     def _passes(self, name: str) -> int:
         """How often a step goes through the UNet on one device."""
-        prompts = _PROMPTS // self._mesh.shape[GUIDANCE] if name == "guided" else 1
-        images: int = self._compiler.padded(self._num_images) // self._mesh.shape[IMAGES]
+        mesh = self.full_size.mesh
+        prompts = PROMPTS // mesh.shape[GUIDANCE] if name == "guided" else 1
+        images: int = self.full_size.padded // mesh.shape[IMAGES]
         return prompts * images
 
     @cache  # noqa: B019 - one forecaster a process
     def _unet_rounds_s(self, chunks: int) -> float:
         """The rounds that the compiler does not count in one pass through the UNet."""
-        config, unet = self._config.unet, self._networks.unet
+        config, unet = self.full_size.config.unet, self.full_size.networks.unet
         coarsest = len(config.block_out_channels) - 1
         attentions: dict[tuple[int, int], list[SpatialTransformer]] = {}
         ways: list[tuple[int, tuple[int, ...], Any]] = [
@@ -252,8 +214,9 @@ class Forecaster:
         for level, counts, part in ways:
             for blocks, attention in zip(counts, part.attentions, strict=True):
                 attentions.setdefault((level, blocks), []).append(attention)
-        tokens = chunks * self._config.text_encoder.max_position_embeddings
-        width, height = (side // self._config.vae.scale_factor for side in self._size_px)
+        whole = self.full_size.config
+        tokens = chunks * whole.text_encoder.max_position_embeddings
+        width, height = (side // whole.vae.scale_factor for side in self.full_size.size_px)
         total = 0.0
         for (level, blocks), alike in attentions.items():
             dim = config.block_out_channels[level]
@@ -267,20 +230,21 @@ class Forecaster:
         return total
 
     def _text_rounds_s(self, chunks: int) -> float:
-        texts = _PROMPTS * chunks + 1  # and one without words
-        tokens = self._config.text_encoder.max_position_embeddings
+        texts = PROMPTS * chunks + 1  # and one without words
+        whole, networks = self.full_size.config, self.full_size.networks
+        tokens = whole.text_encoder.max_position_embeddings
         total = 0.0
         for encoder, config in (
-            (self._networks.text_encoder, self._config.text_encoder),
-            (self._networks.text_encoder_2, self._config.text_encoder_2),
+            (networks.text_encoder, whole.text_encoder),
+            (networks.text_encoder_2, whole.text_encoder_2),
         ):
             hidden = jax.ShapeDtypeStruct((texts, tokens, config.hidden_size), jnp.bfloat16)
             total += self._rounds_s(encoder.layers, lambda layer, hidden, _: layer(hidden), hidden)
         return total
 
     def _look_rounds_s(self) -> float:
-        tower = self._checker.vision_model
-        images = self._compiler.padded(self._num_images) // self._mesh.shape[IMAGES]
+        tower = self.full_size.checker.vision_model
+        images = self.full_size.padded // self.full_size.mesh.shape[IMAGES]
         shape = (images, *tower.position_embedding.embedding.shape)
         hidden = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
         return self._rounds_s(tower.layers, lambda layer, hidden, _: layer(hidden), hidden)
@@ -302,7 +266,7 @@ class Forecaster:
             return run_layers(nnx.merge(definition, state), step, carry, inputs)
 
         one = replicated(self.devices[:1])
-        arguments = tuple(_abstract(part, one) for part in (state, carry, inputs))
+        arguments = tuple(abstract(part, one) for part in (state, carry, inputs))
         program = Program(make_mesh(self.devices[:1], 1), run, arguments, PartitionSpec())
         return (count - 1) * _estimate_s(program.compile())
 
@@ -385,13 +349,6 @@ def _part_of_a_host(topology: str) -> dict[str, tuple[int, ...]]:
     return {"chips_per_host_bounds": (*shape, 1, 1)[:3]}
 
 
-def _abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees
-    """Weights as a TPU holds them, in bfloat16."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16, sharding=sharding), tree
-    )
-
-
 def _estimate_s(compiled: Any) -> float:  # noqa: ANN401 - jax.stages.Compiled is untyped
     broken = compiled.as_text().count('custom_call_target="ConcatBitcast"')
     seconds: float = compiled.cost_analysis()["optimal_seconds"] + broken * _BROKEN_S
@@ -405,6 +362,7 @@ def main() -> int:
     parser.add_argument("--size", default="1024x1024")
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
+    parser.add_argument("--quantise", choices=QUANTISED, default="none")
     parser.add_argument("--model", type=Path, default=sdxl_base())
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
@@ -417,7 +375,8 @@ def main() -> int:
                 parse_size(arguments.size),
                 arguments.images,
                 arguments.chunks,
-                Path(folder),
+                quantised=arguments.quantise != "none",
+                dump=Path(folder),
             )
         except EngineError as error:
             sys.stderr.write(f"imagine: {error}\n")

@@ -14,7 +14,7 @@ from sdxl_engine import InvalidRequestError
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import gpu
 from sdxl_engine.forecast.cards import CARDS
-from sdxl_engine.forecast.full_size import STEPS, FullSize
+from sdxl_engine.forecast.full_size import STEPS, FullSize, request_s
 from sdxl_engine.forecast.gpu import parse_cards
 from sdxl_engine.models.layers import GPU, PLAIN, TPU, Target
 
@@ -64,7 +64,7 @@ def test_a_request_is_every_program_with_its_steps() -> None:
     once = {"encode": 1.0, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
     seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
     assert {"fit", "look", "preview"} < set(full_size().programs())
-    assert full_size().request_s(seconds) == 11_101 + 10 * STEPS
+    assert request_s(seconds) == 11_101 + 10 * STEPS
 
 
 def test_weights_are_counted_once() -> None:

@@ -15,7 +15,8 @@ from sdxl_engine import InvalidRequestError
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import tpu as forecast
 from sdxl_engine.forecast.environment import ENVIRONMENT
-from sdxl_engine.forecast.tpu import CHIPS, STEPS, Forecast, Forecaster
+from sdxl_engine.forecast.full_size import STEPS, FullSize
+from sdxl_engine.forecast.tpu import CHIPS, Forecast, Forecaster
 from tests.sdxl_engine.forecast.test_hlo import DOT, TEXT
 
 # Prints what the program finds in its environment, and what jax took from it.
@@ -72,7 +73,7 @@ def test_a_request_is_every_program_with_its_steps() -> None:
     forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4)
     once = {"encode": 1.0, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
     seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
-    assert {"fit", "look", "preview"} < set(forecaster._programs())
+    assert {"fit", "look", "preview"} < set(forecaster.full_size.programs())
     forecasts = [Forecast(name, seconds=one) for name, one in seconds.items()]
     assert forecaster.request_s(forecasts) == 11_101 + 10 * STEPS
     assert forecaster.request_s(forecasts, by_code=True) is None
@@ -105,7 +106,7 @@ def test_of_one_program_for_both_a_guided_and_an_unguided_step_are_forecast(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4, dump=tmp_path)
-    monkeypatch.setattr(forecaster, "_programs", lambda: {"either": Compiled()})
+    monkeypatch.setattr(FullSize, "programs", lambda _: {"either": Compiled()})
     monkeypatch.setattr(forecaster, "_unet_rounds_s", lambda chunks: 4.0)
     (tmp_path / "1-product-01-final_bundles.txt").write_text(" 0x0   :  {}\n" * 1500)
     monkeypatch.setattr(forecaster, "_forget_code", lambda: None)
