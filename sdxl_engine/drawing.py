@@ -1,6 +1,6 @@
 """One request on its way through the programs: from its prompts and its picture to pixels."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise, repeat
@@ -15,7 +15,7 @@ from sdxl_engine.errors import DrawError
 from sdxl_engine.models.unet import UNetConditioning
 from sdxl_engine.picture_check import FetchScores, PictureCheck
 from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start
-from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, Weights
+from sdxl_engine.programs.compiler import Needs, SizePrograms, TextPrograms, Weights
 from sdxl_engine.request import GeneratedImage, ImageRequest, Images
 from sdxl_engine.sampling.samplers import Schedule
 from sdxl_engine.sampling.table import MEMORIES
@@ -295,6 +295,20 @@ class Drawing:
         if variation is None:
             return self._places()
         return self.by_image(np.full(self.programs.num_images, variation.index, np.int32))
+
+
+def needed(request: ImageRequest, spans: Iterable[Span], *, previews: bool = False) -> Needs:
+    """The programs that draw a request, whose prompts say this."""
+    if not request.steps:  # an upscale that only scales
+        return Needs(frozenset(), frozenset())
+    names = {"begin", "decode"}
+    guided = frozenset(request.guided_steps)
+    names |= {"guided" if step in guided else "unguided" for step in request.steps}
+    if request.source is not None:
+        names.add("encode_picture")
+    if previews:
+        names.add("preview")
+    return Needs(frozenset(names), frozenset(span.chunks for span in spans))
 
 
 def segments(request: ImageRequest, cuts: Collection[int] = ()) -> Iterator[tuple[int, int, bool]]:

@@ -29,6 +29,7 @@ from sdxl_engine.models.vision import Classifier, SafetyChecker
 from sdxl_engine.programs import looking
 from sdxl_engine.programs.arithmetic import IMAGES, State
 from sdxl_engine.programs.compiler import (
+    Compile,
     Executable,
     Program,
     replicated,
@@ -201,10 +202,18 @@ class PictureCheck:
         """What looking takes of each device beside the weights, by the compiler's figures."""
         return self._working_bytes
 
-    def warm_up(self, width_px: int, height_px: int, num_images: int, mesh: Mesh) -> None:
+    def warm_up(
+        self,
+        width_px: int,
+        height_px: int,
+        num_images: int,
+        mesh: Mesh,
+        compile_: Compile = Program.compile,
+    ) -> None:
         """Compile what looks at so many pictures of this size where they lie on the devices.
 
-        mesh  as `Looking.programs`
+        mesh      as `Looking.programs`
+        compile_  as `Compiler.compile_size`
         """
         by_image = NamedSharding(mesh, P(IMAGES))
         place = (num_images, height_px, width_px, _RGB)
@@ -218,10 +227,10 @@ class PictureCheck:
             )
             for axis in self._processing.placed(width_px, height_px)
         )
-        fit = programs["fit"].compile()
+        fit = compile_(programs["fit"])
         self._fit[place] = partial(fit, across, down)
         if self._by_image.get(num_images) != by_image:
-            self._look[num_images] = programs["look"].compile()
+            self._look[num_images] = compile_(programs["look"])
             self._by_image[num_images] = by_image
         own = working_bytes(fit) + working_bytes(self._look[num_images])
         self._working_bytes = max(self._working_bytes, own)

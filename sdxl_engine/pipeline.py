@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -20,7 +21,7 @@ from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
 from sdxl_engine.devices import local_devices
-from sdxl_engine.drawing import Drawing, Seen
+from sdxl_engine.drawing import Drawing, Seen, needed
 from sdxl_engine.errors import InvalidRequestError, PictureCheckError
 from sdxl_engine.hashes import SeenFile
 from sdxl_engine.host_copy import HostCopy
@@ -32,13 +33,16 @@ from sdxl_engine.picture_check import PictureCheck
 from sdxl_engine.programs.arithmetic import Sample
 from sdxl_engine.programs.compiler import (
     Compiler,
+    Needs,
     Networks,
+    Program,
     SizePrograms,
     Weights,
     make_mesh,
     replicated,
     weights_dtype,
 )
+from sdxl_engine.programs.kept import KeptPrograms
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
     MAX_CHUNKS,
@@ -161,6 +165,7 @@ class SdxlPipeline:
         files: DrawingFiles | None = None,
         told: tuple[str, ...] = (),
         picture_check: PictureCheck | None = None,
+        kept: KeptPrograms | None = None,
     ) -> None:
         self.model_name = model_name
         self.tokenizer = tokenizer
@@ -170,6 +175,8 @@ class SdxlPipeline:
         self._config = config
         self._compiler = compiler
         self._factors = factors
+        self._kept = kept
+        self._compile = Program.compile if kept is None else kept.compiled
         self.programs: dict[tuple[int, int], SizePrograms] = {}
         self._loras = loras
         self._files = files or DrawingFiles()
@@ -195,6 +202,7 @@ class SdxlPipeline:
         loras: Path | None = None,
         embeddings: Path | None = None,
         picture_check: PictureCheck | None = None,
+        kept: KeptPrograms | None = None,
         make_room: Callable[[int], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
@@ -218,6 +226,7 @@ class SdxlPipeline:
         picture_check
                      looks at all pictures and previews, on the same devices; several models may
                      have the same. None: nobody does, and they have no scores
+        kept         where compiled programs are kept for the next start; None: nowhere
         make_room    told the bytes that the weights will take on each device, before they are there
         on_progress  told (bytes read, bytes in all)
 
@@ -263,6 +272,7 @@ class SdxlPipeline:
             files,
             (*ready.told, *told),
             picture_check,
+            kept,
         )
 
     def with_weights(self, weights: Weights) -> Self:
@@ -278,6 +288,7 @@ class SdxlPipeline:
             compiler,
             self._factors,
             picture_check=self.picture_check,
+            kept=self._kept,
         )
 
     @property
@@ -377,22 +388,41 @@ class SdxlPipeline:
         Returns the seconds it took. Raises InvalidRequestError for a size the model cannot draw, or
         a model that draws nothing here.
         """
-        distinct = dict.fromkeys(sizes or (self.native_size,))
+        return self._warm_up(sizes or (self.native_size,), num_images, Needs.everything(chunks))
+
+    def warm_up_for(self, requests: Sequence[ImageRequest]) -> float:
+        """Compile what drawing these requests calls, without previews, and nothing else.
+
+        A request that calls more is refused. Returns and raises as `warm_up`; also for prompts that
+        no model reads.
+        """
+        sizes = [(request.width_px, request.height_px) for request in requests]
+        each = map(self.resolved, requests)
+        needs = [needed(one, read_spans(self.tokenizer, one, MAX_CHUNKS)) for one in each]
+        most = max(request.num_images for request in requests)
+        return self._warm_up(sizes, most, reduce(or_, needs))
+
+    def _warm_up(self, sizes: Iterable[tuple[int, int]], num_images: int, needs: Needs) -> float:
+        distinct = dict.fromkeys(sizes)
         for size in distinct:
             self._check_drawable(*size, num_images)
         goes_on = sign_of_start()
         begin = time.perf_counter()
-        numbers = range(1, chunks + 1)
-        encode = {number: self._compiler.encode(number).compile() for number in numbers}
+        encode = {
+            chunks: self._compile(self._compiler.encode(chunks)) for chunks in sorted(needs.chunks)
+        }
         for size in distinct:
             goes_on()
-            self.programs[size] = self._compiler.compile_size(*size, num_images, encode)
+            self.programs[size] = self._compiler.compile_size(
+                *size, num_images, encode, needs, self._compile
+            )
             if self.picture_check is not None:
                 height, width, _ = self.latent_shape(*size)
                 mesh = make_mesh(self._compiler.devices, num_images)
-                for own in (size, (width, height)):  # pictures, and previews
+                count = self.programs[size].num_images
+                for own in (size, (width, height)) if "preview" in needs.names else (size,):
                     goes_on()
-                    self.picture_check.warm_up(*own, self.programs[size].num_images, mesh)
+                    self.picture_check.warm_up(*own, count, mesh, self._compile)
         return time.perf_counter() - begin
 
     def resolved(self, request: ImageRequest) -> ImageRequest:
@@ -428,11 +458,15 @@ class SdxlPipeline:
 
     def check(self, request: ImageRequest) -> None:
         """Raise InvalidRequestError if the request cannot be drawn here; costs no device time."""
-        self.check_settings(request)
-        self._programs_for(request)
+        spans = self._checked(request)
+        self._check_compiled(self._programs_for(request), needed(self.resolved(request), spans))
 
     def check_settings(self, request: ImageRequest) -> None:
         """The same, whatever is compiled yet."""
+        self._checked(request)
+
+    def _checked(self, request: ImageRequest) -> tuple[Span, ...]:
+        """What its prompts say."""
         if request.model not in {None, *self.models}:
             raise InvalidRequestError(
                 say(
@@ -444,12 +478,9 @@ class SdxlPipeline:
         self._check_model_draws(request)
         self._chosen(request)
         self._clip_skip(request)
-        read_spans(self.tokenizer, request, self._most_chunks)
+        spans = read_spans(self.tokenizer, request, self._most_chunks)
         self._schedule(self.resolved(request))
-
-    def chunks_of(self, request: ImageRequest) -> int:
-        """How many chunks its prompts take, ready or not; raises InvalidRequestError."""
-        return max(one.chunks for one in read_spans(self.tokenizer, request, MAX_CHUNKS))
+        return spans
 
     def generate(
         self,
@@ -472,6 +503,8 @@ class SdxlPipeline:
         Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
         """
         chosen, drawing = self._prepared(request, pictures, latents, token_ids)
+        needs = needed(drawing.request, drawing.spans, previews=previews)
+        self._check_compiled(drawing.programs, needs)
         if request.upscale is not None:
             return self._upscale(chosen, drawing)
         return self._generate(chosen, drawing, previews=previews)
@@ -519,7 +552,7 @@ class SdxlPipeline:
         )
         programs, request = self._programs_for(request), self.resolved(request)
         if token_ids is None:
-            spans = read_spans(self.tokenizer, request, max(programs.texts))
+            spans = read_spans(self.tokenizer, request, self._most_chunks)
         else:
             spans = (Span.of_tokens(token_ids, request.num_inference_steps),)
         if latents is not None:
@@ -656,6 +689,14 @@ class SdxlPipeline:
                 )
             )
         return programs
+
+    @staticmethod
+    def _check_compiled(programs: SizePrograms, needs: Needs) -> None:
+        if not programs.serve(needs):
+            raise InvalidRequestError(
+                "This calls programs that are not ready here: they were made ready for other "
+                "requests alone (warm_up_for). After warm_up all are."
+            )
 
     def _schedule(self, request: ImageRequest) -> Schedule:
         return make_schedule(

@@ -1,27 +1,23 @@
 """A prompt to the token ids of both text encoders."""
 
-import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sdxl_engine.checkpoint.config import LEGACY_EOS, SdxlConfig, TextEncoderConfig
+from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.embeddings import LearntWord
-from sdxl_engine.checkpoint.files import read_file, reason
-from sdxl_engine.checkpoint.json_reader import parse_json, plain
+from sdxl_engine.checkpoint.json_reader import plain
 from sdxl_engine.checkpoint.safetensors_file import Array
-from sdxl_engine.errors import CheckpointError, InvalidRequestError
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.prompt import BREAK, Piece, pieces
 from sdxl_engine.sentence import say, sentences
+from sdxl_engine.vocabulary import Vocabulary
 
 TOKENIZER_FOLDERS: Final = ("tokenizer", "tokenizer_2")
-# With these a tokenizer's JSON names files that transformers opens, wherever they are.
-_FILE_KEYS: Final = frozenset({"fast_tokenizer_files", "gguf_file"})
 
 _ENDS: Final = 2  # of what the encoders read one token is the beginning, one the end
 _BACK_TO_COMMA: Final = 20  # A1111's `comma_padding_backtrack`
@@ -60,7 +56,7 @@ class PromptTokenizer:
         self.max_tokens = config.text_encoder.max_position_embeddings
         encoders = (config.text_encoder, config.text_encoder_2)
         self._tokenizers = [
-            _load(folder / name, encoder)
+            Vocabulary.load(folder / name, encoder)
             for name, encoder in zip(TOKENIZER_FOLDERS, encoders, strict=True)
         ]
         fitting, self.unfit = _fitting(self._tokenizers, learnt)
@@ -107,27 +103,26 @@ class PromptTokenizer:
 
     def spelled(self, row: int, token: int) -> tuple[str, int, bool]:
         """A token of encoder `row` as text, itself, and whether it ends a word."""
-        spelled = self._tokenizers[row].convert_ids_to_tokens(token)
+        spelled = self._tokenizers[row].spelled(token)
         text = self.read(row, [token]).strip() or spelled
         # Learnt words and signs of the vocabulary's own are whole.
-        own = token in self._tokenizers[row].added_tokens_decoder
+        own = token in self._tokenizers[row].added().values()
         return text, token, own or spelled.endswith("</w>")
 
     def read(self, row: int, tokens: Sequence[int]) -> str:
         """The text of tokens of encoder `row`."""
-        text: str = self._tokenizers[row].decode(tokens, clean_up_tokenization_spaces=False)
-        return text
+        return self._tokenizers[row].text(tokens)
 
     def _words(self, row: int, text: str) -> list[int]:
         """The tokens of a text alone, learnt words as all of their vectors."""
-        tokens = self._tokenizers[row](text, truncation=False, verbose=False)["input_ids"][1:-1]
+        tokens = self._tokenizers[row].ids(text)
         return [each for token in tokens for each in self._vectors[row].get(token, (token,))]
 
     def _framed(self, row: int, tokens: Sequence[int]) -> TokenIds:
         """Between their beginning and their end, padded; i32[max_tokens]."""
         tokenizer = self._tokenizers[row]
-        padding = [tokenizer.pad_token_id] * (self.max_tokens - _ENDS - len(tokens))
-        framed = [tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id, *padding]
+        padding = [tokenizer.pad] * (self.max_tokens - _ENDS - len(tokens))
+        framed = [tokenizer.bos, *tokens, tokenizer.eos, *padding]
         return np.array(framed, np.int32)
 
     def _split(self, row: int, read: Iterable[Piece]) -> list[list[tuple[int, float]]]:
@@ -141,8 +136,7 @@ class PromptTokenizer:
                 chunks.append([])
                 after_comma = 0
                 continue
-            tokens = self._tokenizers[row](piece.text, truncation=False, verbose=False)
-            for token in tokens["input_ids"][1:-1]:
+            for token in self._tokenizers[row].ids(piece.text):
                 own = vectors.get(token, [token])
                 begun = False
                 if len(chunks[-1]) == room:
@@ -197,17 +191,17 @@ def _check_weights(read: Iterable[Piece]) -> None:
             )
 
 
-def _comma(tokenizer: Any) -> int | None:  # noqa: ANN401 - transformers is untyped
+def _comma(tokenizer: Vocabulary) -> int | None:
     """The token of a comma, of a vocabulary that has one."""
-    token = tokenizer.convert_tokens_to_ids(",</w>")
-    return None if token == tokenizer.unk_token_id else token
+    token = tokenizer.token(",</w>")
+    return None if token == tokenizer.unk else token
 
 
 def _fitting(
-    tokenizers: Sequence[Any], learnt: Iterable[LearntWord]
+    tokenizers: Sequence[Vocabulary], learnt: Iterable[LearntWord]
 ) -> tuple[list[LearntWord], list[str]]:
     """The words that are none yet, and why others are left out. Capitals are read as small."""
-    taken = [{name.lower() for name in tokenizer.get_vocab()} for tokenizer in tokenizers]
+    taken = [{name.lower() for name in tokenizer.by_text()} for tokenizer in tokenizers]
     fitting, unfit = [], []
     for word in learnt:
         # The name after the last is nobody's, either: it would be read as one more of its vectors.
@@ -227,24 +221,22 @@ def _fitting(
     return fitting, unfit
 
 
-def _add(tokenizer: Any, row: int, learnt: Iterable[LearntWord]) -> dict[int, Array]:  # noqa: ANN401 - transformers is untyped
+def _add(tokenizer: Vocabulary, row: int, learnt: Iterable[LearntWord]) -> dict[int, Array]:
     """Have a tokenizer know these words; their vectors of encoder `row` by token."""
     added: dict[int, Array] = {}
     for word in learnt:
-        names = word.names(row)
-        tokenizer.add_tokens(names)
-        tokens = tokenizer.convert_tokens_to_ids(names)
+        tokens = tokenizer.add(word.names(row))
         added |= dict(zip(tokens, word.vectors[row], strict=True))
     return added
 
 
-def _vectors(tokenizer: Any) -> dict[int, list[int]]:  # noqa: ANN401 - transformers is untyped
+def _vectors(tokenizer: Vocabulary) -> dict[int, list[int]]:
     """All tokens of each word that was learnt as several vectors, by the first of them.
 
     A word of three vectors is three tokens, `word`, `word_1` and `word_2`, and all are meant where
     the first is written, as diffusers has it (`maybe_convert_prompt`).
     """
-    added = tokenizer.added_tokens_encoder
+    added = tokenizer.added()
     several = {}
     for word in added:
         tokens = [added[word]]
@@ -253,77 +245,3 @@ def _vectors(tokenizer: Any) -> dict[int, list[int]]:  # noqa: ANN401 - transfor
         if len(tokens) > 1:
             several[added[word]] = tokens
     return several
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """Importing transformers, it advises to install PyTorch; tokenizers do without."""
-
-    def is_no_advice(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("PyTorch was not found")
-
-    logger = logging.getLogger("transformers")
-    logger.addFilter(is_no_advice)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_no_advice)
-
-
-def _check_files(folder: Path) -> None:
-    """Raise ValueError for what transformers must not open: it takes whatever it finds."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() and not path.is_symlink():
-            continue
-        try:
-            content = read_file(folder.parent, path)
-            data = parse_json(content) if path.suffix == ".json" else {}
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path.name}: {reason(error)}") from error
-        for key in _FILE_KEYS.intersection(data):
-            raise ValueError(f"{path.name} names other files, with {key}")
-
-
-def _unreadable(folder: Path, error: BaseException) -> CheckpointError:
-    return CheckpointError(
-        f"The tokenizer in {folder} cannot be read: {plain(str(error))}. Fetch the model again."
-    )
-
-
-def _load(folder: Path, encoder: TextEncoderConfig) -> Any:  # noqa: ANN401 - transformers is untyped
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder.name}/ is missing in {folder.parent}. Fetch the model again, or point to a "
-            "folder in diffusers format."
-        )
-    try:
-        _check_files(folder)
-    except ValueError as error:
-        raise _unreadable(folder, error) from error
-    # Late: the import takes a quarter of a second, and a folder's JSON is checked before it.
-    with _without_advice():
-        from transformers import CLIPTokenizer  # noqa: PLC0415
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        tokenizer("any", truncation=False, verbose=False)  # some damage is found by using it
-    except BaseException as error:
-        # Its part in Rust panics at damage that it did not foresee: to Python, no Exception.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise _unreadable(folder, error) from error
-        raise
-    if tokenizer.pad_token_id is None:
-        raise CheckpointError(f"The tokenizer in {folder} has no padding token.")
-    # A token without a row is no error later on: it is NaN, and the picture black.
-    tokens = max(tokenizer.get_vocab().values()) + 1
-    if tokens > encoder.vocab_size:
-        raise CheckpointError(
-            f"The tokenizer in {folder} knows {tokens:,} tokens, but its text encoder's vocab_size "
-            f"is {encoder.vocab_size:,}. The folder mixes two models."
-        )
-    # The encoder's summary of a prompt is read at its end token.
-    if encoder.eos_token_id not in (LEGACY_EOS, tokenizer.eos_token_id):
-        raise CheckpointError(
-            f"The tokenizer in {folder} ends a text with token {tokenizer.eos_token_id}, but its "
-            f"text encoder's eos_token_id is {encoder.eos_token_id}. The folder mixes two models."
-        )
-    return tokenizer

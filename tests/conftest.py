@@ -18,7 +18,7 @@ from playwright.async_api import Browser
 from world import LEARNT
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # no py.typed
 
-from sdxl_engine.programs.cache import KEPT_IN, use_program_cache
+from sdxl_engine.programs.kept import KEPT_IN, keep_with_jax, machine
 from tests.standins.discord.browser import running_browser
 
 # Patterns of test ids that share what is dear and made once a worker: compiled models, a browser, a
@@ -49,8 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
         with suppress(FileNotFoundError):  # another run tidies up as well
             if sum(path.lstat().st_size for path in folder.rglob("*")) > MOST_BYTES:
                 shutil.rmtree(folder)
-    if use_program_cache(folder):
-        os.environ[KEPT_IN] = str(jax.config.values["jax_compilation_cache_dir"])
+    # With jax's own cache: tests compile more than the engine's programs, and what a change of the
+    # source leaves as it was need not be compiled again.
+    kept = os.environ.setdefault(KEPT_IN, str(folder / machine()))
+    jax.config.update("jax_compilation_cache_dir", kept)
+    keep_with_jax()
 
 
 def _write_to_memory(config: pytest.Config) -> None:
@@ -67,7 +70,7 @@ def _write_to_memory(config: pytest.Config) -> None:
 def _programs_folder() -> Path:
     """Outside the checkout: CI clones it afresh, on a machine that may stay."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "imagine-bot" / "test-programs"
+    return Path(caches) / "imagine-bot" / "compiled-for-tests"
 
 
 def _group(test_id: str) -> str:

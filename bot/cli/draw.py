@@ -144,17 +144,8 @@ class DrawingPipeline(Pipeline, Protocol):
     def check_settings(self, request: ImageRequest) -> None:
         """As `check`, whatever is compiled yet."""
 
-    def chunks_of(self, request: ImageRequest) -> int:
-        """How many chunks its prompts take."""
-
-    def warm_up(
-        self,
-        sizes: Sequence[tuple[int, int]] = (),
-        *,
-        num_images: int = 4,
-        chunks: int = 1,
-    ) -> float:
-        """Compile for these sizes; returns the seconds it took."""
+    def warm_up_for(self, requests: Sequence[ImageRequest]) -> float:
+        """Compile what these call; returns the seconds it took."""
 
 
 LoadPipeline = Callable[[OnBytes], DrawingPipeline]
@@ -203,11 +194,7 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
         pipeline.check_settings(request)
         canvas_of(request, drawing.pictures)
     sys.stderr.write(f"Compiling for {pipeline.device}\n")
-    compile_s = pipeline.warm_up(
-        [(requests[0].width_px, requests[0].height_px)],
-        num_images=requests[0].num_images,
-        chunks=max(map(pipeline.chunks_of, requests)),
-    )
+    compile_s = pipeline.warm_up_for(requests)
     say(f"Compiled in {compile_s:.2f} s")
     took_s = {"load": load_s, "compile": compile_s}
     for request in requests:

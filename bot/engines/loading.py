@@ -60,10 +60,9 @@ def load_pipeline(
     """
     # Both bring jax: only where a pipeline is loaded.
     from sdxl_engine import SdxlPipeline  # noqa: PLC0415
-    from sdxl_engine.programs.cache import use_program_cache  # noqa: PLC0415
+    from sdxl_engine.programs.kept import KeptPrograms  # noqa: PLC0415
 
     engine = config.engine
-    use_program_cache(config.storage.folder / PROGRAMS)
     first = engine.all_models[0]
     beside = {name: getattr(engine, name) or None for name in _BESIDE}
     clip_skip = config.model.clip_skip
@@ -76,6 +75,7 @@ def load_pipeline(
         quantise=engine.quantise,
         clip_skip=clip_skip,
         picture_check=picture_check,
+        kept=KeptPrograms.in_folder(config.storage.folder / PROGRAMS),
         make_room=make_room,
         on_progress=on_bytes,
         **{name: path for name, path in beside.items() if path is not None},

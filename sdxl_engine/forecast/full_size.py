@@ -90,7 +90,7 @@ def request_s(seconds: Mapping[str, float]) -> float:
     seconds  of each program; of those that denoise, of one step
     """
     # Of one program for both as it is with guidance; a model may be told its guidance.
-    step_s = next(seconds[name] for name in ("guided", "either", "unguided") if name in seconds)
+    step_s = next(seconds[name] for name in ("guided", "either", "told") if name in seconds)
     return STEPS * step_s + sum(seconds[name] for name in ("encode", "decode", "fit", "look"))
 
 

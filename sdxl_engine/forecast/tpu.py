@@ -175,7 +175,7 @@ class Forecaster:
             return replace(forecast, seconds=forecast.seconds + self._text_rounds_s(chunks))
         if kind == "look":
             return replace(forecast, seconds=forecast.seconds + self._look_rounds_s())
-        if kind in {"guided", "unguided"}:
+        if kind in {"guided", "unguided", "told"}:
             seconds = (forecast.seconds + self._unet_rounds_s(chunks)) * self._passes(kind)
             return replace(forecast, seconds=seconds)
         return forecast

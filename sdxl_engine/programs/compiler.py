@@ -11,10 +11,11 @@ devices is one half's output, once a step.
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn, Self
 
 import jax
 import jax.numpy as jnp
@@ -46,14 +47,18 @@ from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
 _RGB: Final = 3
-# By platform. Of matrix products cuBLAS adds bias and what stands beside a block while it writes;
+# Of matrix products cuBLAS adds bias and what stands beside a block while it writes;
 # Triton, which the compiler would try as well, adds only the former, and so a guided step of four
 # SDXL pictures on an H100 has a tenth more memory to move. And three products of one block's input
 # are left three: merged they would have to be cut apart again, which is a copy each.
-_OPTIONS: Final[Mapping[str, dict[str, bool | str]]] = {
-    "gpu": {"xla_gpu_enable_triton_gemm": False, "xla_gpu_dot_merger_threshold_mb": "0"}
+_GPU_OPTIONS: Final = {
+    "xla_gpu_enable_triton_gemm": False,
+    "xla_gpu_dot_merger_threshold_mb": "0",
 }
 _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# Of LLVM's passes on a CPU, of 3 by default: a third of the compiling less, for programs as fast.
+_LEVEL: Final = "xla_backend_optimization_level"
+_CPU_LEVEL: Final = 2
 
 Executable = Callable[..., Any]  # jax.stages.Compiled is untyped
 
@@ -112,6 +117,21 @@ class Program:
     out_specs: P
     donated: tuple[int, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """That of its function."""
+        name: str = getattr(self.function, "func", self.function).__name__
+        return name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the compiler is told beside the flags of the environment, which come first."""
+        platform = self.mesh.devices.flat[0].platform
+        if platform == "gpu":
+            return _GPU_OPTIONS
+        told = _LEVEL in os.environ.get("XLA_FLAGS", "")
+        return {_LEVEL: _CPU_LEVEL} if platform == "cpu" and not told else {}
+
     def compile(self) -> Any:  # noqa: ANN401 - jax.stages.Compiled is untyped
         """Compile it for its devices, which need not be there."""
         # The weights were placed before anybody knew how many images there would be. To jax it is
@@ -131,11 +151,40 @@ class Program:
         # bfloat16 and a GPU in TF32. Narrower weights are not touched by this.
         with jax.default_matmul_precision("highest"):
             lowered = jax.jit(spread, donate_argnums=self.donated).lower(*arguments)
-        return lowered.compile(_OPTIONS.get(self.mesh.devices.flat[0].platform))
+        return lowered.compile(self.options)
 
     def _on_mesh(self, leaf: Any) -> Any:  # noqa: ANN401 - abstract arrays
         sharding = NamedSharding(self.mesh, leaf.sharding.spec)
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+Compile = Callable[[Program], Executable]
+
+
+def not_compiled(*_: object) -> NoReturn:
+    """In the place of a program that nobody needs: nothing is compiled after `warm_up`."""
+    raise InvalidRequestError("This calls a program that warm_up was not told to make ready.")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Which programs are called.
+
+    names   fields of `TextPrograms` and `SizePrograms`; `encode` is always needed
+    chunks  of the prompts: the numbers of chunks
+    """
+
+    names: frozenset[str]
+    chunks: frozenset[int]
+
+    @classmethod
+    def everything(cls, chunks: int) -> Self:
+        """What requests may ask for whose prompts have up to so many chunks."""
+        return cls(_BY_TEXT | _BY_SIZE, frozenset(range(1, chunks + 1)))
+
+    def __or__(self, other: "Needs") -> "Needs":
+        """What either needs."""
+        return Needs(self.names | other.names, self.chunks | other.chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +215,8 @@ class TextPrograms:
     """
 
     encode: Executable
-    guided: Executable
-    unguided: Executable
+    guided: Executable = not_compiled
+    unguided: Executable = not_compiled
 
     @classmethod
     def of(cls, encode: Executable, denoise: Mapping[str, Executable]) -> "TextPrograms":
@@ -175,7 +224,9 @@ class TextPrograms:
         if "either" in denoise:
             both = (Settled(denoise["either"], np.int32(prompts)) for prompts in (PROMPTS, 1))
             return cls(encode, *both)
-        return cls(encode, denoise.get("guided", denoise["unguided"]), denoise["unguided"])
+        if "told" in denoise:
+            return cls(encode, denoise["told"], denoise["told"])
+        return cls(encode, **denoise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +247,19 @@ class SizePrograms:
     num_images: int
     by_image: NamedSharding
     texts: Mapping[int, TextPrograms]
-    begin: Executable
-    encode_picture: Executable
-    decode: Executable
-    preview: Executable
+    begin: Executable = not_compiled
+    encode_picture: Executable = not_compiled
+    decode: Executable = not_compiled
+    preview: Executable = not_compiled
+
+    def serve(self, needs: Needs) -> bool:
+        """Whether all that is needed was compiled."""
+        if not needs.chunks <= self.texts.keys():
+            return False
+        texts = [self.texts[chunks] for chunks in needs.chunks]
+        needed = [getattr(text, name) for text in texts for name in needs.names & _BY_TEXT]
+        needed += [getattr(self, name) for name in needs.names & _BY_SIZE]
+        return not_compiled not in needed
 
     @property
     def working_bytes(self) -> int:
@@ -210,7 +270,12 @@ class SizePrograms:
         programs = [self.begin, self.encode_picture, self.decode, self.preview]
         for text in self.texts.values():
             programs += [text.encode, text.guided, text.unguided]
-        return sum(sorted(map(working_bytes, programs))[-2:])
+        there = [program for program in programs if program is not not_compiled]
+        return sum(sorted(map(working_bytes, there))[-2:])
+
+
+_BY_TEXT: Final = frozenset({"guided", "unguided"})
+_BY_SIZE: Final = frozenset({"begin", "encode_picture", "decode", "preview"})
 
 
 def working_bytes(program: Any) -> int:  # noqa: ANN401 - an Executable, which is untyped
@@ -294,13 +359,20 @@ class Compiler:
         return Program(mesh, self._encode(), self._encode_arguments(chunks), P())
 
     def denoise(
-        self, width_px: int, height_px: int, num_images: int, chunks: int = 1
+        self,
+        width_px: int,
+        height_px: int,
+        num_images: int,
+        chunks: int = 1,
+        said: UNetConditioning | None = None,
     ) -> dict[str, Program]:
         """By name the programs whose compiled forms `TextPrograms.of` takes.
 
         "guided" and "unguided", where each is a batch of another size; "either", which is told the
         number of prompts before its other arguments, where each prompt is a pass of its own or a
-        device's own; "unguided" alone of a model that is told its guidance.
+        device's own; "told" alone of a model that is told its guidance.
+
+        said  what `encode` returns, in shapes; None: it is traced to find out
         """
         mesh = make_mesh(self.devices, num_images)
         by_image = NamedSharding(mesh, P(IMAGES))
@@ -309,7 +381,7 @@ class Compiler:
         scalar, row = self._shape((), jnp.float32), self._shape((), jnp.int32)
         conditioning = jax.tree.map(
             lambda leaf: self._shape(leaf.shape, leaf.dtype),
-            jax.eval_shape(self._encode(), *self._encode_arguments(chunks)),
+            said or jax.eval_shape(self._encode(), *self._encode_arguments(chunks)),
         )
         shown = self._config.shown_channels
         known = Known(
@@ -334,7 +406,7 @@ class Compiler:
         halves = mesh.shape[GUIDANCE]
         function = partial(arithmetic.denoise, self._unet, self.target, halves)
         if self._config.unet.time_cond_proj_dim:
-            each = {"unguided": 1}
+            each = {"told": 1}
         elif halves > 1 or self.target.one_by_one:
             arguments = (row, *step_arguments)
             return {"either": Program(mesh, function, arguments, P(IMAGES), donated=(2,))}
@@ -370,20 +442,26 @@ class Compiler:
         width_px: int,
         height_px: int,
         num_images: int,
-        encode: Mapping[int, Executable],
+        encode: Mapping[int, Any],
+        needs: Needs,
+        compile_: Compile = Program.compile,
     ) -> SizePrograms:
         """Compile what draws images of one size.
 
-        encode  the compiled programs that encode, by the number of chunks
+        encode    the compiled programs that encode, by the number of chunks
+        compile_  what compiles a program, or has it compiled already
         """
         texts = {}
         for chunks, own in encode.items():
-            programs = self.denoise(width_px, height_px, num_images, chunks)
-            compiled = {name: program.compile() for name, program in programs.items()}
+            programs = self.denoise(width_px, height_px, num_images, chunks, own.out_info)
+            names = needs.names & _BY_TEXT
+            if names and not names <= programs.keys():  # one for both
+                names = frozenset(programs)
+            compiled = {name: compile_(programs[name]) for name in sorted(names)}
             texts[chunks] = TextPrograms.of(own, compiled)
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
         others = self.size(width_px, height_px, num_images)
-        compiled = {name: program.compile() for name, program in others.items()}
+        compiled = {name: compile_(others[name]) for name in sorted(needs.names & _BY_SIZE)}
         return SizePrograms(self.padded(num_images), by_image, texts, **compiled)
 
     def padded(self, num_images: int) -> int:

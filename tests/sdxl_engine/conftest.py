@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import numpy.typing as npt
 import pytest
-from jax.stages import Compiled, Lowered
 from safetensors.numpy import load_file
 
 from sdxl_engine import Images, Progress, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.programs.compiler import Program
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -54,14 +54,9 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 @contextmanager
 def fully_optimised() -> Iterator[None]:
-    """Compile ahead of time as people have it, for what runs often; see `pytest_configure`."""
+    """Compile as people have it, for what runs often; see `pytest_configure`."""
     with pytest.MonkeyPatch.context() as patch:
-        compile_ = Lowered.compile
-
-        def fully(lowered: Lowered, options: dict[str, bool | str] | None = None) -> Compiled:
-            return compile_(lowered, {**(options or {}), "xla_backend_optimization_level": "3"})
-
-        patch.setattr(Lowered, "compile", fully)
+        patch.setattr(Program, "options", {"xla_backend_optimization_level": 2})
         yield
 
 

@@ -205,7 +205,6 @@ def test_what_is_not_here_is_said_at_once(pipeline: SdxlPipeline, first: Picture
 
 def test_more_chunks_than_are_ready(pipeline: SdxlPipeline) -> None:
     long = replace(LIKE, prompt="red " * 200)
-    assert pipeline.chunks_of(long) == 3
     with pytest.raises(InvalidRequestError, match="200 tokens long; this model reads 150 here"):
         pipeline.check(long)
     with pytest.raises(InvalidRequestError, match="'red' has a weight of 11;"):

@@ -1,7 +1,7 @@
 """The whole pipeline: against diffusers' own, over devices, and without a compile after warm-up."""
 
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeline
+from sdxl_engine.drawing import needed
 from sdxl_engine.drawing import segments as segments_of
+from sdxl_engine.programs.compiler import Executable, not_compiled
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
     ALPHA,
@@ -27,6 +29,7 @@ from sdxl_engine.request import (
     Source,
     Variation,
 )
+from sdxl_engine.spans import read_spans
 from tests.sdxl_engine.conftest import Array, CompileCounter, Golden, assert_within, drawn
 
 
@@ -361,6 +364,97 @@ def test_nothing_is_warm_before_warm_up(golden: Golden) -> None:
     assert cold.sizes == ()
     with pytest.raises(InvalidRequestError, match="warm_up comes first"):
         cold.check(golden_request(golden, "none"))
+
+
+PICTURE = Picture("c" * 64, 8, 8, bytes(range(256)))
+FROM_A_PICTURE = Source(PICTURE.digest, strength=0.5)
+
+
+# One model suffices: it is a matter of what is called.
+@pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+@pytest.mark.parametrize(
+    ("changes", "previews"),
+    [
+        ({}, False),
+        ({}, True),
+        ({"guidance_scale": 1.0}, False),
+        ({"guidance_interval": (0.25, 0.75)}, False),
+        ({"prompt": "red " * 100}, False),
+        ({"prompt": "[red:" + "blue " * 100 + ":0.5]"}, False),
+        ({"source": FROM_A_PICTURE}, False),
+        ({"source": FROM_A_PICTURE, "guidance_interval": (0.0, 0.5)}, False),
+        ({"source": FROM_A_PICTURE, "upscale": 2.0}, False),
+        ({"source": replace(FROM_A_PICTURE, strength=0), "upscale": 2.0}, False),
+    ],
+)
+def test_what_a_request_needs_is_what_it_calls(
+    golden: Golden, pipeline: SdxlPipeline, changes: dict[str, Any], previews: bool
+) -> None:
+    request = golden_request(golden, "none", num_inference_steps=4, **changes)
+    size = request.width_px, request.height_px
+    warm = pipeline.programs[size]
+    called: set[tuple[str, int]] = set()
+
+    def heard(name: str, chunks: int, program: Executable) -> Executable:
+        def call(*arguments: object) -> object:
+            called.add((name, chunks))
+            return program(*arguments)
+
+        return call
+
+    def all_heard(programs: Any, chunks: int = 0) -> Any:
+        names = [each.name for each in fields(programs)]
+        executables = {name: getattr(programs, name) for name in names}
+        wrapped = {
+            name: heard(name, chunks, program)
+            for name, program in executables.items()
+            if isinstance(program, jax.stages.Compiled)
+        }
+        return replace(programs, **wrapped)
+
+    texts = {chunks: all_heard(text, chunks) for chunks, text in warm.texts.items()}
+    pipeline.programs[size] = replace(all_heard(warm), texts=texts)
+    try:
+        pictures = {PICTURE.digest: PICTURE}
+        drawn(pipeline.generate(request, pictures=pictures, previews=previews))
+    finally:
+        pipeline.programs[size] = warm
+    needs = needed(request, read_spans(pipeline.tokenizer, request, 2), previews=previews)
+    assert {name for name, _ in called} - {"encode"} == needs.names
+    assert {chunks for name, chunks in called if name == "encode"} == needs.chunks
+
+
+# Over 2 s of CPU: what one request calls is compiled.
+@pytest.mark.parametrize("golden", ["tiny_a"], indirect=True)
+def test_a_request_that_calls_more_than_was_warmed_is_refused(
+    golden: Golden, pipeline: SdxlPipeline, compiles: CompileCounter
+) -> None:
+    own = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:1])
+    request = golden_request(golden, "none", num_inference_steps=4)
+    own.warm_up_for([request])
+    (programs,) = own.programs.values()
+    assert programs.preview is programs.encode_picture is programs.texts[1].unguided is not_compiled
+    assert own.working_bytes <= pipeline.working_bytes
+    compiled = compiles.count
+    assert compiled == 4  # encode, guided, begin, decode
+    assert len(drawn(own.generate(request))) == 2
+    for changes in (
+        {"guidance_scale": 1.0},
+        {"guidance_interval": (0.0, 0.5)},
+        {"source": FROM_A_PICTURE},
+    ):
+        other = replace(request, **changes)
+        with pytest.raises(InvalidRequestError, match="made ready for other requests alone"):
+            own.check(other)
+        with pytest.raises(InvalidRequestError, match="made ready for other requests alone"):
+            own.generate(other, pictures={PICTURE.digest: PICTURE})
+    with pytest.raises(InvalidRequestError, match="made ready for other requests alone"):
+        own.generate(request, previews=True)
+    with pytest.raises(InvalidRequestError, match="this model reads 75 here"):
+        own.check(replace(request, prompt="red " * 100))
+    with pytest.raises(InvalidRequestError, match="warm_up was not told"):
+        own.preview(request, jax.device_put(np.zeros((2, 8, 8, 4), np.float32)))
+    assert compiles.count == compiled
 
 
 def test_emoji_and_other_scripts_are_drawn(golden: Golden, pipeline: SdxlPipeline) -> None:

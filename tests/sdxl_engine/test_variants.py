@@ -81,7 +81,7 @@ def test_a_run(folder: Path, request: pytest.FixtureRequest, compiles: CompileCo
     pipeline = SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
     compiler = pipeline._compiler
     programs = compiler.denoise(64, 64, 2)
-    denoise = programs.get("guided", programs["unguided"]).compile()  # without the decoder
+    denoise = (programs.get("told") or programs["guided"]).compile()  # without the decoder
     placed = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
     text = TextPrograms(compiler.encode().compile(), denoise, denoise)
     pipeline.programs[64, 64] = SizePrograms(

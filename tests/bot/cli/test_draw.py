@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from bot.cli.main import main
 from bot.core.wish import Usual, Wish
 from sdxl_engine import ImageRequest
 from sdxl_engine.marks.xmp import PNG_KEYWORD, TRAINED_MODEL
-from sdxl_engine.programs.cache import KEPT_IN
+from sdxl_engine.programs.kept import KEPT_IN
 from tests.bot.cli.conftest import ENVIRONMENT, start
 from tests.fakes import FakePipeline
 
@@ -35,10 +35,7 @@ class FakeDrawing(FakePipeline):
     def check_settings(self, request: ImageRequest) -> None:
         self.check(request)
 
-    def chunks_of(self, request: ImageRequest) -> int:
-        return 1
-
-    def warm_up(self, sizes: object = (), *, num_images: int = 4, chunks: int = 1) -> float:
+    def warm_up_for(self, requests: Sequence[ImageRequest]) -> float:
         return 0.0
 
 
