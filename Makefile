@@ -5,6 +5,8 @@ VENV ?= .venv
 ACCELERATOR ?=
 # What make tpu-check compiles for: a TPU generation and its shape.
 TOPOLOGY ?= v5e:2x2
+# What make gpu-check runs with: a Python that has jax for CUDA, and PyTorch if there is to be a comparison.
+GPU_PYTHON ?= python3
 # Side by side: one more than the cores of a small machine, for many tests wait for a process.
 WORKERS ?= 3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
@@ -13,7 +15,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint audit check tpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
+.PHONY: help setup setup-dev demo test kill-test lint audit check tpu-check gpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +64,9 @@ check: lint audit test ## lint, formatting, types, the map's arrows, known holes
 tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost (minutes)
 	@$(MAKE) --no-print-directory setup ACCELERATOR=tpu VENV=.venv-tpu
 	.venv-tpu/bin/imagine doctor --tpu $(TOPOLOGY)
+
+gpu-check: ## on an NVIDIA card: is the engine right, and how fast beside PyTorch (at most nine minutes)
+	@PYTHONPATH=.:training $(GPU_PYTHON) -m benchmarks.gpu_check
 
 lock: ## pin every dependency anew (needs uv)
 	# The chips' locks follow the plain one, so that both can stand in one environment.
