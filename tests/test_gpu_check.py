@@ -42,7 +42,8 @@ def numbers(found: Any) -> Iterator[float]:
         yield found
 
 
-# It compiles the programs of two models, most of a minute; later runs find them compiled.
+# A minute and a half of CPU: it compiles the programs of two models, of one in both types. Later
+# runs find them compiled.
 def test_a_dry_run_finds_something_out_in_every_part(tmp_path: Path) -> None:
     done = check(tmp_path, "--tiny", "--seconds", "280")
     assert done.returncode == 0, done.stderr

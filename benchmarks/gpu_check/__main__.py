@@ -77,8 +77,10 @@ class Report:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._facts = {"began": datetime.now(UTC).isoformat(timespec="seconds"), "tiny": tiny}
-        asked = dict.fromkeys(["machine", *parts])
-        self.parts: dict[str, dict[str, Any]] = {name: {"state": PENDING} for name in asked}
+        asked = {"machine", *parts}
+        self.parts: dict[str, dict[str, Any]] = {
+            name: {"state": PENDING} for name in PARTS if name in asked
+        }
 
     @property
     def tiny(self) -> bool:
@@ -142,9 +144,12 @@ def run_part(name: str, report: Report, ends_s: float) -> None:
     ]
     for reader in readers:
         reader.start()
+    state = status = None
     try:
         state = _follow(process, told, findings, report, ends_s)
-        status = process.wait(_LAST_S) if state is None else None
+        if state is None:
+            with suppress(subprocess.TimeoutExpired):
+                status = process.wait(_LAST_S)
     finally:
         # Whatever it started ends with it, or the card would not be free for the next.
         with suppress(ProcessLookupError):
@@ -153,7 +158,7 @@ def run_part(name: str, report: Report, ends_s: float) -> None:
     findings["state"] = state or (DONE if status == 0 else FAILED)
     findings["took_s"] = round(time.monotonic() - begin_s, 1)
     if findings["state"] != DONE:
-        findings.setdefault("failed", state or f"the process ended with {status}")
+        findings.setdefault("failed", state or f"its process ended with {status}")
         findings["log"] = "".join(line for line in [*log] if line)[-_LOG_CHARACTERS:]
     report.write()
 

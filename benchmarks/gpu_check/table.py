@@ -145,6 +145,9 @@ def _engine(found: Mapping[str, Any], _parts: Mapping[str, Any]) -> Iterator[str
     weights = f"{found['weights_bytes'] / _GIB:.1f} GiB of weights"
     peak = _number(found, "peak_bytes")
     yield _row("memory", f"{weights}, {peak / _GIB:.1f} GiB at most" if peak else weights)
+    for name in ("guided", "decode"):
+        if (own := _number(found, f"{name}_temporary_bytes")) is not None:
+            yield _row(f"  {name}", f"{own / _GIB:.1f} GiB between arguments and results")
     busiest = found.get("busiest")
     if why := _failed(busiest):
         yield _row("busiest kernels", f"no trace: {why}")
