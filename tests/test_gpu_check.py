@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.gpu_check.__main__ import PARTS
 from benchmarks.gpu_check.setting import DONE
-from benchmarks.gpu_check.table import COLUMNS
+from benchmarks.gpu_check.table import COLUMNS, table
 from sdxl_engine.programs.cache import KEPT_IN
 from tests.children import ENVIRONMENT
 
@@ -75,3 +75,67 @@ def test_what_does_not_fit_its_time_is_said(tmp_path: Path) -> None:
     done = check(tmp_path, "--tiny", "--seconds", "1", "--parts", "engine")
     assert done.returncode == 1
     assert "out of time" in (tmp_path / "gpu-check.txt").read_text("utf-8")
+
+
+def test_the_table_shows_what_only_a_card_tells() -> None:
+    """Also what fails there; each at the width of a page."""
+    failed = {"failed": "XlaRuntimeError: " + "RESOURCE_EXHAUSTED " * 9, "traceback": "..."}
+    card = {"name": "NVIDIA H200", "memory.total": "143771 MiB", "driver_version": "580.1"}
+    parts: dict[str, dict[str, Any]] = {
+        "machine": {"cards": [{**card, "power.limit": "700 W", "clocks.max.sm": "1980 MHz"}]},
+        "doodle": {
+            "tolerance": 3,
+            "pictures": 7,
+            "float32": {"compile_s": 9.0, "largest": 4, "mean": 0.1},
+            "bfloat16": failed,
+            "picture_check": failed,
+        },
+        "engine": {
+            "refused": [{"way": "4 images, attention cudnn", **failed}],
+            "images": 4,
+            "size_px": [1024, 1024],
+            "steps": 20,
+            "dtype": "bfloat16",
+            "attention": "xla",
+            "kernels": "OHWI",
+            "compile_s": {"guided": 90.0, "decode": 20.0},
+            "rounds": 3,
+            "request_s": 4.0,
+            "encode_ms": 5.0,
+            "step_ms": 180.0,
+            "decode_ms": 300.0,
+            "step_tflop_per_s": 300.4,
+            "weights_bytes": 7 * 2**30,
+            "peak_bytes": 30 * 2**30,
+            "guided_temporary_bytes": 2**30,
+            "busiest": [{"kernel": "k" * 60, "calls": 70, "ms": 60.1, "share": 0.334}],
+        },
+        "pytorch": {
+            "images": 4,
+            "model": "plain PyTorch",
+            "version": "2.9",
+            "cudnn": 91400,
+            "eager_ms": 240.0,
+            "compiled_ms": failed,
+            "pieces": {"conv": 1.25},
+        },
+        "pieces": {"pieces": {"conv": {"OHWI": 1.0, "HWIO": failed}}},
+    }
+    report = {"began": "today", "tiny": False, "parts": parts}
+    for part in parts.values():
+        part |= {"state": DONE, "took_s": 1.0}
+    lines = table(report).splitlines()
+    assert max(map(len, lines)) <= COLUMNS
+    shown = " ".join(" ".join(lines).split())  # a long row goes on in the next line
+    for text in (
+        "NVIDIA H200, 143771 MiB, driver 580.1, 700 W",
+        "at most 4 levels of 255, on average 0.100 (3 are allowed): TOO FAR",
+        "110: guided 90, decode 20",
+        "180.00 ms 300.4 TFLOP/s",
+        "7.0 GiB of weights, 30.0 GiB at most",
+        "33.4%",
+        "240.00 ms; the engine takes 0.75 of it",
+        "OHWI 1.000, HWIO no, PyTorch 1.250",
+    ):
+        assert text in shown
+    assert shown.count("RESOURCE_EXHAUSTED RESOURCE_EXHAUSTED") >= 5

@@ -29,7 +29,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Final
 
-from benchmarks.gpu_check.setting import DONE, FAILED, LATE, PENDING, RUNNING
+from benchmarks.gpu_check.setting import DONE, FAILED, LATE, PENDING, RUNNING, failure
 from benchmarks.gpu_check.table import table
 
 # By when each must be done, as a share of all seconds; in the order in which they run.
@@ -103,8 +103,11 @@ class Report:
         )
 
     def text(self) -> str:
-        """The table."""
-        return table({**self._facts, "parts": self.parts})
+        """The table; should it fail, why: the findings are dearer than how they look."""
+        try:
+            return table({**self._facts, "parts": self.parts})
+        except Exception as error:  # noqa: BLE001 - as above
+            return f"There is no table ({failure(error)['failed']}), but gpu-check.json."
 
     def write(self) -> None:
         """Both files, each whole or as it was."""
