@@ -7,6 +7,8 @@ ACCELERATOR ?=
 TOPOLOGY ?= v5e:2x2
 # What make gpu-proof compiles for, of those that `imagine doctor --gpu` knows.
 CARDS ?= h100 a100 l4 rtx4070 h100x8
+# What make gpu-check runs with: a Python that has jax for CUDA, and PyTorch if there is to be a comparison.
+GPU_PYTHON ?= python3
 # Side by side: one more than the cores of a small machine, for many tests wait for a process.
 WORKERS ?= 3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
@@ -15,7 +17,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint audit check tpu-check gpu-proof lock messages lookalikes oracle legacy goldens doodle doodle-check
+.PHONY: help setup setup-dev demo test kill-test lint audit check tpu-check gpu-proof gpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -68,6 +70,9 @@ tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost 
 gpu-proof: ## compile SDXL for GPUs without one, and say what it will cost (a minute a card)
 	@$(MAKE) --no-print-directory setup ACCELERATOR=cuda VENV=.venv-cuda
 	for card in $(CARDS); do .venv-cuda/bin/imagine doctor --gpu $$card || exit; done
+
+gpu-check: ## on an NVIDIA card: is the engine right, and how fast beside PyTorch (at most nine minutes)
+	@PYTHONPATH=.:training $(GPU_PYTHON) -m benchmarks.gpu_check
 
 lock: ## pin every dependency anew (needs uv)
 	# The chips' locks follow the plain one, so that both can stand in one environment.

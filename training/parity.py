@@ -31,6 +31,11 @@ class Parity:
         """What must be warm: (width_px, height_px)."""
         return sorted({(request.width_px, request.height_px) for request in self.requests})
 
+    def noise(self, place: int) -> npt.NDArray[np.float32]:
+        """What PyTorch began with there, f32[1, h, w, 4] of unit variance."""
+        noise: npt.NDArray[np.float32] = self._arrays[f"{place}.latents"]
+        return noise
+
     def oracle(self, place: int) -> npt.NDArray[np.uint8]:
         """What PyTorch drew of the request at this place, u8[height, width, 3]."""
         pixels: npt.NDArray[np.uint8] = self._arrays[f"{place}.pixels"][0]
@@ -38,7 +43,7 @@ class Parity:
 
     def largest_difference(self, pipeline: SdxlPipeline, place: int) -> int:
         """Of the request at this place: over all pixels and colours, of 255."""
-        *_, last = pipeline.generate(self.requests[place], latents=self._arrays[f"{place}.latents"])
+        *_, last = pipeline.generate(self.requests[place], latents=self.noise(place))
         assert last.fetch is not None  # noqa: S101 - the engine's promise
         oracle = self.oracle(place)
         drawn = np.frombuffer(last.fetch()[0].rgb, np.uint8).reshape(oracle.shape)
