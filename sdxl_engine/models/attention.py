@@ -184,9 +184,17 @@ def _attend(query_ref, key_ref, value_ref, mixed_ref, *, dim):  # type: ignore[n
     dot = partial(jax.lax.dot_general, precision=precision, preferred_element_type=jnp.float32)
     head_of = jax.lax.broadcasted_iota(jnp.int32, query.shape, 1) // dim
     mixed = jnp.zeros(query.shape, jnp.float32)
+    scale = 1.0 / math.sqrt(dim)
+    # A power of two, as for SDXL's heads of 64, changes no digit: there are fewer queries than
+    # scores, and the kernel takes a seventh less time.
+    exponent_only = math.frexp(scale)[0] == 0.5  # noqa: PLR2004 - the mantissa of those
+    if exponent_only:
+        query = query * jnp.asarray(scale, query.dtype)
     for head in range(_LANES // dim):
         own = jnp.where(head_of == head, query, jnp.zeros_like(query))
-        scores = dot(own, key, (((1,), (1,)), ((), ()))) * (1.0 / math.sqrt(dim))
+        scores = dot(own, key, (((1,), (1,)), ((), ())))
+        if not exponent_only:
+            scores = scores * scale
         weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
         sums = dot(weights.astype(value.dtype), value, (((1,), (0,)), ((), ())))
         mixed = jnp.where(head_of == head, sums / weights.sum(axis=-1, keepdims=True), mixed)

@@ -84,6 +84,10 @@ class Conv(nnx.Module):
         self.bias = param(out_channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        if self.kernel.shape[:2] == (1, 1):
+            # A TPU takes seven times as long for it as a convolution.
+            y = x @ self.kernel[...][0, 0]
+            return y + _along_last(self.bias, y.ndim)
         y = jax.lax.conv_general_dilated(
             x,
             self.kernel[...],
