@@ -26,7 +26,8 @@ class Target:
     stacked    whether equal layers are one loop over weights that lie in one array: compiles in a
                fraction of the time. A CPU would copy the weights out of the array in each round
     one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
-               TPU. Elsewhere they go as one batch, which reads the weights once
+               TPU, and guidance is a pass more, not another program. Elsewhere they go as one
+               batch, which reads the weights once
     """
 
     attention: Kernel = "xla"
@@ -85,7 +86,7 @@ class Conv(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         if self.kernel.shape[:2] == (1, 1):
-            # A TPU takes seven times as long for it as a convolution.
+            # As a convolution a TPU takes four to seven times as long for it.
             y = x @ self.kernel[...][0, 0]
             return y + _along_last(self.bias, y.ndim)
         y = jax.lax.conv_general_dilated(
