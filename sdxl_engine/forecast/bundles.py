@@ -14,7 +14,7 @@ often as its loops go round, and nothing that a core waits for.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,18 +22,17 @@ from typing import Final, NamedTuple
 from sdxl_engine.forecast.hlo import Run
 
 _BUNDLE: Final = re.compile(r"\s*(?:0x)?[0-9a-f]+\s*([A-Z]{2})?\s*:\s*((?:> ?)*)\{(.*)")
-_EXIT: Final = re.compile(
-    r"(%p\w+) = scmp\.ge\.s32\.totalorder (?:\(!?%\w+\), )?(%\w+), (\d+) /\* loop exit test"
-)
-_COUNTER: Final = re.compile(r"(%s\w+) = sphi ")
 _BRANCH: Final = re.compile(r"sbr\.rel \((!?)(%p\w+)\) target")
-_FIRST_STAGE: Final = "iteration index, stage = 0"
-_STAGES: Final = 2
 _SLOTS: Final = 4  # bundles behind a branch that run before it is taken
-_NOT_FIRST: Final = re.compile(r"(%p\w+) = scmp\.ne\.s32\.totalorder (?:\(!?%\w+\), )?%\w+, 0 ")
-_WRAP: Final = re.compile(
-    r"scmp\.ge\.s32\.totalorder (?:\(!?%\w+\), )?%\w+, ([2-9]|\d\d+)\s*(?:;;|\})"
-)
+# A comparison of a scalar, which may run under a predicate of its own, with a number.
+_COMPARED: Final = r"s32\.totalorder (?:\(!?%\w+\), )?(%\w+), "
+_EXIT: Final = re.compile(rf"(%p\w+) = scmp\.ge\.{_COMPARED}(\d+) /\* loop exit test")
+_NOT_FIRST: Final = re.compile(rf"(%p\w+) = scmp\.ne\.{_COMPARED}0 ")
+# Where an index of the grid begins anew, the innermost axis first.
+_WRAP: Final = re.compile(rf"scmp\.ge\.{_COMPARED}([2-9]|\d\d+)\s*(?:;;|\}})")
+_COUNTER: Final = re.compile(r"(%s\w+) = sphi ")
+_OF_THE_GRID: Final = "iteration index, stage = 0"
+_STAGES: Final = 2  # rounds in which a kernel's last results leave
 _FILE: Final = re.compile(r"\d+-(.+)-\d+-final_bundles\.txt")
 _GRID: Final = re.compile(r'"iteration_bounds":\[([^\]]*)\]')
 _SHARED: Final = re.compile(
@@ -49,67 +48,77 @@ class _Bundle(NamedTuple):
     code: str
 
 
+class _Stretch(NamedTuple):
+    """Bundles from one to another, and how often they run for each time that their place does."""
+
+    begin: int
+    end: int
+    times: float
+
+
 def cycles_of(text: str, grid: int | None = None) -> float:
     """Bundles that one run of an instruction goes through, from its file.
 
     A loop whose rounds the text does not say counts once. A loop that is skipped unless some index
-    is 0 is taken to run once in all rounds of the grid's innermost axis.
+    is 0 is taken to run once in all rounds of the grid's innermost axis. What else is skipped in
+    some rounds counts in all, such as the copy of a block that may stay where it is.
 
-    grid  rounds of the outermost loop, if they are known; else its exit test less the two rounds
-          in which the last results leave
+    grid  rounds of the outermost loop, if they are known; else its exit test less _STAGES
     """
     bundles = [
         _Bundle(found[1], found[2].count(">"), found[3])
         for line in text.splitlines()
         if (found := _BUNDLE.match(line))
     ]
-    branches = [
-        (place, *found)
-        for place, bundle in enumerate(bundles)
-        for found in _BRANCH.findall(bundle.code)
-    ]
-    ends = {name: place + _SLOTS for place, unless, name in branches if unless}
-    *_, outermost = ["", *ends]
-    # By what counts its rounds: the end of each loop of a known number of them, and that.
-    counted = {
-        counter: (ends[name], int(rounds))
-        for name, following, rounds in _EXIT.findall(text)
-        if name in ends
-        for counter in re.findall(rf"{following} = sadd\.s32 (?:\(!?%\w+\), )?1, (%\w+)", text)
-    }
-    if grid is None:
-        exits = [int(rounds) for name, _, rounds in _EXIT.findall(text) if name == outermost]
-        grid = max(sum(exits) - _STAGES, 1)
     times = [1.0] * len(bundles)
-    loops = [place for place, bundle in enumerate(bundles) if bundle.tag == "LB"]
-    for begin in loops:
-        code = bundles[begin].code
-        if _FIRST_STAGE in code:
-            end, rounds = ends.get(outermost, begin), grid
-        else:
-            own = [counted[name] for name in _COUNTER.findall(code) if name in counted]
-            end, rounds = own[0] if own else (begin, 1)
-        _multiply(times, begin, end, rounds)
-    not_first = set(_NOT_FIRST.findall(text))
-    innermost = int(found[1]) if (found := _WRAP.search(text)) else 1
-    for begin, unless, name in branches:
-        if not unless and name in not_first:
-            end = next(
-                (
-                    place
-                    for place, bundle in enumerate(bundles[begin:], start=begin)
-                    if bundle.tag == "PF" and bundle.depth <= bundles[begin].depth
-                ),
-                begin,
-            )
-            if any(begin < loop < end for loop in loops):
-                _multiply(times, begin + _SLOTS + 1, end - 1, 1 / innermost)
+    for stretch in (*_loops(text, bundles, grid), *_skipped(text, bundles)):
+        for place in range(stretch.begin, min(stretch.end + 1, len(bundles))):
+            times[place] *= stretch.times
     return sum(times)
 
 
-def _multiply(times: list[float], begin: int, end: int, factor: float) -> None:
-    for place in range(begin, min(end + 1, len(times))):
-        times[place] *= factor
+def _loops(text: str, bundles: Sequence[_Bundle], grid: int | None) -> Iterator[_Stretch]:
+    # Brackets are missing at some loops' ends. What counts a loop's rounds enters where it begins,
+    # and is tested for the branch at its end.
+    ends = {name: place + _SLOTS for place, back, name in _branches(bundles) if back}
+    *_, outermost = ["", *ends]
+    counted, exit_of_grid = {}, 1
+    for name, following, exit_test in _EXIT.findall(text):
+        added = re.search(rf"{following} = sadd\.s32 (?:\(!?%\w+\), )?1, (%\w+)", text)
+        if added and name in ends:
+            counted[added[1]] = ends[name], int(exit_test)
+        if name == outermost:
+            exit_of_grid = int(exit_test)
+    for begin, bundle in enumerate(bundles):
+        if bundle.tag != "LB":
+            continue
+        if _OF_THE_GRID in bundle.code:
+            rounds = max(exit_of_grid - _STAGES, 1) if grid is None else grid
+            yield _Stretch(begin, ends.get(outermost, begin), rounds)
+        for counter in _COUNTER.findall(bundle.code):
+            if counter in counted and _OF_THE_GRID not in bundle.code:
+                yield _Stretch(begin, *counted[counter])
+
+
+def _skipped(text: str, bundles: Sequence[_Bundle]) -> Iterator[_Stretch]:
+    not_first = {name for name, _ in _NOT_FIRST.findall(text)}
+    innermost = int(found[2]) if (found := _WRAP.search(text)) else 1
+    for branch, back, name in _branches(bundles):
+        if back or name not in not_first:
+            continue
+        inside = bundles[branch].depth
+        following = range(branch + _SLOTS + 1, len(bundles))
+        goes_on = (p for p in following if bundles[p].tag == "PF" and bundles[p].depth <= inside)
+        end = next(goes_on, branch) - 1
+        if any(bundles[place].tag == "LB" for place in range(branch, end)):
+            yield _Stretch(branch + _SLOTS + 1, end, 1 / innermost)
+
+
+def _branches(bundles: Sequence[_Bundle]) -> Iterator[tuple[int, bool, str]]:
+    """(place, whether it is taken unless its predicate holds, the predicate) of each."""
+    for place, bundle in enumerate(bundles):
+        for unless, name in _BRANCH.findall(bundle.code):
+            yield place, bool(unless), name
 
 
 class MachineCode:

@@ -14,7 +14,7 @@ import pytest
 from sdxl_engine import InvalidRequestError
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import tpu as forecast
-from sdxl_engine.forecast.environment import ENVIRONMENT
+from sdxl_engine.forecast.environment import ENVIRONMENT, dump_bundles
 from sdxl_engine.forecast.full_size import STEPS, FullSize
 from sdxl_engine.forecast.tpu import CHIPS, Forecast, Forecaster
 from tests.sdxl_engine.forecast.test_hlo import DOT, TEXT
@@ -35,6 +35,14 @@ except SystemExit as stop:
 def as_in_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--a_flag=of a person's own")
+
+
+def test_the_compiler_is_asked_for_its_code_beside_what_it_was_told(tmp_path: Path) -> None:
+    dump_bundles(tmp_path)
+    own, *flags = os.environ["LIBTPU_INIT_ARGS"].split(" --")
+    assert own == "--a_flag=of a person's own"
+    assert f"xla_jf_dump_to={tmp_path}" in flags
 
 
 def test_the_program_settles_its_environment_before_jax_starts() -> None:
