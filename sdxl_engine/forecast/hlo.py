@@ -32,6 +32,7 @@ _CALLED: Final = re.compile(r"(?:calls|to_apply)=%([\w.\-]+)")
 _IN_VMEM: Final = re.compile(r"S\([1-9]\)")  # a layout's memory space; none is HBM
 _KERNEL_COST: Final = re.compile(r'"cost_estimate":\{([^}]*)\}')
 _LIBRARY: Final = re.compile(r'custom_call_target="__(cudnn|cublas)\$(\w+)')
+_PRODUCTS: Final = frozenset({"convolution", "dot", "custom-call"})
 # What may hold matrix products within a fusion.
 _MULTIPLIES: Final = frozenset({"convolution", "dot", "fusion"})
 # They compute and move nothing.
@@ -94,11 +95,15 @@ class ScheduledProgram:
     """A compiled program's text, `compiled.as_text()`.
 
     flops_per_s, hbm_bytes_per_s  of the chip
+    int8_factor                   how much faster it multiplies whole numbers of 8 bits
     """
 
-    def __init__(self, text: str, *, flops_per_s: float, hbm_bytes_per_s: float) -> None:
+    def __init__(
+        self, text: str, *, flops_per_s: float, hbm_bytes_per_s: float, int8_factor: float = 1.0
+    ) -> None:
         self._computations, self._entry = _parse(text)
         self._flops_per_s, self._hbm_bytes_per_s = flops_per_s, hbm_bytes_per_s
+        self._int8_factor = int8_factor
 
     def cost(self, *, rounds: Sequence[int] = (), loops_once: bool = False) -> Cost:
         """Of one run.
@@ -144,7 +149,8 @@ class ScheduledProgram:
         hbm_bytes = self._hbm_bytes(instruction, instructions)
         if given is not None:
             hbm_bytes = min(hbm_bytes, given)
-        seconds = max(flops / self._flops_per_s, hbm_bytes / self._hbm_bytes_per_s)
+        rate = self._flops_per_s * (self._int8_factor if self._whole(instruction) else 1)
+        seconds = max(flops / rate, hbm_bytes / self._hbm_bytes_per_s)
         return Cost(flops, hbm_bytes, seconds)
 
     def _hbm_bytes(
@@ -207,6 +213,18 @@ class ScheduledProgram:
                 if inner.opcode in _MULTIPLIES:
                     total += self._flops(inner, inside)
         return total
+
+    def _whole(self, instruction: Instruction) -> bool:
+        """Whether its products are of whole numbers, whose sums are, too."""
+        inside = [
+            inner
+            for called in _CALLED.findall(instruction.rest)
+            for inner in self._computations.get(called, {}).values()
+        ]
+        return any(
+            one.opcode in _PRODUCTS and one.shape.startswith("s32")
+            for one in (instruction, *inside)
+        )
 
     def _trips(self, loop: Instruction) -> int | None:
         """How often a loop runs, from its condition: a counter below a constant."""
