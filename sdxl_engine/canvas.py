@@ -6,7 +6,6 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
 
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import (
@@ -214,6 +213,8 @@ def _smeared(rgb: U8, known: Bool) -> U8:
         return rgb
     if not known.any():
         return np.full_like(rgb, _OPAQUE)
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - takes a tenth of a second
+
     rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
     smeared: U8 = rgb[rows, columns]
     return smeared
@@ -223,6 +224,8 @@ def _feather(mask: Bool, feather_px: int) -> F32:
     """1 in the mask, falling to 0 at `feather_px` beyond it."""
     if feather_px == 0 or mask.all():
         return mask.astype(np.float32)
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - takes a tenth of a second
+
     distance = distance_transform_edt(~mask)
     feather: F32 = np.clip(1 - distance / feather_px, 0, 1).astype(np.float32)
     return feather

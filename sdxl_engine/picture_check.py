@@ -213,7 +213,7 @@ class PictureCheck:
         """Compile what looks at so many pictures of this size where they lie on the devices.
 
         mesh      as `Looking.programs`
-        compile_  as `Compiler.compile_size`
+        compile_  what compiles a program, or has it compiled already
         """
         by_image = NamedSharding(mesh, P(IMAGES))
         place = (num_images, height_px, width_px, _RGB)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
@@ -32,6 +33,7 @@ from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.picture_check import PictureCheck
 from sdxl_engine.programs.arithmetic import Sample
 from sdxl_engine.programs.compiler import (
+    Compile,
     Compiler,
     Needs,
     Networks,
@@ -70,6 +72,9 @@ _NO_LORAS: Final = (
     'No LoRA can be chosen: [engine] quantise is "int8", and they are added to weights that are '
     "not rounded. Leave one of the two out."
 )
+# Programs that are compiled: while one is traced, in Python, the other is with the compiler, which
+# is no Python. More would not be faster on few cores, and a large one takes gigabytes to compile.
+_AT_ONCE: Final = 2
 
 
 class Prepared(NamedTuple):
@@ -176,7 +181,7 @@ class SdxlPipeline:
         self._compiler = compiler
         self._factors = factors
         self._kept = kept
-        self._compile = Program.compile if kept is None else kept.compiled
+        self._compile: Compile = Program.compile if kept is None else kept.compiled
         self.programs: dict[tuple[int, int], SizePrograms] = {}
         self._loras = loras
         self._files = files or DrawingFiles()
@@ -408,14 +413,20 @@ class SdxlPipeline:
             self._check_drawable(*size, num_images)
         goes_on = sign_of_start()
         begin = time.perf_counter()
-        encode = {
-            chunks: self._compile(self._compiler.encode(chunks)) for chunks in sorted(needs.chunks)
-        }
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+
+            def compile_(program: Program) -> Future[Any]:
+                return pool.submit(self._compile, program)
+
+            encode = {
+                chunks: compile_(self._compiler.encode(chunks)) for chunks in sorted(needs.chunks)
+            }
+            for size in distinct:
+                goes_on()
+                self.programs[size] = self._compiler.compile_size(
+                    *size, num_images, encode, needs, compile_
+                )
         for size in distinct:
-            goes_on()
-            self.programs[size] = self._compiler.compile_size(
-                *size, num_images, encode, needs, self._compile
-            )
             if self.picture_check is not None:
                 height, width, _ = self.latent_shape(*size)
                 mesh = make_mesh(self._compiler.devices, num_images)

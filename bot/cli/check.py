@@ -73,7 +73,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say it of each; whether any bears a mark. Raises UsageError, ConfigError."""
-    from sdxl_engine.marks.watermark import USUAL_KEY, Watermark  # noqa: PLC0415 - brings SciPy
+    from sdxl_engine.marks.watermark import USUAL_KEY, Watermark  # noqa: PLC0415 - brings Pillow
 
     config = load_config(args.config, os.environ).marks
     watermark = Watermark(config.watermark_key or USUAL_KEY)

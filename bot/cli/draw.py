@@ -178,7 +178,7 @@ def draw(drawing: Drawing, model: str, load: LoadPipeline) -> None:
 
     Raises EngineError, OutputError.
     """
-    from sdxl_engine.canvas import canvas_of  # noqa: PLC0415 - brings SciPy
+    from sdxl_engine.canvas import canvas_of  # noqa: PLC0415 - brings Pillow
 
     say = _Voice(sys.stderr if drawing.as_json else sys.stdout)
     folder = output_folder(drawing.folder)

@@ -19,7 +19,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 Floats = npt.NDArray[np.float32]
 Waves = npt.NDArray[np.complex64]
@@ -179,6 +178,9 @@ def _middle(grey: Floats) -> Floats:
 
 def _details(grey: Floats, scale: float) -> Floats:
     """What is neither larger nor smaller than the mark, as loud everywhere as around it."""
+    # A tenth of a second, and marking a picture does without.
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415
+
     fine = gaussian_filter(grey, _FINE_PX * scale)
     details = fine - gaussian_filter(grey, _COARSE_PX * scale)
     loud = np.abs(details)

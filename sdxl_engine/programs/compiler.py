@@ -13,6 +13,7 @@ devices is one half's output, once a step.
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, Self
@@ -312,6 +313,10 @@ def make_mesh(devices: Sequence[jax.Device], num_images: int) -> Mesh:
     return Mesh(np.array(devices).reshape(-1, halves), (IMAGES, GUIDANCE))
 
 
+def _results(futures: Mapping[str, Future[Executable]]) -> dict[str, Executable]:
+    return {name: future.result() for name, future in futures.items()}
+
+
 class Compiler:
     """Knows the programs of one model for one set of devices.
 
@@ -442,27 +447,31 @@ class Compiler:
         width_px: int,
         height_px: int,
         num_images: int,
-        encode: Mapping[int, Any],
+        encode: Mapping[int, Future[Any]],
         needs: Needs,
-        compile_: Compile = Program.compile,
+        begin: Callable[[Program], Future[Executable]],
     ) -> SizePrograms:
         """Compile what draws images of one size.
 
-        encode    the compiled programs that encode, by the number of chunks
-        compile_  what compiles a program, or has it compiled already
+        encode  the programs that encode, by the number of chunks
+        begin   begins to compile a program; several may be under way
         """
-        texts = {}
+        others = self.size(width_px, height_px, num_images)
+        by_size = {name: begin(others[name]) for name in sorted(needs.names & _BY_SIZE)}
+        by_text = {}
         for chunks, own in encode.items():
-            programs = self.denoise(width_px, height_px, num_images, chunks, own.out_info)
+            said = own.result().out_info
+            programs = self.denoise(width_px, height_px, num_images, chunks, said)
             names = needs.names & _BY_TEXT
             if names and not names <= programs.keys():  # one for both
                 names = frozenset(programs)
-            compiled = {name: compile_(programs[name]) for name in sorted(names)}
-            texts[chunks] = TextPrograms.of(own, compiled)
+            by_text[chunks] = {name: begin(programs[name]) for name in sorted(names)}
+        texts = {
+            chunks: TextPrograms.of(encode[chunks].result(), _results(compiled))
+            for chunks, compiled in by_text.items()
+        }
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
-        others = self.size(width_px, height_px, num_images)
-        compiled = {name: compile_(others[name]) for name in sorted(needs.names & _BY_SIZE)}
-        return SizePrograms(self.padded(num_images), by_image, texts, **compiled)
+        return SizePrograms(self.padded(num_images), by_image, texts, **_results(by_size))
 
     def padded(self, num_images: int) -> int:
         """How many images are drawn at once: those asked for, rounded up to fill the devices."""

@@ -7,6 +7,7 @@ code, so the folder must be the owner's alone; and a file that is not what was w
 name is thrown away, be it damaged or another program, which would be run.
 """
 
+import ctypes
 import hashlib
 import logging
 import os
@@ -94,6 +95,7 @@ class KeptPrograms:
         except Exception as error:  # noqa: BLE001 - whatever a device's runtime raises
             log.warning("%s is compiled again: it cannot be loaded: %s", path.name, error)
             return None
+        _give_back_memory()
         return loaded
 
     def _keep(self, path: Path, key: str, executable: Any) -> None:  # noqa: ANN401 - jax.stages.Compiled is untyped
@@ -104,6 +106,13 @@ class KeptPrograms:
         # No file, and whatever the runtime of a device raises that cannot write its programs.
         except Exception as error:  # noqa: BLE001
             log.warning("%s is not kept, and compiled at each start: %s", path.name, error)
+
+
+def _give_back_memory() -> None:
+    """What loading took for a while the C library keeps; of the embedded model 60 MB for good."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 def keep_with_jax() -> None:
