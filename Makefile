@@ -6,7 +6,7 @@ ACCELERATOR ?=
 # What make tpu-check compiles for: a TPU generation and its shape.
 TOPOLOGY ?= v5e:2x2
 # What make gpu-proof compiles for, of those that `imagine doctor --gpu` knows.
-CARDS ?= h100 a100 l4 rtx4070 h100x8
+CARDS ?= h100 a100 l4 rtx3060 h100x8
 # What make gpu-check runs with: a Python that has jax for CUDA, and PyTorch if there is to be a comparison.
 GPU_PYTHON ?= python3
 # Side by side: one more than the cores of a small machine, for many tests wait for a process.
@@ -69,7 +69,7 @@ tpu-check: ## compile SDXL for TPU v5e-4 without one, and say what it will cost 
 
 gpu-proof: ## compile SDXL for GPUs without one, and say what it will cost (a minute a card)
 	@$(MAKE) --no-print-directory setup ACCELERATOR=cuda VENV=.venv-cuda
-	for card in $(CARDS); do .venv-cuda/bin/imagine doctor --gpu $$card || exit; done
+	@failed=0; for card in $(CARDS); do .venv-cuda/bin/imagine doctor --gpu $$card || failed=1; done; exit $$failed
 
 gpu-check: ## on an NVIDIA card: is the engine right, and how fast beside PyTorch (at most nine minutes)
 	@PYTHONPATH=.:training $(GPU_PYTHON) -m benchmarks.gpu_check

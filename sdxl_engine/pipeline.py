@@ -413,11 +413,12 @@ class SdxlPipeline:
             self._check_drawable(*size, num_images)
         goes_on = sign_of_start()
         begin = time.perf_counter()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        pool = ThreadPoolExecutor(_AT_ONCE)
 
-            def compile_(program: Program) -> Future[Any]:
-                return pool.submit(self._compile, program)
+        def compile_(program: Program) -> Future[Any]:
+            return pool.submit(self._compile, program)
 
+        try:
             encode = {
                 chunks: compile_(self._compiler.encode(chunks)) for chunks in sorted(needs.chunks)
             }
@@ -426,6 +427,9 @@ class SdxlPipeline:
                 self.programs[size] = self._compiler.compile_size(
                     *size, num_images, encode, needs, compile_
                 )
+        finally:
+            # What broke off is not to wait for all that was to be compiled after it.
+            pool.shutdown(wait=False, cancel_futures=True)
         for size in distinct:
             if self.picture_check is not None:
                 height, width, _ = self.latent_shape(*size)

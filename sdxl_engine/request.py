@@ -77,9 +77,9 @@ OWN_SPACING_SAMPLERS: Final = frozenset({"lcm", "tcd"})
 # These need the negative prompt at any guidance: 0..1 is what their authors call guidance.
 CFG_PP_SAMPLERS: Final = frozenset({"euler_cfg_pp", "euler_ancestral_cfg_pp"})
 
-# How weights of words change their embeddings; see `emphasized` in `programs/arithmetic.py`.
 # What the linears of a model may multiply in; the owner's choice, not a request's.
 QUANTISED: Final = ("none", "int8")
+# How weights of words change their embeddings; see `emphasized` in `programs/arithmetic.py`.
 EMPHASES: Final = {"mean": "Mean-restoring", "interpolation": "Interpolation"}
 USUAL_EMPHASIS: Final = "interpolation"  # which followed prompts better: training/README.md
 # How a picture of another shape comes onto the canvas: cut, with borders, or out of proportion.

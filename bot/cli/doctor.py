@@ -65,7 +65,7 @@ from sdxl_engine.devices import local_devices
 heard = []
 listener = logging.Handler(logging.WARNING)
 listener.emit = lambda record: heard.append(record.getMessage())
-logging.getLogger().addHandler(listener)
+logging.getLogger("jax._src.xla_bridge").addHandler(listener)
 devices = local_devices()
 print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform, heard]))
 """
@@ -131,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpu",
         metavar="CARD[xN]",
-        help="instead, compile SDXL for GPUs that are not here, such as h100, h100x8 or rtx4060",
+        help="instead, compile SDXL for GPUs that are not here, such as h100, h100x8 or rtx4090",
     )
     parser.add_argument(
         "--size", metavar="WxH", help="of the images, for --tpu and --gpu; default 1024x1024"
@@ -253,7 +253,7 @@ def _jax(environ: Mapping[str, str]) -> Finding:
     count, kind, platform, heard = probed
     found = f"jax sees {count} x {kind}."
     if heard:
-        return Finding("warn", found, " ".join(map(str, heard)))
+        return Finding("warn", found, one_line(" ".join(map(str, heard)), _MAX_ERROR_CHARS))
     if platform == "cpu":
         mend = "For a TPU or GPU run `make setup ACCELERATOR=tpu` (or cuda)."
         return Finding("warn", f"{found} A full-size model takes minutes a picture there.", mend)
@@ -322,6 +322,12 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
         usual_of(replace(config, styles=StylesConfig()))
     except CheckpointError as error:  # what stands beside one
         yield Finding("FAIL", str(error))
+    if config.engine.loras and config.engine.quantise != "none":
+        yield Finding(
+            "warn",
+            f'No LoRA can be chosen: [engine] quantise is "{config.engine.quantise}".',
+            "Leave one of the two out.",
+        )
     size_bytes = 0
     said: set[Finding] = set()  # of LoRAs: most fit one model as they fit another
     for place, model in enumerate(config.engine.all_models):
@@ -407,7 +413,7 @@ def _look_at(
         "vae": engine.vae if is_first else "",
         "unet": engine.unet if is_first else "",
         "clip_skip": config.model.clip_skip if is_first else None,
-        "loras": engine.loras and str(engine.loras),
+        "loras": str(engine.loras) if engine.loras and engine.quantise == "none" else None,
         "embeddings": engine.embeddings and str(engine.embeddings),
     }
     probed = _probe(_MODEL_PROBE, [json.dumps(asked)], {**environ, **_ASIDE})

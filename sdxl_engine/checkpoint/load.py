@@ -21,7 +21,6 @@ from sdxl_engine.checkpoint.casting import copy, empty
 from sdxl_engine.checkpoint.folder import listed
 from sdxl_engine.checkpoint.names import (
     CODES,
-    EXACT,
     FUSED,
     KERNELS,
     QUARTERS,
@@ -29,6 +28,7 @@ from sdxl_engine.checkpoint.names import (
     SPARE,
     STACKED,
     family,
+    own_dtype,
     tensor_name,
 )
 from sdxl_engine.checkpoint.parts import Part
@@ -81,7 +81,7 @@ class ExpectedParameter:
 
         read  gives the values of the tensor of this name, in blocks of whole rows
         """
-        whole = empty(self.shape, self._own_dtype(dtype))
+        whole = empty(self.shape, own_dtype(self.path[-1], dtype))
         for tensor, slot in self.slots(whole):
             if make := _MADE.get(self.path[-1]):
                 stored = np.empty(tensor.shape, np.float32)
@@ -90,12 +90,6 @@ class ExpectedParameter:
             else:
                 copy(read(tensor.name), self.to_checkpoint(slot))
         return whole
-
-    def _own_dtype(self, dtype: npt.DTypeLike) -> npt.DTypeLike:
-        """Its dtype where others have this one."""
-        if self.path[-1] == CODES:
-            return np.int8
-        return np.float32 if self.path[-1] in {EXACT, SCALES} else dtype
 
     def slots(self, whole: Array) -> Iterator[tuple[ExpectedTensor, Array]]:
         """Each tensor and the part of the parameter that is its, a view in our layout."""

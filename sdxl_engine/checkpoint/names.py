@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 Renames = Mapping[str, tuple[tuple[str, Any], ...]]  # re.sub's pattern and replacement
 # Where the engine's modules are called otherwise than the checkpoint's: (ours, theirs).
 _RENAMES: Final[Renames] = {
@@ -85,6 +88,13 @@ SPARE: Final[Mapping[str, re.Pattern[str]]] = {
     "safety_checker": re.compile(r"(.*\.)?position_ids"),
     "classifier": re.compile(r"vit\.pooler\..*"),
 }
+
+
+def own_dtype(parameter: str, dtype: npt.DTypeLike) -> npt.DTypeLike:
+    """The dtype of a parameter of this name where others are loaded in `dtype`."""
+    if parameter == CODES:
+        return np.int8
+    return np.float32 if parameter in {EXACT, SCALES} else dtype
 
 
 def tensor_name(part: str, path: tuple[str, ...], layer: int) -> str:

@@ -11,7 +11,9 @@ from flax import nnx
 
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.hub import published_check
+from sdxl_engine.checkpoint.names import own_dtype
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
+from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.vision import SafetyChecker
 from sdxl_engine.picture_check import Looking
@@ -23,6 +25,7 @@ from sdxl_engine.programs.compiler import (
     make_mesh,
     replicated,
 )
+from sdxl_engine.request import MAX_CHUNKS, ImageRequest
 
 STEPS: Final = 20
 
@@ -36,6 +39,8 @@ class FullSize:
     size_px     width and height of the images
     num_images  of a request
     chunks      the most chunks of a prompt
+
+    Raises InvalidRequestError for a size or a number of images that nobody can ask for.
     """
 
     def __init__(
@@ -47,6 +52,10 @@ class FullSize:
         num_images: int,
         chunks: int = 1,
     ) -> None:
+        width_px, height_px = size_px
+        ImageRequest("any", width_px=width_px, height_px=height_px, num_images=num_images)
+        if not 1 <= chunks <= MAX_CHUNKS:
+            raise InvalidRequestError(f"A prompt has 1 to {MAX_CHUNKS} chunks, not {chunks}.")
         self.config = SdxlConfig.load(model)
         self.networks = Networks.build(self.config, target)
         self.devices = tuple(devices)
@@ -95,13 +104,20 @@ def request_s(seconds: Mapping[str, float]) -> float:
 
 
 def abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: ANN401 - pytrees
-    """Weights as a TPU or GPU holds them, in bfloat16 but for whole numbers."""
+    """Arrays as a TPU or GPU holds them, in bfloat16 but for weights of a dtype of their own."""
 
-    def one(leaf: Any) -> Any:  # noqa: ANN401 - an abstract array
-        dtype = leaf.dtype if leaf.dtype == jnp.int8 else jnp.bfloat16
+    def one(path: Any, leaf: Any) -> Any:  # noqa: ANN401 - a key path, an abstract array
+        names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
+        dtype = own_dtype(names[-1] if names else "", jnp.bfloat16)
         return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
 
-    return jax.tree.map(one, tree)
+    return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def first_line(error: BaseException) -> str:
+    """What jax or a compiler says, without the pages that may follow, and without a full stop."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0].rstrip(".")
 
 
 def _size_bytes(tree: Any) -> int:  # noqa: ANN401 - a pytree

@@ -33,12 +33,13 @@ from jax.experimental import topologies
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.cards import CARDS, Card
-from sdxl_engine.forecast.full_size import STEPS, FullSize, request_s
+from sdxl_engine.forecast.full_size import STEPS, FullSize, first_line, request_s
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.compiler import working_bytes
 from sdxl_engine.request import QUANTISED, format_size, parse_size
 
+_INT8_FACTOR: Final = 2.0  # of tensor cores from Ampere on
 # What jax takes of a card's memory for itself, where nobody says otherwise.
 _POOL_SHARE: Final = 0.75
 # Whose kernels a program calls, by what its text calls them.
@@ -62,7 +63,7 @@ class Forecast:
     flops            multiplications and additions of matrix products
     moved_bytes      between the card and its memory
     seconds          by the roofline
-    floor_s          flops at the card's full rate
+    floor_s          of the products alone, at the card's full rate for them
     kernels          calls of each kind
     """
 
@@ -97,8 +98,8 @@ def devices_of(card: Card, count: int) -> tuple[jax.Device, ...]:
         )
     except Exception as error:  # jax gives up in many ways
         raise InvalidRequestError(
-            f"The GPU compiler does not start: {str(error).splitlines()[0]} "
-            "It comes with `make setup ACCELERATOR=cuda`, on Linux x86-64."
+            f"The GPU compiler does not start: {first_line(error)}. "
+            "Its compiler comes with `make setup ACCELERATOR=cuda`, on Linux x86-64."
         ) from error
     return tuple(description.devices)
 
@@ -110,7 +111,7 @@ def forecasts(full_size: FullSize, card: Card) -> Iterator[Forecast]:
         try:
             compiled = program.compile()
         except Exception as error:  # noqa: BLE001 - whatever the compiler has against it
-            yield Forecast(name, failure=str(error).strip().splitlines()[0])
+            yield Forecast(name, failure=first_line(error))
             continue
         yield _priced(name, compiled, card, time.perf_counter() - begin_s)
 
@@ -118,7 +119,10 @@ def forecasts(full_size: FullSize, card: Card) -> Iterator[Forecast]:
 def _priced(name: str, compiled: Any, card: Card, compile_s: float) -> Forecast:  # noqa: ANN401 - jax.stages.Compiled is untyped
     text = compiled.as_text()
     cost = ScheduledProgram(
-        text, flops_per_s=card.flops_per_s, hbm_bytes_per_s=card.bandwidth_bytes_s
+        text,
+        flops_per_s=card.flops_per_s,
+        hbm_bytes_per_s=card.bandwidth_bytes_s,
+        int8_factor=_INT8_FACTOR,
     ).cost()
     calls = Counter({kind: len(re.findall(own, text)) for kind, own in _KERNELS.items()})
     return Forecast(
@@ -129,7 +133,7 @@ def _priced(name: str, compiled: Any, card: Card, compile_s: float) -> Forecast:
         flops=cost.flops,
         moved_bytes=cost.hbm_bytes,
         seconds=cost.seconds,
-        floor_s=cost.flops / card.flops_per_s,
+        floor_s=cost.floor_s,
         kernels=+calls,
     )
 

@@ -31,6 +31,8 @@ _OPCODE: Final = re.compile(r"\s*([a-z][\w\-]*)\(")
 _CALLED: Final = re.compile(r"(?:calls|to_apply)=%([\w.\-]+)")
 _IN_VMEM: Final = re.compile(r"S\([1-9]\)")  # a layout's memory space; none is HBM
 _KERNEL_COST: Final = re.compile(r'"cost_estimate":\{([^}]*)\}')
+_VIEW: Final = "output_to_operand_aliasing={{}: (0, {})}"
+_WORKSPACE: Final = re.compile(r", [su]8\[\d*\][^)]*\)$")
 _LIBRARY: Final = re.compile(r'custom_call_target="__(cudnn|cublas)\$(\w+)')
 _PRODUCTS: Final = frozenset({"convolution", "dot", "custom-call"})
 # What may hold matrix products within a fusion.
@@ -66,21 +68,29 @@ class Cost:
     flops             multiplications and additions of matrix products
     hbm_bytes         through the chip's main memory, what is copied ahead of time included
     seconds           by the roofline of each instruction
+    floor_s           of the products alone, at the chip's rate for them
     """
 
     flops: float = 0.0
     hbm_bytes: float = 0.0
     seconds: float = 0.0
+    floor_s: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
             self.flops + other.flops,
             self.hbm_bytes + other.hbm_bytes,
             self.seconds + other.seconds,
+            self.floor_s + other.floor_s,
         )
 
     def __mul__(self, times: float) -> "Cost":
-        return Cost(self.flops * times, self.hbm_bytes * times, self.seconds * times)
+        return Cost(
+            self.flops * times,
+            self.hbm_bytes * times,
+            self.seconds * times,
+            self.floor_s * times,
+        )
 
 
 class Run(NamedTuple):
@@ -151,13 +161,13 @@ class ScheduledProgram:
             hbm_bytes = min(hbm_bytes, given)
         rate = self._flops_per_s * (self._int8_factor if self._whole(instruction) else 1)
         seconds = max(flops / rate, hbm_bytes / self._hbm_bytes_per_s)
-        return Cost(flops, hbm_bytes, seconds)
+        return Cost(flops, hbm_bytes, seconds, flops / rate)
 
     def _hbm_bytes(
         self, instruction: Instruction, instructions: Mapping[str, Instruction]
     ) -> float:
         """Of a result and of its operands; of an operand that is only sliced, of the slices."""
-        total = float(_hbm_size(instruction.shape))
+        total = float(_hbm_size(_without_workspace(instruction)))
         if instruction.opcode == "dynamic-slice":
             return 2 * total
         called = _CALLED.search(instruction.rest)
@@ -178,15 +188,18 @@ class ScheduledProgram:
             ),
             None,
         )
-        total = 0
+        total, views = 0, {name}
         for user in inside.values():
-            if name not in user.operands:
+            read = views.intersection(user.operands)
+            if not read:
                 continue
-            if user.opcode == "dynamic-slice":
-                if user.operands[0] == name:  # and not one of the indices
+            if _VIEW in user.rest:  # the same memory, its tiles taken otherwise
+                views.add(user.name)
+            elif user.opcode == "dynamic-slice":
+                if user.operands[0] in views:  # and not one of the indices
                     total += sum(size for size, _ in _sizes(user.shape))
             elif user.opcode == "fusion" and (called := _CALLED.search(user.rest)):
-                deeper = self._sliced_bytes(called[1], user.operands.index(name))
+                deeper = self._sliced_bytes(called[1], user.operands.index(read.pop()))
                 if deeper is None:
                     return None
                 total += deeper
@@ -222,8 +235,7 @@ class ScheduledProgram:
             for inner in self._computations.get(called, {}).values()
         ]
         return any(
-            one.opcode in _PRODUCTS and one.shape.startswith("s32")
-            for one in (instruction, *inside)
+            one.opcode in _PRODUCTS and _kind(one.shape) == "s32" for one in (instruction, *inside)
         )
 
     def _trips(self, loop: Instruction) -> int | None:
@@ -292,6 +304,19 @@ def _sizes(shape: str) -> Iterator[tuple[int, bool]]:
     for kind, dimensions, layout in _SHAPE.findall(shape):
         in_vmem = bool(layout) and _IN_VMEM.search(layout) is not None
         yield _ITEM_BYTES[kind] * math.prod(_dimensions(dimensions)), in_vmem
+
+
+def _kind(shape: str) -> str:
+    """The type of an array, the first of a tuple."""
+    found = _SHAPE.search(shape)
+    return "" if found is None else found[1]
+
+
+def _without_workspace(instruction: Instruction) -> str:
+    """Its shape, of a library's call without the memory that it only works in."""
+    if _LIBRARY.search(instruction.rest) is None:
+        return instruction.shape
+    return _WORKSPACE.sub(")", instruction.shape)
 
 
 def _hbm_size(shape: str) -> int:

@@ -44,7 +44,7 @@ from jax.sharding import PartitionSpec
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.bundles import MachineCode
-from sdxl_engine.forecast.full_size import STEPS, FullSize, abstract, request_s
+from sdxl_engine.forecast.full_size import STEPS, FullSize, abstract, first_line, request_s
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import TPU, Layers, Stacked, run_layers
 from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS
@@ -98,7 +98,7 @@ class Forecast:
     hbm_bytes   through the chip's memory
     seconds     by the roofline above
     code_s      by the machine code; None where it is not counted
-    floor_s     flops at the chip's full rate
+    floor_s     of the products alone, at the chip's full rate for them
     """
 
     program: str
@@ -151,7 +151,7 @@ class Forecaster:
             try:
                 compiled = program.compile()
             except Exception as error:  # noqa: BLE001 - whatever the compiler has against it
-                yield Forecast(name, failure=str(error).strip().splitlines()[0])
+                yield Forecast(name, failure=first_line(error))
                 continue
             compile_s = time.perf_counter() - begin_s
             code = MachineCode(self._dump) if self._dump and self.chip.clock_hz else None
@@ -316,7 +316,7 @@ def price(
         code_s=code.seconds(program.runs(rounds), chip.clock_hz)
         if code and chip.clock_hz
         else None,
-        floor_s=cost.flops / chip.flops_per_s,
+        floor_s=cost.floor_s,
     )
 
 
@@ -340,8 +340,8 @@ def devices_of(topology: str) -> tuple[Chip, tuple[jax.Device, ...]]:
         )
     except Exception as error:  # jax gives up in many ways
         raise InvalidRequestError(
-            f"The TPU compiler does not start for {topology!r}: {str(error).splitlines()[0]} "
-            "It comes with `make setup ACCELERATOR=tpu`, on Linux x86-64."
+            f"The TPU compiler does not start for {topology!r}: {first_line(error)}. "
+            "Its compiler comes with `make setup ACCELERATOR=tpu`, on Linux x86-64."
         ) from error
     return CHIPS[generation], tuple(description.devices)
 

@@ -20,7 +20,8 @@ KernelLayout = Literal["HWIO", "OHWI"]  # height, width, input channels, output 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What differs in a network from one kind of device to the next; never what it computes.
+    """What differs in a network from one kind of device to the next; never what it computes, but
+    for `quantised`.
 
     attention  how the UNet attends
     fused      whether a 3x3 convolution and what stands around it are one kernel of our own
@@ -101,7 +102,8 @@ class Linear(nnx.Module):
         return y if self.bias is None else y + _along_last(self.bias, y.ndim)
 
     def apart(self, x: jax.Array, parts: int) -> list[jax.Array]:
-        """The output features of a map without bias in equal parts, each a product of its own."""
+        """The output features in equal parts, each a product of its own; of a map without bias."""
+        assert self.bias is None  # noqa: S101 - of those that are cut apart
         return [x @ kernel for kernel in jnp.split(self.kernel[...], parts, axis=-1)]
 
 
@@ -129,7 +131,7 @@ class Conv(nnx.Module):
         self.bias = param(out_channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        if self.layout == "HWIO" and self.kernel.shape[:2] == (1, 1):
+        if self.layout == "HWIO" and self.kernel.shape[:2] == (1, 1) and self.stride == 1:
             # As a convolution a TPU takes four to seven times as long for it.
             y = x @ self.kernel[...][0, 0]
             return y + _along_last(self.bias, y.ndim)

@@ -1,4 +1,4 @@
-"""Linears in int8: twice as fast where a matrix unit multiplies whole numbers, and half as large.
+"""Linears in int8: half as large, and fast where a matrix unit multiplies whole numbers.
 
 Weights are rounded once, with a scale for each output feature; what comes in is rounded as it
 comes, with a scale for each token (W8A8 with dynamic activations: Dettmers et al. 2022, Xiao et al.

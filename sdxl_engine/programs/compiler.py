@@ -27,6 +27,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from sdxl_engine.checkpoint.config import SdxlConfig
+from sdxl_engine.checkpoint.names import own_dtype
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.layers import Target
@@ -48,18 +49,16 @@ from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
 _RGB: Final = 3
-# Of matrix products cuBLAS adds bias and what stands beside a block while it writes;
-# Triton, which the compiler would try as well, adds only the former, and so a guided step of four
-# SDXL pictures on an H100 has a tenth more memory to move. And three products of one block's input
-# are left three: merged they would have to be cut apart again, which is a copy each.
-_GPU_OPTIONS: Final = {
-    "xla_gpu_enable_triton_gemm": False,
-    "xla_gpu_dot_merger_threshold_mb": "0",
-}
 _DTYPES: Final = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-# Of LLVM's passes on a CPU, of 3 by default: a third of the compiling less, for programs as fast.
-_LEVEL: Final = "xla_backend_optimization_level"
-_CPU_LEVEL: Final = 2
+OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    # Of LLVM's passes, of 3 by default: a third of the compiling less, for programs as fast.
+    "cpu": {"xla_backend_optimization_level": 2},
+    # Of matrix products cuBLAS adds bias and what stands beside a block while it writes; Triton,
+    # which the compiler would try as well, adds only the former, and so a guided step of four SDXL
+    # pictures on an H100 has a tenth more memory to move. And three products of one block's input
+    # are left three: merged they would have to be cut apart again, which is a copy each.
+    "gpu": {"xla_gpu_enable_triton_gemm": False, "xla_gpu_dot_merger_threshold_mb": "0"},
+}
 
 Executable = Callable[..., Any]  # jax.stages.Compiled is untyped
 
@@ -86,10 +85,11 @@ class Networks(NamedTuple):
 
     def size_bytes(self, dtype: np.dtype[Any]) -> int:
         """Of the weights of all four, loaded in this dtype."""
-        leaves = jax.tree.leaves([nnx.state(network, nnx.Param) for network in self[:4]])
-        # Some are of a dtype of their own, and never wider.
+        states = [nnx.to_flat_state(nnx.state(network, nnx.Param)) for network in self[:4]]
         return sum(
-            math.prod(leaf.shape) * min(leaf.dtype.itemsize, dtype.itemsize) for leaf in leaves
+            math.prod(leaf.shape) * np.dtype(own_dtype(str(path[-1]), dtype)).itemsize
+            for state in states
+            for path, leaf in state
         )
 
 
@@ -127,11 +127,9 @@ class Program:
     @property
     def options(self) -> dict[str, Any]:
         """What the compiler is told beside the flags of the environment, which come first."""
-        platform = self.mesh.devices.flat[0].platform
-        if platform == "gpu":
-            return _GPU_OPTIONS
-        told = _LEVEL in os.environ.get("XLA_FLAGS", "")
-        return {_LEVEL: _CPU_LEVEL} if platform == "cpu" and not told else {}
+        own = OPTIONS.get(self.mesh.devices.flat[0].platform, {})
+        told = os.environ.get("XLA_FLAGS", "")
+        return {name: value for name, value in own.items() if name not in told}
 
     def compile(self) -> Any:  # noqa: ANN401 - jax.stages.Compiled is untyped
         """Compile it for its devices, which need not be there."""

@@ -16,7 +16,7 @@ import platform
 import re
 import shutil
 import stat
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -32,7 +32,8 @@ KEPT_IN: Final = "JAX_COMPILATION_CACHE_DIR"  # jax's own
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _STATE: Final = r"[0-9a-f]{16}"  # the names that `_state` gives
 _CPU_FACTS: Final = Path("/proc/cpuinfo")
-_TRACED_WITH: Final = ("jax", "jaxlib", "flax", "numpy")
+# What traces and compiles, and whose code compiled programs call.
+_COMPILES: Final = re.compile(r"jax|flax|numpy|libtpu|nvidia-", re.IGNORECASE)
 _COMPILERS_OWN: Final = ("XLA_", "LIBTPU_", "TPU_", "CUDA_", "NVIDIA_", "TF_")  # in the environment
 _SEAL_BYTES: Final = 32
 
@@ -102,7 +103,9 @@ class KeptPrograms:
         """Write it; cut off in between, it is compiled again."""
         try:
             content = pickle.dumps(serialize_executable.serialize(executable))
-            path.write_bytes(_seal(key, content) + content)
+            beside = path.with_name(f"{path.name}.{os.getpid()}")
+            beside.write_bytes(_seal(key, content) + content)
+            beside.replace(path)  # so nobody reads a half
         # No file, and whatever the runtime of a device raises that cannot write its programs.
         except Exception as error:  # noqa: BLE001
             log.warning("%s is not kept, and compiled at each start: %s", path.name, error)
@@ -146,7 +149,9 @@ def _key(program: Program) -> str:
 def machine() -> str:
     """Names what compiles here, and the processor, whose instructions programs may need."""
     facts = [platform.machine(), platform.python_version()]
-    facts += [f"{name} {version(name)}" for name in _TRACED_WITH]
+    facts += sorted(
+        f"{one.name} {one.version}" for one in distributions() if _COMPILES.match(one.name or "")
+    )
     if _CPU_FACTS.exists():
         lines = _CPU_FACTS.read_text(encoding="utf-8", errors="replace").splitlines()
         facts += sorted({line for line in lines if line.startswith(("flags", "model name"))})
@@ -155,10 +160,18 @@ def machine() -> str:
 
 def _state() -> str:
     """Names what all programs come of: the machine and our source."""
+    return _named(machine().encode() + _SOURCE)
+
+
+def _source() -> bytes:
     ours = Path(sdxl_engine.__file__).parent
     files = sorted(ours.rglob("*.py"))
-    source = [f"\n{path.relative_to(ours)}\n".encode() + path.read_bytes() for path in files]
-    return _named(machine().encode() + b"".join(source))
+    whole = [f"\n{path.relative_to(ours)}\n".encode() + path.read_bytes() for path in files]
+    return hashlib.sha256(b"".join(whole)).digest()
+
+
+# Of what this process has imported: later the files may be another version's.
+_SOURCE: Final = _source()
 
 
 def _named(facts: bytes) -> str:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from sdxl_engine import Images, Progress, SdxlPipeline
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.programs.compiler import Program
+from sdxl_engine.programs.compiler import OPTIONS, Program
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -56,7 +56,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def fully_optimised() -> Iterator[None]:
     """Compile as people have it, for what runs often; see `pytest_configure`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Program, "options", {"xla_backend_optimization_level": 2})
+        patch.setattr(Program, "options", OPTIONS["cpu"])
         yield
 
 

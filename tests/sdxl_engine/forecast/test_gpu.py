@@ -106,4 +106,4 @@ def test_without_the_compiler_it_says_how_to_get_it() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "It comes with `make setup ACCELERATOR=cuda`" in done.stderr
+    assert "Its compiler comes with `make setup ACCELERATOR=cuda`" in done.stderr

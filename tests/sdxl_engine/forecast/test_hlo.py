@@ -139,3 +139,52 @@ def test_a_gpu_multiplies_in_fusions_and_in_libraries() -> None:
     program = ScheduledProgram(GPU_TEXT, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH)
     assert program.cost().flops == DOT + 3 * DOT + ATTENTION + CONV
     assert program.cost(loops_once=True).flops == DOT + DOT + ATTENTION + CONV
+
+
+def test_a_librarys_workspace_is_not_moved() -> None:
+    program = ScheduledProgram(GPU_TEXT, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH)
+    numbers = {
+        "four products": 4 * (64 * 32 + 32 * 128 + 64 * 128),
+        "attention": 2 * (2 * 16 * 4 * 8 + 2 * 8 * 4 * 8),
+        "convolution": 8 * 8 * 4 + 16 * 9 * 4 + 8 * 8 * 16,
+        "somebody's": 64 * 32 + 64 * 128,
+    }
+    assert program.cost().hbm_bytes == 2 * sum(numbers.values())
+
+
+# A product of 64 x 32 whole numbers by 32 x 128, sliced from a stack of ten whose tiles are taken
+# otherwise first, which costs nothing.
+INT8_TEXT = """HloModule jit_f, is_scheduled=true
+
+%view (v: s8[10,32,128]) -> s8[10,32,128] {
+  %v = s8[10,32,128]{2,1,0:T(32,128)(4,1)} parameter(0)
+  ROOT %same = s8[10,32,128]{2,1,0:T(8,128)(4,1)} copy(%v)
+}
+
+%fused (a: s8[64,32], stack: s8[10,32,128], place: s32[]) -> s32[64,128] {
+  %a = s8[64,32]{1,0:T(8,128)(4,1)S(1)} parameter(0)
+  %stack = s8[10,32,128]{2,1,0:T(32,128)(4,1)} parameter(1)
+  %place = s32[] parameter(2)
+  %zero = s32[] constant(0)
+  %tiles = s8[10,32,128]{2,1,0:T(8,128)(4,1)} fusion(%stack), kind=kLoop, output_to_operand_aliasing={{}: (0, {})}, calls=%view
+  %slice = s8[1,32,128]{2,1,0:T(8,128)(4,1)} dynamic-slice(%tiles, %place, %zero, %zero), dynamic_slice_sizes={1,32,128}
+  %weights = s8[32,128]{1,0:T(8,128)(4,1)} bitcast(%slice)
+  ROOT %sums = s32[64,128]{1,0:T(8,128)S(1)} convolution(%a, %weights), dim_labels=bf_io->bf
+}
+
+ENTRY %main (x: s8[64,32], w: s8[10,32,128], i: s32[]) -> s32[64,128] {
+  %x = s8[64,32]{1,0:T(8,128)(4,1)S(1)} parameter(0)
+  %w = s8[10,32,128]{2,1,0:T(32,128)(4,1)} parameter(1)
+  %i = s32[] parameter(2)
+  ROOT %out = s32[64,128]{1,0:T(8,128)S(1)} fusion(%x, %w, %i), kind=kOutput, calls=%fused
+}
+"""
+
+
+def test_whole_numbers_are_multiplied_faster_and_read_where_they_are_sliced() -> None:
+    fast = ScheduledProgram(
+        INT8_TEXT, flops_per_s=RATE, hbm_bytes_per_s=BANDWIDTH, int8_factor=2
+    ).cost()
+    assert fast.hbm_bytes == 32 * 128
+    assert fast.flops == DOT
+    assert fast.floor_s == DOT / RATE / 2

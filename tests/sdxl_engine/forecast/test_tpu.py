@@ -164,4 +164,4 @@ def test_without_the_compiler_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["forecast", "v5e:2x2"])
     assert forecast.main() == 2
-    assert "It comes with `make setup ACCELERATOR=tpu`" in capsys.readouterr().err
+    assert "Its compiler comes with `make setup ACCELERATOR=tpu`" in capsys.readouterr().err

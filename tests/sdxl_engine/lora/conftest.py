@@ -78,11 +78,17 @@ def make_bench(shelf: Path, target: Target, dtype: Any = np.float32) -> Bench:
     return Bench(shelf, folder, expected, weights, merged)
 
 
+TARGETS = {
+    "layer by layer": PLAIN,
+    "stacked": Target(stacked=True),
+    "kernels of a gpu": GPU,
+}
+
+
 @pytest.fixture(
     scope="session",
-    params=[PLAIN, Target(stacked=True), GPU],
-    ids=["layer by layer", "stacked", "kernels of a gpu"],
+    params=list(TARGETS),
 )
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     shelf = tmp_path_factory.mktemp("loras")
-    return make_bench(shelf, request.param)
+    return make_bench(shelf, TARGETS[request.param])

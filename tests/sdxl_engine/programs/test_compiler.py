@@ -1,9 +1,11 @@
 """How programs are spread over devices, where one of their operations wants to know the mesh."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -17,6 +19,7 @@ from sdxl_engine.models.attention import self_attention
 from sdxl_engine.models.layers import PLAIN
 from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, State
 from sdxl_engine.programs.compiler import (
+    OPTIONS,
     Compiler,
     Networks,
     Program,
@@ -92,3 +95,16 @@ def test_the_engine_starts_with_such_an_attention(monkeypatch: pytest.MonkeyPatc
     weights = Weights(*(placed(getattr(networks, part)) for part in Weights._fields))
     programs = Compiler(config, networks, weights, devices).denoise(64, 64, num_images=1)
     programs["either"].compile()
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_flags_of_the_environment_come_first(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    mesh: Any = SimpleNamespace(devices=np.array([SimpleNamespace(platform=platform)]))
+    program = Program(mesh, jnp.sin, (), P())
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert program.options == OPTIONS[platform]
+    name = next(iter(OPTIONS[platform]))
+    monkeypatch.setenv("XLA_FLAGS", f"--{name}=3")
+    assert program.options.keys() == OPTIONS[platform].keys() - {name}
