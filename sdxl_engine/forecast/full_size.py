@@ -1,5 +1,6 @@
 """One model's production programs with abstract weights, for devices that need not be there."""
 
+import argparse
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.hub import published_check
+from sdxl_engine.checkpoint.hub import published_check, sdxl_base
 from sdxl_engine.checkpoint.names import own_dtype
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
 from sdxl_engine.errors import InvalidRequestError
@@ -25,7 +26,7 @@ from sdxl_engine.programs.compiler import (
     make_mesh,
     replicated,
 )
-from sdxl_engine.request import MAX_CHUNKS, ImageRequest
+from sdxl_engine.request import MAX_CHUNKS, QUANTISED, ImageRequest
 
 STEPS: Final = 20
 
@@ -112,6 +113,22 @@ def abstract(tree: Any, sharding: jax.sharding.NamedSharding) -> Any:  # noqa: A
         return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
 
     return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def arguments_of(description: str, devices: str, such_as: str) -> argparse.Namespace:
+    """What a forecast was asked on the command line.
+
+    devices, such_as  what its first argument is called, and an example
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(devices, help=f"such as {such_as}")
+    parser.add_argument("--size", default="1024x1024")
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
+    parser.add_argument("--quantise", choices=QUANTISED, default="none")
+    parser.add_argument("--model", type=Path, default=sdxl_base())
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args()
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,6 @@ Seconds are a roofline by `sdxl_engine.forecast.hlo`, which counts the operation
 compiled. Which algorithm of cuDNN and cuBLAS multiplies is chosen on the card, when it first runs.
 """
 
-import argparse
 import json
 import os
 import re
@@ -20,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 if __name__ == "__main__":
@@ -30,14 +28,13 @@ if __name__ == "__main__":
 import jax
 from jax.experimental import topologies
 
-from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.cards import CARDS, Card
-from sdxl_engine.forecast.full_size import STEPS, FullSize, first_line, request_s
+from sdxl_engine.forecast.full_size import STEPS, FullSize, arguments_of, first_line, request_s
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.compiler import working_bytes
-from sdxl_engine.request import QUANTISED, format_size, parse_size
+from sdxl_engine.request import format_size, parse_size
 
 _INT8_FACTOR: Final = 2.0  # of tensor cores from Ampere on
 # What jax takes of a card's memory for itself, where nobody says otherwise.
@@ -140,15 +137,9 @@ def _priced(name: str, compiled: Any, card: Card, compile_s: float) -> Forecast:
 
 def main() -> int:
     """Print the table; 0 if the compiler accepts everything and it fits the cards."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("cards", help=f"such as h100x8; one of {', '.join(CARDS)}")
-    parser.add_argument("--size", default="1024x1024")
-    parser.add_argument("--images", type=int, default=4)
-    parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
-    parser.add_argument("--quantise", choices=QUANTISED, default="none")
-    parser.add_argument("--model", type=Path, default=sdxl_base())
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
+    arguments = arguments_of(
+        __doc__.partition("\n")[0], "cards", f"h100x8; one of {', '.join(CARDS)}"
+    )
     say = sys.stderr if arguments.json else sys.stdout
     try:
         size_px = parse_size(arguments.size)

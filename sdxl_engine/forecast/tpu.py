@@ -41,15 +41,21 @@ from flax import nnx
 from jax.experimental import topologies
 from jax.sharding import PartitionSpec
 
-from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.bundles import MachineCode
-from sdxl_engine.forecast.full_size import STEPS, FullSize, abstract, first_line, request_s
+from sdxl_engine.forecast.full_size import (
+    STEPS,
+    FullSize,
+    abstract,
+    arguments_of,
+    first_line,
+    request_s,
+)
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import TPU, Layers, Stacked, run_layers
 from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS
 from sdxl_engine.programs.compiler import Program, make_mesh, replicated
-from sdxl_engine.request import QUANTISED, format_size, parse_size
+from sdxl_engine.request import format_size, parse_size
 
 if TYPE_CHECKING:
     from sdxl_engine.models.unet import SpatialTransformer
@@ -362,15 +368,7 @@ def _estimate_s(compiled: Any) -> float:  # noqa: ANN401 - jax.stages.Compiled i
 
 def main() -> int:
     """Print the table; 0 if the compiler accepts everything and it fits the chip."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("topology", help="such as v5e:2x2")
-    parser.add_argument("--size", default="1024x1024")
-    parser.add_argument("--images", type=int, default=4)
-    parser.add_argument("--chunks", type=int, default=1, help="the most of a prompt, 1 to 4")
-    parser.add_argument("--quantise", choices=QUANTISED, default="none")
-    parser.add_argument("--model", type=Path, default=sdxl_base())
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
+    arguments = arguments_of(__doc__.partition("\n")[0], "topology", "v5e:2x2")
     with tempfile.TemporaryDirectory() as folder:
         dump_bundles(Path(folder))
         try:

@@ -102,7 +102,7 @@ class Linear(nnx.Module):
         return y if self.bias is None else y + _along_last(self.bias, y.ndim)
 
     def apart(self, x: jax.Array, parts: int) -> list[jax.Array]:
-        """The output features in equal parts, each a product of its own; of a map without bias."""
+        """Of x (..., in) so many times (..., out / parts), each a product of its own; no bias."""
         assert self.bias is None  # noqa: S101 - of those that are cut apart
         return [x @ kernel for kernel in jnp.split(self.kernel[...], parts, axis=-1)]
 
