@@ -53,6 +53,8 @@ class Card:
     bandwidth_bytes_s  to it
     flops_per_s        dense, of matrix products in bfloat16 with sums in float32; of a card that
                        has none, in float32
+    int8_per_s         dense, of matrix products in int8 with sums in int32. Where sums in float32
+                       go at full rate it is twice that; a GeForce has them at half
     """
 
     name: str
@@ -63,6 +65,7 @@ class Card:
     memory_bytes: int
     bandwidth_bytes_s: float
     flops_per_s: float
+    int8_per_s: float
 
     def description(self) -> str:
         """Its GpuTargetConfigProto (xla/service/gpu), as text."""
@@ -105,26 +108,26 @@ def _cudnn() -> str:
 
 
 CARDS: Final = {
-    "h200": Card("NVIDIA H200", (9, 0), 132, 1.98, 50 * _MIB, 141 * 10**9, 4.8e12, 989e12),
+    "h200": Card("NVIDIA H200", (9, 0), 132, 1.98, 50 * _MIB, 141 * 10**9, 4.8e12, 989e12, 1979e12),
     "h100": Card(
-        "NVIDIA H100 80GB HBM3", (9, 0), 132, 1.98, 50 * _MIB, 80 * 10**9, 3.35e12, 989e12
+        "NVIDIA H100 80GB HBM3", (9, 0), 132, 1.98, 50 * _MIB, 80 * 10**9, 3.35e12, 989e12, 1979e12
     ),
     "a100": Card(
-        "NVIDIA A100-SXM4-40GB", (8, 0), 108, 1.41, 40 * _MIB, 40 * 10**9, 1.555e12, 312e12
+        "NVIDIA A100-SXM4-40GB", (8, 0), 108, 1.41, 40 * _MIB, 40 * 10**9, 1.555e12, 312e12, 624e12
     ),
-    "l4": Card("NVIDIA L4", (8, 9), 58, 2.04, 48 * _MIB, 24 * 10**9, 300e9, 121e12),
+    "l4": Card("NVIDIA L4", (8, 9), 58, 2.04, 48 * _MIB, 24 * 10**9, 300e9, 121e12, 242e12),
     # Without matrix products in bfloat16: these are computed in float32.
-    "t4": Card("Tesla T4", (7, 5), 40, 1.59, 4 * _MIB, 16 * 10**9, 320e9, 8.1e12),
+    "t4": Card("Tesla T4", (7, 5), 40, 1.59, 4 * _MIB, 16 * 10**9, 320e9, 8.1e12, 130e12),
     "rtx3060": Card(
-        "NVIDIA GeForce RTX 3060", (8, 6), 28, 1.78, 3 * _MIB, 12 * _GIB, 360e9, 25.5e12
+        "NVIDIA GeForce RTX 3060", (8, 6), 28, 1.78, 3 * _MIB, 12 * _GIB, 360e9, 25.5e12, 102e12
     ),
     "rtx4060": Card(
-        "NVIDIA GeForce RTX 4060", (8, 9), 24, 2.46, 24 * _MIB, 8 * _GIB, 272e9, 30.2e12
+        "NVIDIA GeForce RTX 4060", (8, 9), 24, 2.46, 24 * _MIB, 8 * _GIB, 272e9, 30.2e12, 121e12
     ),
     "rtx4070": Card(
-        "NVIDIA GeForce RTX 4070", (8, 9), 46, 2.48, 36 * _MIB, 12 * _GIB, 504e9, 58.3e12
+        "NVIDIA GeForce RTX 4070", (8, 9), 46, 2.48, 36 * _MIB, 12 * _GIB, 504e9, 58.3e12, 233e12
     ),
     "rtx4090": Card(
-        "NVIDIA GeForce RTX 4090", (8, 9), 128, 2.52, 72 * _MIB, 24 * _GIB, 1008e9, 165.2e12
+        "NVIDIA GeForce RTX 4090", (8, 9), 128, 2.52, 72 * _MIB, 24 * _GIB, 1008e9, 165.2e12, 661e12
     ),
 }

@@ -36,7 +36,6 @@ from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.compiler import working_bytes
 from sdxl_engine.request import format_size, parse_size
 
-_INT8_FACTOR: Final = 2.0  # of tensor cores from Ampere on
 # What jax takes of a card's memory for itself, where nobody says otherwise.
 _POOL_SHARE: Final = 0.75
 # Whose kernels a program calls, by what its text calls them.
@@ -119,7 +118,7 @@ def _priced(name: str, compiled: Any, card: Card, compile_s: float) -> Forecast:
         text,
         flops_per_s=card.flops_per_s,
         hbm_bytes_per_s=card.bandwidth_bytes_s,
-        int8_factor=_INT8_FACTOR,
+        int8_factor=card.int8_per_s / card.flops_per_s,
     ).cost()
     calls = Counter({kind: len(re.findall(own, text)) for kind, own in _KERNELS.items()})
     return Forecast(

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import jax
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from sdxl_engine import InvalidRequestError
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import gpu
-from sdxl_engine.forecast.cards import CARDS
+from sdxl_engine.forecast.cards import CARDS, Card
 from sdxl_engine.forecast.full_size import STEPS, FullSize, request_s
 from sdxl_engine.forecast.gpu import parse_cards
 from sdxl_engine.models.layers import GPU, PLAIN, TPU, Target
@@ -42,6 +43,33 @@ def test_every_card_is_described_to_its_compiler() -> None:
         lanes = float(text.partition("fpus_per_core: ")[2].split()[0])
         plain_flops_per_s = 2 * card.multiprocessors * lanes * card.clock_ghz * 1e9
         assert 0.9 * plain_flops_per_s < card.flops_per_s < 17 * plain_flops_per_s
+
+
+MEMORY = [
+    f"{part}_size_in_bytes" for part in ("argument", "output", "alias", "temp", "generated_code")
+]
+# Operations a clock of a multiprocessor's matrix units in int8, by the generations' white papers.
+INT8 = {(7, 5): 2048, (8, 0): 4096, (8, 6): 2048, (8, 9): 2048, (9, 0): 8192}
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_products_of_whole_numbers_have_their_published_rate(card: Card) -> None:
+    rate = INT8[card.capability] * card.multiprocessors * card.clock_ghz * 1e9
+    assert card.int8_per_s == pytest.approx(rate, rel=0.1)  # published of another clock
+    text = """HloModule one, is_scheduled=true
+
+ENTRY %main (a: s8[4096,4096], b: s8[4096,4096]) -> s32[4096,4096] {
+  %a = s8[4096,4096]{1,0} parameter(0)
+  %b = s8[4096,4096]{1,0} parameter(1)
+  ROOT %sums = s32[4096,4096]{1,0} dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+"""
+    memory = Mock(**dict.fromkeys(MEMORY, 0))
+    compiled = SimpleNamespace(as_text=lambda: text, memory_analysis=lambda: memory)
+    (forecast,) = gpu.forecasts(
+        Mock(programs=lambda: {"one": Mock(compile=lambda: compiled)}), card
+    )
+    assert forecast.floor_s == pytest.approx(2 * 4096**3 / card.int8_per_s)
 
 
 def device(platform: str, capability: str = "") -> Any:
