@@ -33,7 +33,7 @@ from bot.config.sections import (
 from bot.engines.loading import check_of, usual_of
 from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
-from bot.errors import ConfigError, LedgerError
+from bot.errors import ConfigError, LedgerError, UsageError
 from bot.ledgers.sqlite.database import examine as examine_file
 from bot.moderation.lists import owners_lists
 from bot.shared.data_folder import LEDGER
@@ -123,12 +123,13 @@ except EngineError as error:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `run` understands."""
     parser.add_argument("--online", action="store_true", help="ask Discord and Slack as well")
-    parser.add_argument(
+    forecast = parser.add_mutually_exclusive_group()
+    forecast.add_argument(
         "--tpu",
         metavar="TOPOLOGY",
         help="instead, compile SDXL for TPUs that are not here, such as v5e:2x2 (minutes)",
     )
-    parser.add_argument(
+    forecast.add_argument(
         "--gpu",
         metavar="CARD[xN]",
         help="instead, compile SDXL for GPUs that are not here, such as h100, h100x8 or rtx4090",
@@ -142,7 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Examine, and say whether all is well."""
+    """Examine, and say whether all is well; raises UsageError."""
     for kind in ("tpu", "gpu"):
         if (devices := getattr(args, kind)) is not None:
             # In a process of its own: it takes jax with other settings than any drawing does.
@@ -152,6 +153,11 @@ def run(args: argparse.Namespace) -> int:
             command += [] if args.quantise is None else ["--quantise", args.quantise]
             command += ["--json"] if args.json else []
             return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
+    for name in ("size", "images", "quantise"):
+        if getattr(args, name) is not None:
+            raise UsageError(
+                f"--{name} belongs to chips that are not here: name them with --tpu or --gpu."
+            )
     examination = Examination(
         config_path=args.config, environ=os.environ, online=args.online, as_json=args.json
     )

@@ -268,6 +268,24 @@ def test_a_gpu_that_nobody_knows_is_a_sentence(capfd: pytest.CaptureFixture[str]
     assert "imagine: There is no GPU 'voodoo2' here." in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--size", "64x64"], "--size belongs to chips that are not here: name them with --tpu"),
+        (["--images", "0"], "--images belongs to chips"),
+        (["--quantise", "int8", "--json"], "--quantise belongs to chips"),
+        (["--tpu", "v99:2x2", "--gpu", "voodoo2"], "--gpu: not allowed with argument --tpu."),
+    ],
+)
+def test_what_only_a_forecast_is_told_is_not_passed_over(
+    words: list[str], sentence: str, capsys: Capture
+) -> None:
+    assert main(["doctor", *words]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"imagine: {sentence}")
+    assert not said.out
+
+
 def test_it_says_what_pictures_are_marked_with(tmp_path: Path) -> None:
     usual = list(examine_marks(MarksConfig()))
     assert [one.level for one in usual] == ["ok", "ok", "ok"]
