@@ -32,6 +32,8 @@ KEPT_IN: Final = "JAX_COMPILATION_CACHE_DIR"  # jax's own
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _STATE: Final = r"[0-9a-f]{16}"  # the names that `_state` gives
 _CPU_FACTS: Final = Path("/proc/cpuinfo")
+# What a processor can do, and which it is: as x86 has it, then as ARM has it.
+_CPU_LINES: Final = ("flags", "model name", "Features", "CPU implementer", "CPU part")
 # What traces and compiles, and whose code compiled programs call.
 _COMPILES: Final = re.compile(r"jax|flax|numpy|libtpu|nvidia-", re.IGNORECASE)
 _COMPILERS_OWN: Final = ("XLA_", "LIBTPU_", "TPU_", "CUDA_", "NVIDIA_", "TF_")  # in the environment
@@ -153,9 +155,13 @@ def machine() -> str:
         f"{one.name} {one.version}" for one in distributions() if _COMPILES.match(one.name or "")
     )
     if _CPU_FACTS.exists():
-        lines = _CPU_FACTS.read_text(encoding="utf-8", errors="replace").splitlines()
-        facts += sorted({line for line in lines if line.startswith(("flags", "model name"))})
+        facts += _processor(_CPU_FACTS.read_text(encoding="utf-8", errors="replace"))
     return _named("\n".join(facts).encode())
+
+
+def _processor(facts: str) -> list[str]:
+    """Of what Linux tells of each core what its programs depend on, once."""
+    return sorted({line for line in facts.splitlines() if line.startswith(_CPU_LINES)})
 
 
 def _state() -> str:

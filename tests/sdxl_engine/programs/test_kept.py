@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from sdxl_engine.programs.kept import KEPT_IN, KeptPrograms, _seal, _state
+from sdxl_engine.programs.kept import KEPT_IN, KeptPrograms, _processor, _seal, _state
 
 # In a process of its own: the tests' keeps its programs with jax. It prints what was traced and
 # what compiled, and asserts what its programs compute, and that they take what was donated.
@@ -210,6 +210,32 @@ def test_what_other_versions_left_is_removed(tmp_path: Path) -> None:
     (folder / "somebody's").mkdir()
     start(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted([_state(), "somebody's"])
+
+
+X86 = """processor	: 0
+model name	: Intel(R) Xeon(R) Platinum 8481C
+cpu MHz		: 2699.998
+flags		: fpu sse4_2 avx2 avx512f
+bogomips	: 5399.99
+"""
+ARM = """processor	: 0
+BogoMIPS	: 2000.00
+Features	: fp asimd sve bf16
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU part	: 0xd4f
+"""
+
+
+@pytest.mark.parametrize(
+    ("facts", "able", "less"), [(X86, " avx512f", ""), (ARM, " sve", ""), (ARM, "0xd4f", "0xd0c")]
+)
+def test_a_program_is_of_the_processors_kind(facts: str, able: str, less: str) -> None:
+    """And not of which of its cores, or of how fast it runs just now."""
+    assert able in "".join(_processor(facts))
+    assert _processor(facts.replace(able, less)) != _processor(facts)
+    other_core = facts.replace("processor	: 0", "processor	: 1").replace("99", "42")
+    assert _processor(f"{facts}\n{other_core.replace('2000.00', '2100.00')}") == _processor(facts)
 
 
 @pytest.mark.usefixtures("ours")
