@@ -5,7 +5,9 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import pytest
@@ -236,6 +238,26 @@ def test_a_program_is_of_the_processors_kind(facts: str, able: str, less: str) -
     assert _processor(facts.replace(able, less)) != _processor(facts)
     other_core = facts.replace("processor	: 0", "processor	: 1").replace("99", "42")
     assert _processor(f"{facts}\n{other_core.replace('2000.00', '2100.00')}") == _processor(facts)
+
+
+def anew() -> ModuleType:
+    """`kept`, as another process imports it."""
+    spec = find_spec(KeptPrograms.__module__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_source_is_what_was_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an upgrade writes below a running process is not what that process compiles."""
+    monkeypatch.setattr("sdxl_engine.__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / "unet.py").write_text("steps = 1")
+    before, running = anew()._state(), anew()
+    (tmp_path / "unet.py").write_text("steps = 2")
+    assert running._state() == before
+    assert anew()._state() != before
 
 
 @pytest.mark.usefixtures("ours")
