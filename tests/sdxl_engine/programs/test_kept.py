@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -78,6 +79,12 @@ np.testing.assert_array_equal(
 )
 print(traced, "traced,", len(compiled), "compiled")
 """
+OTHERS = (
+    {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+    {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"},
+    {"LIBTPU_INIT_ARGS": "--xla_any=1"},
+    {"JAX_DEFAULT_PRNG_IMPL": "rbg"},
+)
 NOTHING, EVERYTHING = "0 traced, 0 compiled\n", "2 traced, 3 compiled\n"
 
 
@@ -108,12 +115,25 @@ def start(folder: Path, environ: Mapping[str, str] | None = None, count: int = 2
     return done.stdout
 
 
-# Over 2 s of CPU, as most here: each start is a process of its own.
-def test_a_second_start_traces_nothing_and_a_damaged_file_once_more(tmp_path: Path) -> None:
-    folder = tmp_path / "programs"
-    assert start(folder) == EVERYTHING
-    assert start(folder) == NOTHING
+# Over 2 s of CPU, as most here: each start is a process of its own. One folder is filled for all.
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "programs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(KEPT_IN, raising=False)
+        assert start(folder) == EVERYTHING
     assert folder.stat().st_mode & 0o777 == 0o700
+    return folder
+
+
+@pytest.fixture
+def folder(filled: Path, tmp_path: Path) -> Path:
+    """What a first start kept."""
+    return Path(shutil.copytree(filled, tmp_path / "programs"))
+
+
+def test_a_second_start_traces_nothing_and_a_damaged_file_once_more(folder: Path) -> None:
+    assert start(folder) == NOTHING
     cut_short, flipped = two_programs(folder)
     cut_short.write_bytes(cut_short.read_bytes()[:100])
     data = bytearray(flipped.read_bytes())
@@ -132,21 +152,10 @@ def test_on_several_devices(tmp_path: Path, count: int) -> None:
     assert start(tmp_path / "programs", {"XLA_FLAGS": flags}, count) == NOTHING
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
-        {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"},
-        {"LIBTPU_INIT_ARGS": "--xla_any=1"},
-        {"JAX_DEFAULT_PRNG_IMPL": "rbg"},
-    ],
-)
-def test_other_flags_are_other_programs(tmp_path: Path, environ: dict[str, str]) -> None:
-    folder = tmp_path / "programs"
-    start(folder)
-    assert start(folder, environ) == EVERYTHING
-    assert start(folder) == NOTHING
-    assert start(folder, environ) == NOTHING
+def test_other_flags_are_other_programs(folder: Path) -> None:
+    for environ in OTHERS:
+        assert start(folder, environ) == EVERYTHING, environ
+    assert start(folder) == start(folder, OTHERS[0]) == NOTHING
 
 
 def two_programs(folder: Path) -> tuple[Path, Path]:
@@ -172,29 +181,23 @@ def plant(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(("change", "count"), [(exchange, 2), (copy, 1), (plant, 1)])
 def test_a_program_under_anothers_name_is_not_run(
-    tmp_path: Path, change: Callable[[Path, Path], None], count: int
+    folder: Path, change: Callable[[Path, Path], None], count: int
 ) -> None:
     """The script asserts what its programs compute."""
-    folder = tmp_path / "programs"
-    start(folder)
     change(*two_programs(folder))
     said = start(folder)
     assert said.count("a damaged program is compiled again: raised") == count
     assert said.endswith(f"{count} traced, {count} compiled\n")
-    assert start(folder) == NOTHING
 
 
-def test_what_cannot_be_loaded_is_compiled_again(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_compiled_again(folder: Path) -> None:
     """Sealed as it should be, and no program."""
-    folder = tmp_path / "programs"
-    start(folder)
     one, _ = two_programs(folder)
     content = pickle.dumps(({}, None, None))
     one.write_bytes(_seal(one.name.removeprefix("raised-"), content) + content)
     said = start(folder)
     assert "cannot be loaded" in said
     assert said.endswith("1 traced, 1 compiled\n")
-    assert start(folder) == NOTHING
 
 
 def test_where_the_environment_names_a_folder_jax_keeps_them(tmp_path: Path) -> None:
