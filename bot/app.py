@@ -30,7 +30,7 @@ from bot.engines.local import LocalEngine
 from bot.engines.marks import marks_of
 from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
-from bot.languages.languages import Languages
+from bot.languages.languages import Languages, shipped
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.database import SqliteDatabase
@@ -310,7 +310,7 @@ def discord_home(
         settings,
         queue,
         ledger,
-        languages or Languages(),
+        languages or shipped(),
         throttle=throttle or edit_throttle,
         call_limit_s=call_limit_s,
         sleep=sleep,
@@ -364,7 +364,7 @@ def slack_home(
         settings,
         queue,
         ledger,
-        languages or Languages(),
+        languages or shipped(),
         throttle=throttle or edit_throttle,
         call_limit_s=call_limit_s,
         now=now,

@@ -4,6 +4,7 @@ import gettext
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -82,6 +83,12 @@ class Languages:
         nearest = self.nearest(locale)
         template_of = english if nearest is None else self._languages[nearest].template_of
         return pieces(text, template_of)
+
+
+@cache
+def shipped() -> Languages:
+    """Those that come with the bot, which a process reads once."""
+    return Languages()
 
 
 def ids_of(message: Message) -> tuple[str, ...]:

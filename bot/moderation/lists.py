@@ -7,6 +7,7 @@ term a line, which may say what is done about it: `review: gore`, `exception: al
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -38,10 +39,16 @@ def owners_lists(file: Path | None, *, starter: bool) -> Lists:
     """
     lists: Lists = {}
     if starter:
-        lists[_STARTER_NAME] = read_terms(STARTER)
+        lists[_STARTER_NAME] = _starters()
     if file is not None:
         lists[_shown(file)] = read_terms(file)
     return lists
+
+
+@cache
+def _starters() -> tuple[Term, ...]:
+    """Those of the starter list, which a process reads once."""
+    return read_terms(STARTER)
 
 
 def read_terms(path: Path) -> tuple[Term, ...]:

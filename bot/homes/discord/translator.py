@@ -38,7 +38,10 @@ class CommandTranslator(app_commands.Translator):
         """See `app_commands.Translator`; None: Discord shows it in English."""
         if not isinstance(string.message, Sentence):
             return None
-        said = self._languages.say(string.message, locale.value)
+        # Of all languages that Discord has it asks for each; few are spoken here.
+        if (spoken := self._languages.nearest(locale.value)) is None:
+            return None
+        said = self._languages.say(string.message, spoken)
         return None if said == string.message else cut(said, _MAX_UNITS[context.location])
 
 

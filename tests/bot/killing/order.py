@@ -15,7 +15,7 @@ from bot.core.desk_card import desk_card
 from bot.core.job import Record, State
 from bot.homes.discord.desk_message import desk_layout
 from bot.homes.discord.voice import Voice
-from bot.languages.languages import Languages
+from bot.languages.languages import shipped
 from bot.ledgers import book
 from bot.ledgers import registry_book as registry
 from bot.ledgers.sqlite.database import connect
@@ -215,7 +215,7 @@ def _misplaced(
 def _outdated(kept: Kept, loopback: LoopbackDiscord, folder: Path) -> Iterator[str]:
     """Compare each card with the case as it would be shown now."""
     shown = {_case_of(message): message for message in loopback.history(DESK)}
-    voice = Voice(Languages(), "en-US")
+    voice = Voice(shipped(), "en-US")
     for case in kept.cases.values():
         record = kept.records.get(case.job_id or "")
         one = AtDesk(case, str(DESK), record)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.card import Moment
-from bot.languages.languages import ENDING, Languages, catalogue_of, ids_of, strings_of
+from bot.languages.languages import (
+    ENDING,
+    Languages,
+    catalogue_of,
+    ids_of,
+    shipped,
+    strings_of,
+)
 from bot.languages.messages import (
     FOLDER,
     LOCALES,
@@ -94,7 +101,7 @@ def german(tmp_path_factory: pytest.TempPathFactory) -> Languages:
 
 def test_there_is_a_catalogue_for_each_language() -> None:
     assert {file.name for file in FOLDER.iterdir()} == {f"{one}{ENDING}" for one in LOCALES}
-    assert set(Languages().locales) == set(LOCALES)
+    assert set(shipped().locales) == set(LOCALES)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -157,7 +164,7 @@ def test_nobody_says_the_same_in_two_ways() -> None:
     ],
 )
 def test_the_nearest_language_is_spoken(locale: str, nearest: str | None) -> None:
-    assert Languages().nearest(locale) == nearest
+    assert shipped().nearest(locale) == nearest
 
 
 def test_a_sentence_is_said_in_another_language(german: Languages) -> None:
@@ -221,7 +228,7 @@ def anything_said(draw: st.DrawFn) -> tuple[Sentence, list[str]]:
     return Sentence(one[0], values, one[1] if len(one) > 1 else None), shown
 
 
-REAL = Languages()
+REAL = shipped()
 
 
 @given(anything_said(), st.sampled_from([*LOCALES, "en-GB", "ko", ""]))

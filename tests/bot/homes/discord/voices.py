@@ -8,7 +8,7 @@ from zipfile import Path, ZipFile
 from babel.messages.catalog import Catalog
 
 from bot.homes.discord.voice import Voice
-from bot.languages.languages import ENDING, Languages
+from bot.languages.languages import ENDING, Languages, shipped
 from bot.languages.messages import Said, catalogue, said_everywhere, written
 
 OPEN, CLOSE = "»", "«"
@@ -51,7 +51,7 @@ def beside_words(text: str) -> str:
     return beside
 
 
-ENGLISH: Final = Voice(Languages(), "en-US")
+ENGLISH: Final = Voice(shipped(), "en-US")
 FOREIGN: Final = Voice(foreign(), "de")
 EVERY_VOICE: Final = (
     ENGLISH,

@@ -14,7 +14,7 @@ from bot.core.card import Action, Card, Slot
 from bot.homes.slack import render
 from bot.homes.slack.carousels import Carousels
 from bot.homes.slack.voice import Voice
-from bot.languages.languages import Languages
+from bot.languages.languages import shipped
 from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault, RestKind
 from standins.base.timers import ManualClock
@@ -35,7 +35,7 @@ from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
 
-VOICE = Voice(Languages(), "")
+VOICE = Voice(shipped(), "")
 NEW = {"card", "carousel"}
 JOB = "abcdefgh"
 

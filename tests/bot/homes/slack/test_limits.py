@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bot.core.card import Action, Card, Slot
 from bot.homes.slack import render
 from bot.homes.slack.voice import Voice
-from bot.languages.languages import Languages
+from bot.languages.languages import shipped
 from sdxl_engine.sentence import say
 from standins.slack.blocks import check_message_blocks
 from standins.slack.loopback import LoopbackSlack
@@ -17,7 +17,7 @@ from standins.slack.schema import Check
 from tests.bot.conftest import RunBot
 from tests.bot.homes.slack.test_running import BEN, ask, has_pictures, says, seen
 
-VOICE = Voice(Languages(), "")
+VOICE = Voice(shipped(), "")
 EVIL = [
     "<!channel>",
     "<@U0ADA00001>",
