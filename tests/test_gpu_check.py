@@ -42,8 +42,8 @@ def numbers(found: Any) -> Iterator[float]:
         yield found
 
 
-# A minute and a half of CPU: it compiles the programs of two models, of one in both types. Later
-# runs find them compiled.
+# A minute of CPU: it compiles what a request of each of two models calls, of one in both types.
+# Later runs find that compiled.
 def test_a_dry_run_finds_something_out_in_every_part(tmp_path: Path) -> None:
     done = check(tmp_path, "--tiny", "--seconds", "100000")
     assert done.returncode == 0, done.stderr

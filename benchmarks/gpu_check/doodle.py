@@ -37,7 +37,7 @@ def run(part: Part) -> None:
     def compared(dtype: str) -> dict[str, Any]:
         pipeline = SdxlPipeline.load("doodle", dtype=dtype, devices=[device])
         begin_s = time.perf_counter()
-        pipeline.warm_up([SIZE_PX], num_images=1)
+        pipeline.warm_up_for([parity.requests[place] for place in places])
         compile_s = time.perf_counter() - begin_s
         own = drawn[dtype] = [_draw(pipeline, parity, place) for place in places]
         oracles = [parity.oracle(place) for place in places]
