@@ -69,14 +69,14 @@ logging.getLogger("jax._src.xla_bridge").addHandler(listener)
 devices = local_devices()
 print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform, heard]))
 """
-# What loading does before it reads the first weight; with "auto" it may choose either files.
+# What loading does before it reads the first weight; with "auto" it may choose either files. What
+# brings jax, a second, is imported only for a model that is there and whole.
 _MODEL_PROBE: Final = """
 import json, sys
 from pathlib import Path
 from sdxl_engine.checkpoint.checkpoint import Checkpoint
 from sdxl_engine.checkpoint.hub import find_model
 from sdxl_engine.errors import EngineError
-from sdxl_engine.pipeline import Prepared
 asked = json.loads(sys.argv[1])
 model, here = asked["model"], False
 revision, dtype = asked["revision"] or None, asked["dtype"]
@@ -87,6 +87,7 @@ try:
     others = {name: asked[name] or None for name in ("vae", "unet", "clip_skip")}
     for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
         found = Checkpoint.find(model, revision=revision, half=half, **others)
+        from sdxl_engine.pipeline import Prepared
         ready = Prepared.of(found, loras=loras, embeddings=embeddings)
     known = {} if ready.loras is None else ready.loras.facts()
     print(json.dumps({
@@ -108,11 +109,11 @@ _CHECK_PROBE: Final = """
 import json, sys
 from sdxl_engine.checkpoint.hub import find_check
 from sdxl_engine.errors import EngineError
-from sdxl_engine.picture_check import read_check
 check, here = sys.argv[1], False
 try:
     find_check(check)
     here = True
+    from sdxl_engine.picture_check import read_check
     folder, part = read_check(check)
     print(json.dumps({"bytes": part.size_bytes, "categories": folder.config.categories}))
 except EngineError as error:
