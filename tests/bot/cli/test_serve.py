@@ -56,7 +56,7 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDisco
         await loopback.wait_commands()
         running = await loopback.slash("imagine", {"prompt": "runs", "steps": 50})
         await running.until(lambda message: bool(text_of(message)))  # it is taken in
-        waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9})
+        waiting = await loopback.slash("imagine", {"prompt": "waits", "seed": 9, "steps": 1})
         await running.until(lambda message: " of 50" in text_of(message))
         process.send_signal(signal.SIGTERM)
         await running.until(lambda message: len(files_of(message)) == 4)
