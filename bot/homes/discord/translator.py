@@ -31,15 +31,15 @@ class CommandTranslator(app_commands.Translator):
 
     def __init__(self, languages: Languages) -> None:
         self._languages = languages
+        # Of each text all of Discord's languages are asked for; few are spoken here.
+        self._spoken = {locale: languages.nearest(locale.value) for locale in Locale}
 
     async def translate(
         self, string: locale_str, locale: Locale, context: TranslationContextTypes
     ) -> str | None:
         """See `app_commands.Translator`; None: Discord shows it in English."""
-        if not isinstance(string.message, Sentence):
-            return None
-        # Of all languages that Discord has it asks for each; few are spoken here.
-        if (spoken := self._languages.nearest(locale.value)) is None:
+        spoken = self._spoken[locale]
+        if spoken is None or not isinstance(string.message, Sentence):
             return None
         said = self._languages.say(string.message, spoken)
         return None if said == string.message else cut(said, _MAX_UNITS[context.location])
