@@ -43,7 +43,7 @@ async def client(slack: LoopbackSlack, session: aiohttp.ClientSession) -> AsyncW
 @pytest.fixture
 async def app(slack: LoopbackSlack, client: AsyncWebClient) -> AsyncIterator[App]:
     """An app of slack_bolt, connected; tests put listeners on `app.bolt`."""
-    bolt = AsyncApp(client=client)
+    bolt = AsyncApp(name="tests", client=client)  # or it would read the files of the stack for one
     handler = AsyncSocketModeHandler(bolt, APP_TOKEN)
     await handler.connect_async()
     await slack.wait_connected()
