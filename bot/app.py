@@ -326,13 +326,14 @@ def slack_home(
     throttle: "MakeThrottle | None" = None,
     call_limit_s: float | None = None,
     now: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
     sleep: Sleep = asyncio.sleep,
 ) -> MakeHome:
     """Slack, as the configuration has it; the rest as of `discord_home`.
 
-    tokens  what opens it; with an app's token over Socket Mode, else over HTTP
-    folder  keeps the bot's next tokens where they end; None: they are not followed
-    now     as in `SlackHome`
+    tokens      what opens it; with an app's token over Socket Mode, else over HTTP
+    folder      keeps the bot's next tokens where they end; None: they are not followed
+    now, clock  as in `SlackHome`
     """
     # Here and not above: whoever has another home needs no slack_bolt.
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
@@ -368,6 +369,7 @@ def slack_home(
         throttle=throttle or edit_throttle,
         call_limit_s=call_limit_s,
         now=now,
+        clock=clock,
         sleep=sleep,
     )
 

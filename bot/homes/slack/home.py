@@ -120,6 +120,7 @@ class SlackHome:
     throttle       makes what holds the edits of one channel apart
     call_limit_s   how long a call may take that carries no pictures; None is the usual time
     now            seconds since 1970, by which a token ends
+    clock          seconds, by which a call that Slack limited is left alone
     """
 
     name = HOME
@@ -134,6 +135,7 @@ class SlackHome:
         throttle: MakeThrottle = edit_throttle,
         call_limit_s: float | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
@@ -152,6 +154,7 @@ class SlackHome:
             _CALLS_AT_ONCE,
             limit_s=call_limit_s,
             renewing=self._connection.call,
+            clock=clock,
             sleep=sleep,
         )
         self._carousels = Carousels()

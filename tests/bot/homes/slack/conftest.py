@@ -58,8 +58,15 @@ def run_slack(slack: LoopbackSlack, tmp_path: Path) -> RunBot:
         rotation: SlackRotation | None = None,
         throttle: MakeThrottle = OpenThrottle,
         now: Callable[[], float] = time.time,
-        sleep: Sleep = at_once,
+        sleep: Sleep | None = None,
     ) -> AsyncIterator[Bot]:
+        # A second that Slack asks for passes by being waited for.
+        passing = ManualClock()
+
+        async def pass_(seconds: float) -> None:
+            passing.advance(seconds)
+            await at_once(seconds)
+
         here = SlackConfig(api_url=slack.api_url, moderators=("S0MODERATE",))
         tokens = SlackTokens(Secret(token), Secret(DEFAULT_APP_TOKEN), None, rotation)
         if slack.request_url:
@@ -73,7 +80,8 @@ def run_slack(slack: LoopbackSlack, tmp_path: Path) -> RunBot:
             folder,
             throttle=throttle,
             now=now,
-            sleep=sleep,
+            clock=time.monotonic if sleep else passing,
+            sleep=sleep or pass_,
         )
         bot = Bot(App(config, start_pipeline, [make], folder))
         try:

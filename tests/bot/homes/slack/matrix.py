@@ -711,13 +711,13 @@ async def opened(folder: Path) -> AsyncIterator[Stage]:
         config,
         SlackTokens(Secret(DEFAULT_BOT_TOKEN), Secret(DEFAULT_APP_TOKEN)),
         throttle=ShutThrottle,
+        clock=waited,
         sleep=sleep,
     )
     bot = Bot(App(config, lambda: pipeline, [make], folder))
     try:
         await slack.wait_connected()
         stage = Stage(slack, bot, recorder, pipeline)
-        stage.home._calls._clock = waited
         await with_desk(slack)
         yield stage
     finally:
