@@ -1,6 +1,7 @@
 """How long does SDXL in one file take to load, and how much memory, beside reading its bytes?
 
     .venv/bin/python benchmarks/loading.py FOLDER [--dtype bfloat16] [--turns 3]
+    .venv/bin/python benchmarks/loading.py FOLDER --way draw (or serve) [--dtype bfloat16]
 
 Writes a file of random fp16 weights with the names of the original (6.9 GB) into the folder, unless
 it is there, and loads it and reads it with safetensors by turns, each in a process of its own. Both
@@ -8,6 +9,9 @@ find it in the page cache, where there is room for it. Memory is what the proces
 without what it holds before the first weight. At the end the medians, and how fast the engine was
 beside safetensors. On a busy machine look at the processor seconds: safetensors has one thread, the
 engine one for each core, at most four.
+
+The second form has `imagine draw` draw one small picture in one step, or the bot of a playground,
+and says what its process held at most from its first line to its last, with all that it compiled.
 """
 
 import argparse
@@ -21,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,6 +33,7 @@ import numpy as np
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.hub import sdxl_base
 
+SMALL: Final = "256x256"
 BLOCK: Final = 2**24  # random numbers that are made once, and written again and again
 KB: Final = 1024
 
@@ -110,7 +116,42 @@ def read(path: Path, _dtype: str) -> Cost:
     return cost(lambda: load_file(path))
 
 
-WAYS: Final = {"engine": load, "safetensors": read}
+def draw(path: Path, dtype: str) -> Cost:
+    """Draw with it on the command line."""
+    return whole("draw", "a red circle", "--model", str(path), dtype=dtype)
+
+
+def serve(path: Path, dtype: str) -> Cost:
+    """Have the bot of a playground draw with it."""
+    return whole(
+        "playground", "--once", "a red circle", IMAGINE_ENGINE__MODEL=str(path), dtype=dtype
+    )
+
+
+def whole(*command: str, dtype: str, **environ: str) -> Cost:
+    """What a command of ours takes, with one picture in one step."""
+    settings = {
+        "IMAGINE_ENGINE__DTYPE": dtype,
+        "IMAGINE_ENGINE__SIZES": SMALL,
+        "IMAGINE_ENGINE__IMAGES_PER_REQUEST": "1",
+        "IMAGINE_ENGINE__DEFAULT_STEPS": "1",
+        "IMAGINE_ENGINE__PROMPT_CHUNKS": "1",
+        "IMAGINE_ENGINE__PICTURE_CHECK": "none",
+        "IMAGINE_ENGINE__STUCK_AFTER_S": "0",
+        "IMAGINE_MODEL__SIZE": SMALL,
+    }
+    begin, imagine = time.perf_counter(), str(Path(sys.executable).with_name("imagine"))
+    with TemporaryDirectory() as folder:
+        subprocess.run(  # noqa: S603 - our own program
+            [imagine, *command], cwd=folder, env={**os.environ, **settings, **environ}, check=True
+        )
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = time.perf_counter() - begin
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KB)
+
+
+BY_TURNS: Final = {"engine": load, "safetensors": read}
+WAYS: Final = {**BY_TURNS, "draw": draw, "serve": serve}
 
 
 def main() -> None:
@@ -122,14 +163,18 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS, help="measure this once, in this process")
     arguments = parser.parse_args()
     path = arguments.folder / "sdxl_random.safetensors"
-    if arguments.way:
-        print(json.dumps(WAYS[arguments.way](path, arguments.dtype)))
-        return
     if not path.exists():
         write(path)
-    size = path.stat().st_size
-    print(f"{size / 1e9:.2f} GB, into {arguments.dtype}")
-    costs: dict[str, list[Cost]] = {way: [] for way in WAYS}
+    # Of the weights as they are loaded, of fp16 in the file.
+    size = path.stat().st_size * (2 if arguments.dtype == "float32" else 1)
+    if arguments.way in BY_TURNS:
+        print(json.dumps(BY_TURNS[arguments.way](path, arguments.dtype)))
+        return
+    if arguments.way:
+        show("once", arguments.way, WAYS[arguments.way](path, arguments.dtype), size)
+        return
+    print(f"{size / 1e9:.2f} GB in {arguments.dtype}")
+    costs: dict[str, list[Cost]] = {way: [] for way in BY_TURNS}
     for turn in range(arguments.turns):
         for way, seen in costs.items():
             command = [sys.executable, __file__, str(arguments.folder), "--way", way]
