@@ -92,7 +92,7 @@ def _changed_s(part: str, one: ExpectedParameter, kind: str, rank: int) -> float
     states[part] = nnx.from_flat_state([(one.path, nnx.Param(jax.device_put(own)))])
     expected = {name: [one] if name == part else [] for name in PARTS}
     weights = Weights(**states)
-    merged = MergedWeights(weights, expected, HostCopy(weights), jax.device_put)
+    merged = MergedWeights(weights, expected, HostCopy(weights, jax.device_put))
     with TemporaryDirectory() as folder:
         tensors = {}
         for tensor in one:

@@ -1,7 +1,7 @@
 """One request on its way through the programs: from its prompts and its picture to pixels."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise, repeat
 from typing import Final, TypeVar
@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from sdxl_engine.canvas import Canvas, composited, latent_mask, masked_pixels, pixels
 from sdxl_engine.errors import DrawError
+from sdxl_engine.memory import KEPT_TEXTS
 from sdxl_engine.models.unet import UNetConditioning
 from sdxl_engine.picture_check import FetchScores, PictureCheck
 from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start
 from sdxl_engine.programs.compiler import Needs, SizePrograms, TextPrograms, Weights
-from sdxl_engine.request import GeneratedImage, ImageRequest, Images
+from sdxl_engine.request import FetchImages, GeneratedImage, ImageRequest, Images
 from sdxl_engine.sampling.samplers import Schedule
 from sdxl_engine.sampling.table import MEMORIES
 from sdxl_engine.sentence import say
@@ -26,9 +27,6 @@ F32 = npt.NDArray[np.float32]
 Kind = TypeVar("Kind", bound=np.generic)
 
 SEGMENTS: Final = 10  # how often a request reports: often enough to watch and to cancel
-# What the prompts say is computed anew where they change; with `[cat|dog]` it is the same two in
-# turn. Of SDXL one takes up to 190 MB of a device.
-_KEPT_TEXTS: Final = 2
 _NO_PICTURE: Final = say(
     "The model computed numbers that are no picture. Try again with another seed; if that does not "
     "help, its files are damaged: fetch it again."
@@ -102,6 +100,22 @@ class Drawing:
     noise: F32 | None = None
     _texts: dict[bytes, UNetConditioning] = field(default_factory=dict)
 
+    def parts(self) -> list["Drawing"]:
+        """The same, as many images at a time as are drawn at once."""
+        most, request = self.programs.num_images, self.request
+        return [
+            replace(
+                self,
+                request=replace(
+                    request,
+                    num_images=min(most, request.num_images - done),
+                    first_index=request.first_index + done,
+                ),
+                noise=None if self.noise is None else self.noise[done : done + most],
+            )
+            for done in range(0, request.num_images, most)
+        ]
+
     def denoise(self) -> Iterator[tuple[int, Sample]]:
         """The sampling loop: (steps done, sample) up to the last step.
 
@@ -128,8 +142,13 @@ class Drawing:
             )
             yield last, jax.block_until_ready(sample)
 
-    def decode(self, latents: jax.Array) -> Callable[[], Images]:
-        """Have the images drawn from their latents, and looked at; returns at once.
+    def forget_texts(self) -> None:
+        """Give back what the prompts said, with that of all parts."""
+        self._texts.clear()
+
+    def decode(self, latents: jax.Array) -> FetchImages:
+        """Have the images drawn from their latents, and looked at; returns at once, or where
+        weights visit when they are drawn.
 
         What it returns waits for them. It raises DrawError for numbers that are no picture: they
         would turn black without a word. Both raise PictureCheckError.
@@ -205,28 +224,25 @@ class Drawing:
         span = next(span for span in self.spans if step < span.end)
         programs = self.programs.texts[span.chunks]
         if span.key not in self._texts:
-            if len(self._texts) == _KEPT_TEXTS:
+            if len(self._texts) == KEPT_TEXTS:
                 del self._texts[next(iter(self._texts))]
             self._texts[span.key] = self._said(programs, span)
         return programs, self._texts[span.key]
 
     def _said(self, programs: TextPrograms, span: Span) -> UNetConditioning:
-        request, weights = self.request, self.weights
+        request = self.request
         height, width = request.height_px, request.width_px
+        token_ids, weights = span.texts(self.empty)
         prompts = Prompts(
-            token_ids=self._placed(span.token_ids),
-            weights=self._placed(span.weights),
-            empty=self._placed(self.empty),
+            token_ids=self._placed(token_ids),
+            weights=self._placed(weights),
             interpolation=self._placed(np.bool_(request.emphasis == "interpolation")),
             keep_negative=self._placed(np.bool_(self.keep_negative)),
             clip_skip=self._placed(np.int32(self.clip_skip)),
             time_ids=self._placed(np.array([height, width, 0, 0, height, width], np.float32)),
             guidance_scale=self._placed(np.float32(request.guidance_scale)),
         )
-        said: UNetConditioning = programs.encode(
-            weights.text_encoder, weights.text_encoder_2, weights.unet, prompts
-        )
-        return said
+        return programs.encode(self.weights, token_ids, prompts)
 
     def by_image(self, array: npt.NDArray[np.generic]) -> jax.Array:
         """On the devices, each with the images that it draws."""

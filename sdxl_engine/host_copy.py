@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from sdxl_engine.checkpoint.load import Place
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.programs.compiler import Weights
 
@@ -14,20 +13,26 @@ from sdxl_engine.programs.compiler import Weights
 class HostCopy:
     """The model's own numbers of each parameter, kept from the first time that they are needed.
 
-    Whoever puts others into a parameter asks for its own first.
+    Whoever puts others into a parameter asks for its own first. What is NumPy's lives on the host
+    and stays there: see `Weights`.
 
-    weights  on the devices
+    weights  as they were loaded
+    place    puts one array on the devices
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, place: Callable[[Array], Any]) -> None:
         states = map(nnx.to_flat_state, weights)
         self._variables: list[Any] = [variable for state in states for _, variable in state]
+        self._stay = {
+            id(one) for one in self._variables if not isinstance(one.get_value(), np.ndarray)
+        }
+        self._place = place
         self._own: dict[int, Array] = {}  # by the variable's identity: a variable equals its value
 
     @property
     def size_bytes(self) -> int:
         """Of the weights, on each device that has them."""
-        return sum(variable.get_value().nbytes for variable in self._variables)
+        return sum(one.get_value().nbytes for one in self._variables if id(one) in self._stay)
 
     def own(self, variable: Any) -> Array:  # noqa: ANN401 - nnx's variables of any kind
         """The model's own numbers of one parameter."""
@@ -38,12 +43,14 @@ class HostCopy:
 
     def leave(self) -> None:
         """Have the weights on the host alone: the devices keep nothing of them."""
-        self._fill(lambda own: own)
-
-    def arrive(self, place: Place) -> None:
-        """Have them on the devices again, as they were loaded."""
-        self._fill(place)
-
-    def _fill(self, place: Callable[[Array], Any]) -> None:
         for variable in self._variables:
-            variable.set_value(place(self.own(variable)))
+            variable.set_value(self.own(variable))
+
+    def arrive(self) -> None:
+        """Have them where they live again, as they were loaded."""
+        for variable in self._variables:
+            self.put(variable, self.own(variable))
+
+    def put(self, variable: Any, array: Array) -> None:  # noqa: ANN401 - as of `own`
+        """Have these numbers in one parameter, where it lives."""
+        variable.set_value(self._place(array) if id(variable) in self._stay else array)

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 
-import jax
-
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.lora.folder import LoraFacts
 from sdxl_engine.pipeline import SdxlPipeline
@@ -90,6 +88,10 @@ class ModelSet:
         seconds = 0.0
         warm: list[SdxlPipeline] = []
         drawing = [one for one in self._by_name.values() if not one.edits]
+        # What visits one's call would meet what another still computes.
+        alone = any(one.alone for one in self._by_name.values())
+        for one in self._by_name.values():
+            one.alone = alone
         # Of one that draws nothing here nothing is compiled; where there is no other, it says so.
         for one in drawing or [self._first]:
             alike = next((other for other in warm if other.shapes == one.shapes), None)
@@ -166,13 +168,3 @@ class ModelSet:
                 )
             )
         return pipeline
-
-
-def memory_bytes(devices: Sequence[jax.Device]) -> int | None:
-    """What each of these devices has for arrays and programs; None where they do not tell.
-
-    A CPU's do not: the host's memory is theirs, and there is nowhere to move a model to.
-    """
-    told = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
-    known = [limit for limit in told if limit is not None]
-    return min(known) if len(known) == len(told) else None

@@ -18,8 +18,9 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from PIL import Image
 
-from sdxl_engine.checkpoint.hub import find_check
+from sdxl_engine.checkpoint.hub import PUBLISHED_CHECK, find_check, published_check
 from sdxl_engine.checkpoint.load import check_weights, load_weights
+from sdxl_engine.checkpoint.names import own_dtype
 from sdxl_engine.checkpoint.parts import Part
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
 from sdxl_engine.devices import local_devices
@@ -76,6 +77,19 @@ def network_of(folder: VisionFolder, target: Target) -> SafetyChecker | Classifi
     return Classifier(folder.config, target)
 
 
+def size_of_check(check: str, dtype: np.dtype[Any]) -> int:
+    """Bytes of a check's weights, loaded in this dtype; the published one need not be here.
+
+    Raises CheckpointError.
+    """
+    folder = VisionFolder.read(published_check() if check == PUBLISHED_CHECK else find_check(check))
+    leaves = nnx.to_flat_state(nnx.state(network_of(folder, PLAIN), nnx.Param))
+    return sum(
+        math.prod(leaf.shape) * np.dtype(own_dtype(str(path[-1]), dtype)).itemsize
+        for path, leaf in leaves
+    )
+
+
 class Looking:
     """Knows the programs of one check for one set of devices, as `Compiler` those of a model.
 
@@ -127,7 +141,7 @@ class Looking:
 class PictureCheck:
     """A check on its devices; made by `load`.
 
-    Its weights stay there. `look` and what it returns may be called from any thread.
+    Its weights stay there, or visit. `look` and what it returns may be called from any thread.
 
     name        of its folder or repository
     categories  what its scores are of
@@ -194,8 +208,17 @@ class PictureCheck:
 
     @property
     def size_bytes(self) -> int:
-        """Of its weights, on each device."""
+        """Of its weights."""
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._weights))
+
+    @property
+    def visits(self) -> bool:
+        """Whether its weights live on the host."""
+        return any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(self._weights))
+
+    def visit(self) -> None:
+        """Have its weights on the host, from where they go to the devices with each look."""
+        self._weights = jax.tree.map(np.asarray, self._weights)
 
     @property
     def working_bytes(self) -> int:

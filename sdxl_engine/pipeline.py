@@ -22,6 +22,7 @@ from sdxl_engine.checkpoint.embeddings import read_embeddings, with_rows
 from sdxl_engine.checkpoint.hub import EMBEDDED_MODEL, embedded_loras
 from sdxl_engine.checkpoint.load import check_weights, expected_parameters, load_weights
 from sdxl_engine.devices import local_devices
+from sdxl_engine.devices import memory_bytes as device_bytes
 from sdxl_engine.drawing import Drawing, Seen, needed
 from sdxl_engine.errors import InvalidRequestError, PictureCheckError
 from sdxl_engine.hashes import SeenFile
@@ -29,11 +30,12 @@ from sdxl_engine.host_copy import HostCopy
 from sdxl_engine.lora.folder import LoraFacts, LoraFolder
 from sdxl_engine.lora.merging import Chosen, MergedWeights
 from sdxl_engine.lora.names import PARTS
+from sdxl_engine.memory import CHECK, Memory, Offer, Plan, group_of
 from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.picture_check import PictureCheck
-from sdxl_engine.programs.arithmetic import Sample
+from sdxl_engine.programs.arithmetic import IMAGES, Sample
 from sdxl_engine.programs.compiler import (
-    Compile,
+    Alone,
     Compiler,
     Needs,
     Networks,
@@ -43,6 +45,7 @@ from sdxl_engine.programs.compiler import (
     make_mesh,
     replicated,
     weights_dtype,
+    working_bytes,
 )
 from sdxl_engine.programs.kept import KeptPrograms
 from sdxl_engine.programs.preview import preview_factors
@@ -50,6 +53,7 @@ from sdxl_engine.request import (
     MAX_CHUNKS,
     NO_PICTURES,
     QUANTISED,
+    FetchImages,
     ImageRequest,
     Images,
     ModelCard,
@@ -72,6 +76,7 @@ _NO_LORAS: Final = (
     'No LoRA can be chosen: [engine] quantise is "int8", and they are added to weights that are '
     "not rounded. Leave one of the two out."
 )
+_OFFER: Final = Offer()
 # Programs that are compiled: while one is traced, in Python, the other is with the compiler, which
 # is no Python. More would not be faster on few cores, and a large one takes gigabytes to compile.
 _AT_ONCE: Final = 2
@@ -151,11 +156,12 @@ class SdxlPipeline:
     `tokenizer` and what fetches images may be called from others.
 
     tokenizer      of its prompts
-    weights        of its networks, on every device unless it has left, with the last request's
-                   LoRAs
+    weights        of its networks with the last request's LoRAs, where they live (`Weights`), or on
+                   the host alone where it has left
     told           see `Prepared`
     picture_check  looks at all that it draws; None: nobody does
     programs       by (width_px, height_px); models of equal `shapes` may have the same
+    alone          whether its programs run one at a time, as they must where weights visit
     """
 
     def __init__(
@@ -165,6 +171,7 @@ class SdxlPipeline:
         tokenizer: PromptTokenizer,
         weights: Weights,
         compiler: Compiler,
+        memory: Memory,
         factors: npt.NDArray[np.float32],
         loras: LoraFolder | None = None,
         files: DrawingFiles | None = None,
@@ -181,16 +188,16 @@ class SdxlPipeline:
         self._compiler = compiler
         self._factors = factors
         self._kept = kept
-        self._compile: Compile = Program.compile if kept is None else kept.compiled
+        self._memory = memory
+        self.alone = bool(memory.visitors)
         self.programs: dict[tuple[int, int], SizePrograms] = {}
         self._loras = loras
         self._files = files or DrawingFiles()
         self._drawn_with: dict[str, SeenFile] = {}  # the LoRAs, as they were last read
-        self._host = HostCopy(weights)
-        self._place = partial(jax.device_put, device=compiler.replicated)
+        self._host = HostCopy(weights, partial(jax.device_put, device=compiler.replicated))
         self._merged = None
         if loras is not None:
-            self._merged = MergedWeights(weights, loras.expected, self._host, self._place)
+            self._merged = MergedWeights(weights, loras.expected, self._host)
 
     @classmethod
     def load(
@@ -208,6 +215,8 @@ class SdxlPipeline:
         embeddings: Path | None = None,
         picture_check: PictureCheck | None = None,
         kept: KeptPrograms | None = None,
+        offer: Offer = _OFFER,
+        memory_bytes: int | None = None,
         make_room: Callable[[int], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
@@ -232,6 +241,9 @@ class SdxlPipeline:
                      looks at all pictures and previews, on the same devices; several models may
                      have the same. None: nobody does, and they have no scores
         kept         where compiled programs are kept for the next start; None: nowhere
+        offer        what is going to be drawn, so that what is short of memory can be known
+        memory_bytes of each device, that this and the picture check may take (`memory`); None: as
+                     much as the devices say that they have
         make_room    told the bytes that the weights will take on each device, before they are there
         on_progress  told (bytes read, bytes in all)
 
@@ -256,15 +268,23 @@ class SdxlPipeline:
         files = DrawingFiles.of(source, own_vae=vae is not None)
         target = replace(Target.of(devices[0]), quantised=quantise == "int8")
         ready = Prepared.of(source, target, loras=loras, embeddings=embeddings)
+        sizes = ready.networks.size_bytes(own_dtype)
+        if picture_check is not None:
+            sizes["picture check", CHECK] = picture_check.size_bytes
+        along = make_mesh(devices, offer.num_images).shape[IMAGES]
+        offer = offer._replace(num_images=-(-offer.num_images // along))
+        limit_bytes = device_bytes(devices) if memory_bytes is None else memory_bytes
+        memory = Memory(source.config, target, own_dtype, sizes, offer, limit_bytes)
         if make_room is not None:
-            make_room(ready.networks.size_bytes(own_dtype))
+            make_room(memory.resident_bytes(memory.stays - {CHECK}))
+        if picture_check is not None and CHECK not in memory.stays:
+            picture_check.visit()
         everywhere = replicated(devices)
-        weights = _load_weights(ready, own_dtype, everywhere, on_progress)
+        weights = _load_weights(ready, own_dtype, everywhere, memory.stays, on_progress)
         for encoder, rows in zip(weights[:2], ready.tokenizer.rows, strict=True):
             if rows:
                 table: Any = encoder["token_embedding"]["embedding"]
-                grown = with_rows(np.asarray(table[...]), rows)
-                table.set_value(jax.device_put(grown, everywhere))
+                table.set_value(with_rows(table.get_value(), rows))
         compiler = Compiler(source.config, ready.networks, weights, devices)
         return cls(
             model,
@@ -272,6 +292,7 @@ class SdxlPipeline:
             ready.tokenizer,
             weights,
             compiler,
+            memory,
             ready.factors,
             ready.loras,
             files,
@@ -291,6 +312,7 @@ class SdxlPipeline:
             self.tokenizer,
             weights,
             compiler,
+            self._memory,
             self._factors,
             picture_check=self.picture_check,
             kept=self._kept,
@@ -307,8 +329,15 @@ class SdxlPipeline:
 
         A picture is looked at while the next request is drawn.
         """
-        drawing = max(programs.working_bytes for programs in self.programs.values())
-        return drawing + (0 if self.picture_check is None else self.picture_check.working_bytes)
+        resident = self._memory.resident_bytes(self._memory.stays)
+        looking = 0 if self.picture_check is None else self.picture_check.working_bytes
+        return max(map(self._peak_bytes, self.programs.values())) - resident + looking
+
+    def _peak_bytes(self, programs: SizePrograms) -> int:
+        named = programs.by_name()
+        given = {name: one.memory_analysis().argument_size_in_bytes for name, one in named.items()}
+        working = {name: working_bytes(one) for name, one in named.items()}
+        return int(self._memory.peak_bytes(given, working))
 
     def leave(self) -> None:
         """Have its weights on the host alone, which keeps them from now on."""
@@ -318,7 +347,7 @@ class SdxlPipeline:
 
     def arrive(self) -> None:
         """Have its weights on the devices again, without LoRAs."""
-        self._host.arrive(self._place)
+        self._host.arrive()
 
     @property
     def native_size(self) -> tuple[int, int]:
@@ -411,34 +440,59 @@ class SdxlPipeline:
         distinct = dict.fromkeys(sizes)
         for size in distinct:
             self._check_drawable(*size, num_images)
+        plans = {size: self._compiler.plan(self._memory, size, num_images) for size in distinct}
         goes_on = sign_of_start()
         begin = time.perf_counter()
         pool = ThreadPoolExecutor(_AT_ONCE)
 
         def compile_(program: Program) -> Future[Any]:
-            return pool.submit(self._compile, program)
+            return pool.submit(self._compiled, program)
 
         try:
             encode = {
-                chunks: compile_(self._compiler.encode(chunks)) for chunks in sorted(needs.chunks)
+                chunks: {
+                    name: compile_(program)
+                    for name, program in self._compiler.encode(chunks).items()
+                }
+                for chunks in sorted(needs.chunks)
             }
             for size in distinct:
                 goes_on()
+                plan = plans[size]
                 self.programs[size] = self._compiler.compile_size(
-                    *size, num_images, encode, needs, compile_
+                    *size, plan, num_images, encode, needs, compile_
                 )
+                self._tell_memory(size, plan, num_images)
         finally:
             # What broke off is not to wait for all that was to be compiled after it.
             pool.shutdown(wait=False, cancel_futures=True)
         for size in distinct:
             if self.picture_check is not None:
                 height, width, _ = self.latent_shape(*size)
-                mesh = make_mesh(self._compiler.devices, num_images)
                 count = self.programs[size].num_images
+                mesh = make_mesh(self._compiler.devices, plans[size].num_images)
                 for own in (size, (width, height)) if "preview" in needs.names else (size,):
                     goes_on()
-                    self.picture_check.warm_up(*own, count, mesh, self._compile)
+                    self.picture_check.warm_up(*own, count, mesh, self._compiled)
         return time.perf_counter() - begin
+
+    def _tell_memory(self, size_px: tuple[int, int], plan: Plan, num_images: int) -> None:
+        """Of a size that is compiled: what gives way for it, and whether there is room."""
+        taken, limit = self._peak_bytes(self.programs[size_px]), self._memory.limit_bytes
+        told = format_size(*size_px), self._memory.told(plan), taken / 1e9
+        if limit is not None and taken > limit:
+            log.warning(
+                "%s: %s, which takes %.1f GB of each device, and there are %.1f. Offer smaller "
+                "sizes, or see what [engine] memory and quantise can do",
+                *told,
+                limit / 1e9,
+            )
+        elif plan[:2] != (num_images, False) or self._memory.visitors:
+            log.info("%s: %s, %.1f GB of each device", *told)
+
+    def _compiled(self, program: Program) -> Any:  # noqa: ANN401 - an Executable
+        compiled = program.compile() if self._kept is None else self._kept.compiled(program)
+        return Alone(compiled) if self.alone else compiled
 
     def resolved(self, request: ImageRequest) -> ImageRequest:
         """With the model's own sampler where the request names none."""
@@ -518,6 +572,8 @@ class SdxlPipeline:
         Raises InvalidRequestError at once, before any device time. Closing the iterator stops.
         """
         chosen, drawing = self._prepared(request, pictures, latents, token_ids)
+        # To look at each the picture check would have to come to the devices.
+        previews = previews and CHECK not in self._memory.visitors
         needs = needed(drawing.request, drawing.spans, previews=previews)
         self._check_compiled(drawing.programs, needs)
         if request.upscale is not None:
@@ -541,7 +597,7 @@ class SdxlPipeline:
 
         return steps()
 
-    def decode(self, request: ImageRequest, latents: jax.Array) -> Callable[[], Images]:
+    def decode(self, request: ImageRequest, latents: jax.Array) -> FetchImages:
         """As `Drawing.decode`, of a request that starts from no picture."""
         _, drawing = self._prepared(request, NO_PICTURES, None, None)
         return drawing.decode(latents)
@@ -593,14 +649,23 @@ class SdxlPipeline:
     def _generate(
         self, chosen: Sequence[Chosen], drawing: Drawing, *, previews: bool
     ) -> Generator[Progress]:
-        request = drawing.request
+        request, parts = drawing.request, drawing.parts()
         total, first = request.num_inference_steps, request.steps.start
         self._choose(chosen)
         yield Progress(first, total)
-        for step, sample in drawing.denoise():
-            if step < total:
-                yield Progress(step, total, self._previews(drawing, sample) if previews else ())
-        yield Progress(total, total, fetch=drawing.decode(sample.latents))
+        shown: Images = ()  # of the parts that are drawn
+        fetches: list[FetchImages] = []
+        for place, part in enumerate(parts):
+            seen: Images = ()
+            for step, sample in part.denoise():
+                done = place * (total - first) + step - first
+                if done < len(parts) * (total - first):
+                    seen = self._previews(part, sample) if previews else ()
+                    yield Progress(first + done // len(parts), total, (*shown, *seen))
+            shown = (*shown, *seen)
+            fetches.append(part.decode(sample.latents))
+        drawing.forget_texts()
+        yield Progress(total, total, fetch=partial(_together, fetches))
 
     def _previews(self, drawing: Drawing, sample: Sample) -> Images:
         """None where nobody could look at them: the pictures themselves will be looked at again."""
@@ -611,12 +676,20 @@ class SdxlPipeline:
             return ()
 
     def _upscale(self, chosen: Sequence[Chosen], drawing: Drawing) -> Generator[Progress]:
-        request = drawing.request
+        request, parts = drawing.request, drawing.parts()
         total = request.num_inference_steps
+        first = min(request.steps.start, total - 1)
         self._choose(chosen)
-        yield Progress(min(request.steps.start, total - 1), total)
-        for step, fetch in upscaled(drawing):
-            yield Progress(step, total, fetch=fetch)
+        yield Progress(first, total)
+        fetches: list[FetchImages] = []
+        for place, part in enumerate(parts):
+            for step, fetch in upscaled(part):
+                if fetch is not None:
+                    fetches.append(fetch)
+                    continue
+                done = place * (total - first) + step - first
+                yield Progress(first + done // len(parts), total)
+        yield Progress(total, total, fetch=partial(_together, fetches))
 
     def _choose(self, loras: Sequence[Chosen]) -> None:
         """Have the weights with these, and no others."""
@@ -694,13 +767,13 @@ class SdxlPipeline:
                     sizes=warm,
                 )
             )
-        if request.num_images > programs.num_images:
+        if request.num_images > programs.most_images:
             raise InvalidRequestError(
                 say(
                     "{number} images at once are more than the {most} this engine is ready for. "
                     "Ask for fewer.",
                     number=request.num_images,
-                    most=programs.num_images,
+                    most=programs.most_images,
                 )
             )
         return programs
@@ -746,10 +819,15 @@ class SdxlPipeline:
             raise InvalidRequestError(f"The latents must be {wanted}, not {latents.shape}.")
 
 
+def _together(fetches: Iterable[FetchImages]) -> Images:
+    return tuple(image for fetch in fetches for image in fetch())
+
+
 def _load_weights(
     ready: Prepared,
     dtype: np.dtype[Any],
     everywhere: jax.sharding.NamedSharding,
+    stays: Collection[str],
     on_progress: Callable[[int, int], None] | None,
 ) -> Weights:
     done, total = 0, ready.checkpoint.size_bytes
@@ -760,6 +838,9 @@ def _load_weights(
         if on_progress is not None:
             on_progress(done, total)
 
+    def visits(part: str, path: tuple[Any, ...]) -> bool:
+        return group_of(part, path) not in stays
+
     return Weights(
         **{
             name: load_weights(
@@ -767,6 +848,7 @@ def _load_weights(
                 getattr(ready.networks, name),
                 dtype=dtype,
                 place=lambda array: jax.device_put(array, everywhere),
+                visits=partial(visits, name),
                 on_bytes=on_bytes,
             )
             for name, part in ready.checkpoint.parts.items()

@@ -142,6 +142,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIMESTEP = re.compile(r"[0-9]{1,4}")
 _BRACKETED = re.compile(r"\[(.*)\]", re.DOTALL)
 _SIZE = re.compile(r"([0-9]{1,9})[xX]([0-9]{1,9})")
+_BYTES = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,3})?) ?(MB|GB)", re.IGNORECASE)
+_UNITS = {"MB": 10**6, "GB": 10**9}
 _SEPARATORS = frozenset("/\\:")
 _GAPS = re.compile(r"[\s,_-]+")
 # Embedding, override and isolate controls: they reorder the text around them on a reader's screen.
@@ -537,6 +539,7 @@ class GeneratedImage:
 
 
 Images = tuple[GeneratedImage, ...]
+FetchImages = Callable[[], Images]
 
 
 @dataclass(frozen=True, slots=True)
@@ -552,12 +555,22 @@ class Progress:
     step: int
     num_inference_steps: int
     previews: Images = ()
-    fetch: Callable[[], Images] | None = None
+    fetch: FetchImages | None = None
 
 
 def name_of_model(model: str) -> str:
     """The name that requests call a model by, of a path or of a repository's "owner/name"."""
     return re.split(r"[/\\]", model.rstrip("/\\"))[-1].removesuffix(".safetensors") or model
+
+
+def parse_bytes(text: str) -> int:
+    """Of a text such as "8GB" or "7.5 GB"; raises InvalidRequestError."""
+    match = _BYTES.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise InvalidRequestError(
+            say("{text} is no amount of memory. Write one such as 8GB.", text=repr(text[:40]))
+        )
+    return round(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -38,6 +38,18 @@ class Span:
         chunks: int = self.token_ids.shape[2]
         return chunks
 
+    def texts(
+        self, empty: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Token ids and weights as `Prompts` has them.
+
+        empty  i32[2 encoders, tokens] of a text without words
+        """
+        encoders, tokens = empty.shape
+        token_ids = self.token_ids.swapaxes(0, 1).reshape(encoders, -1, tokens)
+        weights = self.weights.swapaxes(0, 1).reshape(encoders, -1, tokens)
+        return np.concatenate([token_ids, empty[:, None]], axis=1), weights
+
     @property
     def key(self) -> bytes:
         """Equal where the prompts say the same."""

@@ -27,6 +27,7 @@ from sdxl_engine.errors import (
 )
 from sdxl_engine.request import (
     NO_PICTURES,
+    FetchImages,
     ImageRequest,
     Images,
     KnownLora,
@@ -39,7 +40,6 @@ from sdxl_engine.sentence import say, say_many, sentence_of
 log = logging.getLogger(__name__)
 
 OnProgress = Callable[[Progress], None]
-Fetch = Callable[[], Images]
 
 
 class Pipeline(Protocol):
@@ -150,7 +150,7 @@ class EngineJob:
         """No thread works on it now: its silence means nothing."""
         self._sign_of_life_s = None
 
-    def _draw(self, pipeline: Pipeline) -> Fetch | None:
+    def _draw(self, pipeline: Pipeline) -> FetchImages | None:
         """Have the pipeline draw; None if the job has ended, by an error or otherwise."""
         self._live()
         # False for a future that somebody cancelled directly.
@@ -164,7 +164,7 @@ class EngineJob:
         finally:
             self._rest()
 
-    def _finish(self, fetch: Fetch) -> None:
+    def _finish(self, fetch: FetchImages) -> None:
         """Wait for the images."""
         self._live()
         try:
@@ -177,8 +177,8 @@ class EngineJob:
         finally:
             self._rest()
 
-    def _generate(self, pipeline: Pipeline) -> Fetch:
-        fetch: Fetch | None = None
+    def _generate(self, pipeline: Pipeline) -> FetchImages:
+        fetch: FetchImages | None = None
         # Nobody to look at previews: none are made.
         progresses = pipeline.generate(
             self.request, pictures=self.pictures, previews=self._on_progress is not None
@@ -260,7 +260,7 @@ class EngineThread:
         self._closing = False
         self._started = False
         self._start_sign_s: float | None = None
-        self._drawn: SimpleQueue[tuple[EngineJob, Fetch] | None] = SimpleQueue()
+        self._drawn: SimpleQueue[tuple[EngineJob, FetchImages] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
             for target, name in ((self._main, "engine"), (self._finish_jobs, "fetch"))

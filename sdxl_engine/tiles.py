@@ -10,6 +10,7 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 
 _LEAST_OVERLAP: Final = 0.25  # of a tile: less shows, more is drawn twice
+_QUICK: Final = 8
 _LEAST_WEIGHT: Final = 1e-3  # at a tile's very edge, where another may not reach
 
 
@@ -38,6 +39,16 @@ class Tiling:
             _starts(width, tile_width),
         )
 
+    @classmethod
+    def in_four(cls, height: int, width: int) -> Self:
+        """Two by two; or fewer of a side that is too short for two."""
+        return cls.of(height, width, _half(height), _half(width))
+
+    @property
+    def share(self) -> float:
+        """Of the whole, what one tile is."""
+        return math.prod(self.tile) / math.prod(self.sides)
+
     def scaled(self, factor: int) -> "Tiling":
         """The same of something so many times as large."""
         return Tiling(
@@ -52,25 +63,43 @@ class Tiling:
 
     def cut(self, whole: F32) -> F32:
         """The tiles, f32[tiles, tile height, tile width, c], of f32[height, width, c]."""
-        return np.stack([whole[place] for place in self._places()])
+        return np.stack([whole[place] for place in self.places])
 
     def blend(self, tiles: F32) -> F32:
         """The inverse of `cut`; where tiles overlap, the mean by how deep inside each it lies."""
-        weight = _ramp(self.tile[0])[:, None, None] * _ramp(self.tile[1])[None, :, None]
-        total = np.zeros((*self.sides, tiles.shape[-1]), np.float32)
-        weights = np.zeros((*self.sides, 1), np.float32)
-        for place, tile in zip(self._places(), tiles, strict=True):
+        weight, total = self.weight, np.zeros((*self.sides, tiles.shape[-1]), np.float32)
+        for place, tile in zip(self.places, tiles, strict=True):
             total[place] += weight * tile
-            weights[place] += weight
-        return total / weights
+        return total / self.weights
 
-    def _places(self) -> list[tuple[slice, slice]]:
+    @property
+    def weight(self) -> F32:
+        """How much each place of a tile counts, f32[tile height, tile width, 1]."""
+        return _ramp(self.tile[0])[:, None, None] * _ramp(self.tile[1])[None, :, None]
+
+    @property
+    def weights(self) -> F32:
+        """What the tiles count together, f32[height, width, 1]."""
+        weight, weights = self.weight, np.zeros((*self.sides, 1), np.float32)
+        for place in self.places:
+            weights[place] += weight
+        return weights
+
+    @property
+    def places(self) -> list[tuple[slice, slice]]:
+        """The rows and columns of each tile."""
         height, width = self.tile
         return [
             (slice(top, top + height), slice(left, left + width))
             for top in self.tops
             for left in self.lefts
         ]
+
+
+def _half(length: int) -> int:
+    """The side of two tiles that cover so much, a multiple of what libraries are quickest with."""
+    least = length / (2 - _LEAST_OVERLAP)
+    return min(length, math.ceil(least / _QUICK) * _QUICK)
 
 
 def _starts(length: int, tile: int) -> tuple[int, ...]:

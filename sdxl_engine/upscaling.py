@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sdxl_engine.canvas import pixels
 from sdxl_engine.drawing import F32, SEGMENTS, Drawing
 from sdxl_engine.programs.arithmetic import Known, Sample
-from sdxl_engine.request import Images
+from sdxl_engine.request import FetchImages, Images
 from sdxl_engine.sampling.table import LEFT, MAX_PASSES, MEMORIES, MODEL_COLUMNS, NOISE
 from sdxl_engine.tiles import Tiling
 
@@ -35,7 +35,7 @@ class _Large(NamedTuple):
     memory: tuple[F32, ...]
 
 
-def upscaled(drawing: Drawing) -> Iterator[tuple[int, Callable[[], Images] | None]]:
+def upscaled(drawing: Drawing) -> Iterator[tuple[int, FetchImages | None]]:
     """(steps done, None) on the way, and at last (all steps, what fetches the images).
 
     The canvas holds the picture as large as it shall become.

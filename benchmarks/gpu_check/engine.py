@@ -21,6 +21,7 @@ from sdxl_engine.errors import DrawError
 from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.compiler import (
     Compiler,
+    EncodePrograms,
     Networks,
     Program,
     SizePrograms,
@@ -130,13 +131,15 @@ class _Size:
         programs = {name: rest.pop(name) for name in ("begin", "decode")}
         # A model that is told its guidance has one program for both.
         guided = denoise.pop("guided", None) or denoise.pop("told")
-        programs = {"guided": guided, "encode": self._compiler.encode(), **programs}
+        programs = {"guided": guided, **self._compiler.encode(), **programs}
         compiled = {name: self._compiled(name, program) for name, program in programs.items()}
+        encode = EncodePrograms(*(compiled[name] for name in EncodePrograms._fields))
         mesh = make_mesh([self._device], self._images)
         ready = SizePrograms(
             num_images=self._images,
+            most_images=self._images,
             by_image=jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("images")),
-            texts={1: TextPrograms(compiled["encode"], compiled["guided"], compiled["guided"])},
+            texts={1: TextPrograms(encode, compiled["guided"], compiled["guided"])},
             begin=compiled["begin"],
             decode=compiled["decode"],
             # Nobody here brings a picture or looks at a preview.

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +31,7 @@ from bot.config.sections import (
     StylesConfig,
     format_sizes,
 )
-from bot.engines.loading import check_of, usual_of
+from bot.engines.loading import check_of, offered, usual_of
 from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
 from bot.errors import ConfigError, LedgerError, UsageError
@@ -46,6 +47,10 @@ _PACKAGES: Final = ("imagine-bot", "discord.py", "jax", "flax", "transformers", 
 _MAX_ERROR_CHARS: Final = 200
 _PROBE_TIMEOUT_S: Final = 180
 _LOADING_FACTOR: Final = 1.3  # the most memory that loading takes, in checkpoints
+_TOO_LARGE: Final = (
+    "That is more than there is: offer smaller sizes, or raise [engine] memory; quantised, weights "
+    "take a quarter less."
+)
 _MIN_DISK_BYTES: Final = 2**30
 _TOKEN_SHAPE: Final = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
 # How Slack's tokens begin; one of xoxe ends within twelve hours.
@@ -60,14 +65,24 @@ _ASIDE: Final = {"HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu"}
 
 # In processes of their own: a runtime that crashes or hangs is one line and not the end.
 _JAX_PROBE: Final = """
-import json, logging
-from sdxl_engine.devices import local_devices
+import json, logging, sys
+from dataclasses import asdict
+from sdxl_engine.devices import local_devices, memory_bytes
+from sdxl_engine.models.layers import Target
+asked = json.loads(sys.argv[1])
 heard = []
 listener = logging.Handler(logging.WARNING)
 listener.emit = lambda record: heard.append(record.getMessage())
 logging.getLogger("jax._src.xla_bridge").addHandler(listener)
-devices = local_devices()
-print(json.dumps([len(devices), devices[0].device_kind, devices[0].platform, heard]))
+devices = local_devices(asked)
+print(json.dumps({
+    "count": len(devices),
+    "kind": devices[0].device_kind,
+    "platform": devices[0].platform,
+    "heard": heard,
+    "memory_bytes": memory_bytes(devices),
+    "target": asdict(Target.of(devices[0])),
+}))
 """
 # What loading does before it reads the first weight; with "auto" it may choose either files. What
 # brings jax, a second, is imported only for a model that is there and whole.
@@ -87,8 +102,29 @@ try:
     others = {name: asked[name] or None for name in ("vae", "unet", "clip_skip")}
     for half in {"float32": (False,), "bfloat16": (True,)}.get(dtype, (True, False)):
         found = Checkpoint.find(model, revision=revision, half=half, **others)
+        from sdxl_engine.models.layers import Target
         from sdxl_engine.pipeline import Prepared
-        ready = Prepared.of(found, loras=loras, embeddings=embeddings)
+        target = Target(**asked["target"])
+        ready = Prepared.of(found, target, loras=loras, embeddings=embeddings)
+    plan, fits = None, True
+    if asked["memory_bytes"] is not None:
+        from sdxl_engine.memory import CHECK, Memory, Offer
+        from sdxl_engine.picture_check import size_of_check
+        from sdxl_engine.programs.compiler import weights_dtype
+        dtype = weights_dtype(dtype, asked["platform"])
+        sizes = ready.networks.size_bytes(dtype)
+        try:
+            if asked["check"]:
+                sizes["picture check", CHECK] = size_of_check(asked["check"], dtype)
+        except EngineError:
+            pass  # said of the check itself
+        offered = [tuple(size) for size in asked["sizes"]] or [found.config.native_size]
+        offer = Offer(tuple(offered), asked["images"], asked["chunks"])
+        memory = Memory(found.config, target, dtype, sizes, offer, asked["memory_bytes"])
+        plans = [memory.plan(size, asked["images"]) for size in offered]
+        worst = min(plans, key=lambda plan: (-plan.tiled, plan.num_images, -plan.bytes))
+        most = max(plan.bytes for plan in plans)
+        plan, fits = [most, memory.told(worst)], most <= memory.limit_bytes
     known = {} if ready.loras is None else ready.loras.facts()
     print(json.dumps({
         "bytes": found.size_bytes,
@@ -98,6 +134,8 @@ try:
         "told": ready.told,
         "inpaints": found.config.inpaints,
         "edits": found.config.edits,
+        "plan": plan,
+        "fits": fits,
         "loras": {name: [facts.problem, facts.words] for name, facts in known.items()},
     }))
 except EngineError as error:
@@ -139,6 +177,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", metavar="WxH", help="of the images, for --tpu and --gpu; default 1024x1024"
     )
     parser.add_argument("--images", type=int, metavar="N", help="of a request, for both; default 4")
+    parser.add_argument("--memory", metavar="8GB", help="as [engine] memory, for both")
     parser.add_argument("--quantise", choices=QUANTISED, help="as [engine] quantise, for both")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -151,10 +190,11 @@ def run(args: argparse.Namespace) -> int:
             command = [sys.executable, "-m", f"sdxl_engine.forecast.{kind}", devices]
             command += [] if args.size is None else ["--size", args.size]
             command += [] if args.images is None else ["--images", str(args.images)]
+            command += [] if args.memory is None else ["--memory", args.memory]
             command += [] if args.quantise is None else ["--quantise", args.quantise]
             command += ["--json"] if args.json else []
             return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module
-    for name in ("size", "images", "quantise"):
+    for name in ("size", "images", "memory", "quantise"):
         if getattr(args, name) is not None:
             raise UsageError(
                 f"--{name} belongs to chips that are not here: name them with --tpu or --gpu."
@@ -200,18 +240,19 @@ def examine(examination: Examination) -> bool:
 def _findings(examination: Examination) -> Iterator[Finding]:
     yield _python()
     yield from _packages()
-    yield _jax(examination.environ)
     try:
         config = load_config(examination.config_path, examination.environ)
+        read = Finding("ok", "The configuration is valid.")
     except ConfigError as error:
-        yield Finding("FAIL", str(error))
-        config = Config()
-    else:
-        yield Finding("ok", "The configuration is valid.")
+        config, read = Config(), Finding("FAIL", str(error))
+    device = Device.probed(config.engine.memory, examination.environ)
+    yield device if isinstance(device, Finding) else device.finding
+    yield read
     yield examine_styles(config.styles)
     yield examine_filter(config.filter)
     yield from examine_marks(config.marks)
-    yield from examine_model(config, examination.environ)
+    known = None if isinstance(device, Finding) else device
+    yield from examine_model(config, examination.environ, known)
     yield from examine_checks(config.engine, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
@@ -249,22 +290,47 @@ def _packages() -> Iterator[Finding]:
             yield Finding("FAIL", f"{name} is not installed.", "Run `make setup`.")
 
 
-def _jax(environ: Mapping[str, str]) -> Finding:
-    probed = _probe(_JAX_PROBE, [], environ)
-    if isinstance(probed, str):
-        return Finding(
-            "FAIL",
-            f"jax does not start: {probed}.",
-            "Run `make setup`, with ACCELERATOR=tpu or cuda.",
-        )
-    count, kind, platform, heard = probed
-    found = f"jax sees {count} x {kind}."
-    if heard:
-        return Finding("warn", found, one_line(" ".join(map(str, heard)), _MAX_ERROR_CHARS))
-    if platform == "cpu":
-        mend = "For a TPU or GPU run `make setup ACCELERATOR=tpu` (or cuda)."
-        return Finding("warn", f"{found} A full-size model takes minutes a picture there.", mend)
-    return Finding("ok", found)
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What draws here.
+
+    heard         what jax warned of
+    memory_bytes  of each, that may be taken; None: nobody says
+    target        fields of the engine's `Target` for it
+    """
+
+    count: int
+    kind: str
+    platform: str
+    heard: Sequence[str]
+    memory_bytes: int | None
+    target: Mapping[str, Any]
+
+    @classmethod
+    def probed(cls, limit_bytes: int | None, environ: Mapping[str, str]) -> "Device | Finding":
+        """What jax sees, or why it does not start."""
+        probed = _probe(_JAX_PROBE, [json.dumps(limit_bytes)], environ)
+        if isinstance(probed, str):
+            return Finding(
+                "FAIL",
+                f"jax does not start: {probed}.",
+                "Run `make setup`, with ACCELERATOR=tpu or cuda.",
+            )
+        return cls(**probed)
+
+    @property
+    def finding(self) -> Finding:
+        """What there is to say of it."""
+        found = f"jax sees {self.count} x {self.kind}."
+        if self.heard:
+            heard = " ".join(map(str, self.heard))
+            return Finding("warn", found, one_line(heard, _MAX_ERROR_CHARS))
+        if self.platform == "cpu":
+            mend = "For a TPU or GPU run `make setup ACCELERATOR=tpu` (or cuda)."
+            return Finding(
+                "warn", f"{found} A full-size model takes minutes a picture there.", mend
+            )
+        return Finding("ok", found)
 
 
 def examine_styles(config: StylesConfig) -> Finding:
@@ -323,8 +389,10 @@ def examine_marks(config: MarksConfig) -> Iterator[Finding]:
         )
 
 
-def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Where the models are, and whether this machine has room for them."""
+def examine_model(
+    config: Config, environ: Mapping[str, str], device: Device | None = None
+) -> Iterator[Finding]:
+    """Where the models are, and whether this machine and what draws have room for them."""
     try:
         usual_of(replace(config, styles=StylesConfig()))
     except CheckpointError as error:  # what stands beside one
@@ -338,34 +406,12 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
     size_bytes = 0
     said: set[Finding] = set()  # of LoRAs: most fit one model as they fit another
     for place, model in enumerate(config.engine.all_models):
-        probed = _look_at(config, model, environ, is_first=place == 0)
+        probed = _look_at(config, model, environ, device, is_first=place == 0)
         if isinstance(probed, Finding):
             yield probed
             continue
         size_bytes += probed["bytes"]
-        sizes = config.engine.sizes or (tuple(probed["size"]),)
-        yield Finding(
-            "ok",
-            f"Model {model}: {probed['files']} weight files, {amount(probed['bytes'])}, "
-            f"{probed['prediction']}, made for {format_size(*probed['size'])}; "
-            f"{format_sizes(sizes)} will be offered.",
-        )
-        alone = len(config.engine.all_models) == 1
-        if probed["edits"]:
-            yield Finding(
-                "FAIL" if alone else "warn",
-                f"Model {model} was trained for editing.",
-                "Nothing here shows it what it edits: have another model beside it.",
-            )
-        if probed["inpaints"]:
-            yield Finding(
-                "FAIL" if alone else "warn",
-                f"Model {model} was trained for inpainting.",
-                "It changes a picture that it is given, as `imagine draw --image` does; in chat "
-                "nobody can give it one: have another model beside it.",
-            )
-        for sentence in probed["told"]:
-            yield Finding("warn", f"Model {model}: {sentence}")
+        yield from _model_findings(config.engine, model, probed)
         for name, (problem, words) in probed["loras"].items():
             about = f"LoRA {name}; {triggers(words)}." if words else f"LoRA {name}."
             lora = Finding("warn", problem) if problem else Finding("ok", about)
@@ -380,6 +426,42 @@ def examine_model(config: Config, environ: Mapping[str, str]) -> Iterator[Findin
         yield Finding("warn", room, "Loading may need more: take a larger machine.")
     else:
         yield Finding("ok", room)
+
+
+def _model_findings(
+    engine: EngineConfig, model: str, probed: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """What there is to say of a model that is here."""
+    sizes = engine.sizes or (tuple(probed["size"]),)
+    yield Finding(
+        "ok",
+        f"Model {model}: {probed['files']} weight files, {amount(probed['bytes'])}, "
+        f"{probed['prediction']}, made for {format_size(*probed['size'])}; "
+        f"{format_sizes(sizes)} will be offered.",
+    )
+    if probed["plan"] is not None:
+        taken, told = probed["plan"]
+        yield Finding(
+            "ok" if probed["fits"] else "warn",
+            f"Model {model} takes about {amount(taken)} of each device: {told}.",
+            "" if probed["fits"] else _TOO_LARGE,
+        )
+    alone = len(engine.all_models) == 1
+    if probed["edits"]:
+        yield Finding(
+            "FAIL" if alone else "warn",
+            f"Model {model} was trained for editing.",
+            "Nothing here shows it what it edits: have another model beside it.",
+        )
+    if probed["inpaints"]:
+        yield Finding(
+            "FAIL" if alone else "warn",
+            f"Model {model} was trained for inpainting.",
+            "It changes a picture that it is given, as `imagine draw --image` does; in chat "
+            "nobody can give it one: have another model beside it.",
+        )
+    for sentence in probed["told"]:
+        yield Finding("warn", f"Model {model}: {sentence}")
 
 
 def examine_checks(engine: EngineConfig, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -409,11 +491,26 @@ def examine_checks(engine: EngineConfig, environ: Mapping[str, str]) -> Iterator
 
 
 def _look_at(
-    config: Config, model: str, environ: Mapping[str, str], *, is_first: bool
+    config: Config,
+    model: str,
+    environ: Mapping[str, str],
+    device: Device | None,
+    *,
+    is_first: bool,
 ) -> Finding | dict[str, Any]:
     """What the probe tells of a model, or what is wrong with it."""
     engine = config.engine
+    there = None if device is None else device.memory_bytes
     asked = {
+        "platform": device.platform if device else "cpu",
+        "target": {**(device.target if device else {}), "quantised": engine.quantise != "none"},
+        "memory_bytes": there
+        if engine.memory is None or there is None
+        else min(there, engine.memory),
+        "check": check_of(engine, model),
+        "sizes": _sizes(config),
+        "chunks": engine.prompt_chunks,
+        "images": -(-engine.images_per_request // (device.count if device else 1)),
         "model": model,
         "revision": engine.revision,
         "dtype": engine.dtype,
@@ -436,6 +533,12 @@ def _look_at(
         return Finding("warn" if to_fetch else "FAIL", f"{where}{error}", mend)
     answer: dict[str, Any] = probed
     return answer
+
+
+def _sizes(config: Config) -> tuple[tuple[int, int], ...]:
+    with suppress(CheckpointError):  # said already
+        return offered(replace(config, styles=StylesConfig()))
+    return config.engine.sizes
 
 
 def _may_be_repository(model: str) -> bool:

@@ -14,6 +14,7 @@ from sdxl_engine.request import (
     SAMPLERS,
     SIDE_MULTIPLE_PX,
     SPACINGS,
+    parse_bytes,
     parse_sampler_and_spacing,
     parse_size,
     parse_spacing,
@@ -130,6 +131,22 @@ def url(*schemes: str, empty: str) -> Kind:
 
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
     return Kind(f"empty ({empty}) or an address that starts with {starts}", read)
+
+
+def memory() -> Kind:
+    """An amount of memory in bytes, or "auto", which is None."""
+
+    def read(value: object) -> int | None:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        if value.strip().lower() == "auto":
+            return None
+        try:
+            return parse_bytes(value)
+        except InvalidRequestError as error:
+            raise ValueError from error
+
+    return Kind('"auto" or an amount of memory such as "8GB"', read)
 
 
 def optional(kind: Kind) -> Kind:

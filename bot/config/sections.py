@@ -40,6 +40,7 @@ class EngineConfig:
     emphasis: str = key(USUAL_EMPHASIS, kinds.one_of(*EMPHASES))
     dtype: str = key("auto", kinds.one_of("auto", "float32", "bfloat16"))
     quantise: str = key("none", kinds.one_of(*QUANTISED))
+    memory: int | None = key(None, kinds.memory())
     sizes: tuple[tuple[int, int], ...] = key((), kinds.sizes())
     images_per_request: int = key(4, kinds.whole(1, MAX_IMAGES))
     default_steps: int = key(20, kinds.whole(1, MAX_INFERENCE_STEPS))

@@ -58,8 +58,9 @@ def load_pipeline(
     What is compiled later is kept in the storage folder. What is not drawn as the model's files
     ask for goes to the log.
     """
-    # Both bring jax: only where a pipeline is loaded.
+    # These bring jax: only where a pipeline is loaded.
     from sdxl_engine import SdxlPipeline  # noqa: PLC0415
+    from sdxl_engine.memory import Offer  # noqa: PLC0415
     from sdxl_engine.programs.kept import KeptPrograms  # noqa: PLC0415
 
     engine = config.engine
@@ -75,6 +76,8 @@ def load_pipeline(
         quantise=engine.quantise,
         clip_skip=clip_skip,
         picture_check=picture_check,
+        offer=Offer(offered(config), engine.images_per_request, engine.prompt_chunks),
+        memory_bytes=_memory_bytes(engine),
         kept=KeptPrograms.in_folder(config.storage.folder / PROGRAMS),
         make_room=make_room,
         on_progress=on_bytes,
@@ -83,6 +86,19 @@ def load_pipeline(
     for sentence in pipeline.told:
         log.warning("%s", sentence)
     return pipeline
+
+
+def _memory_bytes(engine: EngineConfig) -> int | None:
+    """Of each device, that may be taken; None: it has none of its own, as a CPU."""
+    from sdxl_engine.devices import local_devices, memory_bytes  # noqa: PLC0415 - as above
+
+    there = memory_bytes(local_devices(engine.memory))
+    return None if there is None else min(there, engine.memory or there)
+
+
+def offered(config: Config) -> tuple[tuple[int, int], ...]:
+    """The sizes that are kept compiled; none: the model's own."""
+    return tuple(dict.fromkeys((*usual_of(config).sizes_px, *config.engine.sizes)))
 
 
 def usual_of(config: Config) -> Usual:
@@ -212,9 +228,8 @@ def start_pipeline(config: Config) -> "ModelSet":
 
     For the engine thread: it takes from seconds to minutes.
     """
-    # Both here, for they take a second that no other command waits for.
-    from sdxl_engine.devices import local_devices  # noqa: PLC0415
-    from sdxl_engine.model_set import ModelSet, memory_bytes  # noqa: PLC0415
+    # Here, for it takes a second that no other command waits for.
+    from sdxl_engine.model_set import ModelSet  # noqa: PLC0415
 
     engine = config.engine
     next_line_s = time.monotonic() + _SECONDS_PER_LINE
@@ -228,6 +243,7 @@ def start_pipeline(config: Config) -> "ModelSet":
             next_line_s = time.monotonic() + _SECONDS_PER_LINE
             log.info("loading: %d %%", 100 * done // max(total, 1))
 
+    room = _memory_bytes(engine)
     checks = _load_checks(engine, on_bytes)
 
     def load(model: str, make_room: "MakeRoom") -> "SdxlPipeline":
@@ -236,15 +252,13 @@ def start_pipeline(config: Config) -> "ModelSet":
         return load_pipeline(config, on_bytes, model, make_room, check)
 
     loads = [partial(load, model) for model in engine.all_models]
-    room = memory_bytes(local_devices())
     if room is not None:
         room -= sum(check.size_bytes for check in checks.values())
     pipeline = ModelSet(loads, room)
     log.info("compiling for %s", pipeline.device)
     goes_on()
-    sizes = tuple(dict.fromkeys((*usual_of(config).sizes_px, *engine.sizes)))
     seconds = pipeline.warm_up(
-        sizes, num_images=engine.images_per_request, chunks=engine.prompt_chunks
+        offered(config), num_images=engine.images_per_request, chunks=engine.prompt_chunks
     )
     log.info("Compiled in %.2f s", seconds)
     # Now, while nobody waits: the first to ask has each file looked at, 60 ms for the largest.

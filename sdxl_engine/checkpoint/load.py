@@ -188,6 +188,7 @@ def load_weights(
     *,
     dtype: npt.DTypeLike,
     place: Place,
+    visits: Callable[[tuple[Any, ...]], bool] = lambda _: False,
     on_bytes: Callable[[int], None] | None = None,
 ) -> nnx.State[Any, Any]:
     """Read the weights of one part into the state of its network.
@@ -195,6 +196,7 @@ def load_weights(
     network   built from the part's JSON; only its shapes are used
     dtype     what every weight is cast to, but for those that are always float32
     place     puts one array on the device
+    visits    whether a parameter at this path lives on the host instead, as NumPy's
     on_bytes  told the size in the file of each parameter that was read
 
     Raises CheckpointError.
@@ -205,8 +207,9 @@ def load_weights(
     def read(name: str) -> Iterator[Array]:
         return part.tensors[name][0].blocks()
 
-    def load(parameter: ExpectedParameter) -> jax.Array:
-        return place(parameter.assemble(read, dtype))
+    def load(parameter: ExpectedParameter) -> jax.Array | Array:
+        whole = parameter.assemble(read, dtype)
+        return whole if visits(parameter.path) else place(whole)
 
     loaded = []
     # Casting and turning take longer than reading, and NumPy lets others run meanwhile.

@@ -28,16 +28,15 @@ if __name__ == "__main__":
 import jax
 from jax.experimental import topologies
 
+from sdxl_engine.devices import OUTSIDE_BYTES, POOL_SHARE
 from sdxl_engine.errors import EngineError, InvalidRequestError
 from sdxl_engine.forecast.cards import CARDS, Card
-from sdxl_engine.forecast.full_size import STEPS, FullSize, arguments_of, first_line, request_s
+from sdxl_engine.forecast.full_size import STEPS, FullSize, arguments_of, first_line
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import Target
 from sdxl_engine.programs.compiler import working_bytes
 from sdxl_engine.request import format_size, parse_size
 
-# What jax takes of a card's memory for itself, where nobody says otherwise.
-_POOL_SHARE: Final = 0.75
 # Whose kernels a program calls, by what its text calls them.
 _KERNELS: Final[Mapping[str, str]] = {
     "cuDNN attention": r'custom_call_target="__cudnn\$fmha',
@@ -143,16 +142,19 @@ def main() -> int:
     try:
         size_px = parse_size(arguments.size)
         card, count = parse_cards(arguments.cards)
+        pool_bytes = round(POOL_SHARE * card.memory_bytes)
+        named = pool_bytes if arguments.memory is None else arguments.memory - OUTSIDE_BYTES
+        limit_bytes = min(named, pool_bytes)
         devices = devices_of(card, count)
         target = replace(Target.of(devices[0]), quantised=arguments.quantise != "none")
         images, chunks = arguments.images, arguments.chunks
-        full_size = FullSize(arguments.model, devices, target, size_px, images, chunks)
+        full_size = FullSize(arguments.model, devices, target, size_px, images, chunks, limit_bytes)
     except EngineError as error:
         sys.stderr.write(f"imagine: {error}\n")
         return 2
     say.write(
         f"{images} images of {format_size(*size_px)} on {count} x {card.name}, bfloat16\n"
-        f"{'program':<16}{'accepted':>9}{'given':>10}{'takes':>10}{'TFLOP':>9}{'moved':>10}"
+        f"{'program':<20}{'accepted':>9}{'given':>10}{'takes':>10}{'TFLOP':>9}{'moved':>10}"
         f"{'ms':>9}{'floor ms':>10}{'compiled s':>12}  kernels\n"
     )
     made = []
@@ -164,18 +166,22 @@ def main() -> int:
     report: dict[str, Any] = {"programs": [asdict(one) for one in made]}
     good = accepted
     if accepted:
-        # Two at a time: a request is decoded while the next one is encoded.
-        working = sum(sorted(one.working_bytes for one in made)[-2:])
-        peak_bytes = full_size.weights_bytes + working
-        pool_bytes = _POOL_SHARE * card.memory_bytes
-        good = peak_bytes <= pool_bytes
-        whole_s = request_s({one.program: one.seconds for one in made})
-        report |= {"request_s": whole_s, "peak_bytes": peak_bytes, "pool_bytes": pool_bytes}
+        peak_bytes = full_size.memory.peak_bytes(
+            {one.program: one.arguments_bytes for one in made},
+            {one.program: one.working_bytes for one in made},
+        )
+        good = peak_bytes <= limit_bytes
+        whole_s = full_size.request_s({one.program: one.seconds for one in made})
+        plan = full_size.plan
+        report |= {"request_s": whole_s, "peak_bytes": peak_bytes, "limit_bytes": limit_bytes}
+        report |= {"estimated_bytes": plan.bytes, "images_at_once": plan.num_images}
+        report |= {"visits": sorted(full_size.memory.visitors), "tiled": plan.tiled}
         say.write(
-            f"{full_size.weights_bytes / 1e9:.2f} GB of weights and {working / 1e9:.2f} GB to work "
-            f"in, {'within' if good else 'MORE THAN'} the {pool_bytes / 1e9:.1f} GB that jax takes "
-            f"of a card's {card.memory_bytes / 1e9:.1f}\n"
-            f"{images} images, {STEPS} guided steps: {whole_s:.2f} s by the roofline\n"
+            f"{peak_bytes / 1e9:.2f} GB of a card ({plan.bytes / 1e9:.2f} estimated), "
+            f"{'within' if good else 'MORE THAN'} the {limit_bytes / 1e9:.1f} that may be taken of "
+            f"its {card.memory_bytes / 1e9:.1f}: {full_size.memory.told(plan)}\n"
+            f"{images} images, {STEPS} guided steps: {whole_s:.2f} s by the roofline"
+            f"{', without the way of what comes' if full_size.memory.visitors else ''}\n"
         )
     if arguments.json:
         sys.stdout.write(json.dumps(report) + "\n")
@@ -184,14 +190,14 @@ def main() -> int:
 
 def _row(forecast: Forecast) -> str:
     if forecast.failure:
-        return f"{forecast.program:<16}{'no':>9}  {forecast.failure}"
+        return f"{forecast.program:<20}{'no':>9}  {forecast.failure}"
     kernels = ", ".join(f"{calls} {kind}" for kind, calls in forecast.kernels.items())
     given, takes, moved = (
         f"{size / 1e9:.2f} GB"
         for size in (forecast.arguments_bytes, forecast.working_bytes, forecast.moved_bytes)
     )
     return (
-        f"{forecast.program:<16}{'yes':>9}{given:>10}{takes:>10}{forecast.flops / 1e12:>9.3f}"
+        f"{forecast.program:<20}{'yes':>9}{given:>10}{takes:>10}{forecast.flops / 1e12:>9.3f}"
         f"{moved:>10}{forecast.seconds * 1e3:>9.2f}{forecast.floor_s * 1e3:>10.2f}"
         f"{forecast.compile_s:>12.1f}  {kernels}"
     )

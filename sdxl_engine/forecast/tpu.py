@@ -49,11 +49,10 @@ from sdxl_engine.forecast.full_size import (
     abstract,
     arguments_of,
     first_line,
-    request_s,
 )
 from sdxl_engine.forecast.hlo import ScheduledProgram
 from sdxl_engine.models.layers import TPU, Layers, Stacked, run_layers
-from sdxl_engine.programs.arithmetic import GUIDANCE, IMAGES, PROMPTS
+from sdxl_engine.programs.arithmetic import GUIDANCE, PROMPTS
 from sdxl_engine.programs.compiler import Program, make_mesh, replicated
 from sdxl_engine.request import format_size, parse_size
 
@@ -127,6 +126,7 @@ class Forecaster:
     num_images   of a request
     chunks       the most chunks of a prompt
     quantised    whether linears are int8
+    limit_bytes  of each chip, see `Memory`
     dump         where the compiler writes its machine code (`dump_bundles`); it is emptied. None:
                  it does not
 
@@ -142,12 +142,15 @@ class Forecaster:
         chunks: int = 1,
         *,
         quantised: bool = False,
+        limit_bytes: int | None = None,
         dump: Path | None = None,
     ) -> None:
         self.chip, self.devices = devices_of(topology)
         self._dump = dump
         target = replace(TPU, quantised=quantised)
-        self.full_size = FullSize(model, self.devices, target, size_px, num_images, chunks)
+        self.full_size = FullSize(
+            model, self.devices, target, size_px, num_images, chunks, limit_bytes
+        )
 
     def forecasts(self) -> Iterator[Forecast]:
         """Program after program, each as soon as it is compiled; minutes each."""
@@ -179,8 +182,8 @@ class Forecaster:
         rounds = (1, PROMPTS if kind == "guided" else 1)
         all_rounds = kind in {"decode", "fit"}
         forecast = price(kind, compiled, self.chip, rounds=rounds, all_rounds=all_rounds, code=code)
-        if kind == "encode":
-            return replace(forecast, seconds=forecast.seconds + self._text_rounds_s(chunks))
+        if kind in {"text_encoder", "text_encoder_2"}:
+            return replace(forecast, seconds=forecast.seconds + self._text_rounds_s(kind, chunks))
         if kind == "look":
             return replace(forecast, seconds=forecast.seconds + self._look_rounds_s())
         if kind in {"guided", "unguided", "told"}:
@@ -199,14 +202,13 @@ class Forecaster:
         """
         seconds = {one.program: one.code_s if by_code else one.seconds for one in forecasts}
         known = {name: one for name, one in seconds.items() if one is not None}
-        return request_s(known) if len(known) == len(seconds) else None
+        return self.full_size.request_s(known) if len(known) == len(seconds) else None
 
     def _passes(self, name: str) -> int:
         """How often a step goes through the UNet on one device."""
-        mesh = self.full_size.mesh
-        prompts = PROMPTS // mesh.shape[GUIDANCE] if name == "guided" else 1
-        images: int = self.full_size.padded // mesh.shape[IMAGES]
-        return prompts * images
+        halves = self.full_size.mesh.shape[GUIDANCE]
+        prompts = PROMPTS // halves if name == "guided" else 1
+        return prompts * self.full_size.images_each
 
     @cache  # noqa: B019 - one forecaster a process
     def _unet_rounds_s(self, chunks: int) -> float:
@@ -237,23 +239,17 @@ class Forecaster:
             )
         return total
 
-    def _text_rounds_s(self, chunks: int) -> float:
+    def _text_rounds_s(self, part: str, chunks: int) -> float:
         texts = PROMPTS * chunks + 1  # and one without words
-        whole, networks = self.full_size.config, self.full_size.networks
-        tokens = whole.text_encoder.max_position_embeddings
-        total = 0.0
-        for encoder, config in (
-            (networks.text_encoder, whole.text_encoder),
-            (networks.text_encoder_2, whole.text_encoder_2),
-        ):
-            hidden = jax.ShapeDtypeStruct((texts, tokens, config.hidden_size), jnp.bfloat16)
-            total += self._rounds_s(encoder.layers, lambda layer, hidden, _: layer(hidden), hidden)
-        return total
+        encoder = getattr(self.full_size.networks, part)
+        config = getattr(self.full_size.config, part)
+        shape = texts, config.max_position_embeddings, config.hidden_size
+        hidden = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+        return self._rounds_s(encoder.layers, lambda layer, hidden, _: layer(hidden), hidden)
 
     def _look_rounds_s(self) -> float:
         tower = self.full_size.checker.vision_model
-        images = self.full_size.padded // self.full_size.mesh.shape[IMAGES]
-        shape = (images, *tower.position_embedding.embedding.shape)
+        shape = (self.full_size.images_each, *tower.position_embedding.embedding.shape)
         hidden = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
         return self._rounds_s(tower.layers, lambda layer, hidden, _: layer(hidden), hidden)
 
@@ -379,6 +375,7 @@ def main() -> int:
                 arguments.images,
                 arguments.chunks,
                 quantised=arguments.quantise != "none",
+                limit_bytes=arguments.memory,
                 dump=Path(folder),
             )
         except EngineError as error:
@@ -394,7 +391,7 @@ def report(forecaster: Forecaster, arguments: argparse.Namespace) -> int:
         f"{arguments.images} images of {format_size(*parse_size(arguments.size))} on "
         f"{arguments.topology}, {len(forecaster.devices)} x {forecaster.devices[0].device_kind}, "
         "bfloat16\n"
-        f"{'program':<16}{'accepted':>9}{'memory':>17}{'TFLOP':>9}{'HBM GB':>8}"
+        f"{'program':<20}{'accepted':>9}{'memory':>17}{'TFLOP':>9}{'HBM GB':>8}"
         f"{'ms':>9}{'code ms':>9}{'floor ms':>10}{'compiled s':>12}\n"
     )
     forecasts = []
@@ -418,11 +415,11 @@ def report(forecaster: Forecaster, arguments: argparse.Namespace) -> int:
 
 def _row(forecast: Forecast, chip: Chip) -> str:
     if forecast.failure:
-        return f"{forecast.program:<16}{'no':>9}  {forecast.failure}"
+        return f"{forecast.program:<20}{'no':>9}  {forecast.failure}"
     memory = f"{forecast.peak_bytes / 1e9:.2f} of {chip.hbm_bytes / 1e9:.0f} GB"
     code = "-" if forecast.code_s is None else f"{forecast.code_s * 1e3:.2f}"
     return (
-        f"{forecast.program:<16}{'yes':>9}{memory:>17}{forecast.flops / 1e12:>9.3f}"
+        f"{forecast.program:<20}{'yes':>9}{memory:>17}{forecast.flops / 1e12:>9.3f}"
         f"{forecast.hbm_bytes / 1e9:>8.2f}{forecast.seconds * 1e3:>9.2f}{code:>9}"
         f"{forecast.floor_s * 1e3:>10.2f}{forecast.compile_s:>12.1f}"
     )

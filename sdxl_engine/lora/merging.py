@@ -20,7 +20,7 @@ import ml_dtypes
 import numpy as np
 from flax import nnx
 
-from sdxl_engine.checkpoint.load import ExpectedParameter, Place
+from sdxl_engine.checkpoint.load import ExpectedParameter
 from sdxl_engine.checkpoint.safetensors_file import Array
 from sdxl_engine.errors import CheckpointError, InvalidRequestError
 from sdxl_engine.hashes import Version
@@ -70,9 +70,9 @@ class _Parameter:
         """The model's, which the host keeps from now on."""
         return self._host.own(self._variable)
 
-    def exchange(self, array: jax.Array, held: _Held) -> None:
-        """Have this on the devices, and nothing of what was there."""
-        self._variable.set_value(array)
+    def exchange(self, array: Array, held: _Held) -> None:
+        """Have this where it lives, and nothing of what was there."""
+        self._host.put(self._variable, array)
         self.held = held
 
 
@@ -99,11 +99,9 @@ class MergedWeights:
     weights   whose arrays are exchanged
     expected  the parameters of each of `names.PARTS`
     host      has the model's own
-    place     puts one array on the devices
     """
 
-    def __init__(self, weights: Weights, expected: Expected, host: HostCopy, place: Place) -> None:
-        self._place = place
+    def __init__(self, weights: Weights, expected: Expected, host: HostCopy) -> None:
         self._of_tensor: dict[tuple[str, str], _Parameter] = {}
         for part in PARTS:
             variables = dict(nnx.to_flat_state(getattr(weights, part)))
@@ -133,7 +131,7 @@ class MergedWeights:
             for each in stale
         ]
         for parameter, whole in zip(stale, _computed(work), strict=True):
-            parameter.exchange(self._place(whole), plans.get(parameter, nothing).held)
+            parameter.exchange(whole, plans.get(parameter, nothing).held)
 
     def forget(self) -> None:
         """Somebody else has put the model's own back, everywhere."""

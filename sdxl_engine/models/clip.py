@@ -119,8 +119,15 @@ class TextEncoder(Network):
         token_ids  i32[batch, tokens <= max_position_embeddings]
         clip_skip  i32[], which states condition the UNet: 1 are the last layer's, 2 those before it
         """
+        return self.read(self.token_embedding(token_ids), token_ids, clip_skip)
+
+    def read(self, words: jax.Array, token_ids: jax.Array, clip_skip: jax.Array) -> TextEncoding:
+        """The same where somebody else looked the tokens up.
+
+        words  (batch, tokens, hidden) of the table of words
+        """
         positions = jnp.arange(token_ids.shape[1])[None, :]
-        states = self.token_embedding(token_ids) + self.position_embedding(positions)
+        states = words + self.position_embedding(positions)
         chosen = self.num_layers - clip_skip + 1  # the layer that would go on from them
         hidden, states = run_layers(
             self.layers,

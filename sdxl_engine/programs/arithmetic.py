@@ -1,8 +1,9 @@
-"""What the programs compute: encode, begin, denoise with guidance and without, decode, preview.
+"""What the programs compute, from the text encoders' first layer to pixels.
 
 Plain functions of one device's share; `compiler` compiles them and spreads them over devices.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from sdxl_engine.sampling.table import (
     SOURCES,
     TIMESTEP,
 )
+from sdxl_engine.tiles import Tiling
 
 IMAGES: Final = "images"  # the mesh's axes
 GUIDANCE: Final = "guidance"
@@ -63,9 +65,8 @@ class Known(NamedTuple):
 class Prompts(NamedTuple):
     """What the text encoders read, the negative prompt first, and how.
 
-    token_ids       i32[PROMPTS, 2 encoders, chunks, tokens]
-    weights         f32[PROMPTS, 2 encoders, chunks, tokens] of what each token comes to
-    empty           i32[2 encoders, tokens] a chunk without text
+    token_ids       i32[2 encoders, PROMPTS * chunks + 1, tokens], at last a chunk without text
+    weights         f32[2 encoders, PROMPTS * chunks, tokens] of what each token comes to
     interpolation   bool[] see `_emphasized`
     keep_negative   bool[] False: zeroes in the place of all that the negative prompt says
     clip_skip       i32[] see `TextEncoder`
@@ -75,12 +76,22 @@ class Prompts(NamedTuple):
 
     token_ids: jax.Array
     weights: jax.Array
-    empty: jax.Array
     interpolation: jax.Array
     keep_negative: jax.Array
     clip_skip: jax.Array
     time_ids: jax.Array
     guidance_scale: jax.Array
+
+
+class Reading(NamedTuple):
+    """What one text encoder makes of the prompts.
+
+    hidden  (PROMPTS, chunks * tokens, features)
+    pooled  (PROMPTS, features of its pooled state) of the first chunk
+    """
+
+    hidden: jax.Array
+    pooled: jax.Array
 
 
 class Start(NamedTuple):
@@ -115,55 +126,63 @@ class Guidance(NamedTuple):
     rescale: jax.Array
 
 
-def encode(
+def read(
     text_encoder: nnx.GraphDef[TextEncoder],
-    text_encoder_2: nnx.GraphDef[TextEncoder],
-    unet: nnx.GraphDef[UNet],
+    place: int,
     weights: State,
-    weights_2: State,
+    words: jax.Array,
+    prompts: Prompts,
+) -> Reading:
+    """What one text encoder makes of the prompts.
+
+    Each chunk is encoded with a beginning and an end of its own.
+
+    place  which of the two it is
+    words  (PROMPTS * chunks + 1, tokens, features) that the tokens are in its table
+    """
+    texts = prompts.token_ids[place]
+    encoding = nnx.merge(text_encoder, weights).read(words, texts, prompts.clip_skip)
+    weighed = emphasized(
+        encoding.hidden[:-1],
+        encoding.hidden[-1:],
+        prompts.weights[place][..., None],
+        prompts.interpolation,
+    )
+    tokens, features = weighed.shape[1:]
+    chunks = len(weighed) // PROMPTS
+    return Reading(
+        weighed.reshape(PROMPTS, chunks * tokens, features),
+        encoding.pooled[: PROMPTS * chunks].reshape(PROMPTS, chunks, -1)[:, 0],
+    )
+
+
+def condition(
+    unet: nnx.GraphDef[UNet],
     unet_weights: State,
+    readings: tuple[Reading, Reading],
     prompts: Prompts,
 ) -> UNetConditioning:
-    """What the UNet is told of each prompt, the negative one first; see `Compiler.encode`."""
-    prompt_embeds, pooled = embed(text_encoder, text_encoder_2, weights, weights_2, prompts)
+    """What the UNet is told of each prompt, along a first axis, the negative one first."""
+    prompt_embeds, pooled = joined(readings, prompts.keep_negative)
     sizes = jnp.broadcast_to(prompts.time_ids[None], (PROMPTS, TIME_IDS))
-    condition = nnx.merge(unet, unet_weights).condition
+    network = nnx.merge(unet, unet_weights)
     each = [
-        condition(prompt_embeds[own], pooled[own], sizes[own], prompts.guidance_scale)
+        network.condition(prompt_embeds[own], pooled[own], sizes[own], prompts.guidance_scale)
         for own in (slice(prompt, prompt + 1) for prompt in range(PROMPTS))
     ]
     stacked: UNetConditioning = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     return stacked
 
 
-def embed(
-    text_encoder: nnx.GraphDef[TextEncoder],
-    text_encoder_2: nnx.GraphDef[TextEncoder],
-    weights: State,
-    weights_2: State,
-    prompts: Prompts,
+def joined(
+    readings: tuple[Reading, Reading], keep_negative: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """(2, chunks * tokens, features of both encoders) and the pooled (2, features of the second).
-
-    Each chunk is encoded with a beginning and an end of its own; pooled is that of the first.
-    """
-    _, _, chunks, tokens = prompts.token_ids.shape
-    hidden = []
-    encoders = (text_encoder, weights), (text_encoder_2, weights_2)
-    for place, (encoder, own) in enumerate(encoders):
-        texts = prompts.token_ids[:, place].reshape(PROMPTS * chunks, tokens)
-        texts = jnp.concatenate([texts, prompts.empty[place][None]])
-        encoding = nnx.merge(encoder, own)(texts, prompts.clip_skip)
-        by_token = prompts.weights[:, place].reshape(PROMPTS * chunks, tokens, 1)
-        weighed = emphasized(
-            encoding.hidden[:-1], encoding.hidden[-1:], by_token, prompts.interpolation
-        )
-        hidden.append(weighed.reshape(PROMPTS, chunks * tokens, -1))
-    pooled = encoding.pooled[: PROMPTS * chunks].reshape(PROMPTS, chunks, -1)[:, 0]
-    keep = jnp.stack([prompts.keep_negative, jnp.ones_like(prompts.keep_negative)])
+    """(PROMPTS, chunks * tokens, features of both encoders), and what the second pooled."""
+    keep = jnp.stack([keep_negative, jnp.ones_like(keep_negative)])
+    hidden = jnp.concatenate([reading.hidden for reading in readings], axis=-1)
     return (
-        jnp.where(keep[:, None, None], jnp.concatenate(hidden, axis=-1), 0),
-        jnp.where(keep[:, None], pooled, 0),
+        jnp.where(keep[:, None, None], hidden, 0),
+        jnp.where(keep[:, None], readings[1].pooled, 0),
     )
 
 
@@ -351,30 +370,64 @@ def _guide(negative: jax.Array, positive: jax.Array, guidance: Guidance) -> jax.
 
 
 def encode_picture(
-    vae_definition: nnx.GraphDef[Autoencoder], vae_weights: State, pixels: jax.Array
+    vae_definition: nnx.GraphDef[Autoencoder],
+    tiling: Tiling | None,
+    vae_weights: State,
+    pixels: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Latents of a picture, and whether they are finite; see `SizePrograms.encode_picture`."""
     dtype = jax.tree.leaves(vae_weights)[0].dtype
-    latents = nnx.merge(vae_definition, vae_weights).encode(pixels[None].astype(dtype))[0]
-    # float32, as the sampling loop has it.
-    latents = latents.astype(jnp.float32)
+    vae = nnx.merge(vae_definition, vae_weights)
+
+    def one(tile: jax.Array) -> jax.Array:
+        # float32, as the sampling loop has it.
+        return vae.encode(tile[None].astype(dtype))[0].astype(jnp.float32)
+
+    latents = _in_tiles(one, tiling, pixels)
     return latents, jnp.isfinite(latents).all()
 
 
 def decode(
-    vae_definition: nnx.GraphDef[Autoencoder], vae_weights: State, latents: jax.Array
+    vae_definition: nnx.GraphDef[Autoencoder],
+    tiling: Tiling | None,
+    vae_weights: State,
+    latents: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Pixels of latents, and whether they are finite; see `SizePrograms.decode`."""
+    """Pixels of latents, and whether they are finite; see `SizePrograms.decode`.
+
+    tiling  of the latents, where there is no memory for all of a picture at once
+    """
     vae = nnx.merge(vae_definition, vae_weights)
     dtype = jax.tree.leaves(vae_weights)[0].dtype
 
+    def drawn(tile: jax.Array) -> jax.Array:
+        return vae.decode(tile[None].astype(dtype))[0].astype(jnp.float32)
+
     def one(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
-        pixels = vae.decode(latents[None].astype(dtype))[0].astype(jnp.float32)
+        pixels = _in_tiles(drawn, tiling, latents)
         return _levels(pixels), jnp.isfinite(pixels).all()
 
     # One after the other: at full resolution an image's activations take gigabytes.
     decoded: tuple[jax.Array, jax.Array] = jax.lax.map(one, latents)
     return decoded
+
+
+def _in_tiles(
+    function: Callable[[jax.Array], jax.Array], tiling: Tiling | None, whole: jax.Array
+) -> jax.Array:
+    """What a function makes of the tiles of [h, w, c], blended as `Tiling.blend` does.
+
+    tiling  of the smaller of what is given and what is made; None: all at once
+    """
+    if tiling is None:
+        return function(whole)
+    given = tiling.scaled(whole.shape[0] // tiling.sides[0])
+    tiles = jax.lax.map(function, jnp.stack([whole[place] for place in given.places]))
+    made = tiling.scaled(tiles.shape[1] // tiling.tile[0])
+    total = jnp.zeros((*made.sides, tiles.shape[-1]), tiles.dtype)
+    for place, tile in zip(made.places, made.weight[None] * tiles, strict=True):
+        total = total.at[place].add(tile)
+    return total / made.weights
 
 
 def preview(factors: jax.Array, latents: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The compiled programs: encode, begin, denoise with guidance and without, decode, preview.
+"""The compiled programs, from the text encoders' first layer to pixels.
 
 Compiled ahead of time for fixed shapes; an executable refuses any other shape instead of compiling
 again. Everything that a request may choose (prompt, seed, sampler, steps, guidance) is an argument,
@@ -12,6 +12,8 @@ devices is one half's output, once a step.
 
 import math
 import os
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from jax.sharding import PartitionSpec as P
 from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.names import own_dtype
 from sdxl_engine.errors import InvalidRequestError
+from sdxl_engine.memory import Memory, Plan, group_of
 from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
@@ -41,11 +44,13 @@ from sdxl_engine.programs.arithmetic import (
     Guidance,
     Known,
     Prompts,
+    Reading,
     Sample,
     Start,
     State,
 )
 from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
+from sdxl_engine.tiles import Tiling
 from sdxl_engine.tokenizer import TOKENIZER_FOLDERS
 
 _RGB: Final = 3
@@ -83,18 +88,21 @@ class Networks(NamedTuple):
             target,
         )
 
-    def size_bytes(self, dtype: np.dtype[Any]) -> int:
-        """Of the weights of all four, loaded in this dtype."""
-        states = [nnx.to_flat_state(nnx.state(network, nnx.Param)) for network in self[:4]]
-        return sum(
-            math.prod(leaf.shape) * np.dtype(own_dtype(str(path[-1]), dtype)).itemsize
-            for state in states
-            for path, leaf in state
-        )
+    def size_bytes(self, dtype: np.dtype[Any]) -> Counter[tuple[str, str]]:
+        """Of the weights, loaded in this dtype, by part and `memory.group_of`."""
+        sizes: Counter[tuple[str, str]] = Counter()
+        for part in Weights._fields:
+            for path, leaf in nnx.to_flat_state(nnx.state(getattr(self, part), nnx.Param)):
+                own = np.dtype(own_dtype(str(path[-1]), dtype))
+                sizes[part, group_of(part, path)] += math.prod(leaf.shape) * own.itemsize
+        return sizes
 
 
 class Weights(NamedTuple):
-    """The states of the four networks, on every device."""
+    """The states of the four networks: on every device, or NumPy's arrays, which live on the host.
+
+    What lives there goes to the devices with each call that takes it, and is gone with its end.
+    """
 
     text_encoder: State
     text_encoder_2: State
@@ -169,7 +177,7 @@ def not_compiled(*_: object) -> NoReturn:
 class Needs:
     """Which programs are called.
 
-    names   fields of `TextPrograms` and `SizePrograms`; `encode` is always needed
+    names   fields of `TextPrograms` and `SizePrograms`; those that encode are always needed
     chunks  of the prompts: the numbers of chunks
     """
 
@@ -184,6 +192,24 @@ class Needs:
     def __or__(self, other: "Needs") -> "Needs":
         """What either needs."""
         return Needs(self.names | other.names, self.chunks | other.chunks)
+
+
+# In this process: weights that visit are on the devices for one call, whoever makes it.
+_ALONE: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """An executable that has the devices' memory for itself, and is done when its call returns."""
+
+    executable: Any  # jax.stages.Compiled is untyped
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401, D102 - as the executable's
+        with _ALONE:
+            return jax.block_until_ready(self.executable(*arguments))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is the executable's
+        return getattr(self.executable, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +227,43 @@ class Settled:
         return self.executable.memory_analysis()
 
 
+class EncodePrograms(NamedTuple):
+    """The executables of one number of chunks of the prompt; see `arithmetic.read`, `condition`.
+
+    text_encoder, text_encoder_2  (its weights, words, Prompts) -> Reading
+    condition                     (unet weights, (Reading, Reading), Prompts) -> UNetConditioning of
+                                  one prompt each, along a first axis
+    """
+
+    text_encoder: Executable
+    text_encoder_2: Executable
+    condition: Executable
+
+    def __call__(
+        self, weights: Weights, token_ids: npt.NDArray[np.int32], prompts: Prompts
+    ) -> UNetConditioning:
+        """What is computed once a request, of its two prompts and its size.
+
+        token_ids  as in `prompts`, on the host: so are the tables, of which they take a few rows
+        """
+        readings = tuple(
+            read(own, _table(own)[ids], prompts)
+            for read, own, ids in zip(self[:2], weights[:2], token_ids, strict=True)
+        )
+        said: UNetConditioning = self.condition(weights.unet, readings, prompts)
+        return said
+
+
+def _table(text_encoder: State) -> npt.NDArray[Any]:
+    table: Any = text_encoder["token_embedding"]["embedding"]
+    return np.asarray(table[...])
+
+
 @dataclass(frozen=True, slots=True)
 class TextPrograms:
     """The executables of one image size, number of images and number of chunks of the prompt.
 
-    encode      that of `Compiler.encode`, the same for every size
+    encode      the same for every size
     guided      (unet weights, Sample, Known, seed u32[], image_indices i32[n], UNetConditioning,
                  table f32[MAX_PASSES, COLUMNS], first i32[], last i32[], Guidance) -> Sample after
                  the rows first..last-1; the old one is gone
@@ -213,12 +271,12 @@ class TextPrograms:
                 that is told the guidance scale has this one as `guided`, too
     """
 
-    encode: Executable
+    encode: EncodePrograms
     guided: Executable = not_compiled
     unguided: Executable = not_compiled
 
     @classmethod
-    def of(cls, encode: Executable, denoise: Mapping[str, Executable]) -> "TextPrograms":
+    def of(cls, encode: EncodePrograms, denoise: Mapping[str, Executable]) -> "TextPrograms":
         """Of the compiled programs of `Compiler.denoise`."""
         if "either" in denoise:
             both = (Settled(denoise["either"], np.int32(prompts)) for prompts in (PROMPTS, 1))
@@ -233,6 +291,7 @@ class SizePrograms:
     """The executables of one image size and number of images.
 
     num_images      how many are drawn at once, `Compiler.padded`
+    most_images     of a request; those beyond `num_images` are drawn after the others
     by_image        where arrays with an entry an image belong
     texts           by the number of chunks of the prompts
     begin           Start -> (latents f32[n, h, w, c], noise f32[n, h, w, c])
@@ -244,6 +303,7 @@ class SizePrograms:
     """
 
     num_images: int
+    most_images: int
     by_image: NamedSharding
     texts: Mapping[int, TextPrograms]
     begin: Executable = not_compiled
@@ -260,17 +320,13 @@ class SizePrograms:
         needed += [getattr(self, name) for name in needs.names & _BY_SIZE]
         return not_compiled not in needed
 
-    @property
-    def working_bytes(self) -> int:
-        """What drawing takes of each device beside the weights, by the compiler's figures.
-
-        For two programs at a time: a request is decoded while the next one is encoded.
-        """
-        programs = [self.begin, self.encode_picture, self.decode, self.preview]
-        for text in self.texts.values():
-            programs += [text.encode, text.guided, text.unguided]
-        there = [program for program in programs if program is not not_compiled]
-        return sum(sorted(map(working_bytes, there))[-2:])
+    def by_name(self) -> dict[str, Any]:
+        """All that were compiled; of what differs by the chunks of the prompt a number follows."""
+        programs = {name: getattr(self, name) for name in _BY_SIZE}
+        for chunks, text in self.texts.items():
+            own = {**text.encode._asdict(), "guided": text.guided, "unguided": text.unguided}
+            programs |= {f"{name} {chunks}": program for name, program in own.items()}
+        return {name: one for name, one in programs.items() if one is not not_compiled}
 
 
 _BY_TEXT: Final = frozenset({"guided", "unguided"})
@@ -339,8 +395,10 @@ class Compiler:
                 for state in weights
             )
         )
-        self._text_encoder = nnx.graphdef(networks.text_encoder)
-        self._text_encoder_2 = nnx.graphdef(networks.text_encoder_2)
+        self._text_encoders = {
+            "text_encoder": nnx.graphdef(networks.text_encoder),
+            "text_encoder_2": nnx.graphdef(networks.text_encoder_2),
+        }
         self._unet = nnx.graphdef(networks.unet)
         self._vae = nnx.graphdef(networks.vae)
         self.target = networks.target
@@ -349,17 +407,27 @@ class Compiler:
     @property
     def shapes(self) -> tuple[object, ...]:
         """All that its programs are made of; those of equal shapes serve each other's weights."""
-        networks = self._text_encoder, self._text_encoder_2, self._unet, self._vae
+        networks = *self._text_encoders.values(), self._unet, self._vae
         return self.devices, self._config.vae, self._weights, networks
 
-    def encode(self, chunks: int = 1) -> Program:
-        """What is computed once a request, of its two prompts and its size.
-
-        (text_encoder weights, text_encoder_2 weights, unet weights, Prompts) -> UNetConditioning
-        of one prompt each, along a first axis
-        """
+    def encode(self, chunks: int = 1) -> dict[str, Program]:
+        """Fields of `EncodePrograms` by name."""
         mesh = make_mesh(self.devices, len(self.devices))
-        return Program(mesh, self._encode(), self._encode_arguments(chunks), P())
+        prompts = self._prompts(chunks)
+        readings, programs = [], {}
+        for place, (name, own) in enumerate(self._text_encoders.items()):
+            config, weights = getattr(self._config, name), getattr(self._weights, name)
+            dtype = jax.tree.leaves(weights)[0].dtype
+            texts, tokens = prompts.token_ids.shape[1:]
+            words = self._shape((texts, tokens, config.hidden_size), dtype)
+            read = partial(arithmetic.read, own, place)
+            programs[name] = Program(mesh, read, (weights, words, prompts), P())
+            hidden = (PROMPTS, chunks * tokens, config.hidden_size)
+            pooled = (PROMPTS, config.projection_dim or config.hidden_size)
+            readings.append(Reading(self._shape(hidden, dtype), self._shape(pooled, dtype)))
+        arguments = (self._weights.unet, tuple(readings), prompts)
+        condition = partial(arithmetic.condition, self._unet)
+        return programs | {"condition": Program(mesh, condition, arguments, P())}
 
     def denoise(
         self,
@@ -375,17 +443,17 @@ class Compiler:
         number of prompts before its other arguments, where each prompt is a pass of its own or a
         device's own; "told" alone of a model that is told its guidance.
 
-        said  what `encode` returns, in shapes; None: it is traced to find out
+        said  what "condition" of `encode` returns, in shapes; None: it is traced to find out
         """
         mesh = make_mesh(self.devices, num_images)
         by_image = NamedSharding(mesh, P(IMAGES))
         latents = self._latents(width_px, height_px, num_images)
         count = latents.shape[0]
         scalar, row = self._shape((), jnp.float32), self._shape((), jnp.int32)
-        conditioning = jax.tree.map(
-            lambda leaf: self._shape(leaf.shape, leaf.dtype),
-            said or jax.eval_shape(self._encode(), *self._encode_arguments(chunks)),
-        )
+        if said is None:
+            condition = self.encode(chunks)["condition"]
+            said = jax.eval_shape(condition.function, *condition.arguments)
+        conditioning = jax.tree.map(lambda leaf: self._shape(leaf.shape, leaf.dtype), said)
         shown = self._config.shown_channels
         known = Known(
             latents,
@@ -420,8 +488,13 @@ class Compiler:
             for name, prompts in each.items()
         }
 
-    def size(self, width_px: int, height_px: int, num_images: int) -> dict[str, Program]:
-        """What depends on the size and not on the prompts: fields of `SizePrograms` by name."""
+    def size(
+        self, width_px: int, height_px: int, num_images: int, *, tiled: bool = False
+    ) -> dict[str, Program]:
+        """What depends on the size and not on the prompts: fields of `SizePrograms` by name.
+
+        tiled  whether pictures go through the VAE in tiles, which takes less memory
+        """
         mesh = make_mesh(self.devices, num_images)
         latents = self._latents(width_px, height_px, num_images)
         scalar, whole = self._shape((), jnp.float32), self._shape((), jnp.int32)
@@ -431,8 +504,9 @@ class Compiler:
         vae = self._weights.vae
         pixels = self._shape((height_px, width_px, _RGB), jnp.float32)
         factors = self._shape((latents.shape[-1] + 1, _RGB), jnp.float32)
-        encode_picture = partial(arithmetic.encode_picture, self._vae)
-        decode = partial(arithmetic.decode, self._vae)
+        tiling = Tiling.in_four(*latents.shape[1:3]) if tiled else None
+        encode_picture = partial(arithmetic.encode_picture, self._vae, tiling)
+        decode = partial(arithmetic.decode, self._vae, tiling)
         return {
             "begin": Program(mesh, arithmetic.begin, (start,), P(IMAGES)),
             "encode_picture": Program(mesh, encode_picture, (vae, pixels), P()),
@@ -444,58 +518,64 @@ class Compiler:
         self,
         width_px: int,
         height_px: int,
-        num_images: int,
-        encode: Mapping[int, Future[Any]],
+        plan: Plan,
+        most_images: int,
+        encode: Mapping[int, Mapping[str, Future[Any]]],
         needs: Needs,
         begin: Callable[[Program], Future[Executable]],
     ) -> SizePrograms:
         """Compile what draws images of one size.
 
-        encode  the programs that encode, by the number of chunks
+        plan    how many are drawn at once, and whether the VAE takes them in tiles
+        most_images
+                see `SizePrograms`
+        encode  those of `encode`, by the number of chunks
         begin   begins to compile a program; several may be under way
         """
-        others = self.size(width_px, height_px, num_images)
+        num_images = plan.num_images
+        others = self.size(width_px, height_px, num_images, tiled=plan.tiled)
         by_size = {name: begin(others[name]) for name in sorted(needs.names & _BY_SIZE)}
         by_text = {}
         for chunks, own in encode.items():
-            said = own.result().out_info
+            said = own["condition"].result().out_info
             programs = self.denoise(width_px, height_px, num_images, chunks, said)
             names = needs.names & _BY_TEXT
             if names and not names <= programs.keys():  # one for both
                 names = frozenset(programs)
             by_text[chunks] = {name: begin(programs[name]) for name in sorted(names)}
         texts = {
-            chunks: TextPrograms.of(encode[chunks].result(), _results(compiled))
+            chunks: TextPrograms.of(EncodePrograms(**_results(encode[chunks])), _results(compiled))
             for chunks, compiled in by_text.items()
         }
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
-        return SizePrograms(self.padded(num_images), by_image, texts, **_results(by_size))
+        return SizePrograms(
+            self.padded(num_images), most_images, by_image, texts, **_results(by_size)
+        )
+
+    def plan(self, memory: Memory, size_px: tuple[int, int], num_images: int) -> Plan:
+        """How so many images of a size are drawn on all devices together."""
+        along = make_mesh(self.devices, num_images).shape[IMAGES]
+        each = self.padded(num_images) // along
+        plan = memory.plan(size_px, each)
+        most = num_images if plan.num_images == each else plan.num_images * along
+        return plan._replace(num_images=most)
 
     def padded(self, num_images: int) -> int:
         """How many images are drawn at once: those asked for, rounded up to fill the devices."""
         along: int = make_mesh(self.devices, num_images).shape[IMAGES]
         return -(-num_images // along) * along
 
-    def _encode(self) -> Callable[..., UNetConditioning]:
-        return partial(arithmetic.encode, self._text_encoder, self._text_encoder_2, self._unet)
-
-    def _encode_arguments(self, chunks: int) -> tuple[Any, ...]:
+    def _prompts(self, chunks: int) -> Prompts:
         tokens, encoders = self._config.text_encoder.max_position_embeddings, len(TOKENIZER_FOLDERS)
-        prompts = Prompts(
-            token_ids=self._shape((PROMPTS, encoders, chunks, tokens), jnp.int32),
-            weights=self._shape((PROMPTS, encoders, chunks, tokens), jnp.float32),
-            empty=self._shape((encoders, tokens), jnp.int32),
+        texts = PROMPTS * chunks
+        return Prompts(
+            token_ids=self._shape((encoders, texts + 1, tokens), jnp.int32),
+            weights=self._shape((encoders, texts, tokens), jnp.float32),
             interpolation=self._shape((), jnp.bool_),
             keep_negative=self._shape((), jnp.bool_),
             clip_skip=self._shape((), jnp.int32),
             time_ids=self._shape((TIME_IDS,), jnp.float32),
             guidance_scale=self._shape((), jnp.float32),
-        )
-        return (
-            self._weights.text_encoder,
-            self._weights.text_encoder_2,
-            self._weights.unet,
-            prompts,
         )
 
     def _latents(self, width_px: int, height_px: int, num_images: int) -> Any:  # noqa: ANN401 - as `_shape`

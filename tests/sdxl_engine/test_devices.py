@@ -1,11 +1,12 @@
-"""A plugin of jax that finds no device is a sentence."""
+"""What is asked of a device before it is taken, and a sentence where there is none."""
 
 import logging
+import os
 
 import jax
 import pytest
 
-from sdxl_engine.devices import local_devices
+from sdxl_engine.devices import POOL_SHARE, local_devices
 
 
 def test_a_plugin_without_a_device_is_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
@@ -24,3 +25,23 @@ def test_a_plugin_without_a_device_is_a_sentence(caplog: pytest.LogCaptureFixtur
     )
     assert plugin.exc_info is None
     assert other.getMessage() == "Something else, with its own words"
+
+
+def test_a_share_of_a_cards_memory_is_asked_for_unless_somebody_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, old = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    asked: list[str | None] = []
+
+    def devices() -> list[jax.Device]:
+        asked.append(os.environ.get(new))
+        return []
+
+    monkeypatch.setattr(jax, "local_devices", devices)
+    monkeypatch.delenv(new, raising=False)
+    monkeypatch.setenv(old, "0.5")
+    local_devices()
+    monkeypatch.delenv(old)
+    local_devices()
+    assert asked == [None, f"{POOL_SHARE:.4f}"]
+    assert new not in os.environ

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sdxl_engine import CheckpointError, ImageRequest, InvalidRequestError, Lora, SdxlPipeline
-from sdxl_engine.model_set import MakeRoom, ModelSet, memory_bytes
-from sdxl_engine.programs.compiler import SizePrograms
+from sdxl_engine.model_set import MakeRoom, ModelSet
 from tests.sdxl_engine.conftest import GOLDENS, CompileCounter, drawn
 
 LIKE = ImageRequest("a red circle", width_px=64, height_px=64, num_images=1, num_inference_steps=2)
@@ -72,11 +70,10 @@ def test_models_that_do_not_fit_take_turns(
 ) -> None:
     one = load(folders[0])
     one.warm_up([(64, 64)], num_images=1)
-    (programs,) = one.programs.values()
-    assert programs.working_bytes > 0
+    assert one.working_bytes > 0
     # As of large models, less than the weights.
     working_bytes = one.size_bytes // 2
-    monkeypatch.setattr(SizePrograms, "working_bytes", working_bytes)
+    monkeypatch.setattr(SdxlPipeline, "working_bytes", working_bytes)
     fits_two = 2 * one.size_bytes + working_bytes
     caplog.set_level("INFO", "sdxl_engine.model_set")
     models = together(*folders, memory_bytes=fits_two)
@@ -122,7 +119,7 @@ def test_a_model_that_cannot_arrive_leaves_nothing(
             raise RuntimeError("RESOURCE_EXHAUSTED")
         return jnp.asarray(array)
 
-    monkeypatch.setattr(pipeline, "_place", place)
+    monkeypatch.setattr(pipeline._host, "_place", place)
     with pytest.raises(RuntimeError, match="EXHAUSTED"):
         drawn(models.generate(LIKE))
     leaves = [leaf for state in pipeline.weights for leaf in jax.tree.leaves(state)]
@@ -139,15 +136,6 @@ def test_what_is_refused_moves_nothing(folders: list[Path]) -> None:
     with pytest.raises(InvalidRequestError, match="is not ready here"):
         models.generate(replace(LIKE, model="other", width_px=128))
     assert models.on_devices == ("third",)
-
-
-@pytest.mark.parametrize(
-    ("told", "least"),
-    [([None, None], None), ([{}, {}], None), ([{"bytes_limit": 3}, {"bytes_limit": 2}], 2)],
-)
-def test_the_device_with_the_least_memory_counts(told: list[Any], least: int | None) -> None:
-    devices = [Mock(memory_stats=Mock(return_value=stats)) for stats in told]
-    assert memory_bytes(devices) == least
 
 
 def test_models_of_other_shapes_do_not() -> None:

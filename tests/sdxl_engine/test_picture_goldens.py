@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from sdxl_engine import ImageRequest, SdxlPipeline
 from sdxl_engine.canvas import canvas_of, masked_pixels, pixels
 from sdxl_engine.programs.arithmetic import IMAGES
-from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, make_mesh
+from sdxl_engine.programs.compiler import EncodePrograms, SizePrograms, TextPrograms, make_mesh
 from sdxl_engine.request import Picture, Source
 from tests.sdxl_engine.conftest import GOLDENS, Array, CompileCounter, Golden, assert_within
 
@@ -99,10 +99,11 @@ def inpainting(tmp_path_factory: pytest.TempPathFactory) -> SdxlPipeline:
     denoise = {name: program.compile() for name, program in compiler.denoise(*size).items()}
     others_of_size = compiler.size(*size)
     begin, encode_picture = (others_of_size[name].compile() for name in ("begin", "encode_picture"))
-    text = TextPrograms.of(compiler.encode().compile(), denoise)
+    encode = {name: program.compile() for name, program in compiler.encode().items()}
+    text = TextPrograms.of(EncodePrograms(**encode), denoise)
     by_image = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
     pipeline.programs[64, 64] = SizePrograms(
-        2, by_image, {1: text}, begin, encode_picture, decode=begin, preview=begin
+        2, 2, by_image, {1: text}, begin, encode_picture, decode=begin, preview=begin
     )
     return pipeline
 

@@ -11,7 +11,7 @@ import pytest
 from sdxl_engine import DrawError, ImageRequest, InvalidRequestError, SdxlPipeline
 from sdxl_engine.drawing import needed
 from sdxl_engine.drawing import segments as segments_of
-from sdxl_engine.programs.compiler import Executable, not_compiled
+from sdxl_engine.programs.compiler import EncodePrograms, Executable, not_compiled
 from sdxl_engine.programs.preview import preview_factors
 from sdxl_engine.request import (
     ALPHA,
@@ -157,6 +157,7 @@ def told_otherwise(pipeline: SdxlPipeline, **scheduler: Any) -> SdxlPipeline:
         pipeline.tokenizer,
         pipeline.weights,
         pipeline._compiler,
+        pipeline._memory,
         pipeline._factors,
     )
     other.programs = pipeline.programs
@@ -395,7 +396,7 @@ def test_what_a_request_needs_is_what_it_calls(
     warm = pipeline.programs[size]
     called: set[tuple[str, int]] = set()
 
-    def heard(name: str, chunks: int, program: Executable) -> Executable:
+    def heard(name: str, chunks: int, program: Any) -> Executable:
         def call(*arguments: object) -> object:
             called.add((name, chunks))
             return program(*arguments)
@@ -408,7 +409,7 @@ def test_what_a_request_needs_is_what_it_calls(
         wrapped = {
             name: heard(name, chunks, program)
             for name, program in executables.items()
-            if isinstance(program, jax.stages.Compiled)
+            if isinstance(program, jax.stages.Compiled | EncodePrograms)
         }
         return replace(programs, **wrapped)
 
@@ -436,7 +437,7 @@ def test_a_request_that_calls_more_than_was_warmed_is_refused(
     assert programs.preview is programs.encode_picture is programs.texts[1].unguided is not_compiled
     assert own.working_bytes <= pipeline.working_bytes
     compiled = compiles.count
-    assert compiled == 4  # encode, guided, begin, decode
+    assert compiled == 6  # text_encoder, text_encoder_2, condition, guided, begin, decode
     assert len(drawn(own.generate(request))) == 2
     for changes in (
         {"guidance_scale": 1.0},

@@ -17,7 +17,9 @@ from sdxl_engine.models.clip import TextEncoder
 from sdxl_engine.models.unet import TIME_IDS
 from sdxl_engine.programs import arithmetic
 from sdxl_engine.programs.arithmetic import PROMPTS, Prompts
+from sdxl_engine.programs.compiler import EncodePrograms
 from sdxl_engine.request import EMPHASES, MAX_CHUNKS
+from sdxl_engine.spans import Span
 from sdxl_engine.tokenizer import PromptTokenizer
 from tests.sdxl_engine.conftest import GOLDENS, Array, Golden, assert_within
 
@@ -54,25 +56,28 @@ def test_a_text_is_read_alike(golden: Golden) -> None:
 def embed(golden: Golden) -> Embed:
     pipeline = SdxlPipeline.load(str(golden.folder), devices=jax.devices()[:1])
     config = golden.config
-    first, second = (
-        nnx.graphdef(TextEncoder(each)) for each in (config.text_encoder, config.text_encoder_2)
-    )
-    program = jax.jit(partial(arithmetic.embed, first, second))
-    empty = pipeline.tokenizer.empty()
+    encoders = (TextEncoder(each) for each in (config.text_encoder, config.text_encoder_2))
+    read = [
+        jax.jit(partial(arithmetic.read, nnx.graphdef(encoder), place))
+        for place, encoder in enumerate(encoders)
+    ]
+    # Texts alone: what they condition is no matter here.
+    programs = EncodePrograms(read[0], read[1], lambda _, readings, __: readings)
 
     def embedded(ids: Array, weights: Array, interpolation: bool) -> tuple[jax.Array, jax.Array]:
+        span = Span(1, np.stack([ids] * PROMPTS), np.stack([weights] * PROMPTS))
+        token_ids, by_token = span.texts(pipeline.tokenizer.empty())
         prompts = Prompts(
-            token_ids=jnp.asarray(np.stack([ids] * PROMPTS)),
-            weights=jnp.asarray(np.stack([weights] * PROMPTS)),
-            empty=jnp.asarray(empty),
+            token_ids=jnp.asarray(token_ids),
+            weights=jnp.asarray(by_token),
             interpolation=jnp.bool_(interpolation),
             keep_negative=jnp.bool_(True),
             clip_skip=jnp.int32(2),
             time_ids=jnp.zeros(TIME_IDS),
             guidance_scale=jnp.float32(1),
         )
-        embeds, pooled = program(*pipeline.weights[:2], prompts)
-        return embeds, pooled
+        readings: Any = programs(pipeline.weights, token_ids, prompts)
+        return arithmetic.joined(readings, prompts.keep_negative)
 
     return embedded
 

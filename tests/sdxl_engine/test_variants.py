@@ -21,7 +21,7 @@ from sdxl_engine.model_set import MakeRoom, ModelSet
 from sdxl_engine.models.layers import Target
 from sdxl_engine.models.unet import UNet
 from sdxl_engine.programs.arithmetic import IMAGES
-from sdxl_engine.programs.compiler import SizePrograms, TextPrograms, make_mesh
+from sdxl_engine.programs.compiler import EncodePrograms, SizePrograms, TextPrograms, make_mesh
 from tests.sdxl_engine.conftest import GOLDENS, Array, CompileCounter, assert_within
 
 VARIANTS = GOLDENS / "variants"
@@ -83,9 +83,10 @@ def test_a_run(folder: Path, request: pytest.FixtureRequest, compiles: CompileCo
     programs = compiler.denoise(64, 64, 2)
     denoise = (programs.get("told") or programs["guided"]).compile()  # without the decoder
     placed = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
-    text = TextPrograms(compiler.encode().compile(), denoise, denoise)
+    encode = {name: program.compile() for name, program in compiler.encode().items()}
+    text = TextPrograms(EncodePrograms(**encode), denoise, denoise)
     pipeline.programs[64, 64] = SizePrograms(
-        2, placed, {1: text}, denoise, denoise, denoise, denoise
+        2, 2, placed, {1: text}, denoise, denoise, denoise, denoise
     )
     compiled = compiles.count
     noise = nhwc(arrays["run.noise"])

@@ -6,7 +6,7 @@ import re
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bot.cli.doctor import (
+    Device,
     examine_checks,
     examine_filter,
     examine_marks,
@@ -32,6 +33,7 @@ from bot.config.sections import (
     PlaygroundConfig,
     StylesConfig,
 )
+from sdxl_engine.models.layers import GPU
 from tests.bot.cli.conftest import ENVIRONMENT
 from tests.bot.conftest import GOLDENS, asks_for
 from tests.sdxl_engine.marks.authority import DAY, elliptic, write_chain, write_key
@@ -304,3 +306,13 @@ def test_it_says_what_pictures_are_marked_with(tmp_path: Path) -> None:
         assert signed.level == level
         assert what in signed.what
         assert ("does not start again" in signed.mend) == (level == "warn")
+
+
+def test_what_a_device_has_room_for_is_told() -> None:
+    device = Device(1, "NVIDIA Some", "gpu", [], 8 * 10**9, asdict(GPU))
+    ample = list(examine_model(Config(), ENVIRONMENT, device))
+    assert any("of each device: all weights stay, 4 images at once." in one.what for one in ample)
+    config = Config(engine=EngineConfig(memory=10**6))
+    (short,) = (one for one in examine_model(config, ENVIRONMENT, device) if one.level == "warn")
+    assert "come when they are needed, image by image, decoded in tiles." in short.what
+    assert "offer smaller sizes" in short.mend

@@ -56,6 +56,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
             '[engine]\nmodl = "x"',
             r"'modl' in \[engine\] that does not exist\. Did you mean model\?",
         ),
+        ('[engine]\nmemory = "much"', r'must be "auto" or an amount of memory such as "8GB", not'),
+        ("[engine]\nmemory = 8", r'must be "auto" or an amount of memory such as "8GB", not 8'),
         ("[engine]\nmodel = 3", r"\[engine\] model in .*bot\.toml must be a text .*not 3\."),
         ('[engine]\nmodel = " "', "must be a text that is not empty"),
         ("[engine]\nimages_per_request = 11", "must be a whole number from 1 to 10, not 11"),
@@ -318,3 +320,12 @@ def test_a_section_that_stands_twice(tmp_path: Path) -> None:
     path.write_text("[log]\n[log]\n")
     with pytest.raises(ConfigError, match="may stand there once"):
         load_config(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("auto", None), ("8GB", 8 * 10**9), ("7.5 gb", 7_500_000_000), ("900MB", 900_000_000)],
+)
+def test_an_amount_of_memory(text: str, size_bytes: int | None) -> None:
+    config = load_config(COMMITTED, {"IMAGINE_ENGINE__MEMORY": text})
+    assert config.engine.memory == size_bytes

@@ -15,8 +15,9 @@ from sdxl_engine import InvalidRequestError
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.forecast import gpu
 from sdxl_engine.forecast.cards import CARDS, Card
-from sdxl_engine.forecast.full_size import STEPS, FullSize, request_s
+from sdxl_engine.forecast.full_size import STEPS, FullSize
 from sdxl_engine.forecast.gpu import parse_cards
+from sdxl_engine.memory import CHECK, TEXT, UNET, VAE
 from sdxl_engine.models.layers import GPU, PLAIN, TPU, Target
 
 
@@ -84,20 +85,39 @@ def test_the_target_is_that_of_the_device() -> None:
     assert Target.of(device("gpu", "7.5")) == replace(GPU, attention="xla")
 
 
-def full_size() -> FullSize:
-    return FullSize(sdxl_base(), jax.devices()[:1], GPU, (1024, 1024), 4)
+def full_size(limit_bytes: int | None = None) -> FullSize:
+    devices = jax.devices()[:1]
+    return FullSize(sdxl_base(), devices, GPU, (1024, 1024), 4, limit_bytes=limit_bytes)
 
 
 def test_a_request_is_every_program_with_its_steps() -> None:
-    once = {"encode": 1.0, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
+    said = {"text_encoder": 0.25, "text_encoder_2": 0.5, "condition": 0.25}
+    once = {**said, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
     seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
-    assert {"fit", "look", "preview"} < set(full_size().programs())
-    assert request_s(seconds) == 11_101 + 10 * STEPS
+    assert set(seconds) < set(full_size().programs())
+    assert full_size().request_s(seconds) == 11_101 + 10 * STEPS
+    # Image by image all but what the prompts say is done once for each.
+    assert full_size(1).request_s(seconds) == 1 + 4 * (11_100 + 10 * STEPS)
 
 
 def test_weights_are_counted_once() -> None:
-    # SDXL's 3.47 billion and the check's 0.3, of two bytes each.
-    assert full_size().weights_bytes == pytest.approx(7.54e9, rel=0.01)
+    # SDXL's 3.47 billion and the check's 0.3, of two bytes each, less the tables of words.
+    memory = full_size().memory
+    taken = dict.fromkeys(full_size().programs(), 1.0)
+    own = memory.peak_bytes(taken, taken) - 2 - 2 * memory.said_bytes
+    assert own == pytest.approx(7.54e9 - 0.2e9, rel=0.01)
+
+
+def test_what_visits_counts_while_it_is_there() -> None:
+    memory = full_size(6_300_000_000).memory
+    assert memory.visitors == {TEXT, VAE, CHECK}
+    unet, said = memory.resident_bytes([UNET]), memory.said_bytes
+    given = dict.fromkeys(full_size().programs(), 10.0)
+    working = dict.fromkeys(given, 1.0)
+    assert memory.peak_bytes(given, working) == unet + 2 * said + 11
+    larger = {**given, "guided": unet + said + 100.0}
+    assert memory.peak_bytes(larger, working) == unet + 2 * said + 101
+    assert memory.peak_bytes({**given, "look": 1000.0}, working) == unet + 2 * said + 1001
 
 
 class Refused:

@@ -79,7 +79,8 @@ def test_a_guided_step_passes_once_for_each_picture_and_prompt_of_a_device(
 @pytest.mark.usefixtures("on_cpu")
 def test_a_request_is_every_program_with_its_steps() -> None:
     forecaster = Forecaster("4", sdxl_base(), (1024, 1024), 4)
-    once = {"encode": 1.0, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
+    said = {"text_encoder": 0.25, "text_encoder_2": 0.5, "condition": 0.25}
+    once = {**said, "decode": 100.0, "fit": 1000.0, "look": 10_000.0}
     seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
     assert {"fit", "look", "preview"} < set(forecaster.full_size.programs())
     forecasts = [Forecast(name, seconds=one) for name, one in seconds.items()]

@@ -36,6 +36,7 @@ class Bench:
     folder: LoraFolder
     expected: Expected
     weights: Weights
+    host: HostCopy
     merged: MergedWeights
 
     def switch(self, *loras: Lora) -> None:
@@ -74,8 +75,9 @@ def make_bench(shelf: Path, target: Target, dtype: Any = np.float32) -> Bench:
     )
     expected = {part: expected_parameters(part, getattr(networks, part)) for part in PARTS}
     folder = LoraFolder(shelf, expected)
-    merged = MergedWeights(weights, expected, HostCopy(weights), place)
-    return Bench(shelf, folder, expected, weights, merged)
+    host = HostCopy(weights, place)
+    merged = MergedWeights(weights, expected, host)
+    return Bench(shelf, folder, expected, weights, host, merged)
 
 
 TARGETS = {

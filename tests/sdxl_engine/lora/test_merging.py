@@ -152,7 +152,7 @@ def test_what_is_there_is_not_computed_again(bench: Bench, monkeypatch: pytest.M
         placed.append(array)
         return jax.device_put(array)
 
-    monkeypatch.setattr(bench.merged, "_place", place)
+    monkeypatch.setattr(bench.host, "_place", place)
     bench.switch(Lora("one"))
     assert not placed
     bench.switch(Lora("one", 0.9))
@@ -169,7 +169,7 @@ def test_after_an_error_in_between_the_next_choice_is_whole(
     bench.switch(Lora("two"))
     two = bench.arrays()
     bench.switch()
-    place, calls = bench.merged._place, iter(range(1000))
+    place, calls = bench.host._place, iter(range(1000))
 
     def full_in_the_middle(array: Array) -> object:
         if next(calls) == 20:
@@ -177,7 +177,7 @@ def test_after_an_error_in_between_the_next_choice_is_whole(
         return place(array)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.merged, "_place", full_in_the_middle)
+        patch.setattr(bench.host, "_place", full_in_the_middle)
         with pytest.raises(RuntimeError, match="EXHAUSTED"):
             bench.switch(Lora("one"))
     bench.switch(Lora("two"))

@@ -1,8 +1,9 @@
 """The compiled programs one by one: the text, the first noise, and any sampler's step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,10 @@ from sdxl_engine import SdxlPipeline
 from sdxl_engine.checkpoint.config import CLIP_SKIP
 from sdxl_engine.models.layers import PLAIN, Target
 from sdxl_engine.models.unet import TIME_IDS, UNet, UNetConditioning
-from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start, embed
+from sdxl_engine.programs.arithmetic import Guidance, Known, Prompts, Sample, Start, joined, read
 from sdxl_engine.programs.compiler import (
     Compiler,
+    EncodePrograms,
     Executable,
     Networks,
     SizePrograms,
@@ -36,6 +38,7 @@ from sdxl_engine.sampling.table import (
     TIMESTEP,
     X,
 )
+from sdxl_engine.spans import Span
 from tests.sdxl_engine.conftest import Array, Golden, assert_within
 
 HELD = 2 + MEMORIES  # arrays in a Sample
@@ -53,17 +56,10 @@ def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str) -> None:
     negative_ids = pipeline.tokenizer.chunks(negative or "", 1).token_ids[:, 0]
     prompts_ids = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)
     assert len(prompts_ids) == len(golden.facts["prompts"])
-    networks = Networks.build(golden.config, PLAIN)
-    embedding = jax.jit(
-        partial(embed, nnx.graphdef(networks.text_encoder), nnx.graphdef(networks.text_encoder_2))
-    )
+    embed = embedding(golden)
     for index, prompt_ids in enumerate(prompts_ids):
         token_ids = np.stack([negative_ids, prompt_ids])[:, :, None]
-        embedded = embedding(
-            pipeline.weights.text_encoder,
-            pipeline.weights.text_encoder_2,
-            prompts_of(pipeline, token_ids, keep_negative=negative is not None),
-        )
+        embedded = embed(pipeline, token_ids, keep_negative=negative is not None)
         for name, array in zip(("prompt_embeds", "pooled_prompt_embeds"), embedded, strict=True):
             expected = [
                 golden[f"conditioning.{case}.negative_{name}"][0],
@@ -74,25 +70,39 @@ def test_embed(golden: Golden, pipeline: SdxlPipeline, case: str) -> None:
                 assert not np.any(array[0])
 
 
-def prompts_of(
-    pipeline: SdxlPipeline,
-    token_ids: Array,
-    weights: Array | None = None,
-    *,
-    keep_negative: bool = True,
-    interpolation: bool = False,
-) -> Prompts:
-    """Of token ids i32[2 prompts, 2 encoders, chunks, tokens]."""
-    return Prompts(
-        token_ids=jnp.asarray(token_ids),
-        weights=jnp.asarray(np.ones(token_ids.shape, np.float32) if weights is None else weights),
-        empty=jnp.asarray(pipeline.tokenizer.empty()),
-        interpolation=jnp.bool_(interpolation),
-        keep_negative=jnp.bool_(keep_negative),
-        clip_skip=jnp.int32(CLIP_SKIP),
-        time_ids=jnp.zeros(TIME_IDS, jnp.float32),
-        guidance_scale=jnp.float32(1),
-    )
+def embedding(golden: Golden) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """What the UNet is to hear of token ids i32[2 prompts, 2 encoders, chunks, tokens]."""
+    networks = Networks.build(golden.config, PLAIN)
+    encoders = [
+        jax.jit(partial(read, nnx.graphdef(encoder), place))
+        for place, encoder in enumerate((networks.text_encoder, networks.text_encoder_2))
+    ]
+    programs = EncodePrograms(encoders[0], encoders[1], lambda _, readings, __: readings)
+
+    def embed(
+        pipeline: SdxlPipeline,
+        token_ids: Array,
+        weights: Array | None = None,
+        *,
+        keep_negative: bool = True,
+        interpolation: bool = False,
+    ) -> tuple[jax.Array, jax.Array]:
+        ones = np.ones(token_ids.shape, np.float32)
+        span = Span(1, token_ids, ones if weights is None else weights)
+        texts, by_token = span.texts(pipeline.tokenizer.empty())
+        prompts = Prompts(
+            token_ids=jnp.asarray(texts),
+            weights=jnp.asarray(by_token),
+            interpolation=jnp.bool_(interpolation),
+            keep_negative=jnp.bool_(keep_negative),
+            clip_skip=jnp.int32(CLIP_SKIP),
+            time_ids=jnp.zeros(TIME_IDS, jnp.float32),
+            guidance_scale=jnp.float32(1),
+        )
+        readings: Any = programs(pipeline.weights, texts, prompts)
+        return joined(readings, prompts.keep_negative)
+
+    return embed
 
 
 def begun(
@@ -234,18 +244,13 @@ def test_weights_of_one_change_nothing_beside_others(
     golden: Golden, pipeline: SdxlPipeline, *, interpolation: bool
 ) -> None:
     """In chunks without another weight not a bit; nor in tokens, where states are interpolated."""
-    networks = Networks.build(golden.config, PLAIN)
-    embedding = jax.jit(
-        partial(embed, nnx.graphdef(networks.text_encoder), nnx.graphdef(networks.text_encoder_2))
-    )
+    embed = embedding(golden)
     one = np.stack([golden["tokenizer.token_ids"], golden["tokenizer_2.token_ids"]], axis=1)[:4]
     token_ids = one.reshape(2, 2, *one.shape[1:]).swapaxes(1, 2)  # two chunks of each prompt
     weights = np.ones(token_ids.shape, np.float32)
-    both = pipeline.weights.text_encoder, pipeline.weights.text_encoder_2
 
     def embedded() -> Array:
-        prompts = prompts_of(pipeline, token_ids, weights, interpolation=interpolation)
-        return np.asarray(embedding(*both, prompts)[0])
+        return np.asarray(embed(pipeline, token_ids, weights, interpolation=interpolation)[0])
 
     plain = embedded()
     weights[1, :, 1, 2] = 1.5
