@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -81,23 +82,26 @@ def _loops(text: str, bundles: Sequence[_Bundle], grid: int | None) -> Iterator[
     # Brackets are missing at some loops' ends. What counts a loop's rounds enters where it begins,
     # and is tested for the branch at its end.
     ends = {name: place + _SLOTS for place, back, name in _branches(bundles) if back}
-    *_, outermost = ["", *ends]
-    counted, exit_of_grid = {}, 1
+    counted, exits = {}, {}
     for name, following, exit_test in _EXIT.findall(text):
+        exits[name] = int(exit_test)
         added = re.search(rf"{following} = sadd\.s32 (?:\(!?%\w+\), )?1, (%\w+)", text)
         if added and name in ends:
             counted[added[1]] = ends[name], int(exit_test)
-        if name == outermost:
-            exit_of_grid = int(exit_test)
+    grids = [
+        place for place, one in enumerate(bundles) if one.tag == "LB" and _OF_THE_GRID in one.code
+    ]
+    # What is put together of several pictures has a grid for each, one behind the other.
+    for begin, following in zip_longest(grids, grids[1:], fillvalue=len(bundles) + _SLOTS):
+        inside = [(name, end) for name, end in ends.items() if begin < end < following]
+        outermost, end = inside[-1] if inside else ("", begin)
+        rounds = max(exits.get(outermost, 1) - _STAGES, 1)
+        yield _Stretch(begin, end, rounds if grid is None or len(grids) > 1 else grid)
     for begin, bundle in enumerate(bundles):
-        if bundle.tag != "LB":
-            continue
-        if _OF_THE_GRID in bundle.code:
-            rounds = max(exit_of_grid - _STAGES, 1) if grid is None else grid
-            yield _Stretch(begin, ends.get(outermost, begin), rounds)
-        for counter in _COUNTER.findall(bundle.code):
-            if counter in counted and _OF_THE_GRID not in bundle.code:
-                yield _Stretch(begin, *counted[counter])
+        if bundle.tag == "LB" and begin not in grids:
+            for counter in _COUNTER.findall(bundle.code):
+                if counter in counted:
+                    yield _Stretch(begin, *counted[counter])
 
 
 def _skipped(text: str, bundles: Sequence[_Bundle]) -> Iterator[_Stretch]:

@@ -6,7 +6,8 @@ Scores and softmax are float32 everywhere: bfloat16 keeps 8 bits of a sum over t
 
 import math
 from functools import partial
-from typing import Final, Literal
+from itertools import zip_longest
+from typing import Final, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,9 @@ Kernel = Literal["xla", "pallas", "cudnn"]
 _MAX_SCORES_BYTES: Final = 64 * 2**20
 # The width of a TPU's vector and matrix registers: the kernel works on this many columns at once.
 _LANES: Final = 128
-# Queries a kernel step takes. Its float32 scores with 4,096 keys are 4 MiB: with the keys and
-# values themselves it stays in the 16 MiB that the compiler grants on every TPU.
-_QUERY_BLOCK: Final = 256
+# Queries a kernel step takes: 128 columns for each of a v5e's four matrix units. With 4,096 keys
+# and values it stays in the 16 MiB that the compiler grants on every TPU.
+_QUERY_BLOCK: Final = 512
 # With a text's few keys a step would be over before it has begun: it takes more queries then, and
 # a third less time for all of them.
 _FEW_KEYS: Final = 512
@@ -139,8 +140,13 @@ def _pallas_attention(
     """Attention whose scores never leave the chip's own memory.
 
     One step takes a block of queries and all keys of the heads that share 128 columns (two of
-    SDXL's, whose dimension is 64), so nothing is transposed or padded on the way. A head's queries
-    are the block with the other heads' columns zeroed: the matrix unit is 128 wide anyway.
+    SDXL's, whose dimension is 64), 128 keys at a time (Milakov and Gimelshein 2018; Dao et al.
+    2022). A head's queries are the block with the other heads' columns zeroed: the matrix unit
+    sums over 128 anyway.
+
+    Scores stand as keys x queries. So the weights are what the matrix unit holds, and the values,
+    turned once for all queries, pass through it: 64 rows for 128 keys, where held they would be
+    half of its columns, and 128 rows of weights would pass.
 
     first_key  widths of one of query, key or value before the keys' first column
     """
@@ -160,6 +166,7 @@ def _pallas_attention(
         grid=(batch, blocks, pl.cdiv(tokens, block)),
         in_specs=[queries, keys_at, values_at],
         out_specs=queries,
+        scratch_shapes=[pltpu.VMEM((_LANES, keys), query.dtype)],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "parallel", "arbitrary")
         ),
@@ -180,26 +187,71 @@ def _columns(
     return batch, 0, column + first
 
 
-def _attend(query_ref, key_ref, value_ref, mixed_ref, *, dim):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - pallas has no public type for a reference
-    query, key, value = query_ref[0], key_ref[0], value_ref[0]
+class _Weighed(NamedTuple):
+    """What a head's queries have of the keys so far.
+
+    largest  f32[1, queries], of their scores
+    total    f32[1, queries], of the weights exp(score - largest)
+    sums     f32[dim, queries], of values times weights
+    """
+
+    largest: jax.Array
+    total: jax.Array
+    sums: jax.Array
+
+
+def _attend(query_ref, key_ref, value_ref, mixed_ref, turned_ref, *, dim):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - pallas has no public type for a reference
+    query, keys = query_ref[0], key_ref.shape[1]
+    heads = range(_LANES // dim)
+
+    @pl.when(pl.program_id(2) == 0)
+    def _() -> None:
+        whole = keys // _LANES * _LANES
+
+        @pl.loop(0, whole, step=_LANES)
+        def _(first: jax.Array) -> None:
+            at = pl.ds(first, _LANES)
+            turned_ref[:, at] = value_ref[0, at].T
+
+        if whole < keys:
+            turned_ref[:, whole:] = value_ref[0, whole:].T
+
     # Said here, for what the program asks for around the kernel would not do for bfloat16.
     exact, default = jax.lax.Precision.HIGHEST, jax.lax.Precision.DEFAULT
     precision = exact if query.dtype == jnp.float32 else default
     dot = partial(jax.lax.dot_general, precision=precision, preferred_element_type=jnp.float32)
     head_of = jax.lax.broadcasted_iota(jnp.int32, query.shape, 1) // dim
-    mixed = jnp.zeros(query.shape, jnp.float32)
     scale = 1.0 / math.sqrt(dim)
     # A power of two, as for SDXL's heads of 64, changes no digit: there are fewer queries than
     # scores, and the kernel takes a seventh less time.
     exponent_only = math.frexp(scale)[0] == 0.5  # noqa: PLR2004 - the mantissa of those
     if exponent_only:
         query = query * jnp.asarray(scale, query.dtype)
-    for head in range(_LANES // dim):
-        own = jnp.where(head_of == head, query, jnp.zeros_like(query))
-        scores = dot(own, key, (((1,), (1,)), ((), ())))
-        if not exponent_only:
-            scores = scores * scale
-        weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
-        sums = dot(weights.astype(value.dtype), value, (((1,), (0,)), ((), ())))
-        mixed = jnp.where(head_of == head, sums / weights.sum(axis=-1, keepdims=True), mixed)
-    mixed_ref[0] = mixed.astype(mixed_ref.dtype)
+    own = [jnp.where(head_of == head, query, jnp.zeros_like(query)) for head in heads]
+
+    def scores(head: int, part: slice) -> jax.Array:
+        products = dot(key_ref[0, part], own[head], (((1,), (1,)), ((), ())))
+        return products if exponent_only else products * scale
+
+    def weigh(head: int, part: slice, scores: jax.Array, before: _Weighed) -> _Weighed:
+        largest = jnp.maximum(before.largest, scores.max(axis=0, keepdims=True))
+        weights, less = jnp.exp(scores - largest), jnp.exp(before.largest - largest)
+        values = turned_ref[head * dim : (head + 1) * dim, part]
+        total = before.total * less + weights.sum(axis=0, keepdims=True)
+        sums = dot(values, weights.astype(values.dtype), (((1,), (0,)), ((), ())))
+        return _Weighed(largest, total, before.sums * less + sums)
+
+    parts = [slice(first, min(first + _LANES, keys)) for first in range(0, keys, _LANES)]
+    row = jnp.zeros((1, query.shape[0]), jnp.float32)
+    nothing = _Weighed(row - jnp.inf, row, jnp.zeros((dim, query.shape[0]), jnp.float32))
+    weighed = [nothing for _ in heads]
+    at_hand = [scores(head, parts[0]) for head in heads]
+    for part, following in zip_longest(parts, parts[1:]):
+        for head in heads:
+            # The next products are asked for before these scores are weighed: so the matrix units
+            # have work meanwhile.
+            coming = scores(head, following) if following else at_hand[head]
+            weighed[head] = weigh(head, part, at_hand[head], weighed[head])
+            at_hand[head] = coming
+    mixed = jnp.concatenate([one.sums / one.total for one in weighed], axis=0)
+    mixed_ref[0] = mixed.T.astype(mixed_ref.dtype)

@@ -13,6 +13,7 @@ from flax import nnx
 
 from sdxl_engine.models.attention import Kernel
 from sdxl_engine.models.convolution import doubled_convolution, kernel_takes, normed_convolution
+from sdxl_engine.models.products import every_second, few_inputs, few_outputs
 
 Param = nnx.Param[jax.Array]
 KernelLayout = Literal["HWIO", "OHWI"]  # height, width, input channels, output channels
@@ -24,7 +25,8 @@ class Target:
     for `quantised`.
 
     attention  how the UNet attends
-    fused      whether a 3x3 convolution and what stands around it are one kernel of our own
+    fused      whether a 3x3 convolution and what stands around it are one kernel of our own, or
+               some products where that is less
     stacked    whether equal layers are one loop over weights that lie in one array: compiles in a
                fraction of the time. A CPU would copy the weights out of the array in each round
     one_by_one whether pictures and prompts go through the UNet one after the other: one fills a
@@ -126,6 +128,7 @@ class Conv(nnx.Module):
     ) -> None:
         self.stride = stride
         self.padding = (size // 2, size // 2) if padding is None else padding
+        self.fused = target.fused
         self.layout = target.kernels
         self.kernel = kernel_param(self.layout, size, in_channels, out_channels)
         self.bias = param(out_channels)
@@ -133,16 +136,27 @@ class Conv(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         if self.layout == "HWIO" and self.kernel.shape[:2] == (1, 1) and self.stride == 1:
             # As a convolution a TPU takes four to seven times as long for it.
-            y = x @ self.kernel[...][0, 0]
-            return y + _along_last(self.bias, y.ndim)
-        y = jax.lax.conv_general_dilated(
-            x,
-            self.kernel[...],
-            window_strides=(self.stride, self.stride),
-            padding=(self.padding, self.padding),
-            dimension_numbers=("NHWC", self.layout, "NHWC"),
-        )
+            return x @ self.kernel[...][0, 0] + _along_last(self.bias, x.ndim)
+        y = self._by_products(x)
+        if y is None:
+            y = jax.lax.conv_general_dilated(
+                x,
+                self.kernel[...],
+                window_strides=(self.stride, self.stride),
+                padding=(self.padding, self.padding),
+                dimension_numbers=("NHWC", self.layout, "NHWC"),
+            )
         return y + _along_last(self.bias, y.ndim)
+
+    def _by_products(self, x: jax.Array) -> jax.Array | None:
+        """What is no convolution to a TPU, without its bias; None of what is one."""
+        kernel = self.kernel[...]
+        if not self.fused or kernel.shape[:2] != (3, 3) or self.padding != (1, 1):
+            return None
+        if self.stride == 2:  # noqa: PLR2004 - every second pixel
+            return every_second(x, kernel)
+        y = few_inputs(x, kernel)
+        return few_outputs(x, kernel) if y is None else y
 
 
 class Embed(nnx.Module):

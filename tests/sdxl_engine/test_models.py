@@ -288,6 +288,17 @@ def test_the_tpu_kernel_is_attention(heads: int, dim: int, tokens: int) -> None:
         assert_within(mixed, np.asarray(expected), 5e-6)
 
 
+def test_the_tpu_kernel_is_attention_in_bfloat16() -> None:
+    """Of scores as large as make a few keys count, in three parts of the keys."""
+    qkv = bfloat16(3 * np.random.default_rng(3).standard_normal((1, 300, 3 * 128)))
+    expected = self_attention(qkv.astype(jnp.float32), heads=2)
+    with pltpu.force_tpu_interpret_mode():
+        mixed = self_attention(qkv, heads=2, kernel="pallas")
+    assert mixed.dtype == jnp.bfloat16
+    # Weights and results are rounded to eight digits each.
+    assert_within(mixed.astype(jnp.float32), np.asarray(expected), 2**-7)
+
+
 # Columns and channels that fill no register, rows that fill no block; one tile of output channels
 # and several, each with one block of rows and several.
 @pytest.mark.parametrize(

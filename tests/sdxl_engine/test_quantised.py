@@ -1,5 +1,6 @@
 """Linears in int8 are the linears that they were made of, to within their rounding."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -18,9 +19,9 @@ from sdxl_engine.checkpoint.config import SdxlConfig
 from sdxl_engine.checkpoint.hub import sdxl_base
 from sdxl_engine.checkpoint.load import expected_parameters, load_part
 from sdxl_engine.checkpoint.names import CODES, SCALES
-from sdxl_engine.models.layers import PLAIN, Linear, Target
+from sdxl_engine.models.layers import PLAIN, TPU, Linear, Target
 from sdxl_engine.models.quantised import QuantisedLinear, codes_of, scales_of
-from sdxl_engine.models.unet import UNet
+from sdxl_engine.models.unet import FeedForward, UNet
 from sdxl_engine.programs.compiler import Networks
 from tests.sdxl_engine.conftest import Golden
 from tests.sdxl_engine.test_models import condition
@@ -143,3 +144,13 @@ def test_sdxls_weights_take_a_quarter_less() -> None:
     )
     assert plain == pytest.approx(6.97e9, rel=0.001)
     assert rounded == pytest.approx(5.136e9, rel=0.001)
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("target", [PLAIN, TPU])
+def test_a_tpu_makes_once_what_is_looked_at_twice(target: Target, quantised: bool) -> None:
+    feed_forward = FeedForward(16, replace(target, quantised=quantised))
+    definition, shapes = nnx.split(feed_forward)
+    x = jax.ShapeDtypeStruct((1, 5, 16), jnp.float32)
+    program = str(jax.make_jaxpr(lambda state, x: nnx.merge(definition, state)(x))(shapes, x))
+    assert ("optimization_barrier" in program) == (target is TPU and quantised)

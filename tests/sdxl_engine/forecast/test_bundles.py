@@ -73,6 +73,23 @@ def test_a_loop_that_nothing_says_the_rounds_of_counts_once() -> None:
     assert cycles_of(CONVOLUTION) - cycles_of(unknown) == pytest.approx(BLOCKS * 7 * 31)
 
 
+def test_grids_behind_each_other_are_counted_each_by_its_own_rounds() -> None:
+    slots = "  0x4   :  {}\n" * 4
+
+    def grid(number: int, exit_test: int) -> str:
+        return (
+            f"  0x0 LB: > {{ %s{number}1 = sphi %s{number}0, %s{number}2 "
+            "/* iteration index, stage = 0 */ }\n"
+            f"  0x1   : > {{ %s{number}2 = sadd.s32 1, %s{number}1 }}\n"
+            f"  0x2   : > {{ %p{number} = scmp.ge.s32.totalorder %s{number}2, {exit_test} "
+            "/* loop exit test */ }\n"
+            f"  0x3   :  {{ %7 = sbr.rel (!%p{number}) target = $region9 }}\n"
+            f"{slots}"
+        )
+
+    assert cycles_of(grid(1, 130) + grid(2, 514) + "  0x9   :  {}\n") == 8 * (128 + 512) + 1
+
+
 def run_of(name: str, rest: str = "", *, times: int = 1, seconds: float = 0) -> Run:
     return Run(Instruction(name, "fusion", "", (), rest), times, Cost(seconds=seconds))
 
