@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -415,12 +415,17 @@ class SdxlPipeline:
         begin = time.perf_counter()
         pool = ThreadPoolExecutor(_AT_ONCE)
 
-        def compile_(program: Program) -> Future[Any]:
-            return pool.submit(self._compile, program)
+        begun: dict[Hashable, Future[Any]] = {}
+
+        def compile_(key: Hashable, program: Program) -> Future[Any]:
+            if key not in begun:
+                begun[key] = pool.submit(self._compile, program)
+            return begun[key]
 
         try:
             encode = {
-                chunks: compile_(self._compiler.encode(chunks)) for chunks in sorted(needs.chunks)
+                chunks: compile_(("encode", chunks), self._compiler.encode(chunks))
+                for chunks in sorted(needs.chunks)
             }
             for size in distinct:
                 goes_on()

@@ -86,7 +86,8 @@ class FullSize:
             number = f" {chunks}" if chunks > 1 else ""
             programs |= {name + number: program for name, program in each.items()}
         looking = self._looking.programs(*self.size_px, self.padded, self.mesh)
-        return programs | self.compiler.size(*self.size_px, self.num_images) | looking
+        size = (*self.size_px, self.num_images)
+        return programs | self.compiler.size(*size) | self.compiler.transposing(*size) | looking
 
     @property
     def padded(self) -> int:

@@ -56,8 +56,8 @@ def test_the_target_is_that_of_the_device() -> None:
     assert Target.of(device("gpu", "7.5")) == replace(GPU, attention="xla")
 
 
-def full_size() -> FullSize:
-    return FullSize(sdxl_base(), jax.devices()[:1], GPU, (1024, 1024), 4)
+def full_size(size_px: tuple[int, int] = (1024, 1024)) -> FullSize:
+    return FullSize(sdxl_base(), jax.devices()[:1], GPU, size_px, 4)
 
 
 def test_a_request_is_every_program_with_its_steps() -> None:
@@ -65,6 +65,13 @@ def test_a_request_is_every_program_with_its_steps() -> None:
     seconds = {**once, "guided": 10.0, "unguided": 5.0, "preview": 100_000.0}
     assert {"fit", "look", "preview"} < set(full_size().programs())
     assert request_s(seconds) == 11_101 + 10 * STEPS
+
+
+def test_a_portrait_is_its_landscape_and_what_transposes() -> None:
+    programs = full_size((832, 1216)).programs()
+    assert {"unet_kernels", "vae_kernels", "denoise_in", "decode_out"} < programs.keys()
+    _, _, sample, *_ = programs["guided"].arguments
+    assert sample.latents.shape == (4, 832 // 8, 1216 // 8, 4)
 
 
 def test_weights_are_counted_once() -> None:
