@@ -3,11 +3,12 @@
     .venv/bin/python benchmarks/start.py [--rounds 3] [--against FOLDER]
 
 `imagine draw` with the embedded model in a folder of its own: from the command to four pictures,
-the first time and again. Then the bot with nine sizes, whose programs are kept: from the command
-to the first pictures in a playground. Medians; "cores" is processor time.
+the first time and again. Then the bot with nine sizes, a square and four landscapes with their
+portraits, as SDXL has them: from the command to the first pictures in a playground. Medians;
+"cores" is processor time.
 
-With the checkout of another version each drawing is followed by the same one of that version, by
-the same Python, and the medians of the pairs' ratios are printed: what else the machine does meets
+With the checkout of another version each run is followed by the same one of that version, by the
+same Python, and the medians of the pairs' ratios are printed: what else the machine does meets
 both.
 """
 
@@ -27,8 +28,9 @@ HERE: Final = Path(__file__).resolve().parents[1]
 PARTS: Final = ("load", "compile", "inference", "encode")
 COLUMNS: Final = (*PARTS, "in all", "cores", "peak MiB")
 PROMPT: Final = "a red circle on a blue background"
-SIDES_PX: Final = (128, 192, 256)
-SIZES: Final = [f"{width}x{height}" for width in SIDES_PX for height in SIDES_PX]
+LANDSCAPES: Final = ((192, 128), (256, 128), (256, 192), (320, 128))
+PORTRAITS: Final = tuple((height, width) for width, height in LANDSCAPES)
+SIZES: Final = [f"{width}x{height}" for width, height in ((128, 128), *LANDSCAPES, *PORTRAITS)]
 KIB_PER_MIB: Final = 1024
 
 Took = dict[str, float]
@@ -41,28 +43,25 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="a checkout of another version")
     arguments = parser.parse_args()
     checkouts = [HERE, *([arguments.against.resolve()] if arguments.against else [])]
-    drawn: dict[str, list[list[Took]]] = {"cold": [], "again": []}
-    served = []
+    runs = {"cold": _draw, "again": _draw, "nine sizes, cold": _serve, "nine sizes, again": _serve}
+    took: dict[str, list[list[Took]]] = {kind: [] for kind in runs}
     for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            for each in drawn.values():  # the second finds what the first has compiled
-                each.append([_draw(one, Path(folder, str(one)[1:])) for one in checkouts])
-        with tempfile.TemporaryDirectory() as folder:
-            _serve(Path(folder))
-            served.append(_serve(Path(folder)))
-    print(f"{'':<24}" + "".join(f"{name:>11}" for name in COLUMNS) + "   seconds but for the last")
-    for kind, rounds in drawn.items():
+            for kind, run in runs.items():  # "again" finds what was compiled before it
+                places = [Path(folder, run.__name__, str(one)[1:]) for one in checkouts]
+                took[kind].append([run(*each) for each in zip(checkouts, places, strict=True)])
+    print(f"{'':<28}" + "".join(f"{name:>11}" for name in COLUMNS) + "   seconds but for the last")
+    for kind, rounds in took.items():
         for place, checkout in enumerate(checkouts):
             _print(f"{kind}, {checkout.name}", [pair[place] for pair in rounds])
         if len(checkouts) > 1:
             _print(f"{kind}, ratio", [{name: a[name] / b[name] for name in a} for a, b in rounds])
-    _print("nine sizes, again", served)
 
 
 def _print(name: str, rounds: Sequence[Took]) -> None:
     medians = {column: statistics.median(one[column] for one in rounds) for column in rounds[0]}
     cells = (f"{medians[name]:11.2f}" if name in medians else f"{'':>11}" for name in COLUMNS)
-    print(f"{name:<24}" + "".join(cells))
+    print(f"{name:<28}" + "".join(cells))
 
 
 def _draw(checkout: Path, folder: Path) -> Took:
@@ -71,10 +70,11 @@ def _draw(checkout: Path, folder: Path) -> Took:
     return {**timings_s, **took}
 
 
-def _serve(folder: Path) -> Took:
+def _serve(checkout: Path, folder: Path) -> Took:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(f"[engine]\nsizes = {json.dumps(SIZES)}\n")
     command = ["playground", "--once", PROMPT, "--size", SIZES[0], "--steps", "1"]
-    _, took = _run(HERE, folder, command)
+    _, took = _run(checkout, folder, command)
     return took
 
 

@@ -124,13 +124,14 @@ class Drawing:
         """
         sample, known = self._begun()
         arguments = self.same_in_all_steps(self.schedule.table)
+        unet = self.programs.unet(self.weights.unet)
         for first, last, guided in segments(self.request, {span.end for span in self.spans}):
             texts, conditioning = self.said_at(first)
             denoise = texts.guided if guided else texts.unguided
             rows = (np.int32(self.schedule.row(step)) for step in (first, last))
             seed, indices, table, guidance = arguments
             sample = denoise(
-                self.weights.unet,
+                unet,
                 sample,
                 known,
                 seed,
@@ -183,14 +184,16 @@ class Drawing:
 
     def _decoded(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Pixels, and whether they are finite, on their way from the devices."""
-        decoded: tuple[jax.Array, jax.Array] = self.programs.decode(self.weights.vae, latents)
+        vae = self.programs.vae(self.weights.vae)
+        decoded: tuple[jax.Array, jax.Array] = self.programs.decode(vae, latents)
         for array in decoded:
             array.copy_to_host_async()  # as soon as it is there, not when somebody asks
         return decoded
 
     def encode_picture(self, shown: F32) -> F32:
         """Latents f32[h, w, c] of pixels f32[height, width, 3] in -1..1; raises DrawError."""
-        latents, finite = self.programs.encode_picture(self.weights.vae, shown)
+        vae = self.programs.vae(self.weights.vae)
+        latents, finite = self.programs.encode_picture(vae, shown)
         if not finite:
             raise DrawError(_NO_PICTURE)
         return np.asarray(latents)

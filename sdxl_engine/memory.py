@@ -114,6 +114,7 @@ class Memory:
     dtype        of its weights
     weights      their bytes by part and group, with the picture check's
     offer        what is drawn, of `num_images` those that each device draws
+    turned_bytes of the kernels that a portrait has a copy of
     limit_bytes  of a device, that it may take; None: there is room for all
     """
 
@@ -122,6 +123,7 @@ class Memory:
     dtype: np.dtype[Any]
     weights: Mapping[tuple[str, str], int]
     offer: Offer
+    turned_bytes: int = 0
     limit_bytes: int | None = None
 
     @cached_property
@@ -190,7 +192,7 @@ class Memory:
                 if group not in {*stays, WORDS}
             ]
             working = max(denoise, seen, *visits)
-        kept = KEPT_TEXTS * self.said_bytes
+        kept = KEPT_TEXTS * self.said_bytes + (self.turned_bytes if sides[0] < sides[1] else 0)
         return int(self.resident_bytes(stays) + working + kept + _BESIDE_BYTES)
 
     def peak_bytes(self, given: Mapping[str, float], working: Mapping[str, float]) -> float:
@@ -199,17 +201,20 @@ class Memory:
         given    what each program takes as arguments; behind its name may stand a number
         working  what it takes beside them
         """
+        # A portrait's, as long as it is drawn.
+        turned = working.get("unet_kernels", 0)
+        working = {name: size for name, size in working.items() if name != "unet_kernels"}
         if self.stays == EVERYTHING:  # two at a time, as above
-            kept = KEPT_TEXTS * self.said_bytes
+            kept = KEPT_TEXTS * self.said_bytes + turned
             return self.resident_bytes(EVERYTHING) + kept + sum(sorted(working.values())[-2:])
-        groups = {name: _GROUPS.get(name.split()[0], "") for name in given}
-        return max(
+        groups = {name: _GROUPS.get(name.split()[0], "") for name in working}
+        return turned + max(
             self.resident_bytes(self.stays - {groups[name]})
             + given[name]
             + working[name]
             # One of them is what a step is given, or what is being read.
             + (KEPT_TEXTS - (groups[name] in {TEXT, UNET})) * self.said_bytes
-            for name in given
+            for name in working
         )
 
     @property

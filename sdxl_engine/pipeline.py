@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -274,7 +274,8 @@ class SdxlPipeline:
         along = make_mesh(devices, offer.num_images).shape[IMAGES]
         offer = offer._replace(num_images=-(-offer.num_images // along))
         limit_bytes = device_bytes(devices) if memory_bytes is None else memory_bytes
-        memory = Memory(source.config, target, own_dtype, sizes, offer, limit_bytes)
+        turned_bytes = ready.networks.kernels_bytes(own_dtype)
+        memory = Memory(source.config, target, own_dtype, sizes, offer, turned_bytes, limit_bytes)
         if make_room is not None:
             make_room(memory.resident_bytes(memory.stays - {CHECK}))
         if picture_check is not None and CHECK not in memory.stays:
@@ -445,13 +446,17 @@ class SdxlPipeline:
         begin = time.perf_counter()
         pool = ThreadPoolExecutor(_AT_ONCE)
 
-        def compile_(program: Program) -> Future[Any]:
-            return pool.submit(self._compiled, program)
+        begun: dict[Hashable, Future[Any]] = {}
+
+        def compile_(key: Hashable, program: Program) -> Future[Any]:
+            if key not in begun:
+                begun[key] = pool.submit(self._compiled, program)
+            return begun[key]
 
         try:
             encode = {
                 chunks: {
-                    name: compile_(program)
+                    name: compile_((name, chunks), program)
                     for name, program in self._compiler.encode(chunks).items()
                 }
                 for chunks in sorted(needs.chunks)
@@ -478,9 +483,12 @@ class SdxlPipeline:
 
     def _tell_memory(self, size_px: tuple[int, int], plan: Plan, num_images: int) -> None:
         """Of a size that is compiled: what gives way for it, and whether there is room."""
-        taken, limit = self._peak_bytes(self.programs[size_px]), self._memory.limit_bytes
+        limit = self._memory.limit_bytes
+        if limit is None:
+            return
+        taken = self._peak_bytes(self.programs[size_px])
         told = format_size(*size_px), self._memory.told(plan), taken / 1e9
-        if limit is not None and taken > limit:
+        if taken > limit:
             log.warning(
                 "%s: %s, which takes %.1f GB of each device, and there are %.1f. Offer smaller "
                 "sizes, or see what [engine] memory and quantise can do",

@@ -90,6 +90,7 @@ class _Loop:
         # A tile's own noise would fade where it is blended with another's: it is added afterwards.
         table = drawing.schedule.table.copy()
         table[:, _NOISE_COLUMN] = 0
+        self._unet = drawing.programs.unet(drawing.weights.unet)
         self._arguments = drawing.same_in_all_steps(table)
         self._known: Known = drawing.nothing_known()
         self._noises: tuple[int, F32] | None = None
@@ -140,7 +141,7 @@ class _Loop:
             latents, denoised, *memory = own
             samples.append(
                 denoise(
-                    drawing.weights.unet,
+                    self._unet,
                     Sample(latents, denoised, tuple(memory)),
                     self._known,
                     seed,

@@ -57,7 +57,7 @@ def test_a_dry_run_finds_something_out_in_every_part(tmp_path: Path) -> None:
     assert parts["doodle"]["rounding"]["latents_share"] > 0  # two types, two pictures
     assert all(own["same_first"] for own in parts["doodle"]["picture_check"].values())
     assert parts["engine"]["request_s"] > parts["engine"]["step_ms"] / 1e3 > 0
-    assert set(parts["engine"]["compile_s"]) >= {"encode", "begin", "guided", "decode"}
+    assert set(parts["engine"]["compile_s"]) >= {"condition", "begin", "guided", "decode"}
     assert "torch is not here" in parts["pytorch"]["absent"]
     assert all(ways for ways in parts["pieces"]["pieces"].values())
     table = (tmp_path / "gpu-check.txt").read_text("utf-8")

@@ -130,8 +130,8 @@ class _Size:
         denoise, rest = self._compiler.denoise(*size), self._compiler.size(*size)
         programs = {name: rest.pop(name) for name in ("begin", "decode")}
         # A model that is told its guidance has one program for both.
-        guided = denoise.pop("guided", None) or denoise.pop("told")
-        programs = {"guided": guided, **self._compiler.encode(), **programs}
+        guided = "guided" if "guided" in denoise else "told"
+        programs = {"guided": denoise.pop(guided), **self._compiler.encode(), **programs}
         compiled = {name: self._compiled(name, program) for name, program in programs.items()}
         encode = EncodePrograms(*(compiled[name] for name in EncodePrograms._fields))
         mesh = make_mesh([self._device], self._images)
@@ -139,7 +139,7 @@ class _Size:
             num_images=self._images,
             most_images=self._images,
             by_image=jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("images")),
-            texts={1: TextPrograms(encode, compiled["guided"], compiled["guided"])},
+            texts={1: TextPrograms.of(encode, {guided: compiled["guided"]})},
             begin=compiled["begin"],
             decode=compiled["decode"],
             # Nobody here brings a picture or looks at a preview.

@@ -120,7 +120,9 @@ try:
             pass  # said of the check itself
         offered = [tuple(size) for size in asked["sizes"]] or [found.config.native_size]
         offer = Offer(tuple(offered), asked["images"], asked["chunks"])
-        memory = Memory(found.config, target, dtype, sizes, offer, asked["memory_bytes"])
+        turned_bytes = ready.networks.kernels_bytes(dtype)
+        limit_bytes = asked["memory_bytes"]
+        memory = Memory(found.config, target, dtype, sizes, offer, turned_bytes, limit_bytes)
         plans = [memory.plan(size, asked["images"]) for size in offered]
         worst = min(plans, key=lambda plan: (-plan.tiled, plan.num_images, -plan.bytes))
         most = max(plan.bytes for plan in plans)

@@ -85,7 +85,8 @@ class FullSize:
         along = make_mesh(self.devices, num_images).shape[IMAGES]
         offer = Offer((size_px,), -(-num_images // along), chunks)
         bfloat16 = np.dtype(jnp.bfloat16)
-        self.memory = Memory(self.config, target, bfloat16, sizes, offer, limit_bytes)
+        turned_bytes = self.networks.kernels_bytes(bfloat16)
+        self.memory = Memory(self.config, target, bfloat16, sizes, offer, turned_bytes, limit_bytes)
         self.plan = self.compiler.plan(self.memory, size_px, num_images)
         self.mesh = make_mesh(self.devices, self.plan.num_images)
         self.parts = -(-num_images // self.plan.num_images)
@@ -102,7 +103,7 @@ class FullSize:
         at_once = self.compiler.padded(images)
         looking = self._looking.programs(*self.size_px, at_once, self.mesh)
         vae = self.compiler.size(*self.size_px, images, tiled=self.plan.tiled)
-        return programs | vae | looking
+        return programs | vae | self.compiler.transposing(*self.size_px, images) | looking
 
     @property
     def images_each(self) -> int:

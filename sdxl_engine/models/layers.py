@@ -365,6 +365,14 @@ def whole_kernel(quarters: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return taps(np.moveaxis(taps(both), 0, 2))
 
 
+def transposed_kernel(kernel: jax.Array, layout: KernelLayout) -> jax.Array:
+    """A kernel of this layout, or the quarters of one, for pictures with height for width."""
+    height, width = (layout.index(side) - len(layout) for side in "HW")
+    turned = kernel.swapaxes(height, width)
+    # Of quarters, the upper right one is now the lower left one.
+    return turned.swapaxes(0, 1) if kernel.ndim > len(layout) else turned
+
+
 class Stacked(nnx.Module):
     """Equal layers as one: each of its parameters holds theirs along a first axis."""
 

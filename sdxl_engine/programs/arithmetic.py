@@ -255,6 +255,7 @@ def denoise(
     target: Target,
     halves: int,
     prompts: int | jax.Array,
+    upright: jax.Array,
     unet_weights: State,
     sample: Sample,
     known: Known,
@@ -270,6 +271,7 @@ def denoise(
 
     prompts  PROMPTS with guidance, 1 for the prompt alone; i32[] where one program is for both,
              see `Target.one_by_one`
+    upright  bool[] whether all this is a portrait's, transposed: then its noise is, too
     """
     unet = nnx.merge(unet_definition, unet_weights)
     shape = sample.latents.shape[1:]
@@ -333,6 +335,7 @@ def denoise(
             row[C_SKIP] * x + row[C_OUT] * each for each in (output, negative)
         )
         noise = _noise(seed, image_indices, index + 1, shape)
+        noise = jnp.where(upright, _of_portrait(noise), noise)
         # In the order of their columns.
         sources = (x, denoised, sample.denoised, noise, *sample.memory, denoised_negative)
         weights = row[MODEL_COLUMNS:].reshape(1 + MEMORIES, SOURCES)
@@ -342,6 +345,12 @@ def denoise(
 
     final: Sample = jax.lax.fori_loop(first, last, step, sample)
     return final
+
+
+def _of_portrait(noise: jax.Array) -> jax.Array:
+    """Of noise f32[n, h, w, c] the same numbers as a portrait has them, row by row, transposed."""
+    count, height, width, channels = noise.shape
+    return noise.reshape(count, width, height, channels).swapaxes(1, 2)
 
 
 def _join(leaf: jax.Array) -> jax.Array:

@@ -2,7 +2,8 @@
 
 Compiled ahead of time for fixed shapes; an executable refuses any other shape instead of compiling
 again. Everything that a request may choose (prompt, seed, sampler, steps, guidance) is an argument,
-and so are the weights.
+and so are the weights. Those with a network in them draw a landscape and its portrait: see
+`upright`.
 
 The devices form a mesh: the images of a request are spread along one axis, and where there are
 devices to spare the two halves of guidance along another. `shard_map` runs the plain single-device
@@ -14,7 +15,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +49,13 @@ from sdxl_engine.programs.arithmetic import (
     Sample,
     Start,
     State,
+)
+from sdxl_engine.programs.upright import (
+    ForTransposed,
+    Upright,
+    spatial,
+    transposed,
+    transposed_kernels,
 )
 from sdxl_engine.sampling.table import COLUMNS, MAX_PASSES, MEMORIES
 from sdxl_engine.tiles import Tiling
@@ -96,6 +104,13 @@ class Networks(NamedTuple):
                 own = np.dtype(own_dtype(str(path[-1]), dtype))
                 sizes[part, group_of(part, path)] += math.prod(leaf.shape) * own.itemsize
         return sizes
+
+    def kernels_bytes(self, dtype: np.dtype[Any]) -> int:
+        """Of what is copied of the UNet's weights for a portrait."""
+        leaves = jax.tree.leaves(nnx.state(self.unet, nnx.Param))
+        kernels = (leaves[place] for place in spatial(leaves, self.target.kernels))
+        numbers: int = sum(math.prod(kernel.shape) for kernel in kernels)
+        return numbers * dtype.itemsize
 
 
 class Weights(NamedTuple):
@@ -173,6 +188,10 @@ def not_compiled(*_: object) -> NoReturn:
     raise InvalidRequestError("This calls a program that warm_up was not told to make ready.")
 
 
+def _as_they_are(weights: State) -> State:
+    return weights
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """Which programs are called.
@@ -187,7 +206,7 @@ class Needs:
     @classmethod
     def everything(cls, chunks: int) -> Self:
         """What requests may ask for whose prompts have up to so many chunks."""
-        return cls(_BY_TEXT | _BY_SIZE, frozenset(range(1, chunks + 1)))
+        return cls(_NAMES, frozenset(range(1, chunks + 1)))
 
     def __or__(self, other: "Needs") -> "Needs":
         """What either needs."""
@@ -214,13 +233,13 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An executable whose first argument is known."""
+    """An executable whose first arguments are known."""
 
     executable: Any  # jax.stages.Compiled is untyped
-    first: np.int32
+    first: tuple[np.generic, ...]
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401, D102 - as the executable's
-        return self.executable(self.first, *arguments)
+        return self.executable(*self.first, *arguments)
 
     def memory_analysis(self) -> Any:  # noqa: ANN401 - as the executable's
         """As of the executable alone."""
@@ -276,14 +295,29 @@ class TextPrograms:
     unguided: Executable = not_compiled
 
     @classmethod
-    def of(cls, encode: EncodePrograms, denoise: Mapping[str, Executable]) -> "TextPrograms":
-        """Of the compiled programs of `Compiler.denoise`."""
+    def of(
+        cls,
+        encode: EncodePrograms,
+        denoise: Mapping[str, Executable],
+        upright: Callable[[Executable], Executable] | None = None,
+    ) -> "TextPrograms":
+        """Of the compiled programs of `Compiler.denoise`.
+
+        upright  makes of one of them that of its portrait; None: they draw a landscape or a square
+        """
+        stands = np.bool_(upright is not None)
+
+        def own(lying: Executable, *first: np.generic) -> Executable:
+            settled = Settled(lying, (*first, stands))
+            return settled if upright is None else upright(settled)
+
         if "either" in denoise:
-            both = (Settled(denoise["either"], np.int32(prompts)) for prompts in (PROMPTS, 1))
+            both = (own(denoise["either"], np.int32(prompts)) for prompts in (PROMPTS, 1))
             return cls(encode, *both)
         if "told" in denoise:
-            return cls(encode, denoise["told"], denoise["told"])
-        return cls(encode, **denoise)
+            told = own(denoise["told"])
+            return cls(encode, told, told)
+        return cls(encode, **{name: own(lying) for name, lying in denoise.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +334,8 @@ class SizePrograms:
     decode          (vae weights, latents) -> (u8[n, height, width, 3], bool[n] whether it is
                     finite)
     preview         (factors f32[c + 1, 3], latents) -> u8[n, h, w, 3], a pixel a latent
+    unet, vae       a network's weights -> those that all these are called with; of a portrait they
+                    have kernels of their own
     """
 
     num_images: int
@@ -310,6 +346,8 @@ class SizePrograms:
     encode_picture: Executable = not_compiled
     decode: Executable = not_compiled
     preview: Executable = not_compiled
+    unet: Callable[[State], State] = _as_they_are
+    vae: Callable[[State], State] = _as_they_are
 
     def serve(self, needs: Needs) -> bool:
         """Whether all that is needed was compiled."""
@@ -321,16 +359,36 @@ class SizePrograms:
         return not_compiled not in needed
 
     def by_name(self) -> dict[str, Any]:
-        """All that were compiled; of what differs by the chunks of the prompt a number follows."""
-        programs = {name: getattr(self, name) for name in _BY_SIZE}
+        """All that were compiled, as they were; of what differs by the chunks a number follows."""
+        called = {name: getattr(self, name) for name in _BY_SIZE}
         for chunks, text in self.texts.items():
             own = {**text.encode._asdict(), "guided": text.guided, "unguided": text.unguided}
-            programs |= {f"{name} {chunks}": program for name, program in own.items()}
-        return {name: one for name, one in programs.items() if one is not not_compiled}
+            called |= {f"{name} {chunks}": program for name, program in own.items()}
+        named: dict[str, Any] = {}
+        for name, program in called.items():
+            if isinstance(program, Upright):
+                named |= {f"{name} {part}": one for part, one in program.parts().items()}
+            elif program is not not_compiled:
+                named[name] = program
+        for name, network in _KERNELS.items():
+            if isinstance(turned := getattr(self, network), ForTransposed):
+                named[name] = turned.executable
+        return {
+            name: one.executable if isinstance(one, Settled) else one for name, one in named.items()
+        }
 
 
 _BY_TEXT: Final = frozenset({"guided", "unguided"})
 _BY_SIZE: Final = frozenset({"begin", "encode_picture", "decode", "preview"})
+_NAMES: Final = _BY_TEXT | _BY_SIZE
+# Programs with a network in them, and which, and what they are called as: minutes to compile, and
+# so a landscape's are also its portrait's.
+_LARGE: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "denoise": ("unet", _BY_TEXT),
+    "encode_picture": ("vae", frozenset({"encode_picture"})),
+    "decode": ("vae", frozenset({"decode"})),
+}
+_KERNELS: Final = {"unet_kernels": "unet", "vae_kernels": "vae"}  # of which network
 
 
 def working_bytes(program: Any) -> int:  # noqa: ANN401 - an Executable, which is untyped
@@ -365,6 +423,11 @@ def make_mesh(devices: Sequence[jax.Device], num_images: int) -> Mesh:
     """The devices as IMAGES x GUIDANCE: the second has two where there are more than images."""
     halves = PROMPTS if len(devices) > num_images and len(devices) % PROMPTS == 0 else 1
     return Mesh(np.array(devices).reshape(-1, halves), (IMAGES, GUIDANCE))
+
+
+def _lying(width_px: int, height_px: int) -> tuple[int, int]:
+    """Of a portrait its landscape, of other sizes themselves."""
+    return max(width_px, height_px), min(width_px, height_px)
 
 
 def _results(futures: Mapping[str, Future[Executable]]) -> dict[str, Executable]:
@@ -437,7 +500,8 @@ class Compiler:
         chunks: int = 1,
         said: UNetConditioning | None = None,
     ) -> dict[str, Program]:
-        """By name the programs whose compiled forms `TextPrograms.of` takes.
+        """By name the programs whose compiled forms `TextPrograms.of` takes; of a portrait those of
+        its landscape.
 
         "guided" and "unguided", where each is a batch of another size; "either", which is told the
         number of prompts before its other arguments, where each prompt is a pass of its own or a
@@ -447,23 +511,17 @@ class Compiler:
         """
         mesh = make_mesh(self.devices, num_images)
         by_image = NamedSharding(mesh, P(IMAGES))
-        latents = self._latents(width_px, height_px, num_images)
-        count = latents.shape[0]
+        sample, known = self._held(*_lying(width_px, height_px), num_images)
+        count = sample.latents.shape[0]
         scalar, row = self._shape((), jnp.float32), self._shape((), jnp.int32)
         if said is None:
             condition = self.encode(chunks)["condition"]
             said = jax.eval_shape(condition.function, *condition.arguments)
         conditioning = jax.tree.map(lambda leaf: self._shape(leaf.shape, leaf.dtype), said)
-        shown = self._config.shown_channels
-        known = Known(
-            latents,
-            latents,
-            self._shape((*latents.shape[:-1], 1), jnp.bool_, by_image),
-            self._shape((*latents.shape[:-1], shown), jnp.float32, by_image) if shown else None,
-        )
         step_arguments = (
+            self._shape((), jnp.bool_),
             self._weights.unet,
-            Sample(latents, latents, (latents,) * MEMORIES),
+            sample,
             known,
             self._shape((), jnp.uint32),
             self._shape((count,), jnp.int32, by_image),
@@ -480,11 +538,11 @@ class Compiler:
             each = {"told": 1}
         elif halves > 1 or self.target.one_by_one:
             arguments = (row, *step_arguments)
-            return {"either": Program(mesh, function, arguments, P(IMAGES), donated=(2,))}
+            return {"either": Program(mesh, function, arguments, P(IMAGES), donated=(3,))}
         else:
             each = {"guided": PROMPTS, "unguided": 1}
         return {
-            name: Program(mesh, partial(function, prompts), step_arguments, P(IMAGES), donated=(1,))
+            name: Program(mesh, partial(function, prompts), step_arguments, P(IMAGES), donated=(2,))
             for name, prompts in each.items()
         }
 
@@ -492,6 +550,8 @@ class Compiler:
         self, width_px: int, height_px: int, num_images: int, *, tiled: bool = False
     ) -> dict[str, Program]:
         """What depends on the size and not on the prompts: fields of `SizePrograms` by name.
+
+        Of a portrait "encode_picture" and "decode" are those of its landscape.
 
         tiled  whether pictures go through the VAE in tiles, which takes less memory
         """
@@ -501,18 +561,58 @@ class Compiler:
         seed = self._shape((), jnp.uint32)
         indices = self._shape((latents.shape[0],), jnp.int32, NamedSharding(mesh, P(IMAGES)))
         start = Start(seed, indices, whole, seed, indices, scalar, latents, scalar)
-        vae = self._weights.vae
-        pixels = self._shape((height_px, width_px, _RGB), jnp.float32)
+        lying = _lying(width_px, height_px)
+        vae, lying_latents = self._weights.vae, self._latents(*lying, num_images)
         factors = self._shape((latents.shape[-1] + 1, _RGB), jnp.float32)
-        tiling = Tiling.in_four(*latents.shape[1:3]) if tiled else None
+        tiling = Tiling.in_four(*lying_latents.shape[1:3]) if tiled else None
         encode_picture = partial(arithmetic.encode_picture, self._vae, tiling)
         decode = partial(arithmetic.decode, self._vae, tiling)
         return {
             "begin": Program(mesh, arithmetic.begin, (start,), P(IMAGES)),
-            "encode_picture": Program(mesh, encode_picture, (vae, pixels), P()),
-            "decode": Program(mesh, decode, (vae, latents), P(IMAGES)),
+            "encode_picture": Program(mesh, encode_picture, (vae, self._pixels(*lying)), P()),
+            "decode": Program(mesh, decode, (vae, lying_latents), P(IMAGES)),
             "preview": Program(mesh, arithmetic.preview, (factors, latents), P(IMAGES)),
         }
+
+    def transposing(
+        self, width_px: int, height_px: int, num_images: int, names: frozenset[str] = _NAMES
+    ) -> dict[str, Program]:
+        """What a portrait is drawn with beside its landscape's programs; nothing of other sizes.
+
+        Of each program with a network `transposed` for the images that it is given, "_in" behind
+        its name, and for what it returns, "_out"; and "unet_kernels" and "vae_kernels", which are
+        the same for all portraits.
+
+        names  of what is called, as in `Needs`
+        """
+        size, lying = (width_px, height_px), _lying(width_px, height_px)
+        if size == lying:
+            return {}
+        mesh = make_mesh(self.devices, num_images)
+        by_image = NamedSharding(mesh, P(IMAGES))
+        held, (drawn, _) = self._held(*size, num_images), self._held(*lying, num_images)
+        count, *latents = drawn.latents.shape
+        picture = self._shape(tuple(latents), jnp.float32), self._shape((), jnp.bool_)
+        levels = self._shape((count, *lying[::-1], _RGB), jnp.uint8, by_image)
+        finite = self._shape((count,), jnp.bool_, by_image)
+        images: dict[str, tuple[P, Any, Any]] = {
+            "denoise": (P(IMAGES), held, drawn),
+            "encode_picture": (P(), (self._pixels(*size),), picture),
+            "decode": (P(IMAGES), (held[0].latents,), (levels, finite)),
+        }
+        everywhere = make_mesh(self.devices, len(self.devices))
+        turn = partial(transposed_kernels, self.target.kernels)
+        programs = {}
+        for name, (network, called) in _LARGE.items():
+            if not names & called:
+                continue
+            spec, given, returned = images[name]
+            programs[f"{name}_in"] = Program(mesh, transposed, (given,), spec)
+            programs[f"{name}_out"] = Program(mesh, transposed, (returned,), spec)
+            leaves = jax.tree.leaves(getattr(self._weights, network))
+            kernels = [leaves[place] for place in self._spatial(network)]
+            programs[f"{network}_kernels"] = Program(everywhere, turn, (kernels,), P())
+        return programs
 
     def compile_size(
         self,
@@ -522,7 +622,7 @@ class Compiler:
         most_images: int,
         encode: Mapping[int, Mapping[str, Future[Any]]],
         needs: Needs,
-        begin: Callable[[Program], Future[Executable]],
+        begin: Callable[[Hashable, Program], Future[Executable]],
     ) -> SizePrograms:
         """Compile what draws images of one size.
 
@@ -530,26 +630,43 @@ class Compiler:
         most_images
                 see `SizePrograms`
         encode  those of `encode`, by the number of chunks
-        begin   begins to compile a program; several may be under way
+        begin   begins to compile a program, if none has begun under this key; several may be under
+                way
         """
+        size, lying = (width_px, height_px), _lying(width_px, height_px)
         num_images = plan.num_images
-        others = self.size(width_px, height_px, num_images, tiled=plan.tiled)
-        by_size = {name: begin(others[name]) for name in sorted(needs.names & _BY_SIZE)}
+        others = self.size(*size, num_images, tiled=plan.tiled)
+        by_size = {
+            name: begin((name, plan[:2], lying if name in _LARGE else size), others[name])
+            for name in sorted(needs.names & _BY_SIZE)
+        }
         by_text = {}
         for chunks, own in encode.items():
             said = own["condition"].result().out_info
-            programs = self.denoise(width_px, height_px, num_images, chunks, said)
+            programs = self.denoise(*size, num_images, chunks, said)
             names = needs.names & _BY_TEXT
             if names and not names <= programs.keys():  # one for both
                 names = frozenset(programs)
-            by_text[chunks] = {name: begin(programs[name]) for name in sorted(names)}
+            by_text[chunks] = {
+                name: begin((name, chunks, plan[:2], lying), programs[name])
+                for name in sorted(names)
+            }
+        upright, weights = self._upright(*size, num_images, needs, begin)
         texts = {
-            chunks: TextPrograms.of(EncodePrograms(**_results(encode[chunks])), _results(compiled))
+            chunks: TextPrograms.of(
+                EncodePrograms(**_results(encode[chunks])),
+                _results(compiled),
+                upright.get("denoise"),
+            )
             for chunks, compiled in by_text.items()
+        }
+        drawing = {
+            name: upright[name](executable) if name in upright else executable
+            for name, executable in _results(by_size).items()
         }
         by_image = NamedSharding(make_mesh(self.devices, num_images), P(IMAGES))
         return SizePrograms(
-            self.padded(num_images), most_images, by_image, texts, **_results(by_size)
+            self.padded(num_images), most_images, by_image, texts, **drawing, **weights
         )
 
     def plan(self, memory: Memory, size_px: tuple[int, int], num_images: int) -> Plan:
@@ -559,6 +676,42 @@ class Compiler:
         plan = memory.plan(size_px, each)
         most = num_images if plan.num_images == each else plan.num_images * along
         return plan._replace(num_images=most)
+
+    def _upright(
+        self,
+        width_px: int,
+        height_px: int,
+        num_images: int,
+        needs: Needs,
+        begin: Callable[[Hashable, Program], Future[Executable]],
+    ) -> tuple[Mapping[str, Callable[[Executable], Executable]], Mapping[str, ForTransposed]]:
+        """Of a portrait, what makes of its landscape's executables its own, by their names, and
+        what makes the weights for them, by the network's name; of other sizes nothing.
+        """
+        size = width_px, height_px
+        programs = self.transposing(*size, num_images, needs.names)
+        # Kernels are the same for all sizes.
+        begun = {
+            name: begin((name, None if name in _KERNELS else (size, num_images)), program)
+            for name, program in programs.items()
+        }
+        compiled = _results(begun)
+        upright = {
+            name: partial(
+                Upright,
+                images=len(programs[f"{name}_in"].arguments[0]),
+                lay_down=compiled[f"{name}_in"],
+                stand_up=compiled[f"{name}_out"],
+            )
+            for name in _LARGE
+            if f"{name}_in" in compiled
+        }
+        weights = {
+            network: ForTransposed(self._spatial(network), compiled[name])
+            for name, network in _KERNELS.items()
+            if name in compiled
+        }
+        return upright, weights
 
     def padded(self, num_images: int) -> int:
         """How many images are drawn at once: those asked for, rounded up to fill the devices."""
@@ -577,6 +730,26 @@ class Compiler:
             time_ids=self._shape((TIME_IDS,), jnp.float32),
             guidance_scale=self._shape((), jnp.float32),
         )
+
+    def _spatial(self, network: str) -> tuple[int, ...]:
+        """Where the weights of a network have kernels that a portrait's are transposed of."""
+        return spatial(getattr(self._weights, network), self.target.kernels)
+
+    def _held(self, width_px: int, height_px: int, num_images: int) -> tuple[Sample, Known]:
+        """What the sampling loop is given of pictures."""
+        latents = self._latents(width_px, height_px, num_images)
+        shown, sides = self._config.shown_channels, latents.shape[:-1]
+        known = Known(
+            latents,
+            latents,
+            self._shape((*sides, 1), jnp.bool_, latents.sharding),
+            self._shape((*sides, shown), jnp.float32, latents.sharding) if shown else None,
+        )
+        return Sample(latents, latents, (latents,) * MEMORIES), known
+
+    def _pixels(self, width_px: int, height_px: int) -> Any:  # noqa: ANN401 - as `_shape`
+        """Those of one picture that is brought."""
+        return self._shape((height_px, width_px, _RGB), jnp.float32)
 
     def _latents(self, width_px: int, height_px: int, num_images: int) -> Any:  # noqa: ANN401 - as `_shape`
         """Those of all images of a request."""

@@ -227,8 +227,13 @@ def test_a_step_takes_nothing_of_what_visits(ample: SdxlPipeline) -> None:
             (path, leaf if group_of("unet", path) == own else jnp.full_like(leaf, jnp.nan))
             for path, leaf in ((path, leaf.get_value()) for path, leaf in nnx.to_flat_state(unet))
         )
-        rest = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), program.arguments[1:])
-        results = jax.jit(program.function)(poisoned, *rest)
+        arguments = [
+            poisoned
+            if isinstance(one, nnx.State)
+            else jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), one)
+            for one in program.arguments
+        ]
+        results = jax.jit(program.function)(*arguments)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results)), name
 
 
@@ -263,9 +268,11 @@ def test_one_at_a_time() -> None:
 def _sdxl(target: Target) -> Memory:
     config = SdxlConfig.load(sdxl_base())
     bfloat16 = np.dtype(jnp.bfloat16)
-    sizes = Networks.build(config, target).size_bytes(bfloat16)
+    networks = Networks.build(config, target)
+    sizes = networks.size_bytes(bfloat16)
     sizes["picture check", CHECK] = 608 * 10**6
-    return Memory(config, target, bfloat16, sizes, Offer(chunks=MAX_CHUNKS))
+    turned_bytes = networks.kernels_bytes(bfloat16)
+    return Memory(config, target, bfloat16, sizes, Offer(chunks=MAX_CHUNKS), turned_bytes)
 
 
 def sdxl(target: Target, limit_bytes: int | None, offer: Offer | None = None) -> Memory:
@@ -340,6 +347,13 @@ def test_what_the_prompts_say_is_counted(ample: SdxlPipeline, chunks: int) -> No
     keys_values = jax.tree.leaves((said.down, said.mid, said.up))
     memory = replace(ample._memory, offer=Offer(chunks=chunks))
     assert memory.said_bytes == sum(leaf.size * leaf.dtype.itemsize for leaf in keys_values)
+
+
+def test_a_portrait_has_kernels_of_its_own() -> None:
+    memory = sdxl(GPU, None)
+    assert memory.turned_bytes == pytest.approx(0.67 * GB, rel=0.01)
+    upright, lying = (memory.taken(EVERYTHING, size, 1) for size in ((832, 1216), (1216, 832)))
+    assert upright - lying == memory.turned_bytes
 
 
 def test_what_is_not_there_does_not_visit() -> None:

@@ -81,10 +81,11 @@ def test_a_run(folder: Path, request: pytest.FixtureRequest, compiles: CompileCo
     pipeline = SdxlPipeline.load(str(folder), devices=jax.devices()[:1])
     compiler = pipeline._compiler
     programs = compiler.denoise(64, 64, 2)
-    denoise = (programs.get("told") or programs["guided"]).compile()  # without the decoder
+    name = "told" if "told" in programs else "guided"
+    denoise = programs[name].compile()  # without the decoder
     placed = NamedSharding(make_mesh(compiler.devices, 2), PartitionSpec(IMAGES))
     encode = {name: program.compile() for name, program in compiler.encode().items()}
-    text = TextPrograms(EncodePrograms(**encode), denoise, denoise)
+    text = TextPrograms.of(EncodePrograms(**encode), {name: denoise})
     pipeline.programs[64, 64] = SizePrograms(
         2, 2, placed, {1: text}, denoise, denoise, denoise, denoise
     )

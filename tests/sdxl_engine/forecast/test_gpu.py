@@ -85,9 +85,8 @@ def test_the_target_is_that_of_the_device() -> None:
     assert Target.of(device("gpu", "7.5")) == replace(GPU, attention="xla")
 
 
-def full_size(limit_bytes: int | None = None) -> FullSize:
-    devices = jax.devices()[:1]
-    return FullSize(sdxl_base(), devices, GPU, (1024, 1024), 4, limit_bytes=limit_bytes)
+def full_size(limit_bytes: int | None = None, size_px: tuple[int, int] = (1024, 1024)) -> FullSize:
+    return FullSize(sdxl_base(), jax.devices()[:1], GPU, size_px, 4, limit_bytes=limit_bytes)
 
 
 def test_a_request_is_every_program_with_its_steps() -> None:
@@ -98,6 +97,13 @@ def test_a_request_is_every_program_with_its_steps() -> None:
     assert full_size().request_s(seconds) == 11_101 + 10 * STEPS
     # Image by image all but what the prompts say is done once for each.
     assert full_size(1).request_s(seconds) == 1 + 4 * (11_100 + 10 * STEPS)
+
+
+def test_a_portrait_is_its_landscape_and_what_transposes() -> None:
+    programs = full_size(size_px=(832, 1216)).programs()
+    assert {"unet_kernels", "vae_kernels", "denoise_in", "decode_out"} < programs.keys()
+    _, _, sample, *_ = programs["guided"].arguments
+    assert sample.latents.shape == (4, 832 // 8, 1216 // 8, 4)
 
 
 def test_weights_are_counted_once() -> None:
