@@ -13,8 +13,8 @@ from sdxl_engine.programs.compiler import Weights
 class HostCopy:
     """The model's own numbers of each parameter, kept from the first time that they are needed.
 
-    Whoever puts others into a parameter asks for its own first. What is NumPy's lives on the host
-    and stays there: see `Weights`.
+    Whoever puts others into a parameter asks for its own first. What is NumPy's when this is made
+    lives on the host and stays there: see `Weights`.
 
     weights  as they were loaded
     place    puts one array on the devices

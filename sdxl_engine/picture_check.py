@@ -259,7 +259,8 @@ class PictureCheck:
         self._working_bytes = max(self._working_bytes, own)
 
     def look(self, pixels: jax.Array | U8) -> FetchScores:
-        """Have pictures u8[n, height, width, 3] looked at; returns at once.
+        """Have pictures u8[n, height, width, 3] looked at; returns at once, or where weights visit
+        when they have been.
 
         pixels  on the devices, as large and as many as `warm_up` was told; on the host of any size
 

@@ -55,7 +55,7 @@ _Held = tuple[tuple[str, Version, float], ...]
 
 
 class _Parameter:
-    """One parameter on the devices, and what is in it."""
+    """One parameter, and what is in it."""
 
     def __init__(
         self, expected: ExpectedParameter, variable: nnx.Variable[jax.Array], host: HostCopy
@@ -94,7 +94,7 @@ class _Plan:
 
 
 class MergedWeights:
-    """The weights of a model on the devices, in which LoRAs come and go.
+    """The weights of a model, in which LoRAs come and go.
 
     weights   whose arrays are exchanged
     expected  the parameters of each of `names.PARTS`

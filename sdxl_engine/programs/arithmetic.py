@@ -67,7 +67,7 @@ class Prompts(NamedTuple):
 
     token_ids       i32[2 encoders, PROMPTS * chunks + 1, tokens], at last a chunk without text
     weights         f32[2 encoders, PROMPTS * chunks, tokens] of what each token comes to
-    interpolation   bool[] see `_emphasized`
+    interpolation   bool[] see `emphasized`
     keep_negative   bool[] False: zeroes in the place of all that the negative prompt says
     clip_skip       i32[] see `TextEncoder`
     time_ids        f32[TIME_IDS]
