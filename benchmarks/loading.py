@@ -118,7 +118,7 @@ def read(path: Path, _dtype: str) -> Cost:
 
 def draw(path: Path, dtype: str) -> Cost:
     """Draw with it on the command line."""
-    return whole("draw", "a red circle", "--model", str(path), dtype=dtype)
+    return whole("draw", "a red circle", "--model", str(path), "--size", SMALL, dtype=dtype)
 
 
 def serve(path: Path, dtype: str) -> Cost:
