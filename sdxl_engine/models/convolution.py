@@ -18,6 +18,7 @@ from jax.experimental.pallas import tpu as pltpu
 _LANES: Final = 128  # the width of a TPU's vector and matrix registers
 _SUBLANES: Final = 16  # rows of a register of bfloat16
 _TAPS: Final = 3
+_MOMENTS: Final = 2  # what is summed: pixels, and their squares
 # Pixels whose sums are made in one go, or one row where it has more: a tile of the kernel, once in
 # the matrix unit, should serve at least 128, and the code grows with their number.
 _CHUNK_PIXELS: Final = 256
@@ -60,7 +61,9 @@ def normed_convolution(
     kernel: jax.Array,
     bias: jax.Array,
     residual: jax.Array | None = None,
-) -> jax.Array:
+    *,
+    sums: bool = False,
+) -> tuple[jax.Array, ...]:
     """conv(silu(x * scale + shift)) + bias + residual, in float32 but for the products.
 
     x             bf16[batch, height, width, in]
@@ -68,13 +71,14 @@ def normed_convolution(
     kernel        bf16[3, 3, in, out]
     bias          f32[batch, out]
     residual      bf16[batch, height, width, out]
-    Returns       bf16[batch, height, width, out]
+    sums          whether what comes of it is to be normalised in its turn
+    Returns       bf16[batch, height, width, out]; and with sums those of its pixels and of their
+                  squares, f32[batch, 2, out], for which it would have to be read once more
     """
     out_channels = kernel.shape[-1]
     extra = [] if residual is None else [residual]
-    return _convolution(
-        x, [scale, shift], kernel.reshape(1, *kernel.shape), bias, extra, 1, out_channels
-    )
+    taps = kernel.reshape(1, *kernel.shape)
+    return _convolution(x, [scale, shift], taps, bias, extra, 1, out_channels, sums=sums)
 
 
 def doubled_convolution(x: jax.Array, quarters: jax.Array, bias: jax.Array) -> jax.Array:
@@ -86,7 +90,8 @@ def doubled_convolution(x: jax.Array, quarters: jax.Array, bias: jax.Array) -> j
     Returns   bf16[batch, 2 * height, 2 * width, out]
     """
     kernel = quarters.reshape(4, *quarters.shape[2:])
-    return _convolution(x, [], kernel, bias, [], 2, quarters.shape[-1])
+    (doubled,) = _convolution(x, [], kernel, bias, [], 2, quarters.shape[-1])
+    return doubled
 
 
 def _convolution(
@@ -97,7 +102,9 @@ def _convolution(
     residual: list[jax.Array],
     factor: int,
     out_channels: int,
-) -> jax.Array:
+    *,
+    sums: bool = False,
+) -> tuple[jax.Array, ...]:
     batch, height, width, channels = x.shape
     blocks = _blocks(x.shape, out_channels, factor)
     if blocks is None:
@@ -125,18 +132,29 @@ def _convolution(
     steps, tiles = pl.cdiv(height, rows), pl.cdiv(out_channels, tile)
     kernel_reads = batch * steps if tiles > 1 else 1
     taps = kernel.size // (channels * out_channels)
-    result: jax.Array = pl.pallas_call(
-        partial(_convolve, blocks=blocks, size=(height, width), affine=bool(affine), factor=factor),
-        out_shape=jax.ShapeDtypeStruct(
-            (batch, factor * height, factor * blocks.width, out_channels), x.dtype
+    # Sums of each step: a block that all add to would have to stay, and others come between.
+    sums_block = pl.BlockSpec((1, 1, _MOMENTS, tile), lambda b, r, n: (b, r, 0, n))
+    sums_shape = jax.ShapeDtypeStruct((batch, steps, _MOMENTS, out_channels), jnp.float32)
+    out_shape = jax.ShapeDtypeStruct(
+        (batch, factor * height, factor * blocks.width, out_channels), x.dtype
+    )
+    result, *summed = pl.pallas_call(
+        partial(
+            _convolve,
+            blocks=blocks,
+            size=(height, width),
+            affine=bool(affine),
+            factor=factor,
+            sums=sums,
         ),
+        out_shape=[out_shape, *[sums_shape] * sums],
         grid=(batch, steps, tiles),
         in_specs=[
             *(in_block, above, below, weights, biases),
             *[each_channel for _ in affine],
             *[out_block for _ in residual],
         ],
-        out_specs=out_block,
+        out_specs=[out_block, *[sums_block] * sums],
         scratch_shapes=[pltpu.VMEM((_TAPS, rows + 2, blocks.width, channels), x.dtype)],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "parallel", "arbitrary"),
@@ -155,7 +173,7 @@ def _convolution(
         ),
         name=f"convolution_{taps}",
     )(x, x, x, kernel, bias[:, None], *[one[:, None] for one in affine], *residual)
-    return result[:, :, : factor * width]
+    return result[:, :, : factor * width], *[one.sum(axis=1) for one in summed]
 
 
 def _row(
@@ -211,14 +229,18 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
     size: tuple[int, int],
     affine: bool,
     factor: int,
+    sums: bool,
 ):
     """Sums over taps of shifted rows times a tile of the kernel.
 
     The last of `others` is the memory in which the rows stand three times over: moved to the right
-    by a column, as they are, and moved to the left; so each tap reads whole registers.
+    by a column, as they are, and moved to the left; so each tap reads whole registers. Before it
+    stands what is written: the result, and perhaps its sums.
     """
     (scale_ref, shift_ref), others = (others[:2], others[2:]) if affine else ((None, None), others)
-    *residual_ref, out_ref, moved = others
+    *written, moved = others
+    sums_ref = written.pop() if sums else None
+    *residual_ref, out_ref = written
     height, width = size
     channels = x_ref.shape[-1]
     begin = pl.program_id(1) * blocks.rows
@@ -247,6 +269,9 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
         @pl.loop(0, blocks.rows)
         def _(row: jax.Array) -> None:
             put(row + 1, x_ref[0, row], begin + row)
+
+    if sums_ref is not None:
+        sums_ref[...] = jnp.zeros(sums_ref.shape, sums_ref.dtype)
 
     @pl.loop(0, blocks.rows // blocks.chunk)
     def _(chunk: jax.Array) -> None:
@@ -277,6 +302,10 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
             if residual_ref:
                 total += residual_ref[0][0, at].reshape(total.shape).astype(jnp.float32)
             out_ref[0, at] = total.reshape(blocks.chunk, blocks.width, -1).astype(out_ref.dtype)
+            if sums_ref is not None:
+                if blocks.width > width or height % blocks.rows:
+                    total = _inside(total, begin + first, blocks.width, size)
+                sums_ref[0, 0] += jnp.stack([total.sum(axis=0), (total * total).sum(axis=0)])
             return
 
         @pl.loop(0, 2)
@@ -295,6 +324,13 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
             words = words.reshape(blocks.chunk, blocks.width, -1)
             for row in range(blocks.chunk):
                 out_ref[0, 2 * (first + row) + lower] = pltpu.bitcast(words[row], out_ref.dtype)
+
+
+def _inside(pixels: jax.Array, first: jax.Array, columns: int, size: tuple[int, int]) -> jax.Array:
+    """Pixels from the row `first` on, with zeros for those that the picture does not have."""
+    pixel = jax.lax.broadcasted_iota(jnp.int32, pixels.shape, 0)
+    row, column = first + pixel // columns, pixel % columns
+    return jnp.where((row < size[0]) & (column < size[1]), pixels, 0.0)
 
 
 def _word(sums: jax.Array, dtype: jnp.dtype) -> jax.Array:

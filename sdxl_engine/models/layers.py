@@ -187,14 +187,22 @@ class GroupNorm(nnx.Module):
         scale, shift = (jnp.expand_dims(one, inner) for one in self.affine(x))
         return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
 
-    def affine(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Scale and shift, f32[batch, features] each, that make of `x` what it is normalised."""
+    def affine(self, x: jax.Array, sums: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """Scale and shift, f32[batch, features] each, that make of `x` what it is normalised.
+
+        sums  f32[batch, 2, features] of x and of its squares, where they are known
+        """
         batch, channels = x.shape[0], x.shape[-1]
-        grouped = x.astype(jnp.float32).reshape(
-            batch, -1, self.num_groups, channels // self.num_groups
-        )
-        mean = grouped.mean(axis=(1, 3))
-        square = jnp.square(grouped).mean(axis=(1, 3))
+        if sums is None:
+            grouped = x.astype(jnp.float32).reshape(
+                batch, -1, self.num_groups, channels // self.num_groups
+            )
+            mean = grouped.mean(axis=(1, 3))
+            square = jnp.square(grouped).mean(axis=(1, 3))
+        else:
+            pixels = math.prod(x.shape[1:-1])
+            means = sums.reshape(batch, 2, self.num_groups, -1).mean(axis=-1) / pixels
+            mean, square = means[:, 0], means[:, 1]
         variance = jnp.maximum(square - jnp.square(mean), 0)  # rounding may leave less than nothing
         inverse = jax.lax.rsqrt(variance + self.eps)
         inverse, mean = (
@@ -264,29 +272,35 @@ class ResnetBlock(nnx.Module):
         time = None
         if self.time_emb_proj is not None and temb is not None:
             time = self.time_emb_proj(nnx.silu(temb))
-        hidden = self._convolve(self.norm1, self.conv1, x, time=time)
+        hidden, sums = self._convolve(self.norm1, self.conv1, x, time=time)
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return self._convolve(self.norm2, self.conv2, hidden, residual=shortcut)
+        return self._convolve(self.norm2, self.conv2, hidden, sums, residual=shortcut)[0]
 
     def _convolve(
         self,
         norm: GroupNorm,
         conv: Conv,
         x: jax.Array,
+        sums: jax.Array | None = None,
         *,
         time: jax.Array | None = None,
         residual: jax.Array | None = None,
-    ) -> jax.Array:
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The convolution of what is normalised; and its sums, where a kernel of ours has them."""
         if self.fused and kernel_takes(x, conv.kernel.shape[-1]):
             bias = _along_last(conv.bias, 2).astype(jnp.float32)
             bias = jnp.repeat(bias, x.shape[0], axis=0)
             if time is not None:
                 bias += time.astype(jnp.float32)
-            return normed_convolution(x, *norm.affine(x), conv.kernel[...], bias, residual)
+            last = residual is not None
+            hidden, *own = normed_convolution(
+                x, *norm.affine(x, sums), conv.kernel[...], bias, residual, sums=not last
+            )
+            return hidden, None if last else own[0]
         hidden = conv(nnx.silu(norm(x)))
         if time is not None:
             hidden += time[:, None, None, :]
-        return hidden if residual is None else hidden + residual
+        return hidden if residual is None else hidden + residual, None
 
 
 class Upsample(nnx.Module):

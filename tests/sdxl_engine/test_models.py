@@ -27,6 +27,7 @@ from sdxl_engine.models.layers import (
     PLAIN,
     TPU,
     DoublingConv,
+    GroupNorm,
     ResnetBlock,
     Target,
     Upsample,
@@ -319,13 +320,21 @@ def test_the_tpu_kernel_is_a_normed_convolution(
     assert kernel_takes(x, out_channels)
     assert row_steps(x, out_channels, 1) == steps
     with pltpu.force_tpu_interpret_mode():
-        convolved = normed_convolution(x, scale, shift, kernel, bias, residual)
+        (convolved,) = normed_convolution(x, scale, shift, kernel, bias, residual)
+        again, sums = normed_convolution(x, scale, shift, kernel, bias, residual, sums=True)
     normed = x.astype(jnp.float32) * scale[:, None, None] + shift[:, None, None]
     expected = convolution(nnx.silu(normed), kernel) + bias[:, None, None]
     expected += residual.astype(jnp.float32)
     assert convolved.dtype == jnp.bfloat16
     # What is normed is rounded to 8 bits and so is the result.
     assert_within(convolved.astype(jnp.float32), np.asarray(expected), 2**-8)
+    np.testing.assert_array_equal(again, convolved)
+    # Of what is not rounded yet.
+    norm = GroupNorm(out_channels // 16, out_channels, eps=1e-5)
+    norm.scale.set_value(jnp.ones(out_channels))
+    norm.bias.set_value(jnp.zeros(out_channels))
+    for own, other in zip(norm.affine(again, sums), norm.affine(expected), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(("vmem_mib", "steps"), [(4, 2), (9, 1)])
