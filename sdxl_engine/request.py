@@ -567,9 +567,8 @@ def parse_bytes(text: str) -> int:
     """Of a text such as "8GB" or "7.5 GB"; raises InvalidRequestError."""
     match = _BYTES.fullmatch(text.strip())
     if match is None or not float(match[1]):
-        raise InvalidRequestError(
-            say("{text} is no amount of memory. Write one such as 8GB.", text=repr(text[:40]))
-        )
+        # Nobody says it in a chat.
+        raise InvalidRequestError(f"{text!r:.40} is no amount of memory. Write one such as 8GB.")
     return round(float(match[1]) * _UNITS[match[2].upper()])
 
 

@@ -19,7 +19,7 @@ from sdxl_engine import (
     parse_spacing,
     parse_timesteps,
 )
-from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS, name_of_model
+from sdxl_engine.request import MAX_IMAGES, SAMPLERS, SPACINGS, name_of_model, parse_bytes
 
 
 def refusal(prompt: Any = "a cat", **changes: Any) -> str:
@@ -295,3 +295,9 @@ def test_timesteps_are_read_from_a_text() -> None:
 def test_any_text_is_timesteps_or_an_error(text: str) -> None:
     with suppress(InvalidRequestError):
         assert parse_timesteps(text)
+
+
+@pytest.mark.parametrize("text", ["", "8", "GB", "0GB", "-1GB", "8TB", "1e3GB", "8GB or so"])
+def test_what_is_no_amount_of_memory_is_said(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="is no amount of memory"):
+        parse_bytes(text)
