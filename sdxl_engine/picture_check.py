@@ -19,8 +19,7 @@ from jax.sharding import PartitionSpec as P
 from PIL import Image
 
 from sdxl_engine.checkpoint.hub import PUBLISHED_CHECK, find_check, published_check
-from sdxl_engine.checkpoint.load import check_weights, load_weights
-from sdxl_engine.checkpoint.names import own_dtype
+from sdxl_engine.checkpoint.load import check_weights, load_weights, parameter_bytes
 from sdxl_engine.checkpoint.parts import Part
 from sdxl_engine.checkpoint.vision import SafetyCheckerConfig, VisionFolder
 from sdxl_engine.devices import local_devices
@@ -83,11 +82,7 @@ def size_of_check(check: str, dtype: np.dtype[Any]) -> int:
     Raises CheckpointError.
     """
     folder = VisionFolder.read(published_check() if check == PUBLISHED_CHECK else find_check(check))
-    leaves = nnx.to_flat_state(nnx.state(network_of(folder, PLAIN), nnx.Param))
-    return sum(
-        math.prod(leaf.shape) * np.dtype(own_dtype(str(path[-1]), dtype)).itemsize
-        for path, leaf in leaves
-    )
+    return sum(size for _, size in parameter_bytes(network_of(folder, PLAIN), dtype))
 
 
 class Looking:

@@ -502,13 +502,10 @@ def _look_at(
 ) -> Finding | dict[str, Any]:
     """What the probe tells of a model, or what is wrong with it."""
     engine = config.engine
-    there = None if device is None else device.memory_bytes
     asked = {
         "platform": device.platform if device else "cpu",
         "target": {**(device.target if device else {}), "quantised": engine.quantise != "none"},
-        "memory_bytes": there
-        if engine.memory is None or there is None
-        else min(there, engine.memory),
+        "memory_bytes": engine.may_take(None if device is None else device.memory_bytes),
         "check": check_of(engine, model),
         "sizes": _sizes(config),
         "chunks": engine.prompt_chunks,

@@ -52,6 +52,10 @@ class EngineConfig:
         """What may be drawn with; the first is drawn with when nobody chooses."""
         return self.models or (self.model,)
 
+    def may_take(self, there_bytes: int | None) -> int | None:
+        """Of a device's memory; None: it has none of its own, as a CPU."""
+        return None if there_bytes is None else min(there_bytes, self.memory or there_bytes)
+
     @property
     def model_name(self) -> str:
         """The first model's short name, as it is written beside the settings of a picture."""

@@ -92,8 +92,7 @@ def _memory_bytes(engine: EngineConfig) -> int | None:
     """Of each device, that may be taken; None: it has none of its own, as a CPU."""
     from sdxl_engine.devices import local_devices, memory_bytes  # noqa: PLC0415 - as above
 
-    there = memory_bytes(local_devices(engine.memory))
-    return None if there is None else min(there, engine.memory or there)
+    return engine.may_take(memory_bytes(local_devices(engine.memory)))
 
 
 def offered(config: Config) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,7 @@ safetensors only, and streams: a few parameters at a time go from the file to th
 in small blocks, so the host holds little more than the weights themselves.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -155,6 +156,15 @@ def expected_parameters(part: str, network: Network) -> list[ExpectedParameter]:
         )
         expected.append(ExpectedParameter(tuple(keys), shape, pieces, layout))
     return expected
+
+
+def parameter_bytes(
+    network: Network, dtype: npt.DTypeLike
+) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """The path of each parameter of a network, and its bytes where it is loaded in this dtype."""
+    for path, leaf in nnx.to_flat_state(nnx.state(network, nnx.Param)):
+        own = np.dtype(own_dtype(str(path[-1]), dtype))
+        yield path, math.prod(leaf.shape) * own.itemsize
 
 
 def _stored_shape(shape: tuple[int, ...], layout: KernelLayout) -> tuple[int, ...]:

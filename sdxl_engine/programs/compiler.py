@@ -30,7 +30,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from sdxl_engine.checkpoint.config import SdxlConfig
-from sdxl_engine.checkpoint.names import own_dtype
+from sdxl_engine.checkpoint.load import parameter_bytes
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.memory import Memory, Plan, group_of
 from sdxl_engine.models.clip import TextEncoder
@@ -100,9 +100,8 @@ class Networks(NamedTuple):
         """Of the weights, loaded in this dtype, by part and `memory.group_of`."""
         sizes: Counter[tuple[str, str]] = Counter()
         for part in Weights._fields:
-            for path, leaf in nnx.to_flat_state(nnx.state(getattr(self, part), nnx.Param)):
-                own = np.dtype(own_dtype(str(path[-1]), dtype))
-                sizes[part, group_of(part, path)] += math.prod(leaf.shape) * own.itemsize
+            for path, size in parameter_bytes(getattr(self, part), dtype):
+                sizes[part, group_of(part, path)] += size
         return sizes
 
     def kernels_bytes(self, dtype: np.dtype[Any]) -> int:
