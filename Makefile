@@ -15,9 +15,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--fork-strategy fewest --custom-compile-command "make lock" --upgrade
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
+# What more than one machine needs.
+SCALE = --extra postgres --extra s3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test kill-test lint audit check tpu-check gpu-proof gpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
+.PHONY: help setup setup-dev setup-scale demo test test-scale kill-test lint audit check tpu-check gpu-proof gpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +49,19 @@ demo: setup ## the playground: a channel in your browser, the real bot behind it
 test: setup-dev ## all tests
 	# tests/conftest.py says what goes to one worker, and in which order.
 	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
+
+$(VENV)/.installed-scale: $(VENV)/.installed requirements-scale.lock
+	$(PIP) install --require-hashes -r requirements-scale.lock
+	@touch $@
+
+setup-scale: $(VENV)/.installed-scale ## the same with what PostgreSQL and object stores need
+
+$(VENV)/.installed-scale-dev: $(VENV)/.installed-dev requirements-scale-dev.lock
+	$(PIP) install --require-hashes -r requirements-scale-dev.lock
+	@touch $@
+
+test-scale: $(VENV)/.installed-scale-dev ## what more than one machine needs: PostgreSQL, an object store, the tests of both
+	$(VENV)/bin/python -m pytest -m scale --numprocesses $(WORKERS) --no-loadscope-reorder
 
 kill-test: setup-dev ## kill the bot 500 times while people ask and press, and count broken promises (a quarter of an hour)
 	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500
@@ -81,8 +96,12 @@ lock: ## pin every dependency anew (needs uv)
 			$${extra:+--constraint requirements.lock} \
 			--output-file requirements$${extra:+-$$extra}.lock || exit; \
 	done
+	uv pip compile pyproject.toml $(SCALE) $(LOCK_OPTIONS) \
+		--constraint requirements.lock --output-file requirements-scale.lock
 	uv pip compile pyproject.toml --group test --group check $(LOCK_OPTIONS) \
-		--constraint requirements.lock --output-file requirements-dev.lock
+		--constraint requirements-scale.lock --output-file requirements-dev.lock
+	uv pip compile pyproject.toml $(SCALE) --group test --group check --group scale $(LOCK_OPTIONS) \
+		--constraint requirements-dev.lock --output-file requirements-scale-dev.lock
 
 messages: setup ## bring what is to be translated up to what the source says
 	$(VENV)/bin/python -m bot.languages.messages

@@ -85,8 +85,8 @@ UNKNOWN: Final = report({"name": "odd", "skip_reason": "Dependency not found"})
     ("answers", "code", "says"),
     [
         ((None,), 0, ["warning: nobody could be asked about requirements-cuda.lock"]),
-        ((SOUND,) * 4, 0, []),
-        ((SOUND, UNKNOWN, SOUND, SOUND), 0, ["warning: of 1 packages nobody knows", "odd"]),
+        ((SOUND,) * 6, 0, []),
+        ((SOUND, UNKNOWN, *(SOUND,) * 4), 0, ["warning: of 1 packages nobody knows", "odd"]),
         (
             (UNKNOWN, LEAKY, LEAKY, None),
             1,
