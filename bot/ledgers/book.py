@@ -1,6 +1,7 @@
 """The ledger's transactions, each once: plain functions of a connection and a time.
 
-Whoever calls them opens and commits the transaction; where one raises, it must be rolled back.
+Whoever calls them opens and commits the transaction; where one raises, it must be rolled back. Each
+statement is one that SQLite and PostgreSQL both understand, and mean the same by.
 """
 
 import json
@@ -33,7 +34,7 @@ from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, UnknownJobError
 from bot.ledgers import registry_book as registry
 from bot.ledgers import wish_json
-from bot.ledgers.database import Connection
+from bot.ledgers.database import Connection, equals
 from bot.shared.passage import Passage
 from sdxl_engine.sentence import Sentence, from_json, say, to_json
 
@@ -48,13 +49,7 @@ _FORGOTTEN_AT_ONCE: Final = 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
 # How a job shows the same pictures as its parent: published, drawn larger, or so once more.
 SHOWS_PARENT: Final = (
-    "(act IN ('publish', 'upscale') OR act IN ('reroll', 'edit') "
-    "AND CASE WHEN json_valid(wish) THEN json_extract(wish, '$.upscale') END IS NOT NULL)"
-)
-# Jobs by a JSON list of their ids, and those whose pictures they show.
-_LINE: Final = (
-    "WITH RECURSIVE line (id) AS (SELECT value FROM json_each(?) UNION "  # noqa: S608 - our own text
-    f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT})"
+    "(act IN ('publish', 'upscale') OR act IN ('reroll', 'edit') AND upscaled = 1)"
 )
 _DELETED_THERE: Final = say(
     "A moderator here deleted pictures of this draft, so it cannot be published here again."
@@ -66,7 +61,9 @@ def hear(connection: Connection, origin: Origin, locale: str) -> None:
     """Note that a wish was heard, unless a job came of it already."""
     venue = origin.venue
     connection.execute(
-        "INSERT INTO unanswered SELECT ?, ?, ?, ?, ?, ?, ? "
+        "INSERT INTO unanswered "
+        "(home, event, community, channel, token, attachment_limit_bytes, locale) "
+        "SELECT ?, ?, ?, ?, ?, ?, ? "
         "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE home = ? AND event = ?) ON CONFLICT DO NOTHING",
         (
             venue.home,
@@ -177,8 +174,8 @@ def insert(
     (number,) = connection.execute(
         "INSERT INTO jobs (id, state, home, person, community, channel, message, token, event, "
         "attachment_limit_bytes, weight, wish, asked_at_s, again_of, parent, act, parent_place, "
-        "private, spoiler, mention, review, adult, locale, drawn_at_s) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "private, spoiler, mention, review, adult, locale, upscaled, drawn_at_s) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "RETURNING number",
         (
             job.id,
@@ -198,6 +195,7 @@ def insert(
             *((None, None, None) if parent is None else (parent.job_id, parent.act, parent.index)),
             *_columns_of(job.showing).values(),
             job.person.locale,
+            job.wish.upscale is not None,
             job.asked_at_s if images else None,
         ),
     ).fetchone()
@@ -235,7 +233,7 @@ def move(
             showing = replace(showing, spoiler=True, held=True)
         changes |= _columns_of(showing)
     if wish is not None:
-        changes["wish"] = wish_json.write(wish)
+        changes |= {"wish": wish_json.write(wish), "upscaled": wish.upscale is not None}
     if to in FINAL:
         changes |= {"ended_at_s": at_s, "reason": reason, "reason_said": _said(reason)}
     if to is State.DELIVERED:
@@ -348,7 +346,7 @@ def find(
 
     person_id  of one person, in whichever home
     """
-    conditions, values = ["1"], list[object]()
+    conditions, values = ["1 = 1"], list[object]()
     if states:
         conditions.append(f"state IN ({', '.join('?' * len(states))})")
         values += states
@@ -451,12 +449,13 @@ def _show_kin_as(
 
 def _last_blur(connection: Connection, deed: Deed) -> tuple[float, bool] | None:
     """When a moderator blurred a deed's target last, and whether it was blurred before that."""
+    here, community = equals("community", deed.community)
     row = connection.execute(
-        "SELECT at_s, json_extract(before, '$.blurred') FROM audit WHERE home = ? "
-        "AND community IS ? AND target = ? AND kind = 'blur' ORDER BY number DESC LIMIT 1",
-        (deed.home, deed.community, deed.target),
+        f"SELECT at_s, before FROM audit WHERE home = ? AND {here} AND target = ? "  # noqa: S608 - our own text
+        "AND kind = 'blur' ORDER BY number DESC LIMIT 1",
+        (deed.home, *community, deed.target),
     ).fetchone()
-    return None if row is None else (row[0], bool(row[1]))
+    return None if row is None else (row[0], bool(json.loads(row[1]).get("blurred")))
 
 
 def _show_as(
@@ -470,11 +469,11 @@ def _show_as(
 ) -> Record:
     """One job's pictures alone."""
     job_id = record.job.id
-    columns = _columns_of(showing)
+    columns = _columns_of(showing) | ({"amend": 1} if amend else {})
     connection.execute(
-        f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)}, "  # noqa: S608 - our own names
-        "amend = max(amend, ?) WHERE id = ?",
-        (*columns.values(), amend, job_id),
+        f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)} "  # noqa: S608 - our own names
+        "WHERE id = ?",
+        (*columns.values(), job_id),
     )
     after = get(connection, job_id)
     if deed is not None:
@@ -535,7 +534,7 @@ def pictures(
     rows = connection.execute(
         "SELECT jobs.id, place FROM jobs JOIN images ON images.job = jobs.number "
         "WHERE home = ? AND person = ? AND state != 'review' "
-        "AND NOT (act IS 'publish' AND EXISTS ("
+        "AND NOT (coalesce(act, '') = 'publish' AND EXISTS ("
         # What is published is drawn once: the draft stands for it, while that is there.
         "SELECT 1 FROM jobs AS draft JOIN images AS drawn ON drawn.job = draft.number "
         "WHERE draft.id = jobs.parent AND drawn.place = images.place)) "
@@ -629,11 +628,11 @@ def started_from(connection: Connection, job_ids: Sequence[str]) -> list[Record]
     digests = {one.job.wish.source[0] for one in children if one.job.wish.source is not None}
     if digests:
         where = (
-            f"number >= ({_LINE} SELECT min(number) FROM jobs WHERE id IN line) "  # noqa: S608 - our own text
-            "AND instr(wish, '\"source\"') "
-            "AND EXISTS (SELECT 1 FROM json_each(?) WHERE instr(wish, value))"
+            f"number >= ({_line(job_ids)} "  # noqa: S608 - our own text
+            "SELECT min(number) FROM jobs WHERE id IN (SELECT id FROM line)) "
+            f"AND wish LIKE '%\"source\"%' AND ({' OR '.join(['wish LIKE ?'] * len(digests))})"
         )
-        values = json.dumps(list(job_ids)), json.dumps(list(digests))
+        values = *job_ids, *(f"%{digest}%" for digest in digests)
         for record in _records(connection, where, values, "number"):
             found.setdefault(record.job.id, record)
     return list(found.values())
@@ -754,7 +753,7 @@ def outdated(
     rows = connection.execute(
         "SELECT id FROM (SELECT id, kept_since_s, number FROM jobs WHERE kept_since_s < ? "  # noqa: S608 - our own text
         "UNION SELECT id, kept_since_s, number FROM houses JOIN jobs USING (home, community) "
-        f"WHERE kept_since_s < {registry.DAYS_OVER_S}) "
+        f"WHERE kept_since_s < {registry.DAYS_OVER_S}) AS over "
         "ORDER BY kept_since_s, number LIMIT ? OFFSET ?",
         (before_s, limit, skip),
     )
@@ -764,15 +763,16 @@ def outdated(
 def undecided(connection: Connection, keep_days: int) -> list[tuple[str, int]]:
     """The jobs that waited for a moderator for too many days, each with how many there were."""
     rows = connection.execute(
-        "SELECT jobs.id, min(?, coalesce(max(houses.keep_days), ?)) AS days FROM jobs "
-        "JOIN cases ON cases.job = jobs.id LEFT JOIN houses "
+        "SELECT jobs.id, max(houses.keep_days), max(cases.kept_since_s), max(clock.passed_s) "
+        "FROM jobs JOIN cases ON cases.job = jobs.id CROSS JOIN clock LEFT JOIN houses "
         "ON houses.home = jobs.home AND houses.community = jobs.community "
-        "WHERE jobs.state = 'review' GROUP BY jobs.number "
-        "HAVING max(cases.kept_since_s) < (SELECT passed_s FROM clock) - ? * days "
-        "ORDER BY jobs.number",
-        (keep_days, keep_days, _DAY_S),
+        "WHERE jobs.state = 'review' GROUP BY jobs.number ORDER BY jobs.number"
     )
-    return [(job_id, days) for job_id, days in rows]
+    days_of = (
+        (job_id, min(keep_days, theirs or keep_days), passed_s - since_s)
+        for job_id, theirs, since_s, passed_s in rows
+    )
+    return [(job_id, days) for job_id, days, waited_s in days_of if waited_s > _DAY_S * days]
 
 
 def forget(connection: Connection, job_ids: Sequence[str], before_s: float) -> None:
@@ -872,7 +872,7 @@ def _usage(
         row = connection.execute(
             f"SELECT asked_at_s FROM jobs WHERE home = ? AND {ours} "  # noqa: S608 - our own names
             f"AND asked_at_s > ? AND asked_at_s < ? AND state NOT IN ({_REFUNDED}) "
-            "AND act IS NOT 'publish' "  # nothing was drawn for it
+            "AND coalesce(act, '') != 'publish' "  # nothing was drawn for it
             "ORDER BY asked_at_s DESC LIMIT 1 OFFSET ?",
             (venue.home, *owners.values(), now_s - span_s, now_s + span_s, window.limit - 1),
         ).fetchone()
@@ -910,13 +910,14 @@ def _pressed_twice(connection: Connection, job: Job) -> str | None:
     parent = job.parent
     if parent is None:
         return None
+    that_one, place = equals("parent_place", parent.index)
     rows = connection.execute(
-        "SELECT id, wish FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
+        f"SELECT id, wish FROM jobs WHERE parent = ? AND act = ? AND {that_one} "  # noqa: S608 - our own text
         "AND home = ? AND person = ? AND abs(asked_at_s - ?) < ?",
         (
             parent.job_id,
             parent.act,
-            parent.index,
+            *place,
             job.home,
             job.person.id,
             job.asked_at_s,
@@ -967,10 +968,11 @@ def _published(connection: Connection, job: Job) -> str | None:
     parent = job.parent
     if parent is None:
         return None
+    that_one, place = equals("parent_place", parent.index)
     row = connection.execute(
-        "SELECT id FROM jobs WHERE parent = ? AND act = ? AND parent_place IS ? "
+        f"SELECT id FROM jobs WHERE parent = ? AND act = ? AND {that_one} "  # noqa: S608 - our own text
         "AND state NOT IN ('undelivered', 'failed', 'rejected')",
-        (parent.job_id, parent.act, parent.index),
+        (parent.job_id, parent.act, *place),
     ).fetchone()
     return None if row is None else str(row[0])
 
@@ -981,18 +983,33 @@ def _decided_there(connection: Connection, job: Job) -> set[str]:
     That is what the draft was drawn larger of, and what was published of either.
     """
     venue, parent = job.origin.venue, job.parent
-    rows = connection.execute(
-        # Only where something became of one of these jobs is the audit looked through. The plus
-        # signs have the few jobs found by their ids, and not by their community.
-        f"{_LINE} SELECT DISTINCT kind FROM jobs CROSS JOIN audit "  # noqa: S608 - our own text
-        "ON audit.home = jobs.home AND audit.community = jobs.community AND target = jobs.id "
-        "WHERE (jobs.id IN line OR parent IN line AND act = 'publish') "
-        "AND +jobs.home = ? AND +jobs.community = ? "
-        "AND (deleted IS NOT NULL OR state = 'cancelled' OR spoiler = ?) "
-        "AND (kind = 'delete' OR kind = 'blur' AND spoiler = ?)",
-        (json.dumps([parent and parent.job_id]), venue.home, venue.community, _HELD, _HELD),
+    if parent is None:
+        return set()
+    here, community = equals("community", venue.community)
+    # Only where something became of one of these jobs is the audit looked through.
+    changed = connection.execute(
+        f"{_line([parent.job_id])} SELECT id, spoiler FROM jobs "  # noqa: S608 - our own text
+        "WHERE (id IN (SELECT id FROM line) "
+        "OR parent IN (SELECT id FROM line) AND act = 'publish') "
+        f"AND home = ? AND {here} AND (deleted IS NOT NULL OR state = 'cancelled' OR spoiler = ?)",
+        (parent.job_id, venue.home, *community, _HELD),
+    ).fetchall()
+    decided = set()
+    for job_id, spoiler in changed:
+        rows = connection.execute(
+            f"SELECT DISTINCT kind FROM audit WHERE home = ? AND {here} AND target = ?",  # noqa: S608 - our own text
+            (venue.home, *community, job_id),
+        )
+        decided |= {kind for (kind,) in rows if kind == "delete" or spoiler == _HELD}
+    return decided & {"delete", "blur"}
+
+
+def _line(job_ids: Sequence[str]) -> str:
+    """The beginning of a query: jobs by their ids, and those whose pictures they show."""
+    return (
+        f"WITH RECURSIVE line (id) AS (VALUES {', '.join(['(?)'] * len(job_ids))} UNION "  # noqa: S608 - our own text
+        f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT})"
     )
-    return {kind for (kind,) in rows}
 
 
 def number_of(connection: Connection, job_id: str) -> int:
@@ -1010,7 +1027,8 @@ def _note(
     reason: str,
 ) -> None:
     connection.execute(
-        "INSERT INTO transitions VALUES (?, ?, ?, ?, ?)", (number, at_s, before, to, reason)
+        "INSERT INTO transitions (job, at_s, from_state, to_state, reason) VALUES (?, ?, ?, ?, ?)",
+        (number, at_s, before, to, reason),
     )
 
 

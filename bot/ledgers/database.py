@@ -45,3 +45,11 @@ class Database(Protocol):
 
     async def scrub(self, before_s: float) -> None:
         """Leave nothing behind of what was deleted, nor copies made before then."""
+
+
+def equals(column: str, value: object) -> tuple[str, tuple[object, ...]]:
+    """A condition that a column holds this, which may be nothing; and its parameters.
+
+    SQLite says `IS ?` for it, PostgreSQL something that no index is used for.
+    """
+    return (f"{column} IS NULL", ()) if value is None else (f"{column} = ?", (value,))

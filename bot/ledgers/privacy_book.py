@@ -20,15 +20,15 @@ from sdxl_engine.sentence import Sentence, to_json
 _EMPTY: Final = wish_json.write(Wish(""))
 _ALL: Final = 1_000_000_000
 # `last_at_s` is time that surely passed, as of the last look at the clock; people read dates.
-_LAST: Final = (
-    "max(first_at_s, last_at_s + coalesce((SELECT wall_s - passed_s FROM clock), 0)) AS last_s"
-)
+_SEEN: Final = "last_at_s + coalesce((SELECT wall_s - passed_s FROM clock), 0)"
+_LAST: Final = f"CASE WHEN first_at_s > {_SEEN} THEN first_at_s ELSE {_SEEN} END"
 # A person's jobs, and those of anybody that show the same pictures. What others made of something
 # that they drew larger of another's picture shows that, and is not theirs.
 _THEIRS: Final = (
     "WITH RECURSIVE theirs (id, shown) AS (SELECT id, 0 FROM jobs WHERE home = ? AND person = ? "  # noqa: S608 - our own text
-    "UNION SELECT jobs.id, shown OR act = 'upscale' FROM jobs JOIN theirs ON parent = theirs.id "
-    f"WHERE {book.SHOWS_PARENT} AND (shown OR act IN ('publish', 'upscale'))) "
+    "UNION SELECT jobs.id, CASE WHEN act = 'upscale' THEN 1 ELSE shown END "
+    "FROM jobs JOIN theirs ON parent = theirs.id "
+    f"WHERE {book.SHOWS_PARENT} AND (shown = 1 OR act IN ('publish', 'upscale'))) "
     "SELECT id FROM theirs"
 )
 
@@ -42,7 +42,7 @@ def kept(connection: Connection, person: Person) -> Kept:
         return int(number)
 
     (jobs, emptied, first_s, asked_s, ended_s) = connection.execute(
-        "SELECT count(*), coalesce(sum(wish = ?), 0), min(asked_at_s), max(asked_at_s), "
+        "SELECT count(*), count(CASE WHEN wish = ? THEN 1 END), min(asked_at_s), max(asked_at_s), "
         "max(ended_at_s) FROM jobs WHERE home = ? AND person = ?",
         (_EMPTY, *key),
     ).fetchone()
@@ -52,7 +52,7 @@ def kept(connection: Connection, person: Person) -> Kept:
     ).fetchone()
     seen = connection.execute(
         "SELECT min(at_s), max(at_s) FROM (SELECT at_s FROM cases WHERE home = ? AND person = ? "
-        "UNION ALL SELECT at_s FROM reports WHERE home = ? AND person = ?)",
+        "UNION ALL SELECT at_s FROM reports WHERE home = ? AND person = ?) AS seen",
         (*key, *key),
     ).fetchone()
     times = [one for one in (first_s, asked_s, ended_s, *(met or ()), *seen) if one is not None]
@@ -214,9 +214,10 @@ def _empty(connection: Connection, record: Record, person: Person, sentence: str
         "UPDATE transitions SET reason = '' WHERE job = ? AND reason != ''", (number,)
     )
     connection.execute(
-        "UPDATE jobs SET wish = ?, amend = message IS NOT NULL, deleted = ?, deleted_said = ?, "
-        "reason = iif(reason = '', '', ?), reason_said = iif(reason = '', NULL, ?) "
-        "WHERE number = ?",
+        "UPDATE jobs SET wish = ?, upscaled = 0, deleted = ?, deleted_said = ?, "
+        "amend = CASE WHEN message IS NULL THEN 0 ELSE 1 END, "
+        "reason = CASE WHEN reason = '' THEN '' ELSE ? END, "
+        "reason_said = CASE WHEN reason = '' THEN NULL ELSE ? END WHERE number = ?",
         (_EMPTY, sentence, said, sentence, said, number),
     )
     registry.forget_prompt(connection, job_id)

@@ -12,7 +12,7 @@ from bot.core.ports.registry import Settings
 from bot.core.rules import House, Place, Rules
 from bot.core.verdict import Finding, Measure, Term, TermKind
 from bot.errors import JobRefusedError, UnknownJobError
-from bot.ledgers.database import Connection
+from bot.ledgers.database import Connection, equals
 from sdxl_engine.sentence import Sentence, say, say_many, to_json
 
 _DAY_S: Final = 86_400.0
@@ -34,12 +34,15 @@ def house(connection: Connection, home: str, community: str) -> House:
                 "SELECT channel, role, said FROM rules WHERE home = ? AND community = ?", key
             )
         },
+        # Sorted here, for databases differ in what comes first.
         terms=tuple(
             Term(*row)
-            for row in connection.execute(
-                "SELECT text, kind, measure, category FROM terms "
-                "WHERE home = ? AND community = ? ORDER BY text",
-                key,
+            for row in sorted(
+                connection.execute(
+                    "SELECT text, kind, measure, category FROM terms "
+                    "WHERE home = ? AND community = ?",
+                    key,
+                )
             )
             if row[1] in get_args(TermKind) and row[2] in get_args(Measure)
         ),
@@ -95,7 +98,8 @@ def change_terms(
         [(*key, text) for text in drop],
     )
     connection.executemany(
-        "INSERT INTO terms VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "INSERT INTO terms VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (home, community, text) DO UPDATE SET "
         "kind = excluded.kind, measure = excluded.measure, category = excluded.category",
         [(*key, one.text, one.kind, one.measure, one.category) for one in add],
     )
@@ -109,7 +113,8 @@ def block(connection: Connection, person: Person, block: Block, deed: Deed, at_s
     if before == block:
         return False
     connection.execute(
-        "INSERT INTO blocks VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "INSERT INTO blocks VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (home, community, person) DO UPDATE SET "
         "until_s = excluded.until_s, reason = excluded.reason",
         (person.home, deed.community, person.id, block.until_s, block.reason),
     )
@@ -201,12 +206,13 @@ def report(
     ).fetchone()
     if added is None:
         return None
-    connection.execute(
-        # What was decided before is open again: somebody sees it otherwise.
-        "UPDATE cases SET version = version + 1, "
-        "state = CASE state WHEN 'approved' THEN 'open' ELSE state END WHERE id = ? AND ?",
-        (found, row is not None),
-    )
+    if row is not None:
+        connection.execute(
+            # What was decided before is open again: somebody sees it otherwise.
+            "UPDATE cases SET version = version + 1, "
+            "state = CASE state WHEN 'approved' THEN 'open' ELSE state END WHERE id = ?",
+            (found,),
+        )
     write(connection, deed, now_s)
     return get_case(connection, found)
 
@@ -317,12 +323,13 @@ def warn(connection: Connection, case_id: str, deed: Deed, sentence: str, at_s: 
 
 
 def _warned_so(connection: Connection, case_id: str, deed: Deed) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM audit WHERE home = ? AND community IS ? AND kind = 'warn' AND target = ? "
-        "AND reason = ? AND instr(after, ?)",
-        (deed.home, deed.community, deed.target, deed.reason, case_id),
-    ).fetchone()
-    return row is not None
+    here, community = equals("community", deed.community)
+    rows = connection.execute(
+        f"SELECT after FROM audit WHERE home = ? AND {here} AND kind = 'warn' AND target = ? "  # noqa: S608 - our own text
+        "AND reason = ?",
+        (deed.home, *community, deed.target, deed.reason),
+    )
+    return any(case_id in after for (after,) in rows)
 
 
 def not_shown(connection: Connection, home: str, *, limit: int) -> list[Case]:
@@ -332,11 +339,12 @@ def not_shown(connection: Connection, home: str, *, limit: int) -> list[Case]:
 
 def shown(connection: Connection, case: Case, message: str | None) -> None:
     """Note that a desk shows this version, or that none can."""
+    # Not where another desk was named meanwhile. A message that somebody took away stays away.
+    still, before = equals("message", case.message)
     connection.execute(
-        # Not where another desk was named meanwhile. A message that somebody took away stays away.
-        "UPDATE cases SET shown = max(shown, ?), message = coalesce(?, message) "
-        "WHERE id = ? AND message IS ?",
-        (case.version, message, case.id, case.message),
+        "UPDATE cases SET shown = CASE WHEN shown < ? THEN ? ELSE shown END, "  # noqa: S608 - our own text
+        f"message = coalesce(?, message) WHERE id = ? AND {still}",
+        (case.version, case.version, message, case.id, *before),
     )
 
 
@@ -372,9 +380,10 @@ def audit(
     before: int | None,
 ) -> list[Entry]:
     """What was done in a community, the latest first; without a home: everywhere."""
-    where, values = "1", list[object]()
+    where, values = "1 = 1", list[object]()
     if home is not None:
-        where, values = "home = ? AND community IS ?", [home, community]
+        here, there = equals("community", community)
+        where, values = f"home = ? AND {here}", [home, *there]
     if before is not None:
         where, values = f"{where} AND number < ?", [*values, before]
     return _entries(connection, where, [*values, limit], "number DESC LIMIT ?")
@@ -382,7 +391,7 @@ def audit(
 
 def chain(connection: Connection, after: int | None, *, limit: int) -> list[Entry]:
     """All that was done, in order, behind an entry; None: and whatever stands before the first."""
-    where, values = ("1", [limit]) if after is None else ("number > ?", [after, limit])
+    where, values = ("1 = 1", [limit]) if after is None else ("number > ?", [after, limit])
     return _entries(connection, where, values, "number LIMIT ?")
 
 
@@ -429,9 +438,10 @@ def _write_change(
 
 def _block_in_cases(connection: Connection, person: Person, community: str | None) -> None:
     """Their cases say whether they are barred."""
+    here, there = equals("community", community)
     connection.execute(
-        "UPDATE cases SET version = version + 1 WHERE home = ? AND community IS ? AND person = ?",
-        (person.home, community, person.id),
+        f"UPDATE cases SET version = version + 1 WHERE home = ? AND {here} AND person = ?",  # noqa: S608 - our own text
+        (person.home, *there, person.id),
     )
 
 

@@ -6,7 +6,8 @@ Form 4 counts the days of what is over by time that surely passed, not by a cloc
 and knows wishes that were heard and have no answer yet. Form 5 knows what a job was made of and how
 it is shown, what was deleted, what people like and what they want by default. Form 6 knows the
 language of who asked, and of what is said to them how to say it in another. Form 7 knows rules,
-who is barred, what moderators see and decide, and the audit of all that.
+who is barred, what moderators see and decide, and the audit of all that. Form 8 says beside a wish
+whether it asks for a larger picture: not every database looks into JSON in the same words.
 """
 
 from typing import Final
@@ -377,5 +378,10 @@ MIGRATIONS: Final = (
     CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN
         SELECT raise(ABORT, 'the audit is not cut');
     END;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN upscaled INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET upscaled = 1
+        WHERE CASE WHEN json_valid(wish) THEN json_extract(wish, '$.upscale') END IS NOT NULL;
     """,
 )

@@ -17,7 +17,7 @@ from bot.core.defaults import Defaults, Manner, Scope
 from bot.core.job import Origin, Parent, Showing, State, Venue
 from bot.core.policy import Limits
 from bot.core.ports.ledger import Answer
-from bot.core.rules import House
+from bot.core.rules import House, Place, Rules
 from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, KnownJobError, LedgerError, UnknownJobError
 from bot.ledgers.ledger import DatabaseLedger
@@ -157,7 +157,7 @@ def older(folder: Path, form: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("form", [1, 2, 3, 4, 5, 6, 7])
 async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
     tmp_path: Path, form: int
 ) -> None:
@@ -240,6 +240,18 @@ async def test_what_only_form_6_holds_is_read(tmp_path: Path) -> None:
         assert await registry.audit(None, None, limit=9) == []
         found = await registry.jobs_in("discord", "22", person="11")
         assert "waitingx" in {one.job.id for one in found}
+
+
+async def test_what_only_form_7_holds_is_read(tmp_path: Path) -> None:
+    async with opened(older(tmp_path, 7)) as ledger:
+        registry = DatabaseRegistry(ledger.database)
+        assert (await registry.house("discord", "22")).rules == {Place("33", None): Rules(count=2)}
+        (entry,) = await registry.audit("discord", "22", limit=9)
+        assert (entry.kind, entry.actor) == ("rules", "99")
+        # Larger pictures, once more, show the same; what was rolled anew does not.
+        family = {one.job.id for one in await registry.family("drawnxxx")}
+        assert family >= {"drawnxxx", "largerxx", "onceagai"}
+        assert "otheroll" not in family
 
 
 async def test_the_older_file_goes_when_its_days_are_over(tmp_path: Path) -> None:
