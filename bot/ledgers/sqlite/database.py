@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +27,8 @@ from bot.ledgers.sqlite.loss import (
 )
 from bot.ledgers.sqlite.schema import MIGRATIONS
 from bot.ledgers.sqlite.trouble import for_operator, for_people, in_words
-from bot.ledgers.sqlite.write_thread import WriteThread
+from bot.ledgers.sqlite.writer import SqliteWriter
+from bot.ledgers.write_thread import WriteThread
 from bot.shared.data_folder import LEDGER, LEDGER_LOCK
 from bot.shared.futures import wait_for
 from bot.shared.private import FILE_MODE, close_all_to_others, make_file, make_folder
@@ -291,9 +291,11 @@ class SqliteDatabase:
         examine(self._path, owned=True)
         mark = Mark(lock, self._check_in_place)
         writer = WriteThread(
-            partial(connect, self._path, makes=True),
-            before_commit=mark.before_commit,
-            after_commit=mark.after_commit,
+            lambda: SqliteWriter(
+                connect(self._path, makes=True),
+                before_commit=mark.before_commit,
+                after_commit=mark.after_commit,
+            )
         )
         writer.open()
         self._writer = writer

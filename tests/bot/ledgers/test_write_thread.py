@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import BotError, LedgerError
-from bot.ledgers.sqlite.write_thread import WriteThread
+from bot.ledgers.sqlite.writer import SqliteWriter
+from bot.ledgers.write_thread import WriteThread
 from bot.shared.futures import wait_for
 
 Connection = sqlite3.Connection
@@ -26,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def writer(path: Path) -> Iterator[WriteThread]:
     thread = WriteThread(
-        lambda: sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        lambda: SqliteWriter(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
     )
     thread.open()
     yield thread
@@ -135,7 +136,7 @@ async def test_a_waiter_that_gives_up_does_not_undo_it(writer: WriteThread, path
 
 
 def test_a_connection_that_fails_is_told_to_who_opens() -> None:
-    def fail() -> Connection:
+    def fail() -> SqliteWriter:
         raise LedgerError("no file")
 
     thread = WriteThread(fail)
@@ -147,7 +148,7 @@ def test_a_connection_that_fails_is_told_to_who_opens() -> None:
 
 
 def test_closing_writes_what_waits_and_takes_no_more(path: Path) -> None:
-    thread = WriteThread(lambda: sqlite3.connect(path, isolation_level=None))
+    thread = WriteThread(lambda: SqliteWriter(sqlite3.connect(path, isolation_level=None)))
     thread.open()
     go = held(thread)
     futures = [thread.submit(write(str(n))) for n in range(3)]
