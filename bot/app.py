@@ -32,8 +32,9 @@ from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
 from bot.languages.languages import Languages, shipped
 from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.records import Records
 from bot.ledgers.registry import DatabaseRegistry
-from bot.ledgers.sqlite.database import SqliteDatabase
+from bot.ledgers.sqlite.records import SqliteRecords
 from bot.moderation.lists import owners_lists
 from bot.moderation.prompt_filter import ListFilter
 from bot.operations.health import HealthServer
@@ -71,7 +72,8 @@ class App:
     config          what is offered, how much is taken in, how it is watched
     start_pipeline  makes the warm pipeline, on the engine's thread
     homes           where people are
-    folder          of the ledger and the pictures
+    folder          of the pictures, and of the ledger
+    records         where the ledger is instead
     last_words      what a card of an open job says when the bot stops
     start_empty     if the ledger is lost or damaged, put it aside and make a new one
     clock           seconds; by it the engine's silence is measured
@@ -84,6 +86,7 @@ class App:
         homes: Sequence[MakeHome],
         folder: Path,
         *,
+        records: Records | None = None,
         last_words: str = RESTARTING,
         start_empty: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -91,7 +94,8 @@ class App:
         self._config = config
         self.metrics = Metrics()
         self.engine = LocalEngine(start_pipeline, clock=clock)
-        self.ledger = DatabaseLedger(SqliteDatabase(folder, start_empty=start_empty))
+        records = SqliteRecords(folder) if records is None else records
+        self.ledger = DatabaseLedger(records.database(start_empty=start_empty))
         self.queue = JobQueue()
         self._gallery = DiskGallery(folder / IMAGES, self._card_of, marks_of(config.marks))
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}

@@ -1,6 +1,6 @@
 """`imagine audit`: whether the audit is as it was written, and what stands in it.
 
-Reads the ledger's file, beside a running bot too.
+Reads the ledger, beside a running bot too.
 """
 
 import argparse
@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final, get_args
 
@@ -20,10 +19,8 @@ from bot.core.audit import Entry, first_broken
 from bot.errors import OutputError
 from bot.ledgers import registry_book
 from bot.ledgers.database import Connection
-from bot.ledgers.sqlite.database import connect
-from bot.ledgers.sqlite.trouble import in_words
+from bot.ledgers.records import records_of
 from bot.operations import log as logs
-from bot.shared.data_folder import LEDGER
 from bot.shared.private import make_file
 from bot.shared.shown import one_line, shown
 
@@ -70,11 +67,11 @@ def _hash(text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked with the ledger in the storage folder; raises BotError."""
+    """Do what was asked with the bot's records; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
-    ledger = config.storage.folder / LEDGER
-    with in_words(ledger), closing(connect(ledger)) as connection:
+    records = records_of(config.storage.folder, config.storage.database)
+    with records.reading() as connection:
         if args.action == "verify":
             return _verify(connection, args.expect)
         entries = (

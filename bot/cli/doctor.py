@@ -28,6 +28,7 @@ from bot.config.sections import (
     FilterConfig,
     MarksConfig,
     SlackConfig,
+    StorageConfig,
     StylesConfig,
     format_sizes,
 )
@@ -35,9 +36,8 @@ from bot.engines.loading import check_of, offered, usual_of
 from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
 from bot.errors import ConfigError, LedgerError, UsageError
-from bot.ledgers.sqlite.database import examine as examine_file
+from bot.ledgers.records import records_of
 from bot.moderation.lists import owners_lists
-from bot.shared.data_folder import LEDGER
 from bot.shared.secret import Secret
 from bot.shared.shown import one_line, triggers
 from sdxl_engine import CheckpointError, CredentialsError, format_size
@@ -258,7 +258,7 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     yield from examine_checks(config.engine, examination.environ)
     yield _storage(config.storage.folder)
     yield _disk(config.storage.folder)
-    yield examine_ledger(config.storage.folder)
+    yield examine_ledger(config.storage)
     yield from examine_tokens(config.slack, examination.environ)
     yield from examine_ports(config)
     if examination.online:
@@ -569,15 +569,16 @@ def _disk(folder: Path) -> Finding:
     return Finding("ok", f"{amount(free)} of disk are free.")
 
 
-def examine_ledger(folder: Path) -> Finding:
+def examine_ledger(storage: StorageConfig) -> Finding:
     """Whether what is on record can be used."""
     try:
-        jobs = examine_file(folder / LEDGER)
+        records = records_of(storage.folder, storage.database)
+        jobs = records.examine()
     except LedgerError as error:
         return Finding("FAIL", str(error))
     if jobs is None:
         return Finding("ok", "There is no ledger yet; the first start makes it.")
-    return Finding("ok", f"The ledger {folder / LEDGER} is whole, with {jobs} jobs on record.")
+    return Finding("ok", f"The ledger in {records.where} is whole, with {jobs} jobs on record.")
 
 
 def _token(token: str) -> Finding:

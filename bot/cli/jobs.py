@@ -1,6 +1,6 @@
 """`imagine jobs`: what an operator sees of the jobs on record, and does to them.
 
-Looking reads the ledger's file. To cancel a job or ask for it again is an order: a row that the
+Looking reads the ledger. To cancel a job or ask for it again is an order: a row that the
 running bot carries out within a second, or the next one when it starts.
 """
 
@@ -10,9 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from bot.cli.arguments import add_config, whole
@@ -20,12 +18,11 @@ from bot.cli.exit_codes import FAILED, OK
 from bot.config.reading import load_config
 from bot.core import card
 from bot.core.job import Record, State
+from bot.core.ports.ledger import Answer
 from bot.errors import LedgerError
 from bot.ledgers import book
-from bot.ledgers.sqlite.database import connect, examine, is_in_use
-from bot.ledgers.sqlite.trouble import in_words
+from bot.ledgers.records import Records, records_of
 from bot.operations import log as logs
-from bot.shared.data_folder import LEDGER
 from bot.shared.shown import shown
 
 _PATIENCE_S: Final = 10.0
@@ -71,33 +68,26 @@ def _known_as(text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked in the storage folder; raises BotError."""
+    """Do what was asked with the bot's records; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
-    with in_words(config.storage.folder / LEDGER):
-        return OK if work(args, config.storage.folder) else FAILED
+    records = records_of(config.storage.folder, config.storage.database)
+    return OK if work(args, records) else FAILED
 
 
 def work(
-    args: argparse.Namespace, folder: Path, *, sleep: Callable[[float], None] = time.sleep
+    args: argparse.Namespace, records: Records, *, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
     """Do what was asked; returns False if it was refused or not done yet. Raises BotError."""
-    if examine(folder / LEDGER) is None:
-        raise LedgerError(
-            f"There are no jobs on record: no bot has worked in the folder {folder.resolve()}."
-        )
+    if records.examine() is None:
+        raise LedgerError(f"There are no jobs on record: no bot has worked in {records.where}.")
     if args.action in {"cancel", "requeue"}:
-        return _order(args, folder, sleep)
-    with closing(connect(folder / LEDGER)) as connection:
+        return _order(args, records, sleep)
+    with records.reading() as connection:
         if args.action == "list":
             states = [] if args.state is None else [State(args.state)]
-            records = book.find(
-                connection,
-                states=states,
-                person_id=args.user,
-                limit=args.limit,
-            )
-            _print_list(records, as_json=args.json)
+            found = book.find(connection, states=states, person_id=args.user, limit=args.limit)
+            _print_list(found, as_json=args.json)
         else:
             record = book.get(connection, args.job)
             again_as = book.repeated_as(connection, args.job)
@@ -106,22 +96,25 @@ def work(
     return True
 
 
-def _order(args: argparse.Namespace, folder: Path, sleep: Callable[[float], None]) -> bool:
-    with closing(connect(folder / LEDGER, writes=True)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+def _order(args: argparse.Namespace, records: Records, sleep: Callable[[float], None]) -> bool:
+    with records.writing() as connection:
         order_id = book.add_order(connection, args.job, args.action, time.time())
-        connection.execute("COMMIT")
-        if not is_in_use(folder):
-            _say("No bot is running; the next one does it when it starts.")
-            return True
-        until_s = time.monotonic() + _PATIENCE_S
-        while (answer := book.answer(connection, order_id)) is None:
-            if time.monotonic() > until_s:
-                _say("The bot has not answered; it does it as soon as it can.")
-                return False
-            sleep(_LOOK_EVERY_S)
+    if not records.is_in_use():
+        _say("No bot is running; the next one does it when it starts.")
+        return True
+    until_s = time.monotonic() + _PATIENCE_S
+    while (answer := _answer(records, order_id)) is None:
+        if time.monotonic() > until_s:
+            _say("The bot has not answered; it does it as soon as it can.")
+            return False
+        sleep(_LOOK_EVERY_S)
     _say(answer.sentence)
     return answer.done
+
+
+def _answer(records: Records, order_id: int) -> Answer | None:
+    with records.reading() as connection:
+        return book.answer(connection, order_id)
 
 
 def _print_list(records: list[Record], *, as_json: bool) -> None:

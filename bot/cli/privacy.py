@@ -1,6 +1,6 @@
 """`imagine privacy`: what is kept of one person, for whoever runs the bot.
 
-Looking and exporting read the ledger's file, beside a running bot too. To erase, the bot must not
+Looking and exporting read the ledger, beside a running bot too. To erase, the bot must not
 run: a running one does it itself, when the person asks it to.
 """
 
@@ -9,7 +9,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
@@ -23,11 +22,10 @@ from bot.core.privacy import NOT_ERASED, Privacy, erased_sentences, files_of, ke
 from bot.errors import LedgerError, OutputError, UsageError
 from bot.ledgers import privacy_book
 from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.records import Records, records_of
 from bot.ledgers.registry import DatabaseRegistry
-from bot.ledgers.sqlite.database import SqliteDatabase, connect, examine, is_in_use
-from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
-from bot.shared.data_folder import IMAGES, LEDGER
+from bot.shared.data_folder import IMAGES
 from bot.shared.private import make_file
 from bot.shared.shown import shown
 from sdxl_engine.request import ImageRequest, ModelCard
@@ -68,36 +66,34 @@ def _known_as(text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked in the storage folder; raises BotError."""
+    """Do what was asked with the bot's records; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
     folder, keep_days = config.storage.folder, config.storage.keep_days
     person = Person(args.home, args.person)
-    if examine(folder / LEDGER) is None:
-        raise LedgerError(
-            f"Nothing is kept of anybody: no bot has worked in the folder {folder.resolve()}."
-        )
-    with in_words(folder / LEDGER):
-        match args.action:
-            case "show":
-                _say(_shown(folder, person, keep_days))
-            case "export":
-                _say(_export(folder, person, args.out))
-            case _:
-                _say(asyncio.run(_erase(folder, person, keep_days, agreed=args.yes)))
+    records = records_of(folder, config.storage.database)
+    if records.examine() is None:
+        raise LedgerError(f"Nothing is kept of anybody: no bot has worked in {records.where}.")
+    match args.action:
+        case "show":
+            _say(_shown(records, person, keep_days))
+        case "export":
+            _say(_export(records, folder, person, args.out))
+        case _:
+            _say(asyncio.run(_erase(records, folder, person, keep_days, agreed=args.yes)))
     return OK
 
 
-def _shown(folder: Path, person: Person, keep_days: int) -> str:
-    with closing(connect(folder / LEDGER)) as connection:
+def _shown(records: Records, person: Person, keep_days: int) -> str:
+    with records.reading() as connection:
         kept = privacy_book.kept(connection, person)
     if kept == Kept():
         return _nothing_of(person)
     return "\n".join(kept_sentences(kept, keep_days))
 
 
-def _export(folder: Path, person: Person, out: Path) -> str:
-    with closing(connect(folder / LEDGER)) as connection:
+def _export(records: Records, folder: Path, person: Person, out: Path) -> str:
+    with records.reading() as connection:
         if privacy_book.kept(connection, person) == Kept():
             return _nothing_of(person)
         stored = privacy_book.stored(connection, person)
@@ -123,13 +119,15 @@ async def _pack(file: BinaryIO, files: AsyncIterator[tuple[str, bytes]]) -> int:
     return len(archive.namelist())
 
 
-async def _erase(folder: Path, person: Person, keep_days: int, *, agreed: bool) -> str:
-    if is_in_use(folder):
+async def _erase(
+    records: Records, folder: Path, person: Person, keep_days: int, *, agreed: bool
+) -> str:
+    if records.is_in_use():
         raise LedgerError(
             "The bot is running, and does this itself: the person types /privacy erase. Or stop "
             "the bot first."
         )
-    ledger = DatabaseLedger(SqliteDatabase(folder))
+    ledger = DatabaseLedger(records.database())
     gallery = _gallery(folder)
     ledger.open()
     try:

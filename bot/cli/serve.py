@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     # Late, for they bring jax.
     from bot.app import App, discord_home, slack_home  # noqa: PLC0415
     from bot.engines.loading import start_pipeline  # noqa: PLC0415
+    from bot.ledgers.records import records_of  # noqa: PLC0415
 
     config = load_config(args.config, os.environ)
     tokens = chat_tokens(os.environ)
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         lambda: start_pipeline(config),
         homes,
         folder,
+        records=records_of(folder, config.storage.database),
         start_empty=args.start_empty,
     )
     args.ending.minds(app.engine)

@@ -23,6 +23,7 @@ from sdxl_engine.request import (
 _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1
 _MAX_TEXT_CHARS: Final = 1_000
+_DATABASES: Final = ("postgresql", "postgres")  # libpq knows both
 _SIDES: Final = f"each side a multiple of {SIDE_MULTIPLE_PX} from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
 
 
@@ -33,11 +34,13 @@ class Kind:
     expected  the end of "... must be", for a person
     read      the checked value from a TOML value; raises ValueError
     parse     the TOML value that a text from the environment stands for; raises ValueError
+    is_shown  whether a wrong value may be repeated: not if it may hold what opens something
     """
 
     expected: str
     read: Callable[[object], object]
     parse: Callable[[str], object] = str
+    is_shown: bool = True
 
 
 def text(*, empty: bool = False, most: int = _MAX_TEXT_CHARS) -> Kind:
@@ -131,6 +134,29 @@ def url(*schemes: str, empty: str) -> Kind:
 
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
     return Kind(f"empty ({empty}) or an address that starts with {starts}", read)
+
+
+def database() -> Kind:
+    """A PostgreSQL's address that holds no password, or an empty text: a file of the bot's."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        parts = urlsplit(value)
+        if value and (parts.scheme not in _DATABASES or not parts.path.strip("/")):
+            raise ValueError
+        if parts.password is not None or "password" in parts.query or parts.port == 0:
+            raise ValueError
+        if len(value) > _MAX_TEXT_CHARS or not value.isprintable() or " " in value:
+            raise ValueError
+        return value
+
+    return Kind(
+        "empty (a file in [storage] folder) or postgresql://USER@HOST/DATABASE without a password, "
+        "which belongs in the environment variable PGPASSWORD or in libpq's password file",
+        read,
+        is_shown=False,
+    )
 
 
 def memory() -> Kind:

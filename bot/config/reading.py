@@ -292,8 +292,8 @@ def _checked(section: str, key: str, place: str, value: object) -> object:
     try:
         return kind.read(value)
     except (ValueError, OverflowError):
-        said = shown(value, _VALUE_CHARS)
-        raise ConfigError(f"{place} must be {kind.expected}, not {said}. Correct it.") from None
+        said = f", not {shown(value, _VALUE_CHARS)}" if kind.is_shown else ""
+        raise ConfigError(f"{place} must be {kind.expected}{said}. Correct it.") from None
 
 
 def _kind(section: str, key: str) -> Kind:

@@ -143,6 +143,7 @@ class StorageConfig:
     """[storage] what stays between two starts."""
 
     folder: Path = key(Path("data"), kinds.folder())  # noqa: RUF009 - a Path is frozen too
+    database: str = key("", kinds.database())
     keep_days: int = key(30, kinds.whole(2, 36_500))  # a day's limits look back one
 
 

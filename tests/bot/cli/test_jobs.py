@@ -13,6 +13,7 @@ import pytest
 
 from bot.cli.doctor import examine_ledger
 from bot.cli.main import main
+from bot.config.sections import StorageConfig
 from bot.core.job import State
 from bot.core.policy import Limits
 from bot.gallery.disk import DiskGallery
@@ -232,7 +233,7 @@ def test_every_command_tells_a_ledger_that_is_lost(
         assert sentence in err
         assert "start once with --start-empty" in err
         assert "Make room" not in err
-    finding = examine_ledger(Path("data"))
+    finding = examine_ledger(StorageConfig(Path("data")))
     assert finding.level == "FAIL"
     assert sentence in finding.what
     assert not Path("copy").exists()
@@ -249,14 +250,14 @@ def test_every_command_tells_a_lock_of_another_program(
         for words in LOOKS:
             assert main(words) == 1
             assert "another program holds it locked" in capsys.readouterr().err
-        assert "another program holds it locked" in examine_ledger(Path("data")).what
+        assert "another program holds it locked" in examine_ledger(StorageConfig(Path("data"))).what
 
 
 def test_the_doctor_counts_what_is_on_record(folder: Path, jobs: list[str]) -> None:
-    assert examine_ledger(Path("data")).what == (
-        "The ledger data/ledger.sqlite3 is whole, with 3 jobs on record."
+    assert examine_ledger(StorageConfig(Path("data"))).what == (
+        f"The ledger in the folder {folder.resolve()} is whole, with 3 jobs on record."
     )
-    assert examine_ledger(Path("none")).what == (
+    assert examine_ledger(StorageConfig(Path("none"))).what == (
         "There is no ledger yet; the first start makes it."
     )
     assert not Path("none").exists()

@@ -22,17 +22,18 @@ from bot.core.worker import Worker
 from bot.engines.local import LocalEngine
 from bot.errors import EngineStuckError
 from bot.gallery.disk import DiskGallery
+from bot.ledgers.database import Database
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
-from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.shared.retry import Sleep
 from sdxl_engine import Pipeline
 from tests.bot.core.jobs import heard_of
+from tests.bot.ledgers.databases import records_in
 from tests.fakes import FakeFilter, FakeHome, card_of
 
 # Of what a fake pipeline's picture check scores.
 THRESHOLDS = Thresholds(review={"skin": 0.5, "gore": 0.5}, block={"skin": 0.8, "gore": 0.8})
-MakeLedger = Callable[[SqliteDatabase], DatabaseLedger]
+MakeLedger = Callable[[Database], DatabaseLedger]
 
 
 class Office:
@@ -50,7 +51,7 @@ class Office:
     ) -> None:
         self.home = home
         self.engine = LocalEngine(start)
-        self.database = SqliteDatabase(folder)
+        self.database = records_in(folder).database()
         self.ledger = make_ledger(self.database)
         self.queue = JobQueue()
         self.gallery = DiskGallery(folder / "images", card_of)

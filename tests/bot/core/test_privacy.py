@@ -4,8 +4,6 @@ import asyncio
 import io
 import json
 import logging
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -38,6 +36,7 @@ from bot.shared.data_folder import LEDGER
 from tests.bot.core.jobs import HOME, NOON_S, make_job, make_person
 from tests.bot.core.office import Office, OpenOffice
 from tests.bot.core.test_studio import make
+from tests.bot.ledgers.databases import IN_POSTGRES, connection_to, sqlite_alone
 from tests.fakes import FakePipeline, Gate
 
 SECRETS = ("whale", "kelp", "ambergris", "harpoon", "Ishmael")
@@ -75,11 +74,16 @@ async def life(office: Office) -> Job:
 
 def everything(folder: Path) -> str:
     """All text that any table but the audit holds."""
-    with closing(sqlite3.connect(folder / LEDGER)) as connection:
+    names = (
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        if IN_POSTGRES
+        else "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    )
+    with connection_to(folder) as connection:
         tables = [
             name
-            for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            if name not in {"audit", "sqlite_sequence"}
+            for (name,) in connection.execute(names)
+            if name not in {"audit", "sqlite_sequence", "lease"}
         ]
         rows = [
             connection.execute(f"SELECT * FROM {name}").fetchall()  # noqa: S608 - our own names
@@ -109,14 +113,14 @@ async def test_what_is_shown_as_a_date_is_one(office: OpenOffice, tmp_path: Path
     async with office() as one:
         await one.ledger.look_at_clock(NOON_S + 100, None)
         await one.studio.set_mention(ISHMAEL, wanted=True)  # kept until its days have passed
-        with closing(sqlite3.connect(tmp_path / LEDGER)) as connection, connection:
+        with connection_to(tmp_path) as connection:
             # The wall clock went two days ahead of what surely passed.
             connection.execute("UPDATE people SET first_at_s = ?", (NOON_S,))
             connection.execute("UPDATE clock SET wall_s = passed_s + 172800")
             (last_s,) = connection.execute("SELECT last_at_s + 172800 FROM people").fetchone()
         kept = await one.privacy.kept(ISHMAEL)
         files = {name: data async for name, data in one.privacy.exported(ISHMAEL)}
-        with closing(sqlite3.connect(tmp_path / LEDGER)) as connection, connection:
+        with connection_to(tmp_path) as connection:
             connection.execute("UPDATE people SET first_at_s = ?", (last_s + 60,))
         looked_before = await one.privacy.kept(ISHMAEL)
     assert (kept.since_s, kept.latest_s) == (NOON_S, last_s)
@@ -224,6 +228,7 @@ async def test_nothing_but_ids_and_times_is_left(office: OpenOffice, tmp_path: P
         assert (await one.privacy.kept(BOB)).pictures == 4
 
 
+@sqlite_alone
 async def test_what_the_file_held_is_gone_from_the_disk(office: OpenOffice, tmp_path: Path) -> None:
     async with office() as one:
         await life(one)

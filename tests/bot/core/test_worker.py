@@ -29,9 +29,8 @@ from bot.errors import (
     UndeliveredError,
     UnknownJobError,
 )
-from bot.ledgers.database import Connection
+from bot.ledgers.database import Connection, Database
 from bot.ledgers.ledger import DatabaseLedger
-from bot.ledgers.sqlite.database import SqliteDatabase
 from sdxl_engine import (
     EngineStartError,
     ImageRequest,
@@ -43,13 +42,14 @@ from sdxl_engine import (
 from sdxl_engine.request import NO_PICTURES, Pictures
 from tests.bot.core.jobs import heard_of, make_job, make_person
 from tests.bot.core.office import HUNG, Office, OpenOffice
+from tests.bot.ledgers.databases import sqlite_alone
 from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate
 
 
 class HeldLedger(DatabaseLedger):
     """Holds the moment between a job's being written as running and anybody's knowing it."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.written, self.go = asyncio.Event(), asyncio.Event()
 
@@ -654,6 +654,7 @@ def is_writable(it: Office) -> bool:
     return it.worker.disk_is_writable
 
 
+@sqlite_alone
 async def test_room_on_the_disk_is_noticed_though_nobody_asks(
     office: OpenOffice, tmp_path: Path
 ) -> None:
@@ -681,6 +682,7 @@ async def test_room_on_the_disk_is_noticed_though_nobody_asks(
         gate.open()
 
 
+@sqlite_alone
 async def test_a_full_disk_refuses_newcomers_and_loses_nobody(office: OpenOffice) -> None:
     gate = Gate()
     async with office(lambda: FakePipeline(gate=gate)) as it:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,30 +30,37 @@ from bot.errors import (
     UnknownJobError,
 )
 from bot.ledgers import book
+from bot.ledgers.database import Connection
 from bot.ledgers.sqlite.schema import MIGRATIONS
 from bot.shared.passage import Passage
 from sdxl_engine.sentence import Sentence, say, say_many, to_json
 from tests.bot.core.jobs import NOON_S, make_job, make_person
+from tests.bot.ledgers.databases import IN_POSTGRES, emptied
 
 NO_LIMITS = Limits(queued=1000)
 IMAGES = (StoredImage(0, 7, "a_0.png", "ab" * 32, 10),)
 
 
 @pytest.fixture
-def ledger() -> Iterator[sqlite3.Connection]:
-    with closing(in_memory()) as connection:
+def ledger() -> Iterator[Connection]:
+    with new_ledger() as connection:
         yield connection
 
 
-def in_memory() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript("".join(MIGRATIONS))
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
+@contextmanager
+def new_ledger() -> Iterator[Connection]:
+    if IN_POSTGRES:
+        with emptied() as session:
+            yield session
+        return
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript("".join(MIGRATIONS))
+        connection.execute("PRAGMA foreign_keys = ON")
+        yield connection
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: Connection) -> Iterator[None]:
     """As the write thread does it: what raises leaves nothing behind."""
     connection.execute("SAVEPOINT work")
     try:
@@ -65,7 +72,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("RELEASE work")
 
 
-def test_a_job_comes_back_as_it_was_taken_in(ledger: sqlite3.Connection) -> None:
+def test_a_job_comes_back_as_it_was_taken_in(ledger: Connection) -> None:
     wish = Wish(
         "a cat",
         negative_prompt="",
@@ -92,7 +99,7 @@ def test_a_job_comes_back_as_it_was_taken_in(ledger: sqlite3.Connection) -> None
     )
 
 
-def test_a_sentence_keeps_what_it_was_made_of(ledger: sqlite3.Connection) -> None:
+def test_a_sentence_keeps_what_it_was_made_of(ledger: Connection) -> None:
     reason = say_many("{count} try, {why}", "{count} tries, {why}", 3, why=say("by {who}", who="x"))
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
@@ -110,7 +117,7 @@ def test_a_sentence_keeps_what_it_was_made_of(ledger: sqlite3.Connection) -> Non
     assert book.get(ledger, job.id).reason == reason
 
 
-def test_a_text_of_no_language_stays_as_it_is(ledger: sqlite3.Connection) -> None:
+def test_a_text_of_no_language_stays_as_it_is(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     record = book.move(ledger, job.id, State.FAILED, NOON_S, reason="It {failed}.")
@@ -118,7 +125,7 @@ def test_a_text_of_no_language_stays_as_it_is(ledger: sqlite3.Connection) -> Non
     assert record.reason == "It {failed}."
 
 
-def test_the_language_of_who_asked_is_on_record(ledger: sqlite3.Connection) -> None:
+def test_the_language_of_who_asked_is_on_record(ledger: Connection) -> None:
     job = make_job()
     job = replace(job, person=replace(job.person, locale="pt-BR"))
     book.hear(ledger, job.origin, job.person.locale)
@@ -132,7 +139,7 @@ def test_a_token_shows_itself_nowhere() -> None:
     assert "a-token" not in repr(make_job())
 
 
-def test_the_way_of_a_job_is_on_record(ledger: sqlite3.Connection) -> None:
+def test_the_way_of_a_job_is_on_record(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     book.move(ledger, job.id, State.RUNNING, NOON_S + 1)
@@ -156,7 +163,7 @@ def test_the_way_of_a_job_is_on_record(ledger: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("before", list(State))
 @pytest.mark.parametrize("to", list(State))
-def test_only_legal_moves_are_made(ledger: sqlite3.Connection, before: State, to: State) -> None:
+def test_only_legal_moves_are_made(ledger: Connection, before: State, to: State) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     ledger.execute("UPDATE jobs SET state = ?", (before,))
@@ -168,14 +175,14 @@ def test_only_legal_moves_are_made(ledger: sqlite3.Connection, before: State, to
         assert book.get(ledger, job.id).state is before
 
 
-def test_an_event_is_taken_in_once(ledger: sqlite3.Connection) -> None:
+def test_an_event_is_taken_in_once(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     with pytest.raises(KnownJobError):
         book.accept(ledger, make_job(event=job.origin.event), NO_LIMITS)
 
 
-def test_a_full_queue_refuses_until_a_job_begins(ledger: sqlite3.Connection) -> None:
+def test_a_full_queue_refuses_until_a_job_begins(ledger: Connection) -> None:
     first, second = make_job(), make_job()
     book.accept(ledger, first, Limits(queued=1))
     with pytest.raises(JobRefusedError, match="1 job is already waiting"):
@@ -184,7 +191,7 @@ def test_a_full_queue_refuses_until_a_job_begins(ledger: sqlite3.Connection) -> 
     book.accept(ledger, second, Limits(queued=1))
 
 
-def test_one_may_have_so_many_jobs_in_the_queue(ledger: sqlite3.Connection) -> None:
+def test_one_may_have_so_many_jobs_in_the_queue(ledger: Connection) -> None:
     limits = replace(NO_LIMITS, person_active=2)
     jobs = [make_job(), make_job()]
     for job in jobs:
@@ -201,7 +208,7 @@ def test_one_may_have_so_many_jobs_in_the_queue(ledger: sqlite3.Connection) -> N
     "limits", [Limits(queued=1), replace(NO_LIMITS, person_active=1, community_per_day=1)]
 )
 def test_that_a_limit_is_reached_can_be_known_before_anything_is_asked(
-    ledger: sqlite3.Connection, limits: Limits
+    ledger: Connection, limits: Limits
 ) -> None:
     job = make_job()
 
@@ -236,7 +243,7 @@ def test_that_a_limit_is_reached_can_be_known_before_anything_is_asked(
     ],
 )
 def test_a_window_holds_so_many_and_says_when_there_is_room(
-    ledger: sqlite3.Connection, limits: Limits, span_s: float, words: str
+    ledger: Connection, limits: Limits, span_s: float, words: str
 ) -> None:
     for second in (0, 10):
         book.accept(ledger, make_job(asked_at_s=NOON_S + second), limits)
@@ -258,7 +265,7 @@ def test_a_window_holds_so_many_and_says_when_there_is_room(
     ],
 )
 def test_a_clock_that_jumps_locks_nobody_out_and_doubles_no_limit(
-    ledger: sqlite3.Connection, limits: Limits, span_s: float, jump_s: float
+    ledger: Connection, limits: Limits, span_s: float, jump_s: float
 ) -> None:
     for _ in range(2):
         book.accept(ledger, make_job(asked_at_s=NOON_S), limits)
@@ -273,7 +280,7 @@ def test_a_clock_that_jumps_locks_nobody_out_and_doubles_no_limit(
 
 
 @pytest.mark.parametrize("state", sorted(REFUNDED))
-def test_what_failed_by_our_fault_is_given_back(ledger: sqlite3.Connection, state: State) -> None:
+def test_what_failed_by_our_fault_is_given_back(ledger: Connection, state: State) -> None:
     limits = replace(NO_LIMITS, person_per_day=1)
     job = make_job()
     book.accept(ledger, job, limits)
@@ -284,7 +291,7 @@ def test_what_failed_by_our_fault_is_given_back(ledger: sqlite3.Connection, stat
     book.accept(ledger, make_job(), limits)
 
 
-def test_what_the_process_ends_under_too_often_is_set_aside(ledger: sqlite3.Connection) -> None:
+def test_what_the_process_ends_under_too_often_is_set_aside(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     for death in range(1, MAX_ATTEMPTS):
@@ -301,7 +308,7 @@ def test_what_the_process_ends_under_too_often_is_set_aside(ledger: sqlite3.Conn
     assert book.recover(ledger, NOON_S) == []
 
 
-def test_a_restart_of_the_bot_does_not_count_against_a_job(ledger: sqlite3.Connection) -> None:
+def test_a_restart_of_the_bot_does_not_count_against_a_job(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     for _ in range(5):
@@ -310,7 +317,7 @@ def test_a_restart_of_the_bot_does_not_count_against_a_job(ledger: sqlite3.Conne
     assert record.attempt == 0
 
 
-def test_lost_files_are_drawn_again(ledger: sqlite3.Connection) -> None:
+def test_lost_files_are_drawn_again(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     book.move(ledger, job.id, State.RUNNING, NOON_S)
@@ -319,7 +326,7 @@ def test_lost_files_are_drawn_again(ledger: sqlite3.Connection) -> None:
     assert (record.images, record.attempt) == ((), 0)
 
 
-def test_an_ended_job_that_nobody_was_told_of_is_found_again(ledger: sqlite3.Connection) -> None:
+def test_an_ended_job_that_nobody_was_told_of_is_found_again(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     book.tell(ledger, job.id)  # means nothing while it is not over
@@ -334,7 +341,7 @@ def test_an_ended_job_that_nobody_was_told_of_is_found_again(ledger: sqlite3.Con
     assert book.get(ledger, job.id).job.origin.token == ""
 
 
-def test_retention_deletes_what_is_over_and_told(ledger: sqlite3.Connection) -> None:
+def test_retention_deletes_what_is_over_and_told(ledger: Connection) -> None:
     old, untold, young, waiting = (make_job(user_id=n) for n in range(4))
     for job in (old, untold, young, waiting):
         book.accept(ledger, job, NO_LIMITS)
@@ -354,7 +361,7 @@ def test_retention_deletes_what_is_over_and_told(ledger: sqlite3.Connection) -> 
     assert ledger.execute("SELECT count(*) FROM transitions").fetchone() == (5,)
 
 
-def test_retention_counts_what_passed_not_what_the_clock_says(ledger: sqlite3.Connection) -> None:
+def test_retention_counts_what_passed_not_what_the_clock_says(ledger: Connection) -> None:
     """What stands there of the future is over since now, and so is what is told from now on."""
     future, past, new = (make_job(user_id=n) for n in range(3))
     for job, at_s in ((future, NOON_S + 40 * 86_400), (past, NOON_S - 60)):
@@ -375,7 +382,7 @@ def test_retention_counts_what_passed_not_what_the_clock_says(ledger: sqlite3.Co
     assert times == [(NOON_S - 60,), (NOON_S,)]
 
 
-def test_people_and_orders_go_when_nothing_was_heard_of_them(ledger: sqlite3.Connection) -> None:
+def test_people_and_orders_go_when_nothing_was_heard_of_them(ledger: Connection) -> None:
     book.look_at_clock(ledger, NOON_S, None)
     for number in range(3):
         book.set_mention(ledger, make_person(number), wanted=True, at_s=0)
@@ -392,7 +399,7 @@ def test_people_and_orders_go_when_nothing_was_heard_of_them(ledger: sqlite3.Con
     assert ledger.execute("SELECT id FROM orders").fetchall() == [(open_order,)]
 
 
-def test_find_by_state_person_and_community_the_newest_first(ledger: sqlite3.Connection) -> None:
+def test_find_by_state_person_and_community_the_newest_first(ledger: Connection) -> None:
     jobs = [make_job(user_id=n % 2, guild_id=n % 3) for n in range(6)]
     for job in jobs:
         book.accept(ledger, job, NO_LIMITS)
@@ -404,7 +411,7 @@ def test_find_by_state_person_and_community_the_newest_first(ledger: sqlite3.Con
     assert [r.job.id for r in book.find(ledger, states=[State.RUNNING])] == [ids[4]]
 
 
-def test_a_job_is_repeated_once(ledger: sqlite3.Connection) -> None:
+def test_a_job_is_repeated_once(ledger: Connection) -> None:
     job = make_job()
     book.accept(ledger, job, NO_LIMITS)
     assert book.repeated_as(ledger, job.id) is None
@@ -417,7 +424,7 @@ def test_a_job_is_repeated_once(ledger: sqlite3.Connection) -> None:
     book.insert(ledger, make_job(again_of=again.id))
 
 
-def test_a_person_is_mentioned_when_they_want_it(ledger: sqlite3.Connection) -> None:
+def test_a_person_is_mentioned_when_they_want_it(ledger: Connection) -> None:
     ann, ben = make_person(1), make_person(2)
     book.set_mention(ledger, ann, wanted=True, at_s=NOON_S)
     assert book.wants_mention(ledger, ann)
@@ -428,7 +435,7 @@ def test_a_person_is_mentioned_when_they_want_it(ledger: sqlite3.Connection) -> 
     assert not book.wants_mention(ledger, ann)
 
 
-def test_homes_do_not_share_people_or_limits(ledger: sqlite3.Connection) -> None:
+def test_homes_do_not_share_people_or_limits(ledger: Connection) -> None:
     limits = replace(NO_LIMITS, person_active=1, community_per_day=1)
     here = make_job()
     there = replace(
@@ -458,12 +465,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.connection = in_memory()
+        self.stack = ExitStack()
+        self.connection = self.stack.enter_context(new_ledger())
         self.now_s = NOON_S
         self.model: dict[str, dict[str, Any]] = {}
 
     def teardown(self) -> None:
-        self.connection.close()
+        self.stack.close()
 
     @rule(seconds=st.sampled_from([1, 30, 60, 4_000, 86_400]))
     def time_goes_by(self, seconds: float) -> None:

@@ -21,9 +21,9 @@ from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
-from bot.ledgers.sqlite.database import SqliteDatabase
 from bot.operations.housekeeping import keep_clean, keep_orders
 from tests.bot.core.jobs import NOON_S, make_job, make_person
+from tests.bot.ledgers.databases import records_in, sqlite_alone
 from tests.fakes import card_of
 
 DAY_S = 86_400
@@ -31,7 +31,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[DatabaseLedger]:
-    ledger = DatabaseLedger(SqliteDatabase(tmp_path), clock=lambda: NOON_S)
+    ledger = DatabaseLedger(records_in(tmp_path).database(), clock=lambda: NOON_S)
     await asyncio.to_thread(ledger.open)
     yield ledger
     await asyncio.to_thread(ledger.close)
@@ -121,7 +121,7 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, clocks: Clocks) -> AsyncIterator[House]:
-    ledger = DatabaseLedger(SqliteDatabase(tmp_path), clock=clocks.wall)
+    ledger = DatabaseLedger(records_in(tmp_path).database(), clock=clocks.wall)
     await asyncio.to_thread(ledger.open)
     (tmp_path / "images").mkdir()
     yield House(ledger, tmp_path / "images", clocks)
@@ -317,6 +317,7 @@ async def test_orders_are_carried_out_once_and_answered(ledger: DatabaseLedger) 
     assert await ledger.orders() == []
 
 
+@sqlite_alone
 async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: DatabaseLedger) -> None:
     job = make_job()
     await ledger.accept(job, Limits())

@@ -18,6 +18,7 @@ from bot.config.sections import HealthConfig
 from bot.core.job import State
 from bot.errors import EngineStuckError
 from bot.ledgers.sqlite.database import connect
+from bot.ledgers.sqlite.records import SqliteRecords
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
@@ -487,4 +488,4 @@ async def test_a_bot_goes_on_from_a_restored_copy(
 async def _operate(folder: Path, *argv: str) -> bool:
     parser = argparse.ArgumentParser()
     operator.add_arguments(parser)
-    return await asyncio.to_thread(operator.work, parser.parse_args(argv), folder)
+    return await asyncio.to_thread(operator.work, parser.parse_args(argv), SqliteRecords(folder))

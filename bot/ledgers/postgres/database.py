@@ -1,0 +1,212 @@
+"""The ledger's database in PostgreSQL."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from typing import Final, TypeVar
+
+import psycopg
+
+from bot.errors import LedgerError
+from bot.ledgers.database import Connection
+from bot.ledgers.postgres.lease import RENEW_EVERY_S, Lease, wait_for_it
+from bot.ledgers.postgres.schema import MIGRATIONS
+from bot.ledgers.postgres.session import Session, connected, shown_url
+from bot.ledgers.postgres.trouble import Trouble, for_operator, for_people, trouble_of
+from bot.ledgers.postgres.writer import BEGIN, PATIENCE_S, WRITE_LOCK, PostgresWriter
+from bot.ledgers.write_thread import WriteThread
+from bot.shared.futures import wait_for
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FORM: Final = len(MIGRATIONS)
+_READERS: Final = 2  # so that a long list holds up nobody
+_TRY_EVERY_S: Final = 0.2
+# What is read in one go is of one moment.
+_BEGIN_READING: Final = """
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL statement_timeout = '15s';
+    SET LOCAL idle_in_transaction_session_timeout = '60s';
+"""
+
+
+class PostgresDatabase:
+    """Implements `Database`: one bot works with it at a time, from wherever.
+
+    url  without a password: libpq finds that in PGPASSWORD or its password file
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease: Lease | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = url
+        self._lease = Lease() if lease is None else lease
+        self._clock = clock
+        self._sleep = sleep
+        self._writer = WriteThread(self._writing, idle_s=RENEW_EVERY_S)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-read")
+        self._idle = SimpleQueue[Session]()  # sessions that nobody reads with
+
+    def open(self) -> None:
+        """See `Database.open`; waits until the lease of a bot that died is over."""
+        try:
+            self._writer.open()
+        except BaseException:
+            self._readers.shutdown()
+            raise
+
+    def _writing(self) -> PostgresWriter:
+        session = connected(self._url)
+        try:
+            with in_words(self._url):
+                migrate(session, self._url)
+
+                def take() -> str | None:
+                    with writing(session):
+                        return self._lease.take(session)
+
+                wait_for_it(take, sleep=self._sleep)
+        finally:
+            session.close()
+        return PostgresWriter(
+            lambda: Session(self._url), self._lease, clock=self._clock, sleep=self._sleep
+        )
+
+    def close(self) -> None:
+        """See `Database.close`."""
+        self._writer.close()
+        self._readers.shutdown()
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().close()
+        with suppress(LedgerError, psycopg.Error), opened(self._url) as session, writing(session):
+            self._lease.give_back(session)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """See `Database.write`."""
+        return await wait_for(self._writer.submit(work))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """See `Database.read`."""
+        return await wait_for(self._readers.submit(self._read, work))
+
+    async def scrub(self, before_s: float) -> None:
+        """See `Database.scrub`: PostgreSQL does it by itself, when it vacuums and archives."""
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        until_s = self._clock() + PATIENCE_S
+        while True:
+            session: Session | None = None
+            try:
+                with suppress(Empty):
+                    session = self._idle.get_nowait()
+                session = session or Session(self._url)
+                with reading(session):
+                    result = work(session)
+            except psycopg.Error as error:
+                if session is not None:
+                    session.close()
+                if trouble_of(error) is not Trouble.AWAY or self._clock() >= until_s:
+                    raise for_people(error) from error
+                self._sleep(_TRY_EVERY_S)
+            except BaseException:
+                if session is not None:
+                    self._idle.put(session)
+                raise
+            else:
+                self._idle.put(session)
+                return result
+
+
+def migrate(session: Session, url: str) -> None:
+    """Make the tables, or bring an older form of them up to date; raises LedgerError."""
+    with _locked(session):
+        form = form_of(session, url)
+        if form == FORM:
+            return
+        if form:
+            log.info("bringing the ledger from form %d to %d", form, FORM)
+        session.script("".join(MIGRATIONS[form:]))
+        session.execute("UPDATE form SET number = ?", (FORM,))
+
+
+def form_of(session: Connection, url: str) -> int:
+    """The number of the ledger's form, 0: there is none; raises LedgerError if it is newer."""
+    (there,) = session.execute("SELECT to_regclass('form') IS NOT NULL").fetchone()
+    if not there:
+        return 0
+    (form,) = session.execute("SELECT number FROM form").fetchone()
+    if form > FORM:
+        raise LedgerError(
+            f"The ledger in {shown_url(url)} was written by a newer version of the bot (its form "
+            f"is number {form}, this one writes {FORM}). Start that version."
+        )
+    return int(form)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Session]:
+    """A session of one's own, for as long as it is needed; raises LedgerError."""
+    session = connected(url)
+    try:
+        with in_words(url):
+            yield session
+    finally:
+        session.close()
+
+
+@contextmanager
+def reading(session: Session) -> Iterator[None]:
+    """A transaction that reads, all of it of one moment."""
+    session.script(_BEGIN_READING)
+    try:
+        yield
+    finally:
+        if not session.is_broken:
+            session.script("ROLLBACK")
+
+
+@contextmanager
+def writing(session: Session) -> Iterator[None]:
+    """A transaction that writes, while nobody else does."""
+    session.script(BEGIN)
+    with _ended(session):
+        yield
+
+
+@contextmanager
+def _locked(session: Session) -> Iterator[None]:
+    """As `writing`, where there may be no tables yet; however long it takes."""
+    session.script(f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+    with _ended(session):
+        yield
+
+
+@contextmanager
+def _ended(session: Session) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if not session.is_broken:
+            session.script("ROLLBACK")
+        raise
+    session.script("COMMIT")
+
+
+@contextmanager
+def in_words(url: str) -> Iterator[None]:
+    """Raise every error of PostgreSQL's inside as the LedgerError that says it to an operator."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise for_operator(error, shown_url(url)) from error

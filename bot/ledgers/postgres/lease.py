@@ -1,0 +1,91 @@
+"""Which bot works with a database: one at a time, by the server's own clock.
+
+A lock that a session holds would do, were there no pooler between that lends the session to
+somebody else. So it is a row with an end, which whoever holds it puts off. And because a process
+may be held up for longer than that without noticing, every transaction looks first whether the row
+is still its own.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Final
+
+from bot.errors import LedgerError
+from bot.ledgers.database import Connection
+
+LEASE_S: Final = 20.0
+RENEW_EVERY_S: Final = 5.0
+_LOOK_EVERY_S: Final = 1.0
+_NOW: Final = "extract(epoch FROM clock_timestamp())"
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A bot's claim on the database.
+
+    holder  differs from start to start
+    place   where it runs, for people
+    """
+
+    holder: str = field(default_factory=lambda: token_hex(16))
+    place: str = field(default_factory=_this_process)
+
+    def take(self, connection: Connection) -> str | None:
+        """Take it, unless somebody has it: then who, for people. Inside a writing transaction."""
+        other = holder(connection)
+        if other is not None:
+            return other
+        connection.execute("DELETE FROM lease")
+        connection.execute(
+            f"INSERT INTO lease VALUES (?, ?, {_NOW} + ?)",  # noqa: S608 - our own text
+            (self.holder, self.place, LEASE_S),
+        )
+        return None
+
+    def renew(self, connection: Connection) -> None:
+        """Put its end off; raises LedgerError where it was taken meanwhile."""
+        row = connection.execute(
+            f"UPDATE lease SET until_s = {_NOW} + ? WHERE holder = ? RETURNING 1",  # noqa: S608 - our own text
+            (LEASE_S, self.holder),
+        ).fetchone()
+        if row is None:
+            raise taken()
+
+    def give_back(self, connection: Connection) -> None:
+        """Let the next one in at once."""
+        connection.execute("DELETE FROM lease WHERE holder = ?", (self.holder,))
+
+
+def holder(connection: Connection) -> str | None:
+    """Who works here, for people; None: nobody does."""
+    row = connection.execute(
+        f"SELECT place FROM lease WHERE until_s > {_NOW}"  # noqa: S608 - our own text
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def wait_for_it(take: Callable[[], str | None], *, sleep: Callable[[float], None]) -> None:
+    """Take it, or wait for as long as one lasts that nobody puts off; raises LedgerError."""
+    until_s = time.monotonic() + LEASE_S + RENEW_EVERY_S
+    while (other := take()) is not None:
+        if time.monotonic() > until_s:
+            raise LedgerError(
+                f"Another bot already works with this database: {other}. Stop it, or give this one "
+                "another [storage] database."
+            )
+        sleep(_LOOK_EVERY_S)
+
+
+def taken() -> LedgerError:
+    """What to raise where another bot has the database by now."""
+    return LedgerError(
+        "Another bot works with the bot's records by now, so this one may not write to them."
+    )

@@ -1,0 +1,74 @@
+"""The ledger in PostgreSQL, by its address."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bot.errors import LedgerError
+from bot.ledgers.database import Connection
+from bot.ledgers.postgres import database
+from bot.ledgers.postgres.database import FORM, PostgresDatabase, form_of
+from bot.ledgers.postgres.lease import holder
+from bot.ledgers.postgres.session import Session, shown_url
+
+
+class PostgresRecords:
+    """Implements `Records`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def where(self) -> str:
+        """See `Records.where`."""
+        return shown_url(self._url)
+
+    def database(self, *, start_empty: bool = False) -> PostgresDatabase:
+        """See `Records.database`."""
+        if start_empty:
+            raise LedgerError(
+                "To begin with an empty ledger in PostgreSQL, make a new database and name that: "
+                "--start-empty is for a ledger in the storage folder."
+            )
+        return PostgresDatabase(self._url)
+
+    def examine(self) -> int | None:
+        """See `Records.examine`."""
+        with database.opened(self._url) as session:
+            if not self._form(session):
+                return None
+            (jobs,) = session.script("SELECT count(*) FROM jobs")
+            return int(jobs)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """See `Records.reading`."""
+        with self._opened() as session, database.reading(session):
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """See `Records.writing`."""
+        with self._opened() as session, database.writing(session):
+            yield session
+
+    def is_in_use(self) -> bool:
+        """See `Records.is_in_use`."""
+        with self._opened() as session:
+            return holder(session) is not None
+
+    @contextmanager
+    def _opened(self) -> Iterator[Session]:
+        with database.opened(self._url) as session:
+            if not self._form(session):
+                raise LedgerError(f"There is no ledger in {self.where}.")
+            yield session
+
+    def _form(self, session: Session) -> int:
+        form = form_of(session, self._url)
+        if 0 < form < FORM:
+            raise LedgerError(
+                f"The ledger in {self.where} was written by an older version of the bot (its form "
+                f"is number {form}, this one writes {FORM}). Start the bot once: it brings it up "
+                "to date."
+            )
+        return form

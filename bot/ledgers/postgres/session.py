@@ -1,0 +1,110 @@
+"""A connection to PostgreSQL that speaks as `bot.ledgers.database.Connection` does."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from bot.errors import LedgerError
+from bot.ledgers.postgres.trouble import for_operator
+from bot.shared.shown import shown
+
+_STATEMENTS: Final = 1_000  # of the books'; some depend on how much is asked for
+_CONNECT_TIMEOUT_S: Final = 5
+# A server whose machine is gone is given up after so long without a sign of it.
+_SILENCE_MS: Final = 15_000
+_OLDEST: Final = 130_000  # as libpq counts: 13, the first to say what became of a transaction
+
+
+class Session:
+    """Implements `Connection` over one of psycopg's, in autocommit mode.
+
+    Prepares nothing and sets nothing that would outlive a transaction, so a pooler that lends
+    connections by the transaction may stand in between.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises psycopg.Error."""
+        self.raw = psycopg.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            application_name="imagine",
+            client_encoding="utf8",
+            keepalives_idle=_SILENCE_MS // 3_000,
+            keepalives_interval=_SILENCE_MS // 3_000,
+            keepalives_count=2,
+            tcp_user_timeout=_SILENCE_MS,
+        )
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> "psycopg.Cursor[Any]":
+        """See `Connection.execute`."""
+        return self.raw.execute(_translated(sql), [_plain(one) for one in parameters])
+
+    def executemany(
+        self, sql: str, parameters: Iterable[Sequence[Any]], /
+    ) -> "psycopg.Cursor[Any]":
+        """See `Connection.executemany`."""
+        cursor = self.raw.cursor()
+        cursor.executemany(_translated(sql), [[_plain(one) for one in row] for row in parameters])
+        return cursor
+
+    def script(self, sql: str) -> list[Any]:
+        """Run several statements that have no parameters; the last one's first row."""
+        cursor = self.raw.execute(sql.encode())
+        while cursor.nextset():
+            pass
+        return list(cursor.fetchone() or ()) if cursor.description else []
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it is of no use any more."""
+        return self.raw.closed
+
+    def close(self) -> None:
+        """Let go."""
+        self.raw.close()
+
+
+def connected(url: str) -> Session:
+    """A session with a server that is new enough; raises LedgerError, for who runs the bot."""
+    try:
+        session = Session(url)
+    except psycopg.Error as error:
+        raise for_operator(error, shown_url(url)) from error
+    info = session.raw.info
+    encoding = info.parameter_status("server_encoding")
+    if info.server_version < _OLDEST or encoding != "UTF8":
+        session.close()
+        raise LedgerError(
+            f"The ledger in {shown_url(url)} needs PostgreSQL 13 or newer and a database in UTF8; "
+            f"this is version {info.server_version // 10_000}, in {encoding}."
+        )
+    return session
+
+
+def shown_url(url: str) -> str:
+    """Where a database is, for people: nothing that opens it."""
+    parts = conninfo_to_dict(url)
+    where = f"{parts.get('host', 'this machine')}:{parts.get('port', 5432)}"
+    return f"PostgreSQL at {shown(where)}, database {shown(str(parts.get('dbname', '')))}"
+
+
+@lru_cache(_STATEMENTS)
+def _translated(sql: str) -> bytes:
+    """As psycopg has it: %s for a parameter, %% for itself. No SQL of ours asks a question."""
+    return sql.replace("%", "%%").replace("?", "%s").encode()
+
+
+def _plain(value: object) -> object:
+    """What PostgreSQL takes for what SQLite does."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        # Texts of ours may remember what they were made of, or be names of states; and PostgreSQL
+        # has no sign for the character that ends a text in C.
+        return str.__str__(value).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value
