@@ -14,7 +14,7 @@ from bot.errors import LedgerError
 from bot.ledgers.database import Connection
 from bot.ledgers.postgres.lease import RENEW_EVERY_S, Lease, wait_for_it
 from bot.ledgers.postgres.schema import MIGRATIONS
-from bot.ledgers.postgres.session import Session, connected, shown_url
+from bot.ledgers.postgres.session import LIMIT_S, Session, connected, shown_url
 from bot.ledgers.postgres.trouble import Trouble, for_operator, for_people, trouble_of
 from bot.ledgers.postgres.writer import BEGIN, PATIENCE_S, WRITE_LOCK, PostgresWriter
 from bot.ledgers.write_thread import WriteThread
@@ -38,7 +38,8 @@ _BEGIN_READING: Final = """
 class PostgresDatabase:
     """Implements `Database`: one bot works with it at a time, from wherever.
 
-    url  without a password: libpq finds that in PGPASSWORD or its password file
+    url      without a password: libpq finds that in PGPASSWORD or its password file
+    limit_s  how long one transaction may take before its connection is broken off
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class PostgresDatabase:
         url: str,
         *,
         lease: Lease | None = None,
+        limit_s: float = LIMIT_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url
         self._lease = Lease() if lease is None else lease
+        self._limit_s = limit_s
         self._clock = clock
         self._sleep = sleep
         self._writer = WriteThread(self._writing, idle_s=RENEW_EVERY_S)
@@ -79,7 +82,11 @@ class PostgresDatabase:
         finally:
             session.close()
         return PostgresWriter(
-            lambda: Session(self._url), self._lease, clock=self._clock, sleep=self._sleep
+            lambda: Session(self._url),
+            self._lease,
+            limit_s=self._limit_s,
+            clock=self._clock,
+            sleep=self._sleep,
         )
 
     def close(self) -> None:
@@ -111,7 +118,7 @@ class PostgresDatabase:
                 with suppress(Empty):
                     session = self._idle.get_nowait()
                 session = session or Session(self._url)
-                with reading(session):
+                with session.within(self._limit_s), reading(session):
                     result = work(session)
             except psycopg.Error as error:
                 if session is not None:

@@ -1,6 +1,10 @@
 """A connection to PostgreSQL that speaks as `bot.ledgers.database.Connection` does."""
 
-from collections.abc import Iterable, Sequence
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +19,8 @@ _STATEMENTS: Final = 1_000  # of the books'; some depend on how much is asked fo
 _CONNECT_TIMEOUT_S: Final = 5
 # A server whose machine is gone is given up after so long without a sign of it.
 _SILENCE_MS: Final = 15_000
+# What takes longer than the server's own limits for it.
+LIMIT_S: Final = 30.0
 _OLDEST: Final = 130_000  # as libpq counts: 13, the first to say what became of a transaction
 
 
@@ -59,6 +65,28 @@ class Session:
             pass
         return list(cursor.fetchone() or ()) if cursor.description else []
 
+    @contextmanager
+    def within(self, limit_s: float) -> Iterator[None]:
+        """Break the connection off if what is done inside takes longer.
+
+        A server that goes on holding a connection and does not answer has no other end: what is set
+        on its side is its to keep, and TCP sees nothing wrong.
+        """
+        timer = threading.Timer(limit_s, self._sever)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _sever(self) -> None:
+        with (
+            suppress(OSError, psycopg.Error),  # it is over already
+            socket.socket(fileno=os.dup(self.raw.fileno())) as ours,
+        ):
+            ours.shutdown(socket.SHUT_RDWR)
+
     @property
     def is_broken(self) -> bool:
         """Whether it is of no use any more."""
@@ -76,12 +104,12 @@ def connected(url: str) -> Session:
     except psycopg.Error as error:
         raise for_operator(error, shown_url(url)) from error
     info = session.raw.info
-    encoding = info.parameter_status("server_encoding")
-    if info.server_version < _OLDEST or encoding != "UTF8":
+    version, encoding = info.server_version, info.parameter_status("server_encoding")
+    if version < _OLDEST or encoding != "UTF8":
         session.close()
         raise LedgerError(
             f"The ledger in {shown_url(url)} needs PostgreSQL 13 or newer and a database in UTF8; "
-            f"this is version {info.server_version // 10_000}, in {encoding}."
+            f"this is version {version // 10_000}, in {encoding}."
         )
     return session
 

@@ -15,7 +15,7 @@ import psycopg
 
 from bot.errors import LedgerError
 from bot.ledgers.postgres.lease import RENEW_EVERY_S, Lease, taken
-from bot.ledgers.postgres.session import Session
+from bot.ledgers.postgres.session import LIMIT_S, Session
 from bot.ledgers.postgres.trouble import Trouble, for_people, trouble_of
 from bot.ledgers.write_thread import Outcome, Work, outcome_of
 
@@ -59,6 +59,7 @@ class PostgresWriter:
 
     connect  opens a session; raises psycopg.Error
     lease    this bot's, taken already
+    limit_s  how long one try may take
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class PostgresWriter:
         connect: Callable[[], Session],
         lease: Lease,
         *,
+        limit_s: float = LIMIT_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._connect = connect
         self._lease = lease
+        self._limit_s = limit_s
         self._clock = clock
         self._sleep = sleep
         self._session: Session | None = None
@@ -86,13 +89,14 @@ class PostgresWriter:
         while True:
             try:
                 session = self._opened()
-                if unsettled is not None:
-                    if _was_committed(session, unsettled, self._sleep):
-                        return outcomes
-                    unsettled = None
-                transaction = self._begin(session)
-                outcomes = [outcome_of(session, work, _is_its_own) for work in works]
-                self._commit(session, transaction)
+                with session.within(self._limit_s):
+                    if unsettled is not None:
+                        if _was_committed(session, unsettled, self._sleep):
+                            return outcomes
+                        unsettled = None
+                    transaction = self._begin(session)
+                    outcomes = [outcome_of(session, work, _is_its_own) for work in works]
+                    self._commit(session, transaction)
             except _AwayError as error:
                 unsettled = error.transaction or unsettled
                 cause = error.cause

@@ -1,0 +1,313 @@
+"""PostgreSQL under the ledger: what was promised is there, once; one bot works at a time."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from bot.core.job import State
+from bot.core.policy import Limits
+from bot.core.wish import Wish
+from bot.errors import IllegalMoveError, JobRefusedError, LedgerError
+from bot.ledgers.database import Connection
+from bot.ledgers.ledger import DatabaseLedger
+from bot.ledgers.postgres import database, writer
+from bot.ledgers.postgres.database import FORM, PostgresDatabase
+from bot.ledgers.postgres.lease import LEASE_S
+from bot.ledgers.postgres.records import PostgresRecords
+from bot.ledgers.postgres.schema import MIGRATIONS
+from bot.ledgers.postgres.session import Session, shown_url
+from bot.ledgers.postgres.trouble import Trouble, for_people, trouble_of
+from tests.bot.core.jobs import make_job
+from tests.bot.ledgers.databases import server
+from tests.bot.ledgers.postgres.proxy import Cut, Proxy, between
+from tests.bot.ledgers.postgres.server import Server, running
+
+pytestmark = pytest.mark.scale
+LIMITS = Limits(queued=1000)
+
+
+def no_sleep(_: float) -> None:
+    """What is waited for by trying again is there soon."""
+
+
+@pytest.fixture
+def url() -> str:
+    return server().new_database()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with between(server().port) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy, url: str) -> str:
+    return url.replace(str(server().port), str(proxy.port))
+
+
+@asynccontextmanager
+async def opened(url: str, **options: object) -> AsyncIterator[DatabaseLedger]:
+    ledger = DatabaseLedger(PostgresDatabase(url, **options))  # type: ignore[arg-type]
+    await asyncio.to_thread(ledger.open)
+    try:
+        yield ledger
+    finally:
+        await asyncio.to_thread(ledger.close)
+
+
+def look(url: str, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+async def test_what_is_written_at_once_shares_a_transaction(url: str, proxy: Proxy) -> None:
+    async with opened(through(proxy, url)) as ledger:
+        begun, go = threading.Event(), threading.Event()
+
+        def hold(_: Connection) -> None:
+            begun.set()
+            assert go.wait(30)
+
+        holding = asyncio.create_task(ledger.database.write(hold))
+        await asyncio.to_thread(begun.wait, 30)
+        before = proxy.commits
+        jobs = [make_job(user_id=n) for n in range(20)]
+        accepting = [asyncio.create_task(ledger.accept(job, LIMITS)) for job in jobs]
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(holding, *accepting)
+        assert proxy.commits == before + 2
+        records = await ledger.find(limit=100)
+        assert [one.job for one in reversed(records)] == jobs
+        assert (await ledger.counts())[State.QUEUED] == 20
+
+
+async def test_a_work_that_raises_is_undone_alone(url: str) -> None:
+    def breaks_a_rule(connection: Connection) -> None:
+        connection.execute("INSERT INTO counts VALUES ('queued', 7)")
+        connection.execute("INSERT INTO counts VALUES ('queued', 7)")
+
+    def has_no_room(connection: Connection) -> None:
+        connection.execute("UPDATE jobs SET attempt = ?", (2**70,))
+
+    async with opened(url) as ledger:
+        first, refused, second = make_job(), make_job(user_id=2), make_job(user_id=3)
+        results = await asyncio.gather(
+            ledger.accept(first, LIMITS),
+            ledger.database.write(breaks_a_rule),
+            ledger.accept(refused, Limits(queued=1)),
+            ledger.database.write(has_no_room),
+            ledger.accept(second, LIMITS),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in results] == [
+            type(None),
+            errors.UniqueViolation,
+            JobRefusedError,
+            errors.NumericValueOutOfRange,
+            type(None),
+        ]
+        assert {one.job.id for one in await ledger.find()} == {first.id, second.id}
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_restart_of_the_server_is_waited_for(mode: str) -> None:
+    with running() as own:
+        async with opened(own.new_database()) as ledger:
+            before, after = make_job(), make_job(user_id=2)
+            await ledger.accept(before, LIMITS)
+            await ledger.find()
+            await asyncio.to_thread(own.stop, mode)
+            accepting = asyncio.create_task(ledger.accept(after, LIMITS))
+            reading = asyncio.create_task(ledger.find())
+            await asyncio.to_thread(own.start)
+            await accepting
+            assert before.id in {one.job.id for one in await reading}
+            assert [one.job.id for one in await ledger.find()] == [after.id, before.id]
+
+
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER, Cut.SILENT])
+async def test_what_a_lost_answer_left_open_is_done_once(url: str, proxy: Proxy, cut: Cut) -> None:
+    async with opened(through(proxy, url), limit_s=1.0) as ledger:
+        job = make_job()
+        await ledger.accept(job, LIMITS)
+        proxy.cut = cut
+        # Done twice it would not be legal; not done, the next would not.
+        record = await ledger.move(job.id, State.RUNNING)
+        assert (record.state, record.attempt) == (State.RUNNING, 1)
+        proxy.cut = cut
+        await ledger.move(job.id, State.QUEUED)
+        with pytest.raises(IllegalMoveError):
+            await ledger.move(job.id, State.DRAWN)
+        ways = look(url, "SELECT to_state FROM transitions ORDER BY rowid")
+        assert [state for (state,) in ways] == ["queued", "running", "queued"]
+
+
+async def test_a_reader_whose_connection_breaks_reads_over_the_next(url: str, proxy: Proxy) -> None:
+    async with opened(through(proxy, url)) as ledger:
+        job = make_job()
+        await ledger.accept(job, LIMITS)
+        await ledger.find()
+        proxy.break_off()
+        assert (await ledger.get(job.id)).job == job
+
+
+async def test_a_server_that_stays_away_is_said_and_nothing_is_lost(
+    url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(writer, "UNSETTLED_PATIENCE_S", 0.0)
+    monkeypatch.setattr(database, "PATIENCE_S", 0.0)
+    async with opened(through(proxy, url)) as ledger:
+        job = make_job()
+        await ledger.accept(job, LIMITS)
+        proxy.cut = Cut.BEFORE
+        with pytest.raises(LedgerError, match="cannot be reached now"):
+            await ledger.move(job.id, State.RUNNING)
+        assert (await ledger.get(job.id)).state is State.QUEUED
+        assert (await ledger.move(job.id, State.RUNNING)).attempt == 1
+
+
+async def test_somebody_who_holds_the_records_locked_is_said(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BEGIN", writer.BEGIN.replace("'5s'", "'10ms'"))
+    async with opened(url) as ledger:
+        with closing(Session(url)) as other:
+            other.script(f"BEGIN; SELECT pg_advisory_xact_lock({writer.WRITE_LOCK})")
+            with pytest.raises(LedgerError, match="holds the bot's records locked"):
+                await ledger.accept(make_job(), LIMITS)
+        await ledger.accept(make_job(), LIMITS)
+
+
+async def test_a_second_bot_waits_and_is_refused(url: str) -> None:
+    waits: list[float] = []
+    async with opened(url) as first:
+        hours = iter(range(10**6))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("bot.ledgers.postgres.lease.time.monotonic", lambda: next(hours) * 9.0)
+            second = PostgresDatabase(url, sleep=waits.append)
+            with pytest.raises(LedgerError, match=r"Another bot already works.*process \d+ on"):
+                await asyncio.to_thread(second.open)
+            await asyncio.to_thread(second.close)
+        assert sum(waits) >= 1
+        await first.accept(make_job(), LIMITS)  # it is the first's still
+        assert PostgresRecords(url).is_in_use()
+    assert not PostgresRecords(url).is_in_use()
+    async with opened(url, sleep=pytest.fail):  # the first gave it back
+        pass
+
+
+async def test_a_bot_whose_lease_another_took_writes_nothing(url: str) -> None:
+    async with opened(url) as paused:
+        job = make_job()
+        await paused.accept(job, LIMITS)
+        with psycopg.connect(url, autocommit=True) as connection:  # it was held up for so long
+            connection.execute("UPDATE lease SET until_s = until_s - %s", (LEASE_S,))
+        async with opened(url) as next_one:
+            await next_one.move(job.id, State.RUNNING)
+            with pytest.raises(LedgerError, match="may not write"):
+                await paused.move(job.id, State.CANCELLED)
+            assert (await next_one.get(job.id)).state is State.RUNNING
+            assert PostgresRecords(url).is_in_use()
+        # Nor does it give back what is not its.
+    assert not PostgresRecords(url).is_in_use()
+
+
+async def test_an_idle_bot_keeps_its_lease(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(writer, "RENEW_EVERY_S", 0.0)
+    async with opened(url):
+        (first,) = look(url, "SELECT until_s FROM lease")
+        while look(url, "SELECT until_s FROM lease") == [first]:
+            pass  # looking takes as long as it takes
+
+
+def test_it_is_said_what_is_wrong_with_a_database() -> None:
+    own = server()
+    with pytest.raises(LedgerError, match=r"cannot be used.*Is the server running"):
+        PostgresRecords("postgresql://bot@127.0.0.1:1/imagine").examine()
+    missing = own.url("missing")
+    with pytest.raises(LedgerError, match=r"PostgreSQL at '127.0.0.1:\d+', database 'missing'"):
+        PostgresRecords(missing).examine()
+    with own.connected("postgres") as connection:
+        connection.execute(
+            b"CREATE DATABASE plain ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' "
+            b"TEMPLATE template0"
+        )
+    with pytest.raises(LedgerError, match="a database in UTF8"):
+        PostgresRecords(own.url("plain")).examine()
+
+
+def test_a_ledger_is_made_by_the_first_start_alone(url: str) -> None:
+    records = PostgresRecords(url)
+    assert records.examine() is None
+    with pytest.raises(LedgerError, match="There is no ledger in PostgreSQL at"), records.reading():
+        pass
+    with pytest.raises(LedgerError, match="make a new database"):
+        records.database(start_empty=True)
+    one = records.database()
+    one.open()
+    one.close()
+    assert records.examine() == 0
+
+
+def test_forms_are_told_apart(url: str) -> None:
+    with closing(Session(url)) as session:
+        session.script(MIGRATIONS[0])
+        session.execute("UPDATE form SET number = ?", (FORM + 1,))
+        for open_it in (PostgresRecords(url).examine, PostgresDatabase(url).open):
+            with pytest.raises(LedgerError, match="newer version of the bot"):
+                open_it()
+        session.execute("UPDATE form SET number = ?", (FORM,))
+    assert PostgresRecords(url).examine() == 0
+
+
+async def test_what_no_text_can_hold_is_replaced(url: str) -> None:
+    job = make_job(wish=Wish("a\0b", seed=2**32 - 1))
+    job = replace(job, person=replace(job.person, name="x\0y"))
+    async with opened(url) as ledger:
+        await ledger.accept(job, LIMITS)
+        kept = (await ledger.get(job.id)).job
+        assert kept.wish == job.wish
+        assert kept.person.name == "x\N{REPLACEMENT CHARACTER}y"
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble", "words"),
+    [
+        (errors.DiskFull, Trouble.FULL, "cannot be written"),
+        (errors.ReadOnlySqlTransaction, Trouble.FULL, "cannot be written"),
+        (errors.AdminShutdown, Trouble.AWAY, "cannot be reached"),
+        (errors.CannotConnectNow, Trouble.AWAY, "cannot be reached"),
+        (errors.TooManyConnections, Trouble.AWAY, "cannot be reached"),
+        (errors.IdleInTransactionSessionTimeout, Trouble.AWAY, "cannot be reached"),
+        (errors.DeadlockDetected, Trouble.AWAY, "cannot be reached"),
+        (psycopg.OperationalError, Trouble.AWAY, "cannot be reached"),
+        (errors.LockNotAvailable, Trouble.LOCKED, "locked"),
+        (errors.QueryCanceled, Trouble.LOCKED, "locked"),
+        (errors.DataCorrupted, Trouble.DAMAGED, "damaged"),
+        (errors.UndefinedTable, Trouble.DAMAGED, "damaged"),
+    ],
+)
+def test_every_trouble_has_its_words(
+    error: Callable[[], psycopg.Error], trouble: Trouble, words: str
+) -> None:
+    assert trouble_of(error()) is trouble
+    assert words in str(for_people(error()))
+
+
+def test_an_address_is_shown_without_what_opens_it() -> None:
+    said = shown_url("postgresql://bot@db.example:6543/imagine?sslkey=secret&user=other")
+    assert said == "PostgreSQL at 'db.example:6543', database 'imagine'"
+
+
+def test_its_own_server_is_nobody_elses(url: str) -> None:
+    assert isinstance(server(), Server)
+    assert look(url, "SELECT inet_server_addr()::text") == [("127.0.0.1/32",)]
