@@ -60,8 +60,12 @@ $(VENV)/.installed-scale-dev: $(VENV)/.installed-dev requirements-scale-dev.lock
 	$(PIP) install --require-hashes -r requirements-scale-dev.lock
 	@touch $@
 
-test-scale: $(VENV)/.installed-scale-dev ## what more than one machine needs: PostgreSQL, an object store, the tests of both
+test-scale: $(VENV)/.installed-scale-dev ## what more than one machine needs; wants Debian's postgresql and pgbouncer
 	$(VENV)/bin/python -m pytest -m scale --numprocesses $(WORKERS) --no-loadscope-reorder
+	# And what any ledger must do, over PostgreSQL.
+	TEST_DATABASE=postgres $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder \
+		tests/bot/core tests/bot/ledgers/test_book.py tests/bot/operations/test_housekeeping.py \
+		tests/bot/homes/discord/test_running.py
 
 kill-test: setup-dev ## kill the bot 500 times while people ask and press, and count broken promises (a quarter of an hour)
 	$(VENV)/bin/python -m tests.bot.killing.rounds --rounds 500

@@ -27,6 +27,7 @@ from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.base.timers import ManualClock
 from standins.discord.loopback import LoopbackDiscord
+from tests.bot.ledgers.databases import records_in
 from tests.fakes import FakePipeline
 from tests.standins.discord.openapi import Contract
 
@@ -160,6 +161,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                     )
                 ],
                 tmp_path / "data",
+                records=records_in(tmp_path / "data"),
                 clock=clock,
             )
         )

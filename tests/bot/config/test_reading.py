@@ -329,3 +329,29 @@ def test_a_section_that_stands_twice(tmp_path: Path) -> None:
 def test_an_amount_of_memory(text: str, size_bytes: int | None) -> None:
     config = load_config(COMMITTED, {"IMAGINE_ENGINE__MEMORY": text})
     assert config.engine.memory == size_bytes
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "postgresql://bot@db.example:6543/imagine?sslmode=require", "postgres:///imagine"],
+)
+def test_where_the_ledger_is(address: str) -> None:
+    config = load_config(COMMITTED, {"IMAGINE_STORAGE__DATABASE": address})
+    assert config.storage.database == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://bot:hunter2@db.example/imagine",
+        "postgresql://bot@db.example/imagine?password=hunter2",
+        "postgresql://bot@db.example?password=hunter2",
+        "mysql://bot:hunter2@db.example/imagine",
+        "postgresql://hunter2@db.example/",
+        "postgresql://bot@db.example/hunter2 x",
+    ],
+)
+def test_an_address_with_a_password_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(ConfigError, match="PGPASSWORD") as raised:
+        load_config(COMMITTED, {"IMAGINE_STORAGE__DATABASE": address})
+    assert "hunter2" not in str(raised.value)

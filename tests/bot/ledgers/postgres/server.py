@@ -46,7 +46,7 @@ class Server:
         self._run("initdb", "--auth=trust", "--username=bot", "--encoding=UTF8", "--no-sync")
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count()
-        self.port = _free_port()
+        self.port = free_port()
 
     def start(self) -> None:
         settings = [word for key, value in SETTINGS.items() for word in ("-c", f"{key}={value}")]
@@ -103,7 +103,7 @@ class Server:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

@@ -14,6 +14,7 @@ from bot.core.job import State
 from bot.core.policy import Limits
 from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, JobRefusedError, LedgerError
+from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.postgres import database, writer
@@ -23,8 +24,9 @@ from bot.ledgers.postgres.records import PostgresRecords
 from bot.ledgers.postgres.schema import MIGRATIONS
 from bot.ledgers.postgres.session import Session, shown_url
 from bot.ledgers.postgres.trouble import Trouble, for_people, trouble_of
-from tests.bot.core.jobs import make_job
+from tests.bot.core.jobs import NOON_S, make_job
 from tests.bot.ledgers.databases import server
+from tests.bot.ledgers.postgres.pooler import pooled
 from tests.bot.ledgers.postgres.proxy import Cut, Proxy, between
 from tests.bot.ledgers.postgres.server import Server, running
 
@@ -147,6 +149,28 @@ async def test_what_a_lost_answer_left_open_is_done_once(url: str, proxy: Proxy,
             await ledger.move(job.id, State.DRAWN)
         ways = look(url, "SELECT to_state FROM transitions ORDER BY rowid")
         assert [state for (state,) in ways] == ["queued", "running", "queued"]
+
+
+async def test_a_pooler_may_stand_in_between(url: str) -> None:
+    """With two connections for the bot's three and for whoever looks, none keeps its own."""
+    with pooled(server()) as port:
+        by_pooler = url.replace(str(server().port), str(port))
+        records = PostgresRecords(by_pooler)
+        async with opened(by_pooler) as ledger:
+            jobs = [make_job(user_id=n) for n in range(30)]
+            await asyncio.gather(*(ledger.accept(job, LIMITS) for job in jobs))
+            looked = await asyncio.gather(*(ledger.get(job.id) for job in jobs))
+            assert [one.job for one in looked] == jobs
+            with records.writing() as connection:
+                order = book.add_order(connection, jobs[0].id, "cancel", NOON_S)
+            assert [one.id for one in await ledger.orders()] == [order]
+            assert records.is_in_use()
+        assert not records.is_in_use()
+        # Nothing that was set for a transaction has stayed with a connection.
+        with psycopg.connect(by_pooler, autocommit=True, prepare_threshold=None) as connection:
+            settings = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+            for one in settings * 2:
+                assert connection.execute(f"SHOW {one}".encode()).fetchone() == ("0",)
 
 
 async def test_a_reader_whose_connection_breaks_reads_over_the_next(url: str, proxy: Proxy) -> None:
