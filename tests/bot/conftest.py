@@ -27,13 +27,18 @@ from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
 from standins.base.timers import ManualClock
 from standins.discord.loopback import LoopbackDiscord
-from tests.bot.ledgers.databases import records_in
+from tests.bot.ledgers.databases import records_in, until_the_end
 from tests.fakes import FakePipeline
 from tests.standins.discord.openapi import Contract
 
 SIZES = ((64, 64), (128, 64))
 NO_LIMITS = LimitsConfig(0, 0, 0, 0, 0)
 GOLDENS = Path(__file__).parents[1] / "goldens"
+
+
+def pytest_sessionfinish() -> None:
+    """Not when the process ends: pytest-xdist does not wait for that."""
+    until_the_end.close()
 
 
 def asks_for(folder: Path, scheduler: str) -> None:

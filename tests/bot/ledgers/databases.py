@@ -4,7 +4,6 @@ Whoever tests what a ledger keeps asks here for one by its folder, and has been 
 `make test` takes the one, `make test-scale` the other.
 """
 
-import atexit
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -25,15 +24,14 @@ from bot.shared.data_folder import LEDGER
 from tests.bot.ledgers.postgres.server import Server, running
 
 IN_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
+until_the_end = ExitStack()  # what conftest.py closes once all tests of a process are over
 sqlite_alone = pytest.mark.skipif(IN_POSTGRES, reason="about SQLite's file")
 
 
 @cache
 def server() -> Server:
     """One for all tests of a process."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(running())
+    return until_the_end.enter_context(running())
 
 
 @cache
@@ -64,7 +62,7 @@ def _shared() -> Session:
     url = server().new_database()
     with postgres.opened(url) as session:
         migrate(session, url)
-    return Session(url)
+    return until_the_end.enter_context(closing(Session(url)))
 
 
 @contextmanager
