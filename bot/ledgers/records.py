@@ -51,4 +51,4 @@ def records_of(folder: Path, url: str) -> Records:
         raise LedgerError(
             "A ledger in PostgreSQL needs psycopg, which is not installed here: make setup-scale."
         ) from error
-    return PostgresRecords(url)
+    return PostgresRecords(url, folder)

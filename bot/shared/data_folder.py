@@ -4,6 +4,7 @@ from typing import Final
 
 LEDGER: Final = "ledger.sqlite3"
 LEDGER_LOCK: Final = "ledger.lock"  # held by the one bot that works there
+BOT_LOCK: Final = "bot.lock"  # held by that bot too, where its ledger is elsewhere
 IMAGES: Final = "images"  # a folder a job
 PROGRAMS: Final = "programs"  # what was compiled
 COMMANDS: Final = "commands.json"  # what Discord was told last

@@ -1,10 +1,12 @@
 """The ledger's database in PostgreSQL."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
@@ -12,7 +14,7 @@ import psycopg
 
 from bot.errors import LedgerError
 from bot.ledgers.database import Connection
-from bot.ledgers.postgres.lease import RENEW_EVERY_S, Lease, wait_for_it
+from bot.ledgers.postgres.lease import RENEW_EVERY_S, Lease, take_seat, wait_for_it
 from bot.ledgers.postgres.schema import MIGRATIONS
 from bot.ledgers.postgres.session import LIMIT_S, Session, connected, shown_url
 from bot.ledgers.postgres.trouble import Trouble, for_operator, for_people, trouble_of
@@ -39,20 +41,23 @@ class PostgresDatabase:
     """Implements `Database`: one bot works with it at a time, from wherever.
 
     url      without a password: libpq finds that in PGPASSWORD or its password file
+    folder   a storage folder; the next bot there need not wait for the lease of one that was killed
     limit_s  how long one transaction may take before its connection is broken off
     """
 
     def __init__(
         self,
         url: str,
+        folder: Path | None = None,
         *,
-        lease: Lease | None = None,
         limit_s: float = LIMIT_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url
-        self._lease = Lease() if lease is None else lease
+        self._folder = folder
+        self._seat: int | None = None
+        self._lease = Lease()
         self._limit_s = limit_s
         self._clock = clock
         self._sleep = sleep
@@ -63,9 +68,13 @@ class PostgresDatabase:
     def open(self) -> None:
         """See `Database.open`; waits until the lease of a bot that died is over."""
         try:
+            if self._folder is not None:
+                self._seat, seat = take_seat(self._folder)
+                self._lease = Lease(seat)
             self._writer.open()
         except BaseException:
             self._readers.shutdown()
+            self._leave_seat()
             raise
 
     def _writing(self) -> PostgresWriter:
@@ -98,6 +107,12 @@ class PostgresDatabase:
                 self._idle.get_nowait().close()
         with suppress(LedgerError, psycopg.Error), opened(self._url) as session, writing(session):
             self._lease.give_back(session)
+        self._leave_seat()
+
+    def _leave_seat(self) -> None:
+        if self._seat is not None:
+            os.close(self._seat)
+            self._seat = None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """See `Database.write`."""

@@ -4,22 +4,30 @@ A lock that a session holds would do, were there no pooler between that lends th
 somebody else. So it is a row with an end, which whoever holds it puts off. And because a process
 may be held up for longer than that without noticing, every transaction looks first whether the row
 is still its own.
+
+A bot that was killed left its row. The next one in the same storage folder need not wait for its
+end: it holds the folder's lock, so whoever had the row from there is no more.
 """
 
+import fcntl
 import os
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
 from bot.errors import LedgerError
 from bot.ledgers.database import Connection
+from bot.shared.data_folder import BOT_LOCK
+from bot.shared.private import FILE_MODE, make_folder
 
 LEASE_S: Final = 20.0
 RENEW_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 1.0
+_NAME_BYTES: Final = 32
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
 
 
@@ -31,18 +39,25 @@ def _this_process() -> str:
 class Lease:
     """A bot's claim on the database.
 
+    seat    the machine and the folder that it has to itself, see `take_seat`; "": none
     holder  differs from start to start
     place   where it runs, for people
     """
 
-    holder: str = field(default_factory=lambda: token_hex(16))
-    place: str = field(default_factory=_this_process)
+    seat: str = ""
+    holder: str = field(default="", init=False)
+    place: str = field(default_factory=_this_process, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "holder", f"{self.seat}#{token_hex(16)}")
 
     def take(self, connection: Connection) -> str | None:
         """Take it, unless somebody has it: then who, for people. Inside a writing transaction."""
-        other = holder(connection)
-        if other is not None:
-            return other
+        other = connection.execute(
+            f"SELECT holder, place FROM lease WHERE until_s > {_NOW}"  # noqa: S608 - our own text
+        ).fetchone()
+        if other is not None and not (self.seat and other[0].startswith(f"{self.seat}#")):
+            return str(other[1])
         connection.execute("DELETE FROM lease")
         connection.execute(
             f"INSERT INTO lease VALUES (?, ?, {_NOW} + ?)",  # noqa: S608 - our own text
@@ -62,6 +77,34 @@ class Lease:
     def give_back(self, connection: Connection) -> None:
         """Let the next one in at once."""
         connection.execute("DELETE FROM lease WHERE holder = ?", (self.holder,))
+
+
+def take_seat(folder: Path) -> tuple[int, str]:
+    """Take a storage folder, for as long as the descriptor is open; and how it is called.
+
+    Raises LedgerError.
+    """
+    try:
+        make_folder(folder)
+        lock = os.open(folder / BOT_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
+    except OSError as error:
+        raise LedgerError(
+            f"The folder {folder} cannot be used ({error.strerror}). Check its permissions, or set "
+            "[storage] folder to another."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        name = os.pread(lock, _NAME_BYTES, 0)
+        if len(name) < _NAME_BYTES:
+            name = token_hex(_NAME_BYTES // 2).encode()
+            os.pwrite(lock, name, 0)
+    except OSError as error:
+        os.close(lock)
+        raise LedgerError(
+            f"Another bot already works in the folder {folder}. Stop it, or give this one another "
+            "[storage] folder."
+        ) from error
+    return lock, f"{platform.node()}/{name.decode(errors='replace')}"
 
 
 def holder(connection: Connection) -> str | None:

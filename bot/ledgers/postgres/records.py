@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bot.errors import LedgerError
 from bot.ledgers.database import Connection
@@ -12,10 +13,14 @@ from bot.ledgers.postgres.session import Session, shown_url
 
 
 class PostgresRecords:
-    """Implements `Records`."""
+    """Implements `Records`.
 
-    def __init__(self, url: str) -> None:
+    folder  the storage folder of the bot that works with it
+    """
+
+    def __init__(self, url: str, folder: Path | None = None) -> None:
         self._url = url
+        self._folder = folder
 
     @property
     def where(self) -> str:
@@ -29,7 +34,7 @@ class PostgresRecords:
                 "To begin with an empty ledger in PostgreSQL, make a new database and name that: "
                 "--start-empty is for a ledger in the storage folder."
             )
-        return PostgresDatabase(self._url)
+        return PostgresDatabase(self._url, self._folder)
 
     def examine(self) -> int | None:
         """See `Records.examine`."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -242,6 +243,20 @@ async def test_a_bot_whose_lease_another_took_writes_nothing(url: str) -> None:
             assert PostgresRecords(url).is_in_use()
         # Nor does it give back what is not its.
     assert not PostgresRecords(url).is_in_use()
+
+
+async def test_who_follows_a_killed_bot_in_its_folder_need_not_wait(
+    url: str, tmp_path: Path
+) -> None:
+    killed = PostgresDatabase(url, tmp_path)
+    await asyncio.to_thread(killed.open)
+    with pytest.raises(LedgerError, match="already works in the folder"):
+        await asyncio.to_thread(PostgresDatabase(url, tmp_path).open)
+    killed._leave_seat()  # as the system does for a process that has ended
+    async with opened(url, folder=tmp_path, sleep=pytest.fail) as next_one:
+        await next_one.accept(make_job(), LIMITS)
+    assert (tmp_path / "bot.lock").stat().st_mode & 0o077 == 0
+    await asyncio.to_thread(killed.close)
 
 
 async def test_an_idle_bot_keeps_its_lease(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
