@@ -21,7 +21,7 @@ import numpy as np
 from bot.core.job import Job, Origin, Person, Venue, new_job_id
 from bot.core.policy import Limits
 from bot.core.wish import Usual, Wish
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.ledgers import wish_json
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase, connect

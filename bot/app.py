@@ -29,7 +29,7 @@ from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
 from bot.engines.marks import marks_of
 from bot.errors import EngineStuckError
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.languages.languages import Languages, shipped
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.records import Records

@@ -31,7 +31,7 @@ from bot.shared.shown import shown
 from sdxl_engine.request import ImageRequest, ModelCard
 
 if TYPE_CHECKING:
-    from bot.gallery.disk import DiskGallery
+    from bot.gallery.gallery import DiskGallery
 
 _MAX_ID_CHARS: Final = 100
 _EXPORT: Final = Path("privacy.zip")
@@ -169,7 +169,7 @@ class _Nobody:
 
 
 def _gallery(folder: Path) -> "DiskGallery":
-    from bot.gallery.disk import DiskGallery  # noqa: PLC0415 - --help waits for no pixels
+    from bot.gallery.gallery import DiskGallery  # noqa: PLC0415 - --help waits for no pixels
 
     return DiskGallery(folder / IMAGES, _no_card)
 

@@ -8,7 +8,7 @@ import pytest
 from bot.app import App
 from bot.config.sections import Config, EngineConfig, HealthConfig
 from bot.errors import LedgerError
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.shared.data_folder import IMAGES
 from tests.bot.village import SIZES, Village
 from tests.fakes import FakePipeline

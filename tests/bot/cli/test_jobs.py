@@ -16,7 +16,7 @@ from bot.cli.main import main
 from bot.config.sections import StorageConfig
 from bot.core.job import State
 from bot.core.policy import Limits
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import connect

@@ -13,7 +13,7 @@ import pytest
 from bot.cli.main import main
 from bot.core.job import State
 from bot.core.policy import Limits
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.sqlite.database import SqliteDatabase, connect
 from bot.shared.data_folder import IMAGES, LEDGER

@@ -21,7 +21,7 @@ from bot.core.wish import Usual
 from bot.core.worker import Worker
 from bot.engines.local import LocalEngine
 from bot.errors import EngineStuckError
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.ledgers.database import Database
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry

@@ -16,7 +16,7 @@ from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Answer
 from bot.core.ports.registry import Settings
 from bot.errors import GalleryError, IllegalMoveError, UnknownJobError
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bot.errors import GalleryError, PictureLostError
-from bot.gallery.disk import DiskGallery
+from bot.gallery.gallery import DiskGallery
 from sdxl_engine import GeneratedImage, Images
 from sdxl_engine.marks.credentials import Credentials
 from sdxl_engine.marks.file_marks import marks_in
