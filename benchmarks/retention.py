@@ -21,7 +21,8 @@ import numpy as np
 from bot.core.job import Job, Origin, Person, Venue, new_job_id
 from bot.core.policy import Limits
 from bot.core.wish import Usual, Wish
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.folder import Folder
+from bot.gallery.gallery import ObjectGallery
 from bot.ledgers import wish_json
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.sqlite.database import SqliteDatabase, connect
@@ -50,7 +51,7 @@ async def measure(folder: Path, pictures: int, every_s: float) -> None:
         keeping = asyncio.create_task(
             keep_clean(
                 ledger,
-                DiskGallery(folder / IMAGES, lambda _: ModelCard("none")),
+                ObjectGallery(Folder(folder / IMAGES), lambda _: ModelCard("none")),
                 KEEP_DAYS,
                 _NobodyWaits(),
                 sleep=_end,

@@ -29,7 +29,8 @@ from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
 from bot.engines.marks import marks_of
 from bot.errors import EngineStuckError
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.folder import Folder
+from bot.gallery.gallery import ObjectGallery
 from bot.languages.languages import Languages, shipped
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.records import Records
@@ -97,7 +98,9 @@ class App:
         records = SqliteRecords(folder) if records is None else records
         self.ledger = DatabaseLedger(records.database(start_empty=start_empty))
         self.queue = JobQueue()
-        self._gallery = DiskGallery(folder / IMAGES, self._card_of, marks_of(config.marks))
+        self._gallery = ObjectGallery(
+            Folder(folder / IMAGES), self._card_of, marks_of(config.marks)
+        )
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
         events = Events(self.metrics.hear)
         usual = usual_of(config)

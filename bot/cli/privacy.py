@@ -31,7 +31,7 @@ from bot.shared.shown import shown
 from sdxl_engine.request import ImageRequest, ModelCard
 
 if TYPE_CHECKING:
-    from bot.gallery.gallery import DiskGallery
+    from bot.gallery.gallery import ObjectGallery
 
 _MAX_ID_CHARS: Final = 100
 _EXPORT: Final = Path("privacy.zip")
@@ -168,10 +168,12 @@ class _Nobody:
         return
 
 
-def _gallery(folder: Path) -> "DiskGallery":
-    from bot.gallery.gallery import DiskGallery  # noqa: PLC0415 - --help waits for no pixels
+def _gallery(folder: Path) -> "ObjectGallery":
+    # Here and not above: --help waits for no pixels.
+    from bot.gallery.folder import Folder  # noqa: PLC0415
+    from bot.gallery.gallery import ObjectGallery  # noqa: PLC0415
 
-    return DiskGallery(folder / IMAGES, _no_card)
+    return ObjectGallery(Folder(folder / IMAGES), _no_card)
 
 
 def _no_card(_: ImageRequest) -> ModelCard:

@@ -8,7 +8,7 @@ import pytest
 from bot.app import App
 from bot.config.sections import Config, EngineConfig, HealthConfig
 from bot.errors import LedgerError
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.gallery import ObjectGallery
 from bot.shared.data_folder import IMAGES
 from tests.bot.village import SIZES, Village
 from tests.fakes import FakePipeline
@@ -54,13 +54,13 @@ async def test_a_home_that_cannot_be_closed_holds_nothing_else_open(
 async def test_an_album_that_others_could_read_is_closed_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, real = asyncio.Event(), DiskGallery.mend
+    stop, real = asyncio.Event(), ObjectGallery.mend
 
-    async def mend(self: DiskGallery) -> None:
+    async def mend(self: ObjectGallery) -> None:
         await real(self)
         stop.set()
 
-    monkeypatch.setattr(DiskGallery, "mend", mend)
+    monkeypatch.setattr(ObjectGallery, "mend", mend)
     folders = (tmp_path / IMAGES, tmp_path / IMAGES / "oldoldol")
     for folder in folders:
         folder.mkdir()

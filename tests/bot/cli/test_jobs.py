@@ -16,7 +16,8 @@ from bot.cli.main import main
 from bot.config.sections import StorageConfig
 from bot.core.job import State
 from bot.core.policy import Limits
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.folder import Folder
+from bot.gallery.gallery import ObjectGallery
 from bot.ledgers import book
 from bot.ledgers.sqlite import database
 from bot.ledgers.sqlite.database import connect
@@ -43,7 +44,7 @@ def jobs(folder: Path) -> list[str]:
     request = done.wish.resolve((64, 64))
     *_, last = FakePipeline().generate(request)
     assert last.fetch is not None
-    gallery = DiskGallery(folder / IMAGES, card_of)
+    gallery = ObjectGallery(Folder(folder / IMAGES), card_of)
     images = asyncio.run(gallery.store(done, request, last.fetch()))
     with closing(connect(folder / LEDGER, makes=True)) as connection:
         for job in (done, failed, waiting):
@@ -147,7 +148,9 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert copy.stat().st_mode & 0o077 == 0
     with closing(connect(copy / LEDGER)) as connection:
         record = book.get(connection, jobs[0])
-    pictures = asyncio.run(DiskGallery(copy / IMAGES, card_of).read(jobs[0], record.images))
+    pictures = asyncio.run(
+        ObjectGallery(Folder(copy / IMAGES), card_of).read(jobs[0], record.images)
+    )
     assert len(pictures) == 4
     assert main(["backup", "copies/monday"]) == 2
     assert "is there already" in capsys.readouterr().err

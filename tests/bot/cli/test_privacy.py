@@ -13,7 +13,8 @@ import pytest
 from bot.cli.main import main
 from bot.core.job import State
 from bot.core.policy import Limits
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.folder import Folder
+from bot.gallery.gallery import ObjectGallery
 from bot.ledgers import book
 from bot.ledgers.sqlite.database import SqliteDatabase, connect
 from bot.shared.data_folder import IMAGES, LEDGER
@@ -34,7 +35,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     *_, last = FakePipeline().generate(done.wish.resolve((64, 64)))
     assert last.fetch is not None
     images = asyncio.run(
-        DiskGallery(folder / IMAGES, card_of).store(done, done.wish.resolve((64, 64)), last.fetch())
+        ObjectGallery(Folder(folder / IMAGES), card_of).store(
+            done, done.wish.resolve((64, 64)), last.fetch()
+        )
     )
     with closing(connect(folder / LEDGER, makes=True)) as connection:
         for job in (done, waiting):

@@ -21,7 +21,8 @@ from bot.core.wish import Usual
 from bot.core.worker import Worker
 from bot.engines.local import LocalEngine
 from bot.errors import EngineStuckError
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.folder import Folder
+from bot.gallery.gallery import ObjectGallery
 from bot.ledgers.database import Database
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
@@ -54,7 +55,7 @@ class Office:
         self.database = records_in(folder).database()
         self.ledger = make_ledger(self.database)
         self.queue = JobQueue()
-        self.gallery = DiskGallery(folder / "images", card_of)
+        self.gallery = ObjectGallery(Folder(folder / "images"), card_of)
         self.heard: list[Event] = []
         events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
         self.registry = DatabaseRegistry(self.database)

@@ -1,7 +1,7 @@
-"""Pictures on the disk: whole, small enough, and known by their hash."""
+"""Pictures wherever they are kept: whole, small enough, and known by their hash."""
 
 import io
-import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,36 +9,22 @@ import pytest
 from PIL import Image
 
 from bot.errors import GalleryError, PictureLostError
-from bot.gallery.gallery import DiskGallery
-from sdxl_engine import GeneratedImage, Images
+from bot.gallery.gallery import ObjectGallery
+from bot.gallery.objects import Objects
+from sdxl_engine import GeneratedImage, InvalidRequestError
 from sdxl_engine.marks.credentials import Credentials
 from sdxl_engine.marks.file_marks import marks_in
 from sdxl_engine.marks.marks import Marks
 from sdxl_engine.marks.watermark import Watermark
 from sdxl_engine.pictures import decode
 from tests.bot.core.jobs import make_job
-from tests.fakes import FakePipeline, card_of
+from tests.bot.gallery.drawn import REQUEST, drawn
+from tests.fakes import card_of
 from tests.sdxl_engine.marks.authority import elliptic, write_chain, write_key
 
-REQUEST = make_job().wish.resolve((64, 64))
 
-
-def count_files(folder: Path) -> int:
-    return len(list(folder.glob("*/*")))
-
-
-def modes(folder: Path) -> set[int]:
-    return {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
-
-
-def drawn() -> Images:
-    *_, last = FakePipeline().generate(REQUEST)
-    assert last.fetch is not None
-    return last.fetch()
-
-
-async def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
-    gallery, job = DiskGallery(tmp_path, card_of), make_job()
+async def test_pictures_come_back_as_they_were_stored(gallery: ObjectGallery) -> None:
+    job = make_job()
     stored = await gallery.store(job, REQUEST, drawn())
     pictures = await gallery.read(job.id, stored)
     assert [one.filename for one in pictures] == [f"{job.id}_{n}.png" for n in range(4)]
@@ -49,114 +35,73 @@ async def test_pictures_come_back_as_they_were_stored(tmp_path: Path) -> None:
         assert picture.info["parameters"].endswith("Model: doodle")
 
 
-async def test_a_model_that_was_chosen_is_the_one_that_is_named(tmp_path: Path) -> None:
-    gallery, job = DiskGallery(tmp_path, card_of), make_job()
+async def test_a_model_that_was_chosen_is_the_one_that_is_named(gallery: ObjectGallery) -> None:
+    job = make_job()
     stored = await gallery.store(job, replace(REQUEST, model="other"), drawn())
     (first, *_) = await gallery.read(job.id, stored)
     with Image.open(io.BytesIO(first.data)) as picture:
         assert picture.info["parameters"].endswith("Model: other")
 
 
-async def test_they_are_their_owners_alone(tmp_path: Path) -> None:
-    await DiskGallery(tmp_path / "images", card_of).store(make_job(), REQUEST, drawn())
-    assert modes(tmp_path / "images") == {0o700, 0o600}
-
-
-@pytest.mark.parametrize("count", [0, 1, 450])
-async def test_an_album_that_others_could_read_is_closed_to_them(
-    tmp_path: Path, count: int
+async def test_stored_twice_they_are_the_same_files(
+    gallery: ObjectGallery, objects: Objects
 ) -> None:
-    album = tmp_path / "images"
-    for number in range(count):
-        (album / str(number)).mkdir(parents=True)
-        (album / str(number) / "0.png").write_bytes(b"png")
-    for path in (album, *album.rglob("*")):
-        if count:
-            path.chmod(0o755 if path.is_dir() else 0o644)
-    await DiskGallery(album, card_of).mend()
-    assert not count or modes(album) == {0o700, 0o600}
+    job = make_job()
+    first = await gallery.store(job, REQUEST, drawn())
+    assert await gallery.store(job, REQUEST, drawn()) == first
+    assert len(await gallery.read(job.id, first)) == 4
+    assert objects.folders("") == (job.id,)
 
 
-async def test_an_album_on_another_disk_is_closed_as_well(tmp_path: Path) -> None:
-    (tmp_path / "large" / "job").mkdir(parents=True)
-    for path in (tmp_path / "large", tmp_path / "large" / "job"):
-        path.chmod(0o755)
-    (tmp_path / "images").symlink_to(tmp_path / "large")
-    await DiskGallery(tmp_path / "images", card_of).mend()
-    assert modes(tmp_path / "large") == {0o700}
-
-
-async def test_an_album_of_somebody_else_is_told_and_stops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(descriptor: int, mode: int) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    for path in (tmp_path, tmp_path / "job"):
-        path.mkdir(exist_ok=True)
-        path.chmod(0o755)
-    monkeypatch.setattr("os.fchmod", refuse)
-    await DiskGallery(tmp_path, card_of).mend()
-    (line,) = caplog.messages
-    assert "others may be able to read 2 files and folders of the album" in line
-    assert f"chmod -R go= {tmp_path}" in line
-
-
-async def test_stored_twice_they_are_the_same_files(tmp_path: Path) -> None:
-    gallery, job = DiskGallery(tmp_path, card_of), make_job()
-    assert await gallery.store(job, REQUEST, drawn()) == await gallery.store(job, REQUEST, drawn())
-    assert count_files(tmp_path) == 4
-
-
-async def test_files_fit_the_limit_of_the_place(tmp_path: Path) -> None:
+async def test_files_fit_the_limit_of_the_place(gallery: ObjectGallery) -> None:
     job = make_job(attachment_limit_bytes=6_000)
-    stored = await DiskGallery(tmp_path, card_of).store(job, REQUEST, drawn())
+    stored = await gallery.store(job, REQUEST, drawn())
     assert all(one.filename.endswith(".webp") and one.size_bytes <= 6_000 for one in stored)
 
 
 @pytest.mark.parametrize("harm", ["deleted", "cut", "changed"])
-async def test_a_file_that_is_not_what_was_written_is_found_out(tmp_path: Path, harm: str) -> None:
-    gallery, job = DiskGallery(tmp_path, card_of), make_job()
+async def test_a_file_that_is_not_what_was_written_is_found_out(
+    gallery: ObjectGallery, objects: Objects, harm: str
+) -> None:
+    job = make_job()
     stored = await gallery.store(job, REQUEST, drawn())
-    path = tmp_path / job.id / stored[1].filename
-    data = path.read_bytes()
+    name = f"{job.id}/{stored[0].filename}"
+    data = objects.get(name)
     match harm:
         case "deleted":
-            path.unlink()
+            objects.delete(job.id)
         case "cut":
-            path.write_bytes(data[:-1])
+            objects.put(name, data[:-1])
         case "changed":
-            path.write_bytes(data[:50] + bytes([data[50] ^ 1]) + data[51:])
-    with pytest.raises(PictureLostError, match=stored[1].filename):
+            objects.put(name, data[:50] + bytes([data[50] ^ 1]) + data[51:])
+    with pytest.raises(PictureLostError, match=stored[0].filename):
         await gallery.read(job.id, stored)
 
 
-async def test_forgotten_pictures_are_gone(tmp_path: Path) -> None:
-    gallery, job, other = DiskGallery(tmp_path, card_of), make_job(), make_job()
-    await gallery.store(job, REQUEST, drawn())
-    await gallery.store(other, REQUEST, drawn())
+async def test_forgotten_pictures_are_gone(gallery: ObjectGallery, objects: Objects) -> None:
+    job, other = make_job(), make_job()
+    stored = await gallery.store(job, REQUEST, drawn())
+    left = await gallery.store(other, REQUEST, drawn())
     await gallery.forget([job.id, "unknown"])
-    assert not (tmp_path / job.id).exists()
-    assert count_files(tmp_path) == 4
+    assert objects.folders("") == (other.id,)
+    assert len(await gallery.read(other.id, left)) == 4
+    with pytest.raises(PictureLostError):
+        await gallery.read(job.id, stored)
 
 
-async def test_a_folder_that_cannot_be_written_is_a_gallery_error(tmp_path: Path) -> None:
-    (tmp_path / "images").write_text("in the way")
-    with pytest.raises(GalleryError, match=r"images.*Make room"):
-        await DiskGallery(tmp_path / "images", card_of).store(make_job(), REQUEST, drawn())
-
-
-async def test_the_images_of_a_request_keep_their_seed(tmp_path: Path) -> None:
+async def test_the_images_of_a_request_keep_their_seed(gallery: ObjectGallery) -> None:
     image = GeneratedImage(2, 99, 8, 8, bytes(192))
-    (stored,) = await DiskGallery(tmp_path, card_of).store(make_job(), REQUEST, (image,))
+    (stored,) = await gallery.store(make_job(), REQUEST, (image,))
     assert (stored.index, stored.seed) == (2, 99)
 
 
-async def test_pictures_are_marked_and_the_hash_is_that_of_the_marked_file(tmp_path: Path) -> None:
+async def test_pictures_are_marked_and_the_hash_is_that_of_the_marked_file(
+    objects: Objects, tmp_path: Path
+) -> None:
     key = elliptic()
     chain, file = write_chain(tmp_path / "chain", key), write_key(tmp_path / "key", key)
     marks = Marks(Watermark(), xmp=True, credentials=Credentials(chain, file))
-    gallery, job = DiskGallery(tmp_path / "images", card_of, marks), make_job()
+    gallery, job = ObjectGallery(objects, card_of, marks), make_job()
     first = await gallery.store(job, REQUEST, drawn())
     again = await gallery.store(job, REQUEST, drawn())  # as after a crash
     assert first != again  # no two signatures are the same
@@ -167,6 +112,146 @@ async def test_pictures_are_marked_and_the_hash_is_that_of_the_marked_file(tmp_p
     assert found.credentials.is_whole
     shown = [decode(one.data) for one in pictures]
     await gallery.store(job, REQUEST, drawn())
-    with pytest.raises(PictureLostError):  # only what the last call returned is on the disk
+    with pytest.raises(PictureLostError):  # only what the last call returned is there
         await gallery.read(job.id, again)
     assert len({one.digest for one in shown}) == len(drawn())
+
+
+async def brought_file(gallery: ObjectGallery) -> bytes:
+    """A file as somebody may bring it."""
+    job = make_job()
+    (stored, *_) = await gallery.store(job, REQUEST, drawn())
+    (picture,) = await gallery.read(job.id, [stored])
+    await gallery.forget([job.id])
+    return picture.data
+
+
+async def test_what_is_brought_is_kept_as_it_came(gallery: ObjectGallery) -> None:
+    file = await brought_file(gallery)
+    job, other = make_job(), make_job()
+    (digest,) = await gallery.bring(job.id, [file, file])
+    assert list(await gallery.brought(job.id, [digest])) == [digest]
+    await gallery.hand_on(job.id, other.id, [digest])
+    assert sorted(await gallery.starters()) == sorted([job.id, other.id])
+    await gallery.forget_drawn([other.id])
+    await gallery.forget_brought([job.id])
+    assert (await gallery.brought_file(other.id, digest)).data == file
+    with pytest.raises(PictureLostError, match=digest):
+        await gallery.brought(job.id, [digest])
+    assert await gallery.starters() == (other.id,)
+
+
+async def test_what_is_no_picture_is_not_kept(gallery: ObjectGallery) -> None:
+    with pytest.raises(InvalidRequestError):
+        await gallery.bring(make_job().id, [b"no picture"])
+    assert await gallery.starters() == ()
+
+
+@pytest.mark.parametrize("instead", [b"no picture", "another"])
+async def test_what_was_brought_and_shows_something_else_is_lost(
+    gallery: ObjectGallery, objects: Objects, instead: bytes | str
+) -> None:
+    file = await brought_file(gallery)
+    job = make_job()
+    (digest,) = await gallery.bring(job.id, [file])
+    stored = await gallery.store(job, REQUEST, drawn())
+    other = (await gallery.read(job.id, [stored[1]]))[0].data
+    data = other if isinstance(instead, str) else instead
+    objects.put(f".brought/{job.id}/{digest}", data)
+    with pytest.raises(PictureLostError, match=digest):
+        await gallery.brought(job.id, [digest])
+
+
+async def test_copies_are_of_the_other_job_and_found_while_nobody_knows_it(
+    gallery: ObjectGallery,
+) -> None:
+    job, other = make_job(), make_job()
+    stored = await gallery.store(job, REQUEST, drawn())
+    copied = await gallery.copy(job.id, other.id, stored[1:3])
+    assert [one.filename for one in copied] == [f"{other.id}_{n}.png" for n in (1, 2)]
+    assert await gallery.starters() == (other.id,)
+    await gallery.forget([job.id])
+    assert len(await gallery.read(other.id, copied)) == 2
+    await gallery.forget([other.id])
+    assert await gallery.starters() == ()
+
+
+async def test_thumbnails_are_small_and_none_where_a_picture_is_lost(
+    gallery: ObjectGallery,
+) -> None:
+    job = make_job()
+    stored = await gallery.store(job, REQUEST, drawn())
+    lost = replace(stored[0], filename="lost.png")
+    first, second = await gallery.thumbnails([(job.id, lost), (job.id, stored[1])])
+    assert first is None
+    assert second is not None
+    assert second.index == 1
+
+
+async def test_a_place_that_is_well_is_left_as_it_was(
+    gallery: ObjectGallery, objects: Objects
+) -> None:
+    for _ in range(2):
+        await gallery.probe()
+        await gallery.mend()
+    assert objects.folders("") == ()
+
+
+class Flaky:
+    """Implements `Objects`: some of the first answers are others.
+
+    answers  what the first ones make of what is there
+    asked    how often something was got
+    """
+
+    def __init__(self, objects: Objects, *answers: Callable[[bytes], bytes]) -> None:
+        self.put, self.folders = objects.put, objects.folders
+        self.delete, self.probe, self.mend = objects.delete, objects.probe, objects.mend
+        self._objects = objects
+        self._answers = list(answers)
+        self.asked = 0
+
+    def get(self, name: str) -> bytes:
+        """What is there, or what is answered instead."""
+        self.asked += 1
+        data = self._objects.get(name)
+        return self._answers.pop(0)(data) if self._answers else data
+
+
+def cut(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def lost(_: bytes) -> bytes:
+    raise PictureLostError("It is not whole.")
+
+
+def away(_: bytes) -> bytes:
+    raise GalleryError("Nobody knows.")
+
+
+@pytest.mark.parametrize("answer", [cut, lost])
+async def test_what_was_lost_on_its_way_is_fetched_once_more(
+    objects: Objects, answer: Callable[[bytes], bytes]
+) -> None:
+    flaky = Flaky(objects, answer)
+    gallery, job = ObjectGallery(flaky, card_of), make_job()
+    (stored, *_) = await gallery.store(job, REQUEST, drawn())
+    assert len(await gallery.read(job.id, [stored])) == 1
+    assert flaky.asked == 2
+    flaky = Flaky(objects, answer, answer)
+    with pytest.raises(PictureLostError):
+        await ObjectGallery(flaky, card_of).read(job.id, [stored])
+    assert flaky.asked == 2
+
+
+async def test_what_cannot_be_fetched_now_is_not_lost(objects: Objects) -> None:
+    flaky = Flaky(objects, away, away)
+    gallery, job = ObjectGallery(flaky, card_of), make_job()
+    stored = await gallery.store(job, REQUEST, drawn())
+    with pytest.raises(GalleryError):
+        await gallery.read(job.id, stored)
+    assert flaky.asked == 1
+    # Of a page not each is waited for.
+    assert await gallery.thumbnails([(job.id, one) for one in stored]) == (None,) * 4
+    assert flaky.asked == 2

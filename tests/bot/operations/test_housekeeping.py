@@ -16,7 +16,8 @@ from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Answer
 from bot.core.ports.registry import Settings
 from bot.errors import GalleryError, IllegalMoveError, UnknownJobError
-from bot.gallery.gallery import DiskGallery
+from bot.gallery.folder import Folder
+from bot.gallery.gallery import ObjectGallery
 from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
@@ -86,7 +87,7 @@ class House:
         self.ledger = ledger
         self.album = album
         self.clocks = clocks
-        self.gallery: Gallery = DiskGallery(album, card_of)
+        self.gallery: Gallery = ObjectGallery(Folder(album), card_of)
         self.moderators = AsyncMock()
 
     async def run(self, hours: float = 0) -> None:
@@ -201,7 +202,7 @@ async def test_a_row_of_the_future_goes_when_its_days_are_over(
     assert await house.kept() == []
 
 
-class StuckGallery(DiskGallery):
+class StuckGallery(ObjectGallery):
     """Some folders cannot be deleted; the others can.
 
     tried  how often each was tried
@@ -210,7 +211,7 @@ class StuckGallery(DiskGallery):
     stuck: frozenset[str] = frozenset()
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, card_of)
+        super().__init__(Folder(folder), card_of)
         self.tried: Counter[str] = Counter()
 
     async def forget(self, job_ids: Sequence[str]) -> None:
@@ -328,7 +329,9 @@ async def test_a_ledger_that_fails_for_a_while_stops_nothing(ledger: DatabaseLed
     with pytest.raises(asyncio.CancelledError):
         await keep_orders(ledger, Boss(), sleep=Once(2))
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(ledger, DiskGallery(Path("none"), card_of), 2, AsyncMock(), sleep=Once(2))
+        await keep_clean(
+            ledger, ObjectGallery(Folder(Path("none")), card_of), 2, AsyncMock(), sleep=Once(2)
+        )
 
 
 async def test_a_community_may_keep_its_jobs_for_less(house: House, clocks: Clocks) -> None:
