@@ -306,7 +306,7 @@ class Worker:
         *,
         kept: Kept = "records",
     ) -> T:
-        """Write to the disk; while it cannot be written to, wait until it can."""
+        """Write or read what is kept; while that cannot be done, wait until it can."""
         return await persist(
             partial(self.noting_trouble, action, on_trouble, kept=kept),
             "writing to the disk",
@@ -448,9 +448,12 @@ class Worker:
 
     async def _brought(self, job: Job, request: ImageRequest) -> Pictures:
         """The pictures that it starts from; raises PictureLostError."""
-        if request.source is None:
+        source = request.source
+        if source is None:
             return NO_PICTURES
-        return await self._gallery.brought(job.id, request.source.pictures)
+        return await self.surely(
+            lambda: self._gallery.brought(job.id, source.pictures), kept="pictures"
+        )
 
     async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
         """From the engine to the gallery, and on to the person."""
@@ -574,7 +577,7 @@ class Worker:
     ) -> AsyncIterator[tuple[Picture, ...]]:
         venue = job.origin.venue
         async with self._uploads.place((venue.home, venue.community or venue.channel)):
-            yield await self._gallery.read(job.id, stored)
+            yield await self.surely(lambda: self._gallery.read(job.id, stored), kept="pictures")
 
     async def _end(self, job: Job, state: State, sentence: str, deed: Deed | None = None) -> None:
         with suppress(IllegalMoveError):  # it was cancelled first, and that has been told

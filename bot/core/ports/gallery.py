@@ -18,7 +18,10 @@ class Picture:
 
 
 class Gallery(Protocol):
-    """Keeps pictures from drawing to the end of their days."""
+    """Keeps pictures from drawing to the end of their days.
+
+    All of it raises GalleryError where nobody can be asked now; what is there then is not lost.
+    """
 
     async def store(
         self, job: Job, request: ImageRequest, images: Images
@@ -65,7 +68,7 @@ class Gallery(Protocol):
     async def thumbnails(
         self, pictures: Sequence[tuple[str, StoredImage]]
     ) -> tuple[Picture | None, ...]:
-        """Pictures made small, each of a job's id; None in the place of one that is lost."""
+        """Pictures made small, each of a job's id; None for one that is lost or away now."""
 
     async def probe(self) -> None:
         """Write something that nobody looks at; raises GalleryError while nothing can be stored."""

@@ -1,8 +1,11 @@
-"""Jobs for tests."""
+"""Jobs for tests, and files that they start from."""
 
+import io
 import itertools
 from dataclasses import replace
 from typing import Any
+
+from PIL import Image
 
 from bot.core.heard import Heard
 from bot.core.job import Job, Origin, Person, Venue, new_job_id
@@ -13,6 +16,12 @@ HOME = "village"
 NOON_S = 1_800_000_000.0
 _NOTHING_KNOWN = Circumstances()
 _events = itertools.count(1)
+
+
+def file_of(colour: str, size_px: tuple[int, int] = (32, 16)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size_px, colour).save(file, "PNG")
+    return file.getvalue()
 
 
 def make_person(number: int = 1) -> Person:

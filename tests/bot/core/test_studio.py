@@ -33,18 +33,12 @@ from bot.errors import (
 from bot.operations.housekeeping import forget_unclaimed
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import Source
-from tests.bot.core.jobs import NOON_S, heard_of, make_job, make_person
+from tests.bot.core.jobs import NOON_S, file_of, heard_of, make_job, make_person
 from tests.bot.core.office import Office, OpenOffice
 from tests.fakes import FakePipeline, Gate
 
 Of = Callable[[Record], Offspring]
 _moments = itertools.count()
-
-
-def file_of(colour: str, size_px: tuple[int, int] = (32, 16)) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size_px, colour).save(file, "PNG")
-    return file.getvalue()
 
 
 def seen_by(person: Person) -> Viewer:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bot.core import offspring
 from bot.core.events import Accepted, Begun, Drawn, Ended, Refused
 from bot.core.job import Job, Person, Record, State, cost_of, new_job_id
 from bot.core.policy import MAX_ATTEMPTS, Actor, Limits, Owner
@@ -29,8 +30,10 @@ from bot.errors import (
     UndeliveredError,
     UnknownJobError,
 )
+from bot.gallery.folder import Folder
 from bot.ledgers.database import Connection, Database
 from bot.ledgers.ledger import DatabaseLedger
+from bot.shared.retry import Backoff
 from sdxl_engine import (
     EngineStartError,
     ImageRequest,
@@ -40,7 +43,7 @@ from sdxl_engine import (
     Progress,
 )
 from sdxl_engine.request import NO_PICTURES, Pictures
-from tests.bot.core.jobs import heard_of, make_job, make_person
+from tests.bot.core.jobs import file_of, heard_of, make_job, make_person
 from tests.bot.core.office import HUNG, Office, OpenOffice
 from tests.bot.ledgers.databases import sqlite_alone
 from tests.fakes import FakeHome, FakePipeline, FakeSleep, Gate
@@ -422,6 +425,34 @@ async def test_lost_files_are_drawn_again(tmp_path: Path, office: OpenOffice) ->
     async with office(lambda: pipeline) as it:
         await it.home.until(lambda: job.id in it.home.delivered)
     assert len(pipeline.requests) == 2
+
+
+async def test_pictures_that_cannot_be_fetched_now_are_waited_for(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    read, pipeline = Folder.get, FakePipeline()
+
+    def get(folder: Folder, name: str) -> bytes:
+        """For everything nobody can be asked at first."""
+        if name in asked:
+            return read(folder, name)
+        asked.append(name)
+        raise GalleryError("Nobody knows now.")
+
+    monkeypatch.setattr(Folder, "get", get)
+    monkeypatch.setattr("bot.core.worker._DISK_BACKOFF", Backoff(first_s=0.0))
+    async with office(lambda: pipeline) as it:
+        job = make_job()
+        (source,) = await it.studio.bring(job.id, [file_of("red")])
+        job = replace(job, wish=replace(job.wish, source=offspring.source_fields(source)))
+        await it.ask(job)
+        await it.home.until(lambda: job.id in it.home.delivered)
+        assert it.worker.disk_is_writable
+    assert len(pipeline.requests) == 1  # nothing was drawn again
+    # What it starts from, then each of its pictures.
+    assert asked[0] == f".brought/{job.id}/{source.picture}"
+    assert len(asked) == 5
 
 
 async def test_a_job_under_which_the_engine_hung_twice_is_set_aside(office: OpenOffice) -> None:
