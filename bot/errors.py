@@ -9,7 +9,7 @@ BotError
 ├── JobRefusedError    this job is not taken now: a limit is reached, or the bot is stopping
 ├── LedgerError        what is on record cannot be read or written: a full disk, a locked file
 │   └── LedgerLostError  what was on record is gone or damaged, all of it or the end
-├── GalleryError       pictures cannot be stored or deleted: a full disk
+├── GalleryError       pictures cannot be stored, fetched or deleted now: a full disk, a store away
 ├── UnknownJobError    there is no job of that name
 ├── IllegalMoveError   the job is not in a state from which that could be done
 ├── NotAllowedError    that is somebody else's to do
@@ -86,7 +86,14 @@ class LedgerLostError(LedgerError):
 
 
 class GalleryError(BotError):
-    """A picture's file cannot be written or deleted; it is as it was."""
+    """A picture's file cannot be written, fetched or deleted now; it is as it was.
+
+    found  what is wrong, and what to do, for whoever runs the bot
+    """
+
+    def __init__(self, sentence: str, *, found: str = "") -> None:
+        super().__init__(sentence)
+        self.found = found or sentence
 
 
 class UnknownJobError(BotError):

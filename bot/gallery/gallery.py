@@ -60,22 +60,23 @@ class ObjectGallery:
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
+        self._said = ""  # last, of what whoever runs the bot has to mend
 
     async def store(
         self, job: Job, request: ImageRequest, images: Images
     ) -> tuple[StoredImage, ...]:
         """See `Gallery.store`."""
-        return await _on(self._storers, lambda: self._store(job, request, images))
+        return await self._on(self._storers, lambda: self._store(job, request, images))
 
     async def read(self, job_id: str, stored: Sequence[StoredImage]) -> tuple[Picture, ...]:
         """See `Gallery.read`."""
-        return await _on(
+        return await self._on(
             self._fetchers, lambda: tuple(self._read(job_id, image) for image in stored)
         )
 
     async def bring(self, job_id: str, files: Sequence[bytes]) -> Pictures:
         """See `Gallery.bring`."""
-        return await _on(self._decoders, lambda: self._bring(job_id, files))
+        return await self._on(self._decoders, lambda: self._bring(job_id, files))
 
     async def brought(self, job_id: str, digests: Sequence[str]) -> Pictures:
         """See `Gallery.brought`."""
@@ -83,11 +84,11 @@ class ObjectGallery:
         def brought() -> Pictures:
             return {one: _twice(self._shown, job_id, one) for one in digests}
 
-        return await _on(self._decoders, brought)
+        return await self._on(self._decoders, brought)
 
     async def brought_file(self, job_id: str, digest: str) -> Picture:
         """See `Gallery.brought_file`."""
-        data = await _on(self._fetchers, lambda: _twice(self._source, job_id, digest))
+        data = await self._on(self._fetchers, lambda: _twice(self._source, job_id, digest))
         kind = next((name for start, name in _KINDS.items() if data.startswith(start)), "bin")
         return Picture(0, f"{job_id}_{digest[:_DIGEST_CHARS]}.{kind}", data)
 
@@ -106,7 +107,7 @@ class ObjectGallery:
                 self._objects.put(f"{to}/{filename}", data)
                 yield replace(image, filename=filename)
 
-        return await _on(self._fetchers, lambda: tuple(copied()))
+        return await self._on(self._fetchers, lambda: tuple(copied()))
 
     async def hand_on(self, job_id: str, to: str, digests: Sequence[str]) -> None:
         """See `Gallery.hand_on`."""
@@ -115,21 +116,21 @@ class ObjectGallery:
             for digest in digests:
                 self._keep(to, digest, _twice(self._source, job_id, digest))
 
-        await _on(self._fetchers, hand_on)
+        await self._on(self._fetchers, hand_on)
 
     async def starters(self) -> tuple[str, ...]:
         """See `Gallery.starters`."""
-        return await _on(self._fetchers, lambda: self._objects.folders(_BROUGHT))
+        return await self._on(self._fetchers, lambda: self._objects.folders(_BROUGHT))
 
     async def thumbnails(
         self, pictures: Sequence[tuple[str, StoredImage]]
     ) -> tuple[Picture | None, ...]:
         """See `Gallery.thumbnails`."""
-        return await _on(self._decoders, lambda: tuple(self._thumbnails(pictures)))
+        return await self._on(self._decoders, lambda: tuple(self._thumbnails(pictures)))
 
     async def probe(self) -> None:
         """See `Gallery.probe`."""
-        await _on(self._fetchers, self._objects.probe)
+        await self._on(self._fetchers, self._objects.probe)
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """See `Gallery.forget`."""
@@ -146,13 +147,25 @@ class ObjectGallery:
     async def mend(self) -> None:
         """See `Objects.mend`."""
         parts = self._objects.mend()
-        while await _on(self._fetchers, lambda: next(parts, _DONE)) is not _DONE:
+        while await self._on(self._fetchers, lambda: next(parts, _DONE)) is not _DONE:
             pass  # a stop waits for one part alone
 
     def close(self) -> None:
         """Begin nothing any more."""
         for executor in (self._storers, self._decoders, self._fetchers):
             executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _on(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(threads, work)
+        except GalleryError as error:
+            # Once, while it is so: what people wait for is tried again and again.
+            if error.found not in {str(error), self._said}:
+                log.warning("%s", error.found)
+            self._said = error.found
+            raise
+        self._said = ""
+        return result
 
     def _store(self, job: Job, request: ImageRequest, images: Images) -> tuple[StoredImage, ...]:
         limit_bytes = min(job.origin.attachment_limit_bytes, _MAX_UPLOAD_BYTES // len(images))
@@ -224,9 +237,12 @@ class ObjectGallery:
                 continue
             try:
                 small = thumbnail(self._read(job_id, stored).data)
-            except (PictureLostError, GalleryError) as error:
-                is_away = isinstance(error, GalleryError)
+            except PictureLostError as error:
                 log.info("%s", error)
+                yield None
+            except GalleryError as error:
+                log.warning("a page is shown without its pictures: %s", error.found)
+                is_away = True
                 yield None
             else:
                 name = _picture_name(job_id, stored.index, small.extension)
@@ -237,11 +253,7 @@ class ObjectGallery:
             for folder in folders:
                 self._objects.delete(folder)
 
-        await _on(self._fetchers, forget)
-
-
-async def _on(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(threads, work)
+        await self._on(self._fetchers, forget)
 
 
 def _twice(look: Callable[..., T], *args: object) -> T:

@@ -86,6 +86,8 @@ def set_up(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # At "debug" it writes what it sends: the headers hold a session's token.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     if level != "debug":
         # Libraries tell at "info" what only their authors want to know.
         for name in (

@@ -1,9 +1,11 @@
 """What somebody wrote, as a sentence can hold it: short, on one line, nothing invisible."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 _SHOWN_CHARS: Final = 40
+_PASSWORD: Final = re.compile(r"(?<=//)[^/@\s]*@")  # of an address, with its user's name
 
 
 def shown(value: object, chars: int = _SHOWN_CHARS) -> str:
@@ -24,6 +26,11 @@ def one_line(text: str, chars: int) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def without_password(text: str) -> str:
+    """A text with no address in it that says as whom, and by which password, it is opened."""
+    return _PASSWORD.sub("", text)
 
 
 def triggers(words: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
-"""A loopback Discord, and the whole bot in front of it with a fake pipeline."""
+"""A loopback Discord, the whole bot in front of it with a fake pipeline, a store for pictures."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from tests.standins.discord.openapi import Contract
 SIZES = ((64, 64), (128, 64))
 NO_LIMITS = LimitsConfig(0, 0, 0, 0, 0)
 GOLDENS = Path(__file__).parents[1] / "goldens"
+_buckets = itertools.count(1)
 
 
 def pytest_sessionfinish() -> None:
@@ -195,3 +197,32 @@ def make_config(
         discord=DiscordConfig(),
         jobs=JobsConfig(max_queued=max_queued, shutdown_grace_s=grace_s),
     )
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[int]:
+    """The port of a store that speaks S3, for all who ask."""
+    from tests.bot.gallery.store import running_store  # noqa: PLC0415 - not every machine has it
+
+    with running_store() as port:
+        yield port
+
+
+@pytest.fixture
+def address(store: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of that store with nothing in it, to which the environment leads."""
+    import boto3  # noqa: PLC0415 - not every machine has it
+
+    from tests.bot.gallery.store import ACCESS, HOST, PASSWORD, SECRET  # noqa: PLC0415 - as above
+
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://somebody:{PASSWORD}@{HOST}:{store}")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # nothing but this machine is asked
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    bucket = f"pictures-{next(_buckets)}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/of/a bot"

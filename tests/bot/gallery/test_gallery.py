@@ -1,6 +1,7 @@
 """Pictures wherever they are kept: whole, small enough, and known by their hash."""
 
 import io
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -227,7 +228,7 @@ def lost(_: bytes) -> bytes:
 
 
 def away(_: bytes) -> bytes:
-    raise GalleryError("Nobody knows.")
+    raise GalleryError("Nobody knows.", found="The store is down.")
 
 
 @pytest.mark.parametrize("answer", [cut, lost])
@@ -255,3 +256,23 @@ async def test_what_cannot_be_fetched_now_is_not_lost(objects: Objects) -> None:
     # Of a page not each is waited for.
     assert await gallery.thumbnails([(job.id, one) for one in stored]) == (None,) * 4
     assert flaky.asked == 2
+
+
+async def test_what_is_to_be_mended_is_in_the_log_once_while_it_is_so(
+    objects: Objects, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    gallery, job = ObjectGallery(Flaky(objects, away, away), card_of), make_job()
+    stored = await gallery.store(job, REQUEST, drawn())
+    for _ in range(2):
+        with pytest.raises(GalleryError):
+            await gallery.read(job.id, stored)
+    assert caplog.messages == ["The store is down."]
+    gallery = ObjectGallery(Flaky(objects, away, bytes, bytes, bytes, bytes, away), card_of)
+    for is_away in (True, False, True):
+        if is_away:
+            with pytest.raises(GalleryError):
+                await gallery.read(job.id, stored)
+        else:
+            await gallery.read(job.id, stored)
+    assert caplog.messages == ["The store is down."] * 3

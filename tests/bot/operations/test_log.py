@@ -9,7 +9,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.operations.log import OF_NO_USE, LineFormatter
+from bot.operations.log import OF_NO_USE, LineFormatter, set_up
 from bot.shared.job_context import current_job, in_job
 from bot.shared.secret import Secret
 
@@ -72,3 +72,8 @@ async def test_what_bolt_says_at_every_start_is_known(
     AsyncApp(client=AsyncWebClient(), authorize=authorize)
     (said,) = caplog.messages
     assert any(one in said for one in OF_NO_USE)
+
+
+def test_what_is_sent_to_an_object_store_is_never_written_down() -> None:
+    set_up("debug")
+    assert not logging.getLogger("botocore.endpoint").isEnabledFor(logging.INFO)
