@@ -28,9 +28,9 @@ from bot.core.worker import RESTARTING, Worker
 from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
 from bot.engines.marks import marks_of
-from bot.errors import EngineStuckError
-from bot.gallery.folder import Folder
+from bot.errors import EngineStuckError, GalleryError
 from bot.gallery.gallery import ObjectGallery
+from bot.gallery.opening import objects_at
 from bot.languages.languages import Languages, shipped
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.records import Records
@@ -48,7 +48,7 @@ from bot.operations.watch import (
     watch_engine,
     watch_lag,
 )
-from bot.shared.data_folder import COMMANDS, IMAGES, SLACK_TOKEN
+from bot.shared.data_folder import COMMANDS, SLACK_TOKEN
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
@@ -73,7 +73,7 @@ class App:
     config          what is offered, how much is taken in, how it is watched
     start_pipeline  makes the warm pipeline, on the engine's thread
     homes           where people are
-    folder          of the pictures, and of the ledger
+    folder          of the ledger and the pictures, where neither is configured to be elsewhere
     records         where the ledger is instead
     last_words      what a card of an open job says when the bot stops
     start_empty     if the ledger is lost or damaged, put it aside and make a new one
@@ -99,7 +99,7 @@ class App:
         self.ledger = DatabaseLedger(records.database(start_empty=start_empty))
         self.queue = JobQueue()
         self._gallery = ObjectGallery(
-            Folder(folder / IMAGES), self._card_of, marks_of(config.marks)
+            objects_at(config.storage.pictures, folder), self._card_of, marks_of(config.marks)
         )
         self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
         events = Events(self.metrics.hear)
@@ -206,7 +206,7 @@ class App:
     async def _serve(self, stop: asyncio.Event) -> None:
         if self._config.health.port:
             await self.health.start(self._config.health.port)
-        await forget_unclaimed(self.ledger, self._gallery)
+        await self._look_at_pictures()
         self._worker.restore(await self.ledger.recover(), await self.ledger.unanswered())
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -246,6 +246,15 @@ class App:
                 grace_s = self._config.jobs.shutdown_grace_s
                 last.push_async_callback(self._worker.drain, grace_s, stuck=stuck)
                 last.push_async_callback(_end, watches)
+
+    async def _look_at_pictures(self) -> None:
+        """Find out whether pictures can be kept, before anybody asks for some."""
+        try:
+            await self._worker.noting_trouble(self._gallery.probe, kept="pictures")
+        except GalleryError as error:  # whoever asks reads it, until it is well by itself
+            log.warning("no pictures can be kept yet: %s", error)
+        else:
+            await forget_unclaimed(self.ledger, self._gallery)
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
         """What runs for as long as the bot does, and ends it where it fails."""

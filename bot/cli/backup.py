@@ -31,4 +31,9 @@ def run(args: argparse.Namespace) -> int:
         )
     with in_words(folder / LEDGER):
         sys.stdout.write(backup(folder, args.folder, connect) + "\n")
+    if config.storage.pictures is not None:
+        sys.stdout.write(
+            f"No picture of {config.storage.pictures} is among them: copy that place as well, by "
+            "its own means.\n"
+        )
     return OK

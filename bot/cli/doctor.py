@@ -35,9 +35,11 @@ from bot.config.sections import (
 from bot.engines.loading import check_of, offered, usual_of
 from bot.engines.marks import marks_of
 from bot.engines.styles import read_styles
-from bot.errors import ConfigError, LedgerError, UsageError
+from bot.errors import ConfigError, GalleryError, LedgerError, UsageError
+from bot.gallery.bucket import Bucket
 from bot.ledgers.records import records_of
 from bot.moderation.lists import owners_lists
+from bot.shared.data_folder import IMAGES
 from bot.shared.secret import Secret
 from bot.shared.shown import one_line, triggers
 from sdxl_engine import CheckpointError, CredentialsError, format_size
@@ -256,7 +258,8 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     known = None if isinstance(device, Finding) else device
     yield from examine_model(config, examination.environ, known)
     yield from examine_checks(config.engine, examination.environ)
-    yield _storage(config.storage.folder)
+    yield _writable(config.storage.folder, "The storage folder", "[storage] folder")
+    yield from examine_pictures(config.storage)
     yield _disk(config.storage.folder)
     yield examine_ledger(config.storage)
     yield from examine_tokens(config.slack, examination.environ)
@@ -546,7 +549,7 @@ def _may_be_repository(model: str) -> bool:
     return not named_as_file and _REPOSITORY.fullmatch(model) is not None
 
 
-def _storage(folder: Path) -> Finding:
+def _writable(folder: Path, what: str, key: str) -> Finding:
     # Where it will be made; a check leaves nothing behind.
     place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
@@ -555,10 +558,46 @@ def _storage(folder: Path) -> Finding:
     except OSError as error:
         return Finding(
             "FAIL",
-            f"The storage folder {folder} cannot be written ({error.strerror}).",
-            "Set [storage] folder to one that can.",
+            f"{what} {folder} cannot be written ({error.strerror}).",
+            f"Set {key} to one that can.",
         )
-    return Finding("ok", f"The storage folder {folder} can be written.")
+    return Finding("ok", f"{what} {folder} can be written.")
+
+
+def examine_pictures(storage: StorageConfig) -> Iterator[Finding]:
+    """Whether pictures can be kept, where that is not in the storage folder."""
+    pictures = storage.pictures
+    if pictures is None:
+        return
+    if isinstance(pictures, Path):
+        yield _writable(pictures, "The folder of pictures", "[storage] pictures")
+    else:
+        yield from _bucket(pictures)
+    left = storage.folder / IMAGES
+    if left.is_dir() and any(left.iterdir()):
+        yield Finding(
+            "warn",
+            f"There are pictures in {left}, where nobody looks any more, nor deletes them in time.",
+            f"Copy what is in there to {pictures}, and delete it.",
+        )
+
+
+def _bucket(address: str) -> Iterator[Finding]:
+    try:
+        bucket = Bucket(address)
+        bucket.probe()
+    except ConfigError as error:
+        yield Finding("FAIL", str(error))
+    except GalleryError as error:
+        yield Finding("FAIL", error.found)
+    else:
+        yield Finding("ok", f"In {address} pictures can be kept, listed and deleted.")
+        if bucket.keeps_versions():
+            yield Finding(
+                "warn",
+                f"The bucket of {address} keeps versions: what the bot deletes stays there.",
+                "Switch versions off, or have the store delete old ones.",
+            )
 
 
 def _disk(folder: Path) -> Finding:

@@ -72,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
         # Who takes any free one wants no other to be taken.
         slack_port = playground.slack_port if args.port else 0
         playground = replace(playground, port=args.port, slack_port=slack_port)
-    config = replace(config, playground=playground)
+    # What it keeps is in its own folder, wherever the real bot keeps pictures.
+    storage = replace(config.storage, pictures=None)
+    config = replace(config, playground=playground, storage=storage)
     if args.size is not None:
         config = replace(config, engine=replace(config.engine, sizes=(parse_size(args.size),)))
 

@@ -16,16 +16,16 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 from bot.cli.arguments import add_config, path
 from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
+from bot.config.sections import StorageConfig
 from bot.core.job import Person, Record
 from bot.core.kept import Kept
 from bot.core.privacy import NOT_ERASED, Privacy, erased_sentences, files_of, kept_sentences
-from bot.errors import LedgerError, OutputError, UsageError
+from bot.errors import GalleryError, LedgerError, OutputError, UsageError
 from bot.ledgers import privacy_book
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.records import Records, records_of
 from bot.ledgers.registry import DatabaseRegistry
 from bot.operations import log as logs
-from bot.shared.data_folder import IMAGES
 from bot.shared.private import make_file
 from bot.shared.shown import shown
 from sdxl_engine.request import ImageRequest, ModelCard
@@ -69,18 +69,18 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked with the bot's records; raises BotError."""
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
-    folder, keep_days = config.storage.folder, config.storage.keep_days
+    storage = config.storage
     person = Person(args.home, args.person)
-    records = records_of(folder, config.storage.database)
+    records = records_of(storage.folder, storage.database)
     if records.examine() is None:
         raise LedgerError(f"Nothing is kept of anybody: no bot has worked in {records.where}.")
     match args.action:
         case "show":
-            _say(_shown(records, person, keep_days))
+            _say(_shown(records, person, storage.keep_days))
         case "export":
-            _say(_export(records, folder, person, args.out))
+            _say(_export(records, storage, person, args.out))
         case _:
-            _say(asyncio.run(_erase(records, folder, person, keep_days, agreed=args.yes)))
+            _say(asyncio.run(_erase(records, storage, person, agreed=args.yes)))
     return OK
 
 
@@ -92,17 +92,20 @@ def _shown(records: Records, person: Person, keep_days: int) -> str:
     return "\n".join(kept_sentences(kept, keep_days))
 
 
-def _export(records: Records, folder: Path, person: Person, out: Path) -> str:
+def _export(records: Records, storage: StorageConfig, person: Person, out: Path) -> str:
     with records.reading() as connection:
         if privacy_book.kept(connection, person) == Kept():
             return _nothing_of(person)
         stored = privacy_book.stored(connection, person)
-    gallery = _gallery(folder)
+    gallery = _gallery(storage)
     try:
         with os.fdopen(make_file(out), "wb") as file:
             count = asyncio.run(_pack(file, files_of(stored, gallery)))
     except FileExistsError as error:
         raise OutputError(f"{out} is there already. Name another with --out.") from error
+    except GalleryError:
+        out.unlink(missing_ok=True)
+        raise
     except OSError as error:
         out.unlink(missing_ok=True)
         raise OutputError(f"{out} cannot be written ({error.strerror}). Make room.") from error
@@ -119,16 +122,15 @@ async def _pack(file: BinaryIO, files: AsyncIterator[tuple[str, bytes]]) -> int:
     return len(archive.namelist())
 
 
-async def _erase(
-    records: Records, folder: Path, person: Person, keep_days: int, *, agreed: bool
-) -> str:
+async def _erase(records: Records, storage: StorageConfig, person: Person, *, agreed: bool) -> str:
+    keep_days = storage.keep_days
     if records.is_in_use():
         raise LedgerError(
             "The bot is running, and does this itself: the person types /privacy erase. Or stop "
             "the bot first."
         )
     ledger = DatabaseLedger(records.database())
-    gallery = _gallery(folder)
+    gallery = _gallery(storage)
     ledger.open()
     try:
         registry, nobody = DatabaseRegistry(ledger.database), _Nobody()
@@ -168,12 +170,12 @@ class _Nobody:
         return
 
 
-def _gallery(folder: Path) -> "ObjectGallery":
+def _gallery(storage: StorageConfig) -> "ObjectGallery":
     # Here and not above: --help waits for no pixels.
-    from bot.gallery.folder import Folder  # noqa: PLC0415
     from bot.gallery.gallery import ObjectGallery  # noqa: PLC0415
+    from bot.gallery.opening import objects_at  # noqa: PLC0415
 
-    return ObjectGallery(Folder(folder / IMAGES), _no_card)
+    return ObjectGallery(objects_at(storage.pictures, storage.folder), _no_card)
 
 
 def _no_card(_: ImageRequest) -> ModelCard:

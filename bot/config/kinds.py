@@ -1,5 +1,6 @@
 """What a key of the configuration may hold."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,10 @@ _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1
 _MAX_TEXT_CHARS: Final = 1_000
 _DATABASES: Final = ("postgresql", "postgres")  # libpq knows both
+# A bucket as S3 lets it be called, and folders in it; nothing that opens it.
+_BUCKET: Final = re.compile(
+    r"s3://[A-Za-z0-9][\w.-]{2,62}(/(?!\.{1,2}(/|$))[\w.=+-]+)*/?", re.ASCII
+)
 _SIDES: Final = f"each side a multiple of {SIDE_MULTIPLE_PX} from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
 
 
@@ -230,6 +235,25 @@ def scores() -> Kind:
 def folder(*, empty: bool = False) -> Kind:
     """The path of a folder; None for an empty text, where that may be."""
     return _path("folder", empty=empty)
+
+
+def place() -> Kind:
+    """Where files are kept: the path of a folder, or the address of a bucket; None for neither."""
+    here = folder(empty=True)
+
+    def read(value: object) -> object:
+        if not isinstance(value, str) or "://" not in value:
+            return here.read(value)
+        if len(value) > _MAX_TEXT_CHARS or not _BUCKET.fullmatch(value.strip()):
+            raise ValueError
+        return value.strip().rstrip("/")
+
+    return Kind(
+        "empty (in [storage] folder), the path of a folder, or s3://BUCKET/PREFIX; what opens a "
+        "bucket belongs in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        read,
+        is_shown=False,
+    )
 
 
 def file() -> Kind:

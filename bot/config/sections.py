@@ -144,6 +144,7 @@ class StorageConfig:
 
     folder: Path = key(Path("data"), kinds.folder())  # noqa: RUF009 - a Path is frozen too
     database: str = key("", kinds.database())
+    pictures: Path | str | None = key(None, kinds.place())  # noqa: RUF009 - as above
     keep_days: int = key(30, kinds.whole(2, 36_500))  # a day's limits look back one
 
 

@@ -113,7 +113,12 @@ async def forget_unclaimed(ledger: Ledger, gallery: Gallery) -> None:
 
     The process ended in between, or the pictures could not be deleted then.
     """
-    for job_id in await gallery.starters():
+    try:
+        starters = await gallery.starters()
+    except GalleryError as error:
+        log.warning("what was brought for no job is looked for at the next start: %s", error)
+        return
+    for job_id in starters:
         try:
             await ledger.get(job_id)
         except UnknownJobError:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from bot.cli.doctor import (
     examine_filter,
     examine_marks,
     examine_model,
+    examine_pictures,
     examine_ports,
     examine_styles,
 )
@@ -31,6 +33,7 @@ from bot.config.sections import (
     HealthConfig,
     MarksConfig,
     PlaygroundConfig,
+    StorageConfig,
     StylesConfig,
 )
 from sdxl_engine.models.layers import GPU
@@ -60,6 +63,48 @@ def test_it_finds_what_is_wrong(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     assert "FAIL  There is no model 'no-such-model'" in out
     assert "warn  DISCORD_TOKEN does not look like a bot token" in out
     assert "secret" not in out
+
+
+def test_another_folder_of_pictures_is_looked_at(tmp_path: Path) -> None:
+    assert not list(examine_pictures(StorageConfig()))
+    storage = StorageConfig(folder=tmp_path / "data", pictures=tmp_path / "shared")
+    (found,) = examine_pictures(storage)
+    assert found == Finding("ok", f"The folder of pictures {tmp_path / 'shared'} can be written.")
+    assert not (tmp_path / "shared").exists()  # a check leaves nothing behind
+    (tmp_path / "shared").touch()
+    (tmp_path / "data/images/job").mkdir(parents=True)
+    found, left = examine_pictures(storage)
+    assert found.level == "FAIL"
+    assert "Set [storage] pictures" in found.mend
+    assert left.level == "warn"
+    assert "nobody looks any more" in left.what
+
+
+@pytest.mark.scale
+def test_a_bucket_of_pictures_is_looked_at(tmp_path: Path, address: str) -> None:
+    import boto3  # noqa: PLC0415 - not every machine has it
+
+    storage = StorageConfig(folder=tmp_path, pictures=address)
+    (found,) = examine_pictures(storage)
+    assert found == Finding("ok", f"In {address} pictures can be kept, listed and deleted.")
+    boto3.client("s3").put_bucket_versioning(
+        Bucket=address.split("/")[2], VersioningConfiguration={"Status": "Enabled"}
+    )
+    found, versions = examine_pictures(storage)
+    assert found.level == "ok"
+    assert versions.level == "warn"
+    (found,) = examine_pictures(replace(storage, pictures="s3://nobodys-bucket"))
+    assert found.level == "FAIL"
+    assert "Make the bucket" in found.what
+
+
+def test_a_bucket_that_nothing_here_speaks_with_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    (found,) = examine_pictures(StorageConfig(folder=tmp_path, pictures="s3://bucket"))
+    assert found.level == "FAIL"
+    assert "make setup-scale" in found.what
 
 
 def test_a_broken_configuration_is_a_finding(capsys: Capture) -> None:

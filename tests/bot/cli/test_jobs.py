@@ -158,6 +158,16 @@ def test_a_backup_is_whole_and_its_owners_alone(jobs: list[str], capsys: Capture
     assert "would go with it" in capsys.readouterr().err
 
 
+def test_a_backup_says_which_pictures_are_not_in_it(
+    jobs: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGINE_STORAGE__PICTURES", "s3://bucket/of/a/bot")
+    assert main(["backup", "copies/monday"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Copied 3 jobs and 4 pictures to copies/monday.\n")  # what is here yet
+    assert "No picture of s3://bucket/of/a/bot is among them" in out
+
+
 def test_a_backup_of_what_others_could_read_is_its_owners_alone(
     folder: Path, jobs: list[str]
 ) -> None:

@@ -223,3 +223,15 @@ async def state_of(url: str) -> Any:
             if line.startswith(b"data: "):
                 return json.loads(line.removeprefix(b"data: "))
     raise AssertionError("the page was told nothing")
+
+
+def test_its_pictures_are_not_where_the_real_bots_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Config] = []
+
+    async def run(config: Config, *_: object) -> None:
+        seen.append(config)
+
+    monkeypatch.setattr("bot.cli.playground_visit.run_playground", run)
+    monkeypatch.setenv("IMAGINE_STORAGE__PICTURES", "s3://the-real-bots")
+    assert main(["playground", "--once", "a fox"]) == 0
+    assert [config.storage.pictures for config in seen] == [None]

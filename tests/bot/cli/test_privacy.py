@@ -13,6 +13,7 @@ import pytest
 from bot.cli.main import main
 from bot.core.job import State
 from bot.core.policy import Limits
+from bot.errors import GalleryError
 from bot.gallery.folder import Folder
 from bot.gallery.gallery import ObjectGallery
 from bot.ledgers import book
@@ -79,6 +80,29 @@ def test_it_is_erased_while_no_bot_runs(folder: Path, capsys: Capture) -> None:
     assert states == [(State.CANCELLED, False), (State.DELIVERED, True)]  # the next bot tells
     assert main(["privacy", "show", *WORDS]) == 0
     assert "2 jobs of which only ids and times are left" in capsys.readouterr().out
+
+
+def test_pictures_are_looked_for_where_they_are_kept(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / IMAGES).rename(tmp_path / "shared")
+    monkeypatch.setenv("IMAGINE_STORAGE__PICTURES", "shared")
+    assert main(["privacy", "export", *WORDS]) == 0
+    assert capsys.readouterr().out == "Wrote 6 files to privacy.zip.\n"
+    assert main(["privacy", "erase", "--yes", *WORDS]) == 0
+    assert not list((tmp_path / "shared").rglob("*.png"))
+
+
+def test_half_an_export_is_none(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Folder, name: str) -> bytes:
+        raise GalleryError("Nobody knows now.")
+
+    monkeypatch.setattr(Folder, "get", away)
+    assert main(["privacy", "export", *WORDS]) == 1
+    assert "Nobody knows now." in capsys.readouterr().err
+    assert not (tmp_path / "privacy.zip").exists()
 
 
 class Typed(io.StringIO):

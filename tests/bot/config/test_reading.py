@@ -91,6 +91,12 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("[engine", "is not valid TOML"),
         ('[storage]\nfolder = ""', "must be the path of a folder"),
         ("[storage]\nkeep_days = 1", "must be a whole number from 2"),
+        ('[storage]\npictures = "s3://"', "the path of a folder, or s3://BUCKET/PREFIX"),
+        ('[storage]\npictures = "s3://no"', "or s3://BUCKET/PREFIX"),
+        ('[storage]\npictures = "s3://bucket/a/../b"', "or s3://BUCKET/PREFIX"),
+        ('[storage]\npictures = "s3://bucket//a"', "or s3://BUCKET/PREFIX"),
+        ('[storage]\npictures = "gs://bucket/a"', "or s3://BUCKET/PREFIX"),
+        ("[storage]\npictures = 1", "or s3://BUCKET/PREFIX"),
         ('[limits]\nrole_weights = ["1"]', 'with a weight from 0.1 to 10, such as "123=2"'),
         ('[limits]\nrole_weights = ["1=11"]', "with a weight from 0.1 to 10"),
         ('[limits]\nrole_weights = ["1=nan"]', "with a weight from 0.1 to 10"),
@@ -355,3 +361,26 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(address: str) ->
     with pytest.raises(ConfigError, match="PGPASSWORD") as raised:
         load_config(COMMITTED, {"IMAGINE_STORAGE__DATABASE": address})
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("", None),
+        ("/mnt/pictures", Path("/mnt/pictures")),
+        ("s3://bucket", "s3://bucket"),
+        (" s3://my.bucket-1/of/a_bot/ ", "s3://my.bucket-1/of/a_bot"),
+    ],
+)
+def test_pictures_have_a_place(tmp_path: Path, text: str, place: Path | str | None) -> None:
+    path = write(tmp_path, f'[storage]\npictures = "{text}"')
+    assert load_config(path, {}).storage.pictures == place
+    environ = {"IMAGINE_STORAGE__PICTURES": text}
+    assert load_config(write(tmp_path, ""), environ).storage.pictures == place
+
+
+def test_what_opens_a_bucket_is_not_repeated(tmp_path: Path) -> None:
+    path = write(tmp_path, '[storage]\npictures = "s3://id:hunter2@bucket"')
+    with pytest.raises(ConfigError, match="AWS_SECRET_ACCESS_KEY") as caught:
+        load_config(path, {})
+    assert "hunter2" not in str(caught.value)

@@ -22,7 +22,7 @@ from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
-from bot.operations.housekeeping import keep_clean, keep_orders
+from bot.operations.housekeeping import forget_unclaimed, keep_clean, keep_orders
 from tests.bot.core.jobs import NOON_S, make_job, make_person
 from tests.bot.ledgers.databases import records_in, sqlite_alone
 from tests.fakes import card_of
@@ -416,3 +416,11 @@ async def test_what_no_moderator_decided_is_given_up(house: House, clocks: Clock
     assert given_up == 2 * [(held[3], 2)]
     await house.run(hours=28 * 24)
     assert given_up[2:] == [(held[4], 30)]
+
+
+async def test_what_cannot_be_looked_for_stops_no_start(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (house.album / ".brought").write_text("in the way")
+    await forget_unclaimed(house.ledger, house.gallery)
+    assert "at the next start" in caplog.text
