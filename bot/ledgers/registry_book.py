@@ -401,6 +401,8 @@ def write(connection: Connection, deed: Deed, at_s: float) -> None:
         "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
     ).fetchone()
     number, previous = (0, FIRST_HASH) if last is None else last
+    # What no PostgreSQL could hold would be another text there than the one that was hashed.
+    deed = replace(deed, reason=deed.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"))
     entry = chained(deed, number + 1, at_s, previous)
     connection.execute(
         "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -29,6 +29,9 @@ T = TypeVar("T")
 FORM: Final = len(MIGRATIONS)
 _READERS: Final = 2  # so that a long list holds up nobody
 _TRY_EVERY_S: Final = 0.2
+# Where both start at once, such as after a power cut, the server takes longer.
+START_PATIENCE_S: Final = 30.0
+_START_TRY_EVERY_S: Final = 1.0
 # What is read in one go is of one moment.
 _BEGIN_READING: Final = """
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -78,6 +81,28 @@ class PostgresDatabase:
             raise
 
     def _writing(self) -> PostgresWriter:
+        """Have the tables made, and take the lease; a server that only starts is waited for."""
+        until_s = self._clock() + START_PATIENCE_S
+        while True:
+            try:
+                self._make_ready()
+                break
+            except LedgerError as error:
+                cause = error.__cause__
+                is_away = isinstance(cause, psycopg.Error) and trouble_of(cause) is Trouble.AWAY
+                if not is_away or self._clock() >= until_s:
+                    raise
+                log.warning("waiting for the ledger's database: %s", error)
+                self._sleep(_START_TRY_EVERY_S)
+        return PostgresWriter(
+            lambda: Session(self._url),
+            self._lease,
+            limit_s=self._limit_s,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def _make_ready(self) -> None:
         session = connected(self._url)
         try:
             with in_words(self._url):
@@ -90,13 +115,6 @@ class PostgresDatabase:
                 wait_for_it(take, sleep=self._sleep)
         finally:
             session.close()
-        return PostgresWriter(
-            lambda: Session(self._url),
-            self._lease,
-            limit_s=self._limit_s,
-            clock=self._clock,
-            sleep=self._sleep,
-        )
 
     def close(self) -> None:
         """See `Database.close`."""

@@ -25,6 +25,7 @@ from bot.config.sections import (
     LimitsConfig,
     SlackConfig,
 )
+from bot.ledgers.records import records_of
 from bot.operations import log as logs
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Images, Progress
@@ -91,7 +92,8 @@ def main() -> None:
     tokens = slack_tokens(os.environ) if slack_url else None
     if tokens is not None:
         homes.append(slack_home(config, tokens, throttle=throttle))
-    app = App(config, SteadyPipeline, homes, folder)
+    records = records_of(folder, os.environ.get("LEDGER_URL", ""))
+    app = App(config, SteadyPipeline, homes, folder, records=records)
     asyncio.run(app.run(asyncio.Event()))
 
 

@@ -1,6 +1,8 @@
 """Kills the bot again and again while people ask and press, then looks for broken promises.
 
 python -m tests.bot.killing.rounds --rounds 500
+
+With TEST_DATABASE=postgres its ledger is in a PostgreSQL, which is killed as well.
 """
 
 import argparse
@@ -9,21 +11,19 @@ import logging
 import os
 import random
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from bot.core.job import FINAL, State
-from bot.ledgers.sqlite.database import connect
-from bot.shared.data_folder import IMAGES, LEDGER
+from bot.shared.data_folder import IMAGES
 from standins.base.faults import Fault
 from standins.discord.components import text_of
 from standins.discord.interactions import Interaction
@@ -41,6 +41,13 @@ from tests.bot.killing.crowd import (
 from tests.bot.killing.moderators import DESK, Moderators
 from tests.bot.killing.order import Order, is_told, order_of
 from tests.bot.killing.slackers import Slackers, are_answered, broken
+from tests.bot.ledgers.databases import (
+    IN_POSTGRES,
+    records_in,
+    server,
+    until_the_end,
+    url_in,
+)
 from tests.standins.slack.ports import PATH, held_port
 
 _SET_ASIDE = ("The bot's process ended", "Drawing this broke off")
@@ -69,6 +76,8 @@ _ACTS_IN_PEACE = 12
 class Tally:
     """What came of it all.
 
+    rounds       how often the bot was killed
+    databases    how often its database was
     asked        commands and dialogs that Discord took
     dialogs      of these, dialogs
     pressed      presses that Discord took
@@ -99,6 +108,7 @@ class Tally:
     """
 
     rounds: int = 0
+    databases: int = 0
     asked: int = 0
     dialogs: int = 0
     pressed: int = 0
@@ -154,8 +164,9 @@ class Tally:
     def __str__(self) -> str:
         restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
         return (
-            f"{self.rounds} kills, {self.asked} asked ({self.dialogs} in a dialog), {self.pressed} "
-            f"pressed ({self.twins} of them twice at once, {self.made} made a job), "
+            f"{self.rounds} kills, {self.databases} of the database, {self.asked} asked "
+            f"({self.dialogs} in a dialog), {self.pressed} pressed "
+            f"({self.twins} of them twice at once, {self.made} made a job), "
             f"{self.accepted} accepted: {self.pictures} with pictures, {self.deleted} with "
             f"pictures that were deleted, {self.removed} with a message that was, {self.held} wait "
             f"for a moderator, in peace at the end {dict(self.last)}, "
@@ -209,6 +220,8 @@ async def _kill_rounds(
     try:
         await _take_office(loopback, slack, moderators, folder)
         busy = [asyncio.create_task(one.keep_busy()) for one in (crowd, moderators, slackers)]
+        if IN_POSTGRES:
+            busy.append(asyncio.create_task(_kill_databases(tally, chance)))
         for kill in range(1, rounds + 1):
             process = await _start(loopback, slack, folder)
             begin_s = time.monotonic()
@@ -270,6 +283,16 @@ def _break_network(loopback: LoopbackDiscord, chance: random.Random) -> None:
         loopback.faults.add(fault)
 
 
+async def _kill_databases(tally: Tally, chance: random.Random) -> None:
+    """Have the database die, and come back, over and over."""
+    while True:
+        await asyncio.sleep(chance.uniform(1.0, 5.0))
+        mode = chance.choice(["fast", "immediate"])
+        # What was begun is ended: a server that is half up would be nobody's.
+        await asyncio.shield(asyncio.to_thread(server().restart, mode))
+        tally.databases += 1
+
+
 async def _kill(loopback: LoopbackDiscord, process: asyncio.subprocess.Process) -> None:
     process.send_signal(signal.SIGKILL)
     await process.wait()
@@ -290,6 +313,7 @@ async def _start(
             **os.environ,
             "DISCORD_TOKEN": loopback.token,
             "SLACK_BOT_TOKEN": DEFAULT_BOT_TOKEN,
+            "LEDGER_URL": url_in(folder) if IN_POSTGRES else "",
             **_told_over(slack),
         },
     )
@@ -351,7 +375,7 @@ def _is_over(crowd: Crowd, interaction: Interaction) -> bool:
 
 
 def _open_jobs(folder: Path) -> list[str]:
-    with closing(connect(folder / LEDGER)) as connection:
+    with records_in(folder).reading() as connection:
         rows = connection.execute(
             "SELECT id, state, told FROM jobs WHERE told = 0 AND state != ?", (State.REVIEW,)
         ).fetchall()
@@ -408,7 +432,7 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
     tally.innocent = [why for why in tally.reasons if why.startswith(_SET_ASIDE)]
     tally.twice = [job_id for job_id, messages in crowd.shown.items() if len(messages) > 1]
     tally.unaccounted = _open_jobs(folder)
-    with closing(sqlite3.connect(folder / LEDGER)) as connection:
+    with records_in(folder).reading() as connection:
         (tally.redrawn,) = connection.execute(
             "SELECT count(*) FROM transitions WHERE from_state = 'drawn' AND to_state = 'queued'"
         ).fetchone()
@@ -446,7 +470,7 @@ def main() -> None:
         if kills % _SAY_EVERY == 0:
             sys.stderr.write(f"killed {kills} times of {arguments.rounds}\n")
 
-    with tempfile.TemporaryDirectory() as folder:
+    with until_the_end, tempfile.TemporaryDirectory() as folder:
         killing = kill_rounds(
             arguments.rounds,
             Path(folder),

@@ -2,20 +2,19 @@
 
 import asyncio
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from bot.homes.slack import posted, render
-from bot.shared.data_folder import LEDGER
 from standins.base.faults import Fault, RestKind
 from standins.slack.blocks import every_element
 from standins.slack.errors import ActionRefused
 from standins.slack.invocations import Invocation
 from standins.slack.loopback import LoopbackSlack
+from tests.bot.ledgers.databases import records_in
 
 Message = dict[str, Any]
 
@@ -104,7 +103,7 @@ class Slackers:
 
 def broken(slackers: Slackers, folder: Path) -> Iterator[str]:
     """Every promise that was not kept."""
-    with closing(sqlite3.connect(folder / LEDGER)) as connection:
+    with records_in(folder).reading() as connection:
         rows = connection.execute(
             "SELECT id, event, state, told, deleted, message FROM jobs WHERE home = 'slack'"
         ).fetchall()
@@ -131,7 +130,7 @@ def broken(slackers: Slackers, folder: Path) -> Iterator[str]:
 
 def are_answered(folder: Path) -> bool:
     """Whether everybody who was heard in Slack has an answer."""
-    with closing(sqlite3.connect(folder / LEDGER)) as connection:
+    with records_in(folder).reading() as connection:
         (unanswered,) = connection.execute(
             "SELECT count(*) FROM unanswered WHERE home = 'slack'"
         ).fetchone()

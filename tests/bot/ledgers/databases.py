@@ -35,21 +35,22 @@ def server() -> Server:
 
 
 @cache
-def _url(folder: Path) -> str:
+def url_in(folder: Path) -> str:
+    """The PostgreSQL of a folder."""
     return server().new_database()
 
 
 def records_in(folder: Path) -> Records:
     """Where the ledger of this folder is."""
-    return PostgresRecords(_url(folder)) if IN_POSTGRES else SqliteRecords(folder)
+    return PostgresRecords(url_in(folder), folder) if IN_POSTGRES else SqliteRecords(folder)
 
 
 @contextmanager
 def connection_to(folder: Path) -> Iterator[Connection]:
     """A connection to a folder's ledger that may change anything; each statement counts at once."""
     if IN_POSTGRES:
-        with postgres.opened(_url(folder)) as session:
-            migrate(session, _url(folder))
+        with postgres.opened(url_in(folder)) as session:
+            migrate(session, url_in(folder))
             yield session
     else:
         with closing(connect(folder / LEDGER, makes=True)) as connection:

@@ -135,6 +135,29 @@ async def test_a_restart_of_the_server_is_waited_for(mode: str) -> None:
             assert [one.job.id for one in await ledger.find()] == [after.id, before.id]
 
 
+async def test_a_server_that_starts_later_is_waited_for() -> None:
+    with running() as own:
+        url = own.new_database()
+        own.stop()
+        waits: list[float] = []
+
+        def sleep(delay_s: float) -> None:
+            waits.append(delay_s)
+            if len(waits) == 2:
+                own.start()
+
+        async with opened(url, sleep=sleep) as ledger:
+            await ledger.accept(make_job(), LIMITS)
+        assert len(waits) == 2
+
+
+async def test_one_that_never_comes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "START_PATIENCE_S", 0.0)
+    never = PostgresDatabase("postgresql://bot@127.0.0.1:1/imagine")
+    with pytest.raises(LedgerError, match="Is the server running"):
+        await asyncio.to_thread(never.open)
+
+
 @pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER, Cut.SILENT])
 async def test_what_a_lost_answer_left_open_is_done_once(url: str, proxy: Proxy, cut: Cut) -> None:
     async with opened(through(proxy, url), limit_s=1.0) as ledger:
