@@ -8,7 +8,7 @@ from bot.cli.arguments import path
 from bot.cli.exit_codes import OK
 from bot.config.reading import load_config
 from bot.errors import LedgerError
-from bot.ledgers.sqlite.database import connect, examine
+from bot.ledgers.records import records_of
 from bot.ledgers.sqlite.trouble import in_words
 from bot.operations import log as logs
 from bot.operations.backup import backup
@@ -25,12 +25,11 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, os.environ)
     logs.set_up(config.log.level, as_json=config.log.format == "json")
     folder = config.storage.folder
-    if examine(folder / LEDGER) is None:
-        raise LedgerError(
-            f"There is nothing to copy: no bot has worked in the folder {folder.resolve()}."
-        )
+    records = records_of(folder, config.storage.database)
+    if records.examine() is None:
+        raise LedgerError(f"There is nothing to copy: no bot has worked in {records.where}.")
     with in_words(folder / LEDGER):
-        sys.stdout.write(backup(folder, args.folder, connect) + "\n")
+        sys.stdout.write(backup(folder, args.folder, records.copy_to) + "\n")
     if config.storage.pictures is not None:
         sys.stdout.write(
             f"No picture of {config.storage.pictures} is among them: copy that place as well, by "

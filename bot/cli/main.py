@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "privacy": "Show, export or erase what is kept of one person.",
     "audit": "Say whether the audit is as it was written; list it, export it.",
     "backup": "Copy the ledger and the pictures while the bot runs.",
+    "ledger": "Move the ledger into PostgreSQL, or back.",
     "models": "Say what the files of a folder are, and which can be drawn with.",
     "doctor": "Say what is right and wrong with this machine.",
     "slack": "Print what Slack is told of the app.",

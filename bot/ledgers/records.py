@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.errors import LedgerError
+from bot.ledgers.copying import Source, Target
 from bot.ledgers.database import Connection, Database
 from bot.ledgers.sqlite.records import SqliteRecords
 
@@ -36,6 +37,21 @@ class Records(Protocol):
 
     def is_in_use(self) -> bool:
         """Whether a bot works there now."""
+
+    def whole(self) -> AbstractContextManager[Source]:
+        """All of the ledger, of one moment, however long it is read; beside a bot, too."""
+
+    def filling(self) -> AbstractContextManager[Target]:
+        """A ledger to be written there in one transaction, while no bot can begin to work there.
+
+        It is made where there is none; whatever raises inside undoes that, too.
+        """
+
+    def copy_to(self, path: Path) -> int:
+        """Write all of it, of one moment, to a new ledger's file; returns how many jobs there are.
+
+        Beside a bot, too. Raises sqlite3.Error as well, where that file cannot be written.
+        """
 
 
 def records_of(folder: Path, url: str) -> Records:

@@ -4,7 +4,6 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from bot.errors import OutputError
@@ -12,15 +11,16 @@ from bot.shared.data_folder import IMAGES, LEDGER
 from bot.shared.private import make_file, make_folder
 from bot.shared.sqlite_trouble import Trouble, trouble_of
 
-Connect = Callable[[Path], sqlite3.Connection]
+CopyLedger = Callable[[Path], int]
 
 
-def backup(folder: Path, to: Path, connect: Connect) -> str:
-    """Copy what stands in the storage folder, and say what was copied.
+def backup(folder: Path, to: Path, copy_ledger: CopyLedger) -> str:
+    """Copy the ledger and what stands in the storage folder, and say what was copied.
 
-    to       is made, whole or not at all. To restore it, stop the bot and put it in the storage
-             folder's place
-    connect  opens the ledger's file to read it; raises LedgerError
+    to           is made, whole or not at all. To restore it, stop the bot and put it in the storage
+                 folder's place
+    copy_ledger  writes the ledger to a new file, its owner's alone, and returns how many jobs it
+                 has; raises LedgerError, OSError, sqlite3.Error
 
     The copy is its owner's alone, whoever could read what is copied. The ledger is copied first:
     every picture that it speaks of is on the disk by then. Raises LedgerError, OutputError,
@@ -36,7 +36,7 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         make_folder(draft)
-        jobs = _copy_ledger(connect, folder / LEDGER, draft / LEDGER)
+        jobs = copy_ledger(draft / LEDGER)
         pictures = _copy_album(folder / IMAGES, draft / IMAGES)
         draft.rename(to)
     except (OSError, sqlite3.Error) as error:
@@ -48,17 +48,6 @@ def backup(folder: Path, to: Path, connect: Connect) -> str:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return f"Copied {jobs} jobs and {pictures} pictures to {to}."
-
-
-def _copy_ledger(connect: Connect, path: Path, to: Path) -> int:
-    os.close(make_file(to))
-    with closing(connect(path)) as source, closing(sqlite3.connect(to)) as copy:
-        source.backup(copy)
-        (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(" ".join(str(verdict).split()))
-        (jobs,) = copy.execute("SELECT count(*) FROM jobs").fetchone()
-    return int(jobs)
 
 
 def _copy_album(album: Path, to: Path) -> int:

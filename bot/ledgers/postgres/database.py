@@ -170,14 +170,19 @@ class PostgresDatabase:
 
 def migrate(session: Session, url: str) -> None:
     """Make the tables, or bring an older form of them up to date; raises LedgerError."""
-    with _locked(session):
-        form = form_of(session, url)
-        if form == FORM:
-            return
-        if form:
-            log.info("bringing the ledger from form %d to %d", form, FORM)
-        session.script("".join(MIGRATIONS[form:]))
-        session.execute("UPDATE form SET number = ?", (FORM,))
+    with locked(session):
+        make_tables(session, url)
+
+
+def make_tables(session: Session, url: str) -> None:
+    """As `migrate`, inside a transaction."""
+    form = form_of(session, url)
+    if form == FORM:
+        return
+    if form:
+        log.info("bringing the ledger from form %d to %d", form, FORM)
+    session.script("".join(MIGRATIONS[form:]))
+    session.execute("UPDATE form SET number = ?", (FORM,))
 
 
 def form_of(session: Connection, url: str) -> int:
@@ -225,7 +230,7 @@ def writing(session: Session) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(session: Session) -> Iterator[None]:
+def locked(session: Session) -> Iterator[None]:
     """As `writing`, where there may be no tables yet; however long it takes."""
     session.script(f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})")
     with _ended(session):

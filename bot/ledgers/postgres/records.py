@@ -5,11 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.errors import LedgerError
+from bot.ledgers.copying import Source, Target, copy
 from bot.ledgers.database import Connection
 from bot.ledgers.postgres import database
 from bot.ledgers.postgres.database import FORM, PostgresDatabase, form_of
 from bot.ledgers.postgres.lease import holder
 from bot.ledgers.postgres.session import Session, shown_url
+from bot.ledgers.postgres.whole import PATIENCE, PostgresWhole
+from bot.ledgers.sqlite.records import filled
 
 
 class PostgresRecords:
@@ -60,6 +63,28 @@ class PostgresRecords:
         """See `Records.is_in_use`."""
         with self._opened() as session:
             return holder(session) is not None
+
+    @contextmanager
+    def whole(self) -> Iterator[Source]:
+        """See `Records.whole`."""
+        with self._opened() as session, database.reading(session):
+            session.script(PATIENCE)
+            yield PostgresWhole(session, self._url)
+
+    @contextmanager
+    def filling(self) -> Iterator[Target]:
+        """See `Records.filling`."""
+        with database.opened(self._url) as session, database.locked(session):
+            session.script(PATIENCE)
+            database.make_tables(session, self._url)
+            if holder(session) is not None:
+                raise LedgerError(f"A bot works with {self.where}. Stop it, and try again.")
+            yield PostgresWhole(session, self._url)
+
+    def copy_to(self, path: Path) -> int:
+        """See `Records.copy_to`."""
+        with filled(path) as there, self.whole() as here:
+            return copy(here, there).rows["jobs"]
 
     @contextmanager
     def _opened(self) -> Iterator[Session]:

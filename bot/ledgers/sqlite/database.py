@@ -214,6 +214,18 @@ def _copy(connection: sqlite3.Connection, to: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
+def copy_file(connection: sqlite3.Connection, to: Path) -> int:
+    """Copy the ledger's file to a new one; returns how many jobs are on record there.
+
+    Raises OSError, and sqlite3.Error, where one of them is damaged, too.
+    """
+    os.close(make_file(to))
+    with closing(sqlite3.connect(to)) as copy:
+        connection.backup(copy)
+        _raise_damage(copy, "integrity_check")
+        return int(copy.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+
 def is_in_use(folder: Path) -> bool:
     """Whether a bot owns the ledger in this folder now."""
     try:
@@ -224,6 +236,33 @@ def is_in_use(folder: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def own(folder: Path) -> int:
+    """Take the folder, until the descriptor of its lock is closed; raises LedgerError."""
+    try:
+        make_folder(folder)
+        lock = os.open(folder / LEDGER_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if not isinstance(error, BlockingIOError):
+            raise _unusable(folder, error) from error
+        raise LedgerError(
+            f"Another bot already works in the folder {folder}. Stop it, or give this one another "
+            "[storage] folder."
+        ) from error
+    return lock
+
+
+def _unusable(folder: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"The folder {folder} cannot be used ({error.strerror}). Check its permissions, or set "
+        "[storage] folder to another."
+    )
 
 
 class SqliteDatabase:
@@ -246,7 +285,8 @@ class SqliteDatabase:
     def open(self) -> None:
         """See `Database.open`."""
         try:
-            self._open(self._own())
+            self._lock = own(self._folder)
+            self._open(self._lock)
         except BaseException:
             self.close()
             raise
@@ -268,24 +308,6 @@ class SqliteDatabase:
         for path in (self._path, *(self._path.with_name(f"{LEDGER}{end}") for end in BESIDE)):
             with suppress(FileNotFoundError):
                 self._files.append((path, path.stat()))
-
-    def _own(self) -> int:
-        """Take the folder; raises LedgerError."""
-        try:
-            make_folder(self._folder)
-            self._lock = os.open(self._folder / LEDGER_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LedgerError(
-                f"Another bot already works in the folder {self._folder}. Stop it, or give this "
-                "one another [storage] folder."
-            ) from error
-        except OSError as error:
-            raise LedgerError(
-                f"The folder {self._folder} cannot be used ({error.strerror}). Check its "
-                "permissions, or set [storage] folder to another."
-            ) from error
-        return self._lock
 
     def _open_writer(self, lock: int) -> None:
         examine(self._path, owned=True)

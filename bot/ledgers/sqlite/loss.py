@@ -18,6 +18,7 @@ from bot.ledgers.database import Connection
 from bot.ledgers.sqlite.trouble import for_operator, mend
 from bot.shared.data_folder import IMAGES, LEDGER, LEDGER_LOCK
 
+_MARK_BYTES: Final = 20
 BESIDE: Final = ("-wal", "-shm", "-journal")  # SQLite's own, beside the file and named after it
 
 
@@ -67,8 +68,14 @@ def last_job(connection: Connection) -> int:
 
 def read_mark(folder: Path) -> int:
     """The number of the last job that was taken in there; 0: none, or nobody knows."""
-    with suppress(OSError, ValueError):
-        return int((folder / LEDGER_LOCK).read_bytes())
+    with suppress(OSError):
+        return _number_in((folder / LEDGER_LOCK).read_bytes())
+    return 0
+
+
+def _number_in(mark: bytes) -> int:
+    with suppress(ValueError):
+        return int(mark)
     return 0
 
 
@@ -82,7 +89,7 @@ class Mark:
     def __init__(self, descriptor: int, in_place: Callable[[], None]) -> None:
         self._descriptor = descriptor
         self._in_place = in_place
-        self._number = 0
+        self._number = _number_in(os.pread(descriptor, _MARK_BYTES, 0))
 
     def before_commit(self, connection: Connection) -> None:
         """What was last is deleted now: the mark goes down first, and durably. Raises OSError."""
@@ -103,7 +110,7 @@ class Mark:
             self._write(number)
 
     def _write(self, number: int) -> None:
-        os.pwrite(self._descriptor, b"%020d" % number, 0)
+        os.pwrite(self._descriptor, b"%0*d" % (_MARK_BYTES, number), 0)
         self._number = number
 
 

@@ -17,7 +17,6 @@ from bot.cli import jobs as operator
 from bot.config.sections import HealthConfig
 from bot.core.job import State
 from bot.errors import EngineStuckError
-from bot.ledgers.sqlite.database import connect
 from bot.ledgers.sqlite.records import SqliteRecords
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
@@ -447,7 +446,7 @@ async def test_a_bot_goes_on_from_a_restored_copy(
         await third.until(says("Number 1"))  # else the other may be acknowledged first
         fourth = await ask(loopback, "a bird")
         message = await fourth.until(says("Number 2"))
-        said = await asyncio.to_thread(backup, data, copy, connect)
+        said = await asyncio.to_thread(backup, data, copy, SqliteRecords(data).copy_to)
         assert said == f"Copied 4 jobs and {len(files_of(drawn))} pictures to {copy}."
         if finished:
             await loopback.press(int(message["id"]), cancel_id(message), user_id=BEN)

@@ -10,7 +10,7 @@ from PIL import Image
 from bot.core.job import State
 from bot.core.styles import Style
 from bot.core.wish import Size
-from bot.ledgers.sqlite.database import connect
+from bot.ledgers.sqlite.records import SqliteRecords
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest
 from sdxl_engine.request import CHANGING, MAX_FILE_BYTES
@@ -195,7 +195,8 @@ async def test_a_copy_holds_what_was_brought(
         asked = await loopback.slash("imagine", {"prompt": "x", "image": picture()})
         await asked.until(has_pictures)
         copy = tmp_path / "copy"
-        said = await asyncio.to_thread(backup, tmp_path / "data", copy, connect)
+        data = tmp_path / "data"
+        said = await asyncio.to_thread(backup, data, copy, SqliteRecords(data).copy_to)
     assert said.startswith("Copied 1 jobs and 5 pictures")
     source = pipeline.requests[0].source
     assert source is not None
