@@ -85,7 +85,7 @@ _numbers = itertools.count()
 async def _ask(ledger: DatabaseLedger, every_s: float, over: Callable[[], bool]) -> list[float]:
     waits_s = []
     while not over():
-        job = _job(next(_numbers))
+        job = new_job(next(_numbers))
         begun_s = time.perf_counter()
         await ledger.accept(job, NO_LIMITS)
         waits_s.append(time.perf_counter() - begun_s)
@@ -93,7 +93,8 @@ async def _ask(ledger: DatabaseLedger, every_s: float, over: Callable[[], bool])
     return waits_s
 
 
-def _job(number: int) -> Job:
+def new_job(number: int) -> Job:
+    """Asked for now, by one of a thousand people in one of a hundred communities."""
     venue = Venue("village", str(number % 100), "1")
     return Job(
         id=new_job_id(),

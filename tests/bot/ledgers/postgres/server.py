@@ -15,13 +15,9 @@ import psycopg
 
 # Where Debian and others put it: not all of it is on the PATH.
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+SETTINGS = {"max_connections": "60", "shared_buffers": "32MB"}
 # Nothing of it outlives the tests, and a disk that is waited for proves nothing here.
-SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "max_connections": "60",
-    "shared_buffers": "32MB",
-}
+HASTY = {"fsync": "off", "full_page_writes": "off"}
 
 
 def program(name: str) -> str:
@@ -34,10 +30,14 @@ def program(name: str) -> str:
 
 
 class Server:
-    """One server; `url` is of its own database."""
+    """One server; `url` is of its own database.
 
-    def __init__(self, folder: Path) -> None:
+    is_durable  what is committed outlives the machine
+    """
+
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
         self._folder = folder
+        self._settings = SETTINGS if is_durable else SETTINGS | HASTY
         # It refuses to run as root; another account has what it writes.
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user is not None:
@@ -49,7 +49,9 @@ class Server:
         self.port = free_port()
 
     def start(self) -> None:
-        settings = [word for key, value in SETTINGS.items() for word in ("-c", f"{key}={value}")]
+        settings = [
+            word for key, value in self._settings.items() for word in ("-c", f"{key}={value}")
+        ]
         place = ["-p", str(self.port), "-k", str(self._folder), "-h", "127.0.0.1"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own words
@@ -110,10 +112,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, is_durable: bool = False) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="imagine-postgres-"))
     try:
-        server = Server(folder)
+        server = Server(folder, is_durable=is_durable)
         server.start()
         try:
             yield server
