@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from standins.discord.components import files_of, text_of
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.cli.conftest import ENVIRONMENT, run, start
+from tests.bot.ledgers.databases import server
 from tests.sdxl_engine.marks.authority import DAY, elliptic, write_chain, write_key
 
 
@@ -32,9 +33,19 @@ def environ_of(loopback: LoopbackDiscord, **more: str) -> dict[str, str]:
     }
 
 
-async def test_it_stops_cleanly_and_the_next_one_goes_on(loopback: LoopbackDiscord) -> None:
+@pytest.mark.parametrize(
+    "new_ledger",
+    [
+        pytest.param(lambda: "", id="file"),
+        pytest.param(lambda: server().new_database(), id="postgres", marks=pytest.mark.scale),
+    ],
+)
+async def test_it_stops_cleanly_and_the_next_one_goes_on(
+    loopback: LoopbackDiscord, new_ledger: Callable[[], str]
+) -> None:
     environ = environ_of(
         loopback,
+        IMAGINE_STORAGE__DATABASE=new_ledger(),
         IMAGINE_ENGINE__SIZES="64x64",  # in fifty steps slow enough to be stopped in the middle
         IMAGINE_JOBS__SHUTDOWN_GRACE_S="60",
     )
