@@ -7,7 +7,7 @@ rows of the picture come in as they are and leave as they are, and nothing betwe
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Final
 
 import jax
@@ -62,8 +62,8 @@ def normed_convolution(
     bias: jax.Array,
     residual: jax.Array | None = None,
     *,
-    sums: bool = False,
-) -> tuple[jax.Array, ...]:
+    sums: bool = True,
+) -> tuple[jax.Array, jax.Array | None]:
     """conv(silu(x * scale + shift)) + bias + residual, in float32 but for the products.
 
     x             bf16[batch, height, width, in]
@@ -73,7 +73,8 @@ def normed_convolution(
     residual      bf16[batch, height, width, out]
     sums          whether what comes of it is to be normalised in its turn
     Returns       bf16[batch, height, width, out]; and with sums those of its pixels and of their
-                  squares, f32[batch, 2, out], for which it would have to be read once more
+                  squares, not rounded yet, f32[batch, 2, out], for which it would have to be read
+                  once more
     """
     out_channels = kernel.shape[-1]
     extra = [] if residual is None else [residual]
@@ -81,17 +82,18 @@ def normed_convolution(
     return _convolution(x, [scale, shift], taps, bias, extra, 1, out_channels, sums=sums)
 
 
-def doubled_convolution(x: jax.Array, quarters: jax.Array, bias: jax.Array) -> jax.Array:
+def doubled_convolution(
+    x: jax.Array, quarters: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, jax.Array | None]:
     """The convolution of a picture whose pixels are repeated to twice its size.
 
     x         bf16[batch, height, width, in]
     quarters  bf16[2, 2, 2, 2, in, out], see `sdxl_engine.models.layers.quarter_kernels`
     bias      f32[batch, out]
-    Returns   bf16[batch, 2 * height, 2 * width, out]
+    Returns   bf16[batch, 2 * height, 2 * width, out]; and its sums, as of `normed_convolution`
     """
     kernel = quarters.reshape(4, *quarters.shape[2:])
-    (doubled,) = _convolution(x, [], kernel, bias, [], 2, quarters.shape[-1])
-    return doubled
+    return _convolution(x, [], kernel, bias, [], 2, quarters.shape[-1], sums=True)
 
 
 def _convolution(
@@ -103,8 +105,8 @@ def _convolution(
     factor: int,
     out_channels: int,
     *,
-    sums: bool = False,
-) -> tuple[jax.Array, ...]:
+    sums: bool,
+) -> tuple[jax.Array, jax.Array | None]:
     batch, height, width, channels = x.shape
     blocks = _blocks(x.shape, out_channels, factor)
     if blocks is None:
@@ -133,8 +135,9 @@ def _convolution(
     kernel_reads = batch * steps if tiles > 1 else 1
     taps = kernel.size // (channels * out_channels)
     # Sums of each step: a block that all add to would have to stay, and others come between.
-    sums_block = pl.BlockSpec((1, 1, _MOMENTS, tile), lambda b, r, n: (b, r, 0, n))
-    sums_shape = jax.ShapeDtypeStruct((batch, steps, _MOMENTS, out_channels), jnp.float32)
+    moments = _MOMENTS, _SUBLANES
+    sums_block = pl.BlockSpec((1, 1, *moments, tile), lambda b, r, n: (b, r, 0, 0, n))
+    sums_shape = jax.ShapeDtypeStruct((batch, steps, *moments, out_channels), jnp.float32)
     out_shape = jax.ShapeDtypeStruct(
         (batch, factor * height, factor * blocks.width, out_channels), x.dtype
     )
@@ -173,7 +176,7 @@ def _convolution(
         ),
         name=f"convolution_{taps}",
     )(x, x, x, kernel, bias[:, None], *[one[:, None] for one in affine], *residual)
-    return result[:, :, : factor * width], *[one.sum(axis=1) for one in summed]
+    return result[:, :, : factor * width], summed[0].sum(axis=(1, 3)) if sums else None
 
 
 def _row(
@@ -288,6 +291,10 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
                 preferred_element_type=jnp.float32,
             )
 
+        def count(*parts: jax.Array) -> None:
+            if sums_ref is not None:
+                sums_ref[0, 0] += _moments(parts, begin + first, blocks.width, size)
+
         at = pl.ds(first, blocks.chunk)
         if factor == 1:
 
@@ -296,16 +303,12 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
                     total += product(right, down, kernel_ref[0, down, right])
                 return total
 
-            pixels = blocks.chunk * blocks.width
-            start = jnp.broadcast_to(bias_ref[0], (pixels, out_ref.shape[-1]))
+            start = jnp.broadcast_to(bias_ref[0], (blocks.chunk * blocks.width, out_ref.shape[-1]))
             total = jax.lax.fori_loop(0, _TAPS, add, start)
             if residual_ref:
                 total += residual_ref[0][0, at].reshape(total.shape).astype(jnp.float32)
             out_ref[0, at] = total.reshape(blocks.chunk, blocks.width, -1).astype(out_ref.dtype)
-            if sums_ref is not None:
-                if blocks.width > width or height % blocks.rows:
-                    total = _inside(total, begin + first, blocks.width, size)
-                sums_ref[0, 0] += jnp.stack([total.sum(axis=0), (total * total).sum(axis=0)])
+            count(total)
             return
 
         @pl.loop(0, 2)
@@ -319,6 +322,7 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
                 )
                 for side in (0, 1)
             )
+            count(left, right)
             # Two neighbours of bfloat16 are the halves of a word: so they come to stand in turns.
             words = (_word(left, out_ref.dtype) >> 16) | _word(right, out_ref.dtype)
             words = words.reshape(blocks.chunk, blocks.width, -1)
@@ -326,11 +330,27 @@ def _convolve(  # type: ignore[no-untyped-def]  # noqa: ANN202 - pallas has no p
                 out_ref[0, 2 * (first + row) + lower] = pltpu.bitcast(words[row], out_ref.dtype)
 
 
-def _inside(pixels: jax.Array, first: jax.Array, columns: int, size: tuple[int, int]) -> jax.Array:
-    """Pixels from the row `first` on, with zeros for those that the picture does not have."""
-    pixel = jax.lax.broadcasted_iota(jnp.int32, pixels.shape, 0)
-    row, column = first + pixel // columns, pixel % columns
-    return jnp.where((row < size[0]) & (column < size[1]), pixels, 0.0)
+def _moments(
+    parts: tuple[jax.Array, ...], first: jax.Array, columns: int, size: tuple[int, int]
+) -> jax.Array:
+    """Sums of pixels and of their squares, of those that the picture has.
+
+    parts    f32[rows * columns, channels], each from the row `first` on
+    Returns  f32[2, 16, channels] of every sixteenth column: whole registers are quick to add, and
+             two chains of them wait less for each other than one
+    """
+
+    def summed(pixels: jax.Array) -> jax.Array:
+        each = pixels.reshape(-1, columns // _SUBLANES, _SUBLANES, pixels.shape[-1])
+        if columns > size[1]:
+            group, place = (jax.lax.broadcasted_iota(jnp.int32, each.shape, i) for i in (1, 2))
+            each = jnp.where(group * _SUBLANES + place < size[1], each, 0.0)
+        rows = each.sum(axis=1)
+        row = first + jax.lax.broadcasted_iota(jnp.int32, rows.shape, 0)
+        return jnp.where(row < size[0], rows, 0.0).sum(axis=0)
+
+    squares = tuple(part * part for part in parts)
+    return jnp.stack([reduce(jnp.add, map(summed, powers)) for powers in (parts, squares)])
 
 
 def _word(sums: jax.Array, dtype: jnp.dtype) -> jax.Array:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -159,6 +159,31 @@ class Conv(nnx.Module):
         return few_outputs(x, kernel) if y is None else y
 
 
+class FeatureMap(NamedTuple):
+    """What goes from layer to layer, and of it what a norm wants to know, where that is known.
+
+    pixels  (batch, height, width, channels)
+    sums    f32[batch, 2, channels] of the pixels and of their squares, from the kernel of ours that
+            wrote them, before it rounded them; None of what nobody has summed yet
+    """
+
+    pixels: jax.Array
+    sums: jax.Array | None = None
+
+    def beside(self, other: "FeatureMap") -> "FeatureMap":
+        """Its channels, then the other's; with sums where either has some."""
+        pixels = jnp.concatenate([self.pixels, other.pixels], axis=-1)
+        if self.sums is None and other.sums is None:
+            return FeatureMap(pixels)
+        sums = [_sums(one.pixels) if one.sums is None else one.sums for one in (self, other)]
+        return FeatureMap(pixels, jnp.concatenate(sums, axis=-1))
+
+
+def _sums(pixels: jax.Array) -> jax.Array:
+    wide = pixels.astype(jnp.float32)
+    return jnp.stack([wide.sum(axis=(1, 2)), jnp.square(wide).sum(axis=(1, 2))], axis=1)
+
+
 class Embed(nnx.Module):
     """A row of the table for each id."""
 
@@ -170,7 +195,7 @@ class Embed(nnx.Module):
 
 
 class GroupNorm(nnx.Module):
-    """Group normalisation over NHWC or (batch, token, feature) (Wu and He 2018).
+    """Group normalisation over NHWC (Wu and He 2018).
 
     Statistics in float32: a bfloat16 mean over a million numbers has no right digits. Both in one
     pass over them, the variance as the mean square less the squared mean.
@@ -182,26 +207,21 @@ class GroupNorm(nnx.Module):
         self.scale = param(channels)
         self.bias = param(channels)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        inner = tuple(range(1, x.ndim - 1))
-        scale, shift = (jnp.expand_dims(one, inner) for one in self.affine(x))
-        return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
+    def __call__(self, x: FeatureMap) -> jax.Array:
+        scale, shift = (one[:, None, None] for one in self.affine(x))
+        return (x.pixels.astype(jnp.float32) * scale + shift).astype(x.pixels.dtype)
 
-    def affine(self, x: jax.Array, sums: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Scale and shift, f32[batch, features] each, that make of `x` what it is normalised.
-
-        sums  f32[batch, 2, features] of x and of its squares, where they are known
-        """
-        batch, channels = x.shape[0], x.shape[-1]
-        if sums is None:
-            grouped = x.astype(jnp.float32).reshape(
+    def affine(self, x: FeatureMap) -> tuple[jax.Array, jax.Array]:
+        """Scale and shift, f32[batch, channels] each, that make of `x` what it is normalised."""
+        batch, height, width, channels = x.pixels.shape
+        if x.sums is None:
+            grouped = x.pixels.astype(jnp.float32).reshape(
                 batch, -1, self.num_groups, channels // self.num_groups
             )
             mean = grouped.mean(axis=(1, 3))
             square = jnp.square(grouped).mean(axis=(1, 3))
         else:
-            pixels = math.prod(x.shape[1:-1])
-            means = sums.reshape(batch, 2, self.num_groups, -1).mean(axis=-1) / pixels
+            means = x.sums.reshape(batch, 2, self.num_groups, -1).mean(axis=-1) / (height * width)
             mean, square = means[:, 0], means[:, 1]
         variance = jnp.maximum(square - jnp.square(mean), 0)  # rounding may leave less than nothing
         inverse = jax.lax.rsqrt(variance + self.eps)
@@ -243,6 +263,7 @@ class ResnetBlock(nnx.Module):
     """Two convolutions with a shortcut (diffusers' ResnetBlock2D).
 
     temb_channels  width of the time embedding that is added between the two; None in the VAE
+    sums           whether a norm comes behind it, or but a convolution
     """
 
     def __init__(
@@ -253,9 +274,11 @@ class ResnetBlock(nnx.Module):
         temb_channels: int | None,
         groups: int,
         eps: float,
+        sums: bool = True,
         target: Target = PLAIN,
     ) -> None:
         self.fused = target.fused
+        self.sums = sums
         self.norm1 = GroupNorm(groups, in_channels, eps=eps)
         self.conv1 = Conv(in_channels, out_channels, target=target)
         self.time_emb_proj = Linear(temb_channels, out_channels) if temb_channels else None
@@ -267,40 +290,40 @@ class ResnetBlock(nnx.Module):
             else None
         )
 
-    def __call__(self, x: jax.Array, temb: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: FeatureMap, temb: jax.Array | None = None) -> FeatureMap:
         """From x (batch, h, w, in) and temb (batch, temb_channels) to (batch, h, w, out)."""
         time = None
         if self.time_emb_proj is not None and temb is not None:
             time = self.time_emb_proj(nnx.silu(temb))
-        hidden, sums = self._convolve(self.norm1, self.conv1, x, time=time)
-        shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return self._convolve(self.norm2, self.conv2, hidden, sums, residual=shortcut)[0]
+        hidden = self._convolve(self.norm1, self.conv1, x, time=time)
+        shortcut = x.pixels if self.conv_shortcut is None else self.conv_shortcut(x.pixels)
+        return self._convolve(self.norm2, self.conv2, hidden, residual=shortcut, sums=self.sums)
 
     def _convolve(
         self,
         norm: GroupNorm,
         conv: Conv,
-        x: jax.Array,
-        sums: jax.Array | None = None,
+        x: FeatureMap,
         *,
         time: jax.Array | None = None,
         residual: jax.Array | None = None,
-    ) -> tuple[jax.Array, jax.Array | None]:
-        """The convolution of what is normalised; and its sums, where a kernel of ours has them."""
-        if self.fused and kernel_takes(x, conv.kernel.shape[-1]):
+        sums: bool = True,
+    ) -> FeatureMap:
+        """The convolution of what is normalised."""
+        if self.fused and kernel_takes(x.pixels, conv.kernel.shape[-1]):
             bias = _along_last(conv.bias, 2).astype(jnp.float32)
-            bias = jnp.repeat(bias, x.shape[0], axis=0)
+            bias = jnp.repeat(bias, x.pixels.shape[0], axis=0)
             if time is not None:
                 bias += time.astype(jnp.float32)
-            last = residual is not None
-            hidden, *own = normed_convolution(
-                x, *norm.affine(x, sums), conv.kernel[...], bias, residual, sums=not last
+            return FeatureMap(
+                *normed_convolution(
+                    x.pixels, *norm.affine(x), conv.kernel[...], bias, residual, sums=sums
+                )
             )
-            return hidden, None if last else own[0]
         hidden = conv(nnx.silu(norm(x)))
         if time is not None:
             hidden += time[:, None, None, :]
-        return hidden if residual is None else hidden + residual, None
+        return FeatureMap(hidden if residual is None else hidden + residual)
 
 
 class Upsample(nnx.Module):
@@ -309,8 +332,8 @@ class Upsample(nnx.Module):
     def __init__(self, channels: int, target: Target = PLAIN) -> None:
         self.conv = DoublingConv(channels, target)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(x)
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        return self.conv(x.pixels)
 
 
 class DoublingConv(nnx.Module):
@@ -329,17 +352,17 @@ class DoublingConv(nnx.Module):
         self.quarter_kernels = kernel_param(self.layout, 2, channels, channels, outer=(2, 2))
         self.bias = param(channels)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array) -> FeatureMap:
         batch, height, width, channels = x.shape
         if self.fused and kernel_takes(x, channels, factor=2):
             bias = jnp.repeat(_along_last(self.bias, 2).astype(jnp.float32), batch, axis=0)
-            return doubled_convolution(x, self.quarter_kernels[...], bias)
+            return FeatureMap(*doubled_convolution(x, self.quarter_kernels[...], bias))
         rows = [
             jnp.stack([self._quarter(x, lower, right) for right in (0, 1)], axis=3)
             for lower in (0, 1)
         ]
         y = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels)
-        return y + _along_last(self.bias, y.ndim)
+        return FeatureMap(y + _along_last(self.bias, y.ndim))
 
     def _quarter(self, x: jax.Array, lower: int, right: int) -> jax.Array:
         return jax.lax.conv_general_dilated(

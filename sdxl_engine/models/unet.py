@@ -12,6 +12,7 @@ from sdxl_engine.models.gelu import gelu
 from sdxl_engine.models.layers import (
     PLAIN,
     Conv,
+    FeatureMap,
     GroupNorm,
     LayerNorm,
     Linear,
@@ -138,8 +139,8 @@ class SpatialTransformer(nnx.Module):
             return jnp.einsum("btc,lcd->lbtd", encoder_hidden_states, kernels)
         return jnp.stack([block.attn2.to_kv(encoder_hidden_states) for block in blocks])
 
-    def __call__(self, x: jax.Array, keys_values: jax.Array) -> jax.Array:
-        batch, height, width, channels = x.shape
+    def __call__(self, x: FeatureMap, keys_values: jax.Array) -> FeatureMap:
+        batch, height, width, channels = x.pixels.shape
         tokens = self.proj_in(self.norm(x).reshape(batch, height * width, channels))
         tokens = run_layers(
             self.transformer_blocks,
@@ -147,7 +148,7 @@ class SpatialTransformer(nnx.Module):
             tokens,
             keys_values,
         )
-        return x + self.proj_out(tokens).reshape(x.shape)
+        return FeatureMap(x.pixels + self.proj_out(tokens).reshape(x.pixels.shape))
 
 
 class Downsample(nnx.Module):
@@ -156,8 +157,8 @@ class Downsample(nnx.Module):
     def __init__(self, channels: int, target: Target) -> None:
         self.conv = Conv(channels, channels, stride=2, target=target)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(x)
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        return FeatureMap(self.conv(x.pixels))
 
 
 def _temb_channels(config: UNetConfig) -> int:
@@ -195,7 +196,7 @@ class DownBlock(nnx.Module):
         last = level == len(channels) - 1
         self.downsamplers = nnx.List([] if last else [Downsample(out, target)])
 
-    def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> list[jax.Array]:
+    def __call__(self, x: FeatureMap, temb: jax.Array, text: BlockText) -> list[FeatureMap]:
         """The outputs of the layers, the block's own last."""
         outputs = []
         for layer, resnet in enumerate(self.resnets):
@@ -225,7 +226,7 @@ class MidBlock(nnx.Module):
             ]
         )
 
-    def __call__(self, x: jax.Array, temb: jax.Array, text: BlockText) -> jax.Array:
+    def __call__(self, x: FeatureMap, temb: jax.Array, text: BlockText) -> FeatureMap:
         for place, resnet in enumerate(self.resnets):
             if place:
                 x = self.attentions[place - 1](x, text[place - 1])
@@ -261,11 +262,11 @@ class UpBlock(nnx.Module):
         self.upsamplers = nnx.List([Upsample(out, target)] if level else [])
 
     def __call__(
-        self, x: jax.Array, skips: list[jax.Array], temb: jax.Array, text: BlockText
-    ) -> jax.Array:
+        self, x: FeatureMap, skips: list[FeatureMap], temb: jax.Array, text: BlockText
+    ) -> FeatureMap:
         """Takes its layers' skips off the end of `skips`."""
         for layer, resnet in enumerate(self.resnets):
-            x = resnet(jnp.concatenate([x, skips.pop()], axis=-1), temb)
+            x = resnet(x.beside(skips.pop()), temb)
             if self.attentions:
                 x = self.attentions[layer](x, text[layer])
         for upsampler in self.upsamplers:
@@ -362,8 +363,7 @@ class UNet(Network):
         if conditioning.told is not None:
             time += jnp.repeat(conditioning.told, images, axis=0)
         temb = self.time_embedding(time) + jnp.repeat(conditioning.added, images, axis=0)
-        x = self.conv_in(sample)
-        skips = [x]
+        skips = [FeatureMap(self.conv_in(sample))]
         for down_block, text in zip(self.down_blocks, conditioning.down, strict=True):
             skips += down_block(skips[-1], temb, text)
         x = self.mid_block(skips[-1], temb, conditioning.mid)

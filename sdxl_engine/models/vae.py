@@ -11,6 +11,7 @@ from sdxl_engine.models.attention import self_attention
 from sdxl_engine.models.layers import (
     PLAIN,
     Conv,
+    FeatureMap,
     GroupNorm,
     Linear,
     Network,
@@ -23,9 +24,18 @@ _EPS = 1e-6  # every norm of the VAE; the UNet's resnets have 1e-5
 
 
 def _resnets(
-    config: VaeConfig, in_channels: int, out_channels: int, count: int, target: Target
+    config: VaeConfig,
+    in_channels: int,
+    out_channels: int,
+    count: int,
+    target: Target,
+    *,
+    resized: bool = False,
 ) -> nnx.List[ResnetBlock]:
-    """One behind the other; the first changes the number of channels."""
+    """One behind the other; the first changes the number of channels.
+
+    resized  whether the last one's are made twice the size, or half
+    """
     return nnx.List(
         [
             ResnetBlock(
@@ -34,6 +44,7 @@ def _resnets(
                 temb_channels=None,
                 groups=config.norm_num_groups,
                 eps=_EPS,
+                sums=not resized or layer < count - 1,
                 target=target,
             )
             for layer in range(count)
@@ -49,11 +60,11 @@ class VaeAttention(nnx.Module):
         self.to_qkv = Linear(channels, 3 * channels)
         self.to_out = Linear(channels, channels)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        batch, height, width, channels = x.shape
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        batch, height, width, channels = x.pixels.shape
         tokens = self.group_norm(x).reshape(batch, height * width, channels)
         mixed = self_attention(self.to_qkv(tokens), heads=1)
-        return x + self.to_out(mixed).reshape(x.shape)
+        return FeatureMap(x.pixels + self.to_out(mixed).reshape(x.pixels.shape))
 
 
 class MidBlock(nnx.Module):
@@ -63,7 +74,7 @@ class MidBlock(nnx.Module):
         self.resnets = _resnets(config, channels, channels, 2, target)
         self.attentions = nnx.List([VaeAttention(channels, config.norm_num_groups)])
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         return self.resnets[1](self.attentions[0](self.resnets[0](x)))
 
 
@@ -73,8 +84,8 @@ class Downsample(nnx.Module):
     def __init__(self, channels: int, target: Target) -> None:
         self.conv = Conv(channels, channels, stride=2, padding=(0, 1), target=target)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(x)
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        return FeatureMap(self.conv(x.pixels))
 
 
 class DownBlock(nnx.Module):
@@ -89,10 +100,11 @@ class DownBlock(nnx.Module):
         *,
         last: bool,
     ) -> None:
-        self.resnets = _resnets(config, in_channels, out_channels, config.layers_per_block, target)
+        layers = config.layers_per_block
+        self.resnets = _resnets(config, in_channels, out_channels, layers, target, resized=not last)
         self.downsamplers = nnx.List([] if last else [Downsample(out_channels, target)])
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         for layer in (*self.resnets, *self.downsamplers):
             x = layer(x)
         return x
@@ -110,12 +122,11 @@ class UpBlock(nnx.Module):
         *,
         last: bool,
     ) -> None:
-        self.resnets = _resnets(
-            config, in_channels, out_channels, config.layers_per_block + 1, target
-        )
+        layers = config.layers_per_block + 1
+        self.resnets = _resnets(config, in_channels, out_channels, layers, target, resized=not last)
         self.upsamplers = nnx.List([] if last else [Upsample(out_channels, target)])
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         for layer in (*self.resnets, *self.upsamplers):
             x = layer(x)
         return x
@@ -137,8 +148,8 @@ class Encoder(nnx.Module):
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
         self.conv_out = Conv(channels[-1], 2 * config.latent_channels, target=target)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = self.conv_in(x)
+    def __call__(self, pixels: jax.Array) -> jax.Array:
+        x = FeatureMap(self.conv_in(pixels))
         for block in self.down_blocks:
             x = block(x)
         return self.conv_out(nnx.silu(self.conv_norm_out(self.mid_block(x))))
@@ -160,8 +171,8 @@ class Decoder(nnx.Module):
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[-1], eps=_EPS)
         self.conv_out = Conv(channels[-1], config.out_channels, target=target)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = self.mid_block(self.conv_in(x))
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        x = self.mid_block(FeatureMap(self.conv_in(latents)))
         for block in self.up_blocks:
             x = block(x)
         return self.conv_out(nnx.silu(self.conv_norm_out(x)))

@@ -21,6 +21,7 @@ from sdxl_engine.models.layers import (
     PLAIN,
     Conv,
     DoublingConv,
+    FeatureMap,
     KernelLayout,
     Target,
     quarter_kernels,
@@ -89,8 +90,8 @@ def test_a_transposed_picture(layout: KernelLayout, make: Callable[[Target], nnx
         assert (old is new) == (place not in places)  # nothing else is copied
 
     def apply(weights: Any, x: jax.Array) -> jax.Array:
-        result: jax.Array = nnx.merge(definition, weights)(x)
-        return result
+        result: jax.Array | FeatureMap = nnx.merge(definition, weights)(x)
+        return result.pixels if isinstance(result, FeatureMap) else result
 
     upright = apply(weights, x)
     assert_within(apply(turned, x.swapaxes(1, 2)).swapaxes(1, 2), np.asarray(upright), 1e-6)
