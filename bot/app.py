@@ -39,7 +39,7 @@ from bot.ledgers.sqlite.records import SqliteRecords
 from bot.moderation.lists import owners_lists
 from bot.moderation.prompt_filter import ListFilter
 from bot.operations.health import HealthServer
-from bot.operations.housekeeping import forget_unclaimed, keep_clean, keep_orders
+from bot.operations.housekeeping import forget_unclaimed, forget_undrawn, keep_clean, keep_orders
 from bot.operations.metrics import Metrics
 from bot.operations.watch import (
     silence_limit_s,
@@ -221,6 +221,7 @@ class App:
         helpers = [
             asyncio.create_task(self._offer_sizes(), name="sizes"),
             asyncio.create_task(self._gallery.mend(), name="mend"),
+            asyncio.create_task(forget_undrawn(self.ledger, self._gallery), name="forget"),
             asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
         ]
         stuck: EngineStuckError | None = None

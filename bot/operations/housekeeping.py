@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from bot.core.job import State
 from bot.core.policy import Owner
 from bot.core.ports.gallery import Gallery
 from bot.core.ports.ledger import Answer, Ledger, Order
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 _DAY_S: Final = 86_400.0
 _LOOK_EVERY_S: Final = 1.0
 _FORGET_EVERY_S: Final = 3_600.0
+_LATEST: Final = 1_000  # jobs, as many as [jobs] max_queued may be
 _FORGOTTEN_AT_ONCE: Final = 100  # in one transaction, for which everybody who asks waits
 _DOUBT: Final = (
     "the clock has gone %.1f days ahead since the bot last looked at it. Was it off for so long? "
@@ -126,6 +128,21 @@ async def forget_unclaimed(ledger: Ledger, gallery: Gallery) -> None:
                 await gallery.forget([job_id])
             except GalleryError as error:
                 log.warning("what was brought for no job could not be deleted: %s", error)
+
+
+async def forget_undrawn(ledger: Ledger, gallery: Gallery) -> None:
+    """Delete what was stored of jobs that were over before they were drawn.
+
+    A job may be cancelled while its pictures are written, and the process end before it has taken
+    them away again. Such a job is among the latest: no more wait at once.
+    """
+    try:
+        over = await ledger.find(
+            states=[State.CANCELLED, State.REJECTED, State.FAILED], limit=_LATEST
+        )
+        await gallery.forget_drawn([record.job.id for record in over])
+    except (GalleryError, LedgerError) as error:
+        log.warning("pictures of cancelled jobs are looked for at the next start: %s", error)
 
 
 async def _forget(ledger: Ledger, gallery: Gallery, before_s: float) -> None:

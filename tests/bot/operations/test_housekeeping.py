@@ -22,7 +22,12 @@ from bot.ledgers import book
 from bot.ledgers.database import Connection
 from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
-from bot.operations.housekeeping import forget_unclaimed, keep_clean, keep_orders
+from bot.operations.housekeeping import (
+    forget_unclaimed,
+    forget_undrawn,
+    keep_clean,
+    keep_orders,
+)
 from tests.bot.core.jobs import NOON_S, make_job, make_person
 from tests.bot.ledgers.databases import records_in, sqlite_alone
 from tests.fakes import card_of
@@ -416,6 +421,18 @@ async def test_what_no_moderator_decided_is_given_up(house: House, clocks: Clock
     assert given_up == 2 * [(held[3], 2)]
     await house.run(hours=28 * 24)
     assert given_up[2:] == [(held[4], 30)]
+
+
+async def test_what_a_cancelled_job_left_goes_at_the_next_start(house: House) -> None:
+    cancelled = await house.end_job()  # whose file was written all the same
+    drawn = make_job(user_id=2)
+    await house.ledger.accept(drawn, Limits())
+    await house.ledger.move(drawn.id, State.RUNNING)
+    await house.ledger.move(drawn.id, State.DRAWN)
+    (house.album / drawn.id).mkdir()
+    assert {path.name for path in house.album.iterdir()} == {cancelled, drawn.id}
+    await forget_undrawn(house.ledger, house.gallery)
+    assert {path.name for path in house.album.iterdir()} == {drawn.id}
 
 
 async def test_what_cannot_be_looked_for_stops_no_start(
