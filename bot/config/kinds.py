@@ -150,7 +150,8 @@ def database() -> Kind:
         parts = urlsplit(value)
         if value and (parts.scheme not in _DATABASES or not parts.path.strip("/")):
             raise ValueError
-        if parts.password is not None or "password" in parts.query or parts.port == 0:
+        # Of the place alone: several machines may stand there, with commas between.
+        if ":" in parts.netloc.rpartition("@")[0] or "password" in parts.query:
             raise ValueError
         if len(value) > _MAX_TEXT_CHARS or not value.isprintable() or " " in value:
             raise ValueError

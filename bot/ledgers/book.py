@@ -5,7 +5,7 @@ statement is one that SQLite and PostgreSQL both understand, and mean the same b
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -46,10 +46,16 @@ _WITH_FILES: Final = frozenset({State.REVIEW, State.DRAWN})
 _TO_BE_SEEN: Final = ON_CARD | UNFINISHED | {State.UNDELIVERED}
 _PROBE_CHARS: Final = 16_384  # more than what is left of any page
 _FORGOTTEN_AT_ONCE: Final = 500
+_AT_ONCE: Final = 200  # values in a list; of what they become in a statement SQLite takes 500
 _JOB_OF_PERSON: Final = "SELECT 1 FROM jobs WHERE jobs.home = people.home AND person = people.id"
 # How a job shows the same pictures as its parent: published, drawn larger, or so once more.
 SHOWS_PARENT: Final = (
     "(act IN ('publish', 'upscale') OR act IN ('reroll', 'edit') AND upscaled = 1)"
+)
+# A job by its id, and those whose pictures it shows.
+_LINE: Final = (
+    "WITH RECURSIVE line (id) AS (SELECT CAST(? AS TEXT) UNION "  # noqa: S608 - our own text
+    f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT})"
 )
 _DELETED_THERE: Final = say(
     "A moderator here deleted pictures of this draft, so it cannot be published here again."
@@ -627,14 +633,16 @@ def started_from(connection: Connection, job_ids: Sequence[str]) -> list[Record]
     # before the first that showed it is looked through.
     digests = {one.job.wish.source[0] for one in children if one.job.wish.source is not None}
     if digests:
-        where = (
-            f"number >= ({_line(job_ids)} "  # noqa: S608 - our own text
-            "SELECT min(number) FROM jobs WHERE id IN (SELECT id FROM line)) "
-            f"AND wish LIKE '%\"source\"%' AND ({' OR '.join(['wish LIKE ?'] * len(digests))})"
-        )
-        values = *job_ids, *(f"%{digest}%" for digest in digests)
-        for record in _records(connection, where, values, "number"):
-            found.setdefault(record.job.id, record)
+        shown = {one.job.parent.job_id for one in children if one.job.parent is not None}
+        first = min(_first_of_line(connection, job_id) for job_id in shown)
+        for some in _in_parts(sorted(digests)):
+            where = (
+                "number >= ? AND wish LIKE '%\"source\"%' "
+                f"AND ({' OR '.join(['wish LIKE ?'] * len(some))})"
+            )
+            values = first, *(f"%{digest}%" for digest in some)
+            for record in _records(connection, where, values, "number"):
+                found.setdefault(record.job.id, record)
     return list(found.values())
 
 
@@ -987,15 +995,21 @@ def _decided_there(connection: Connection, job: Job) -> set[str]:
         return set()
     here, community = equals("community", venue.community)
     # Only where something became of one of these jobs is the audit looked through.
+    # A cross join with a condition, for SQLite then takes the few jobs of the line one by one.
     changed = connection.execute(
-        f"{_line([parent.job_id])} SELECT id, spoiler FROM jobs "  # noqa: S608 - our own text
-        "WHERE (id IN (SELECT id FROM line) "
-        "OR parent IN (SELECT id FROM line) AND act = 'publish') "
-        f"AND home = ? AND {here} AND (deleted IS NOT NULL OR state = 'cancelled' OR spoiler = ?)",
-        (parent.job_id, venue.home, *community, _HELD),
+        f"{_LINE} "  # noqa: S608 - our own text
+        "SELECT jobs.id, spoiler, home, community, deleted, state FROM line CROSS JOIN jobs "
+        "WHERE jobs.id = line.id UNION "
+        "SELECT jobs.id, spoiler, home, community, deleted, state FROM line CROSS JOIN jobs "
+        "WHERE parent = line.id AND act = 'publish'",
+        (parent.job_id,),
     ).fetchall()
     decided = set()
-    for job_id, spoiler in changed:
+    for job_id, spoiler, *where, deleted, state in changed:
+        if where != [venue.home, venue.community]:
+            continue
+        if deleted is None and state != State.CANCELLED and spoiler != _HELD:
+            continue
         rows = connection.execute(
             f"SELECT DISTINCT kind FROM audit WHERE home = ? AND {here} AND target = ?",  # noqa: S608 - our own text
             (venue.home, *community, job_id),
@@ -1004,12 +1018,18 @@ def _decided_there(connection: Connection, job: Job) -> set[str]:
     return decided & {"delete", "blur"}
 
 
-def _line(job_ids: Sequence[str]) -> str:
-    """The beginning of a query: jobs by their ids, and those whose pictures they show."""
-    return (
-        f"WITH RECURSIVE line (id) AS (VALUES {', '.join(['(?)'] * len(job_ids))} UNION "  # noqa: S608 - our own text
-        f"SELECT parent FROM jobs JOIN line USING (id) WHERE {SHOWS_PARENT})"
-    )
+def _first_of_line(connection: Connection, job_id: str) -> int:
+    """The number of the first job that showed what this one does."""
+    (number,) = connection.execute(
+        f"{_LINE} SELECT min(number) FROM line CROSS JOIN jobs WHERE jobs.id = line.id",  # noqa: S608 - our own text
+        (job_id,),
+    ).fetchone()
+    return int(number)
+
+
+def _in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A list in pieces that one statement takes."""
+    return (values[first : first + _AT_ONCE] for first in range(0, len(values), _AT_ONCE))
 
 
 def number_of(connection: Connection, job_id: str) -> int:

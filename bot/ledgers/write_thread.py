@@ -145,6 +145,11 @@ def _write(writer: Writer, batch: Sequence[tuple[Work, "Future[Any]"]]) -> None:
             failure.__cause__ = error.__cause__ or error
             _settle(future.set_exception, failure)
         return
+    except Exception as error:  # of no database: whoever waits hears of it, and the thread goes on
+        log.exception("the ledger could not be written")
+        for _, future in batch:
+            _settle(future.set_exception, error)
+        return
     for (_, future), outcome in zip(batch, outcomes, strict=True):
         if outcome.error is not None:
             _settle(future.set_exception, outcome.error)

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -32,6 +32,7 @@ _TRY_EVERY_S: Final = 0.2
 # Where both start at once, such as after a power cut, the server takes longer.
 START_PATIENCE_S: Final = 30.0
 _START_TRY_EVERY_S: Final = 1.0
+_PASSING: Final = frozenset({Trouble.AWAY, Trouble.LOCKED})
 # What is read in one go is of one moment.
 _BEGIN_READING: Final = """
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -67,6 +68,7 @@ class PostgresDatabase:
         self._writer = WriteThread(self._writing, idle_s=RENEW_EVERY_S)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-read")
         self._idle = SimpleQueue[Session]()  # sessions that nobody reads with
+        self._lost: Future[None] = Future()
 
     def open(self) -> None:
         """See `Database.open`; waits until the lease of a bot that died is over."""
@@ -89,14 +91,15 @@ class PostgresDatabase:
                 break
             except LedgerError as error:
                 cause = error.__cause__
-                is_away = isinstance(cause, psycopg.Error) and trouble_of(cause) is Trouble.AWAY
-                if not is_away or self._clock() >= until_s:
+                may_pass = isinstance(cause, psycopg.Error) and trouble_of(cause) in _PASSING
+                if not may_pass or self._clock() >= until_s:
                     raise
                 log.warning("waiting for the ledger's database: %s", error)
                 self._sleep(_START_TRY_EVERY_S)
         return PostgresWriter(
             lambda: Session(self._url),
             self._lease,
+            lost=self._end,
             limit_s=self._limit_s,
             clock=self._clock,
             sleep=self._sleep,
@@ -106,15 +109,24 @@ class PostgresDatabase:
         session = connected(self._url)
         try:
             with in_words(self._url):
-                migrate(session, self._url)
-
-                def take() -> str | None:
-                    with writing(session):
-                        return self._lease.take(session)
-
-                wait_for_it(take, sleep=self._sleep)
+                wait_for_it(lambda: self._take(session), sleep=self._sleep)
         finally:
             session.close()
+
+    def _take(self, session: Session) -> str | None:
+        """Take the lease, then make the tables: not under a bot that works there."""
+        with locked(session):
+            form = form_of(session, self._url)
+            other = self._lease.take(session) if form else None
+            if other is None:
+                make_tables(session, self._url)
+                if not form:
+                    self._lease.take(session)
+            return other
+
+    def _end(self, error: LedgerError) -> None:
+        with suppress(InvalidStateError):  # it was said before
+            self._lost.set_exception(error)
 
     def close(self) -> None:
         """See `Database.close`."""
@@ -138,15 +150,25 @@ class PostgresDatabase:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """See `Database.read`."""
-        return await wait_for(self._readers.submit(self._read, work))
+        try:
+            reading = self._readers.submit(self._read, work)
+        except RuntimeError as error:
+            raise LedgerError("The ledger is closed.") from error
+        return await wait_for(reading)
+
+    async def lost(self) -> None:
+        """See `Database.lost`."""
+        await wait_for(self._lost)
 
     async def scrub(self, before_s: float) -> None:
         """See `Database.scrub`: PostgreSQL does it by itself, when it vacuums and archives."""
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         until_s = self._clock() + PATIENCE_S
+        tries = 0
         while True:
             session: Session | None = None
+            tries += 1
             try:
                 with suppress(Empty):
                     session = self._idle.get_nowait()
@@ -156,7 +178,8 @@ class PostgresDatabase:
             except psycopg.Error as error:
                 if session is not None:
                     session.close()
-                if trouble_of(error) is not Trouble.AWAY or self._clock() >= until_s:
+                is_over = tries > 1 and self._clock() >= until_s
+                if trouble_of(error) is not Trouble.AWAY or is_over:
                     raise for_people(error) from error
                 self._sleep(_TRY_EVERY_S)
             except BaseException:
@@ -231,8 +254,10 @@ def writing(session: Session) -> Iterator[None]:
 
 @contextmanager
 def locked(session: Session) -> Iterator[None]:
-    """As `writing`, where there may be no tables yet; however long it takes."""
-    session.script(f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+    """As `writing`, for what takes as long as it takes."""
+    session.script(
+        f"BEGIN; SET LOCAL lock_timeout = '20s'; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+    )
     with _ended(session):
         yield
 

@@ -28,11 +28,18 @@ LEASE_S: Final = 20.0
 RENEW_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 1.0
 _NAME_BYTES: Final = 32
+_LOST: Final = (
+    "Another bot works with the bot's records by now, so this one may not write to them, and ends."
+)
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
 
 
 def _this_process() -> str:
     return f"process {os.getpid()} on {platform.node()}"
+
+
+class LeaseLostError(LedgerError):
+    """Another bot has the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +59,39 @@ class Lease:
         object.__setattr__(self, "holder", f"{self.seat}#{token_hex(16)}")
 
     def take(self, connection: Connection) -> str | None:
-        """Take it, unless somebody has it: then who, for people. Inside a writing transaction."""
-        other = connection.execute(
-            f"SELECT holder, place FROM lease WHERE until_s > {_NOW}"  # noqa: S608 - our own text
-        ).fetchone()
-        if other is not None and not (self.seat and other[0].startswith(f"{self.seat}#")):
-            return str(other[1])
+        """Take it, unless somebody has it: then who, for people. Inside a locked transaction."""
+        other = _live(connection)
+        if other is not None and not is_of(other[0], self.seat):
+            return other[1]
         connection.execute("DELETE FROM lease")
         connection.execute(
-            f"INSERT INTO lease VALUES (?, ?, {_NOW} + ?)",  # noqa: S608 - our own text
+            f"INSERT INTO lease (holder, place, mark, until_s) VALUES (?, ?, '', {_NOW} + ?)",  # noqa: S608 - our own text
             (self.holder, self.place, LEASE_S),
         )
         return None
 
-    def renew(self, connection: Connection) -> None:
-        """Put its end off; raises LedgerError where it was taken meanwhile."""
+    def hold(self, connection: Connection, mark: str) -> None:
+        """Put its end off and leave a mark; inside a locked transaction, so that nobody takes it.
+
+        Raises LeaseLostError where another has it.
+        """
         row = connection.execute(
-            f"UPDATE lease SET until_s = {_NOW} + ? WHERE holder = ? RETURNING 1",  # noqa: S608 - our own text
-            (LEASE_S, self.holder),
+            f"UPDATE lease SET until_s = {_NOW} + ?, mark = ? WHERE holder = ? RETURNING 1",  # noqa: S608 - our own text
+            (LEASE_S, mark, self.holder),
         ).fetchone()
-        if row is None:
-            raise taken()
+        if row is not None:
+            return
+        # There may be no row at all, in a database that was restored from a copy.
+        if connection.execute("SELECT 1 FROM lease").fetchone() or self.take(connection):
+            raise LeaseLostError(_LOST)
+        connection.execute("UPDATE lease SET mark = ?", (mark,))
+
+    def last_mark(self, connection: Connection) -> str | None:
+        """What its last transaction left; None: it is another's by now."""
+        row = connection.execute(
+            "SELECT mark FROM lease WHERE holder = ?", (self.holder,)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def give_back(self, connection: Connection) -> None:
         """Let the next one in at once."""
@@ -94,25 +113,51 @@ def take_seat(folder: Path) -> tuple[int, str]:
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        name = os.pread(lock, _NAME_BYTES, 0)
-        if len(name) < _NAME_BYTES:
-            name = token_hex(_NAME_BYTES // 2).encode()
-            os.pwrite(lock, name, 0)
+        if len(os.pread(lock, _NAME_BYTES, 0)) < _NAME_BYTES:
+            os.pwrite(lock, token_hex(_NAME_BYTES // 2).encode(), 0)
+        return lock, _seat(lock)
     except OSError as error:
         os.close(lock)
         raise LedgerError(
             f"Another bot already works in the folder {folder}. Stop it, or give this one another "
             "[storage] folder."
         ) from error
-    return lock, f"{platform.node()}/{name.decode(errors='replace')}"
 
 
-def holder(connection: Connection) -> str | None:
-    """Who works here, for people; None: nobody does."""
-    row = connection.execute(
-        f"SELECT place FROM lease WHERE until_s > {_NOW}"  # noqa: S608 - our own text
+def is_in_use(connection: Connection, folder: Path | None) -> bool:
+    """Whether a bot works with the database now.
+
+    folder  if it was one of this storage folder, its lock says whether it lives still
+    """
+    row = _live(connection)
+    if row is None or folder is None:
+        return row is not None
+    try:
+        with (folder / BOT_LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return not is_of(row[0], _seat(lock.fileno()))
+    except OSError:  # there is none, or it is held
+        return True
+
+
+def is_of(holder: str, seat: str) -> bool:
+    """Whether a lease was taken from there."""
+    return bool(seat) and holder.startswith(f"{seat}#")
+
+
+def _seat(lock: int) -> str:
+    """Not the name alone: a folder that was copied has that, too."""
+    found = os.fstat(lock)
+    name = os.pread(lock, _NAME_BYTES, 0).decode(errors="replace")
+    return f"{platform.node()}/{name}/{found.st_dev}:{found.st_ino}"
+
+
+def _live(connection: Connection) -> tuple[str, str] | None:
+    """Who holds it now, and from where, for people."""
+    row: tuple[str, str] | None = connection.execute(
+        f"SELECT holder, place FROM lease WHERE until_s > {_NOW}"  # noqa: S608 - our own text
     ).fetchone()
-    return None if row is None else str(row[0])
+    return row
 
 
 def wait_for_it(take: Callable[[], str | None], *, sleep: Callable[[float], None]) -> None:
@@ -125,10 +170,3 @@ def wait_for_it(take: Callable[[], str | None], *, sleep: Callable[[float], None
                 "another [storage] database."
             )
         sleep(_LOOK_EVERY_S)
-
-
-def taken() -> LedgerError:
-    """What to raise where another bot has the database by now."""
-    return LedgerError(
-        "Another bot works with the bot's records by now, so this one may not write to them."
-    )

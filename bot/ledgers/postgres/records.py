@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from bot.errors import LedgerError
 from bot.ledgers.copying import Source, Target, copy
 from bot.ledgers.database import Connection
 from bot.ledgers.postgres import database
 from bot.ledgers.postgres.database import FORM, PostgresDatabase, form_of
-from bot.ledgers.postgres.lease import holder
+from bot.ledgers.postgres.lease import is_in_use
 from bot.ledgers.postgres.session import Session, shown_url
 from bot.ledgers.postgres.whole import PATIENCE, PostgresWhole
 from bot.ledgers.sqlite.records import filled
@@ -19,9 +22,19 @@ class PostgresRecords:
     """Implements `Records`.
 
     folder  the storage folder of the bot that works with it
+
+    Raises LedgerError where the address is none.
     """
 
     def __init__(self, url: str, folder: Path | None = None) -> None:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            why = " ".join(str(error).split())
+            raise LedgerError(
+                f"The address of the ledger's database cannot be understood: {why}. Correct "
+                "[storage] database."
+            ) from error
         self._url = url
         self._folder = folder
 
@@ -51,6 +64,7 @@ class PostgresRecords:
     def reading(self) -> Iterator[Connection]:
         """See `Records.reading`."""
         with self._opened() as session, database.reading(session):
+            session.script(PATIENCE)  # a pager takes its time
             yield session
 
     @contextmanager
@@ -62,7 +76,7 @@ class PostgresRecords:
     def is_in_use(self) -> bool:
         """See `Records.is_in_use`."""
         with self._opened() as session:
-            return holder(session) is not None
+            return is_in_use(session, self._folder)
 
     @contextmanager
     def whole(self) -> Iterator[Source]:
@@ -77,7 +91,7 @@ class PostgresRecords:
         with database.opened(self._url) as session, database.locked(session):
             session.script(PATIENCE)
             database.make_tables(session, self._url)
-            if holder(session) is not None:
+            if is_in_use(session, self._folder):
                 raise LedgerError(f"A bot works with {self.where}. Stop it, and try again.")
             yield PostgresWhole(session, self._url)
 

@@ -33,6 +33,7 @@ class Session:
 
     def __init__(self, url: str) -> None:
         """Raises psycopg.Error."""
+        self._closing = threading.Lock()
         self.raw = psycopg.connect(
             url,
             autocommit=True,
@@ -48,21 +49,25 @@ class Session:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> "psycopg.Cursor[Any]":
         """See `Connection.execute`."""
-        return self.raw.execute(_translated(sql), [_plain(one) for one in parameters])
+        with _briefly():
+            return self.raw.execute(_translated(sql), [_plain(one) for one in parameters])
 
     def executemany(
         self, sql: str, parameters: Iterable[Sequence[Any]], /
     ) -> "psycopg.Cursor[Any]":
         """See `Connection.executemany`."""
         cursor = self.raw.cursor()
-        cursor.executemany(_translated(sql), [[_plain(one) for one in row] for row in parameters])
+        rows = [[_plain(one) for one in row] for row in parameters]
+        with _briefly():
+            cursor.executemany(_translated(sql), rows)
         return cursor
 
     def script(self, sql: str) -> list[Any]:
         """Run several statements that have no parameters; the last one's first row."""
-        cursor = self.raw.execute(sql.encode())
-        while cursor.nextset():
-            pass
+        with _briefly():
+            cursor = self.raw.execute(sql.encode())
+            while cursor.nextset():
+                pass
         return list(cursor.fetchone() or ()) if cursor.description else []
 
     @contextmanager
@@ -82,6 +87,7 @@ class Session:
 
     def _sever(self) -> None:
         with (
+            self._closing,  # or its number may be another's by now
             suppress(OSError, psycopg.Error),  # it is over already
             socket.socket(fileno=os.dup(self.raw.fileno())) as ours,
         ):
@@ -94,7 +100,8 @@ class Session:
 
     def close(self) -> None:
         """Let go."""
-        self.raw.close()
+        with self._closing:
+            self.raw.close()
 
 
 def connected(url: str) -> Session:
@@ -117,8 +124,20 @@ def connected(url: str) -> Session:
 def shown_url(url: str) -> str:
     """Where a database is, for people: nothing that opens it."""
     parts = conninfo_to_dict(url)
-    where = f"{parts.get('host', 'this machine')}:{parts.get('port', 5432)}"
+    host = parts.get("host") or os.environ.get("PGHOST", "this machine")
+    where = f"{host}:{parts.get('port') or os.environ.get('PGPORT', '5432')}"
     return f"PostgreSQL at {shown(where)}, database {shown(str(parts.get('dbname', '')))}"
+
+
+@contextmanager
+def _briefly() -> Iterator[None]:
+    """Leave of an error what went wrong, and not with which values: those are people's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.diag.message_primary is not None:
+            error.args = (error.diag.message_primary,)
+        raise
 
 
 @lru_cache(_STATEMENTS)

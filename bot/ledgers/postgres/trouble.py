@@ -28,6 +28,8 @@ _CODES: Final = {
     "40": Trouble.AWAY,  # rolled back for another's sake
     "53": Trouble.AWAY,  # too many connections, no memory
     "531": Trouble.FULL,
+    "42501": Trouble.FULL,  # no right to it
+    "54": Trouble.OURS,  # more than any statement may be
     "25006": Trouble.FULL,  # a standby, or one that was made read-only
     "58": Trouble.FULL,  # its system's error
     "55P03": Trouble.LOCKED,

@@ -4,6 +4,7 @@ Write-ahead log, every commit synchronised (`synchronous=FULL`): what was accept
 cut. One connection writes, on a thread of its own; another one reads, on another.
 """
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -353,6 +354,10 @@ class SqliteDatabase:
     async def read(self, work: Callable[[Connection], T]) -> T:
         """See `Database.read`."""
         return await wait_for(self._reader.submit(self._on_reader, work))
+
+    async def lost(self) -> None:
+        """See `Database.lost`: the folder is its own until the process ends."""
+        await asyncio.Event().wait()
 
     async def scrub(self, before_s: float) -> None:
         """See `Database.scrub`."""

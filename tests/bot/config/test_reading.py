@@ -339,7 +339,12 @@ def test_an_amount_of_memory(text: str, size_bytes: int | None) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "postgresql://bot@db.example:6543/imagine?sslmode=require", "postgres:///imagine"],
+    [
+        "",
+        "postgresql://bot@db.example:6543/imagine?sslmode=require",
+        "postgres:///imagine",
+        "postgresql://bot@h1:5432,h2:5433/imagine",
+    ],
 )
 def test_where_the_ledger_is(address: str) -> None:
     config = load_config(COMMITTED, {"IMAGINE_STORAGE__DATABASE": address})

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from bot.core.job import FINAL, MOVES, Person, State, StoredImage
+from bot.core.job import FINAL, MOVES, Parent, Person, State, StoredImage
 from bot.core.policy import MAX_ATTEMPTS, REFUNDED, Limits
 from bot.core.ports.ledger import Answer
 from bot.core.wish import Wish
@@ -446,6 +446,20 @@ def test_homes_do_not_share_people_or_limits(ledger: Connection) -> None:
     book.accept(ledger, here, limits)
     book.accept(ledger, there, limits)
     assert [record.job for record in book.find(ledger, person=there.person)] == [there]
+
+
+def test_what_starts_from_very_many_jobs_is_found(ledger: Connection) -> None:
+    """More than any statement takes at once."""
+    job = make_job()
+    book.accept(ledger, job, NO_LIMITS)
+    wish = Wish("x", source=("ab" * 32, 0.4, "fill", 1.0, None, 16))
+    child = replace(make_job(user_id=2, wish=wish), parent=Parent(job.id, "vary", 0))
+    book.accept(ledger, child, NO_LIMITS)
+    later = make_job(user_id=3, wish=wish)
+    book.accept(ledger, later, NO_LIMITS)
+    ids = [job.id, *(f"none{number}" for number in range(1200))]
+    found = [one.job.id for one in book.started_from(ledger, ids)]
+    assert found == [child.id, later.id]
 
 
 LIMITS = Limits(

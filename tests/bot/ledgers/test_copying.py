@@ -430,7 +430,7 @@ def test_it_is_all_of_one_moment(source: SqliteRecords, target: Records) -> None
 
 @pytest.mark.scale
 def test_a_pooler_may_stand_in_between(source: SqliteRecords, tmp_path: Path) -> None:
-    with pooled(server()) as port:
+    with pooled(server().port) as port:
         there = PostgresRecords(server().new_database().replace(str(server().port), str(port)))
         back = SqliteRecords(tmp_path / "back")
         move(source, there, nothing)

@@ -135,6 +135,15 @@ async def test_a_waiter_that_gives_up_does_not_undo_it(writer: WriteThread, path
     assert words(path) == ["a", "b"]
 
 
+def test_what_is_no_error_of_a_database_ends_no_thread(writer: WriteThread, path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteWriter, "write", lambda _self, _works: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            writer.submit(write("a")).result(30)
+    writer.submit(write("b")).result(30)
+    assert words(path) == ["b"]
+
+
 def test_a_connection_that_fails_is_told_to_who_opens() -> None:
     def fail() -> SqliteWriter:
         raise LedgerError("no file")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.bot.ledgers.postgres.server import Server, free_port
+from tests.bot.ledgers.postgres.server import free_port
 
 _SETTINGS = """
 [databases]
@@ -26,13 +26,13 @@ default_pool_size = 2
 
 
 @contextmanager
-def pooled(server: Server) -> Iterator[int]:
-    """The port of one, with two connections of its own for all who ask."""
+def pooled(to: int) -> Iterator[int]:
+    """The port of one, with two connections of its own to a server's port for all who ask."""
     folder = Path(tempfile.mkdtemp(prefix="imagine-pgbouncer-"))
     user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
     try:
         port = free_port()
-        (folder / "settings.ini").write_text(_SETTINGS.format(to=server.port, port=port))
+        (folder / "settings.ini").write_text(_SETTINGS.format(to=to, port=port))
         if user is not None:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
         with (folder / "log").open("wb") as log:

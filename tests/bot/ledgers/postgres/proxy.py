@@ -27,6 +27,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.cut = Cut.NOT
         self.commits = 0
+        self.refuses = False  # whoever comes new
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -35,6 +36,9 @@ class Proxy:
         with suppress(OSError):  # it is closed
             while True:
                 ours, _ = self._listener.accept()
+                if self.refuses:
+                    ours.close()
+                    continue
                 theirs = socket.create_connection(("127.0.0.1", self._to))
                 self._open += [ours, theirs]
                 for pair in ((ours, theirs, True), (theirs, ours, False)):
