@@ -447,13 +447,22 @@ class Worker:
         return job, request, drawing
 
     async def _brought(self, job: Job, request: ImageRequest) -> Pictures:
-        """The pictures that it starts from; raises PictureLostError."""
+        """The pictures that it starts from; none once it is cancelled. Raises PictureLostError."""
         source = request.source
         if source is None:
             return NO_PICTURES
-        return await self.surely(
-            lambda: self._gallery.brought(job.id, source.pictures), kept="pictures"
-        )
+
+        def end_if_cancelled() -> None:
+            if job.id not in self._running:
+                raise JobCancelledError("Nobody waits for it any more.")
+
+        with suppress(JobCancelledError):
+            return await self.surely(
+                lambda: self._gallery.brought(job.id, source.pictures),
+                on_trouble=end_if_cancelled,
+                kept="pictures",
+            )
+        return NO_PICTURES
 
     async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
         """From the engine to the gallery, and on to the person."""

@@ -73,6 +73,9 @@ _MENDS: Final = {
     "507": _FULL,
 }
 _GONE: Final = frozenset({"NoSuchKey", "404"})
+# Of one object, which nobody has until an operator does something about it: it was archived, or its
+# key is disabled.
+_SEALED: Final = ("InvalidObjectState", "KMS.")
 
 
 class Bucket:
@@ -194,20 +197,22 @@ class Bucket:
             yield
         except raised.ClientError as error:
             code = error.response["Error"].get("Code", "")
-            if code in _GONE and what == "get":
+            if what == "get" and (code in _GONE or code.startswith(_SEALED)):
                 raise _lost(name, code) from error
             if code in _GONE and what == "delete":  # somebody else was first
                 return
             message = error.response["Error"].get("Message", "")
             # Neither trace is for a log: the texts below hold the whole address of the store.
             raise self._away(what, code, message, _MENDS.get(code, ""), job) from None
-        except (raised.IncompleteReadError, raised.ResponseStreamingError) as error:
-            if what == "get":
-                raise _lost(name, type(error).__name__) from error
-            raise self._away(what, type(error).__name__, str(error), _ADDRESS, job) from None
         except raised.BotoCoreError as error:
             code = type(error).__name__
-            is_wire = isinstance(error, raised.HTTPClientError | raised.ConnectionError)
+            is_wire = isinstance(
+                error,
+                raised.HTTPClientError
+                | raised.ConnectionError
+                | raised.IncompleteReadError
+                | raised.ResponseStreamingError,
+            )
             mend = _ADDRESS if is_wire else _MENDS.get(code, "")
             raise self._away(what, code, str(error), mend, job) from None
 

@@ -455,6 +455,30 @@ async def test_pictures_that_cannot_be_fetched_now_are_waited_for(
     assert len(asked) == 5
 
 
+async def test_a_cancelled_job_waits_for_no_picture(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def get(_: Folder, name: str) -> bytes:
+        loop.call_soon_threadsafe(asked.set)
+        raise GalleryError("Nobody knows now.")
+
+    monkeypatch.setattr(Folder, "get", get)
+    monkeypatch.setattr("bot.core.worker._DISK_BACKOFF", Backoff(first_s=0.0))
+    async with office() as it:
+        job, behind = make_job(), make_job(user_id=2)
+        (source,) = await it.studio.bring(job.id, [file_of("red")])
+        job = replace(job, wish=replace(job.wish, source=offspring.source_fields(source)))
+        await it.ask(job)
+        await asked.wait()
+        await it.ask(behind)
+        await it.studio.cancel(job.id, Owner())
+        await it.home.until(lambda: any(isinstance(one, Begun) for one in it.heard))
+        assert (await it.ledger.get(job.id)).state is State.CANCELLED
+
+
 async def test_a_job_under_which_the_engine_hung_twice_is_set_aside(office: OpenOffice) -> None:
     job, waiting = make_job(), make_job()
     for attempt in (1, 2):

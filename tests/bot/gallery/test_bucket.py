@@ -182,19 +182,38 @@ def test_the_region_has_the_name_that_it_has_elsewhere(
     assert Bucket(address)._client.meta.region_name == "eu-central-1"
 
 
-@pytest.mark.parametrize("fault", [cut, changed])
-async def test_a_picture_that_came_broken_is_fetched_once_more(
-    bucket: Bucket, between: Between, fault: Fault
+async def test_a_picture_that_came_changed_is_fetched_once_more(
+    bucket: Bucket, between: Between
 ) -> None:
     gallery, job = ObjectGallery(bucket, card_of), make_job()
     (stored, *_) = await gallery.store(job, REQUEST, drawn())
     between.seen.clear()
-    between.faults = [fault]
+    between.faults = [changed]
     assert len(await gallery.read(job.id, [stored])) == 1
-    between.faults = [fault, fault]
+    between.faults = [changed, changed]
     with pytest.raises(PictureLostError, match=stored.filename):
         await gallery.read(job.id, [stored])
     assert between.seen == ["GET"] * 4
+    gallery.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (cut, GalleryError),  # the way to it was, and may be there again
+        (refused(403, "AccessDenied"), GalleryError),
+        (refused(403, "InvalidObjectState"), PictureLostError),
+        (refused(400, "KMS.DisabledException"), PictureLostError),
+    ],
+)
+async def test_what_cannot_be_fetched_now_is_told_from_what_cannot_be_at_all(
+    bucket: Bucket, between: Between, fault: Fault, error: type[Exception]
+) -> None:
+    gallery, job = ObjectGallery(bucket, card_of), make_job()
+    (stored, *_) = await gallery.store(job, REQUEST, drawn())
+    between.faults = [fault] * 6
+    with pytest.raises(error):
+        await gallery.read(job.id, [stored])
     gallery.close()
 
 
