@@ -47,7 +47,7 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(
         loopback,
         IMAGINE_STORAGE__DATABASE=new_ledger(),
         IMAGINE_ENGINE__SIZES="64x64",  # in fifty steps slow enough to be stopped in the middle
-        IMAGINE_JOBS__SHUTDOWN_GRACE_S="60",
+        IMAGINE_JOBS__SHUTDOWN_GRACE_S="600",  # however busy the machine is
     )
     processes = []
 

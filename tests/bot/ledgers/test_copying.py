@@ -402,7 +402,10 @@ def test_what_postgresql_has_no_sign_for_is_counted(source: SqliteRecords) -> No
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda at: registry_book.write(at, Deed("warn", "7", "v", "1", reason="a\0b"), NOON_S),
+        lambda at: at.execute(  # as an earlier version could write it
+            "INSERT INTO audit VALUES "
+            "(1000000, 0.0, 'v', '1', '7', 'warn', '', 'a' || char(0) || 'b', '{}', '{}', 'h')"
+        ),
         lambda at: at.execute("UPDATE terms SET text = text || char(0)"),
     ],
     ids=["the audit, whose hashes would break", "a key, of which others may speak"],
