@@ -215,7 +215,7 @@ class App:
             self._worker.start(),
             *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
             asyncio.create_task(self._clerk.run(), name="clerk"),
-            asyncio.create_task(self.ledger.database.lost(), name="ledger"),
+            asyncio.create_task(self.ledger.database.taken(), name="ledger"),
             *watches,
             stopping,
         ]

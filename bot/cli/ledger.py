@@ -45,10 +45,7 @@ def _place(text: str) -> Path | str:
     try:
         return str(_DATABASE.read(text))
     except ValueError:  # it is not repeated: a password may be in it
-        raise argparse.ArgumentTypeError(
-            "an address must be postgresql://USER@HOST/DATABASE without a password, which belongs "
-            "in the environment variable PGPASSWORD or in libpq's password file"
-        ) from None
+        raise argparse.ArgumentTypeError(f"an address must be {kinds.DATABASE_ADDRESS}") from None
 
 
 def run(args: argparse.Namespace) -> int:

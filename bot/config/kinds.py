@@ -24,6 +24,10 @@ from sdxl_engine.request import (
 _MAX_CHOICES: Final = 25  # Discord's limit for the choices of one option
 _MIN_WEIGHT: Final = 0.1
 _MAX_TEXT_CHARS: Final = 1_000
+DATABASE_ADDRESS: Final = (
+    "postgresql://USER@HOST/DATABASE without a password, which belongs in the environment variable "
+    "PGPASSWORD or in libpq's password file"
+)
 _DATABASES: Final = ("postgresql", "postgres")  # libpq knows both
 # A bucket as S3 lets it be called, and folders in it; nothing that opens it.
 _BUCKET: Final = re.compile(
@@ -158,8 +162,7 @@ def database() -> Kind:
         return value
 
     return Kind(
-        "empty (a file in [storage] folder) or postgresql://USER@HOST/DATABASE without a password, "
-        "which belongs in the environment variable PGPASSWORD or in libpq's password file",
+        f"empty (a file in [storage] folder) or {DATABASE_ADDRESS}",
         read,
         is_shown=False,
     )

@@ -309,7 +309,7 @@ class Worker:
         """Write or read what is kept; while that cannot be done, wait until it can."""
         return await persist(
             partial(self.noting_trouble, action, on_trouble, kept=kept),
-            "writing to the disk",
+            f"reaching the {kept}",
             is_passing=lambda error: isinstance(error, LedgerError | GalleryError),
             backoff=_DISK_BACKOFF,
         )

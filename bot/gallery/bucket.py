@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from bot.errors import ConfigError, GalleryError, PictureLostError
-from bot.gallery.objects import MAX_CALLS
+from bot.gallery.objects import MAX_CALLS, PROBE, PROBE_BYTES
 from bot.shared.shown import one_line, without_password
 from sdxl_engine.sentence import say
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 SCHEME: Final = "s3://"
-_PROBE: Final = ".probe"
-_PROBE_BYTES: Final = 2**20  # as much as a picture: a store may have a quota
 # botocore would wait a minute for each. Read is between two packets, not for the whole picture.
 _CONNECT_S: Final = 5.0
 _READ_S: Final = 20.0
@@ -146,11 +144,11 @@ class Bucket:
 
     def probe(self) -> None:
         """See `Objects.probe`."""
-        name = f"{_PROBE}/{os.urandom(4).hex()}"
-        self.put(name, bytes(_PROBE_BYTES))
+        name = f"{PROBE}/{os.urandom(4).hex()}"
+        self.put(name, bytes(PROBE_BYTES))
         with suppress(PictureLostError):  # another machine, which looks as well, took it away
             self.get(name)
-        self.delete(_PROBE)
+        self.delete(PROBE)
 
     def mend(self) -> Iterator[None]:
         """See `Objects.mend`; who may read a bucket is its owner's to say."""

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import GalleryError, PictureLostError
+from bot.gallery.objects import PROBE, PROBE_BYTES
 from bot.shared.files import write_atomically
 from bot.shared.private import close_all_to_others, close_to_others
 from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
-_PROBE: Final = ".probe"
-_PROBE_BYTES: Final = 2**20  # as much as a picture: a file with nothing in it fits a full disk
 _MENDED_AT_ONCE: Final = 200  # folders; a stop waits for no more
 
 
@@ -81,9 +80,9 @@ class Folder:
 
     def probe(self) -> None:
         """See `Objects.probe`."""
-        path = self._path / _PROBE
+        path = self._path / PROBE
         try:
-            write_atomically(path, bytes(_PROBE_BYTES))
+            write_atomically(path, bytes(PROBE_BYTES))
             path.unlink(missing_ok=True)  # another machine may be looking, too
         except OSError as error:
             raise GalleryError(

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+PROBE: Final = ".probe"  # what is kept and deleted again, to see whether that can be done
+PROBE_BYTES: Final = 2**20  # as much as a picture: with less a full disk, or a quota, goes unseen
 MAX_CALLS: Final = 12  # at once, of all threads of a gallery
 
 

@@ -991,9 +991,8 @@ def _decided_there(connection: Connection, job: Job) -> set[str]:
     That is what the draft was drawn larger of, and what was published of either.
     """
     venue, parent = job.origin.venue, job.parent
-    if parent is None:
+    if parent is None or venue.community is None:
         return set()
-    here, community = equals("community", venue.community)
     # Only where something became of one of these jobs is the audit looked through.
     # A cross join with a condition, for SQLite then takes the few jobs of the line one by one.
     changed = connection.execute(
@@ -1011,8 +1010,8 @@ def _decided_there(connection: Connection, job: Job) -> set[str]:
         if deleted is None and state != State.CANCELLED and spoiler != _HELD:
             continue
         rows = connection.execute(
-            f"SELECT DISTINCT kind FROM audit WHERE home = ? AND {here} AND target = ?",  # noqa: S608 - our own text
-            (venue.home, *community, job_id),
+            "SELECT DISTINCT kind FROM audit WHERE home = ? AND community = ? AND target = ?",
+            (venue.home, venue.community, job_id),
         )
         decided |= {kind for (kind,) in rows if kind == "delete" or spoiler == _HELD}
     return decided & {"delete", "blur"}

@@ -43,8 +43,8 @@ class Database(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Do this beside the writing."""
 
-    async def lost(self) -> None:
-        """Wait until another bot has it, and this one must end; raises LedgerError then."""
+    async def taken(self) -> None:
+        """Wait until another bot has taken it, and this one must end; raises LedgerError then."""
 
     async def scrub(self, before_s: float) -> None:
         """Leave nothing behind of what was deleted, nor copies made before then."""

@@ -263,7 +263,7 @@ class ResnetBlock(nnx.Module):
     """Two convolutions with a shortcut (diffusers' ResnetBlock2D).
 
     temb_channels  width of the time embedding that is added between the two; None in the VAE
-    sums           whether a norm comes behind it, or but a convolution
+    sums           whether a norm comes behind it, and not a convolution alone
     """
 
     def __init__(

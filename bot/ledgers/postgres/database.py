@@ -14,7 +14,13 @@ import psycopg
 
 from bot.errors import LedgerError
 from bot.ledgers.database import Connection
-from bot.ledgers.postgres.lease import RENEW_EVERY_S, Lease, take_seat, wait_for_it
+from bot.ledgers.postgres.lease import (
+    LEASE_TABLE,
+    RENEW_EVERY_S,
+    Lease,
+    take_seat,
+    wait_for_it,
+)
 from bot.ledgers.postgres.schema import MIGRATIONS
 from bot.ledgers.postgres.session import LIMIT_S, Session, connected, shown_url
 from bot.ledgers.postgres.trouble import Trouble, for_operator, for_people, trouble_of
@@ -68,7 +74,7 @@ class PostgresDatabase:
         self._writer = WriteThread(self._writing, idle_s=RENEW_EVERY_S)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-read")
         self._idle = SimpleQueue[Session]()  # sessions that nobody reads with
-        self._lost: Future[None] = Future()
+        self._taken: Future[None] = Future()
 
     def open(self) -> None:
         """See `Database.open`; waits until the lease of a bot that died is over."""
@@ -99,7 +105,7 @@ class PostgresDatabase:
         return PostgresWriter(
             lambda: Session(self._url),
             self._lease,
-            lost=self._end,
+            taken=self._end,
             limit_s=self._limit_s,
             clock=self._clock,
             sleep=self._sleep,
@@ -109,24 +115,22 @@ class PostgresDatabase:
         session = connected(self._url)
         try:
             with in_words(self._url):
-                wait_for_it(lambda: self._take(session), sleep=self._sleep)
+                wait_for_it(lambda: self._take(session), clock=self._clock, sleep=self._sleep)
         finally:
             session.close()
 
     def _take(self, session: Session) -> str | None:
         """Take the lease, then make the tables: not under a bot that works there."""
         with locked(session):
-            form = form_of(session, self._url)
-            other = self._lease.take(session) if form else None
+            session.script(LEASE_TABLE)
+            other = self._lease.take(session)
             if other is None:
                 make_tables(session, self._url)
-                if not form:
-                    self._lease.take(session)
             return other
 
     def _end(self, error: LedgerError) -> None:
         with suppress(InvalidStateError):  # it was said before
-            self._lost.set_exception(error)
+            self._taken.set_exception(error)
 
     def close(self) -> None:
         """See `Database.close`."""
@@ -156,9 +160,9 @@ class PostgresDatabase:
             raise LedgerError("The ledger is closed.") from error
         return await wait_for(reading)
 
-    async def lost(self) -> None:
-        """See `Database.lost`."""
-        await wait_for(self._lost)
+    async def taken(self) -> None:
+        """See `Database.taken`."""
+        await wait_for(self._taken)
 
     async def scrub(self, before_s: float) -> None:
         """See `Database.scrub`: PostgreSQL does it by itself, when it vacuums and archives."""
@@ -191,14 +195,11 @@ class PostgresDatabase:
                 return result
 
 
-def migrate(session: Session, url: str) -> None:
-    """Make the tables, or bring an older form of them up to date; raises LedgerError."""
-    with locked(session):
-        make_tables(session, url)
-
-
 def make_tables(session: Session, url: str) -> None:
-    """As `migrate`, inside a transaction."""
+    """Make the tables, or bring an older form of them up to date, inside a locked transaction.
+
+    Raises LedgerError.
+    """
     form = form_of(session, url)
     if form == FORM:
         return
@@ -254,7 +255,7 @@ def writing(session: Session) -> Iterator[None]:
 
 @contextmanager
 def locked(session: Session) -> Iterator[None]:
-    """As `writing`, for what takes as long as it takes."""
+    """As `writing`, for what takes as long as it takes, and where there may be no tables yet."""
     session.script(
         f"BEGIN; SET LOCAL lock_timeout = '20s'; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
     )

@@ -9,10 +9,8 @@ A bot that was killed left its row. The next one in the same storage folder need
 end: it holds the folder's lock, so whoever had the row from there is no more.
 """
 
-import fcntl
 import os
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +19,25 @@ from typing import Final
 
 from bot.errors import LedgerError
 from bot.ledgers.database import Connection
+from bot.ledgers.ownership import is_owned, own
 from bot.shared.data_folder import BOT_LOCK
-from bot.shared.private import FILE_MODE, make_folder
 
 LEASE_S: Final = 20.0
 RENEW_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 1.0
 _NAME_BYTES: Final = 32
-_LOST: Final = (
+_TAKEN: Final = (
     "Another bot works with the bot's records by now, so this one may not write to them, and ends."
 )
+# Outside the forms of the other tables: who brings those up to date takes this first.
+LEASE_TABLE: Final = """
+    CREATE TABLE IF NOT EXISTS lease (
+        holder  TEXT NOT NULL,
+        place   TEXT NOT NULL,  -- the machine and the process, for people
+        mark    TEXT NOT NULL,  -- of the holder's last transaction
+        until_s DOUBLE PRECISION NOT NULL
+    )
+"""
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
 
 
@@ -38,8 +45,8 @@ def _this_process() -> str:
     return f"process {os.getpid()} on {platform.node()}"
 
 
-class LeaseLostError(LedgerError):
-    """Another bot has the database."""
+class LeaseTakenError(LedgerError):
+    """Another bot has taken the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Lease:
     def hold(self, connection: Connection, mark: str) -> None:
         """Put its end off and leave a mark; inside a locked transaction, so that nobody takes it.
 
-        Raises LeaseLostError where another has it.
+        Raises LeaseTakenError where another has it.
         """
         row = connection.execute(
             f"UPDATE lease SET until_s = {_NOW} + ?, mark = ? WHERE holder = ? RETURNING 1",  # noqa: S608 - our own text
@@ -83,7 +90,7 @@ class Lease:
             return
         # There may be no row at all, in a database that was restored from a copy.
         if connection.execute("SELECT 1 FROM lease").fetchone() or self.take(connection):
-            raise LeaseLostError(_LOST)
+            raise LeaseTakenError(_TAKEN)
         connection.execute("UPDATE lease SET mark = ?", (mark,))
 
     def last_mark(self, connection: Connection) -> str | None:
@@ -103,25 +110,10 @@ def take_seat(folder: Path) -> tuple[int, str]:
 
     Raises LedgerError.
     """
-    try:
-        make_folder(folder)
-        lock = os.open(folder / BOT_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
-    except OSError as error:
-        raise LedgerError(
-            f"The folder {folder} cannot be used ({error.strerror}). Check its permissions, or set "
-            "[storage] folder to another."
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if len(os.pread(lock, _NAME_BYTES, 0)) < _NAME_BYTES:
-            os.pwrite(lock, token_hex(_NAME_BYTES // 2).encode(), 0)
-        return lock, _seat(lock)
-    except OSError as error:
-        os.close(lock)
-        raise LedgerError(
-            f"Another bot already works in the folder {folder}. Stop it, or give this one another "
-            "[storage] folder."
-        ) from error
+    lock = own(folder, BOT_LOCK)
+    if len(os.pread(lock, _NAME_BYTES, 0)) < _NAME_BYTES:
+        os.pwrite(lock, token_hex(_NAME_BYTES // 2).encode(), 0)
+    return lock, _seat(lock)
 
 
 def is_in_use(connection: Connection, folder: Path | None) -> bool:
@@ -130,13 +122,12 @@ def is_in_use(connection: Connection, folder: Path | None) -> bool:
     folder  if it was one of this storage folder, its lock says whether it lives still
     """
     row = _live(connection)
-    if row is None or folder is None:
+    if row is None or folder is None or is_owned(folder, BOT_LOCK):
         return row is not None
     try:
         with (folder / BOT_LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return not is_of(row[0], _seat(lock.fileno()))
-    except OSError:  # there is none, or it is held
+    except OSError:  # no bot was ever there
         return True
 
 
@@ -160,11 +151,16 @@ def _live(connection: Connection) -> tuple[str, str] | None:
     return row
 
 
-def wait_for_it(take: Callable[[], str | None], *, sleep: Callable[[float], None]) -> None:
+def wait_for_it(
+    take: Callable[[], str | None],
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
     """Take it, or wait for as long as one lasts that nobody puts off; raises LedgerError."""
-    until_s = time.monotonic() + LEASE_S + RENEW_EVERY_S
+    until_s = clock() + LEASE_S + RENEW_EVERY_S
     while (other := take()) is not None:
-        if time.monotonic() > until_s:
+        if clock() > until_s:
             raise LedgerError(
                 f"Another bot already works with this database: {other}. Stop it, or give this one "
                 "another [storage] database."

@@ -12,7 +12,7 @@ from bot.ledgers.copying import Source, Target, copy
 from bot.ledgers.database import Connection
 from bot.ledgers.postgres import database
 from bot.ledgers.postgres.database import FORM, PostgresDatabase, form_of
-from bot.ledgers.postgres.lease import is_in_use
+from bot.ledgers.postgres.lease import LEASE_TABLE, is_in_use
 from bot.ledgers.postgres.session import Session, shown_url
 from bot.ledgers.postgres.whole import PATIENCE, PostgresWhole
 from bot.ledgers.sqlite.records import filled
@@ -61,10 +61,10 @@ class PostgresRecords:
             return int(jobs)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Session]:
         """See `Records.reading`."""
         with self._opened() as session, database.reading(session):
-            session.script(PATIENCE)  # a pager takes its time
+            session.script(PATIENCE)  # a pager takes its time, and so does a copy
             yield session
 
     @contextmanager
@@ -81,8 +81,7 @@ class PostgresRecords:
     @contextmanager
     def whole(self) -> Iterator[Source]:
         """See `Records.whole`."""
-        with self._opened() as session, database.reading(session):
-            session.script(PATIENCE)
+        with self.reading() as session:
             yield PostgresWhole(session, self._url)
 
     @contextmanager
@@ -90,6 +89,7 @@ class PostgresRecords:
         """See `Records.filling`."""
         with database.opened(self._url) as session, database.locked(session):
             session.script(PATIENCE)
+            session.script(LEASE_TABLE)
             database.make_tables(session, self._url)
             if is_in_use(session, self._folder):
                 raise LedgerError(f"A bot works with {self.where}. Stop it, and try again.")

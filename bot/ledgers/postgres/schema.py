@@ -12,15 +12,6 @@ MIGRATIONS: Final = (
     CREATE TABLE form (number INTEGER NOT NULL);
     INSERT INTO form VALUES (0);
 
-    -- The bot that works here, if one does. By this server's clock, which every bot asks. It is the
-    -- same in every form: who brings the tables up to date takes it first.
-    CREATE TABLE lease (
-        holder  TEXT NOT NULL,
-        place   TEXT NOT NULL,  -- the machine and the process, for people
-        mark    TEXT NOT NULL,  -- of the holder's last transaction
-        until_s DOUBLE PRECISION NOT NULL
-    );
-
     CREATE TABLE people (
         home       TEXT NOT NULL,
         id         TEXT NOT NULL,

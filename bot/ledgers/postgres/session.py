@@ -17,11 +17,13 @@ from bot.shared.shown import shown
 
 _STATEMENTS: Final = 1_000  # of the books'; some depend on how much is asked for
 _CONNECT_TIMEOUT_S: Final = 5
-# A server whose machine is gone is given up after so long without a sign of it.
+# A server whose machine is gone is given up after so long without a sign of it: it is asked for one
+# after a third of that, and twice more.
 _SILENCE_MS: Final = 15_000
+_ASKED_EVERY_S: Final = _SILENCE_MS // 3_000
 # What takes longer than the server's own limits for it.
 LIMIT_S: Final = 30.0
-_OLDEST: Final = 130_000  # as libpq counts: 13, the first to say what became of a transaction
+_OLDEST: Final = 130_000  # as libpq counts: 13; what is older nobody keeps up any more
 
 
 class Session:
@@ -41,8 +43,8 @@ class Session:
             connect_timeout=_CONNECT_TIMEOUT_S,
             application_name="imagine",
             client_encoding="utf8",
-            keepalives_idle=_SILENCE_MS // 3_000,
-            keepalives_interval=_SILENCE_MS // 3_000,
+            keepalives_idle=_ASKED_EVERY_S,
+            keepalives_interval=_ASKED_EVERY_S,
             keepalives_count=2,
             tcp_user_timeout=_SILENCE_MS,
         )

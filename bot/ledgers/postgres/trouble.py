@@ -6,6 +6,7 @@ from typing import Final
 import psycopg
 
 from bot.errors import LedgerError
+from bot.ledgers.trouble import DAMAGED, LOCKED
 from sdxl_engine.sentence import say
 
 
@@ -45,13 +46,8 @@ _FOR_PEOPLE: Final = {
     Trouble.FULL: say(
         "The bot's records cannot be written. Tell the bot's owner, and ask again later."
     ),
-    Trouble.LOCKED: say(
-        "Another program holds the bot's records locked. Tell the bot's owner, and "
-        "ask again in a minute."
-    ),
-    Trouble.DAMAGED: say(
-        "The bot's records are damaged. Tell the bot's owner: a copy of them must be restored."
-    ),
+    Trouble.LOCKED: LOCKED,
+    Trouble.DAMAGED: DAMAGED,
 }
 
 
@@ -68,8 +64,7 @@ def trouble_of(error: psycopg.Error) -> Trouble:
 
 def for_people(error: psycopg.Error) -> LedgerError:
     """What who asks reads of an error in a running bot."""
-    trouble = trouble_of(error)
-    return LedgerError(_FOR_PEOPLE.get(trouble, _FOR_PEOPLE[Trouble.DAMAGED]))
+    return LedgerError(_FOR_PEOPLE.get(trouble_of(error), DAMAGED))
 
 
 def for_operator(error: psycopg.Error, where: str) -> LedgerError:

@@ -6,7 +6,6 @@ process it is of. What is lost by it is little: all that a bot has to write shar
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from secrets import token_hex
@@ -14,8 +13,8 @@ from typing import Final
 
 import psycopg
 
-from bot.ledgers.postgres.lease import Lease, LeaseLostError
-from bot.ledgers.postgres.session import LIMIT_S, Session
+from bot.ledgers.postgres.lease import Lease, LeaseTakenError
+from bot.ledgers.postgres.session import Session
 from bot.ledgers.postgres.trouble import Trouble, for_people, trouble_of
 from bot.ledgers.write_thread import Outcome, Work, outcome_of
 
@@ -50,7 +49,7 @@ class PostgresWriter:
 
     connect  opens a session; raises psycopg.Error
     lease    this bot's, taken already
-    lost     told once another bot has the lease
+    taken    told once another bot has the lease
     limit_s  how long one try may take
     """
 
@@ -59,14 +58,14 @@ class PostgresWriter:
         connect: Callable[[], Session],
         lease: Lease,
         *,
-        lost: Callable[[LeaseLostError], None] = lambda _: None,
-        limit_s: float = LIMIT_S,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        taken: Callable[[LeaseTakenError], None],
+        limit_s: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._connect = connect
         self._lease = lease
-        self._lost = lost
+        self._taken = taken
         self._limit_s = limit_s
         self._clock = clock
         self._sleep = sleep
@@ -108,9 +107,9 @@ class PostgresWriter:
                     log.error("the ledger cannot be written: %s", error)  # noqa: TRY400 - it says it all
                     raise for_people(error) from error
                 self._sleep(_TRY_EVERY_S)
-            except LeaseLostError as error:
+            except LeaseTakenError as error:
                 self.close()
-                self._lost(error)
+                self._taken(error)
                 raise
             except BaseException:
                 self.close()

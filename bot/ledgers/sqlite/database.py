@@ -5,7 +5,6 @@ cut. One connection writes, on a thread of its own; another one reads, on anothe
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import sqlite3
@@ -17,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from bot.errors import LedgerError, LedgerLostError
 from bot.ledgers.database import Connection
+from bot.ledgers.ownership import is_owned, own
 from bot.ledgers.sqlite.loss import (
     BESIDE,
     Mark,
@@ -32,7 +32,7 @@ from bot.ledgers.sqlite.writer import SqliteWriter
 from bot.ledgers.write_thread import WriteThread
 from bot.shared.data_folder import LEDGER, LEDGER_LOCK
 from bot.shared.futures import wait_for
-from bot.shared.private import FILE_MODE, close_all_to_others, make_file, make_folder
+from bot.shared.private import close_all_to_others, make_file, make_folder
 from bot.shared.sqlite_trouble import Trouble, trouble_of
 
 log = logging.getLogger(__name__)
@@ -229,41 +229,7 @@ def copy_file(connection: sqlite3.Connection, to: Path) -> int:
 
 def is_in_use(folder: Path) -> bool:
     """Whether a bot owns the ledger in this folder now."""
-    try:
-        with (folder / LEDGER_LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def own(folder: Path) -> int:
-    """Take the folder, until the descriptor of its lock is closed; raises LedgerError."""
-    try:
-        make_folder(folder)
-        lock = os.open(folder / LEDGER_LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE)
-    except OSError as error:
-        raise _unusable(folder, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        if not isinstance(error, BlockingIOError):
-            raise _unusable(folder, error) from error
-        raise LedgerError(
-            f"Another bot already works in the folder {folder}. Stop it, or give this one another "
-            "[storage] folder."
-        ) from error
-    return lock
-
-
-def _unusable(folder: Path, error: OSError) -> LedgerError:
-    return LedgerError(
-        f"The folder {folder} cannot be used ({error.strerror}). Check its permissions, or set "
-        "[storage] folder to another."
-    )
+    return is_owned(folder, LEDGER_LOCK)
 
 
 class SqliteDatabase:
@@ -286,7 +252,7 @@ class SqliteDatabase:
     def open(self) -> None:
         """See `Database.open`."""
         try:
-            self._lock = own(self._folder)
+            self._lock = own(self._folder, LEDGER_LOCK)
             self._open(self._lock)
         except BaseException:
             self.close()
@@ -355,8 +321,8 @@ class SqliteDatabase:
         """See `Database.read`."""
         return await wait_for(self._reader.submit(self._on_reader, work))
 
-    async def lost(self) -> None:
-        """See `Database.lost`: the folder is its own until the process ends."""
+    async def taken(self) -> None:
+        """See `Database.taken`: the folder is its own until the process ends."""
         await asyncio.Event().wait()
 
     async def scrub(self, before_s: float) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from bot.errors import LedgerError
 from bot.ledgers.copying import Source, Target
 from bot.ledgers.database import Connection
-from bot.ledgers.sqlite.database import SqliteDatabase, connect, copy_file, examine, is_in_use, own
+from bot.ledgers.ownership import own
+from bot.ledgers.sqlite.database import SqliteDatabase, connect, copy_file, examine, is_in_use
 from bot.ledgers.sqlite.loss import BESIDE, Mark
 from bot.ledgers.sqlite.trouble import in_words
 from bot.ledgers.sqlite.whole import SqliteWhole
-from bot.shared.data_folder import LEDGER
+from bot.shared.data_folder import LEDGER, LEDGER_LOCK
 
 
 class SqliteRecords:
@@ -37,7 +38,7 @@ class SqliteRecords:
         return examine(self._path)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """See `Records.reading`."""
         with in_words(self._path), closing(connect(self._path)) as connection:
             connection.execute("BEGIN")
@@ -58,14 +59,13 @@ class SqliteRecords:
     @contextmanager
     def whole(self) -> Iterator[Source]:
         """See `Records.whole`."""
-        with in_words(self._path), closing(connect(self._path)) as connection:
-            connection.execute("BEGIN")
+        with self.reading() as connection:
             yield SqliteWhole(connection, self._path)
 
     @contextmanager
     def filling(self) -> Iterator[Target]:
         """See `Records.filling`; pictures in the folder are no sign of a loss here."""
-        lock = own(self._folder)
+        lock = own(self._folder, LEDGER_LOCK)
         try:
             mark = Mark(lock, lambda: None)
             with (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import LedgerError, LedgerLostError
+from bot.ledgers.trouble import DAMAGED, LOCKED
 from bot.shared.sqlite_trouble import Trouble, trouble_of
 from sdxl_engine.sentence import say
 
@@ -14,13 +15,8 @@ _FOR_PEOPLE: Final = {
     Trouble.DISK: say(
         "The bot's disk is full or cannot be written. Tell the bot's owner, and ask again later."
     ),
-    Trouble.LOCKED: say(
-        "Another program holds the bot's records locked. Tell the bot's owner, and "
-        "ask again in a minute."
-    ),
-    Trouble.DAMAGED: say(
-        "The bot's records are damaged. Tell the bot's owner: a copy of them must be restored."
-    ),
+    Trouble.LOCKED: LOCKED,
+    Trouble.DAMAGED: DAMAGED,
 }
 _UNREAD: Final = say("The bot's records cannot be read from its disk. Ask again later.")
 

@@ -14,7 +14,8 @@ import pytest
 
 from bot.ledgers.database import Connection
 from bot.ledgers.postgres import database as postgres
-from bot.ledgers.postgres.database import migrate
+from bot.ledgers.postgres.database import locked, make_tables
+from bot.ledgers.postgres.lease import LEASE_TABLE
 from bot.ledgers.postgres.records import PostgresRecords
 from bot.ledgers.postgres.session import Session
 from bot.ledgers.records import Records
@@ -50,11 +51,18 @@ def connection_to(folder: Path) -> Iterator[Connection]:
     """A connection to a folder's ledger that may change anything; each statement counts at once."""
     if IN_POSTGRES:
         with postgres.opened(url_in(folder)) as session:
-            migrate(session, url_in(folder))
+            migrate(session)
             yield session
     else:
         with closing(connect(folder / LEDGER, makes=True)) as connection:
             yield connection
+
+
+def migrate(session: Session) -> None:
+    """Make the tables, as the first start of a bot does."""
+    with locked(session):
+        session.script(LEASE_TABLE)
+        make_tables(session, "postgresql://")
 
 
 @cache
@@ -62,7 +70,7 @@ def _shared() -> Session:
     """Tables in which nothing stays: whoever uses them undoes it all."""
     url = server().new_database()
     with postgres.opened(url) as session:
-        migrate(session, url)
+        migrate(session)
     return until_the_end.enter_context(closing(Session(url)))
 
 

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from bot.core.job import FINAL, MOVES, Parent, Person, State, StoredImage
+from bot.core.audit import Deed
+from bot.core.job import FINAL, MOVES, Job, Parent, Person, State, StoredImage
 from bot.core.policy import MAX_ATTEMPTS, REFUNDED, Limits
 from bot.core.ports.ledger import Answer
 from bot.core.wish import Wish
@@ -460,6 +461,32 @@ def test_what_starts_from_very_many_jobs_is_found(ledger: Connection) -> None:
     ids = [job.id, *(f"none{number}" for number in range(1200))]
     found = [one.job.id for one in book.started_from(ledger, ids)]
     assert found == [child.id, later.id]
+
+
+@pytest.mark.parametrize("community", ["3", None])
+def test_what_a_moderator_deleted_is_not_published_there_again(
+    ledger: Connection, community: str | None
+) -> None:
+    """Where there is no community, there is nobody whose word that is."""
+    draft = make_job(guild_id=None)
+    book.accept(ledger, draft, NO_LIMITS)
+    venue = replace(draft.origin.venue, community=community)
+
+    def published(index: int) -> Job:
+        job = make_job()
+        origin = replace(job.origin, venue=venue)
+        return replace(job, origin=origin, parent=Parent(draft.id, "publish", index))
+
+    first, again = published(0), published(1)
+    book.publish(ledger, first, IMAGES)
+    book.move(ledger, first.id, State.DELIVERED, NOON_S)
+    deed = Deed("delete", "9", first.home, community, first.id)
+    book.delete_pictures(ledger, first.id, "Deleted.", NOON_S, deed=deed)
+    if community is None:
+        book.publish(ledger, again, IMAGES)
+    else:
+        with pytest.raises(JobRefusedError, match="cannot be published here again"):
+            book.publish(ledger, again, IMAGES)
 
 
 LIMITS = Limits(

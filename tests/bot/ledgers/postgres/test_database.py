@@ -1,6 +1,7 @@
 """PostgreSQL under the ledger: what was promised is there, once; one bot works at a time."""
 
 import asyncio
+import itertools
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,6 +39,11 @@ LIMITS = Limits(queued=1000)
 
 def no_sleep(_: float) -> None:
     """What is waited for by trying again is there soon."""
+
+
+def quick_clock() -> Callable[[], float]:
+    """Whoever looks finds that nine seconds have passed."""
+    return itertools.count(step=9.0).__next__
 
 
 @pytest.fixture
@@ -252,13 +258,10 @@ async def test_somebody_who_holds_the_records_locked_is_said(
 async def test_a_second_bot_waits_and_is_refused(url: str) -> None:
     waits: list[float] = []
     async with opened(url) as first:
-        hours = iter(range(10**6))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("bot.ledgers.postgres.lease.time.monotonic", lambda: next(hours) * 9.0)
-            second = PostgresDatabase(url, sleep=waits.append)
-            with pytest.raises(LedgerError, match=r"Another bot already works.*process \d+ on"):
-                await asyncio.to_thread(second.open)
-            await asyncio.to_thread(second.close)
+        second = PostgresDatabase(url, clock=quick_clock(), sleep=waits.append)
+        with pytest.raises(LedgerError, match=r"Another bot already works.*process \d+ on"):
+            await asyncio.to_thread(second.open)
+        await asyncio.to_thread(second.close)
         assert sum(waits) >= 1
         await first.accept(make_job(), LIMITS)  # it is the first's still
         assert PostgresRecords(url).is_in_use()
@@ -280,7 +283,7 @@ async def test_a_bot_whose_lease_another_took_writes_nothing(url: str) -> None:
             assert (await next_one.get(job.id)).state is State.RUNNING
             assert PostgresRecords(url).is_in_use()
             with pytest.raises(LedgerError, match="and ends"):
-                await paused.database.lost()
+                await paused.database.taken()
         # Nor does it give back what is not its.
     assert not PostgresRecords(url).is_in_use()
 
@@ -296,22 +299,19 @@ async def test_a_row_that_is_gone_is_made_again(url: str) -> None:
 async def test_a_copy_of_a_living_bots_folder_is_another_place(url: str, tmp_path: Path) -> None:
     async with opened(url, folder=tmp_path / "data") as living:
         shutil.copytree(tmp_path / "data", tmp_path / "copy")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("bot.ledgers.postgres.lease.LEASE_S", -100.0)  # is not waited for
-            copied = PostgresDatabase(url, tmp_path / "copy", sleep=no_sleep)
-            with pytest.raises(LedgerError, match="Another bot already works"):
-                await asyncio.to_thread(copied.open)
-            await asyncio.to_thread(copied.close)
+        copied = PostgresDatabase(url, tmp_path / "copy", clock=quick_clock(), sleep=no_sleep)
+        with pytest.raises(LedgerError, match="Another bot already works"):
+            await asyncio.to_thread(copied.open)
+        await asyncio.to_thread(copied.close)
         await living.accept(make_job(), LIMITS)
 
 
 async def test_tables_are_not_changed_under_a_living_bot(url: str) -> None:
     async with opened(url) as living:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("bot.ledgers.postgres.lease.LEASE_S", -100.0)
             patch.setattr(database, "FORM", FORM + 1)
             patch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "DROP TABLE orders CASCADE;"))
-            newer = PostgresDatabase(url, sleep=no_sleep)
+            newer = PostgresDatabase(url, clock=quick_clock(), sleep=no_sleep)
             with pytest.raises(LedgerError, match="Another bot already works"):
                 await asyncio.to_thread(newer.open)
             await asyncio.to_thread(newer.close)
