@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
@@ -64,6 +64,8 @@ _SHARE_OF_UPLOADS: Final = 4
 # There is no time for more; the others read it when their place is restored.
 _TOLD_OF_RESTART: Final = 100
 _DISK_BACKOFF: Final = Backoff(first_s=0.5, limit_s=30.0)
+# For so long a picture to start from is waited for: whatever is to be drawn next waits behind it.
+_FETCH_S: Final = 60.0
 _NOT_SHOWN: Final = say(
     "The pictures could not be shown, and it has been noted. /jobs still has them."
 )
@@ -80,6 +82,9 @@ _HELD: Final = say(
 _HEARD: Final = say("The bot was restarted in that very moment, and your wish was lost. Ask again.")
 _SOURCE_LOST: Final = say(
     "The picture that this starts from is no longer on the bot's disk. Bring it again."
+)
+_SOURCE_AWAY: Final = say(
+    "Pictures can be neither kept nor fetched now. Tell the bot's owner, and ask again later."
 )
 _CARD_DELETED: Final = say("Its message was deleted, and so it was not shown.")
 _OVER_BEFORE: Final = say("It was over already when the bot's records were restored from a copy.")
@@ -128,6 +133,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, Job] = {}  # out of the queue, and not drawn yet
+        self._fetching: dict[str, asyncio.Task[Pictures]] = {}  # of these, what they start from
         self._drawing: dict[str, EngineDrawing] = {}  # of these, what the engine has not given yet
         self._storing = asyncio.Semaphore(_MAX_STORING)
         self._uploads = Shares(
@@ -420,9 +426,10 @@ class Worker:
         except InvalidRequestError as error:
             await self._end(job, State.REJECTED, sentence_of(error))
             return None
-        except PictureLostError as error:
+        except (PictureLostError, GalleryError) as error:
             log.warning("%s", error)
-            await self._end(job, State.FAILED, _SOURCE_LOST)
+            is_lost = isinstance(error, PictureLostError)
+            await self._end(job, State.FAILED, _SOURCE_LOST if is_lost else sentence_of(error))
             return None
         if job.id not in self._running:  # cancelled meanwhile
             return None
@@ -447,22 +454,27 @@ class Worker:
         return job, request, drawing
 
     async def _brought(self, job: Job, request: ImageRequest) -> Pictures:
-        """The pictures that it starts from; none once it is cancelled. Raises PictureLostError."""
+        """The pictures that it starts from; none once it is cancelled.
+
+        Raises PictureLostError, GalleryError where they cannot be fetched for a while.
+        """
         source = request.source
         if source is None:
             return NO_PICTURES
-
-        def end_if_cancelled() -> None:
-            if job.id not in self._running:
-                raise JobCancelledError("Nobody waits for it any more.")
-
-        with suppress(JobCancelledError):
-            return await self.surely(
-                lambda: self._gallery.brought(job.id, source.pictures),
-                on_trouble=end_if_cancelled,
-                kept="pictures",
-            )
-        return NO_PICTURES
+        fetching = asyncio.create_task(
+            self.surely(lambda: self._gallery.brought(job.id, source.pictures), kept="pictures"),
+            name=f"fetch {job.id}",
+        )
+        self._fetching[job.id] = fetching
+        try:
+            async with asyncio.timeout(_FETCH_S):
+                await asyncio.wait([fetching])
+        except TimeoutError:
+            raise GalleryError(_SOURCE_AWAY) from None
+        finally:
+            self._fetching.pop(job.id, None)
+            fetching.cancel()
+        return NO_PICTURES if fetching.cancelled() else fetching.result()
 
     async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
         """From the engine to the gallery, and on to the person."""
@@ -585,8 +597,17 @@ class Worker:
         self, job: Job, stored: tuple[StoredImage, ...]
     ) -> AsyncIterator[tuple[Picture, ...]]:
         venue = job.origin.venue
-        async with self._uploads.place((venue.home, venue.community or venue.channel)):
-            yield await self.surely(lambda: self._gallery.read(job.id, stored), kept="pictures")
+        owner = venue.home, venue.community or venue.channel
+        async with AsyncExitStack() as held:
+
+            async def read() -> tuple[Picture, ...]:
+                async with AsyncExitStack() as one_try:  # between two the place is for others
+                    await one_try.enter_async_context(self._uploads.place(owner))
+                    pictures = await self._gallery.read(job.id, stored)
+                    held.push_async_exit(one_try.pop_all())
+                return pictures
+
+            yield await self.surely(read, kept="pictures")
 
     async def _end(self, job: Job, state: State, sentence: str, deed: Deed | None = None) -> None:
         with suppress(IllegalMoveError):  # it was cancelled first, and that has been told
@@ -644,6 +665,9 @@ class Worker:
 
     def _runs_no_more(self, job_id: str) -> None:
         self._running.pop(job_id, None)
+        fetching = self._fetching.pop(job_id, None)
+        if fetching is not None:
+            fetching.cancel()
         if not self._running:
             self._idle.set()
 

@@ -458,15 +458,16 @@ async def test_pictures_that_cannot_be_fetched_now_are_waited_for(
 async def test_a_cancelled_job_waits_for_no_picture(
     office: OpenOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = asyncio.Event()
+    """Nor does whatever is behind it, though the store says nothing at all."""
+    asked, go = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def get(_: Folder, name: str) -> bytes:
         loop.call_soon_threadsafe(asked.set)
+        go.wait(60)
         raise GalleryError("Nobody knows now.")
 
     monkeypatch.setattr(Folder, "get", get)
-    monkeypatch.setattr("bot.core.worker._DISK_BACKOFF", Backoff(first_s=0.0))
     async with office() as it:
         job, behind = make_job(), make_job(user_id=2)
         (source,) = await it.studio.bring(job.id, [file_of("red")])
@@ -475,8 +476,66 @@ async def test_a_cancelled_job_waits_for_no_picture(
         await asked.wait()
         await it.ask(behind)
         await it.studio.cancel(job.id, Owner())
-        await it.home.until(lambda: any(isinstance(one, Begun) for one in it.heard))
+        try:
+            await it.heard_of(Begun, 1)
+        finally:
+            go.set()
         assert (await it.ledger.get(job.id)).state is State.CANCELLED
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_a_picture_that_cannot_be_fetched_holds_nobody_up_for_ever(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch, *, is_silent: bool
+) -> None:
+    go = threading.Event()
+
+    def get(_: Folder, name: str) -> bytes:
+        if is_silent:
+            go.wait(60)
+        raise GalleryError("Nobody knows now.")
+
+    monkeypatch.setattr("bot.core.worker._FETCH_S", 0.05)
+    async with office() as it:
+        job, behind = make_job(), make_job(user_id=2)
+        (source,) = await it.studio.bring(job.id, [file_of("red")])
+        job = replace(job, wish=replace(job.wish, source=offspring.source_fields(source)))
+        with monkeypatch.context() as away:
+            away.setattr(Folder, "get", get)
+            await it.ask(job)
+            await it.ask(behind)
+            try:
+                await it.heard_of(Begun, 1)
+            finally:
+                go.set()
+        assert await it.state(job) is State.FAILED
+        await it.home.until(lambda: behind.id in it.home.delivered)
+        assert "ask again later" in it.home.told[job.id]
+
+
+async def test_pictures_that_cannot_be_read_take_no_place_of_other_uploads(
+    office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = [make_job(user_id=number) for number in range(1, 5)]  # a community's whole share
+    read, asked = Folder.get, asyncio.Queue[str]()
+    loop = asyncio.get_running_loop()
+
+    def get(folder: Folder, name: str) -> bytes:
+        job_id = name.partition("/")[0]
+        if any(job.id == job_id for job in stuck):
+            loop.call_soon_threadsafe(asked.put_nowait, job_id)
+            raise GalleryError("Nobody knows now.")
+        return read(folder, name)
+
+    with monkeypatch.context() as away:
+        away.setattr(Folder, "get", get)
+        away.setattr("bot.core.worker._DISK_BACKOFF", Backoff(first_s=3600.0))
+        async with office() as it:
+            for job in stuck:
+                await it.ask(job)
+                assert await asked.get() == job.id
+            other = make_job(user_id=9)
+            await it.ask(other)
+            await it.home.until(lambda: other.id in it.home.delivered)
 
 
 async def test_a_job_under_which_the_engine_hung_twice_is_set_aside(office: OpenOffice) -> None:
