@@ -188,10 +188,15 @@ class App:
             return ModelCard(request.model or self._config.engine.model_name)
         return model.card(request)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether a call still runs that a stop could not end."""
+        return self.engine.is_alive or self._gallery.is_alive
+
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish or put back what runs.
 
-        A device call that hangs may outlive this, on the engine's daemon thread: `engine.is_alive`.
+        A call of the device or of a store that hangs may outlive this, on its thread: `is_alive`.
         Raises EngineStartError, EngineStuckError, LedgerError, LoginError, ConfigError.
         """
         # Before anybody can ask: the first wish would wait, and die with the process that waits.

@@ -6,32 +6,33 @@ import sys
 from typing import NoReturn, Protocol
 
 
-class Engine(Protocol):
-    """Whoever has a thread in the device."""
+class Threaded(Protocol):
+    """Whoever has threads in the device, or in a store."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread still runs, though it was told to stop."""
+        """Whether one of them still runs, though it was told to stop."""
 
 
 class Ending:
-    """Knows which engines a command started, and so whether the process may end as usual.
+    """Knows whose threads a command started, and so whether the process may end as usual.
 
     An engine that is closed may still hang in a device call or in a compilation. Leaving in the
-    ordinary way would tear the runtime down under it, which crashes.
+    ordinary way would tear the runtime down under it, which crashes. And it would wait for whatever
+    is asked of a store that says nothing.
     """
 
     def __init__(self) -> None:
-        self._engines: list[Engine] = []
+        self._threaded: list[Threaded] = []
 
-    def minds(self, engine: Engine) -> None:
-        """A command has started this engine, and closes it before it returns or raises."""
-        self._engines.append(engine)
+    def minds(self, threaded: Threaded) -> None:
+        """A command has started this, and closes it before it returns or raises."""
+        self._threaded.append(threaded)
 
     @property
     def is_held_up(self) -> bool:
-        """Whether an engine still runs."""
-        return any(engine.is_alive for engine in self._engines)
+        """Whether any of it still runs."""
+        return any(one.is_alive for one in self._threaded)
 
     def leave(self, code: int) -> NoReturn:
         """End the process now; everything of ours is closed already."""

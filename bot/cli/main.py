@@ -63,7 +63,7 @@ class Command(Protocol):
     def run(self, args: argparse.Namespace) -> int:
         """Do it and return the exit code; raises BotError, EngineError.
 
-        args.ending  is told of every engine that the command starts
+        args.ending  is told of every engine that the command starts, or of the app that has it
         """
 
 

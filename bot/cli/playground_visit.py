@@ -78,7 +78,7 @@ async def run_playground(
             last_words=_LAST_WORDS,
             start_empty=visit.start_empty,
         )
-        ending.minds(app.engine)
+        ending.minds(app)
         await _stay(chats, app, visit, stop)
         if visit.stay:
             _say(_last_word(config.playground.folder))

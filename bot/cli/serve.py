@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         records=records_of(folder, config.storage.database),
         start_empty=args.start_empty,
     )
-    args.ending.minds(app.engine)
+    args.ending.minds(app)
     try:
         return run_until_stopped(app.run)
     except EngineStuckError as error:

@@ -44,7 +44,7 @@ async def imagine_in_slack(
     with tempfile.TemporaryDirectory(prefix="imagine-") as name:
         config, home = home_in(slack, replace(config, health=HealthConfig(port=0)))
         app = App(config, start_pipeline, [home], Path(name))
-        ending.minds(app.engine)
+        ending.minds(app)
         over = asyncio.Event()
         serving = asyncio.create_task(app.run(over), name="app")
         asking = asyncio.create_task(_imagine(slack, text, folder), name="asking")

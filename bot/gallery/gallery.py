@@ -4,9 +4,9 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from bot.core.job import Job, StoredImage
 from bot.core.ports.gallery import Picture
@@ -60,6 +60,7 @@ class ObjectGallery:
         self._storers = ThreadPoolExecutor(_STORERS, thread_name_prefix="store")
         self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
+        self._calls: set[Future[Any]] = set()  # not over yet
         self._said = ""  # last, of what whoever runs the bot has to mend
 
     async def store(
@@ -150,6 +151,11 @@ class ObjectGallery:
         while await self._on(self._fetchers, lambda: next(parts, _DONE)) is not _DONE:
             pass  # a stop waits for one part alone
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether a call is under way, which `close` could not end."""
+        return bool(self._calls)
+
     def close(self) -> None:
         """Begin nothing any more."""
         for executor in (self._storers, self._decoders, self._fetchers):
@@ -157,7 +163,10 @@ class ObjectGallery:
 
     async def _on(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
-            result = await asyncio.get_running_loop().run_in_executor(threads, work)
+            call = threads.submit(work)
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+            result = await asyncio.wrap_future(call)
         except GalleryError as error:
             # Once, while it is so: what people wait for is tried again and again.
             if error.found not in {str(error), self._said}:

@@ -1,6 +1,8 @@
 """The whole, put together: what cannot begin says why, and what ends, ends whole."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from bot.gallery.gallery import ObjectGallery
 from bot.gallery.objects import Objects
 from bot.shared.data_folder import IMAGES
 from tests.bot.village import SIZES, Village
-from tests.fakes import FakePipeline
+from tests.fakes import FakeHome, FakePipeline
 
 
 def make_app(folder: Path, pictures: Path | str | None = None) -> App:
@@ -56,6 +58,30 @@ async def test_a_home_that_cannot_be_closed_holds_nothing_else_open(
     again = make_app(tmp_path)
     await asyncio.to_thread(again.ledger.open)  # nobody holds the folder
     await asyncio.to_thread(again.ledger.close)
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def mend(_: Folder) -> Iterator[None]:
+        loop.call_soon_threadsafe(stop.set)
+        go.wait(60)
+        yield
+
+    monkeypatch.setattr(Folder, "mend", mend)
+    homes = [lambda _queue, _ledger: FakeHome()]
+    app = App(Config(health=HealthConfig(port=0)), FakePipeline, homes, tmp_path)
+    try:
+        await app.run(stop)
+        assert not app.engine.is_alive
+        assert app.is_alive  # whoever ends the process has to know
+    finally:
+        go.set()
+    while app.is_alive:
+        await asyncio.to_thread(bool)  # a thread's turn
 
 
 async def test_an_album_that_others_could_read_is_closed_at_the_start(

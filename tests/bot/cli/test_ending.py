@@ -47,12 +47,39 @@ ending.leave(3)
 """
 
 
-def test_a_hanging_engine_is_left_as_it_is_and_what_was_said_is_not_lost() -> None:
+# The test's own limit is less than the store is silent for.
+LEAVE_STORE = """
+import asyncio, atexit, threading
+from bot.cli.ending import Ending
+from bot.gallery.gallery import ObjectGallery
+atexit.register(print, "torn down")
+asked = threading.Event()
+class Silent:
+    def probe(self):
+        asked.set()
+        threading.Event().wait(600)
+gallery = ObjectGallery(Silent(), None)
+ending = Ending()
+ending.minds(gallery)
+async def serve():
+    asking = asyncio.create_task(gallery.probe())
+    await asyncio.to_thread(asked.wait)
+    asking.cancel()
+    gallery.close()
+asyncio.run(serve())
+print("closed")
+ending.leave(3)
+"""
+
+
+@pytest.mark.parametrize("script", [LEAVE, LEAVE_STORE])
+def test_what_hangs_is_left_as_it_is_and_what_was_said_is_not_lost(script: str) -> None:
     done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-c", LEAVE],
+        [sys.executable, "-c", script],
         env=dict(ENVIRONMENT),
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, "closed\n", "")
