@@ -229,7 +229,9 @@ async def measure_queue() -> None:
             put(job, queue)
 
         async def take(_: Job, queue: JobQueue = queue) -> None:
-            await queue.take()
+            taken = await queue.take()
+            if taken is not None:
+                queue.over(taken.job.id)
 
         _print("add", await _timed(add, more))
         _print("take", await _timed(take, more))

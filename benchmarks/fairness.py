@@ -121,7 +121,10 @@ async def turns(jobs: list[Job], some: set[str]) -> tuple[int, int]:
     queue = JobQueue()
     for job in jobs:
         queue.add(job)
-    fair = [job for job in [await queue.take() for _ in range(TURNS)] if job is not None]
+    fair: list[Job] = []
+    while len(fair) < TURNS and (taken := await queue.take()) is not None:
+        fair.append(taken.job)
+        queue.over(taken.job.id)
     plain, real = (Counter(job.person.id in some for job in line[:TURNS]) for line in (jobs, fair))
     return plain[True], real[True]
 

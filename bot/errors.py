@@ -21,6 +21,7 @@ BotError
 │   └── CardOverError  the job's card tells its end already
 ├── NoRecipeError      a file is no picture, or says nothing of how it was drawn
 ├── AwayError          a home cannot be reached, or not now; the same may succeed later
+├── EngineGoneError    the engine of a pool that had a job is gone
 └── EngineStuckError   the device does not answer; only a new process can help
 
 `str(error)` is a sentence for a person: what happened, and what to do next. What people in a chat
@@ -149,6 +150,17 @@ class AwayError(BotError):
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
         self.may_come = may_come
+
+
+class EngineGoneError(BotError):
+    """The engine that had a job is gone, and what it had drawn with it; for the log.
+
+    begun  whether it may have begun: then the job may be why
+    """
+
+    def __init__(self, sentence: str, *, begun: bool) -> None:
+        super().__init__(sentence)
+        self.begun = begun
 
 
 class EngineStuckError(BotError):

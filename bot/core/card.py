@@ -13,7 +13,7 @@ from typing import Final, Literal
 from bot.core import loras
 from bot.core.job import UNFINISHED, Job, Record, State
 from bot.core.ports.gallery import Picture
-from bot.core.queue.waiting import Position
+from bot.core.queue.turns import Position
 from bot.core.stage import Drawing, InReview, Paused, Stage, Uploading, Waiting
 from bot.core.wish import WHOLE, Wish
 from sdxl_engine.request import SAMPLERS, SPACINGS, format_size, format_timesteps

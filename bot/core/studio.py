@@ -30,6 +30,7 @@ from bot.core.job import (
     StoredImage,
     Venue,
     new_job_id,
+    work_of,
 )
 from bot.core.offspring import Offspring
 from bot.core.policy import Actor, Limits, Owner, Viewer
@@ -37,7 +38,8 @@ from bot.core.ports.engine import Engine, Model
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.ledger import Ledger
 from bot.core.ports.registry import Registry
-from bot.core.queue.waiting import JobQueue, Position
+from bot.core.queue.turns import Position
+from bot.core.queue.waiting import JobQueue
 from bot.core.removal import Removal
 from bot.core.rules import Circumstances, Rules
 from bot.core.wish import Usual, Wish
@@ -552,12 +554,12 @@ class Studio:
         """Who waits now, and where somebody's own jobs stand; raises LedgerError."""
         mine = await self._ledger.find(states=[State.QUEUED], person=person, limit=_MOST_OWN)
         places = {one.job.id: self._queue.position(one.job.id) for one in mine}
-        typical = self._worker.typical
+        typical, load = self._worker.typical, self._queue.load
         return Crowd(
-            waiting=len(self._queue),
-            is_drawing=self._queue.is_drawing,
+            waiting=load.waiting,
+            is_drawing=load.drawing > 0,
             own={job_id: place for job_id, place in places.items() if place is not None},
-            typical_s=None if typical is None else self._queue.seconds_for(typical),
+            typical_s=None if typical is None else load.seconds(work_of(typical)),
         )
 
     async def page(self, by: Viewer, shelf: Shelf, number: int, *, size: int) -> Page:

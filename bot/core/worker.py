@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
@@ -22,8 +22,8 @@ from bot.core.events import Begun, Drawn, Ended, Events
 from bot.core.explain import our_fault
 from bot.core.gate import Gate, Ruling, by_rules
 from bot.core.job import Job, Origin, Record, State, StoredImage, cost_of
+from bot.core.ports.engine import Attempt, Engine
 from bot.core.ports.engine import Drawing as EngineDrawing
-from bot.core.ports.engine import Engine
 from bot.core.ports.gallery import Gallery, Picture
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger
@@ -33,6 +33,7 @@ from bot.core.wish import SOME_SIZE, Usual, Wish
 from bot.errors import (
     CardGoneError,
     CardOverError,
+    EngineGoneError,
     EngineStuckError,
     GalleryError,
     IllegalMoveError,
@@ -52,9 +53,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kept = Literal["records", "pictures"]  # each may lie on a disk of its own
 
-# While one job's pictures are fetched and stored the next is drawn. More finished jobs than this
-# hold the engine up: each keeps its raw pictures in memory.
-_MAX_STORING: Final = 4
 # Uploads, each with its files in memory: few at once, for they share the line. A slow one makes
 # room for others after a while, and no community has more than its share.
 _UPLOADS: Final = 8
@@ -90,8 +88,18 @@ _CARD_DELETED: Final = say("Its message was deleted, and so it was not shown.")
 _OVER_BEFORE: Final = say("It was over already when the bot's records were restored from a copy.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A job that an engine draws, at which attempt."""
+
+    job: Job
+    request: ImageRequest
+    attempt: int
+    drawing: EngineDrawing
+
+
 class Worker:
-    """Feeds the engine and keeps the ledger.
+    """Feeds the engines and keeps the ledger.
 
     engine      started by somebody else, perhaps still loading
     queue       what waits; homes may look at it
@@ -135,15 +143,11 @@ class Worker:
         self._running: dict[str, Job] = {}  # out of the queue, and not drawn yet
         self._fetching: dict[str, asyncio.Task[Pictures]] = {}  # of these, what they start from
         self._drawing: dict[str, EngineDrawing] = {}  # of these, what the engine has not given yet
-        self._storing = asyncio.Semaphore(_MAX_STORING)
         self._uploads = Shares(
             _UPLOADS, _SHARE_OF_UPLOADS, slow_after_s=_SLOW_AFTER_S, slow=_SLOW_UPLOADS
         )
         self._restored: set[str] = set()  # waiting since before this process
-        self._suspects: set[str] = set()  # of these, what is drawn with nothing else in hand
         self._held: dict[str, tuple[Job, asyncio.Task[None]]] = {}  # not in the queue yet
-        self._idle = asyncio.Event()  # nothing runs
-        self._idle.set()
         self._disk_trouble: set[Kept] = set()
         self._last_words = last_words
         self._drained = False
@@ -183,12 +187,10 @@ class Worker:
                 log.info("restored, %s", record.state)
                 if record.state is State.QUEUED:
                     self._restored.add(job.id)
-                    if policy.draws_alone(record.attempt):
-                        self._suspects.add(job.id)
-                    if policy.draws_when_proven(record.attempt):
-                        self._hold(job)
-                    else:
-                        self.enqueue(job)
+                    self._let_wait(record)
+                elif record.state is State.RUNNING:
+                    self._running[job.id] = job
+                    self._spawn(self._resume(job, record.attempt), job.id)
                 elif record.state is State.DRAWN:
                     self._spawn(self._deliver(job, record.images), job.id)
                 elif record.state is State.REVIEW:
@@ -222,9 +224,12 @@ class Worker:
             await asyncio.to_thread(model.check, request)
         return request
 
-    def enqueue(self, job: Job) -> None:
-        """Let a job wait that is in the ledger."""
-        self._queue.add(job)
+    def enqueue(self, job: Job, *, alone: bool = False) -> None:
+        """Let a job wait that is in the ledger.
+
+        alone  something broke down under it before: it is drawn with nothing else in hand
+        """
+        self._queue.add(job, alone=alone)
         self._measure(job)
         if self._queue.closed:
             self._show(job, Paused(self._last_words), at_once=True)
@@ -286,10 +291,13 @@ class Worker:
         for task in doing:
             task.cancel()
         await asyncio.gather(*doing, return_exceptions=True)
-        for engine_drawing in drawing.values():
-            engine_drawing.cancel()
+        if not self._engine.outlives:
+            for engine_drawing in drawing.values():
+                engine_drawing.cancel()
         for job in tuple(self._running.values()):  # somebody may cancel one meanwhile
             self._show(job, Paused(self._last_words), at_once=True)
+            if job.id in drawing and self._engine.outlives:  # whoever takes it up goes on with it
+                continue
             with suppress(IllegalMoveError, LedgerError):  # then recovery sees to it
                 if stuck and silent_s.get(job.id, 0.0) > stuck.limit_s:
                     await self._hold_against(job, silent_s[job.id])
@@ -368,15 +376,19 @@ class Worker:
         for waiting in self._queue:
             self._measure(waiting)
             self._show_waiting(waiting)
-        while True:
-            await self._storing.acquire()
-            job = await self._queue.take()
-            if job is None:
-                return
+        while (taken := await self._queue.take()) is not None:
+            job = taken.job
             self._restored.discard(job.id)
+            self._running[job.id] = job  # before anything is awaited: a stop must know of it
+            self._spawn(self._draw(job, taken.engine), job.id)
             self._places_changed()
-            with in_job(job.id):
-                await (self._draw_alone(job) if job.id in self._suspects else self._draw(job))
+
+    def _let_wait(self, record: Record) -> None:
+        """Put a job back into the queue, as its earlier attempts allow it."""
+        if policy.draws_when_proven(record.attempt):
+            self._hold(record.job)
+        else:
+            self.enqueue(record.job, alone=policy.draws_alone(record.attempt))
 
     def _hold(self, job: Job) -> None:
         """Let it into the queue once this process has been well for a while."""
@@ -390,68 +402,103 @@ class Worker:
             await self._engine.warm()
             await self._sleep(_PROVEN_S)
             del self._held[job.id]
-            self.enqueue(job)
+            self.enqueue(job, alone=True)
 
-    async def _draw_alone(self, job: Job) -> None:
-        """What breaks down now is this job's doing."""
-        log.info("drawn alone: something broke down when it was in hand before")
-        self._suspects.discard(job.id)
-        await self._idle.wait()
-        await self._draw(job)
-        await self._idle.wait()
-
-    async def _draw(self, job: Job) -> None:
-        """Have it drawn, and see to the rest of its way beside whatever is drawn next."""
+    async def _draw(self, job: Job, engine: str) -> None:
+        """All of its way from here on; the engine gets its next job as soon as it is free."""
         try:
-            began = await self._begin(job)
-        except BaseException as error:
-            self._storing.release()
-            if not isinstance(error, Exception):
-                raise
+            began = await self._begin(job, engine)
+        except Exception:
             log.exception("it could not be begun")  # one job's failure, told to its owner
             await self._end(job, State.FAILED, our_fault(job.id))
-            return
-        if began is None:
-            self._storing.release()
         else:
-            self._spawn(self._finish(*began), job.id)
+            if began is not None:
+                await self._follow(began)
 
-    async def _begin(self, job: Job) -> tuple[Job, ImageRequest, EngineDrawing] | None:
-        """Have it drawn; returns as soon as the engine is free for the next."""
-        self._running[job.id] = job  # before anything is awaited: a stop must know of it
-        self._idle.clear()
+    async def _begin(self, job: Job, engine: str) -> _Begun | None:
+        """Have it drawn; None: it came to another end."""
+        ready = await self._ready(job)
+        if ready is None or job.id not in self._running:  # cancelled meanwhile
+            return None
+        request, pictures = ready
+        job = replace(job, wish=replace(job.wish, size_px=(request.width_px, request.height_px)))
+        self._running[job.id] = job
+        try:
+            record = await self.surely(
+                lambda: self._ledger.move(job.id, State.RUNNING, wish=job.wish)
+            )
+        except IllegalMoveError:  # in this very moment
+            self._runs_no_more(job.id)
+            return None
+        if job.id not in self._running:  # or in the next
+            return None
+        attempt = Attempt(job.id, record.attempt, engine)
+        try:
+            drawing = self._engine.submit(attempt, request, partial(self._progress, job), pictures)
+        except EngineError as error:
+            await self._end(job, State.FAILED, sentence_of(error))
+            return None
+        self._events.tell(Begun(job))
+        self._queue.begin(job.id, request)
+        return _Begun(job, request, attempt.number, drawing)
+
+    async def _ready(self, job: Job) -> tuple[ImageRequest, Pictures] | None:
+        """What the engine is asked for, and what it starts from; None: it came to another end."""
         try:
             request = await self.prepare(job.wish)
-            pictures = await self._brought(job, request)
+            return request, await self._brought(job, request)
         except InvalidRequestError as error:
             await self._end(job, State.REJECTED, sentence_of(error))
-            return None
         except (PictureLostError, GalleryError) as error:
             log.warning("%s", error)
             is_lost = isinstance(error, PictureLostError)
             await self._end(job, State.FAILED, _SOURCE_LOST if is_lost else sentence_of(error))
-            return None
-        if job.id not in self._running:  # cancelled meanwhile
-            return None
-        job = replace(job, wish=replace(job.wish, size_px=(request.width_px, request.height_px)))
-        self._running[job.id] = job
+        return None
+
+    async def _resume(self, job: Job, attempt: int) -> None:
+        """Go on with what an engine draws, or has drawn, since an earlier process asked for it."""
         try:
-            await self.surely(lambda: self._ledger.move(job.id, State.RUNNING, wish=job.wish))
-        except IllegalMoveError:  # in this very moment
-            self._runs_no_more(job.id)
-        if job.id not in self._running:  # or in the next
-            return None
-        try:
-            drawing = self._engine.submit(request, partial(self._progress, job), pictures)
+            drawing = await self._engine.resume(job.id, attempt, partial(self._progress, job))
+            request = await self.prepare(job.wish)
         except EngineError as error:
             await self._end(job, State.FAILED, sentence_of(error))
-            return None
+            return
+        if drawing is None:
+            await self._put_back(job, EngineGoneError("No engine has it.", begun=True))
+        elif job.id not in self._running:  # cancelled meanwhile
+            drawing.cancel()
+        else:
+            log.info("an engine has it still")
+            await self._follow(_Begun(job, request, attempt, drawing))
+
+    async def _follow(self, begun: _Begun) -> None:
+        """From the engine to the gallery, and on to the person."""
+        job, drawing = begun.job, begun.drawing
         self._drawing[job.id] = drawing
-        self._events.tell(Begun(job))
-        self._queue.begin(request)
-        self._show_running(job, Drawing(0, request.num_inference_steps))
-        self._queue.finish(drawn=await drawing.sent())
-        return job, request, drawing
+        self._show_running(job, Drawing(0, begun.request.num_inference_steps))
+        self._queue.finish(job.id, drawn=await drawing.sent())
+        kept = await self._store(job, begun.request, drawing)
+        if kept is not None:
+            await self._pass_on(begun, *kept)
+
+    async def _put_back(self, job: Job, error: EngineGoneError) -> None:
+        """Its engine is gone: it is drawn on another, if that does not happen too often."""
+        log.warning("%s", error)
+        with suppress(IllegalMoveError):  # it was cancelled meanwhile
+            record = await self.surely(lambda: self._ledger.get(job.id))
+            state, reason = State.QUEUED, ""
+            if error.begun:
+                state, reason = policy.after_crash(record.attempt)
+            record = await self.surely(
+                lambda: self._ledger.move(
+                    job.id, state, reason=reason, blameless=not error.begun, attempt=record.attempt
+                )
+            )
+            self._runs_no_more(job.id)
+            if record.state is State.QUEUED:
+                self._let_wait(record)
+            else:
+                self.withdraw(record)
 
     async def _brought(self, job: Job, request: ImageRequest) -> Pictures:
         """The pictures that it starts from; none once it is cancelled.
@@ -476,15 +523,11 @@ class Worker:
             fetching.cancel()
         return NO_PICTURES if fetching.cancelled() else fetching.result()
 
-    async def _finish(self, job: Job, request: ImageRequest, drawing: EngineDrawing) -> None:
-        """From the engine to the gallery, and on to the person."""
-        try:
-            drawn = await self._store(job, request, drawing)
-        finally:
-            self._storing.release()
-        if drawn is None:
-            return
-        ruling, stored = drawn
+    async def _pass_on(
+        self, begun: _Begun, ruling: Ruling, stored: tuple[StoredImage, ...]
+    ) -> None:
+        """From the gallery to the person, or to those who look at it first."""
+        job, request = begun.job, begun.request
         job = replace(job, showing=ruling.showing)
         is_held = ruling.measure == "block" or job.showing.awaits_review
         case = await self._case(job, request, ruling, is_held=is_held)
@@ -497,6 +540,7 @@ class Worker:
                     showing=job.showing,
                     case=case,
                     deed=None if case is None else by_rules("hold", job, ruling.findings),
+                    attempt=begun.attempt,
                 )
             )
         except IllegalMoveError:  # cancelled meanwhile
@@ -543,6 +587,9 @@ class Worker:
                 kept="pictures",
             )
         except JobCancelledError:  # whoever cancelled it has seen to the rest
+            return None
+        except EngineGoneError as error:
+            await self._put_back(job, error)
             return None
         except EngineError as error:
             await self._end(job, State.FAILED, sentence_of(error))
@@ -654,7 +701,6 @@ class Worker:
     def _let_go(self, job: Job) -> None:
         self._queue.remove(job.id)
         self._restored.discard(job.id)
-        self._suspects.discard(job.id)
         _, waiting = self._held.pop(job.id, (job, None))
         if waiting is not None:
             waiting.cancel()
@@ -668,8 +714,7 @@ class Worker:
         fetching = self._fetching.pop(job_id, None)
         if fetching is not None:
             fetching.cancel()
-        if not self._running:
-            self._idle.set()
+        self._queue.over(job_id)
 
     def _measure(self, job: Job) -> None:
         if self._typical is None:  # `_run` sees to it, as soon as the model is known

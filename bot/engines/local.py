@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from bot.core.ports.engine import Model, OnProgress
+from bot.core.ports.engine import Attempt, Model, OnProgress
 from bot.shared.futures import wait_for
 from sdxl_engine import EngineError, EngineJob, EngineThread, ImageRequest, Images, Pipeline
 from sdxl_engine.request import NO_PICTURES, Pictures, Progress
@@ -49,6 +49,11 @@ class LocalEngine:
         self._thread = EngineThread(start_pipeline, clock=clock)
 
     @property
+    def outlives(self) -> bool:
+        """See `Engine.outlives`."""
+        return False
+
+    @property
     def model(self) -> Model | None:
         """See `Engine.model`."""
         ready = self._thread.ready
@@ -84,7 +89,11 @@ class LocalEngine:
         return await wait_for(self._thread.ready)
 
     def submit(
-        self, request: ImageRequest, on_progress: OnProgress, pictures: Pictures = NO_PICTURES
+        self,
+        attempt: Attempt,  # noqa: ARG002 - there is one engine, and it ends with this process
+        request: ImageRequest,
+        on_progress: OnProgress,
+        pictures: Pictures = NO_PICTURES,
     ) -> LocalDrawing:
         """See `Engine.submit`."""
         loop = asyncio.get_running_loop()
@@ -94,6 +103,14 @@ class LocalEngine:
                 loop.call_soon_threadsafe(on_progress, progress)
 
         return LocalDrawing(self._thread.submit(request, report, pictures))
+
+    async def resume(
+        self,
+        job_id: str,
+        number: int,
+        on_progress: OnProgress,
+    ) -> None:
+        """See `Engine.resume`."""
 
     async def close(self, timeout_s: float) -> None:
         """Stop what is drawn at its next step, and wait at most so long for it."""

@@ -223,12 +223,17 @@ def move(
     before: frozenset[State] | None = None,
     case: Case | None = None,
     deed: Deed | None = None,
+    attempt: int | None = None,
 ) -> Record:
     """Bring a job into another state; see `Ledger.move`."""
     record = get(connection, job_id)
     legal = to in MOVES.get(record.state, ())
     if not legal or (before is not None and record.state not in before):
         raise IllegalMoveError(f"The job {job_id} is {record.state}; it cannot become {to}.")
+    if attempt is not None and attempt != record.attempt:
+        raise IllegalMoveError(
+            f"The job {job_id} is at its attempt {record.attempt}, not {attempt} any more."
+        )
     number = number_of(connection, job_id)
     changes = {"state": to, **_times(record, to, at_s, blameless=blameless)}
     if record.state in _WITH_FILES and to in {State.QUEUED, State.CANCELLED, State.REJECTED}:
@@ -306,11 +311,11 @@ def tell(connection: Connection, job_id: str) -> None:
     )
 
 
-def recover(connection: Connection, at_s: float) -> list[Record]:
+def recover(connection: Connection, at_s: float, *, outlived: bool = False) -> list[Record]:
     """Set right what a crash left, and return all that is not over or not told, oldest first."""
     running = connection.execute("SELECT id, attempt FROM jobs WHERE state = 'running'").fetchall()
     failed = set[str]()
-    for job_id, attempt in running:
+    for job_id, attempt in () if outlived else running:
         state, reason = policy.after_crash(attempt)
         move(connection, job_id, state, at_s, reason=reason)
         if state is State.FAILED:

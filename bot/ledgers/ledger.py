@@ -85,6 +85,7 @@ class DatabaseLedger:
         before: frozenset[State] | None = None,
         case: Case | None = None,
         deed: Deed | None = None,
+        attempt: int | None = None,
     ) -> Record:
         """See `Ledger`."""
         move = partial(
@@ -100,6 +101,7 @@ class DatabaseLedger:
             before=before,
             case=case,
             deed=deed,
+            attempt=attempt,
         )
         return await self.database.write(move)
 
@@ -111,10 +113,10 @@ class DatabaseLedger:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.tell(connection, job_id))
 
-    async def recover(self) -> list[Record]:
+    async def recover(self, *, outlived: bool = False) -> list[Record]:
         """See `Ledger`."""
-        at_s = self._clock()
-        return await self.database.write(lambda connection: book.recover(connection, at_s))
+        recover = partial(book.recover, at_s=self._clock(), outlived=outlived)
+        return await self.database.write(recover)
 
     async def get(self, job_id: str) -> Record:
         """See `Ledger`."""

@@ -1,6 +1,7 @@
 """What draws, as the core sees it: a thread in this process, or machines elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from sdxl_engine.errors import EngineError
@@ -56,6 +57,19 @@ class Model(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job: whatever comes of another is not this one's.
+
+    number  how often it was begun, this time included
+    engine  as its turn names it
+    """
+
+    job_id: str
+    number: int
+    engine: str
+
+
 class Drawing(Protocol):
     """One request that the engine has."""
 
@@ -67,14 +81,18 @@ class Drawing(Protocol):
         """Wait for the time to hand in the next one; False if this one ended without images."""
 
     async def images(self) -> Images:
-        """Wait for the images; raises EngineError."""
+        """Wait for the images; raises EngineError, EngineGoneError."""
 
     def cancel(self) -> None:
         """Stop it; `images` raises JobCancelledError."""
 
 
 class Engine(Protocol):
-    """Draws one request after the other."""
+    """Draws one request after the other; a pool of them, as many at a time as it has engines."""
+
+    @property
+    def outlives(self) -> bool:
+        """Whether what it draws goes on when this process ends, and can be asked for by another."""
 
     @property
     def model(self) -> Model | None:
@@ -92,7 +110,11 @@ class Engine(Protocol):
         """Wait for the model; raises EngineError if it cannot be had."""
 
     def submit(
-        self, request: ImageRequest, on_progress: OnProgress, pictures: Pictures = NO_PICTURES
+        self,
+        attempt: Attempt,
+        request: ImageRequest,
+        on_progress: OnProgress,
+        pictures: Pictures = NO_PICTURES,
     ) -> Drawing:
         """Hand a request over; returns at once.
 
@@ -100,4 +122,10 @@ class Engine(Protocol):
         on_progress  called on the event loop
 
         Raises EngineError.
+        """
+
+    async def resume(self, job_id: str, number: int, on_progress: OnProgress) -> Drawing | None:
+        """The drawing of an attempt that another process handed over; None: nobody has it.
+
+        As long as it does not know, it waits. Raises EngineError.
         """

@@ -104,6 +104,7 @@ class Ledger(Protocol):
         before: frozenset[State] | None = None,
         case: Case | None = None,
         deed: Deed | None = None,
+        attempt: int | None = None,
     ) -> Record:
         """Bring a job into another state.
 
@@ -115,6 +116,7 @@ class Ledger(Protocol):
         before     the states from which it may go; None: all from which it ever may
         case       what moderators are to see of it
         deed       somebody's who did it, for the audit
+        attempt    at which it must still be; None: at any
 
         Raises UnknownJobError, IllegalMoveError.
         """
@@ -125,8 +127,10 @@ class Ledger(Protocol):
     async def tell(self, job_id: str) -> None:
         """Note that the person can read how the job ended; its token is forgotten."""
 
-    async def recover(self) -> list[Record]:
+    async def recover(self, *, outlived: bool = False) -> list[Record]:
         """Set right what a crash left, and return all that is not over or not told, oldest first.
+
+        outlived  what is running may be drawn still, by engines that go on: it stays as it is
 
         Running jobs go back to the queue; what was begun often enough fails, and is `set_aside`.
         """

@@ -23,7 +23,7 @@ nobody's share grows by the models that they ask for.
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -31,6 +31,7 @@ K = TypeVar("K", bound=Hashable)
 
 _FEW: Final = 64  # this many that are gone are not worth a sweep
 _MOST_PASSING: Final = 4  # in a row, for the sake of the model that is there
+_LAST: Final = object()
 _LOOKED_AT: Final = 8  # communities, and people in each, among whom one is looked for that may pass
 
 
@@ -192,9 +193,13 @@ class FairQueue:
         jobs[job_id] = jobs[job_id]._replace(cost=cost)
         self._places = None
 
-    def take(self) -> str:
-        """The next job, and it waits no more; raises IndexError if none waits."""
-        community, person = self._next()
+    def take(self, warm: Hashable = _LAST, models: Collection[Hashable] | None = None) -> str:
+        """The next job, and it waits no more; raises IndexError if none may be taken.
+
+        warm    the model on the device that is free; without it that of the job taken last
+        models  those that can be drawn there; None: all
+        """
+        community, person = self._next(self._model if warm is _LAST else warm, models)
         here = self._communities[community]
         one = self._people[person]
         job_id, asked = one.jobs.popitem(last=False)
@@ -233,12 +238,14 @@ class FairQueue:
             self._places = {job_id: n for n, job_id in enumerate(self._rehearse(), start=1)}
         return self._places
 
-    def _next(self) -> tuple[Hashable, Hashable]:
+    def _next(
+        self, warm: Hashable, models: Collection[Hashable] | None
+    ) -> tuple[Hashable, Hashable]:
         """The community and the person who are served now."""
-        community = self._tags.first()
-        whose_turn = community, self._communities[community].people.first()
+        whose_turn = self._first_of(models)
         passing = None
-        if self._passing < _MOST_PASSING and not self._wants_what_is_there(whose_turn[1]):
+        is_there = models is None or warm in models  # or the device has drawn nothing yet
+        if is_there and self._passing < _MOST_PASSING and self._wants(whose_turn[1]) != warm:
             passing = next(
                 (
                     (community, person)
@@ -246,15 +253,28 @@ class FairQueue:
                     if self._tags.ahead(community) < _MOST_PASSING
                     for person in self._communities[community].people.few(_LOOKED_AT)
                     if self._communities[community].people.ahead(person) < _MOST_PASSING
-                    and self._wants_what_is_there(person)
+                    and self._wants(person) == warm
                 ),
                 None,
             )
         self._passing = self._passing + 1 if passing else 0
         return passing or whose_turn
 
-    def _wants_what_is_there(self, person: Hashable) -> bool:
-        return _next_of(self._people[person]).model == self._model
+    def _first_of(self, models: Collection[Hashable] | None) -> tuple[Hashable, Hashable]:
+        """Whose turn it is among those who wait for one of these models."""
+        if models is None:
+            community = self._tags.first()
+            return community, self._communities[community].people.first()
+        for community in self._tags.few(len(self._tags)):
+            people = self._communities[community].people
+            for person in people.few(len(people)):
+                if self._wants(person) in models:
+                    return community, person
+        raise IndexError("Nobody waits for these.")
+
+    def _wants(self, person: Hashable) -> Hashable:
+        """The model that somebody's next job is drawn with."""
+        return _next_of(self._people[person]).model
 
     def _stand(self, person: Hashable) -> None:
         """Let a person wait where their next job was asked for."""

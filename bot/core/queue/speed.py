@@ -17,6 +17,11 @@ class Speed:
         known = measured if self._seconds is None else self._seconds
         self._seconds = known + _NEWEST_WEIGHT * (measured - known)
 
+    @property
+    def second(self) -> float | None:
+        """How long a work of 1 takes; None until some was observed."""
+        return self._seconds
+
     def seconds(self, work: int) -> float | None:
         """How long that much work will take; None until some was observed."""
         return None if self._seconds is None else self._seconds * work

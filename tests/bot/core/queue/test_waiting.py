@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from bot.core.job import Job, Person
-from bot.core.queue.waiting import JobQueue, Position
+from bot.core.queue.turns import Position
+from bot.core.queue.waiting import JobQueue, LocalTurns
 from sdxl_engine import ImageRequest
 from standins.base.timers import ManualClock
 from tests.bot.core.jobs import make_job
@@ -23,6 +24,27 @@ def add(queue: JobQueue, job: Job) -> None:
     queue.measure(job.id, request_of(job), cost=1)
 
 
+async def take(queue: JobQueue) -> Job | None:
+    """The next job, which is not over by that."""
+    taken = await queue.take()
+    return None if taken is None else taken.job
+
+
+async def turns(queue: JobQueue, times: int) -> list[Job | None]:
+    """The next jobs, each of them over at once."""
+    jobs = []
+    for _ in range(times):
+        job = await take(queue)
+        jobs.append(job)
+        if job is not None:
+            queue.over(job.id)
+    return jobs
+
+
+def timed(clock: ManualClock) -> JobQueue:
+    return JobQueue(LocalTurns(clock))
+
+
 def check(queue: JobQueue, job: Job, place: int, ready_in_s: float) -> None:
     position = queue.position(job.id)
     assert position is not None
@@ -31,7 +53,7 @@ def check(queue: JobQueue, job: Job, place: int, ready_in_s: float) -> None:
 
 
 def test_nobody_knows_how_long_it_takes_before_the_first_was_drawn() -> None:
-    queue, job = JobQueue(ManualClock()), make_job()
+    queue, job = timed(ManualClock()), make_job()
     queue.add(job)
     assert queue.position(job.id) == Position(1, None)
     assert queue.position("other") is None
@@ -39,49 +61,49 @@ def test_nobody_knows_how_long_it_takes_before_the_first_was_drawn() -> None:
 
 async def test_the_time_is_as_it_was_measured_and_runs_down() -> None:
     clock = ManualClock()
-    queue, jobs = JobQueue(clock), [make_job() for _ in range(4)]
+    queue, jobs = timed(clock), [make_job() for _ in range(4)]
     for job in jobs:
         add(queue, job)
-    assert await queue.take() == jobs[0]
-    queue.begin(request_of(jobs[0]))
+    assert await take(queue) == jobs[0]
+    queue.begin(jobs[0].id, request_of(jobs[0]))
     clock.advance(10)
-    queue.finish(drawn=True)
-    assert await queue.take() == jobs[1]
-    queue.begin(request_of(jobs[1]))
+    queue.finish(jobs[0].id, drawn=True)
+    assert await take(queue) == jobs[1]
+    queue.begin(jobs[1].id, request_of(jobs[1]))
     assert queue.position(jobs[2].id) == Position(1, 20.0)
     assert queue.position(jobs[3].id) == Position(2, 30.0)
     clock.advance(4)
     assert queue.position(jobs[2].id) == Position(1, 16.0)
     clock.advance(100)  # slower than it was: it never says that it is over
     assert queue.position(jobs[2].id) == Position(1, 10.0)
-    queue.finish(drawn=False)  # a cancelled job tells nothing
+    queue.finish(jobs[1].id, drawn=False)  # a cancelled job tells nothing
     assert queue.position(jobs[3].id) == Position(2, 20.0)
 
 
 async def test_more_work_takes_longer_however_little_it_costs_its_person() -> None:
     clock = ManualClock()
-    queue = JobQueue(clock)
+    queue = timed(clock)
     usual, quick, long = make_job(steps=10), make_job(steps=1), make_job(steps=50)
     for job in (usual, quick, long):
         add(queue, job)
-    assert await queue.take() == usual
-    queue.begin(request_of(usual))
+    assert await take(queue) == usual
+    queue.begin(usual.id, request_of(usual))
     clock.advance(22)  # ten steps of two passes, and two
-    queue.finish(drawn=True)
+    queue.finish(usual.id, drawn=True)
     check(queue, quick, 1, 4)
     check(queue, long, 2, 4 + 102)
     queue.measure(quick.id, replace(request_of(quick), height_px=128), cost=1)
     check(queue, long, 2, 8 + 102)
-    assert await queue.take() == quick
+    assert await take(queue) == quick
 
 
 async def test_what_a_big_job_costs_its_person_is_known_when_it_is_measured() -> None:
-    queue = JobQueue(ManualClock())
+    queue = timed(ManualClock())
     big, after, other, last = (make_job(user_id=n) for n in (1, 1, 2, 2))
     for job in (big, after, other, last):
         add(queue, job)
     queue.measure(big.id, request_of(big), cost=4)
-    assert [await queue.take() for _ in range(4)] == [big, other, last, after]
+    assert await turns(queue, 4) == [big, other, last, after]
 
 
 @pytest.mark.parametrize("jump_s", [600, 3_600, 40 * 86_400, -600, -3_600, -40 * 86_400])
@@ -94,12 +116,12 @@ async def test_a_clock_that_is_set_changes_no_time(
         add(queue, job)
     set_to_s = time.time()
     for job in jobs[:2]:
-        assert await queue.take() == job
-        queue.begin(request_of(job))
+        assert await take(queue) == job
+        queue.begin(job.id, request_of(job))
         set_to_s += jump_s
         monkeypatch.setattr(time, "time", partial(float, set_to_s))
         if job is jobs[0]:
-            queue.finish(drawn=True)
+            queue.finish(job.id, drawn=True)
     position = queue.position(jobs[2].id)
     assert position is not None
     assert position.ready_in_s is not None
@@ -113,7 +135,7 @@ async def test_everybody_moves_up_when_one_leaves_or_is_taken() -> None:
     assert queue.remove(jobs[1].id) == jobs[1]
     assert queue.remove(jobs[1].id) is None
     assert queue.position(jobs[2].id) == Position(2, None)
-    await queue.take()
+    await take(queue)
     assert queue.position(jobs[2].id) == Position(1, None)
     assert len(queue) == 1
 
@@ -123,29 +145,29 @@ async def test_who_was_served_before_the_engine_rested_owes_nothing() -> None:
     queue.add(big)
     queue.measure(big.id, request_of(big), cost=20)
     queue.add(small)
-    assert [await queue.take() for _ in range(2)] == [big, small]
-    resting = asyncio.create_task(queue.take())
+    assert await turns(queue, 2) == [big, small]
+    resting = asyncio.create_task(turns(queue, 1))
     await asyncio.sleep(0)
     queue.add(make_job(user_id=3))
     await resting
     jobs = [make_job(user_id=n % 2 + 1) for n in range(4)]
     for job in jobs:
         queue.add(job)
-    assert [await queue.take() for _ in jobs] == jobs
+    assert await turns(queue, len(jobs)) == jobs
 
 
 async def test_taking_waits_for_a_job_or_for_the_end() -> None:
     queue, job = JobQueue(), make_job()
-    taking = asyncio.create_task(queue.take())
+    taking = asyncio.create_task(take(queue))
     await asyncio.sleep(0)
     queue.add(job)
     assert await taking == job
-    taking = asyncio.create_task(queue.take())
+    taking = asyncio.create_task(take(queue))
     await asyncio.sleep(0)
     queue.close()
     assert await taking is None
     queue.add(job)
-    assert await queue.take() is None
+    assert await take(queue) is None
     assert list(queue) == [job]
 
 
@@ -155,8 +177,8 @@ async def test_private_channels_share_one_place_and_have_turns_like_a_server() -
     crowd = [make_job(user_id=n, guild_id=3) for n in range(5)]
     for job in (*alone, *crowd):
         queue.add(job)
-    turns = [await queue.take() for _ in range(10)]
-    assert turns == [job for pair in zip(alone, crowd, strict=True) for job in pair]
+    taken = await turns(queue, 10)
+    assert taken == [job for pair in zip(alone, crowd, strict=True) for job in pair]
 
 
 async def test_a_person_is_one_over_servers_and_private_channels() -> None:
@@ -165,8 +187,8 @@ async def test_a_person_is_one_over_servers_and_private_channels() -> None:
     others = [make_job(user_id=2 + n, guild_id=3) for n in range(11)]
     for job in (*everywhere, *others):
         queue.add(job)
-    turns = [await queue.take() for _ in range(22)]
-    assert turns == [job for pair in zip(everywhere, others, strict=True) for job in pair]
+    taken = await turns(queue, 22)
+    assert taken == [job for pair in zip(everywhere, others, strict=True) for job in pair]
 
 
 async def test_jobs_of_the_model_that_is_there_come_first_and_are_foretold_so() -> None:
@@ -176,8 +198,8 @@ async def test_jobs_of_the_model_that_is_there_come_first_and_are_foretold_so() 
         queue.add(job)
     places = [queue.position(job.id) for job in jobs]
     assert [place.place for place in places if place] == [1, 4, 2, 5, 3, 6]
-    turns = [await queue.take() for _ in jobs]
-    assert turns == [jobs[n] for n in (0, 2, 4, 1, 3, 5)]
+    taken = await turns(queue, len(jobs))
+    assert taken == [jobs[n] for n in (0, 2, 4, 1, 3, 5)]
 
 
 async def test_people_of_the_same_number_in_two_homes_are_two() -> None:
@@ -189,4 +211,4 @@ async def test_people_of_the_same_number_in_two_homes_are_two() -> None:
     )
     for job in (*here, there):
         queue.add(job)
-    assert [await queue.take() for _ in range(3)] == [here[0], there, here[1]]
+    assert await turns(queue, 3) == [here[0], there, here[1]]

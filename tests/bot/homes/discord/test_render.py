@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.core import card
 from bot.core.job import Act, Job, Parent, Record, State
 from bot.core.options import options
-from bot.core.queue.waiting import Position
+from bot.core.queue.turns import Position
 from bot.core.stage import Drawing, Paused, Stage, Uploading, Waiting
 from bot.core.studio import Listed
 from bot.core.wish import Usual, Wish

@@ -1,6 +1,6 @@
 """/queue, /about and /help through the real client over the wire."""
 
-from bot.core.queue.waiting import Position
+from bot.core.queue.turns import Position
 from bot.core.studio import Crowd
 from bot.homes.discord.words_commands import queue_text
 from standins.discord.components import text_of
