@@ -140,10 +140,11 @@ class FakePipeline:
         yield Progress(steps, steps, fetch=lambda: self._draw(request))
 
     def _draw(self, request: ImageRequest) -> Images:
-        return tuple(replace(one, scores=self.scores) for one in _draw(request))
+        return tuple(replace(one, scores=self.scores) for one in drawn(request))
 
 
-def _draw(request: ImageRequest) -> Images:
+def drawn(request: ImageRequest) -> Images:
+    """What a fake pipeline makes of a request."""
     width_px, height_px = request.result_px
     indices = range(request.first_index, request.first_index + request.num_images)
     noises = {k: random.Random(f"{request.prompt}/{request.seed}/{k}") for k in indices}

@@ -10,6 +10,7 @@ import pytest
 from bot.ledgers.ledger import DatabaseLedger
 from bot.shared.retry import Sleep
 from sdxl_engine import Pipeline
+from tests.bot.core.fake_pool import FakePool
 from tests.bot.core.office import MakeLedger, Office, OpenOffice
 from tests.fakes import FakeHome, FakePipeline
 
@@ -25,13 +26,21 @@ def office(tmp_path: Path) -> OpenOffice:
         make_ledger: MakeLedger = DatabaseLedger,
         sleep: Sleep = asyncio.sleep,
         *,
+        pool: FakePool | None = None,
         logs_prompts: bool = False,
     ) -> AsyncIterator[Office]:
         office = Office(
-            tmp_path, start, home or FakeHome(), make_ledger, sleep, logs_prompts=logs_prompts
+            tmp_path,
+            start,
+            home or FakeHome(),
+            make_ledger,
+            sleep,
+            pool=pool,
+            logs_prompts=logs_prompts,
         )
         await asyncio.to_thread(office.ledger.open)
-        office.worker.restore(await office.ledger.recover(), await office.ledger.unanswered())
+        records = await office.ledger.recover(outlived=office.engine.outlives)
+        office.worker.restore(records, await office.ledger.unanswered())
         task = office.worker.start()
         clerk = asyncio.create_task(office.clerk.run())
         office.engine.start()

@@ -28,6 +28,7 @@ from bot.ledgers.ledger import DatabaseLedger
 from bot.ledgers.registry import DatabaseRegistry
 from bot.shared.retry import Sleep
 from sdxl_engine import Pipeline
+from tests.bot.core.fake_pool import FakePool
 from tests.bot.core.jobs import heard_of
 from tests.bot.ledgers.databases import records_in
 from tests.fakes import FakeFilter, FakeHome, card_of
@@ -48,13 +49,14 @@ class Office:
         make_ledger: MakeLedger = DatabaseLedger,
         sleep: Sleep = asyncio.sleep,
         *,
+        pool: FakePool | None = None,
         logs_prompts: bool = False,
     ) -> None:
         self.home = home
-        self.engine = LocalEngine(start)
+        self.engine = LocalEngine(start) if pool is None else pool
         self.database = records_in(folder).database()
         self.ledger = make_ledger(self.database)
-        self.queue = JobQueue()
+        self.queue = JobQueue(None if pool is None else pool.turns())
         self.gallery = ObjectGallery(Folder(folder / "images"), card_of)
         self.heard: list[Event] = []
         events, usual = Events(self.heard.append), Usual(num_inference_steps=2)
