@@ -30,9 +30,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The engine has the job."""
+    """An engine has the job."""
 
     job: Job
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ class Drawn:
     """Its pictures are stored."""
 
     record: Record
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The engine that had it is gone, and what it had drawn with it."""
+
+    job: Job
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ class Ended:
         return self.record.state
 
 
-Event = Accepted | Refused | Begun | Drawn | Ended
+Event = Accepted | Refused | Begun | Drawn | Lost | Ended
 Listener = Callable[[Event], None]
 
 

@@ -18,7 +18,7 @@ from bot.core import policy
 from bot.core.audit import Deed
 from bot.core.case import Case, case_of
 from bot.core.clerk import Clerk
-from bot.core.events import Begun, Drawn, Ended, Events
+from bot.core.events import Begun, Drawn, Ended, Events, Lost
 from bot.core.explain import our_fault
 from bot.core.gate import Gate, Ruling, by_rules
 from bot.core.job import Job, Origin, Record, State, StoredImage, cost_of
@@ -90,11 +90,11 @@ _OVER_BEFORE: Final = say("It was over already when the bot's records were resto
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A job that an engine draws, at which attempt."""
+    """A job that an engine draws."""
 
     job: Job
     request: ImageRequest
-    attempt: int
+    attempt: Attempt
     drawing: EngineDrawing
 
 
@@ -438,9 +438,9 @@ class Worker:
         except EngineError as error:
             await self._end(job, State.FAILED, sentence_of(error))
             return None
-        self._events.tell(Begun(job))
+        self._events.tell(Begun(job, engine))
         self._queue.begin(job.id, request)
-        return _Begun(job, request, attempt.number, drawing)
+        return _Begun(job, request, attempt, drawing)
 
     async def _ready(self, job: Job) -> tuple[ImageRequest, Pictures] | None:
         """What the engine is asked for, and what it starts from; None: it came to another end."""
@@ -455,10 +455,10 @@ class Worker:
             await self._end(job, State.FAILED, _SOURCE_LOST if is_lost else sentence_of(error))
         return None
 
-    async def _resume(self, job: Job, attempt: int) -> None:
+    async def _resume(self, job: Job, number: int) -> None:
         """Go on with what an engine draws, or has drawn, since an earlier process asked for it."""
         try:
-            drawing = await self._engine.resume(job.id, attempt, partial(self._progress, job))
+            drawing = await self._engine.resume(job.id, number, partial(self._progress, job))
             request = await self.prepare(job.wish)
         except EngineError as error:
             await self._end(job, State.FAILED, sentence_of(error))
@@ -469,7 +469,7 @@ class Worker:
             drawing.cancel()
         else:
             log.info("an engine has it still")
-            await self._follow(_Begun(job, request, attempt, drawing))
+            await self._follow(_Begun(job, request, drawing.attempt, drawing))
 
     async def _follow(self, begun: _Begun) -> None:
         """From the engine to the gallery, and on to the person."""
@@ -477,7 +477,7 @@ class Worker:
         self._drawing[job.id] = drawing
         self._show_running(job, Drawing(0, begun.request.num_inference_steps))
         self._queue.finish(job.id, drawn=await drawing.sent())
-        kept = await self._store(job, begun.request, drawing)
+        kept = await self._store(begun)
         if kept is not None:
             await self._pass_on(begun, *kept)
 
@@ -540,7 +540,7 @@ class Worker:
                     showing=job.showing,
                     case=case,
                     deed=None if case is None else by_rules("hold", job, ruling.findings),
-                    attempt=begun.attempt,
+                    attempt=begun.attempt.number,
                 )
             )
         except IllegalMoveError:  # cancelled meanwhile
@@ -549,7 +549,7 @@ class Worker:
         finally:
             self._runs_no_more(job.id)
         job = replace(job, showing=record.job.showing)  # a moderator may have blurred it meanwhile
-        self._events.tell(Drawn(record))
+        self._events.tell(Drawn(record, begun.attempt.engine))
         self._clerk.wake()  # moderators may have seen its prompt, and see its pictures now
         if is_held:
             log.info("a moderator looks at it first")
@@ -569,12 +569,11 @@ class Worker:
             return case_of(job, "blurred", ruling.findings, self._clock())
         return None
 
-    async def _store(
-        self, job: Job, request: ImageRequest, drawing: EngineDrawing
-    ) -> tuple[Ruling, tuple[StoredImage, ...]] | None:
+    async def _store(self, begun: _Begun) -> tuple[Ruling, tuple[StoredImage, ...]] | None:
         """What may be shown of it, and the files; None: it came to another end."""
+        job, request = begun.job, begun.request
         try:
-            images = await drawing.images()
+            images = await begun.drawing.images()
             ruling = await self.surely(lambda: self._gate.look(job, images, self._engine.model))
             if ruling.refused is not None:  # before anything of it is on the disk
                 deed = by_rules("refuse", job, ruling.findings)
@@ -589,6 +588,7 @@ class Worker:
         except JobCancelledError:  # whoever cancelled it has seen to the rest
             return None
         except EngineGoneError as error:
+            self._events.tell(Lost(job, begun.attempt.engine))
             await self._put_back(job, error)
             return None
         except EngineError as error:

@@ -14,7 +14,8 @@ from sdxl_engine.request import NO_PICTURES, Pictures, Progress
 class LocalDrawing:
     """Implements `Drawing`."""
 
-    def __init__(self, job: EngineJob) -> None:
+    def __init__(self, attempt: Attempt, job: EngineJob) -> None:
+        self.attempt = attempt
         self._job = job
 
     @property
@@ -90,7 +91,7 @@ class LocalEngine:
 
     def submit(
         self,
-        attempt: Attempt,  # noqa: ARG002 - there is one engine, and it ends with this process
+        attempt: Attempt,
         request: ImageRequest,
         on_progress: OnProgress,
         pictures: Pictures = NO_PICTURES,
@@ -102,7 +103,7 @@ class LocalEngine:
             with suppress(RuntimeError):  # the loop has gone; nobody is left to tell
                 loop.call_soon_threadsafe(on_progress, progress)
 
-        return LocalDrawing(self._thread.submit(request, report, pictures))
+        return LocalDrawing(attempt, self._thread.submit(request, report, pictures))
 
     async def resume(
         self,

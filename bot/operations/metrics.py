@@ -1,11 +1,11 @@
 """What the bot counts of itself, as Prometheus reads it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Refused
+from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Lost, Refused
 from bot.core.job import Record, State
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,7 +26,16 @@ class Metrics:
         )
         self._waited_s = self._histogram("wait_seconds", "From asked for to begun.", _SLOW_S)
         self._drawn_s = self._histogram(
-            "draw_seconds", "From begun to pictures on the disk.", _SLOW_S
+            "draw_seconds", "From begun to pictures on the disk.", _SLOW_S, ["engine"]
+        )
+        self._begun = Counter(
+            "imagine_begun_total", "Jobs begun.", ["engine"], registry=self._registry
+        )
+        self._lost = Counter(
+            "imagine_lost_total",
+            "Jobs whose engine was gone before they were drawn.",
+            ["engine"],
+            registry=self._registry,
         )
         self._delivered_s = self._histogram(
             "delivery_seconds", "From pictures on the disk to pictures in the channel.", _SLOW_S
@@ -49,19 +58,21 @@ class Metrics:
                 _observe(self._accept_s, took_s)
             case Refused(error):
                 self._refused.labels(type(error).__name__).inc()
-            case Begun():
-                pass  # its waiting is known when it is drawn
-            case Drawn(record):
-                self._drawn(record)
+            case Begun(_, engine):  # how long it waited is known when it is drawn
+                self._begun.labels(engine).inc()
+            case Drawn(record, engine):
+                self._drawn(record, engine)
+            case Lost(_, engine):
+                self._lost.labels(engine).inc()
             case Ended(record):
                 self._ended.labels(record.state.value).inc()
                 if record.state is State.DELIVERED:
                     self._delivered(record)
 
-    def _drawn(self, record: Record) -> None:
+    def _drawn(self, record: Record, engine: str) -> None:
         if record.started_at_s is not None and record.drawn_at_s is not None:
             _observe(self._waited_s, record.started_at_s - record.job.asked_at_s)
-            _observe(self._drawn_s, record.drawn_at_s - record.started_at_s)
+            _observe(self._drawn_s.labels(engine), record.drawn_at_s - record.started_at_s)
 
     def _delivered(self, record: Record) -> None:
         if record.drawn_at_s is not None and record.ended_at_s is not None:
@@ -71,8 +82,10 @@ class Metrics:
         """Everything, in Prometheus' text form."""
         return generate_latest(self._registry)
 
-    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"imagine_{name}", about, buckets=buckets, registry=self._registry)
+    def _histogram(
+        self, name: str, about: str, buckets: tuple[float, ...], labels: Sequence[str] = ()
+    ) -> Histogram:
+        return Histogram(f"imagine_{name}", about, labels, buckets=buckets, registry=self._registry)
 
 
 def _observe(histogram: Histogram, seconds: float) -> None:

@@ -74,6 +74,10 @@ class Drawing(Protocol):
     """One request that the engine has."""
 
     @property
+    def attempt(self) -> Attempt:
+        """What it is an attempt at, and where."""
+
+    @property
     def silent_s(self) -> float:
         """For how many seconds the device has given no sign of life of it; 0 while it waits."""
 

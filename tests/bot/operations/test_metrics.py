@@ -13,9 +13,9 @@ FORTY_DAYS_S = 40 * 86_400.0
 def sums(metrics: Metrics) -> dict[str, float]:
     lines = metrics.text().decode().splitlines()
     return {
-        name.removeprefix("imagine_").removesuffix("_sum"): float(value)
+        name.partition("{")[0].removeprefix("imagine_").removesuffix("_sum"): float(value)
         for name, value in (line.split() for line in lines if not line.startswith("#"))
-        if name.endswith("_sum")
+        if name.partition("{")[0].endswith("_sum")
     }
 
 
@@ -33,8 +33,8 @@ def test_a_clock_that_is_set_back_makes_no_time_negative() -> None:
         images=(),
     )
     metrics.hear(Accepted(record.job, -FORTY_DAYS_S))
-    metrics.hear(Drawn(record))
+    metrics.hear(Drawn(record, "one"))
     metrics.hear(Ended(record))
     assert set(sums(metrics).values()) == {0.0}
-    metrics.hear(Drawn(replace(record, started_at_s=NOON_S + 3, drawn_at_s=NOON_S + 5)))
+    metrics.hear(Drawn(replace(record, started_at_s=NOON_S + 3, drawn_at_s=NOON_S + 5), "one"))
     assert (sums(metrics)["wait_seconds"], sums(metrics)["draw_seconds"]) == (3, 2)
