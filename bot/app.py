@@ -212,9 +212,8 @@ class App:
         if self._config.health.port:
             await self.health.start(self._config.health.port)
         await self._look_at_pictures()
-        self._worker.restore(
-            await self.ledger.recover(outlived=self.engine.outlives), await self.ledger.unanswered()
-        )
+        found = await self.ledger.look(outlived=self.engine.outlives)
+        self._worker.restore(found.records, found.unanswered)
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         watches = [asyncio.create_task(watch) for watch in self._watches()]

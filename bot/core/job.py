@@ -215,8 +215,9 @@ class Record:
     attempt  how often the engine began it, not counting what broke off without its being suspected
     reason   the sentence that its person reads, where it ended without pictures
     told     whether that person could read how it ended
-    set_aside  it was failed at this very start, for what broke down under it before
+    set_aside  it was failed at this very look, for what broke down under it before
     deleted  by whom its pictures were deleted, as a sentence; None: they were not
+    bot      in whose hands it is until it is over and told, such as `Ledger.bot`
     ..._at_s in seconds since 1970; None: not yet
     """
 
@@ -231,6 +232,7 @@ class Record:
     images: tuple[StoredImage, ...]
     set_aside: bool = False
     deleted: str | None = None
+    bot: str = ""
 
 
 def work_of(request: ImageRequest) -> int:

@@ -5,8 +5,8 @@ statement is one that SQLite and PostgreSQL both understand, and mean the same b
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bot.core import policy
@@ -29,12 +29,12 @@ from bot.core.job import (
     Venue,
 )
 from bot.core.policy import Limits, Usage, Window
-from bot.core.ports.ledger import Answer, Order, OrderKind
+from bot.core.ports.ledger import Answer, Look, Order, OrderKind
 from bot.core.wish import Wish
 from bot.errors import IllegalMoveError, JobRefusedError, KnownJobError, UnknownJobError
 from bot.ledgers import registry_book as registry
 from bot.ledgers import wish_json
-from bot.ledgers.database import Connection, equals
+from bot.ledgers.database import Connection, Crew, equals
 from bot.shared.passage import Passage
 from sdxl_engine.sentence import Sentence, from_json, say, to_json
 
@@ -63,13 +63,28 @@ _DELETED_THERE: Final = say(
 _REFUNDED: Final = ", ".join(f"'{state}'" for state in sorted(policy.REFUNDED))
 
 
-def hear(connection: Connection, origin: Origin, locale: str) -> None:
-    """Note that a wish was heard, unless a job came of it already."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a bot was told at a look, and has in hand once it looks again.
+
+    jobs        how much news there was of each, by its id
+    unanswered  wishes, by their home and event
+    """
+
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    unanswered: frozenset[tuple[str, str]] = frozenset()
+
+
+def hear(connection: Connection, origin: Origin, locale: str, *, bot: str = "") -> None:
+    """Note that a wish was heard, unless a job came of it already.
+
+    bot  in whose hands it is
+    """
     venue = origin.venue
     connection.execute(
         "INSERT INTO unanswered "
-        "(home, event, community, channel, token, attachment_limit_bytes, locale) "
-        "SELECT ?, ?, ?, ?, ?, ?, ? "
+        "(home, event, community, channel, token, attachment_limit_bytes, locale, bot) "
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ? "
         "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE home = ? AND event = ?) ON CONFLICT DO NOTHING",
         (
             venue.home,
@@ -79,6 +94,7 @@ def hear(connection: Connection, origin: Origin, locale: str) -> None:
             origin.token,
             origin.attachment_limit_bytes,
             locale,
+            bot,
             venue.home,
             origin.event,
         ),
@@ -94,9 +110,16 @@ def answered(connection: Connection, origin: Origin) -> None:
 
 def unanswered(connection: Connection) -> list[tuple[Origin, str]]:
     """Where wishes were heard that have no answer, and the locales of who wished them."""
+    return _unanswered(connection, "1 = 1", ())
+
+
+def _unanswered(
+    connection: Connection, where: str, values: Sequence[object]
+) -> list[tuple[Origin, str]]:
     rows = connection.execute(
-        "SELECT home, community, channel, event, token, attachment_limit_bytes, locale "
-        "FROM unanswered"
+        "SELECT home, community, channel, event, token, attachment_limit_bytes, locale "  # noqa: S608 - our own text
+        f"FROM unanswered WHERE {where}",
+        values,
     )
     return [
         (Origin(Venue(home, community, channel), event, None, token, limit_bytes), locale)
@@ -113,7 +136,9 @@ def check_limits(
         raise JobRefusedError(refusal.sentence, refusal.again_at_s)
 
 
-def accept(connection: Connection, job: Job, limits: Limits, case: Case | None = None) -> None:
+def accept(
+    connection: Connection, job: Job, limits: Limits, case: Case | None = None, *, bot: str = ""
+) -> None:
     """Check the limits and write the job down; raises JobRefusedError, KnownJobError."""
     _check_unknown(connection, job)
     check_limits(connection, job.person, job.origin.venue, limits, job.asked_at_s)
@@ -122,14 +147,19 @@ def accept(connection: Connection, job: Job, limits: Limits, case: Case | None =
         raise JobRefusedError(
             say("You asked for that a moment ago: it is the job {job}.", job=twin)
         )
-    insert(connection, job)
+    insert(connection, job, bot=bot)
     if case is not None:
         registry.open_case(connection, case, job.asked_at_s)
     answered(connection, job.origin)
 
 
 def publish(
-    connection: Connection, job: Job, images: Sequence[StoredImage], case: Case | None = None
+    connection: Connection,
+    job: Job,
+    images: Sequence[StoredImage],
+    case: Case | None = None,
+    *,
+    bot: str = "",
 ) -> None:
     """Write down that pictures of a draft are shown to all; see `Ledger.publish`."""
     _check_unknown(connection, job)
@@ -145,7 +175,7 @@ def publish(
         raise JobRefusedError(_DELETED_THERE)
     if "blur" in decided:
         job = replace(job, showing=replace(job.showing, spoiler=True, held=True))
-    insert(connection, job, images, State.DRAWN if case is None else State.REVIEW)
+    insert(connection, job, images, State.DRAWN if case is None else State.REVIEW, bot=bot)
     if case is not None:
         registry.open_case(connection, case, job.asked_at_s)
     answered(connection, job.origin)
@@ -164,8 +194,12 @@ def insert(
     job: Job,
     images: Sequence[StoredImage] = (),
     state: State = State.QUEUED,
+    *,
+    bot: str = "",
 ) -> None:
     """Write a new job down, whatever the limits; with images it is drawn already.
+
+    bot  in whose hands it is
 
     Raises IllegalMoveError if it repeats a job that was repeated before.
     """
@@ -180,8 +214,8 @@ def insert(
     (number,) = connection.execute(
         "INSERT INTO jobs (id, state, home, person, community, channel, message, token, event, "
         "attachment_limit_bytes, weight, wish, asked_at_s, again_of, parent, act, parent_place, "
-        "private, spoiler, mention, review, adult, locale, upscaled, drawn_at_s) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "private, spoiler, mention, review, adult, locale, upscaled, drawn_at_s, bot) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "RETURNING number",
         (
             job.id,
@@ -203,6 +237,7 @@ def insert(
             job.person.locale,
             job.wish.upscale is not None,
             job.asked_at_s if images else None,
+            bot,
         ),
     ).fetchone()
     _keep(connection, number, images)
@@ -224,8 +259,13 @@ def move(
     case: Case | None = None,
     deed: Deed | None = None,
     attempt: int | None = None,
+    silently: bool = False,
+    bot: str = "",
 ) -> Record:
-    """Bring a job into another state; see `Ledger.move`."""
+    """Bring a job into another state; see `Ledger.move`.
+
+    bot  which does it; where the job is in another's hands, that one has news
+    """
     record = get(connection, job_id)
     legal = to in MOVES.get(record.state, ())
     if not legal or (before is not None and record.state not in before):
@@ -247,13 +287,15 @@ def move(
         changes |= {"wish": wish_json.write(wish), "upscaled": wish.upscale is not None}
     if to in FINAL:
         changes |= {"ended_at_s": at_s, "reason": reason, "reason_said": _said(reason)}
-    if to is State.DELIVERED:
+    if to is State.DELIVERED or silently:
         changes |= {"told": True, "token": "", "kept_since_s": registry.passed_s(connection, at_s)}
     columns = ", ".join(f"{name} = ?" for name in changes)
     connection.execute(
         f"UPDATE jobs SET {columns} WHERE number = ?",  # noqa: S608 - our own column names
         (*changes.values(), number),
     )
+    if record.bot != bot:
+        connection.execute("UPDATE jobs SET news = news + 1 WHERE number = ?", (number,))
     _note(connection, number, at_s, record.state, to, reason)
     after = get(connection, job_id)
     _moderate(connection, record, after, at_s, case, deed)
@@ -311,17 +353,89 @@ def tell(connection: Connection, job_id: str) -> None:
     )
 
 
-def recover(connection: Connection, at_s: float, *, outlived: bool = False) -> list[Record]:
-    """Set right what a crash left, and return all that is not over or not told, oldest first."""
-    running = connection.execute("SELECT id, attempt FROM jobs WHERE state = 'running'").fetchall()
+def look(
+    connection: Connection,
+    crew: Crew,
+    homes: Sequence[str] | None,
+    at_s: float,
+    seen: Seen,
+    *,
+    outlived: bool = False,
+) -> tuple[Look, Seen]:
+    """Take over what is in the hands of no bot that works here; see `Ledger.look`.
+
+    homes  those that this bot is in; None: it takes whatever there is
+    seen   what the last look found, which this bot has in hand by now
+
+    Returns what there is, and what is to be given to the next.
+    """
+    connection.executemany(
+        "UPDATE jobs SET news = 0 WHERE id = ? AND news = ?", list(seen.jobs.items())
+    )
+    connection.executemany(
+        "UPDATE unanswered SET news = 0 WHERE home = ? AND event = ?", sorted(seen.unanswered)
+    )
+    failed = _adopt(connection, crew, homes, at_s, outlived=outlived)
+    records = _records(connection, "jobs.bot = ? AND news > 0", (crew.bot,), "number")
+    wishes = _unanswered(connection, "bot = ? AND news > 0", (crew.bot,))
+    news = dict(
+        connection.execute(
+            "SELECT id, news FROM jobs WHERE bot = ? AND news > 0", (crew.bot,)
+        ).fetchall()
+    )
+    (deeds,) = connection.execute("SELECT coalesce(max(number), 0) FROM audit").fetchone()
+    found = Look(
+        tuple(replace(one, set_aside=one.job.id in failed) for one in records),
+        tuple(wishes),
+        is_chief=crew.is_chief,
+        deeds=deeds,
+    )
+    events = {(origin.venue.home, origin.event or "") for origin, _ in wishes}
+    return found, Seen(news, frozenset(events))
+
+
+def _adopt(
+    connection: Connection,
+    crew: Crew,
+    homes: Sequence[str] | None,
+    at_s: float,
+    *,
+    outlived: bool,
+) -> set[str]:
+    """Take this bot's share of what is in nobody's hands, the oldest first; what failed by that.
+
+    The others come for theirs as this one does. None of them has to skip what another has locked:
+    whoever writes holds the one lock there is.
+    """
+    orphaned = f"bot NOT IN ({_marks(crew.living)})"
+    values = list[object](crew.living)
+    if homes is not None:
+        orphaned += f" AND home IN ({_marks(homes)})" if homes else " AND 1 = 0"
+        values += homes
+    connection.execute(
+        f"UPDATE unanswered SET bot = ?, news = 1 WHERE {orphaned}",  # noqa: S608 - our own text
+        (crew.bot, *values),
+    )
+    orphans = connection.execute(
+        f"SELECT number, id, state, attempt FROM jobs WHERE told = 0 AND {orphaned} "  # noqa: S608 - our own text
+        "ORDER BY number",
+        values,
+    ).fetchall()
     failed = set[str]()
-    for job_id, attempt in () if outlived else running:
-        state, reason = policy.after_crash(attempt)
-        move(connection, job_id, state, at_s, reason=reason)
-        if state is State.FAILED:
-            failed.add(job_id)
-    records = _records(connection, "told = 0", (), "number")
-    return [replace(one, set_aside=one.job.id in failed) for one in records]
+    for number, job_id, state, attempt in orphans[: -(-len(orphans) // len(crew.living))]:
+        connection.execute(
+            "UPDATE jobs SET bot = ?, news = news + 1 WHERE number = ?", (crew.bot, number)
+        )
+        if state == State.RUNNING and not outlived:
+            after, reason = policy.after_crash(attempt)
+            move(connection, job_id, after, at_s, reason=reason, bot=crew.bot)
+            if after is State.FAILED:
+                failed.add(job_id)
+    return failed
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def probe(connection: Connection) -> None:
@@ -685,7 +799,7 @@ def jobs_in(
 
 def to_amend(connection: Connection, home: str, *, limit: int) -> list[Record]:
     """The jobs whose cards do not show what was decided about them, the oldest first."""
-    where = "amend = 1 AND state != 'drawn' AND jobs.home = ?"  # else it is on its way
+    where = "amend = 1 AND told = 1 AND jobs.home = ?"  # else whose hands it is in shows it
     return _records(connection, where, (home,), f"number LIMIT {int(limit)}")
 
 
@@ -1060,7 +1174,7 @@ _COLUMNS: Final = (
     "number, jobs.id, state, attempt, jobs.home, person, people.name, community, channel, message, "
     "token, event, attachment_limit_bytes, weight, wish, reason, told, asked_at_s, started_at_s, "
     "drawn_at_s, ended_at_s, again_of, parent, act, parent_place, private, spoiler, "
-    "jobs.mention, deleted, locale, reason_said, deleted_said, review, adult"
+    "jobs.mention, deleted, locale, reason_said, deleted_said, review, adult, jobs.bot"
 )
 
 
@@ -1084,7 +1198,7 @@ def _record(
     (token, event, limit_bytes, weight, wish, reason, told, asked_at_s) = row[10:18]
     (started_at_s, drawn_at_s, ended_at_s, again_of) = row[18:22]
     (parent, act, parent_place, private, spoiler, mention, deleted) = row[22:29]
-    (locale, reason_said, deleted_said, review, adult) = row[29:]
+    (locale, reason_said, deleted_said, review, adult, bot) = row[29:]
     images: tuple[StoredImage, ...] = ()
     if drawn_at_s is not None:
         images = tuple(
@@ -1124,6 +1238,7 @@ def _record(
         ended_at_s=ended_at_s,
         images=images,
         deleted=None if deleted is None else _sentence(deleted, deleted_said),
+        bot=bot,
     )
 
 

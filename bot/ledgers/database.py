@@ -1,6 +1,7 @@
 """What the ledger needs of a database: four ways in, and one to be rid of what was deleted."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -28,11 +29,41 @@ class Connection(Protocol):
         """Run one statement for each row of parameters."""
 
 
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The bots that work with a database now.
+
+    bot       this one; a bot's name is another at each start
+    living    the names of all, this one among them
+    is_chief  whether this one does what is to be done once; one of them does
+    """
+
+    bot: str
+    living: tuple[str, ...]
+    is_chief: bool
+
+
 class Database(Protocol):
     """Runs work in transactions; every method but `close` raises LedgerError."""
 
-    def open(self) -> None:
-        """Take the database, bring its tables to the newest form; called once, on a thread."""
+    @property
+    def bot(self) -> str:
+        """The name of the bot that works with it; another at each start."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other bots may work with it at the same time."""
+
+    def open(
+        self, serves: Collection[str] = (), *, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Begin to work with it, bring its tables to the newest form; called once, on a thread.
+
+        Bots that know an older form alone are waited for.
+
+        serves       the names of the homes that the bot is in
+        is_stopping  whether that wait is to end, with a LedgerError
+        """
 
     def close(self) -> None:
         """Finish what was begun and let go; called on a thread."""
@@ -44,7 +75,24 @@ class Database(Protocol):
         """Do this beside the writing."""
 
     async def taken(self) -> None:
-        """Wait until another bot has taken it, and this one must end; raises LedgerError then."""
+        """Wait until another bot has this one's work, and it must end; raises LedgerError then."""
+
+    def muster(self, connection: Connection) -> Crew:
+        """Who works with it now; inside a transaction that writes."""
+
+    async def news(self) -> None:
+        """Wait until another bot may have done something that concerns this one.
+
+        It is a hint: there may be nothing. There is one every few seconds at least, where there may
+        be other bots.
+        """
+
+    async def claim_range(self, kind: str, total: int) -> int | None:
+        """Take one of so many ranges, counted from 0, of what bots share among them.
+
+        It is this bot's for as long as it works here, and asked again it is the same. None: bots
+        have all of them, or some that are out of another total. A bot alone takes the first.
+        """
 
     async def scrub(self, before_s: float) -> None:
         """Leave nothing behind of what was deleted, nor copies made before then."""

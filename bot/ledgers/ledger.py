@@ -9,10 +9,10 @@ from bot.core.case import Case
 from bot.core.defaults import Defaults, Scope
 from bot.core.job import Job, Origin, Person, Record, Showing, State, StoredImage, Venue
 from bot.core.policy import Limits
-from bot.core.ports.ledger import Answer, Order
+from bot.core.ports.ledger import Answer, Look, Order
 from bot.core.wish import Wish
 from bot.ledgers import book
-from bot.ledgers.database import Database
+from bot.ledgers.database import Connection, Database
 from bot.shared.passage import Passage
 
 
@@ -25,10 +25,28 @@ class DatabaseLedger:
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self.database = database
         self._clock = clock
+        self._homes: tuple[str, ...] | None = None
+        self._seen = book.Seen()
 
-    def open(self) -> None:
-        """Open the database; blocks. Raises LedgerError."""
-        self.database.open()
+    @property
+    def bot(self) -> str:
+        """See `Ledger`."""
+        return self.database.bot
+
+    def open(
+        self,
+        homes: Sequence[str] | None = None,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Open the database; blocks. Raises LedgerError.
+
+        homes        those that this bot is in: where others may be, it takes over their jobs alone;
+                     None: it is in all
+        is_stopping  whether older bots are waited for no more
+        """
+        self._homes = None if homes is None else tuple(homes)
+        self.database.open(homes or (), is_stopping=is_stopping)
 
     def close(self) -> None:
         """Close it; blocks."""
@@ -36,15 +54,13 @@ class DatabaseLedger:
 
     async def hear(self, origin: Origin, locale: str) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.hear(connection, origin, locale))
+        await self.database.write(
+            lambda connection: book.hear(connection, origin, locale, bot=self.bot)
+        )
 
     async def answered(self, origin: Origin) -> None:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.answered(connection, origin))
-
-    async def unanswered(self) -> list[tuple[Origin, str]]:
-        """See `Ledger`."""
-        return await self.database.read(book.unanswered)
 
     async def probe(self) -> None:
         """See `Ledger`."""
@@ -60,17 +76,21 @@ class DatabaseLedger:
 
     async def accept(self, job: Job, limits: Limits, case: Case | None = None) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.accept(connection, job, limits, case))
+        await self.database.write(
+            lambda connection: book.accept(connection, job, limits, case, bot=self.bot)
+        )
 
     async def publish(
         self, job: Job, images: Sequence[StoredImage], case: Case | None = None
     ) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.publish(connection, job, images, case))
+        await self.database.write(
+            lambda connection: book.publish(connection, job, images, case, bot=self.bot)
+        )
 
     async def insert(self, job: Job) -> None:
         """See `Ledger`."""
-        await self.database.write(lambda connection: book.insert(connection, job))
+        await self.database.write(lambda connection: book.insert(connection, job, bot=self.bot))
 
     async def move(
         self,
@@ -86,6 +106,7 @@ class DatabaseLedger:
         case: Case | None = None,
         deed: Deed | None = None,
         attempt: int | None = None,
+        silently: bool = False,
     ) -> Record:
         """See `Ledger`."""
         move = partial(
@@ -102,6 +123,8 @@ class DatabaseLedger:
             case=case,
             deed=deed,
             attempt=attempt,
+            silently=silently,
+            bot=self.bot,
         )
         return await self.database.write(move)
 
@@ -113,10 +136,25 @@ class DatabaseLedger:
         """See `Ledger`."""
         await self.database.write(lambda connection: book.tell(connection, job_id))
 
-    async def recover(self, *, outlived: bool = False) -> list[Record]:
+    async def look(self, *, outlived: bool = False) -> Look:
         """See `Ledger`."""
-        recover = partial(book.recover, at_s=self._clock(), outlived=outlived)
-        return await self.database.write(recover)
+        at_s, seen = self._clock(), self._seen
+        homes = self._homes if self.database.is_shared else None
+
+        def look(connection: Connection) -> tuple[Look, book.Seen]:
+            crew = self.database.muster(connection)
+            return book.look(connection, crew, homes, at_s, seen, outlived=outlived)
+
+        found, self._seen = await self.database.write(look)
+        return found
+
+    async def news(self) -> None:
+        """See `Ledger`."""
+        await self.database.news()
+
+    async def claim_range(self, kind: str, total: int) -> int | None:
+        """See `Ledger`."""
+        return await self.database.claim_range(kind, total)
 
     async def get(self, job_id: str) -> Record:
         """See `Ledger`."""

@@ -36,8 +36,28 @@ class Answer:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a bot finds that is new to it.
+
+    records     jobs in its hands that others had before, or changed, the oldest first
+    unanswered  where wishes were heard that no job came of, by a bot that is gone; and their locale
+    is_chief    whether it does what one bot has to do, and no more than one
+    deeds       the number of the last entry in the audit
+    """
+
+    records: tuple[Record, ...]
+    unanswered: tuple[tuple[Origin, str], ...]
+    is_chief: bool
+    deeds: int
+
+
 class Ledger(Protocol):
     """Every method raises LedgerError when the storage cannot do it."""
+
+    @property
+    def bot(self) -> str:
+        """Which bot this is, in `Record.bot`: another at each start."""
 
     async def hear(self, origin: Origin, locale: str) -> None:
         """Note that a wish was heard; `accept` of its event, or `answered`, takes the note back.
@@ -49,12 +69,6 @@ class Ledger(Protocol):
 
     async def answered(self, origin: Origin) -> None:
         """Note that whoever wished it has an answer, though no job came of it."""
-
-    async def unanswered(self) -> list[tuple[Origin, str]]:
-        """Where wishes were heard that have no answer, and the locales of who wished them.
-
-        The process ended in between.
-        """
 
     async def check_limits(
         self, person: Person, venue: Venue, limits: Limits, now_s: float
@@ -105,6 +119,7 @@ class Ledger(Protocol):
         case: Case | None = None,
         deed: Deed | None = None,
         attempt: int | None = None,
+        silently: bool = False,
     ) -> Record:
         """Bring a job into another state.
 
@@ -117,6 +132,7 @@ class Ledger(Protocol):
         case       what moderators are to see of it
         deed       somebody's who did it, for the audit
         attempt    at which it must still be; None: at any
+        silently   to its end, of which nobody is to be told
 
         Raises UnknownJobError, IllegalMoveError.
         """
@@ -127,12 +143,24 @@ class Ledger(Protocol):
     async def tell(self, job_id: str) -> None:
         """Note that the person can read how the job ended; its token is forgotten."""
 
-    async def recover(self, *, outlived: bool = False) -> list[Record]:
-        """Set right what a crash left, and return all that is not over or not told, oldest first.
+    async def look(self, *, outlived: bool = False) -> Look:
+        """Take over what is in the hands of no bot any more, and see what others did to one's own.
 
         outlived  what is running may be drawn still, by engines that go on: it stays as it is
 
-        Running jobs go back to the queue; what was begun often enough fails, and is `set_aside`.
+        Running jobs of bots that are gone go back to the queue; what was begun often enough fails,
+        and is `set_aside`. Where several bots work, each takes its share. What the last look
+        returned is in hand by the next.
+        """
+
+    async def news(self) -> None:
+        """Wait until there may be something to look at; for ever where no other bot can be."""
+
+    async def claim_range(self, kind: str, total: int) -> int | None:
+        """Take one of so many ranges, counted from 0, of what the bots share among them.
+
+        It is this bot's for as long as it works, and asked again it is the same. None: bots have
+        all of them, or some that are out of another total. A bot alone takes the first.
         """
 
     async def probe(self) -> None:

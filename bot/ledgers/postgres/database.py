@@ -1,9 +1,10 @@
 """The ledger's database in PostgreSQL."""
 
+import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,14 +14,9 @@ from typing import Final, TypeVar
 import psycopg
 
 from bot.errors import LedgerError
-from bot.ledgers.database import Connection
-from bot.ledgers.postgres.lease import (
-    LEASE_TABLE,
-    RENEW_EVERY_S,
-    Lease,
-    take_seat,
-    wait_for_it,
-)
+from bot.ledgers.database import Connection, Crew
+from bot.ledgers.postgres.ears import Ears
+from bot.ledgers.postgres.lease import LEASE_TABLE, RENEW_EVERY_S, Lease, older, take_seat
 from bot.ledgers.postgres.schema import MIGRATIONS
 from bot.ledgers.postgres.session import LIMIT_S, Session, connected, shown_url
 from bot.ledgers.postgres.trouble import Trouble, for_operator, for_people, trouble_of
@@ -38,6 +34,9 @@ _TRY_EVERY_S: Final = 0.2
 # Where both start at once, such as after a power cut, the server takes longer.
 START_PATIENCE_S: Final = 30.0
 _START_TRY_EVERY_S: Final = 1.0
+# In a transaction that writes, which puts off the end of the lease as well.
+_LOOK_EVERY_S: Final = RENEW_EVERY_S
+_WAIT_EVERY_S: Final = 1.0
 _PASSING: Final = frozenset({Trouble.AWAY, Trouble.LOCKED})
 # What is read in one go is of one moment.
 _BEGIN_READING: Final = """
@@ -48,7 +47,7 @@ _BEGIN_READING: Final = """
 
 
 class PostgresDatabase:
-    """Implements `Database`: one bot works with it at a time, from wherever.
+    """Implements `Database`: bots work with it from wherever they are.
 
     url      without a password: libpq finds that in PGPASSWORD or its password file
     folder   a storage folder; the next bot there need not wait for the lease of one that was killed
@@ -75,9 +74,22 @@ class PostgresDatabase:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-read")
         self._idle = SimpleQueue[Session]()  # sessions that nobody reads with
         self._taken: Future[None] = Future()
+        self._ears: Ears | None = None
+        self._serves: tuple[str, ...] = ()
+        self._is_stopping: Callable[[], bool] = lambda: False
 
-    def open(self) -> None:
-        """See `Database.open`; waits until the lease of a bot that died is over."""
+    is_shared = True
+
+    @property
+    def bot(self) -> str:
+        """See `Database.bot`."""
+        return self._lease.holder
+
+    def open(
+        self, serves: Collection[str] = (), *, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """See `Database.open`."""
+        self._serves, self._is_stopping = tuple(serves), is_stopping
         try:
             if self._folder is not None:
                 self._seat, seat = take_seat(self._folder)
@@ -87,6 +99,8 @@ class PostgresDatabase:
             self._readers.shutdown()
             self._leave_seat()
             raise
+        self._ears = Ears(lambda: Session(self._url), self.bot)
+        self._ears.open()
 
     def _writing(self) -> PostgresWriter:
         """Have the tables made, and take the lease; a server that only starts is waited for."""
@@ -112,20 +126,34 @@ class PostgresDatabase:
         )
 
     def _make_ready(self) -> None:
+        """Begin to work here, once nobody does who knows an older form of the tables alone."""
         session = connected(self._url)
+        said = False
         try:
             with in_words(self._url):
-                wait_for_it(lambda: self._take(session), clock=self._clock, sleep=self._sleep)
+                while (other := self._take(session)) is not None:
+                    if self._is_stopping():
+                        raise LedgerError("The bot was stopped while it waited for another one.")
+                    if not said:
+                        log.warning(
+                            "an older version of the bot works with this database: %s. The tables "
+                            "cannot be changed before it has ended: stop it. This one waits.",
+                            other,
+                        )
+                        said = True
+                    self._sleep(_WAIT_EVERY_S)
         finally:
             session.close()
 
     def _take(self, session: Session) -> str | None:
-        """Take the lease, then make the tables: not under a bot that works there."""
+        """Make the tables, and begin to work here; or who is to be waited for, for people."""
         with locked(session):
             session.script(LEASE_TABLE)
-            other = self._lease.take(session)
+            self._lease.succeed(session)
+            other = older(session, FORM)
             if other is None:
                 make_tables(session, self._url)
+                self._lease.take(session, FORM, self._serves)
             return other
 
     def _end(self, error: LedgerError) -> None:
@@ -134,6 +162,8 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """See `Database.close`."""
+        if self._ears is not None:
+            self._ears.close()
         self._writer.close()
         self._readers.shutdown()
         with suppress(Empty):
@@ -163,6 +193,21 @@ class PostgresDatabase:
     async def taken(self) -> None:
         """See `Database.taken`."""
         await wait_for(self._taken)
+
+    def muster(self, connection: Connection) -> Crew:
+        """See `Database.muster`."""
+        return self._lease.muster(connection)
+
+    async def news(self) -> None:
+        """See `Database.news`."""
+        assert self._ears is not None  # noqa: S101 - `open` comes first
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._ears.rang()
+
+    async def claim_range(self, kind: str, total: int) -> int | None:
+        """See `Database.claim_range`."""
+        return await self.write(lambda connection: self._lease.claim(connection, kind, total))
 
     async def scrub(self, before_s: float) -> None:
         """See `Database.scrub`: PostgreSQL does it by itself, when it vacuums and archives."""

@@ -283,4 +283,35 @@ MIGRATIONS: Final = (
     CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
         FOR EACH STATEMENT EXECUTE FUNCTION audit_stays();
     """,
+    """
+    -- In whose hands it is; of a job, until it is over and told. '': in nobody's that works here.
+    ALTER TABLE jobs ADD COLUMN bot TEXT NOT NULL DEFAULT '';
+    ALTER TABLE unanswered ADD COLUMN bot TEXT NOT NULL DEFAULT '';
+    -- How much came to be of it that the bot in whose hands it is has not looked at yet.
+    ALTER TABLE jobs ADD COLUMN news INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE unanswered ADD COLUMN news INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_with_news ON jobs (bot) WHERE news > 0;
+
+    -- Whoever is called looks at once, and not only at its next round; see ears.py.
+    CREATE FUNCTION call_bot() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_notify('imagine', new.bot);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER news_of_job AFTER UPDATE OF news ON jobs
+        FOR EACH ROW WHEN (new.news > old.news) EXECUTE FUNCTION call_bot();
+    CREATE FUNCTION call_all() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_notify('imagine', '');
+        RETURN NULL;
+    END $$;
+    -- What moderators change, all have to know; what is to be brought to cards, desks and people,
+    -- the chief.
+    CREATE TRIGGER deed_done AFTER INSERT ON audit
+        FOR EACH STATEMENT EXECUTE FUNCTION call_all();
+    CREATE TRIGGER case_opened AFTER INSERT OR UPDATE OF version ON cases
+        FOR EACH ROW WHEN (new.shown < new.version) EXECUTE FUNCTION call_all();
+    CREATE TRIGGER card_to_amend AFTER UPDATE OF amend, told ON jobs
+        FOR EACH ROW WHEN (new.amend = 1 AND new.told = 1) EXECUTE FUNCTION call_all();
+    """,
 )

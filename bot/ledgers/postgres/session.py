@@ -79,7 +79,7 @@ class Session:
         A server that goes on holding a connection and does not answer has no other end: what is set
         on its side is its to keep, and TCP sees nothing wrong.
         """
-        timer = threading.Timer(limit_s, self._sever)
+        timer = threading.Timer(limit_s, self.sever)
         timer.daemon = True
         timer.start()
         try:
@@ -87,7 +87,8 @@ class Session:
         finally:
             timer.cancel()
 
-    def _sever(self) -> None:
+    def sever(self) -> None:
+        """Break it off, from whichever thread: who waits for an answer finds it broken."""
         with (
             self._closing,  # or its number may be another's by now
             suppress(OSError, psycopg.Error),  # it is over already

@@ -8,14 +8,15 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final, TypeVar
 
 from bot.errors import LedgerError, LedgerLostError
-from bot.ledgers.database import Connection
+from bot.ledgers.database import Connection, Crew
 from bot.ledgers.ownership import is_owned, own
 from bot.ledgers.sqlite.loss import (
     BESIDE,
@@ -233,7 +234,7 @@ def is_in_use(folder: Path) -> bool:
 
 
 class SqliteDatabase:
-    """Implements `Database`.
+    """Implements `Database`: for one bot alone, so nobody is waited for, and no news come.
 
     folder       holds the file; one bot owns it at a time
     start_empty  put a ledger that is lost or damaged aside, with its pictures, and make a new one
@@ -243,13 +244,26 @@ class SqliteDatabase:
         self._folder = folder
         self._path = folder / LEDGER
         self._start_empty = start_empty
+        self._bot = token_hex(16)
         self._writer: WriteThread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
         self._reading: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._files: list[tuple[Path, os.stat_result]] = []  # those that are written
 
-    def open(self) -> None:
+    is_shared = False
+
+    @property
+    def bot(self) -> str:
+        """See `Database.bot`."""
+        return self._bot
+
+    def open(
+        self,
+        serves: Collection[str] = (),  # noqa: ARG002 - for others to see
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,  # noqa: ARG002 - nobody is waited for
+    ) -> None:
         """See `Database.open`."""
         try:
             self._lock = own(self._folder, LEDGER_LOCK)
@@ -324,6 +338,18 @@ class SqliteDatabase:
     async def taken(self) -> None:
         """See `Database.taken`: the folder is its own until the process ends."""
         await asyncio.Event().wait()
+
+    def muster(self, connection: Connection) -> Crew:  # noqa: ARG002 - it is alone
+        """See `Database.muster`."""
+        return Crew(self._bot, (self._bot,), is_chief=True)
+
+    async def news(self) -> None:
+        """See `Database.news`."""
+        await asyncio.Event().wait()
+
+    async def claim_range(self, kind: str, total: int) -> int | None:  # noqa: ARG002 - as above
+        """See `Database.claim_range`."""
+        return 0
 
     async def scrub(self, before_s: float) -> None:
         """See `Database.scrub`."""

@@ -7,7 +7,8 @@ and knows wishes that were heard and have no answer yet. Form 5 knows what a job
 it is shown, what was deleted, what people like and what they want by default. Form 6 knows the
 language of who asked, and of what is said to them how to say it in another. Form 7 knows rules,
 who is barred, what moderators see and decide, and the audit of all that. Form 8 says beside a wish
-whether it asks for a larger picture: not every database looks into JSON in the same words.
+whether it asks for a larger picture: not every database looks into JSON in the same words. Form 9
+knows in which bot's hands a job is, and a wish that was heard.
 """
 
 from typing import Final
@@ -383,5 +384,14 @@ MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN upscaled INTEGER NOT NULL DEFAULT 0;
     UPDATE jobs SET upscaled = 1
         WHERE CASE WHEN json_valid(wish) THEN json_extract(wish, '$.upscale') END IS NOT NULL;
+    """,
+    """
+    -- In whose hands it is; of a job, until it is over and told. '': in nobody's that works here.
+    ALTER TABLE jobs ADD COLUMN bot TEXT NOT NULL DEFAULT '';
+    ALTER TABLE unanswered ADD COLUMN bot TEXT NOT NULL DEFAULT '';
+    -- How much came to be of it that the bot in whose hands it is has not looked at yet.
+    ALTER TABLE jobs ADD COLUMN news INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE unanswered ADD COLUMN news INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_with_news ON jobs (bot) WHERE news > 0;
     """,
 )

@@ -39,8 +39,8 @@ def office(tmp_path: Path) -> OpenOffice:
             logs_prompts=logs_prompts,
         )
         await asyncio.to_thread(office.ledger.open)
-        records = await office.ledger.recover(outlived=office.engine.outlives)
-        office.worker.restore(records, await office.ledger.unanswered())
+        found = await office.ledger.look(outlived=office.engine.outlives)
+        office.worker.restore(found.records, found.unanswered)
         task = office.worker.start()
         clerk = asyncio.create_task(office.clerk.run())
         office.engine.start()

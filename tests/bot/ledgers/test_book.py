@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from bot.core.audit import Deed
-from bot.core.job import FINAL, MOVES, Job, Parent, Person, State, StoredImage
+from bot.core.job import FINAL, MOVES, Job, Parent, Person, Record, State, StoredImage
 from bot.core.policy import MAX_ATTEMPTS, REFUNDED, Limits
 from bot.core.ports.ledger import Answer
 from bot.core.wish import Wish
@@ -31,7 +32,7 @@ from bot.errors import (
     UnknownJobError,
 )
 from bot.ledgers import book
-from bot.ledgers.database import Connection
+from bot.ledgers.database import Connection, Crew
 from bot.ledgers.sqlite.schema import MIGRATIONS
 from bot.shared.passage import Passage
 from sdxl_engine.sentence import Sentence, say, say_many, to_json
@@ -71,6 +72,13 @@ def transaction(connection: Connection) -> Iterator[None]:
         raise
     finally:
         connection.execute("RELEASE work")
+
+
+def restarted(connection: Connection, at_s: float) -> list[Record]:
+    """What a bot finds that is new, and alone."""
+    bot = token_hex(4)
+    look, _ = book.look(connection, Crew(bot, (bot,), is_chief=True), None, at_s, book.Seen())
+    return list(look.records)
 
 
 def test_a_job_comes_back_as_it_was_taken_in(ledger: Connection) -> None:
@@ -297,16 +305,16 @@ def test_what_the_process_ends_under_too_often_is_set_aside(ledger: Connection) 
     book.accept(ledger, job, NO_LIMITS)
     for death in range(1, MAX_ATTEMPTS):
         book.move(ledger, job.id, State.RUNNING, NOON_S)
-        (record,) = book.recover(ledger, NOON_S)
+        (record,) = restarted(ledger, NOON_S)
         assert (record.state, record.attempt, record.set_aside) == (State.QUEUED, death, False)
     book.move(ledger, job.id, State.RUNNING, NOON_S)
-    (record,) = book.recover(ledger, NOON_S)
+    (record,) = restarted(ledger, NOON_S)
     assert (record.state, record.set_aside) == (State.FAILED, True)
     assert f"ended {MAX_ATTEMPTS} times while this was drawn" in record.reason
-    (record,) = book.recover(ledger, NOON_S)  # it was not told; and it is not set aside anew
+    (record,) = restarted(ledger, NOON_S)  # it was not told; and it is not set aside anew
     assert record.set_aside is False
     book.tell(ledger, job.id)
-    assert book.recover(ledger, NOON_S) == []
+    assert restarted(ledger, NOON_S) == []
 
 
 def test_a_restart_of_the_bot_does_not_count_against_a_job(ledger: Connection) -> None:
@@ -332,7 +340,7 @@ def test_an_ended_job_that_nobody_was_told_of_is_found_again(ledger: Connection)
     book.accept(ledger, job, NO_LIMITS)
     book.tell(ledger, job.id)  # means nothing while it is not over
     book.move(ledger, job.id, State.CANCELLED, NOON_S, reason="Cancelled.")
-    (record,) = book.recover(ledger, NOON_S)
+    (record,) = restarted(ledger, NOON_S)
     assert (record.state, record.reason, record.job.origin.token) == (
         State.CANCELLED,
         "Cancelled.",
@@ -596,7 +604,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def crash_and_restart(self) -> None:
         with transaction(self.connection):
-            records = book.recover(self.connection, self.now_s)
+            records = restarted(self.connection, self.now_s)
         for mine in self.model.values():
             if mine["state"] is State.RUNNING:
                 again = mine["attempt"] < MAX_ATTEMPTS

@@ -164,7 +164,11 @@ def test_no_table_of_postgresql_is_left_out_but_what_a_bot_has_for_itself() -> N
         found = connection.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
         )
-        assert {name for (name,) in found} == {table.name for table in TABLES} | {"form", "lease"}
+        assert {name for (name,) in found} == {table.name for table in TABLES} | {
+            "form",
+            "lease",
+            "ranges",
+        }
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.scale)])

@@ -17,6 +17,7 @@ from bot.config.sections import Config, DiscordConfig, EngineConfig, HealthConfi
 from bot.core.card import FAILURE_MARK, is_preview
 from bot.core.job import Record, State
 from bot.homes.discord import render
+from bot.ledgers import book
 from bot.shared.secret import Secret
 from sdxl_engine import DrawError, ImageRequest, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
@@ -371,7 +372,7 @@ async def _ids(stage: Stage) -> set[str]:
 
 async def _is_at_rest(stage: Stage, known: set[str]) -> bool:
     """Whether everybody has an answer, and every job is over and told."""
-    if await stage.app.ledger.unanswered():
+    if await stage.app.ledger.database.read(book.unanswered):
         return False
     records = await stage.app.ledger.find(limit=9_999)
     return all(one.told for one in records if one.job.id not in known)

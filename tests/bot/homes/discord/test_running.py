@@ -14,6 +14,7 @@ from PIL import Image
 from bot.config.sections import ModelConfig
 from bot.core.card import is_preview
 from bot.errors import LoginError
+from bot.ledgers import book
 from sdxl_engine import EngineStartError, Lora, Pipeline
 from standins.base.faults import Fault, GatewayFault
 from standins.base.timers import ManualClock
@@ -561,7 +562,7 @@ async def test_a_refusal_outlives_the_client_that_heard_of_it(
         await break_connection(loopback)
         loopback.faults.clear()
         await refused.until(says("This was not taken. Ask again"))
-        while await bot.app.ledger.unanswered():  # noqa: ASYNC110 - the ledger tells no one
+        while await bot.app.ledger.database.read(book.unanswered):  # noqa: ASYNC110 - the ledger tells no one
             await asyncio.sleep(0.01)
         gate.open()
 

@@ -1,4 +1,4 @@
-"""PostgreSQL under the ledger: what was promised is there, once; one bot works at a time."""
+"""PostgreSQL under the ledger: what was promised is there, once, however many bots work there."""
 
 import asyncio
 import itertools
@@ -74,6 +74,15 @@ async def opened(url: str, **options: object) -> AsyncIterator[DatabaseLedger]:
 def look(url: str, sql: str) -> list[tuple[object, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         return connection.execute(sql.encode()).fetchall()
+
+
+def silence(url: str, ledger: DatabaseLedger) -> None:
+    """As if nothing had been heard of a bot for longer than its lease lasts."""
+    assert look(
+        url,
+        f"UPDATE lease SET until_s = until_s - {2 * LEASE_S} WHERE holder = '{ledger.bot}' "  # noqa: S608 - our own words
+        "RETURNING 1",
+    )
 
 
 async def test_what_is_written_at_once_shares_a_transaction(url: str, proxy: Proxy) -> None:
@@ -255,68 +264,146 @@ async def test_somebody_who_holds_the_records_locked_is_said(
         await ledger.accept(make_job(), LIMITS)
 
 
-async def test_a_second_bot_waits_and_is_refused(url: str) -> None:
-    waits: list[float] = []
-    async with opened(url) as first:
-        second = PostgresDatabase(url, clock=quick_clock(), sleep=waits.append)
-        with pytest.raises(LedgerError, match=r"Another bot already works.*process \d+ on"):
-            await asyncio.to_thread(second.open)
-        await asyncio.to_thread(second.close)
-        assert sum(waits) >= 1
-        await first.accept(make_job(), LIMITS)  # it is the first's still
+async def test_bots_work_side_by_side(url: str) -> None:
+    async with opened(url, sleep=pytest.fail) as first:
+        async with opened(url, sleep=pytest.fail) as second:
+            jobs = [make_job(), make_job(user_id=2)]
+            await asyncio.gather(first.accept(jobs[0], LIMITS), second.accept(jobs[1], LIMITS))
+            for ledger in (first, second):
+                assert {one.job.id for one in await ledger.find()} == {one.id for one in jobs}
         assert PostgresRecords(url).is_in_use()
+        await first.accept(make_job(user_id=3), LIMITS)
     assert not PostgresRecords(url).is_in_use()
-    async with opened(url, sleep=pytest.fail):  # the first gave it back
-        pass
 
 
-async def test_a_bot_whose_lease_another_took_writes_nothing(url: str) -> None:
+async def test_a_bot_whose_work_another_took_over_writes_nothing(url: str) -> None:
     async with opened(url) as paused:
         job = make_job()
         await paused.accept(job, LIMITS)
-        with psycopg.connect(url, autocommit=True) as connection:  # it was held up for so long
-            connection.execute("UPDATE lease SET until_s = until_s - %s", (LEASE_S,))
         async with opened(url) as next_one:
+            silence(url, paused)  # it was held up for so long
+            assert [one.job.id for one in (await next_one.look()).records] == [job.id]
             await next_one.move(job.id, State.RUNNING)
             with pytest.raises(LedgerError, match="may not write"):
                 await paused.move(job.id, State.CANCELLED)
             assert (await next_one.get(job.id)).state is State.RUNNING
-            assert PostgresRecords(url).is_in_use()
             with pytest.raises(LedgerError, match="and ends"):
                 await paused.database.taken()
-        # Nor does it give back what is not its.
+            assert PostgresRecords(url).is_in_use()
     assert not PostgresRecords(url).is_in_use()
 
 
-async def test_a_row_that_is_gone_is_made_again(url: str) -> None:
+async def test_a_bot_that_only_came_late_goes_on(url: str) -> None:
+    """Nobody has looked meanwhile, so nobody has what it had in hand."""
+    async with opened(url) as late:
+        job = make_job()
+        await late.accept(job, LIMITS)
+        silence(url, late)
+        assert (await late.move(job.id, State.RUNNING)).attempt == 1
+        assert (await late.look()).records == ()
+
+
+async def test_who_was_away_with_all_others_buries_nobody(url: str) -> None:
+    """The server was gone for a minute, and the first to come back must not end the others."""
+    async with opened(url) as first, opened(url) as second:
+        job = make_job()
+        await second.accept(job, LIMITS)
+        silence(url, first)
+        silence(url, second)
+        assert (await first.look()).records == ()
+        await second.move(job.id, State.RUNNING)
+        # Once all have had the time to come back, who has not is gone.
+        look(url, f"UPDATE lease SET missed_s = missed_s - {LEASE_S + 1} RETURNING 1")  # noqa: S608 - as above
+        silence(url, second)
+        assert [one.job.id for one in (await first.look()).records] == [job.id]
+
+
+async def test_a_bot_whose_row_is_gone_ends(url: str) -> None:
     async with opened(url) as ledger:
         with psycopg.connect(url, autocommit=True) as connection:  # restored from a dump, say
             connection.execute("DELETE FROM lease")
-        await ledger.accept(make_job(), LIMITS)
-        assert PostgresRecords(url).is_in_use()
+        with pytest.raises(LedgerError, match="may not write"):
+            await ledger.accept(make_job(), LIMITS)
+        with pytest.raises(LedgerError, match="and ends"):
+            await ledger.database.taken()
 
 
 async def test_a_copy_of_a_living_bots_folder_is_another_place(url: str, tmp_path: Path) -> None:
     async with opened(url, folder=tmp_path / "data") as living:
         shutil.copytree(tmp_path / "data", tmp_path / "copy")
-        copied = PostgresDatabase(url, tmp_path / "copy", clock=quick_clock(), sleep=no_sleep)
-        with pytest.raises(LedgerError, match="Another bot already works"):
-            await asyncio.to_thread(copied.open)
-        await asyncio.to_thread(copied.close)
-        await living.accept(make_job(), LIMITS)
+        async with opened(url, folder=tmp_path / "copy"):
+            await living.accept(make_job(), LIMITS)
 
 
-async def test_tables_are_not_changed_under_a_living_bot(url: str) -> None:
-    async with opened(url) as living:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(database, "FORM", FORM + 1)
-            patch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "DROP TABLE orders CASCADE;"))
-            newer = PostgresDatabase(url, clock=quick_clock(), sleep=no_sleep)
-            with pytest.raises(LedgerError, match="Another bot already works"):
-                await asyncio.to_thread(newer.open)
-            await asyncio.to_thread(newer.close)
-        assert await living.orders() == []
-    assert look(url, "SELECT number FROM form") == [(FORM,)]
+async def test_older_bots_are_waited_for_before_tables_are_changed(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = PostgresDatabase(url)
+    await asyncio.to_thread(older.open)
+    waits: list[float] = []
+
+    def sleep(delay_s: float) -> None:
+        assert look(url, "SELECT to_regclass('orders') IS NOT NULL") == [(True,)]
+        waits.append(delay_s)
+        if len(waits) == 3:
+            older.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "FORM", FORM + 1)
+        patch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "DROP TABLE orders CASCADE;"))
+        stopped = PostgresDatabase(url, sleep=no_sleep)
+        with pytest.raises(LedgerError, match="was stopped while it waited"):
+            await asyncio.to_thread(stopped.open, is_stopping=lambda: True)
+        await asyncio.to_thread(stopped.close)
+        async with opened(url, sleep=sleep):
+            pass
+        assert look(url, "SELECT to_regclass('orders') IS NULL") == [(True,)]
+    assert len(waits) == 3
+    said = [one for one in caplog.messages if "cannot be changed before it has ended" in one]
+    assert len(said) == 1
+    with pytest.raises(LedgerError, match="newer version of the bot"):
+        await asyncio.to_thread(PostgresDatabase(url).open)
+
+
+async def test_a_bot_of_an_older_form_that_wakes_too_late_writes_nothing(url: str) -> None:
+    async with opened(url) as paused:
+        silence(url, paused)
+        look(url, "UPDATE lease SET form = form - 1 RETURNING 1")
+        async with opened(url, sleep=pytest.fail):
+            with pytest.raises(LedgerError, match="may not write"):
+                await paused.accept(make_job(), LIMITS)
+
+
+async def test_the_row_of_a_bot_that_knew_no_others_is_waited_for(url: str) -> None:
+    with closing(Session(url)) as session:
+        session.script(
+            "CREATE TABLE lease (holder TEXT NOT NULL, place TEXT NOT NULL, mark TEXT NOT NULL, "
+            "until_s DOUBLE PRECISION NOT NULL);"
+            "INSERT INTO lease VALUES ('old', 'there', '', extract(epoch FROM now()) + 1000);"
+        )
+        session.script(MIGRATIONS[0])
+        session.execute("UPDATE form SET number = 1")
+
+        def sleep(_: float) -> None:
+            session.script("DELETE FROM lease")  # it was stopped
+
+        async with opened(url, sleep=sleep) as ledger:
+            await ledger.accept(make_job(), LIMITS)
+
+
+async def test_ranges_are_shared_out(url: str) -> None:
+    async with opened(url) as first, opened(url) as third:
+        async with opened(url) as second:
+            assert [await one.claim_range("shards", 2) for one in (first, second)] == [0, 1]
+            assert await first.claim_range("shards", 2) == 0
+            assert await third.claim_range("shards", 2) is None
+            assert await third.claim_range("shards", 3) is None  # others count otherwise
+            assert await third.claim_range("sockets", 2) == 0
+        assert await third.claim_range("shards", 2) == 1  # it was given back
+        silence(url, third)
+        assert await first.claim_range("shards", 4) == 0  # of another total, alone
+    async with opened(url) as alone:
+        assert await alone.claim_range("shards", 1) == 0
 
 
 async def test_a_killed_bot_of_this_folder_works_here_no_more(url: str, tmp_path: Path) -> None:

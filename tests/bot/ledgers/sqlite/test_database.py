@@ -55,7 +55,7 @@ async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> Non
         await ledger.accept(job, LIMITS)
         assert (await ledger.get(job.id)).state is State.QUEUED
     async with opened(tmp_path) as ledger:
-        (record,) = await ledger.recover()
+        (record,) = (await ledger.look()).records
     assert record.job == job
 
 
@@ -157,7 +157,7 @@ def older(folder: Path, form: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("form", [1, 2, 3, 4, 5, 6, 7, 8])
 async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
     tmp_path: Path, form: int
 ) -> None:
@@ -198,7 +198,7 @@ async def test_an_older_file_is_brought_up_to_date_and_kept_beside(
         assert [order.job_id for order in await ledger.orders()] == ["waitingx"]
         counts = await ledger.counts()
         # What was running goes back to the queue.
-        assert len(await ledger.recover()) == 7 + (form >= 2) + (form >= 5)
+        assert len((await ledger.look()).records) == 7 + (form >= 2) + (form >= 5)
         assert (await ledger.counts())[State.QUEUED] == counts[State.QUEUED] + 1
         if form >= 2:
             assert (await ledger.get("againxxx")).job.again_of == "failedxx"
@@ -226,7 +226,7 @@ async def test_what_only_form_5_holds_is_read(tmp_path: Path) -> None:
         assert await ledger.likes(child.job.person, "drawnxxx") == {0}
         (usual,) = await ledger.defaults([Scope("discord", "person", "11")])
         assert usual == Defaults(Wish("", num_images=2), Manner(private=True))
-        ((lost, locale),) = await ledger.unanswered()
+        ((lost, locale),) = (await ledger.look()).unanswered
         assert (lost.token, locale) == ("token13", "")
 
 

@@ -167,7 +167,7 @@ async def test_after_a_kill_nothing_is_missed(data: Path, looked: str) -> None:
             assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
         assert not (data / f"{LEDGER}-wal").exists()
     async with opened(data) as ledger:
-        assert len(await ledger.recover()) == 3
+        assert len((await ledger.look()).records) == 3
 
 
 async def test_all_that_retention_deleted_is_no_loss(data: Path) -> None:
