@@ -17,7 +17,7 @@ from bot.core.gate import Gate
 from bot.core.moderators import Moderators
 from bot.core.policy import Limits
 from bot.core.ports.home import Home
-from bot.core.ports.ledger import Ledger
+from bot.core.ports.ledger import Ledger, Look
 from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
 from bot.core.removal import Removal
@@ -28,7 +28,7 @@ from bot.core.worker import RESTARTING, Worker
 from bot.engines.loading import usual_of
 from bot.engines.local import LocalEngine
 from bot.engines.marks import marks_of
-from bot.errors import EngineStuckError, GalleryError
+from bot.errors import EngineStuckError, GalleryError, LedgerError
 from bot.gallery.gallery import ObjectGallery
 from bot.gallery.opening import objects_at
 from bot.languages.languages import Languages, shipped
@@ -38,8 +38,15 @@ from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.records import SqliteRecords
 from bot.moderation.lists import owners_lists
 from bot.moderation.prompt_filter import ListFilter
+from bot.operations.crew import Chief, keep_watch
 from bot.operations.health import HealthServer
-from bot.operations.housekeeping import forget_unclaimed, forget_undrawn, keep_clean, keep_orders
+from bot.operations.housekeeping import (
+    UNCLAIMED_AFTER_S,
+    forget_unclaimed,
+    forget_undrawn,
+    keep_clean,
+    keep_orders,
+)
 from bot.operations.metrics import Metrics
 from bot.operations.watch import (
     silence_limit_s,
@@ -107,7 +114,7 @@ class App:
         registry = DatabaseRegistry(self.ledger.database)
         self._filter = ListFilter(_terms_of(config))
         policy = config.policy
-        gate = Gate(
+        self._gate = gate = Gate(
             registry,
             self._filter,
             Thresholds(dict(policy.picture_review), dict(policy.picture_block)),
@@ -115,6 +122,7 @@ class App:
             usual=_rules_of(config),
         )
         self._clerk = Clerk(registry, self._gallery, self.homes)
+        self._chief = Chief()
         self._worker = Worker(
             self.engine,
             self.ledger,
@@ -200,9 +208,15 @@ class App:
         Raises EngineStartError, EngineStuckError, LedgerError, LoginError, ConfigError.
         """
         # Before anybody can ask: the first wish would wait, and die with the process that waits.
-        await asyncio.gather(
-            asyncio.to_thread(self.ledger.open), asyncio.to_thread(self._filter.make_ready)
-        )
+        try:
+            await asyncio.gather(
+                asyncio.to_thread(self.ledger.open, tuple(self.homes), is_stopping=stop.is_set),
+                asyncio.to_thread(self._filter.make_ready),
+            )
+        except LedgerError:
+            if stop.is_set():
+                return
+            raise
         try:
             await self._serve(stop)
         finally:
@@ -212,23 +226,24 @@ class App:
         if self._config.health.port:
             await self.health.start(self._config.health.port)
         await self._look_at_pictures()
-        found = await self.ledger.look(outlived=self.engine.outlives)
-        self._worker.restore(found.records, found.unanswered)
+        first = await self.ledger.look(outlived=self.engine.outlives)
+        self._worker.restore(first.records, first.unanswered)
+        self._chief.becomes(chief=first.is_chief)
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        watches = [asyncio.create_task(watch) for watch in self._watches()]
+        watches = [asyncio.create_task(watch) for watch in self._watches(first)]
         vital = [
             self._worker.start(),
             *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
-            asyncio.create_task(self._clerk.run(), name="clerk"),
+            asyncio.create_task(self._chief.does(self._clerk.run), name="clerk"),
             asyncio.create_task(self.ledger.database.taken(), name="ledger"),
             *watches,
             stopping,
         ]
         helpers = [
             asyncio.create_task(self._offer_sizes(), name="sizes"),
-            asyncio.create_task(self._gallery.mend(), name="mend"),
-            asyncio.create_task(forget_undrawn(self.ledger, self._gallery), name="forget"),
+            asyncio.create_task(self._chief.does(self._gallery.mend), name="mend"),
+            asyncio.create_task(self._chief.does(self._forget), name="forget"),
             asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
         ]
         stuck: EngineStuckError | None = None
@@ -262,15 +277,38 @@ class App:
         except GalleryError as error:  # whoever asks reads it, until it is well by itself
             log.warning("no pictures can be kept yet: %s", error)
         else:
-            await forget_unclaimed(self.ledger, self._gallery)
+            if not self.ledger.database.is_shared:  # else other bots bring some now
+                await forget_unclaimed(self.ledger, self._gallery)
 
-    def _watches(self) -> list[Coroutine[Any, Any, None]]:
-        """What runs for as long as the bot does, and ends it where it fails."""
+    async def _forget(self) -> None:
+        """Delete what was left of jobs that came to nothing."""
+        await forget_undrawn(self.ledger, self._gallery)
+        if self.ledger.database.is_shared:
+            await forget_unclaimed(self.ledger, self._gallery, after_s=UNCLAIMED_AFTER_S)
+
+    def _watches(self, first: Look) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the bot does, and ends it where it fails.
+
+        first  what was found in the ledger at the start
+        """
         keep_days = self._config.storage.keep_days
+        keepers: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            lambda: keep_orders(self.ledger, self.studio),
+            lambda: keep_clean(self.ledger, self._gallery, keep_days, self.moderators),
+        ]
         watches = [
-            tirelessly(lambda: keep_orders(self.ledger, self.studio)),
-            tirelessly(lambda: keep_clean(self.ledger, self._gallery, keep_days, self.moderators)),
+            *(tirelessly(partial(self._chief.does, keeper)) for keeper in keepers),
             tirelessly(lambda: watch_disk(self._worker)),
+            keep_watch(
+                self.ledger,
+                self._worker,
+                self._gate,
+                self._clerk,
+                self._chief,
+                first,
+                outlived=self.engine.outlives,
+                shares_pictures=bool(self._config.storage.pictures),
+            ),
         ]
         stuck_after_s = self._config.engine.stuck_after_s
         if stuck_after_s:

@@ -121,6 +121,11 @@ class Gate:
         self._changes += 1
         self._houses.pop((home, community), None)
 
+    def all_changed(self) -> None:
+        """Communities may have said something else, by another bot."""
+        self._changes += 1
+        self._houses.clear()
+
     async def in_force(self, venue: Venue, around: Circumstances) -> Rules:
         """What holds for somebody there; raises JobRefusedError, LedgerError."""
         house = await self.house(venue.home, venue.community)

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from bot.core import order, policy, rules
 from bot.core.audit import ELSEWHERE, RULES, Deed, DeedKind, Entry
@@ -41,6 +41,8 @@ from bot.shared.shown import one_line
 from sdxl_engine.sentence import say, say_many, sentences
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _MOST_TERMS: Final = 5_000  # of one community
 _MOST_COUNTED: Final = 1_000  # of what waits
@@ -120,8 +122,8 @@ class Moderators:
         Raises NotAllowedError, JobRefusedError for rules that cannot be meant, LedgerError.
         """
         home, community = self._managed(by)
-        async with self._changing:
-            house = await self._gate.house(home, community)
+
+        async def change(house: House) -> Rules:
             now = said.over(house.rules.get(place, Rules()).without(take_back))
             after = replace(house, rules={**house.rules, place: now})
             if len(after.rules) > _MOST_RULES:
@@ -131,9 +133,10 @@ class Moderators:
             self._check(after)
             target = "/".join(filter(None, (place.channel, place.role)))
             deed = _deed("rules", by, community, target, reason)
-            await self._registry.set_rules(place, now, deed)
-            self._gate.changed(home, community)
-        return now
+            await self._registry.set_rules(place, now, deed, before=house)
+            return now
+
+        return await self._as_read(home, community, change)
 
     async def set_desk(self, channel: str | None, by: Actor) -> None:
         """Say where moderators see what is to be decided; None: nowhere.
@@ -212,8 +215,8 @@ class Moderators:
         """
         home, community = self._managed(by)
         checked = [self._filter.checked(term) for term in add]
-        async with self._changing:
-            house = await self._gate.house(home, community)
+
+        async def change(house: House) -> int:
             texts = {one.text for one in house.terms}
             after = (texts - set(drop)) | {one.text for one in checked}
             if len(after) > _MOST_TERMS:
@@ -227,9 +230,10 @@ class Moderators:
                 )
             if checked or drop:
                 deed = _deed("terms", by, community)
-                await self._registry.change_terms(checked, drop, deed)
-                self._gate.changed(home, community)
-        return len(after)
+                await self._registry.change_terms(checked, drop, deed, before=house)
+            return len(after)
+
+        return await self._as_read(home, community, change)
 
     async def tested(self, text: str, by: Actor) -> tuple[Finding, ...]:
         """What the lists that hold in the community find in a text.
@@ -507,14 +511,29 @@ class Moderators:
         *,
         must_make_sense: bool,
     ) -> House:
-        async with self._changing:
-            after = changed(await self._gate.house(deed.home, community))
+        async def change(house: House) -> House:
+            after = changed(house)
             if must_make_sense:
                 self._check(after)
             settings = Settings(after.desk, after.paused, after.keep_days)
-            await self._registry.set_settings(settings, deed)
-            self._gate.changed(deed.home, community)
-        return after
+            await self._registry.set_settings(settings, deed, before=house)
+            return after
+
+        return await self._as_read(deed.home, community, change)
+
+    async def _as_read(
+        self, home: str, community: str, change: Callable[[House], Awaitable[T]]
+    ) -> T:
+        """Change what a community has said; once more where another bot changed it meanwhile."""
+        async with self._changing:
+            while True:
+                house = await self._gate.house(home, community)
+                try:
+                    return await change(house)
+                except IllegalMoveError:
+                    log.info("it was changed by another bot meanwhile, and is read again")
+                finally:
+                    self._gate.changed(home, community)
 
     def _check(self, house: House) -> None:
         objection = rules.objection(house, self._gate.usual)

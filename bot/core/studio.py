@@ -450,7 +450,8 @@ class Studio:
         """
         record = await self._known(job_id)
         sentence = say("Deleted by {who}.", who=self._standing(record.job, by))
-        if record.state not in FINAL:
+        elsewhere = record.bot != self._ledger.bot and not record.told
+        if record.state not in FINAL or elsewhere:  # its card is another bot's still
             raise IllegalMoveError(_NOT_OVER)
         deed = _by_another("delete", record.job, by)
         if deed is not None:

@@ -171,7 +171,9 @@ class Worker:
     def restore(
         self, records: Iterable[Record], unanswered: Iterable[tuple[Origin, str]] = ()
     ) -> None:
-        """Take up what an earlier process left; before `start`, on the event loop.
+        """Take up what another process left, or changed of what this one has in hand.
+
+        On the event loop; what an earlier process of this bot left, before `start`.
 
         unanswered  where somebody wished something, and no job came of it; and their locale
         """
@@ -196,7 +198,9 @@ class Worker:
                 elif record.state is State.REVIEW:
                     self._show(job, InReview())
                 else:
-                    self._spawn(self._tell(record), job.id)
+                    self._let_go(job)
+                    words = self._homes[job.home].forget(job) if record.told else self._tell(record)
+                    self._spawn(words, job.id)
         for origin, locale in unanswered:
             if origin.venue.home in self._homes:
                 self._spawn(self._apologize(origin, locale))
@@ -238,7 +242,12 @@ class Worker:
         self._places_changed()
 
     def hand_over(self, record: Record) -> None:
-        """Bring its home, or the moderators, pictures that are drawn, as the ledger holds it."""
+        """Bring its home, or the moderators, pictures that are drawn, as the ledger holds it.
+
+        Where another bot has the job in hand, that one does: it hears of it by the ledger.
+        """
+        if not self._has(record):
+            return
         if record.state is State.REVIEW:
             self._show(record.job, InReview())
             self._clerk.wake()
@@ -246,14 +255,19 @@ class Worker:
             self._spawn(self._deliver(record.job, record.images), record.job.id)
 
     def withdraw(self, record: Record) -> None:
-        """Let go of a job that the ledger holds as over, and say so."""
+        """Let go of a job that the ledger holds as over, and say so; as `hand_over`."""
         self._let_go(record.job)
         self._clerk.wake()  # moderators may have had it before them
         with in_job(record.job.id):
             log.info("%s: %s", record.state, record.reason)
             self._events.tell(Ended(record))
-            self._spawn(self._tell(record), record.job.id)
+            if self._has(record):
+                self._spawn(self._tell(record), record.job.id)
         self._places_changed()
+
+    def _has(self, record: Record) -> bool:
+        """Whether it is in this bot's hands, so that its card is this bot's to edit."""
+        return record.bot == self._ledger.bot
 
     def card_gone(self, job: Job) -> None:
         """Its card was deleted before it was over: it shall not be drawn, nor shown anywhere."""
@@ -670,8 +684,9 @@ class Worker:
         with in_job(job.id), suppress(IllegalMoveError):  # it came to another end first
             if state is State.CANCELLED:  # the pictures first: cut off in between, it is done again
                 await self.surely(lambda: self._gallery.forget([job.id]), kept="pictures")
-            record = await self.surely(lambda: self._ledger.move(job.id, state, reason=reason))
-            await self.surely(lambda: self._ledger.tell(job.id))
+            record = await self.surely(
+                lambda: self._ledger.move(job.id, state, reason=reason, silently=True)
+            )
             log.info("%s: %s", state, reason or "its card shows its pictures")
             self._let_go(job)
             await self._homes[job.home].forget(job)

@@ -389,6 +389,7 @@ def look(
         tuple(wishes),
         is_chief=crew.is_chief,
         deeds=deeds,
+        bots=len(crew.living),
     )
     events = {(origin.venue.home, origin.event or "") for origin, _ in wishes}
     return found, Seen(news, frozenset(events))

@@ -34,20 +34,36 @@ class DatabaseRegistry:
         """See `Registry`."""
         return await self._database.read(lambda c: registry.house(c, home, community))
 
-    async def set_rules(self, place: Place, rules: Rules, deed: Deed) -> None:
+    async def set_rules(
+        self, place: Place, rules: Rules, deed: Deed, *, before: House | None = None
+    ) -> None:
         """See `Registry`."""
-        at_s = self._clock()
-        await self._database.write(lambda c: registry.set_rules(c, place, rules, deed, at_s))
+        await self._as_read(deed, before, lambda c, s: registry.set_rules(c, place, rules, deed, s))
 
-    async def set_settings(self, settings: Settings, deed: Deed) -> None:
+    async def set_settings(
+        self, settings: Settings, deed: Deed, *, before: House | None = None
+    ) -> None:
         """See `Registry`."""
-        at_s = self._clock()
-        await self._database.write(lambda c: registry.set_settings(c, settings, deed, at_s))
+        await self._as_read(deed, before, lambda c, s: registry.set_settings(c, settings, deed, s))
 
-    async def change_terms(self, add: Sequence[Term], drop: Sequence[str], deed: Deed) -> None:
+    async def change_terms(
+        self, add: Sequence[Term], drop: Sequence[str], deed: Deed, *, before: House | None = None
+    ) -> None:
         """See `Registry`."""
+        await self._as_read(deed, before, lambda c, s: registry.change_terms(c, add, drop, deed, s))
+
+    async def _as_read(
+        self, deed: Deed, before: House | None, change: Callable[[Connection, float], None]
+    ) -> None:
+        """Change what a community has said, unless that is not what it was."""
         at_s = self._clock()
-        await self._database.write(lambda c: registry.change_terms(c, add, drop, deed, at_s))
+
+        def changed(connection: Connection) -> None:
+            if before is not None:
+                registry.check_house(connection, deed, before)
+            change(connection, at_s)
+
+        await self._database.write(changed)
 
     async def block(self, person: Person, block: Block, deed: Deed) -> bool:
         """See `Registry`."""

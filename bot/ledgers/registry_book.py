@@ -11,7 +11,7 @@ from bot.core.job import Person, Record, State, Venue
 from bot.core.ports.registry import Settings
 from bot.core.rules import House, Place, Rules
 from bot.core.verdict import Finding, Measure, Term, TermKind
-from bot.errors import JobRefusedError, UnknownJobError
+from bot.errors import IllegalMoveError, JobRefusedError, UnknownJobError
 from bot.ledgers.database import Connection, equals
 from sdxl_engine.sentence import Sentence, say, say_many, to_json
 
@@ -50,6 +50,12 @@ def house(connection: Connection, home: str, community: str) -> House:
         paused=settings.paused,
         keep_days=settings.keep_days,
     )
+
+
+def check_house(connection: Connection, deed: Deed, before: House) -> None:
+    """Raise IllegalMoveError unless a deed's community has said just this."""
+    if deed.community is not None and house(connection, deed.home, deed.community) != before:
+        raise IllegalMoveError(f"The community {deed.community} has said something else by now.")
 
 
 def set_rules(connection: Connection, place: Place, rules: Rules, deed: Deed, at_s: float) -> None:

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 _DAY_S: Final = 86_400.0
 _LOOK_EVERY_S: Final = 1.0
 _FORGET_EVERY_S: Final = 3_600.0
+# From what somebody brings to the row of its job it takes seconds, and what opens their card lives
+# for a quarter of an hour.
+UNCLAIMED_AFTER_S: Final = 3_600.0
 _LATEST: Final = 1_000  # jobs, as many as [jobs] max_queued may be
 _FORGOTTEN_AT_ONCE: Final = 100  # in one transaction, for which everybody who asks waits
 _DOUBT: Final = (
@@ -110,13 +113,18 @@ async def _give_up(ledger: Ledger, moderators: GivesUp, keep_days: int) -> None:
             log.warning("pictures that wait for moderators could not be deleted: %s", error)
 
 
-async def forget_unclaimed(ledger: Ledger, gallery: Gallery) -> None:
+async def forget_unclaimed(
+    ledger: Ledger, gallery: Gallery, *, after_s: float = 0.0, sleep: Sleep = asyncio.sleep
+) -> None:
     """Delete what was brought for jobs that never came to be; before anybody may bring more.
 
     The process ended in between, or the pictures could not be deleted then.
+
+    after_s  where others may bring some at this moment: how long they have for the row of the job
     """
     try:
         starters = await gallery.starters()
+        await sleep(after_s)
     except GalleryError as error:
         log.warning("what was brought for no job is looked for at the next start: %s", error)
         return

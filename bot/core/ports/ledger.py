@@ -44,12 +44,14 @@ class Look:
     unanswered  where wishes were heard that no job came of, by a bot that is gone; and their locale
     is_chief    whether it does what one bot has to do, and no more than one
     deeds       the number of the last entry in the audit
+    bots        how many work here
     """
 
     records: tuple[Record, ...]
     unanswered: tuple[tuple[Origin, str], ...]
     is_chief: bool
     deeds: int
+    bots: int = 1
 
 
 class Ledger(Protocol):

@@ -31,16 +31,27 @@ class Registry(Protocol):
     async def house(self, home: str, community: str) -> House:
         """All that a community has said."""
 
-    async def set_rules(self, place: Place, rules: Rules, deed: Deed) -> None:
-        """Say something else of a place in the deed's community."""
+    async def set_rules(
+        self, place: Place, rules: Rules, deed: Deed, *, before: House | None = None
+    ) -> None:
+        """Say something else of a place in the deed's community.
 
-    async def set_settings(self, settings: Settings, deed: Deed) -> None:
-        """Say something else of the deed's community."""
+        before  all that it has said, as far as who decides this knows; None: whatever it is
 
-    async def change_terms(self, add: Sequence[Term], drop: Sequence[str], deed: Deed) -> None:
+        Raises IllegalMoveError where it has said something else by now.
+        """
+
+    async def set_settings(
+        self, settings: Settings, deed: Deed, *, before: House | None = None
+    ) -> None:
+        """Say something else of the deed's community; as `set_rules`."""
+
+    async def change_terms(
+        self, add: Sequence[Term], drop: Sequence[str], deed: Deed, *, before: House | None = None
+    ) -> None:
         """Add to the list of the deed's community, and drop from it by the terms' texts.
 
-        What is there already takes the place of what was.
+        What is there already takes the place of what was. Raises as `set_rules`.
         """
 
     async def block(self, person: Person, block: Block, deed: Deed) -> bool:
