@@ -231,12 +231,13 @@ class App:
         self._chief.becomes(chief=first.is_chief)
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
+        taken = asyncio.create_task(self.ledger.database.taken(), name="ledger")
         watches = [asyncio.create_task(watch) for watch in self._watches(first)]
         vital = [
             self._worker.start(),
             *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
             asyncio.create_task(self._chief.does(self._clerk.run), name="clerk"),
-            asyncio.create_task(self.ledger.database.taken(), name="ledger"),
+            taken,
             *watches,
             stopping,
         ]
@@ -258,6 +259,7 @@ class App:
             log.info("stopping")
             # A start that is under way cannot be stopped; it ends with the process.
             engine_s = _ENGINE_STOP_S if self.engine.model is not None and not stuck else 0
+            disowned = taken.done()
             async with AsyncExitStack() as last:  # in reverse, each whatever becomes of the others
                 last.callback(log.info, "stopped")
                 last.push_async_callback(self.engine.close, engine_s)
@@ -265,9 +267,10 @@ class App:
                 last.push_async_callback(self.health.close)
                 last.push_async_callback(_end, [*vital, *helpers])
                 for home in self.homes.values():
-                    last.push_async_callback(home.close, _LAST_WORDS_S)
+                    last.push_async_callback(home.close, 0 if disowned else _LAST_WORDS_S)
                 grace_s = self._config.jobs.shutdown_grace_s
-                last.push_async_callback(self._worker.drain, grace_s, stuck=stuck)
+                drain = partial(self._worker.drain, grace_s, stuck=stuck, disowned=disowned)
+                last.push_async_callback(drain)
                 last.push_async_callback(_end, watches)
 
     async def _look_at_pictures(self) -> None:

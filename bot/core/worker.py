@@ -279,7 +279,9 @@ class Worker:
         reason = "" if shows_pictures else _OVER_BEFORE
         self._spawn(self._close_silently(job, state, reason), job.id)
 
-    async def drain(self, grace_s: float, *, stuck: EngineStuckError | None = None) -> None:
+    async def drain(
+        self, grace_s: float, *, stuck: EngineStuckError | None = None, disowned: bool = False
+    ) -> None:
         """Stop: what waits stays in the ledger, what runs gets `grace_s` seconds.
 
         What is not drawn by then goes back to the queue, and what is not delivered stays drawn: the
@@ -287,7 +289,12 @@ class Worker:
 
         stuck  the engine hangs: there is no grace, and it is held against the jobs under which it
                fell silent, and no others
+        disowned  another bot has in hand what this one had: there is no grace, nothing is written,
+                  and their cards are that one's to edit
         """
+        if disowned:
+            await self._drop_all()
+            return
         silent_s = {job_id: drawing.silent_s for job_id, drawing in self._drawing.items()}
         self._last_words = sentence_of(stuck) if stuck else self._last_words
         self._queue.close()
@@ -318,6 +325,18 @@ class Worker:
                 else:
                     await self._ledger.move(job.id, State.QUEUED, blameless=True)
         self._running.clear()
+
+    async def _drop_all(self) -> None:
+        self._queue.close()
+        self._drained = True
+        drawing = tuple(self._drawing.values())
+        doing = {*self._tasks, *([self._task] if self._task else [])}
+        doing |= {waiting for _, waiting in self._held.values()}
+        for task in doing:
+            task.cancel()
+        await asyncio.gather(*doing, return_exceptions=True)
+        for engine_drawing in () if self._engine.outlives else drawing:
+            engine_drawing.cancel()
 
     async def _hold_against(self, job: Job, silent_s: float) -> None:
         """The device fell silent under it: it is tried once more, or no more."""
