@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,13 @@ import psycopg
 import pytest
 
 from bot.app import App
-from bot.config.sections import Config, HealthConfig, PolicyConfig, StorageConfig
+from bot.config.sections import (
+    Config,
+    HealthConfig,
+    JobsConfig,
+    PolicyConfig,
+    StorageConfig,
+)
 from bot.core.job import Job, Showing, State, Venue
 from bot.core.policy import Actor
 from bot.core.rules import Place, Rules
@@ -23,6 +30,7 @@ from bot.errors import IllegalMoveError, JobRefusedError, LedgerError
 from bot.ledgers.postgres import database
 from bot.ledgers.postgres.lease import LEASE_S
 from bot.ledgers.postgres.records import PostgresRecords
+from bot.ledgers.postgres.schema import MIGRATIONS
 from bot.ledgers.registry import DatabaseRegistry
 from sdxl_engine import Pipeline
 from tests.bot.core.jobs import HOME, heard_of, make_job, make_person
@@ -350,3 +358,38 @@ async def test_what_two_say_at_once_both_stands(url: str, tmp_path: Path) -> Non
         house = await registry.house(HOME, "3")
         assert (house.paused, house.keep_days) == ("Tidying up.", 5)
         assert house.rules == {Place("2"): Rules(count=1, daily=3)}
+
+
+async def test_a_bot_that_waits_for_an_older_one_can_be_stopped(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bots(url, tmp_path, FakePipeline):
+        monkeypatch.setattr(database, "FORM", database.FORM + 1)
+        monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "SELECT 1;"))
+        monkeypatch.setattr(database, "_WAIT_EVERY_S", 0.01)
+        newer = Bot(url, tmp_path / "newer", FakePipeline)
+        newer.stop.set()
+        await newer.running  # without a word, and without having begun
+        assert newer.app.engine.model is None
+
+
+async def test_a_wait_is_said_and_ends_with_the_older_bot(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bots(url, tmp_path, FakePipeline) as (older,):
+        job = make_job()
+        older.home.deliveries_open.clear()
+        await older.ask(job)
+        await older.home.until(lambda: older.home.arrivals == 1)
+        monkeypatch.setattr(database, "FORM", database.FORM + 1)
+        monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "SELECT 1;"))
+        monkeypatch.setattr(database, "_WAIT_EVERY_S", 0.01)
+        newer = Bot(url, tmp_path / "newer", FakePipeline)
+        try:
+            while "This one waits" not in caplog.text:
+                await asyncio.to_thread(bool)  # a thread's turn
+            older.app._config = replace(older.app._config, jobs=JobsConfig(shutdown_grace_s=0))
+            await older.end()
+            await newer.home.until(lambda: job.id in newer.home.delivered)
+        finally:
+            await newer.end()

@@ -12,12 +12,13 @@ from typing import Any, get_args
 import pytest
 
 from bot.core import offspring, order
-from bot.core.audit import first_broken
+from bot.core.audit import Deed, first_broken
 from bot.core.case import AtDesk, Case, DeskAct
 from bot.core.desk_card import acts
 from bot.core.job import Job, Record, Showing, State, Venue
 from bot.core.options import read_lines
 from bot.core.policy import Actor, Owner, Viewer
+from bot.core.ports.registry import Settings
 from bot.core.rules import Circumstances, Place, Rules
 from bot.core.stage import Drawing, InReview
 from bot.core.verdict import Term
@@ -1364,3 +1365,23 @@ async def test_the_clerk_brings_nothing_twice(office: OpenOffice) -> None:
         assert len(it.home.cases) == 1
         assert case.id not in it.home.cases
         assert it.home.notices == []
+
+
+async def test_what_another_bot_changed_meanwhile_stands(office: OpenOffice) -> None:
+    async with office() as it:
+        await it.moderators.house(MANAGER)  # this bot knows it by heart
+        deed = Deed("keep", "9", HOME, COMMUNITY)
+        await it.registry.set_settings(Settings(keep_days=5), deed)
+        await it.moderators.pause(MANAGER, "a raid")
+        await it.registry.change_terms([Term("zonk")], [], replace(deed, kind="terms"))
+        place = Place(CHANNEL)
+        await it.moderators.set_rules(place, Rules(count=1), MANAGER)
+        await it.registry.set_rules(place, Rules(count=1, daily=3), replace(deed, kind="rules"))
+        assert await it.moderators.set_rules(place, Rules(use=False), MANAGER) == Rules(
+            use=False, count=1, daily=3
+        )
+        await it.registry.change_terms([Term("zink")], [], replace(deed, kind="terms"))
+        assert await it.moderators.change_terms([Term("zank")], ["zonk"], MANAGER) == 2
+        house = await it.registry.house(HOME, COMMUNITY)
+        assert (house.keep_days, house.paused) == (5, "a raid")
+        assert {one.text for one in house.terms} == {"zink", "zank"}

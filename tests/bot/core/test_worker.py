@@ -1090,3 +1090,51 @@ def test_job_ids_differ_and_are_safe_in_file_names() -> None:
     ids = {new_job_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(re.fullmatch("[a-z2-7]{8}", one) for one in ids)
+
+
+async def test_what_another_bot_did_is_taken_up_while_this_one_works(office: OpenOffice) -> None:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
+        drawn, silent, theirs = (make_job(user_id=number) for number in range(3))
+        await it.ask(drawn)
+        await it.home.until(lambda: any(isinstance(s, Drawing) for s in it.home.stages(drawn)))
+        await it.ask(silent)
+        # Another bot did this, in the ledger alone.
+        await it.ledger.move(drawn.id, State.CANCELLED, reason="Cancelled.")
+        await it.ledger.move(silent.id, State.CANCELLED, reason="Its card is gone.", silently=True)
+        await it.ledger.accept(theirs, Limits(queued=8))
+        it.worker.restore([await it.ledger.get(job.id) for job in (drawn, silent, theirs)])
+        gate.open()
+        await it.home.until(lambda: theirs.id in it.home.delivered)
+        assert it.home.told == {drawn.id: "Cancelled."}
+        assert it.home.forgotten == [silent.id]
+        assert (await it.ledger.get(silent.id)).told
+        await it.until_told(drawn.id)
+        ended = [one.record.job.id for one in it.heard if isinstance(one, Ended)]
+        assert ended == [theirs.id]  # who ended the others has told of it
+
+
+async def test_what_another_bot_has_in_hand_is_left_to_it(office: OpenOffice) -> None:
+    async with office() as it:
+        record = Record(make_job(), State.DRAWN, 1, "", False, None, None, None, (), bot="another")
+        it.worker.hand_over(record)
+        it.worker.withdraw(replace(record, state=State.CANCELLED))
+        assert [type(one) for one in it.heard] == [Ended]  # which happened here
+        await it.worker.drain(0)
+        assert (it.home.delivered, it.home.told, it.home.shown) == ({}, {}, [])
+
+
+async def test_a_bot_whose_work_another_has_touches_no_card(office: OpenOffice) -> None:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
+        drawn, waiting = make_job(), make_job(user_id=2)
+        await it.ask(drawn)
+        await it.home.until(lambda: any(isinstance(s, Drawing) for s in it.home.stages(drawn)))
+        await it.ask(waiting)
+        draining = asyncio.create_task(it.worker.drain(60, disowned=True))
+        gate.open()
+        await draining
+        stages = [*it.home.stages(drawn), *it.home.stages(waiting)]
+        assert not any(isinstance(one, Paused | Uploading) for one in stages)
+        assert (it.home.delivered, it.home.told) == ({}, {})
+        assert [await it.state(job) for job in (drawn, waiting)] == [State.RUNNING, State.QUEUED]

@@ -28,7 +28,7 @@ from bot.operations.housekeeping import (
     keep_clean,
     keep_orders,
 )
-from tests.bot.core.jobs import NOON_S, make_job, make_person
+from tests.bot.core.jobs import NOON_S, file_of, make_job, make_person
 from tests.bot.ledgers.databases import records_in, sqlite_alone
 from tests.fakes import card_of
 
@@ -441,3 +441,19 @@ async def test_what_cannot_be_looked_for_stops_no_start(
     (house.album / ".brought").write_text("in the way")
     await forget_unclaimed(house.ledger, house.gallery)
     assert "at the next start" in caplog.text
+
+
+async def test_what_another_bot_brings_at_this_moment_stays(house: House) -> None:
+    late, lost = make_job(), make_job(user_id=2)
+    for job in (late, lost):
+        await house.gallery.bring(job.id, [file_of("red")])
+    waits: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        waits.append(delay_s)
+        await house.ledger.accept(late, Limits())
+        await house.gallery.bring("thenext2", [file_of("red")])
+
+    await forget_unclaimed(house.ledger, house.gallery, after_s=60.0, sleep=sleep)
+    assert waits == [60.0]
+    assert set(await house.gallery.starters()) == {late.id, "thenext2"}
