@@ -1,12 +1,13 @@
 """Discord's gateway, version 10: sessions that outlive their sockets, and the sockets.
 
 A session keeps the events it has sent, so that RESUME can replay what a broken socket lost. The
-framing of a socket (compression, writing in order, closing) is in `gateway_socket.py`.
+framing of a socket (compression, writing in order, closing) is in `gateway_socket.py`. A session
+is that of one shard: it hears of the servers that fall to it, and the first of private channels.
 """
 
 import asyncio
 import secrets
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +26,8 @@ RECONNECT, REQUEST_MEMBERS, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 7, 8, 9, 10,
 
 UNKNOWN_OPCODE, DECODE_ERROR, NOT_AUTHENTICATED, AUTHENTICATION_FAILED = 4001, 4002, 4003, 4004
 ALREADY_AUTHENTICATED, INVALID_SEQ, RATE_LIMITED, SESSION_TIMED_OUT = 4005, 4007, 4008, 4009
-INVALID_SHARD, INVALID_VERSION, INVALID_INTENTS, DISALLOWED_INTENTS = 4010, 4012, 4013, 4014
+INVALID_SHARD, SHARDING_REQUIRED, INVALID_VERSION = 4010, 4011, 4012
+INVALID_INTENTS, DISALLOWED_INTENTS = 4013, 4014
 
 GUILDS, GUILD_MEMBERS, MESSAGE_CONTENT = 1 << 0, 1 << 1, 1 << 15
 ALL_INTENTS: Final = (1 << 26) - 1
@@ -35,9 +37,22 @@ MAX_REPLAY_EVENTS: Final = 1_000
 MAX_PAYLOADS, PAYLOADS_WINDOW_S = 120, 60.0
 RESUME_WINDOW_S: Final = 180.0  # how long a session waits for its bot to come back
 MISSED_HEARTBEAT_FACTOR: Final = 1.5
+IDENTIFY_WINDOW_S: Final = 5.0  # in which a shard and those that share its key identify once
 # discord.py notes when it sent a heartbeat after it has sent it. An answer that comes sooner, as
 # only one from the same machine can, looks to it like one that took a whole interval.
 ACK_DELAY_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` parts of all that there is to hear, from 0."""
+
+    id: int
+    count: int
+
+    def hears(self, guild_id: int | None) -> bool:
+        """Whether what happens in a server falls to it; None: in a private channel."""
+        return (0 if guild_id is None else (guild_id >> 22) % self.count) == self.id
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +64,7 @@ class Session:
     """
 
     intents: int
+    shard: Shard
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     seq: int = 0
     replay: deque[Json] = field(default_factory=lambda: deque(maxlen=MAX_REPLAY_EVENTS))
@@ -75,17 +91,27 @@ class _Connection:
 class Gateway:
     """All sessions of the bot.
 
-    identifies  how many IDENTIFYs were accepted
-    resumes     how many RESUMEs were accepted
-    ready       set while a bot listens that has got READY and its guild (or has resumed)
-    away        set while none does
+    identifies          how many IDENTIFYs were accepted
+    identified          how many of each shard
+    resumes             how many RESUMEs were accepted
+    ready               set while a bot listens that has got READY and its guild (or has resumed)
+    away                set while none does
+    recommended_shards  how many bots are told to have
+    least_shards        with fewer nobody may identify
+    max_concurrency     how many shards may identify at the same time
+    limits_identifies   whether those beyond are told that their session is invalid
     """
 
     def __init__(
         self, world: World, timers: Timers, faults: Faults, token: str, heartbeat_interval_s: float
     ) -> None:
         self.identifies = 0
+        self.identified: Counter[Shard] = Counter()
         self.resumes = 0
+        self.recommended_shards = 1
+        self.least_shards = 1
+        self.max_concurrency = 1
+        self.limits_identifies = False
         self.ready = asyncio.Event()
         self.away = asyncio.Event()
         self.away.set()
@@ -96,6 +122,8 @@ class Gateway:
         self._interval_s = heartbeat_interval_s
         self._sessions: dict[str, Session] = {}
         self._connections: set[_Connection] = set()
+        self._identified_at: dict[int, float] = {}  # by the key that shards share
+        self._changed = asyncio.Event()  # somebody came or went
 
     @property
     def url(self) -> str:
@@ -107,33 +135,62 @@ class Gateway:
         """The sessions that a bot listens to now."""
         return [session for session in self._sessions.values() if session.socket is not None]
 
+    def listening(self, shard_id: int) -> int:
+        """How many sessions of a shard a bot listens to now; Discord allows any number."""
+        return sum(session.shard.id == shard_id for session in self.connected)
+
+    async def wait_listening(self, *shard_ids: int) -> None:
+        """Wait until each of these shards, and no other, has somebody who listens, once."""
+        wanted = Counter(shard_ids)
+        while Counter(session.shard.id for session in self.connected) != wanted:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def limits_json(self) -> Json:
+        """What bots are told of how they may connect."""
+        return {
+            "url": self.url,
+            "shards": self.recommended_shards,
+            "session_start_limit": {
+                "total": 1_000,
+                "remaining": 1_000,
+                "reset_after": 0,
+                "max_concurrency": self.max_concurrency,
+            },
+        }
+
     def dispatch(
         self, event: str, data: Json, *, intents: int = 0, plain: Json | None = None
     ) -> None:
-        """Send an event to every session with one of `intents` (0: to all).
+        """Send an event to every session that it falls to, with one of `intents` (0: any).
 
         plain  what a session without the privileged message content gets instead
         """
+        guild_id = snowflake(data.get("guild_id")) if isinstance(data, dict) else None
         for session in list(self._sessions.values()):  # a fault may end one on the way
-            if not intents or session.intents & intents:
+            if session.shard.hears(guild_id) and (not intents or session.intents & intents):
                 full = plain is None or session.intents & MESSAGE_CONTENT
                 self._send(session, event, data if full or plain is None else plain)
 
-    def drop(self) -> None:
-        """Break every socket, as when a cable is pulled; the sessions live on."""
-        for session in self.connected:
-            self._apply(GatewayFault(kind="drop", on=""), session.socket, session)
+    def drop(self, shard_id: int | None = None) -> None:
+        """Break the sockets, as when a cable is pulled; the sessions live on.
 
-    def reconnect(self) -> None:
-        """Ask every bot to come back (op 7)."""
-        for session in self.connected:
-            self._apply(GatewayFault(kind="reconnect", on=""), session.socket, session)
+        shard_id  of this shard alone; None: all
+        """
+        self._strike(GatewayFault(kind="drop", on=""), shard_id)
 
-    def invalidate(self, *, resumable: bool) -> None:
-        """Tell every bot that its session is invalid (op 9)."""
-        fault = GatewayFault(kind="invalid_session", on="", resumable=resumable)
+    def reconnect(self, shard_id: int | None = None) -> None:
+        """Ask bots to come back (op 7); the rest as of `drop`."""
+        self._strike(GatewayFault(kind="reconnect", on=""), shard_id)
+
+    def invalidate(self, shard_id: int | None = None, *, resumable: bool) -> None:
+        """Tell bots that their session is invalid (op 9); the rest as of `drop`."""
+        self._strike(GatewayFault(kind="invalid_session", on="", resumable=resumable), shard_id)
+
+    def _strike(self, fault: GatewayFault, shard_id: int | None) -> None:
         for session in self.connected:
-            self._apply(fault, session.socket, session)
+            if shard_id in {None, session.shard.id}:
+                self._apply(fault, session.socket, session)
 
     def ask_heartbeat(self) -> None:
         """Ask every bot for a heartbeat at once (op 1)."""
@@ -206,6 +263,7 @@ class Gateway:
         now, before = (self.ready, self.away) if self.connected else (self.away, self.ready)
         now.set()
         before.clear()
+        self._changed.set()
 
     def _expect_heartbeat(self, connection: _Connection) -> None:
         if connection.heartbeat is not None:
@@ -269,18 +327,25 @@ class Gateway:
             raise CloseSocket(UNKNOWN_OPCODE, "Unknown opcode.")
 
     def _identify(self, connection: _Connection, body: Json) -> None:
-        shard = body.get("shard", [0, 1])
-        if shard != [0, 1]:
+        shard = _shard(body.get("shard", [0, 1]))
+        if shard is None:
             raise CloseSocket(INVALID_SHARD, "Invalid shard.")
+        if shard.count < self.least_shards:
+            raise CloseSocket(SHARDING_REQUIRED, "Sharding required.")
         intents = body.get("intents")
         if not isinstance(intents, int) or intents & ~ALL_INTENTS:
             raise CloseSocket(INVALID_INTENTS, "Invalid intent(s).")
         if intents & PRIVILEGED_INTENTS & ~self._world.privileged_intents:
             raise CloseSocket(DISALLOWED_INTENTS, "Disallowed intent(s).")
-        session = Session(intents, socket=connection.socket)
+        if self._is_too_soon(shard):
+            connection.socket.post({"op": INVALID_SESSION, "d": False, "s": None, "t": None})
+            return
+        session = Session(intents, shard, socket=connection.socket)
         connection.session = self._sessions[session.id] = session
         self.identifies += 1
-        guild_id, member = str(self._world.guild_id), self._world.bot_is_member
+        self.identified[shard] += 1
+        guild_id = str(self._world.guild_id)
+        member = self._world.bot_is_member and shard.hears(self._world.guild_id)
         ready = {
             "v": 10,
             "user": self._world.own_user_json(),
@@ -288,7 +353,7 @@ class Gateway:
             "session_id": session.id,
             "resume_gateway_url": self.url,
             "session_type": "normal",
-            "shard": shard,
+            "shard": [shard.id, shard.count],
             "application": {
                 "id": str(self._world.application_id),
                 "flags": self._world.application_json()["flags"],
@@ -300,6 +365,15 @@ class Gateway:
             guild = self._world.created_guild_json(all_members=all_members)
             self._send(session, "GUILD_CREATE", guild)
         self._refresh_ready()
+
+    def _is_too_soon(self, shard: Shard) -> bool:
+        """Whether another one with its key has just begun; if not, this one has."""
+        key, now = shard.id % self.max_concurrency, self._timers.clock()
+        last = self._identified_at.get(key)
+        if self.limits_identifies and last is not None and now - last < IDENTIFY_WINDOW_S:
+            return True
+        self._identified_at[key] = now
+        return False
 
     def _resume(self, connection: _Connection, body: Json) -> None:
         session = self._sessions.get(str(body.get("session_id")))
@@ -325,6 +399,8 @@ class Gateway:
         self._send(session, "RESUMED", {})
 
     def _send_members(self, session: Session, body: Json) -> None:
+        if not session.shard.hears(self._world.guild_id):
+            return
         people = self._world.people
         asked = body.get("user_ids")
         ids = [snowflake(one) for one in (asked if isinstance(asked, list) else [asked])]
@@ -370,3 +446,11 @@ class Gateway:
             socket.post({"op": INVALID_SESSION, "d": fault.resumable, "s": None, "t": None})
         else:
             socket.abort()
+
+
+def _shard(said: object) -> Shard | None:
+    """The shard that a bot says it is; None: there is no such one."""
+    match said:
+        case [int(number), int(count)] if 0 <= number < count:
+            return Shard(number, count)
+    return None

@@ -124,7 +124,7 @@ class LoopbackDiscord:
             messages=self._messages,
             interactions=self._interactions,
             commands=self.registry,
-            gateway_url=lambda: self.gateway_url,
+            gateway=self.gateway.limits_json,
             attachment_size_limit_bytes=attachment_size_limit_bytes,
             clock=clock,
         ).add_routes(self.app)

@@ -51,7 +51,7 @@ class RestApi:
         messages: Messages,
         interactions: Interactions,
         commands: CommandRegistry,
-        gateway_url: Callable[[], str],
+        gateway: Callable[[], Json],
         attachment_size_limit_bytes: int,
         clock: Clock,
     ) -> None:
@@ -62,7 +62,7 @@ class RestApi:
         self._messages = messages
         self._interactions = interactions
         self._commands = commands
-        self._gateway_url = gateway_url
+        self._gateway = gateway
         self._file_limit_bytes = attachment_size_limit_bytes
 
     def add_routes(self, app: web.Application) -> None:
@@ -129,10 +129,7 @@ class RestApi:
         return json_response(self._world.application_json())
 
     async def _gateway_address(self, _: web.Request) -> web.Response:
-        limit = {"total": 1_000, "remaining": 1_000, "reset_after": 0, "max_concurrency": 1}
-        return json_response(
-            {"url": self._gateway_url(), "shards": 1, "session_start_limit": limit}
-        )
+        return json_response(self._gateway())
 
     async def _own_guilds(self, request: web.Request) -> web.Response:
         limit = _whole(request, "limit", _MAX_OWN_GUILDS, default=_MAX_OWN_GUILDS)
