@@ -16,6 +16,7 @@ from bot.core.events import Events
 from bot.core.gate import Gate
 from bot.core.moderators import Moderators
 from bot.core.policy import Limits
+from bot.core.ports.bots import Bots, OneBot
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger, Look
 from bot.core.privacy import Privacy
@@ -67,8 +68,9 @@ if TYPE_CHECKING:  # discord.py comes with the home that needs it
 
 log = logging.getLogger(__name__)
 
-# A home of this bot; the queue says where jobs stand, the ledger which message a card is.
-MakeHome = Callable[[JobQueue, Ledger], Home]
+# A home of this bot; the queue says where jobs stand, the ledger which message a card is, the bots
+# which part of what people wish is this one's.
+MakeHome = Callable[[JobQueue, Ledger, Bots], Home]
 
 _LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
 _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
@@ -108,7 +110,9 @@ class App:
         self._gallery = ObjectGallery(
             objects_at(config.storage.pictures, folder), self._card_of, marks_of(config.marks)
         )
-        self.homes = {home.name: home for home in (make(self.queue, self.ledger) for make in homes)}
+        bots: Bots = OneBot()
+        made = [make(self.queue, self.ledger, bots) for make in homes]
+        self.homes = {home.name: home for home in made}
         events = Events(self.metrics.hear)
         usual = usual_of(config)
         registry = DatabaseRegistry(self.ledger.database)
@@ -180,10 +184,17 @@ class App:
                     f"{name.capitalize()} is connected": partial(_is_online, home)
                     for name, home in self.homes.items()
                 },
+                **{
+                    f"a part of {name.capitalize()} is this bot's": partial(_has_part, home)
+                    for name, home in self.homes.items()
+                },
                 "the disk can be written": lambda: self._worker.disk_is_writable,
             },
         )
         self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(self.queue))
+        self.metrics.shards(
+            lambda: [(name, one) for name, home in self.homes.items() for one in home.shards]
+        )
         self.metrics.gauge(
             "engine_silent_seconds",
             "For how long the job on the device has given no sign of life.",
@@ -354,6 +365,7 @@ def discord_home(
     from bot.homes.cards.pace import edit_throttle  # noqa: PLC0415
     from bot.homes.discord.home import DiscordHome, DiscordSettings  # noqa: PLC0415
     from bot.homes.discord.places import Offered  # noqa: PLC0415
+    from bot.homes.discord.shards import ShardSettings  # noqa: PLC0415
 
     settings = DiscordSettings(
         token=token,
@@ -370,14 +382,16 @@ def discord_home(
         role_weights=dict(config.limits.role_weights),
         sizes=config.engine.sizes,
         record=None if folder is None else folder / COMMANDS,
+        shards=ShardSettings(config.discord.shards, config.discord.bots),
     )
-    return lambda queue, ledger: DiscordHome(
+    return lambda queue, ledger, bots: DiscordHome(
         settings,
         queue,
         ledger,
         languages or shipped(),
         throttle=throttle or edit_throttle,
         call_limit_s=call_limit_s,
+        bots=bots,
         sleep=sleep,
     )
 
@@ -426,7 +440,7 @@ def slack_home(
     settings = SlackSettings(
         tokens.bot, way_in, slack.api_url, frozenset(slack.moderators), rotation
     )
-    return lambda queue, ledger: SlackHome(
+    return lambda queue, ledger, _bots: SlackHome(
         settings,
         queue,
         ledger,
@@ -472,6 +486,10 @@ def _terms_of(config: Config) -> list[Term]:
 
 def _is_online(home: Home) -> bool:
     return home.is_online
+
+
+def _has_part(home: Home) -> bool:
+    return not home.stands_by
 
 
 async def _end(tasks: list["asyncio.Task[Any]"]) -> None:

@@ -189,6 +189,9 @@ class FakeHome:
     arrivals  how many deliveries were begun
     """
 
+    stands_by = False
+    shards = ()
+
     def __init__(self, failure: Exception | None = None, name: str = "village") -> None:
         self.name = name
         self.is_online = True

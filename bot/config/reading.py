@@ -60,7 +60,27 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     if path is not None or DEFAULT_PATH.exists():
         _read_file(path or DEFAULT_PATH, values)
     _read_environment(environ, values)
-    return Config(**{name: make(**values[name]) for name, make in _SECTIONS.items()})  # type: ignore[arg-type]  # each value was read by its own kind
+    config = Config(**{name: make(**values[name]) for name, make in _SECTIONS.items()})  # type: ignore[arg-type]  # each value was read by its own kind
+    _check_bots(config)
+    return config
+
+
+def _check_bots(config: Config) -> None:
+    """Whether bots that share a chat system could; raises ConfigError."""
+    discord = config.discord
+    if discord.bots == 1:
+        return
+    if not config.storage.database:
+        raise ConfigError(
+            f"[discord] bots is {discord.bots}, and each bot would have a ledger of its own. "
+            "Several bots need one PostgreSQL: set [storage] database, or [discord] bots to 1."
+        )
+    if discord.shards < discord.bots:
+        raise ConfigError(
+            f"[discord] bots is {discord.bots}, and [discord] shards is {discord.shards}: all bots "
+            "must agree on how many there are, and each needs one. Set [discord] shards to as many "
+            "as there are bots, or more."
+        )
 
 
 class SlackRotation(NamedTuple):

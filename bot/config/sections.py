@@ -18,6 +18,7 @@ from sdxl_engine.request import (
     name_of_model,
 )
 
+_MAX_SHARDS: Final = 16_384
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
 _MAX_CLIP_SKIP: Final = 12  # the layers of SDXL's smaller text encoder
 _REAL: Final = "the real Discord"
@@ -126,6 +127,8 @@ class DiscordConfig:
     contexts: tuple[str, ...] = key(("server",), kinds.some_of("server", "dm", "private"))
     installs: tuple[str, ...] = key(("server",), kinds.some_of("server", "user"))
     nsfw: bool = key(default=False, kind=kinds.truth())
+    shards: int = key(0, kinds.whole(0, _MAX_SHARDS))
+    bots: int = key(1, kinds.whole(1, _MAX_SHARDS))
 
 
 @dataclass(frozen=True, slots=True)

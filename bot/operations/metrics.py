@@ -1,16 +1,22 @@
 """What the bot counts of itself, as Prometheus reads it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Lost, Refused
 from bot.core.job import Record, State
+from bot.core.ports.home import Shard
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _QUICK_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 3)
 _SLOW_S: Final = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900)
+
+# The shards that there are, each with the name of its home.
+ReadShards = Callable[[], Iterable[tuple[str, Shard]]]
 
 
 class Metrics:
@@ -51,6 +57,10 @@ class Metrics:
         """Something to be looked at whenever somebody asks."""
         Gauge(f"imagine_{name}", about, registry=self._registry).set_function(read)
 
+    def shards(self, read: ReadShards) -> None:
+        """What connects the bot to its homes, to be looked at whenever somebody asks."""
+        self._registry.register(_Shards(read))
+
     def hear(self, event: Event) -> None:
         """Count what happened."""
         match event:
@@ -86,6 +96,35 @@ class Metrics:
         self, name: str, about: str, buckets: tuple[float, ...], labels: Sequence[str] = ()
     ) -> Histogram:
         return Histogram(f"imagine_{name}", about, labels, buckets=buckets, registry=self._registry)
+
+
+class _Shards(Collector):
+    """Metrics with a label for whatever shards there are when somebody asks."""
+
+    def __init__(self, read: ReadShards) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus_client asks for."""
+        labels = ["home", "shard"]
+        connected = GaugeMetricFamily(
+            "imagine_shard_connected", "Whether a shard is connected.", labels=labels
+        )
+        latency_s = GaugeMetricFamily(
+            "imagine_shard_latency_seconds",
+            "From a heartbeat of a shard to its answer.",
+            labels=labels,
+        )
+        reconnects = CounterMetricFamily(
+            "imagine_shard_reconnects", "How often a shard came back.", labels=labels
+        )
+        for home, shard in self._read():
+            of = [home, str(shard.id)]
+            connected.add_metric(of, shard.is_connected)
+            reconnects.add_metric(of, shard.reconnects)
+            if shard.latency_s is not None:
+                latency_s.add_metric(of, shard.latency_s)
+        yield from (connected, latency_s, reconnects)
 
 
 def _observe(histogram: Histogram, seconds: float) -> None:

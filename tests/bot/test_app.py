@@ -72,7 +72,7 @@ async def test_a_stop_does_not_wait_for_a_store_that_is_silent(
         yield
 
     monkeypatch.setattr(Folder, "mend", mend)
-    homes = [lambda _queue, _ledger: FakeHome()]
+    homes = [lambda _queue, _ledger, _bots: FakeHome()]
     app = App(Config(health=HealthConfig(port=0)), FakePipeline, homes, tmp_path)
     try:
         await app.run(stop)

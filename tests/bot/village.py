@@ -17,6 +17,7 @@ from bot.core.case import AtDesk, Notice
 from bot.core.heard import Heard
 from bot.core.job import Job, Origin, Person, Record, Venue, new_job_id
 from bot.core.moderators import Moderators
+from bot.core.ports.bots import Bots
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures
 from bot.core.ports.ledger import Ledger
@@ -35,8 +36,10 @@ class Village:
 
     name = "village"
     is_online = True
+    stands_by = False
+    shards = ()
 
-    def __init__(self, queue: JobQueue, _ledger: Ledger) -> None:
+    def __init__(self, queue: JobQueue, _ledger: Ledger, _bots: Bots) -> None:
         self.board: dict[str, list[card.Card]] = {}
         self.over = asyncio.Event()
         self._queue = queue

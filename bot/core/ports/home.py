@@ -5,6 +5,7 @@ A home is made before the studio and attends it afterwards, for each needs the o
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bot.core.case import AtDesk, Notice
@@ -21,6 +22,20 @@ if TYPE_CHECKING:  # the studio knows the homes by this protocol
 LendPictures = Callable[[], AbstractAsyncContextManager[tuple[Picture, ...]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several connections over which a home tells this bot its part.
+
+    latency_s   how long the home takes to answer there; None: not known now
+    reconnects  how often it came back
+    """
+
+    id: int
+    is_connected: bool
+    latency_s: float | None
+    reconnects: int
+
+
 class Home(Protocol):
     """One chat system, with people in it."""
 
@@ -30,7 +45,15 @@ class Home(Protocol):
 
     @property
     def is_online(self) -> bool:
-        """Whether people's wishes reach the bot now."""
+        """Whether people's wishes reach the bot now, all that are for this one."""
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether other bots hear all that people wish, and this one waits to take a part over."""
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """Those that are this bot's; none where the home knows no such thing."""
 
     def attend(self, studio: "Studio", moderators: "Moderators", privacy: "Privacy") -> None:
         """Ask these for what people want, and those who keep order; once, before anything else."""

@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.core.job import new_job_id
+from bot.core.ports.bots import Bots
 from bot.errors import WrongPlaceError
 from bot.homes.discord import dialogs
 from bot.homes.discord.acknowledgement import counting_trace
@@ -46,17 +47,20 @@ from bot.homes.discord.privacy_command import PrivacyCommand
 from bot.homes.discord.refusal import refuse
 from bot.homes.discord.report_menu import ReportMenu
 from bot.homes.discord.settings_command import SettingsCommand
+from bot.homes.discord.sharded import ShardedClient
+from bot.homes.discord.shards import ShardWatch, Share
 from bot.homes.discord.sync import CommandRecord, Size, sync_if_changed
 from bot.homes.discord.translator import CommandTranslator
 from bot.homes.discord.words_commands import WordsCommands
 from bot.languages.languages import Languages
 from bot.shared.job_context import in_job
-from bot.shared.retry import Backoff, persist
+from bot.shared.retry import Backoff, Sleep, persist
 
 log = logging.getLogger(__name__)
 
 _TELLING: Final = Backoff()
 _LOOK_AT_COMMANDS_EVERY_S: Final = 3_600.0
+_LOOK_WHO_TELLS_EVERY_S: Final = 5.0
 # The shortest that discord.py waits for by itself; for longer the call fails, and we wait.
 _MAX_RATELIMIT_S: Final = 30.0
 # A connection that does not begin is no connection: it is made anew.
@@ -102,7 +106,7 @@ class Tree(app_commands.CommandTree[Any]):
             await refuse(interaction, error, job_id)
 
 
-class ImagineClient(discord.Client):
+class ImagineClient(ShardedClient):
     """A client that is good for one login.
 
     command    builds /imagine
@@ -126,6 +130,8 @@ class ImagineClient(discord.Client):
     calls      makes the calls that answer people
     live       waits for the client that is logged in, this one or its successor
     languages  those in which people are answered
+    bots       knows whether this one tells Discord the commands
+    share, watch, sleep  as in `ShardedClient`
     model      whose sizes are offered
     sizes      those of config.toml; empty is whatever was offered last time
     """
@@ -151,16 +157,23 @@ class ImagineClient(discord.Client):
         calls: Calls,
         live: GetClient,
         languages: Languages,
+        bots: Bots,
+        share: Share,
+        watch: ShardWatch,
         *,
         guild_ids: Sequence[int],
         offered: Offered,
         model: str,
         sizes: Sequence[Size],
+        sleep: Sleep,
     ) -> None:
         intents = discord.Intents.none()
         intents.guilds = True  # which servers and channels there are; not privileged
         intents.guild_messages = True  # which are deleted; not privileged either
         super().__init__(
+            share,
+            watch,
+            sleep=sleep,
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
@@ -173,8 +186,6 @@ class ImagineClient(discord.Client):
             del parsers[event]
         for event in parsers.keys() - _VITAL_EVENTS:
             parsers[event] = _on_its_own(event, parsers[event])
-        self.was_online = False
-        self.is_online = False
         self.calls = calls
         self.live = live
         self.languages = languages
@@ -195,6 +206,7 @@ class ImagineClient(discord.Client):
         self._desk = desk
         self._deletions = deletions
         self._record = record
+        self._bots = bots
         self._guild_ids = guild_ids
         self._model = model
         self._sizes = sizes or record.sizes(model)
@@ -208,19 +220,6 @@ class ImagineClient(discord.Client):
         await self._tree.set_translator(CommandTranslator(self.languages))
         # Beside the connection, which is worth having whatever comes of it.
         self._telling = asyncio.create_task(self._keep_told(), name="commands")
-
-    async def on_connect(self) -> None:
-        """Told by discord.py when a session has begun."""
-        self.was_online = self.is_online = True
-        log.info("online as %s", self.user)
-
-    async def on_resumed(self) -> None:
-        """Told by discord.py when a broken connection goes on."""
-        self.is_online = True
-
-    async def on_disconnect(self) -> None:
-        """Told by discord.py when the connection broke."""
-        self.is_online = False
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Told by discord.py of all there are; commands and presses have their own ways."""
@@ -276,25 +275,27 @@ class ImagineClient(discord.Client):
 
     async def close(self) -> None:
         """Go offline."""
-        self.is_online = False
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
         await super().close()
 
     async def _keep_told(self) -> None:
-        """Tell Discord the commands whenever it does not know them as they are."""
+        """Tell Discord the commands whenever it does not know them as they are, if it is for us."""
         while True:
             self._news.clear()
-            await persist(
-                self._tell,
-                "telling Discord the commands",
-                is_passing=is_passing,
-                retry_after_s=retry_after_s,
-                backoff=_TELLING,
-            )
+            tells = self._bots.is_chief
+            if tells:
+                await persist(
+                    self._tell,
+                    "telling Discord the commands",
+                    is_passing=is_passing,
+                    retry_after_s=retry_after_s,
+                    backoff=_TELLING,
+                )
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_AT_COMMANDS_EVERY_S):
+                look_s = _LOOK_AT_COMMANDS_EVERY_S if tells else _LOOK_WHO_TELLS_EVERY_S
+                async with asyncio.timeout(look_s):
                     await self._news.wait()
 
     async def _tell(self) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 import aiohttp
 import discord
 
+from bot.core.ports.home import Shard
 from bot.errors import LoginError
 from bot.homes.discord.calls import DISCORD_ERRORS
 from bot.homes.discord.client import ImagineClient
@@ -23,6 +24,7 @@ MakeClient = Callable[[asyncio.Event], ImagineClient]
 
 _BACKOFF: Final = Backoff()
 _WRONG_TOKEN_CLOSE: Final = 4004
+_SHARD_CLOSES: Final = frozenset({4010, 4011})  # there is no such shard; there must be more
 _UNAUTHORIZED: Final = "401"  # how Discord's own words for it begin
 # A connection that lasted this long was one: the next failure is a new story.
 _LASTED_S: Final = 60.0
@@ -48,8 +50,13 @@ class DiscordConnection:
 
     @property
     def is_online(self) -> bool:
-        """Whether Discord's events reach the bot now."""
+        """Whether all of Discord's events that are this bot's reach it now."""
         return self._client is not None and self._client.is_online
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """Those that are this bot's."""
+        return () if self._client is None else self._client.states
 
     async def client(self) -> ImagineClient:
         """The client, as soon as it is logged in."""
@@ -120,17 +127,14 @@ async def _close(client: ImagineClient) -> None:
 
 
 def _tell_of(error: Exception | None, delay_s: float) -> None:
-    cause: BaseException | None = error
-    if isinstance(error, AttributeError) and error.__context__ is not None:
-        cause = error.__context__  # discord.py 2.7 stumbles over the socket that it did not get
-    is_outage = cause is None or isinstance(cause, DISCORD_ERRORS)
+    is_outage = error is None or isinstance(error, DISCORD_ERRORS)
     log.log(
         logging.WARNING if is_outage else logging.ERROR,
         "Discord cannot be reached (%s); next try in %.1f s. Is the network there? "
         "`imagine doctor --online` tells more.",
-        "the connection ended" if cause is None else reach_failure(cause),
+        "the connection ended" if error is None else reach_failure(error),
         delay_s,
-        exc_info=None if is_outage else cause,
+        exc_info=None if is_outage else error,
     )
 
 
@@ -158,5 +162,11 @@ def _final(error: Exception) -> LoginError:
         return LoginError(
             "Discord does not accept the bot's token. Copy it anew from the developer portal into "
             "DISCORD_TOKEN."
+        )
+    if isinstance(error, discord.ConnectionClosed) and error.code in _SHARD_CLOSES:
+        return LoginError(
+            "Discord wants what it tells cut into more parts, or other ones. Set [discord] shards "
+            "to 0, or where several bots share them, to as many as "
+            "`imagine doctor --online` recommends."
         )
     return LoginError(f"Discord refuses this bot: {error}. See the developer portal.")

@@ -11,8 +11,9 @@ from bot.core import card
 from bot.core.case import AtDesk, Notice
 from bot.core.job import Job, Origin, Record
 from bot.core.moderators import Moderators
+from bot.core.ports.bots import Bots, OneBot
 from bot.core.ports.gallery import Picture
-from bot.core.ports.home import LendPictures
+from bot.core.ports.home import LendPictures, Shard
 from bot.core.ports.ledger import Ledger
 from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
@@ -43,6 +44,7 @@ from bot.homes.discord.privacy_command import PrivacyCommand
 from bot.homes.discord.refusal import say_instead_of_card
 from bot.homes.discord.report_menu import ReportMenu
 from bot.homes.discord.settings_command import SettingsCommand
+from bot.homes.discord.shards import ShardSettings, ShardWatch, Share
 from bot.homes.discord.sync import CommandRecord, Size
 from bot.homes.discord.uploads import Uploads
 from bot.homes.discord.voice import Voice
@@ -75,6 +77,7 @@ class DiscordSettings:
     role_weights          the share of people with these roles, by role id; 1 is anybody's
     sizes                 what is offered until the engine is warm; empty is what was last time
     record                the file that keeps what Discord was told last; None keeps it in memory
+    shards                into how many parts what Discord tells is cut, and for how many bots
     """
 
     token: Secret
@@ -87,6 +90,7 @@ class DiscordSettings:
     role_weights: Mapping[int, float] = field(default_factory=dict)
     sizes: tuple[Size, ...] = ()
     record: Path | None = None
+    shards: ShardSettings = field(default_factory=ShardSettings)
 
 
 class DiscordHome:
@@ -96,6 +100,7 @@ class DiscordHome:
     languages      those in which people are answered
     throttle       makes what holds the edits of one channel apart
     call_limit_s   how long a call may take that carries no pictures; None is the usual time
+    bots           say which of the shards are this one's, and whether it tells the commands
     """
 
     name = HOME
@@ -109,6 +114,7 @@ class DiscordHome:
         *,
         throttle: MakeThrottle = edit_throttle,
         call_limit_s: float | None = None,
+        bots: Bots | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
@@ -118,6 +124,9 @@ class DiscordHome:
         self._calls = Calls(at_once, limit_s=call_limit_s, sleep=sleep)
         self._record = CommandRecord(settings.record)
         self._connection = DiscordConnection(settings.token, sleep=sleep)
+        self._bots = bots or OneBot()
+        self._share = Share(settings.shards, self._bots, sleep=sleep)
+        self._watch = ShardWatch()
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)
         client = self._connection.client
         self._cases = DeskMessages(client, self._calls, languages)
@@ -128,6 +137,16 @@ class DiscordHome:
     def is_online(self) -> bool:
         """See `Home.is_online`."""
         return self._connection.is_online
+
+    @property
+    def stands_by(self) -> bool:
+        """See `Home.stands_by`."""
+        return self._share.stands_by
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """See `Home.shards`."""
+        return self._connection.shards
 
     def attend(self, studio: Studio, moderators: Moderators, privacy: Privacy) -> None:
         """See `Home.attend`."""
@@ -170,10 +189,14 @@ class DiscordHome:
                 self._calls,
                 self._connection.client,
                 self._languages,
+                self._bots,
+                self._share,
+                self._watch,
                 guild_ids=settings.guild_ids,
                 offered=offered,
                 model=settings.model,
                 sizes=settings.sizes,
+                sleep=self._sleep,
             )
         )
 

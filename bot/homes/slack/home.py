@@ -172,6 +172,10 @@ class SlackHome:
         """See `Home.is_online`."""
         return self._connection.is_online
 
+    # Slack tells each thing to one of those who are connected, whichever.
+    stands_by = False
+    shards = ()
+
     def attend(self, studio: Studio, moderators: Moderators, privacy: Privacy) -> None:
         """See `Home.attend`."""
         self._studio = studio
