@@ -86,6 +86,7 @@ class App:
     records         where the ledger is instead
     last_words      what a card of an open job says when the bot stops
     start_empty     if the ledger is lost or damaged, put it aside and make a new one
+    bots            those that share the ledger with this one; None: there is no other
     clock           seconds; by it the engine's silence is measured
     """
 
@@ -99,6 +100,7 @@ class App:
         records: Records | None = None,
         last_words: str = RESTARTING,
         start_empty: bool = False,
+        bots: Bots | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -110,8 +112,7 @@ class App:
         self._gallery = ObjectGallery(
             objects_at(config.storage.pictures, folder), self._card_of, marks_of(config.marks)
         )
-        bots: Bots = OneBot()
-        made = [make(self.queue, self.ledger, bots) for make in homes]
+        made = [make(self.queue, self.ledger, bots or OneBot()) for make in homes]
         self.homes = {home.name: home for home in made}
         events = Events(self.metrics.hear)
         usual = usual_of(config)

@@ -21,6 +21,7 @@ from bot.config.sections import (
     JobsConfig,
     LimitsConfig,
 )
+from bot.core.ports.bots import Bots
 from bot.homes.cards.pace import MakeThrottle
 from bot.languages.languages import Languages
 from bot.shared.retry import Sleep
@@ -144,6 +145,8 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         languages: Languages | None = None,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        bots: Bots | None = None,
+        folder: str = "data",
     ) -> AsyncIterator[Bot]:
         config = config or make_config()
         config = replace(
@@ -167,9 +170,10 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                         sleep=sleep,
                     )
                 ],
-                tmp_path / "data",
-                records=records_in(tmp_path / "data"),
+                tmp_path / folder,
+                records=records_in(tmp_path / folder),
                 clock=clock,
+                bots=bots,
             )
         )
         try:

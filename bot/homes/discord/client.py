@@ -284,6 +284,7 @@ class ImagineClient(ShardedClient):
         """Tell Discord the commands whenever it does not know them as they are, if it is for us."""
         while True:
             self._news.clear()
+            self._build()
             tells = self._bots.is_chief
             if tells:
                 await persist(
@@ -298,7 +299,8 @@ class ImagineClient(ShardedClient):
                 async with asyncio.timeout(look_s):
                     await self._news.wait()
 
-    async def _tell(self) -> None:
+    def _build(self) -> None:
+        """Make the tree what is offered now: whoever told Discord, each bot finds its own there."""
         self._tree.clear_commands(guild=None)
         guilds = [discord.Object(guild_id) for guild_id in self._guild_ids]
         sizes = self._sizes
@@ -317,6 +319,8 @@ class ImagineClient(ShardedClient):
         ):
             command.nsfw = self._offered.nsfw
             self._tree.add_command(command, override=True, guilds=guilds or discord.utils.MISSING)
+
+    async def _tell(self) -> None:
         try:
             await sync_if_changed(
                 self._tree,
