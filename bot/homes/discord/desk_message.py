@@ -27,6 +27,7 @@ from bot.homes.discord.calls import (
     is_passing,
     translated,
 )
+from bot.homes.discord.sharded import server_of
 from bot.homes.discord.voice import Voice
 from bot.languages.languages import Languages
 from sdxl_engine.sentence import say
@@ -77,7 +78,7 @@ class DeskMessages:
     async def show(self, one: AtDesk, pictures: Sequence[Picture]) -> str:
         """See `Home.show_case`."""
         client = await self._client()
-        look = _Look(one, pictures, Voice(self._languages, _locale_of(client, one.case)))
+        look = _Look(one, pictures, Voice(self._languages, await _locale_of(client, one.case)))
         try:
             channel_id, message_id = _place_of(one)
             channel = client.get_partial_messageable(channel_id)
@@ -216,9 +217,9 @@ def _place_of(one: AtDesk) -> tuple[int, int | None]:
     return int(one.desk), None
 
 
-def _locale_of(client: discord.Client, case: Case) -> str:
+async def _locale_of(client: discord.Client, case: Case) -> str:
     """The language of a server, as it says itself."""
-    guild = client.get_guild(int(case.venue.community or 0))
+    guild = await server_of(client, case.venue.community)
     return "" if guild is None else guild.preferred_locale.value
 
 

@@ -8,6 +8,7 @@ from bot.core.case import Notice
 from bot.errors import BotError, UndeliveredError
 from bot.homes.discord import render
 from bot.homes.discord.calls import Calls, GetClient, is_passing, translated
+from bot.homes.discord.sharded import server_of
 from bot.homes.discord.voice import Voice
 from bot.languages.languages import Languages
 from sdxl_engine.sentence import say, sentences
@@ -29,7 +30,8 @@ class DirectMessages:
     async def tell(self, notice: Notice) -> None:
         """See `Home.notify`."""
         client = await self._client()
-        text = _text(client, notice, Voice(self._languages, notice.to.locale))
+        guild = await server_of(client, notice.community)
+        text = _text(guild, notice, Voice(self._languages, notice.to.locale))
 
         async def send() -> None:
             channel = await client.create_dm(discord.Object(int(notice.to.id)))
@@ -47,7 +49,6 @@ class DirectMessages:
             raise UndeliveredError(f"They take no messages of the bot: {error!r}.") from error
 
 
-def _text(client: discord.Client, notice: Notice, voice: Voice) -> str:
-    guild = client.get_guild(int(notice.community or 0))
+def _text(guild: discord.Guild | None, notice: Notice, voice: Voice) -> str:
     server = "" if guild is None else say("This is about the server {name}.", name=guild.name)
     return render.failure_text(sentences(notice.sentence, server), voice)

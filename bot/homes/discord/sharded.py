@@ -64,6 +64,11 @@ class ShardedClient(discord.AutoShardedClient):
             self._watch.reconnects(shard_id),
         )
 
+    def hears(self, guild_id: int) -> bool:
+        """Whether what happens in a server is told to this bot: then it knows those it is in."""
+        count = self.shard_count
+        return count is not None and (guild_id >> 22) % count in (self.shard_ids or ())
+
     async def launch_shards(self) -> None:
         """Connect the first; the others come when it is their turn. Told by discord.py.
 
@@ -192,6 +197,21 @@ class _Shard(LibraryShard):
             self._dispatch("shard_disconnect", self.id)  # not only when its turn has come
             await self._pace.turn(self.id, again=True)
         await super().reidentify(why)
+
+
+async def server_of(client: discord.Client, community: str | None) -> discord.Guild | None:
+    """A server that the bot is in, also one that another bot hears of; None: it is not known."""
+    if community is None:
+        return None
+    guild_id = int(community)
+    guild = client.get_guild(guild_id)
+    if guild is not None or (isinstance(client, ShardedClient) and client.hears(guild_id)):
+        return guild
+    try:
+        return await client.fetch_guild(guild_id, with_counts=False)
+    except DISCORD_ERRORS as error:
+        log.info("a server is not known: %r", error)
+        return None
 
 
 def _is_outage(error: Exception) -> bool:

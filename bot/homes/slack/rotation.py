@@ -1,7 +1,8 @@
 """The bot's token where Slack ends it after half a day: a new one in time, and for the next start.
 
 With every token comes a refresh token, which buys the next pair and is spent by that. So a pair is
-on the disk before anybody uses it: what is lost between the two nobody can buy again.
+on the disk before anybody uses it: what is lost between the two nobody can buy again. Bots that
+share the folder follow one token: whoever comes first buys, the others read what was bought.
 
 slack_sdk has an `AsyncTokenRotator`. It is not used: it rotates what an installation store holds,
 at the events that come in, and a bot that draws through the night hears none; it takes the time
@@ -25,7 +26,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import LoginError
 from bot.homes.slack.calls import code_of, named, retry_after_s
-from bot.shared.files import write_atomically
+from bot.shared.files import held, write_atomically
 from bot.shared.retry import Backoff, Sleep, bounded_s
 from bot.shared.secret import Secret
 
@@ -41,6 +42,7 @@ _LIMIT_S: Final = 15
 _BACKOFF: Final = Backoff(first_s=5.0, limit_s=300.0)
 _LIVES_S: Final = 12 * 3600.0  # a token, as Slack's documents have it
 _ENDED: Final = "token_expired"
+_LOCKED: Final = ".lock"
 _WRONG_APP: Final = frozenset({"invalid_client_id", "bad_client_secret", "invalid_client"})
 
 
@@ -167,9 +169,17 @@ class Rotation:
             raise LoginError(self._refused)
         if self._renewing is None or self._renewing.done():
             # Whoever waits may give up; the refresh token is spent, and its pair comes in.
-            self._renewing = asyncio.create_task(self._buy(), name="token rotation")
+            self._renewing = asyncio.create_task(self._next(), name="token rotation")
             self._renewing.add_done_callback(_heard)
         await asyncio.shield(self._renewing)
+
+    async def _next(self) -> None:
+        """Have the next pair: another bot's, where one shares the folder and was first."""
+        async with held(self._settings.path.with_suffix(_LOCKED)):
+            ended = self._client.token
+            await self._restore()
+            if self._client.token == ended or self._due_in_s() <= 0:
+                await self._buy()
 
     async def _buy(self) -> None:
         of_app = self._settings.client_id, self._settings.client_secret
@@ -228,7 +238,7 @@ class Rotation:
             self._is_stored = True
 
     async def _restore(self) -> None:
-        """Take up the pair that the last start left, where it comes of the same refresh token."""
+        """Take up a later pair, of another start or bot, that comes of the same refresh token."""
         try:
             data = await asyncio.to_thread(self._settings.path.read_bytes)
             kept: Mapping[str, Any] = json.loads(data)
@@ -248,8 +258,9 @@ class Rotation:
                 type(error).__name__,
             )
             return
-        self._pair = pair
-        self._client.token = pair.token.reveal()
+        if pair.ends_at_s > self._pair.ends_at_s:  # else ours could not be kept, and it is spent
+            self._pair = pair
+            self._client.token = pair.token.reveal()
 
     def _origin(self) -> str:
         """By what a pair is known to come of the refresh token that the bot was started with."""

@@ -1,5 +1,6 @@
 """A token that ends after half a day: the bot has the next one in time, whatever comes between."""
 
+import asyncio
 import json
 import logging
 import stat
@@ -284,3 +285,40 @@ async def test_nothing_of_it_is_to_be_read(
     ):
         assert secret not in text
     assert pair.refresh_token not in kept.text  # but what it is known by
+
+
+async def test_bots_that_share_the_folder_buy_once_and_all_have_it(
+    slack: LoopbackSlack, clock: ManualClock, kept: Kept
+) -> None:
+    pair = await slack.rotate_tokens()
+    settings = RotationSettings(*of(pair), kept.path)
+    at_once = asyncio.Event()
+    at_once.set()
+    bought = slack.faults.add(
+        Fault(kind="latency", route="/oauth.v2.access", count=9, gate=at_once)
+    )
+
+    def bot() -> tuple[AsyncWebClient, Rotation]:
+        client = AsyncWebClient(token=pair.token, base_url=slack.api_url, retry_handlers=[])
+        return client, Rotation(client, settings, clock=clock)
+
+    bots = [bot() for _ in range(3)]
+    for number in range(1, 4):
+        await asyncio.gather(*(rotation.begin() for _, rotation in bots))
+        assert {client.token for client, _ in bots} == {kept.token}
+        assert bought.fired == number
+        clock.advance(TOKEN_LIFE_S - EARLY_S)
+    # One whose token was ended elsewhere finds the one that another has bought meanwhile.
+    await bots[0][1].begin()
+    late, rotation = bots[1]
+    slack.faults.add(
+        Fault(
+            kind="status",
+            route="/auth.test",
+            status=200,
+            body={"ok": False, "error": "token_expired"},
+        )
+    )
+    await rotation.call(late.auth_test)
+    assert late.token == bots[0][0].token == kept.token
+    assert bought.fired == 4
