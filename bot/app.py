@@ -16,7 +16,7 @@ from bot.core.events import Events
 from bot.core.gate import Gate
 from bot.core.moderators import Moderators
 from bot.core.policy import Limits
-from bot.core.ports.bots import Bots, OneBot
+from bot.core.ports.bots import Bots
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger, Look
 from bot.core.privacy import Privacy
@@ -39,7 +39,7 @@ from bot.ledgers.registry import DatabaseRegistry
 from bot.ledgers.sqlite.records import SqliteRecords
 from bot.moderation.lists import owners_lists
 from bot.moderation.prompt_filter import ListFilter
-from bot.operations.crew import Chief, keep_watch
+from bot.operations.crew import Crew, keep_watch
 from bot.operations.health import HealthServer
 from bot.operations.housekeeping import (
     UNCLAIMED_AFTER_S,
@@ -86,7 +86,7 @@ class App:
     records         where the ledger is instead
     last_words      what a card of an open job says when the bot stops
     start_empty     if the ledger is lost or damaged, put it aside and make a new one
-    bots            those that share the ledger with this one; None: there is no other
+    bots            those that share the work with this one; None: as the ledger has it
     clock           seconds; by it the engine's silence is measured
     """
 
@@ -112,7 +112,8 @@ class App:
         self._gallery = ObjectGallery(
             objects_at(config.storage.pictures, folder), self._card_of, marks_of(config.marks)
         )
-        made = [make(self.queue, self.ledger, bots or OneBot()) for make in homes]
+        self._crew = Crew(self.ledger)
+        made = [make(self.queue, self.ledger, bots or self._crew) for make in homes]
         self.homes = {home.name: home for home in made}
         events = Events(self.metrics.hear)
         usual = usual_of(config)
@@ -127,7 +128,6 @@ class App:
             usual=_rules_of(config),
         )
         self._clerk = Clerk(registry, self._gallery, self.homes)
-        self._chief = Chief()
         self._worker = Worker(
             self.engine,
             self.ledger,
@@ -240,7 +240,7 @@ class App:
         await self._look_at_pictures()
         first = await self.ledger.look(outlived=self.engine.outlives)
         self._worker.restore(first.records, first.unanswered)
-        self._chief.becomes(chief=first.is_chief)
+        self._crew.becomes(chief=first.is_chief)
         self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         taken = asyncio.create_task(self.ledger.database.taken(), name="ledger")
@@ -248,15 +248,15 @@ class App:
         vital = [
             self._worker.start(),
             *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
-            asyncio.create_task(self._chief.does(self._clerk.run), name="clerk"),
+            asyncio.create_task(self._crew.does(self._clerk.run), name="clerk"),
             taken,
             *watches,
             stopping,
         ]
         helpers = [
             asyncio.create_task(self._offer_sizes(), name="sizes"),
-            asyncio.create_task(self._chief.does(self._gallery.mend), name="mend"),
-            asyncio.create_task(self._chief.does(self._forget), name="forget"),
+            asyncio.create_task(self._crew.does(self._gallery.mend), name="mend"),
+            asyncio.create_task(self._crew.does(self._forget), name="forget"),
             asyncio.create_task(watch_lag(self.metrics.loop_lag_s.observe), name="lag"),
         ]
         stuck: EngineStuckError | None = None
@@ -312,14 +312,14 @@ class App:
             lambda: keep_clean(self.ledger, self._gallery, keep_days, self.moderators),
         ]
         watches = [
-            *(tirelessly(partial(self._chief.does, keeper)) for keeper in keepers),
+            *(tirelessly(partial(self._crew.does, keeper)) for keeper in keepers),
             tirelessly(lambda: watch_disk(self._worker)),
             keep_watch(
                 self.ledger,
                 self._worker,
                 self._gate,
                 self._clerk,
-                self._chief,
+                self._crew,
                 first,
                 outlived=self.engine.outlives,
                 shares_pictures=bool(self._config.storage.pictures),

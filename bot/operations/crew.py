@@ -35,12 +35,22 @@ class Brings(Protocol):
         """There may be something to bring."""
 
 
-class Chief:
-    """Knows whether this bot is the one that does what must be done once."""
+class Crew:
+    """Implements `Bots`: this bot among those that work with a ledger."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._is_chief = False
         self._changed = asyncio.Event()
+
+    @property
+    def is_chief(self) -> bool:
+        """See `Bots.is_chief`."""
+        return self._is_chief
+
+    async def claim_range(self, kind: str, count: int) -> int | None:
+        """See `Bots.claim_range`."""
+        return await self._ledger.claim_range(kind, count)
 
     def becomes(self, *, chief: bool) -> None:
         """It is from now on, or is no more."""
@@ -80,7 +90,7 @@ async def keep_watch(
     worker: TakesUp,
     gate: Forgets,
     clerk: Brings,
-    chief: Chief,
+    chief: Crew,
     first: Look,
     *,
     outlived: bool,

@@ -55,7 +55,9 @@ class Bot:
             policy=PolicyConfig(picture_review=(("skin", 0.5),), picture_block=(("skin", 0.8),)),
         )
         records = PostgresRecords(url, folder)
-        self.app = App(config, start, [lambda _queue, _ledger: self.home], folder, records=records)
+        self.app = App(
+            config, start, [lambda _queue, _ledger, _bots: self.home], folder, records=records
+        )
         self.stop = asyncio.Event()
         self.running = asyncio.create_task(self.app.run(self.stop))
 

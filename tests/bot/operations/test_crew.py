@@ -9,7 +9,7 @@ import pytest
 from bot.core.job import Origin, Record, State
 from bot.core.ports.ledger import Ledger, Look
 from bot.errors import LedgerError
-from bot.operations.crew import Chief, keep_watch
+from bot.operations.crew import Crew, keep_watch
 from tests.bot.core.jobs import make_job
 
 NOTHING = Look((), (), is_chief=False, deeds=0)
@@ -48,7 +48,11 @@ class Others:
         self.wakes += 1
 
 
-async def watched(others: Others, chief: Chief, *, shares_pictures: bool = True) -> None:
+def crew() -> Crew:
+    return Crew(cast("Ledger", Others()))
+
+
+async def watched(others: Others, chief: Crew, *, shares_pictures: bool = True) -> None:
     """Until all looks are over."""
     ledger = cast("Ledger", others)
     watch = asyncio.create_task(
@@ -72,14 +76,14 @@ async def test_what_is_found_is_taken_up() -> None:
     record = Record(make_job(), State.QUEUED, 0, "", told=False, started_at_s=None,
                     drawn_at_s=None, ended_at_s=None, images=())  # fmt: skip
     others = Others(NOTHING, Look((record,), (), is_chief=False, deeds=3), NOTHING)
-    await watched(others, Chief())
+    await watched(others, crew())
     assert others.restored == [record]
     assert others.changes == 2  # what moderators did last is another deed, twice
     assert others.wakes == 3
 
 
 async def test_who_cannot_look_may_be_chief_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    chief, begun, ended = Chief(), asyncio.Event(), asyncio.Event()
+    chief, begun, ended = crew(), asyncio.Event(), asyncio.Event()
 
     async def duty() -> None:
         begun.set()
@@ -102,7 +106,7 @@ async def test_who_cannot_look_may_be_chief_no_more(caplog: pytest.LogCaptureFix
 
 
 async def test_a_duty_that_is_done_is_done_once_a_time() -> None:
-    chief, times = Chief(), 0
+    chief, times = crew(), 0
     done = asyncio.Event()
 
     async def duty() -> None:
@@ -124,7 +128,7 @@ async def test_a_duty_that_is_done_is_done_once_a_time() -> None:
 
 
 async def test_what_a_duty_raises_is_raised() -> None:
-    chief = Chief()
+    chief = crew()
     chief.becomes(chief=True)
 
     async def duty() -> None:
@@ -138,8 +142,8 @@ async def test_pictures_that_others_cannot_have_are_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     two = Look((), (), is_chief=True, deeds=0, bots=2)
-    await watched(Others(NOTHING, two, two), Chief(), shares_pictures=False)
+    await watched(Others(NOTHING, two, two), crew(), shares_pictures=False)
     assert caplog.text.count("2 bots work with this ledger") == 1
     caplog.clear()
-    await watched(Others(two), Chief())
+    await watched(Others(two), crew())
     assert not caplog.messages

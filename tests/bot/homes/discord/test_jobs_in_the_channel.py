@@ -388,7 +388,7 @@ async def test_health_tells_what_holds(loopback: LoopbackDiscord, run_bot: RunBo
         for line in (
             'imagine_jobs_ended_total{state="delivered"} 1.0',
             "imagine_accept_seconds_count 1.0",
-            "imagine_draw_seconds_count 1.0",
+            'imagine_draw_seconds_count{engine="thread"} 1.0',
             "imagine_queue_length 0.0",
         ):
             assert line in text
