@@ -16,7 +16,7 @@ LOCK_OPTIONS = --quiet --universal --python-version 3.11 --generate-hashes --no-
 	--fork-strategy fewest --custom-compile-command "make lock" --upgrade
 LOCK = requirements$(if $(ACCELERATOR),-$(ACCELERATOR)).lock
 # What more than one machine needs.
-SCALE = --extra postgres --extra s3
+SCALE = --extra postgres --extra s3 --extra ray
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-scale demo test test-scale kill-test lint audit check tpu-check gpu-proof gpu-check lock messages lookalikes oracle legacy goldens doodle doodle-check
@@ -54,7 +54,7 @@ $(VENV)/.installed-scale: $(VENV)/.installed requirements-scale.lock
 	$(PIP) install --require-hashes -r requirements-scale.lock
 	@touch $@
 
-setup-scale: $(VENV)/.installed-scale ## the same with what PostgreSQL and object stores need
+setup-scale: $(VENV)/.installed-scale ## the same with what PostgreSQL, object stores and Ray need
 
 $(VENV)/.installed-scale-dev: $(VENV)/.installed-dev requirements-scale-dev.lock
 	$(PIP) install --require-hashes -r requirements-scale-dev.lock

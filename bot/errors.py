@@ -30,6 +30,8 @@ English: the first five and KnownJobError, a ledger that cannot be opened, refus
 jobs`.
 """
 
+from sdxl_engine.errors import EngineError, JobCancelledError
+
 
 class BotError(Exception):
     """Base of everything below."""
@@ -158,7 +160,7 @@ class EngineGoneError(BotError):
     begun  whether it may have begun: then the job may be why
     """
 
-    def __init__(self, sentence: str, *, begun: bool) -> None:
+    def __init__(self, sentence: str, *, begun: bool = True) -> None:  # pickle gives the sentence
         super().__init__(sentence)
         self.begun = begun
 
@@ -172,3 +174,11 @@ class EngineStuckError(BotError):
     def __init__(self, sentence: str, limit_s: float) -> None:
         super().__init__(sentence)
         self.limit_s = limit_s
+
+
+class OldAttemptError(JobCancelledError):
+    """Whoever asks has been overtaken: somebody else has the job, and draws it anew."""
+
+
+class UnknownDrawingError(EngineError):
+    """The engine draws no such thing, or did and has forgotten."""

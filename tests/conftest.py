@@ -23,8 +23,8 @@ from sdxl_engine.programs.kept import KEPT_IN, keep_with_jax, machine
 from tests.standins.discord.browser import running_browser
 
 # Patterns of test ids that share what is dear and made once a worker: compiled models, a browser, a
-# judge. Each goes to one worker, in this order, which is that of their length.
-GROUPS = (r"test_(doodle|judge)\.py", "tiny_a", "tiny_b", "/web/")
+# judge, a cluster. Each goes to one worker, in this order, which is that of their length.
+GROUPS = (r"test_(doodle|judge)\.py", "tiny_a", "tiny_b", "/web/", "pool/test_cluster")
 # With FEW_CASES in the environment, of each test so many cases; and none of what comes out alike
 # whatever Python is behind it: models and kernels as XLA compiles them, pages in a browser, what is
 # on the disk of a bot that is killed.

@@ -33,6 +33,10 @@ _DATABASES: Final = ("postgresql", "postgres")  # libpq knows both
 _BUCKET: Final = re.compile(
     r"s3://[A-Za-z0-9][\w.-]{2,62}(/(?!\.{1,2}(/|$))[\w.=+-]+)*/?", re.ASCII
 )
+_ADDRESS: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", re.ASCII)
+_MAX_PORT: Final = 65_535
+_RESOURCE: Final = re.compile(r"[A-Za-z][\w:-]{0,59}", re.ASCII)
+_MAX_AMOUNT: Final = 1e15  # memory is counted in bytes
 _SIDES: Final = f"each side a multiple of {SIDE_MULTIPLE_PX} from {MIN_SIDE_PX} to {MAX_SIDE_PX}"
 
 
@@ -236,6 +240,27 @@ def scores() -> Kind:
     return _list_of(_score, 'categories with a score from 0 to 1, such as "nsfw=0.8"')
 
 
+def resources() -> Kind:
+    """What Ray calls something that a machine has, each with how much of it."""
+    return _list_of(_resource, 'resources with an amount, such as "GPU=1"')
+
+
+def address() -> Kind:
+    """Where something listens, HOST:PORT, or an empty text."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - one error for every wrong value
+        found = _ADDRESS.fullmatch(value.strip())
+        if value.strip() and (found is None or not 0 < int(found[1]) <= _MAX_PORT):
+            raise ValueError
+        return value.strip()
+
+    return Kind(
+        "empty (a cluster of its own on this machine) or such as ray.example.org:6379", read
+    )
+
+
 def folder(*, empty: bool = False) -> Kind:
     """The path of a folder; None for an empty text, where that may be."""
     return _path("folder", empty=empty)
@@ -330,6 +355,16 @@ def _role_weight(value: object) -> tuple[int, float]:
     if not isinstance(value, str) or not _MIN_WEIGHT <= share <= 1 / _MIN_WEIGHT:
         raise ValueError
     return _snowflake(role), share
+
+
+def _resource(value: object) -> tuple[str, float]:
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - one error for every wrong value
+    name, _, amount = value.partition("=")
+    much = float(amount)
+    if not _RESOURCE.fullmatch(name.strip()) or not 0 < much <= _MAX_AMOUNT:
+        raise ValueError
+    return name.strip(), much
 
 
 def _score(value: object) -> tuple[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bot.config.kinds import Kind
-from bot.config.sections import Config
+from bot.config.sections import Config, EngineKindConfig
 from bot.errors import ConfigError
 from bot.shared.nearest import did_you_mean
 from bot.shared.secret import Secret
@@ -38,14 +38,21 @@ _MAX_TOKEN_CHARS: Final = 1_000
 # In the name of what is kept out of files.
 _SECRET: Final = re.compile("token|secret", re.IGNORECASE)
 
+# Of this there are as many as somebody writes: [engines.NAME].
+_ENGINES: Final = "engines"
 _SECTIONS: Final[Mapping[str, Callable[..., object]]] = {
     one.name: one.default_factory  # type: ignore[misc]  # every section above has a factory
     for one in fields(Config)
+    if one.name != _ENGINES
 }
 _KEYS: Final[Mapping[str, Mapping[str, Field[object]]]] = {
     name: {one.name: one for one in fields(section)}  # type: ignore[arg-type]  # a dataclass
     for name, section in _SECTIONS.items()
 }
+_ENGINE_KEYS: Final[Mapping[str, Field[object]]] = {
+    one.name: one for one in fields(EngineKindConfig)
+}
+_ENGINE_NAME: Final = re.compile(r"(?!turns$)[a-z][a-z0-9]{0,29}")  # that gives them their turns
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -57,10 +64,14 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     Raises ConfigError.
     """
     values: dict[str, dict[str, object]] = {name: {} for name in _SECTIONS}
+    engines: dict[str, dict[str, object]] = {}
     if path is not None or DEFAULT_PATH.exists():
-        _read_file(path or DEFAULT_PATH, values)
+        _read_file(path or DEFAULT_PATH, values, engines)
     _read_environment(environ, values)
-    config = Config(**{name: make(**values[name]) for name, make in _SECTIONS.items()})  # type: ignore[arg-type]  # each value was read by its own kind
+    config = Config(
+        engines={name: EngineKindConfig(**said) for name, said in engines.items()},  # type: ignore[arg-type]  # each value was read by its own kind
+        **{name: make(**values[name]) for name, make in _SECTIONS.items()},  # type: ignore[arg-type]  # as above
+    )
     _check_bots(config)
     return config
 
@@ -196,10 +207,15 @@ def _token(environ: Mapping[str, str], name: str) -> Secret | None:
     return Secret(token)
 
 
-def _read_file(path: Path, values: dict[str, dict[str, object]]) -> None:
+def _read_file(
+    path: Path, values: dict[str, dict[str, object]], engines: dict[str, dict[str, object]]
+) -> None:
     file = one_line(str(path), _PATH_CHARS)
     for section, table in _parse_file(path).items():
         name = one_line(section, _NAME_CHARS)
+        if section == _ENGINES:
+            engines.update(_read_engines(file, table))
+            continue
         if section not in _KEYS:
             if not isinstance(table, dict) and "token" not in section.lower():
                 raise ConfigError(
@@ -211,24 +227,53 @@ def _read_file(path: Path, values: dict[str, dict[str, object]]) -> None:
                 f"{file} has a section [{name}] that does not exist."
                 f"{did_you_mean(section, _KEYS)} Rename or delete it."
             )
-        if not isinstance(table, dict):
+        values[section].update(_read_table(file, section, table, _KEYS[section]))
+
+
+def _read_engines(file: str, table: object) -> dict[str, dict[str, object]]:
+    """The kinds of engines, each with what it says of itself."""
+    if not isinstance(table, dict) or not all(isinstance(one, dict) for one in table.values()):
+        raise ConfigError(
+            f"[{_ENGINES}] in {file} holds no keys. Write a section for each kind of engine, such "
+            f"as [{_ENGINES}.small], and its keys below."
+        )
+    for name in table:
+        if not _ENGINE_NAME.fullmatch(name):
             raise ConfigError(
-                f"{section} in {file} must be a section, not a value. Write [{section}] on a line "
-                "of its own and its keys below."
+                f"{file} calls a kind of engine {one_line(name, _NAME_CHARS)!r}. Call it by at "
+                f"most 30 small letters and digits, such as [{_ENGINES}.small], and not turns."
             )
-        for key, value in table.items():
-            said = one_line(key, _NAME_CHARS)
-            if _SECRET.search(key):
-                raise ConfigError(
-                    f"[{section}] {said} in {file}: a token never stands in a file. Delete the "
-                    f"line and set the environment variable {_variable_of(section)}."
-                )
-            if key not in _KEYS[section]:
-                raise ConfigError(
-                    f"{file} has a key '{said}' in [{section}] that does not exist."
-                    f"{did_you_mean(key, _KEYS[section])} Rename or delete it."
-                )
-            values[section][key] = _checked(section, key, f"[{section}] {key} in {file}", value)
+    return {
+        name: _read_table(file, f"{_ENGINES}.{name}", one, _ENGINE_KEYS)
+        for name, one in table.items()
+    }
+
+
+def _read_table(
+    file: str, section: str, table: object, keys: Mapping[str, Field[object]]
+) -> dict[str, object]:
+    """What a section says, each by its own kind."""
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"{section} in {file} must be a section, not a value. Write [{section}] on a line "
+            "of its own and its keys below."
+        )
+    for key in table:
+        said = one_line(key, _NAME_CHARS)
+        if _SECRET.search(key):
+            raise ConfigError(
+                f"[{section}] {said} in {file}: a token never stands in a file. Delete the "
+                f"line and set the environment variable {_variable_of(section)}."
+            )
+        if key not in keys:
+            raise ConfigError(
+                f"{file} has a key '{said}' in [{section}] that does not exist."
+                f"{did_you_mean(key, keys)} Rename or delete it."
+            )
+    return {
+        key: _checked(keys[key], f"[{section}] {key} in {file}", value)
+        for key, value in table.items()
+    }
 
 
 def _parse_file(path: Path) -> dict[str, object]:
@@ -299,16 +344,17 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, dict[str, ob
                 f"{said}: there is no such key.{did_you_mean(name, names)} Rename or unset it."
             )
         section, key = names[name]
-        kind = _kind(section, key)
         try:
-            value = kind.parse(text)
+            value = _kind(_KEYS[section][key]).parse(text)
         except (ValueError, OverflowError):
             value = text  # not of its kind: the check says so
-        values[section][key] = _checked(section, key, f"The environment variable {name}", value)
+        values[section][key] = _checked(
+            _KEYS[section][key], f"The environment variable {name}", value
+        )
 
 
-def _checked(section: str, key: str, place: str, value: object) -> object:
-    kind = _kind(section, key)
+def _checked(key: Field[object], place: str, value: object) -> object:
+    kind = _kind(key)
     try:
         return kind.read(value)
     except (ValueError, OverflowError):
@@ -316,7 +362,7 @@ def _checked(section: str, key: str, place: str, value: object) -> object:
         raise ConfigError(f"{place} must be {kind.expected}{said}. Correct it.") from None
 
 
-def _kind(section: str, key: str) -> Kind:
-    kind = _KEYS[section][key].metadata["kind"]
+def _kind(key: Field[object]) -> Kind:
+    kind = key.metadata["kind"]
     assert isinstance(kind, Kind)  # noqa: S101 - narrows what metadata holds; key put it there
     return kind

@@ -1,5 +1,6 @@
 """Every key there is: a field of one of these sections, with its default and what it may hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from sdxl_engine.request import (
 _MAX_SHARDS: Final = 16_384
 _NO_LIMIT: Final = 1_000_000  # 0 says it too
 _MAX_CLIP_SKIP: Final = 12  # the layers of SDXL's smaller text encoder
+_MAX_ENGINES: Final = 1000
 _REAL: Final = "the real Discord"
 _UNSAID: Final = (None, ())
 
@@ -47,6 +49,7 @@ class EngineConfig:
     default_steps: int = key(20, kinds.whole(1, MAX_INFERENCE_STEPS))
     default_guidance: float = key(5.0, kinds.number(0, MAX_GUIDANCE_SCALE))
     stuck_after_s: float = key(300.0, kinds.number(0, 86_400))
+    pool: str = key("thread", kinds.one_of("thread", "ray"))
 
     @property
     def all_models(self) -> tuple[str, ...]:
@@ -61,6 +64,30 @@ class EngineConfig:
     def model_name(self) -> str:
         """The first model's short name, as it is written beside the settings of a picture."""
         return name_of_model(self.all_models[0])
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """[pool] engines on Ray Serve, and what each of them takes."""
+
+    address: str = key("", kinds.address())
+    resources: tuple[tuple[str, float], ...] = key((("CPU", 1.0),), kinds.resources())
+    least: int = key(1, kinds.whole(1, _MAX_ENGINES))
+    most: int = key(1, kinds.whole(1, _MAX_ENGINES))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKindConfig:
+    """[engines.NAME] one of several kinds of engines; what is None is as in [engine] and [pool]."""
+
+    models: tuple[str, ...] | None = key(None, kinds.texts("models of [engine] models"))
+    dtype: str | None = key(None, kinds.one_of("auto", "float32", "bfloat16"))
+    quantise: str | None = key(None, kinds.one_of(*QUANTISED))
+    memory: int | None = key(None, kinds.memory())
+    sizes: tuple[tuple[int, int], ...] | None = key(None, kinds.sizes())
+    resources: tuple[tuple[str, float], ...] | None = key(None, kinds.resources())
+    least: int | None = key(None, kinds.whole(1, _MAX_ENGINES))
+    most: int | None = key(None, kinds.whole(1, _MAX_ENGINES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +246,14 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration; a section a field."""
+    """The whole configuration; a section a field.
+
+    engines  a section a kind of engine, by its name; none: one kind, as [engine] has it
+    """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    engines: Mapping[str, EngineKindConfig] = field(default_factory=dict)
     model: ModelConfig = field(default_factory=ModelConfig)
     styles: StylesConfig = field(default_factory=StylesConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)

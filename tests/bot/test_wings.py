@@ -10,7 +10,8 @@ for name in ("jax", "jaxlib", "flax", "transformers"):
     sys.modules[name] = None
 import importlib, pkgutil, bot
 for module in pkgutil.walk_packages(bot.__path__, "bot."):
-    if module.name != "bot.__main__":  # runs the command line
+    # The first runs the command line, the other is for Ray to import.
+    if module.name not in {"bot.__main__", "bot.engines.pool.routing"}:
         importlib.import_module(module.name)
 print("ok")
 """
