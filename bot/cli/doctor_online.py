@@ -56,14 +56,26 @@ async def ask_discord(config: DiscordConfig, token: Secret) -> list[Finding]:
             findings.append(Finding("ok", "Discord answers and accepts the token."))
             application = await _get(session, f"{api_url}/applications/@me")
             servers = await _servers(session, api_url)
+            gateway = await _get(session, f"{api_url}/gateway/bot")
     except _RefusedError as error:
         return [*findings, error.finding]
     except (aiohttp.ClientError, OSError, ValueError) as error:  # the last: no JSON
         what = f"Discord cannot be reached ({reach_failure(error)})."
         return [*findings, Finding("FAIL", what, "Check the network and [discord] api_url.")]
     invite = _invite(api_url, application["id"])
-    findings += _judge(servers, config.guild_ids)
+    findings += [*_judge(servers, config.guild_ids), _shards(gateway, config.shards)]
     return [*findings, Finding("ok", f"Invite the bot to a server with {invite}")]
+
+
+def _shards(gateway: Json, wanted: int) -> Finding:
+    recommended, left = gateway["shards"], gateway["session_start_limit"]["remaining"]
+    what = f"Discord recommends {recommended} shard(s); {left} sessions may begin today."
+    if left < (wanted or recommended):
+        return Finding("warn", what, "Until there are more, leave a bot running that is connected.")
+    if wanted and wanted < recommended:
+        mend = f"Set [discord] shards to {recommended}, or to 0 where one bot has them all."
+        return Finding("warn", f"{what} [discord] shards is {wanted}.", mend)
+    return Finding("ok", what)
 
 
 async def _get(session: aiohttp.ClientSession, url: str, **query: str) -> Any:  # noqa: ANN401 - JSON

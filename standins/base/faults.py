@@ -92,8 +92,9 @@ class GatewayFault(_Matched):
                refuse           a connect is answered with a 503
     on         what sets it off, just before it would be handled: "CONNECT", "IDENTIFY", "RESUME",
                "HEARTBEAT", or an event on its way to the bot, such as "INTERACTION_CREATE" (which
-               is kept, and replayed on RESUME); of Slack "CONNECT", "HELLO", and "ENVELOPE", which
-               is lost (over HTTP "silence" loses the request, any other the answer to it)
+               is kept, and replayed on RESUME); of Slack "CONNECT", "HELLO", and "ENVELOPE" or
+               "ACK", which is lost (over HTTP the first of them, by "silence" the request, by any
+               other the answer to it)
     resumable  of invalid_session
     """
 

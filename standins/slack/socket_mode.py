@@ -207,7 +207,7 @@ class SocketMode:
             self._greet(socket)
             async for message in response:
                 if not socket.silent:
-                    await self._receive(response, message)
+                    await self._receive(socket, response, message)
         finally:
             await self._disconnected(socket)
         return response
@@ -241,7 +241,9 @@ class SocketMode:
         socket.post(b"Ping from applink-loopback")
         socket.ping = self._timers.after(PING_INTERVAL_S, lambda: self._ping(socket))
 
-    async def _receive(self, response: web.WebSocketResponse, message: aiohttp.WSMessage) -> None:
+    async def _receive(
+        self, socket: _Socket, response: web.WebSocketResponse, message: aiohttp.WSMessage
+    ) -> None:
         if message.type is aiohttp.WSMsgType.PING:
             await response.pong(message.data)
         elif message.type is aiohttp.WSMsgType.TEXT:
@@ -249,7 +251,10 @@ class SocketMode:
                 payload = parse_json(message.data)
             except ValueError:
                 return
-            if isinstance(payload, dict):
+            fault = self._faults.on_gateway("ACK")
+            if fault is not None:
+                self._apply(fault, socket)
+            elif isinstance(payload, dict):
                 self._acknowledge(payload)
 
     def disconnect(self, reason: str) -> None:

@@ -1,7 +1,8 @@
 """Whether the bot can write in a channel: known before a wish is taken in."""
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bot.errors import AwayError, WrongPlaceError
@@ -11,6 +12,7 @@ from sdxl_engine.sentence import say
 log = logging.getLogger(__name__)
 
 _MOST_KNOWN: Final = 10_000
+_KNOWN_FOR_S: Final = 300.0  # of several bots Slack tells one what changed
 _NOT_IN_PRIVATE: Final = say(
     "The bot is not in this private channel. Type `/invite` and its name here, then ask again."
 )
@@ -33,15 +35,19 @@ NOTHING_SHOWN: Final[Mapping[str, str]] = {
 
 
 class Channels:
-    """Remembers the channels that the bot is in."""
+    """Remembers the channels that the bot is in, for a while.
 
-    def __init__(self, calls: Calls) -> None:
+    clock  seconds
+    """
+
+    def __init__(self, calls: Calls, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._calls = calls
-        self._open: set[str] = set()
+        self._clock = clock
+        self._open: dict[str, float] = {}  # until when that is believed
 
     def changed(self, channel: str) -> None:
         """The bot joined or left it, or it was archived, or opened again."""
-        self._open.discard(channel)
+        self._open.pop(channel, None)
 
     async def is_private(self, channel: str) -> bool:
         """Whether only those see it who are in it, as far as Slack says so now."""
@@ -57,7 +63,7 @@ class Channels:
 
         What Slack does not answer now is left to whatever comes of the first card.
         """
-        if channel in self._open or channel.startswith("D"):
+        if self._open.get(channel, 0.0) > self._clock() or channel.startswith("D"):
             return
         try:
             answer = await self._calls.make("conversations.info", channel)
@@ -80,4 +86,4 @@ class Channels:
             raise WrongPlaceError(_READ_ONLY)
         if len(self._open) >= _MOST_KNOWN:
             self._open.clear()
-        self._open.add(channel)
+        self._open[channel] = self._clock() + _KNOWN_FOR_S

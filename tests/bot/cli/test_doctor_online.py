@@ -23,8 +23,9 @@ MANY = 450  # servers: three pages
 
 @dataclass
 class Discord:
-    """The four routes that are asked.
+    """The five routes that are asked.
 
+    shards  that are recommended; with `left` sessions that may begin
     guilds  as GET /users/@me/guilds lists them: id, name, permissions, owner
     faults  the status that a path answers with instead
     """
@@ -32,6 +33,8 @@ class Discord:
     url: str = ""
     guilds: list[dict[str, Any]] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
+    shards: int = 1
+    left: int = 1_000
 
     def add(self, guild_id: int, name: str, permissions: int = ALL, *, owner: bool = False) -> None:
         nothing: dict[str, Any] = {"icon": None, "banner": None, "features": []}
@@ -52,6 +55,9 @@ class Discord:
                 return web.json_response({"id": "77", "username": "imagine", "bot": True})
             case "/applications/@me":
                 return web.json_response({"id": "42", "name": "Imagine"})
+            case "/gateway/bot":
+                limit = {"remaining": self.left}
+                return web.json_response({"shards": self.shards, "session_start_limit": limit})
             case "/users/@me/guilds":
                 return web.json_response(self._page(request.query))
         raise web.HTTPNotFound
@@ -83,10 +89,10 @@ async def test_all_is_well(discord: Discord) -> None:
     discord.add(1, "Studio")
     discord.add(2, "Gallery", 1 << 3)  # an administrator may everything
     discord.add(3, "Home", 0, owner=True)
-    accepted, servers, invite = await asked(discord, 1, 3)
+    accepted, servers, shards, invite = await asked(discord, 1, 3)
     assert accepted == Finding("ok", "Discord answers and accepts the token.")
     assert servers == Finding("ok", "The bot is in 3 servers: Studio, Gallery, Home.")
-    assert invite.level == "ok"
+    assert (shards.level, invite.level) == ("ok", "ok")
 
 
 async def test_the_invitation_asks_for_what_is_needed(discord: Discord) -> None:
@@ -123,10 +129,28 @@ async def test_servers_it_is_not_in(discord: Discord) -> None:
 async def test_many_servers_are_all_looked_at_and_few_named(discord: Discord) -> None:
     for number in range(1, MANY + 1):
         discord.add(number, f"S{number}", 0 if number == MANY else ALL)
-    _, servers, lacking, _ = await asked(discord, MANY)
+    _, servers, lacking, _, _ = await asked(discord, MANY)
     assert servers.what.startswith("The bot is in 450 servers: S1, S2,")
     assert servers.what.endswith("S10 and 440 more.")
     assert lacking.what.endswith("Send Messages in Threads in 1 server: S450.")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "recommended", "left", "level", "words"),
+    [
+        (0, 5, 100, "ok", "recommends 5"),
+        (8, 5, 100, "ok", "recommends 5"),
+        (2, 5, 100, "warn", "shards is 2"),
+        (8, 5, 7, "warn", "7 sessions may begin"),
+    ],
+)
+async def test_shards_that_are_too_few_are_said(
+    discord: Discord, wanted: int, recommended: int, left: int, level: str, words: str
+) -> None:
+    discord.shards, discord.left = recommended, left
+    *_, found, _ = await ask_discord(DiscordConfig(discord.url, shards=wanted), Secret(TOKEN))
+    assert found.level == level
+    assert words in found.what
 
 
 async def test_a_wrong_token(discord: Discord) -> None:
@@ -156,7 +180,7 @@ async def test_our_own_stand_in_says_the_same() -> None:
     await loopback.start()
     world = loopback.world
     config = DiscordConfig(loopback.api_url, guild_ids=(world.guild_id,))
-    accepted, servers, invite = await ask_discord(config, Secret(loopback.token))
+    accepted, servers, _, invite = await ask_discord(config, Secret(loopback.token))
     assert accepted == Finding("ok", "Discord answers and accepts the token.")
     assert servers.what == f"The bot is in 1 server: {world.guild_name}."
     assert f"client_id={world.application_id}&" in invite.what
