@@ -50,17 +50,18 @@ class Discord:
         if request.headers.get("Authorization") != f"Bot {TOKEN}":
             return web.json_response({"message": "401: Unauthorized", "code": 0}, status=401)
         assert request.headers["User-Agent"].startswith("DiscordBot (")
-        match path:
-            case "/users/@me":
-                return web.json_response({"id": "77", "username": "imagine", "bot": True})
-            case "/applications/@me":
-                return web.json_response({"id": "42", "name": "Imagine"})
-            case "/gateway/bot":
-                limit = {"remaining": self.left}
-                return web.json_response({"shards": self.shards, "session_start_limit": limit})
-            case "/users/@me/guilds":
-                return web.json_response(self._page(request.query))
-        raise web.HTTPNotFound
+        answers: dict[str, Any] = {
+            "/users/@me": {"id": "77", "username": "imagine", "bot": True},
+            "/applications/@me": {"id": "42", "name": "Imagine"},
+            "/gateway/bot": {
+                "shards": self.shards,
+                "session_start_limit": {"remaining": self.left},
+            },
+            "/users/@me/guilds": self._page(request.query),
+        }
+        if path not in answers:
+            raise web.HTTPNotFound
+        return web.json_response(answers[path])
 
     def _page(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         after, limit = int(query.get("after", 0)), int(query.get("limit", 200))
