@@ -303,10 +303,16 @@ async def test_a_card_that_is_not_told_is_nobody_elses(url: str, tmp_path: Path)
         await chief.app.ledger.show_as(job.id, blurred, before=job.showing, amend=True)
         with pytest.raises(IllegalMoveError, match="not over yet"):
             await chief.app.studio.delete(job.id, Actor(job.person))
-        assert chief.home.amended == []
+        later = make_job(user_id=2)
+        await chief.ask(later)
+        await told(chief, later)
+        await chief.app.ledger.show_as(later.id, blurred, before=later.showing, amend=True)
+        await chief.home.until(lambda: bool(chief.home.amended))  # the oldest first, and not that
+        assert [one.job.id for one in chief.home.amended] == [later.id]
         other.home.deliveries_open.set()
-        await chief.home.until(lambda: bool(chief.home.amended))  # then the chief's clerk does it
-        assert chief.home.amended[0].job.showing == blurred
+        await chief.home.until(lambda: len(chief.home.amended) == 2)  # then the clerk does it
+        assert chief.home.amended[1].job.id == job.id
+        assert chief.home.amended[1].job.showing == blurred
         assert other.home.amended == []
 
 
