@@ -1110,6 +1110,7 @@ async def test_what_another_bot_did_is_taken_up_while_this_one_works(office: Ope
         assert it.home.forgotten == [silent.id]
         assert (await it.ledger.get(silent.id)).told
         await it.until_told(drawn.id)
+        await it.worker.drain(60)  # all is told by now
         ended = [one.record.job.id for one in it.heard if isinstance(one, Ended)]
         assert ended == [theirs.id]  # who ended the others has told of it
 
