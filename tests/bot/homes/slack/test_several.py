@@ -48,7 +48,7 @@ async def test_a_mention_whose_ack_is_lost_is_drawn_once_though_another_is_told_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with run_slack() as bot, another(bot, slack):
-        lost = slack.faults.add(GatewayFault(kind="silence", on="ACK"))
+        lost = slack.faults.add(GatewayFault(kind="silence", on="ACK", nth=2))
         text = f"<@{slack.world.bot_user_id}> a fox --seed 3"
         await slack.say(text, user=BEN, channel=IMAGINE)
         await seen(slack, has_pictures)
