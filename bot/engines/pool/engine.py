@@ -14,7 +14,6 @@ from bot.engines.pool.described import TURNS, Beat, kind_and_unique
 from bot.engines.pool.drawings import Drawn, Key, Sent
 from bot.engines.pool.model import PoolModel
 from bot.engines.pool.replica import Failed
-from bot.engines.pool.turns import Place
 from bot.errors import EngineGoneError, UnknownDrawingError
 from bot.shared.retry import Sleep
 from sdxl_engine.errors import EngineClosedError, EngineError, JobCancelledError
@@ -244,10 +243,8 @@ class PoolEngine:
     async def _where(self, key: Key) -> str | None:
         while True:
             with suppress(EngineGoneError):
-                place = await self.calls.call(TURNS, "where", key)
-                assert isinstance(place, Place)  # noqa: S101 - for whoever reads types
-                if place.is_sure:
-                    return place.engine
+                place: str | None = await self.calls.call(TURNS, "where", key)
+                return place
             await self._sleep(_ASKS_EVERY_S)
 
     def _know(self, engines: tuple[Beat, ...]) -> None:

@@ -56,17 +56,6 @@ class News:
     load: Load | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a drawing is; None: nowhere.
-
-    is_sure  whether every engine has been heard of that might have it
-    """
-
-    engine: str | None
-    is_sure: bool
-
-
 @dataclass(slots=True, eq=False)
 class _Bot:
     """One that listens.
@@ -123,6 +112,7 @@ class TurnsReplica:
         self._engines: dict[str, tuple[Beat, float]] = {}  # as heard last, and when
         self._gone_s: dict[str, float] = {}  # what a bot could not reach, and when
         self._changes = 0  # of which engines there are
+        self._beaten = asyncio.Event()  # another one each time
         self._begun_s = clock()
 
     async def attend(
@@ -172,17 +162,30 @@ class TurnsReplica:
                 self._join(beat)
             self._tidy(beat)
         self._expire()
+        self._beaten.set()
+        self._beaten = asyncio.Event()
         self._give()
         return sum(
             job.engine is None and job.entry.model in beat.draws for job in self._jobs.values()
         )
 
-    async def where(self, key: Key) -> Place:
-        """Which engine draws this, or has drawn it."""
-        for engine, (beat, _) in self._engines.items():
-            if key in beat.held:
-                return Place(engine, is_sure=True)
-        return Place(None, is_sure=self._clock() - self._begun_s >= _HEARD_ALL_S)
+    async def where(self, key: Key) -> str | None:
+        """Which engine draws this, or has drawn it; None: none of them.
+
+        That is known once all of them have said after this what they have.
+        """
+        asked_s = self._clock()
+        while True:
+            for engine, (beat, _) in self._engines.items():
+                if key in beat.held:
+                    return engine
+            have_said = all(heard_s > asked_s for _, heard_s in self._engines.values())
+            if have_said and self._clock() - self._begun_s >= _HEARD_ALL_S:
+                return None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HEARD_ALL_S):
+                    await self._beaten.wait()
+            self._expire()
 
     async def engines(self) -> tuple[tuple[Beat, ...], Load]:
         """Those that there are, as they said last; and what there is to draw."""

@@ -10,7 +10,7 @@ from bot.core.queue.turns import Entry, Turn
 from bot.engines.pool.attending import PoolTurns
 from bot.engines.pool.described import Beat, Warm
 from bot.engines.pool.drawings import Key
-from bot.engines.pool.turns import Place, TurnsReplica
+from bot.engines.pool.turns import TurnsReplica
 from tests.bot.engines.pool.pretended import DirectCalls
 
 WARM = Warm("1 x pencil", ((64, 64),), ("doodle",), {"doodle": "euler"}, ())
@@ -259,12 +259,32 @@ async def test_an_engine_that_a_bot_cannot_reach_gets_no_turn_for_a_while(pool: 
 
 async def test_a_drawing_is_found_where_it_is(pool: Pool) -> None:
     key = Key("a", 2)
-    assert await pool.replica.where(key) == Place(None, is_sure=False)
     await pool.replica.beat(beat("e", held=(key,)))
-    assert await pool.replica.where(key) == Place("e", is_sure=True)
-    assert await pool.replica.where(Key("a", 1)) == Place(None, is_sure=False)
+    assert await pool.replica.where(key) == "e"
+
+
+async def test_that_no_engine_has_a_drawing_is_known_when_all_have_spoken(pool: Pool) -> None:
+    await pool.replica.beat(beat("e"))
+    await pool.replica.beat(beat("f"))
     pool.clock.now_s = 4.5
-    assert await pool.replica.where(Key("a", 1)) == Place(None, is_sure=True)
+    asking = asyncio.create_task(pool.replica.where(Key("a", 1)))
+    found = asyncio.create_task(pool.replica.where(Key("b", 1)))
+    await asyncio.sleep(0)
+    pool.clock.now_s = 4.7
+    await pool.replica.beat(beat("e"))
+    await asyncio.sleep(0)
+    assert not asking.done()
+    await pool.replica.beat(beat("f", held=(Key("b", 1),)))
+    assert await asking is None
+    assert await found == "f"
+
+
+async def test_an_engine_that_has_not_been_heard_of_yet_may_have_it(pool: Pool) -> None:
+    asking = asyncio.create_task(pool.replica.where(Key("a", 1)))
+    await asyncio.sleep(0)
+    assert not asking.done()
+    await pool.replica.beat(beat("e", held=(Key("a", 1),)))
+    assert await asking == "e"
 
 
 async def test_a_job_taken_out_while_its_turn_is_on_the_way_frees_its_engine(pool: Pool) -> None:
