@@ -412,7 +412,8 @@ def slack_home(
     """Slack, as the configuration has it; the rest as of `discord_home`.
 
     tokens      what opens it; with an app's token over Socket Mode, else over HTTP
-    folder      keeps the bot's next tokens where they end; None: they are not followed
+    folder      keeps the bot's next tokens where they end, unless [slack] rotation does; None: they
+                are not followed
     now, clock  as in `SlackHome`
     """
     # Here and not above: whoever has another home needs no slack_bolt.
@@ -437,7 +438,7 @@ def slack_home(
         raise ValueError("Slack has to tell the bot somehow.")
     rotation = None
     if tokens.rotation is not None and folder is not None:
-        rotation = RotationSettings(*tokens.rotation, folder / SLACK_TOKEN)
+        rotation = RotationSettings(*tokens.rotation, (slack.rotation or folder) / SLACK_TOKEN)
     settings = SlackSettings(
         tokens.bot, way_in, slack.api_url, frozenset(slack.moderators), rotation
     )

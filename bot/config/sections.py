@@ -166,6 +166,7 @@ class SlackConfig:
     moderators: tuple[str, ...] = key((), kinds.texts("ids of user groups"))
     host: str = key("127.0.0.1", kinds.text())
     port: int = key(8645, kinds.whole(1, 65_535))
+    rotation: Path | None = key(None, kinds.folder(empty=True))  # noqa: RUF009 - a Path is frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from bot.config.sections import (
 from bot.core.ports.bots import Bots
 from bot.homes.cards.pace import MakeThrottle
 from bot.languages.languages import Languages
+from bot.ledgers.records import Records
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
 from sdxl_engine import Pipeline
@@ -147,6 +148,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
         clock: Callable[[], float] = time.monotonic,
         bots: Bots | None = None,
         folder: str = "data",
+        records: Records | None = None,
     ) -> AsyncIterator[Bot]:
         config = config or make_config()
         config = replace(
@@ -171,7 +173,7 @@ def run_bot(loopback: LoopbackDiscord, tmp_path: Path) -> RunBot:
                     )
                 ],
                 tmp_path / folder,
-                records=records_in(tmp_path / folder),
+                records=records or records_in(tmp_path / folder),
                 clock=clock,
                 bots=bots,
             )

@@ -1,5 +1,6 @@
 """Configuration: every mistake is an error that names the key, the place and what is expected."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -394,3 +395,26 @@ def test_what_opens_a_bucket_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="AWS_SECRET_ACCESS_KEY") as caught:
         load_config(path, {})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[discord]\nshards = 4\nbots = 2\n", "set [storage] database"),
+        ("[discord]\nbots = 2\n[storage]\ndatabase = 'postgresql://a@b/c'\n", "must agree"),
+        (
+            "[discord]\nshards = 1\nbots = 2\n[storage]\ndatabase = 'postgresql://a@b/c'\n",
+            "as many as there are bots",
+        ),
+    ],
+)
+def test_bots_that_could_not_share_discord_are_refused(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(write(tmp_path, text), {})
+
+
+def test_bots_may_share_discord_at_one_database(tmp_path: Path) -> None:
+    text = "[discord]\nshards = 4\nbots = 2\n[storage]\ndatabase = 'postgresql://a@b/c'\n"
+    assert load_config(write(tmp_path, text), {}).discord.bots == 2
