@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bot.config.reading import SlackTokens
 from bot.config.sections import Config
@@ -17,6 +17,7 @@ from bot.core.gate import Gate
 from bot.core.moderators import Moderators
 from bot.core.policy import Limits
 from bot.core.ports.bots import Bots
+from bot.core.ports.engine import Engine
 from bot.core.ports.home import Home
 from bot.core.ports.ledger import Ledger, Look
 from bot.core.privacy import Privacy
@@ -59,18 +60,34 @@ from bot.operations.watch import (
 from bot.shared.data_folder import COMMANDS, SLACK_TOKEN
 from bot.shared.retry import Sleep
 from bot.shared.secret import Secret
-from sdxl_engine import Pipeline
 from sdxl_engine.request import ImageRequest, ModelCard
 
-if TYPE_CHECKING:  # discord.py comes with the home that needs it
+if TYPE_CHECKING:  # discord.py comes with the home that needs it, Ray where there is a pool
+    from bot.engines.pool.parts import BotPart
     from bot.homes.cards.pace import MakeThrottle
     from bot.homes.slack.connection import WayIn
+    from sdxl_engine import Pipeline
 
 log = logging.getLogger(__name__)
 
 # A home of this bot; the queue says where jobs stand, the ledger which message a card is, the bots
 # which part of what people wish is this one's.
 MakeHome = Callable[[JobQueue, Ledger, Bots], Home]
+
+
+class OwnEngine(Engine, Protocol):
+    """The engine, for whoever begins and ends it."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a thread still runs, which `close` could not end."""
+
+    async def run(self) -> None:
+        """Begin, and stay in touch until it is cancelled; raises what nobody foresaw."""
+
+    async def close(self, timeout_s: float) -> None:
+        """Let go of what is drawn, and wait at most so long for it."""
+
 
 _LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
 _ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
@@ -80,7 +97,7 @@ class App:
     """The whole bot in one event loop, as `imagine serve` and the playground run it.
 
     config          what is offered, how much is taken in, how it is watched
-    start_pipeline  makes the warm pipeline, on the engine's thread
+    draws           makes the warm pipeline, on the engine's thread; or a pool of engines
     homes           where people are
     folder          of the ledger and the pictures, where neither is configured to be elsewhere
     records         where the ledger is instead
@@ -93,7 +110,7 @@ class App:
     def __init__(
         self,
         config: Config,
-        start_pipeline: Callable[[], Pipeline],
+        draws: "Callable[[], Pipeline] | BotPart",
         homes: Sequence[MakeHome],
         folder: Path,
         *,
@@ -105,10 +122,15 @@ class App:
     ) -> None:
         self._config = config
         self.metrics = Metrics()
-        self.engine = LocalEngine(start_pipeline, clock=clock)
+        self.engine: OwnEngine
+        if callable(draws):
+            self.engine, turns = LocalEngine(draws, clock=clock), None
+        else:
+            self.engine, turns = draws
+            turns.on_places = self._places_changed
         records = SqliteRecords(folder) if records is None else records
         self.ledger = DatabaseLedger(records.database(start_empty=start_empty))
-        self.queue = JobQueue()
+        self.queue = JobQueue(turns)
         self._gallery = ObjectGallery(
             objects_at(config.storage.pictures, folder), self._card_of, marks_of(config.marks)
         )
@@ -241,11 +263,11 @@ class App:
         first = await self.ledger.look(outlived=self.engine.outlives)
         self._worker.restore(first.records, first.unanswered)
         self._crew.becomes(chief=first.is_chief)
-        self.engine.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         taken = asyncio.create_task(self.ledger.database.taken(), name="ledger")
         watches = [asyncio.create_task(watch) for watch in self._watches(first)]
         vital = [
+            asyncio.create_task(self.engine.run(), name="engine"),
             self._worker.start(),
             *(asyncio.create_task(home.run(), name=home.name) for home in self.homes.values()),
             asyncio.create_task(self._crew.does(self._clerk.run), name="clerk"),
@@ -331,6 +353,10 @@ class App:
                 watch_engine(self.engine, stuck_after_s, is_starting=self._engine_is_starting)
             )
         return watches
+
+    def _places_changed(self) -> None:
+        for home in self.homes.values():
+            home.places_changed()
 
     def _is_stuck(self) -> bool:
         starting = self._engine_is_starting()

@@ -85,6 +85,11 @@ class LocalEngine:
         """Begin to load."""
         self._thread.start()
 
+    async def run(self) -> None:
+        """Begin to load, and stay until it is cancelled: the thread goes on by itself."""
+        self.start()
+        await asyncio.Event().wait()
+
     async def warm(self) -> Model:
         """See `Engine.warm`."""
         return await wait_for(self._thread.ready)

@@ -198,10 +198,10 @@ class Cluster:
         return PoolStatus(str(found.status.value), kinds)
 
     def take_down(self) -> None:
-        """End the pool, and what its engines draw."""
+        """End the pool, once its engines have drawn what bots still watch."""
         from ray import serve  # noqa: PLC0415 - as above
 
-        serve.shutdown()
+        serve.delete(APPLICATION)  # on a cluster there may be others
 
 
 def _options_of(kind: Kind) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class PoolDrawing:
         on_progress: OnProgress,
     ) -> None:
         self._engine = engine
-        self._attempt = attempt
+        self.attempt = attempt
         self._request = request
         self._pictures = pictures
         self._on_progress = on_progress
@@ -77,7 +77,7 @@ class PoolDrawing:
     def cancel(self) -> None:
         """See `Drawing.cancel`."""
         self._end(JobCancelledError(say("The job was cancelled.")))
-        self._engine.let_go(self._attempt.job_id)
+        self._engine.let_go(self.attempt.job_id)
 
     def abandon(self) -> None:
         """Watch it no longer; the engine goes on with it."""
@@ -85,7 +85,7 @@ class PoolDrawing:
         self._end(EngineClosedError(say("The bot is stopping.")))
 
     async def _watch(self) -> None:
-        attempt = self._attempt
+        attempt = self.attempt
         key = Key(attempt.job_id, attempt.number)
         kind, _ = kind_and_unique(attempt.engine)
         stream = self._engine.calls.stream(
@@ -132,9 +132,10 @@ class PoolDrawing:
 class PoolEngine:
     """Implements `Engine`: all engines of a pool.
 
-    calls  reach it
-    turns  say which engines there are; what is over for them, is let go of here
-    clock  seconds
+    calls     reach it
+    turns     say which engines there are; what is over for them, is let go of here
+    outlives  whether the engines go on when this process ends
+    clock     seconds
     """
 
     def __init__(
@@ -142,9 +143,11 @@ class PoolEngine:
         calls: Calls,
         turns: PoolTurns,
         *,
+        outlives: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        self.outlives = outlives
         self.calls = calls
         self.clock = clock
         self.known = PoolModel(calls)
@@ -155,11 +158,6 @@ class PoolEngine:
         self._spoken: set[asyncio.Task[None]] = set()
         turns.on_engines = self._know
         turns.on_over = self.let_go
-
-    @property
-    def outlives(self) -> bool:
-        """See `Engine.outlives`."""
-        return True
 
     @property
     def model(self) -> PoolModel | None:
