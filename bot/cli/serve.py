@@ -5,10 +5,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from bot.cli.arguments import add_start_empty
-from bot.cli.signals import OnStop, run_until_stopped, start_anew
+from bot.cli.signals import run_until_stopped, start_anew
 from bot.config.reading import Tokens, chat_tokens, load_config
 from bot.config.sections import Config
 from bot.errors import ConfigError, EngineStuckError, UsageError
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
             app = _app(args, config, tokens, lambda: start_pipeline(config))
             return run_until_stopped(app.run)
-        return run_until_stopped(_in_pool(args, config, tokens))
+        return _serve_in_pool(args, config, tokens)
     except EngineStuckError as error:
         log.critical("%s", error)
         start_anew()
@@ -101,8 +102,8 @@ def _app(
     return app
 
 
-def _in_pool(args: argparse.Namespace, config: Config, tokens: Tokens | None) -> OnStop:
-    """The part of this process in a pool, from its joining to its leaving."""
+def _serve_in_pool(args: argparse.Namespace, config: Config, tokens: Tokens | None) -> int:
+    """Be a part of a pool, until the process is told to stop."""
     from bot.engines.pool.cluster import Cluster  # noqa: PLC0415 - it brings Ray
     from bot.engines.pool.parts import bot_part, watch_pool  # noqa: PLC0415
 
@@ -112,8 +113,7 @@ def _in_pool(args: argparse.Namespace, config: Config, tokens: Tokens | None) ->
     if args.role != "engine":
         app = _app(args, config, tokens, bot_part(config, outlives=not has_engines))
 
-    async def run(stop: asyncio.Event) -> None:
-        await asyncio.to_thread(cluster.join)
+    async def serve(stop: asyncio.Event) -> None:
         try:
             if has_engines:
                 await asyncio.to_thread(_deploy, cluster, config)
@@ -125,9 +125,16 @@ def _in_pool(args: argparse.Namespace, config: Config, tokens: Tokens | None) ->
             if has_engines:
                 log.info("the engines end, each with what it draws")
                 await asyncio.to_thread(cluster.take_down)
-            await asyncio.to_thread(cluster.leave)
 
-    return run
+    # On a thread that stays: a cluster of the bot's own ends with the thread that began it.
+    with ThreadPoolExecutor(1, thread_name_prefix="ray") as thread:
+        # Before anything of ours hears signals: with Ray comes a handler of SIGTERM that has the
+        # process abort three seconds after it, whatever is done about it.
+        thread.submit(cluster.join).result()
+        try:
+            return run_until_stopped(serve)
+        finally:
+            thread.submit(cluster.leave).result()
 
 
 def _deploy(cluster: "Cluster", config: Config) -> None:

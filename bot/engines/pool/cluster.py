@@ -1,7 +1,8 @@
 """All parts of a pool together: Ray, and on it Ray Serve with the engines and their turns.
 
-What is called here may take seconds: on a thread, where an event loop runs. That also keeps Ray
-from putting a handler for SIGTERM of its own into the place of ours.
+What is called here may take seconds: on a thread, where an event loop runs. To join on one also
+keeps Ray from putting a handler for SIGTERM of its own, in Python, into the place of ours; the one
+in its core comes in any case (`findings/ray_sigterm_aborts.sh`).
 """
 
 import logging

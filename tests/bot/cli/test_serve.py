@@ -1,6 +1,7 @@
 """`imagine serve` as a process: how it begins, and how it ends."""
 
 import asyncio
+import importlib.util
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,6 +13,11 @@ from standins.discord.loopback import LoopbackDiscord
 from tests.bot.cli.conftest import ENVIRONMENT, run, start
 from tests.bot.ledgers.databases import server
 from tests.sdxl_engine.marks.authority import DAY, elliptic, write_chain, write_key
+
+WITH_RAY = [
+    pytest.mark.scale,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="make setup-scale"),
+]
 
 
 @pytest.fixture
@@ -34,18 +40,24 @@ def environ_of(loopback: LoopbackDiscord, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "new_ledger",
+    "more",
     [
-        pytest.param(lambda: "", id="file"),
-        pytest.param(lambda: server().new_database(), id="postgres", marks=pytest.mark.scale),
+        pytest.param(dict, id="file"),
+        pytest.param(
+            lambda: {"IMAGINE_STORAGE__DATABASE": server().new_database()},
+            id="postgres",
+            marks=pytest.mark.scale,
+        ),
+        # A cluster of its own is begun twice, which takes seconds each time.
+        pytest.param(lambda: {"IMAGINE_ENGINE__POOL": "ray"}, id="pool", marks=WITH_RAY),
     ],
 )
 async def test_it_stops_cleanly_and_the_next_one_goes_on(
-    loopback: LoopbackDiscord, new_ledger: Callable[[], str]
+    loopback: LoopbackDiscord, more: Callable[[], dict[str, str]]
 ) -> None:
     environ = environ_of(
         loopback,
-        IMAGINE_STORAGE__DATABASE=new_ledger(),
+        **more(),
         IMAGINE_ENGINE__SIZES="64x64",  # in fifty steps slow enough to be stopped in the middle
         IMAGINE_JOBS__SHUTDOWN_GRACE_S="600",  # however busy the machine is
     )
