@@ -108,11 +108,12 @@ class Cluster:
         else:
             os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(32))
         ray = _ray()
-        # Ray's own is open to everybody, and its logs may say what people ask for.
+        # What people ask for may stand in its logs, and Ray opens to everybody what it makes: in a
+        # folder that is closed.
         own: dict[str, Any] = {}
         if not self._address:
             self._folder = Path(tempfile.mkdtemp(prefix="imagine-"))
-            own = {"_temp_dir": str(self._folder), "include_dashboard": False}
+            own = {"_temp_dir": str(self._folder / "ray"), "include_dashboard": False}
         try:
             ray.init(
                 address=self._address or "local",  # never what happens to run here
