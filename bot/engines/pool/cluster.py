@@ -2,9 +2,11 @@
 
 What is called here may take seconds: on a thread, where an event loop runs. To join on one also
 keeps Ray from putting a handler for SIGTERM of its own, in Python, into the place of ours; the one
-in its core comes in any case (`findings/ray_sigterm_aborts.sh`).
+in its core comes in any case, so signals are listened to afterwards. And the thread has to stay: a
+cluster of its own ends with it (`findings/ray_cluster_ends_with_its_thread.sh`).
 """
 
+import importlib
 import logging
 import os
 import secrets
@@ -130,6 +132,7 @@ class Cluster:
                 "address wants this machine to belong to it (ray start --address=...), and the "
                 f"token that it was started with in {TOKEN_VARIABLE}."
             ) from error
+        importlib.import_module("ray.serve")  # seconds, which no event loop has
 
     @property
     def address(self) -> str:

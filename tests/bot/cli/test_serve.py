@@ -14,11 +14,6 @@ from tests.bot.cli.conftest import ENVIRONMENT, run, start
 from tests.bot.ledgers.databases import server
 from tests.sdxl_engine.marks.authority import DAY, elliptic, write_chain, write_key
 
-WITH_RAY = [
-    pytest.mark.scale,
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="make setup-scale"),
-]
-
 
 @pytest.fixture
 async def loopback() -> AsyncIterator[LoopbackDiscord]:
@@ -48,8 +43,6 @@ def environ_of(loopback: LoopbackDiscord, **more: str) -> dict[str, str]:
             id="postgres",
             marks=pytest.mark.scale,
         ),
-        # A cluster of its own is begun twice, which takes seconds each time.
-        pytest.param(lambda: {"IMAGINE_ENGINE__POOL": "ray"}, id="pool", marks=WITH_RAY),
     ],
 )
 async def test_it_stops_cleanly_and_the_next_one_goes_on(
@@ -101,6 +94,46 @@ async def test_it_stops_cleanly_and_the_next_one_goes_on(
             if process.returncode is None:
                 process.kill()
                 await process.communicate()
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(600)  # a whole cluster is begun, and in its engine the model
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="make setup-scale")
+async def test_with_engines_of_its_own_on_ray_it_draws_and_stops_cleanly(
+    loopback: LoopbackDiscord,
+) -> None:
+    environ = environ_of(loopback, IMAGINE_ENGINE__SIZES="64x64", IMAGINE_ENGINE__POOL="ray")
+    process = await start("serve", environ=environ)
+    try:
+        await loopback.wait_ready()
+        await loopback.wait_commands()
+        asked = await loopback.slash("imagine", {"prompt": "a red circle", "steps": 1})
+        await asked.until(lambda message: len(files_of(message)) == 4)
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in err
+        assert loopback.token.encode() not in err
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, 'Set [engine] pool to "ray"'),
+        ({"IMAGINE_ENGINE__POOL": "ray"}, "[pool] address is empty"),
+    ],
+)
+async def test_a_part_of_a_pool_that_is_none_is_a_sentence(
+    loopback: LoopbackDiscord, more: dict[str, str], said: str
+) -> None:
+    code, _, err = await run("serve", "--role", "bot", environ=environ_of(loopback, **more))
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
 
 
 async def test_it_stops_while_it_is_still_loading(loopback: LoopbackDiscord) -> None:
