@@ -167,6 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what `run` understands."""
     parser.add_argument("--online", action="store_true", help="ask Discord and Slack as well")
     forecast = parser.add_mutually_exclusive_group()
+    parser.add_argument("--pool", action="store_true", help="ask the pool of engines as well")
     forecast.add_argument(
         "--tpu",
         metavar="TOPOLOGY",
@@ -204,7 +205,11 @@ def run(args: argparse.Namespace) -> int:
                 f"--{name} belongs to chips that are not here: name them with --tpu or --gpu."
             )
     examination = Examination(
-        config_path=args.config, environ=os.environ, online=args.online, as_json=args.json
+        config_path=args.config,
+        environ=os.environ,
+        online=args.online,
+        as_json=args.json,
+        pool=args.pool,
     )
     return OK if examine(examination) else FAILED
 
@@ -217,12 +222,14 @@ class Examination:
     environ      usually os.environ
     online       ask Discord and Slack too
     as_json      one JSON object instead of lines
+    pool         ask the engines of the pool too
     """
 
     config_path: Path | None
     environ: Mapping[str, str]
     online: bool
     as_json: bool
+    pool: bool = False
 
 
 def examine(examination: Examination) -> bool:
@@ -266,6 +273,10 @@ def _findings(examination: Examination) -> Iterator[Finding]:
     yield from examine_ports(config)
     if examination.online:
         yield from _ask(config, examination.environ)
+    if examination.pool:
+        from bot.cli.doctor_pool import examine_pool  # noqa: PLC0415 - late, for it may bring Ray
+
+        yield from examine_pool(config)
 
 
 def _ask(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -22,11 +22,13 @@ class Drawing:
     """On the device; `step` of `num_inference_steps` are done.
 
     previews  what the pictures are becoming, small; none before the first steps
+    restored  an engine drew it before this process, or this bot, had it
     """
 
     step: int
     num_inference_steps: int
     previews: Images = ()
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -490,6 +490,8 @@ class Worker:
 
     async def _resume(self, job: Job, number: int) -> None:
         """Go on with what an engine draws, or has drawn, since an earlier process asked for it."""
+        steps = job.wish.num_inference_steps or 0  # it is settled, as of all that were begun
+        self._show_running(job, Drawing(0, steps, restored=True))
         try:
             drawing = await self._engine.resume(job.id, number, partial(self._progress, job))
             request = await self.prepare(job.wish)

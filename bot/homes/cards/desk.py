@@ -84,7 +84,7 @@ class CardDesk:
     def show(self, job: Job, stage: Stage, *, at_once: bool = False) -> None:
         """See `Home.show`."""
         with in_job(job.id):
-            restored = isinstance(stage, Waiting) and stage.restored
+            restored = isinstance(stage, Waiting | Drawing) and stage.restored
             previews = stage.previews if isinstance(stage, Drawing) else ()
             if isinstance(stage, Waiting):
                 self._places.setdefault(job.id, 0)

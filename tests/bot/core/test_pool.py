@@ -89,6 +89,9 @@ async def test_the_next_bot_goes_on_with_what_is_drawn(office: OpenOffice) -> No
     assert list(pool.drawings) == [(job.id, 1)]
     async with office(pool=pool) as it:
         await it.home.until(lambda: len(drawing.watchers) == 2)
+        assert it.home.stages(job)[0] == Drawing(
+            0, job.wish.num_inference_steps or 0, (), restored=True
+        )
         assert await it.state(job) is State.RUNNING
         drawing.go_on(1)
         assert it.home.stages(job)[-1] == Drawing(1, job.wish.num_inference_steps or 0)
