@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from bot.config.sections import (
     HealthConfig,
     JobsConfig,
     LimitsConfig,
+    PoolConfig,
     SlackConfig,
+    StorageConfig,
 )
 from bot.ledgers.records import records_of
 from bot.operations import log as logs
+from bot.shared.data_folder import IMAGES
 from bot.shared.secret import Secret
 from sdxl_engine import ImageRequest, Images, Progress
 from sdxl_engine.request import NO_PICTURES, Pictures
@@ -68,16 +72,24 @@ class SteadyPipeline(FakePipeline):
 def main() -> None:
     """Serve the Discord at argv[1] from the folder argv[2], until somebody kills it.
 
-    And the Slack at argv[3], if there is one.
+    And the Slack at argv[3], if there is one. With POOL_ADDRESS it is one of BOTS, its engines are
+    there, and its folder is one in that of all.
     """
-    base, folder = sys.argv[1], Path(sys.argv[2])
+    base, shared = sys.argv[1], Path(sys.argv[2])
+    pool, bots = os.environ.get("POOL_ADDRESS", ""), int(os.environ.get("BOTS", "1"))
+    folder = shared / f"bot {os.environ['BOT']}" if pool else shared
     slack_url = sys.argv[3] if len(sys.argv) > 3 else ""
     logs.set_up(os.environ.get("LEVEL", "error"))
     config = Config(
         engine=EngineConfig(sizes=SIZES, default_steps=4),
         discord=DiscordConfig(
-            api_url=f"{base}/api/v10", gateway_url=f"{base.replace('http', 'ws')}/gateway"
+            api_url=f"{base}/api/v10",
+            gateway_url=f"{base.replace('http', 'ws')}/gateway",
+            shards=bots if pool else 0,
+            bots=bots,
         ),
+        storage=StorageConfig(folder=folder, pictures=shared / IMAGES),
+        pool=PoolConfig(address=pool),
         slack=SlackConfig(api_url=slack_url, port=int(os.environ.get("SLACK_PORT", "8645"))),
         jobs=JobsConfig(max_queued=1000),
         limits=LimitsConfig(0, 0, 0, 0, 0),
@@ -93,8 +105,17 @@ def main() -> None:
     if tokens is not None:
         homes.append(slack_home(config, tokens, throttle=throttle))
     records = records_of(folder, os.environ.get("LEDGER_URL", ""))
-    app = App(config, SteadyPipeline, homes, folder, records=records)
-    asyncio.run(app.run(asyncio.Event()))
+    if not pool:
+        app = App(config, SteadyPipeline, homes, folder, records=records)
+        asyncio.run(app.run(asyncio.Event()))
+        return
+    from bot.engines.pool.cluster import Cluster  # noqa: PLC0415 - Ray, where there is a pool
+    from bot.engines.pool.parts import bot_part  # noqa: PLC0415
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(Cluster(pool).join).result()
+        app = App(config, bot_part(config, outlives=True), homes, folder, records=records)
+        asyncio.run(app.run(asyncio.Event()))
 
 
 if __name__ == "__main__":

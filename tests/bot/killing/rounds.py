@@ -2,7 +2,8 @@
 
 python -m tests.bot.killing.rounds --rounds 500
 
-With TEST_DATABASE=postgres its ledger is in a PostgreSQL, which is killed as well.
+With TEST_DATABASE=postgres its ledger is in a PostgreSQL, which is killed as well. And with
+--bots 2 --engines 2 there are two bots, and two engines on Ray Serve: whichever it is dies.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -40,6 +41,7 @@ from tests.bot.killing.crowd import (
 )
 from tests.bot.killing.moderators import DESK, Moderators
 from tests.bot.killing.order import Order, is_told, order_of
+from tests.bot.killing.pool import Engines
 from tests.bot.killing.slackers import Slackers, are_answered, broken
 from tests.bot.ledgers.databases import (
     IN_POSTGRES,
@@ -78,6 +80,8 @@ class Tally:
 
     rounds       how often the bot was killed
     databases    how often its database was
+    engines      how often an engine of a pool was
+    begun_again  how often a job was begun that had been begun before
     asked        commands and dialogs that Discord took
     dialogs      of these, dialogs
     pressed      presses that Discord took
@@ -109,6 +113,8 @@ class Tally:
 
     rounds: int = 0
     databases: int = 0
+    engines: int = 0
+    begun_again: int = 0
     asked: int = 0
     dialogs: int = 0
     pressed: int = 0
@@ -162,9 +168,10 @@ class Tally:
         return [*ours, *self.order.broken, *(f"in Slack: {one}" for one in self.slack)]
 
     def __str__(self) -> str:
-        restart_s = sorted(self.restarts_s)[len(self.restarts_s) // 2]
+        restart_s = sorted(self.restarts_s or [0.0])[len(self.restarts_s) // 2]
         return (
-            f"{self.rounds} kills, {self.databases} of the database, {self.asked} asked "
+            f"{self.rounds} kills, {self.databases} of the database, {self.engines} of engines, "
+            f"{self.begun_again} jobs begun again, {self.asked} asked "
             f"({self.dialogs} in a dialog), {self.pressed} pressed "
             f"({self.twins} of them twice at once, {self.made} made a job), "
             f"{self.accepted} accepted: {self.pictures} with pictures, {self.deleted} with "
@@ -190,26 +197,33 @@ async def kill_rounds(
     on_kill: Callable[[int], None] = lambda _: None,
     *,
     over_http: bool = False,
+    bots: int = 1,
+    engines: int = 0,
 ) -> Tally:
     """Kill the bot `rounds` times, let it come to rest, and look.
 
     on_kill    told after each how many there were
     over_http  Slack tells the bot over HTTP, else over Socket Mode
+    bots       of them one is killed each time, which does not wait for the others
+    engines    of a pool that draws for all; 0: each draws for itself
     """
     with held_port() if over_http else nullcontext() as port:
         url = f"http://127.0.0.1:{port}{PATH}" if over_http else ""
         slack = LoopbackSlack(rate_limits=False, request_url=url)
-        return await _kill_rounds(rounds, folder, random.Random(seed), slack, on_kill)
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(Engines(engines)) if engines else None
+            company = Company(folder, slack, bots, pool)
+            return await _kill_rounds(rounds, folder, random.Random(seed), company, on_kill)
 
 
 async def _kill_rounds(
     rounds: int,
     folder: Path,
     chance: random.Random,
-    slack: LoopbackSlack,
+    company: "Company",
     on_kill: Callable[[int], None],
 ) -> Tally:
-    loopback = LoopbackDiscord(rate_limits=False)
+    loopback, slack = company.loopback, company.slack
     set_up(loopback)
     await asyncio.gather(loopback.start(), slack.start())
     slackers = Slackers(slack, chance)
@@ -218,26 +232,19 @@ async def _kill_rounds(
     at_work = [asyncio.create_task(one.keep_looking()) for one in (crowd, moderators)]
     busy: list[asyncio.Task[None]] = []
     try:
-        await _take_office(loopback, slack, moderators, folder)
+        await _take_office(company, moderators)
         busy = [asyncio.create_task(one.keep_busy()) for one in (crowd, moderators, slackers)]
         if IN_POSTGRES:
             busy.append(asyncio.create_task(_kill_databases(tally, chance)))
-        for kill in range(1, rounds + 1):
-            process = await _start(loopback, slack, folder)
-            begin_s = time.monotonic()
-            if chance.random() < 0.9:  # else somewhere between its start and its first word
-                await loopback.wait_ready()
-                tally.restarts_s.append(time.monotonic() - begin_s)
-            _break_network(loopback, chance)
-            slackers.break_network()
-            await asyncio.sleep(chance.uniform(0, 1.0))
-            await _kill(loopback, process)
-            on_kill(kill)
+        if company.pool is not None:
+            busy.append(asyncio.create_task(company.pool.keep_dying(chance)))
+        await _keep_killing(rounds, company, slackers, tally, chance, on_kill)
         for one in busy:
             one.cancel()
         loopback.faults.clear()
         in_peace = len(crowd.pressed)
-        process = await _start(loopback, slack, folder)
+        await company.start()
+        await loopback.wait_ready()
         try:
             await slackers.end()
             await crowd.keep_busy(presses=in_peace + PRESSES_IN_PEACE)
@@ -246,7 +253,7 @@ async def _kill_rounds(
             last_asked = await crowd.each_asks()
             await _until(lambda: _is_settled(crowd, in_peace, last_asked, folder))
         finally:
-            await _kill(loopback, process)
+            await company.kill_all()
     finally:
         for task in (*at_work, *busy):
             task.cancel()
@@ -255,6 +262,7 @@ async def _kill_rounds(
         await moderators.close()
         await crowd.close()
         await asyncio.gather(loopback.close(), slack.close())
+    tally.engines = 0 if company.pool is None else company.pool.killed
     _count(tally, crowd, in_peace, folder)
     accepted = [asked for asked in last_asked if asked.id in crowd.promised]
     tally.last = Counter(_end_of(crowd, asked) for asked in accepted)
@@ -263,15 +271,34 @@ async def _kill_rounds(
     return tally
 
 
-async def _take_office(
-    loopback: LoopbackDiscord, slack: LoopbackSlack, moderators: Moderators, folder: Path
+async def _keep_killing(
+    rounds: int,
+    company: "Company",
+    slackers: Slackers,
+    tally: Tally,
+    chance: random.Random,
+    on_kill: Callable[[int], None],
 ) -> None:
-    """Have a first process hear where the desk is."""
-    process = await _start(loopback, slack, folder)
-    await loopback.wait_ready()
-    await loopback.wait_commands()
+    for kill in range(1, rounds + 1):
+        await company.start()
+        begin_s = time.monotonic()
+        if chance.random() < 0.9:  # else somewhere between its start and its first word
+            await company.loopback.wait_ready()
+            tally.restarts_s.append(time.monotonic() - begin_s)
+        _break_network(company.loopback, chance)
+        slackers.break_network()
+        await asyncio.sleep(chance.uniform(0, company.lives_s))
+        await company.kill(chance)
+        on_kill(kill)
+
+
+async def _take_office(company: "Company", moderators: Moderators) -> None:
+    """Have first processes hear where the desk is."""
+    await company.start()
+    await company.loopback.wait_ready()
+    await company.loopback.wait_commands()
     await moderators.take_office()
-    await _kill(loopback, process)
+    await company.kill_all()
 
 
 def _break_network(loopback: LoopbackDiscord, chance: random.Random) -> None:
@@ -293,30 +320,68 @@ async def _kill_databases(tally: Tally, chance: random.Random) -> None:
         tally.databases += 1
 
 
-async def _kill(loopback: LoopbackDiscord, process: asyncio.subprocess.Process) -> None:
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
-    await loopback.wait_offline()
+@dataclass
+class Company:
+    """The bots that are killed.
 
+    bots  how many there are
+    pool  of engines; None: each bot has its own
+    """
 
-async def _start(
-    loopback: LoopbackDiscord, slack: LoopbackSlack, folder: Path
-) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bot.killing.bot",
-        loopback.base_url,
-        str(folder),
-        slack.api_url,
-        env={
-            **os.environ,
-            "DISCORD_TOKEN": loopback.token,
-            "SLACK_BOT_TOKEN": DEFAULT_BOT_TOKEN,
-            "LEDGER_URL": url_in(folder) if IN_POSTGRES else "",
-            **_told_over(slack),
-        },
-    )
+    folder: Path
+    slack: LoopbackSlack
+    bots: int
+    pool: Engines | None
+    loopback: LoopbackDiscord = field(default_factory=lambda: LoopbackDiscord(rate_limits=False))
+    _processes: dict[int, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    @property
+    def lives_s(self) -> float:
+        """For how long at most nobody is killed; two take turns in starting."""
+        return 1.0 if self.bots == 1 else 3.0
+
+    async def start(self) -> None:
+        """Start all that are not there."""
+        for bot in range(self.bots):
+            if bot not in self._processes:
+                self._processes[bot] = await self._start(bot)
+
+    async def kill(self, chance: random.Random) -> None:
+        """Kill one."""
+        await self._kill(chance.choice(sorted(self._processes)))
+
+    async def kill_all(self) -> None:
+        for bot in tuple(self._processes):
+            await self._kill(bot)
+
+    async def _kill(self, bot: int) -> None:
+        process = self._processes.pop(bot)
+        with suppress(ProcessLookupError):  # one that another took over has ended by itself
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+        if not self._processes:
+            await self.loopback.wait_offline()
+
+    async def _start(self, bot: int) -> asyncio.subprocess.Process:
+        pool = {} if self.pool is None else self.pool.environ
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.bot.killing.bot",
+            self.loopback.base_url,
+            str(self.folder),
+            self.slack.api_url,
+            env={
+                **os.environ,
+                "DISCORD_TOKEN": self.loopback.token,
+                "SLACK_BOT_TOKEN": DEFAULT_BOT_TOKEN,
+                "LEDGER_URL": url_in(self.folder) if IN_POSTGRES else "",
+                "BOT": str(bot),
+                "BOTS": str(self.bots),
+                **pool,
+                **_told_over(self.slack),
+            },
+        )
 
 
 def _told_over(slack: LoopbackSlack) -> dict[str, str]:
@@ -436,6 +501,9 @@ def _count(tally: Tally, crowd: Crowd, in_peace: int, folder: Path) -> None:
         (tally.redrawn,) = connection.execute(
             "SELECT count(*) FROM transitions WHERE from_state = 'drawn' AND to_state = 'queued'"
         ).fetchone()
+        (tally.begun_again,) = connection.execute(
+            "SELECT count(*) - count(DISTINCT job) FROM transitions WHERE to_state = 'running'"
+        ).fetchone()
         rows = connection.execute("SELECT id, event, state, deleted, private FROM jobs").fetchall()
     tally.unaccounted += sorted({state for _, _, state, *_ in rows} - FINAL - {State.REVIEW})
     jobs_of = Counter(event for _, event, *_ in rows)
@@ -461,6 +529,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--over-http", action="store_true", help="Slack in its HTTP mode")
+    parser.add_argument("--bots", type=int, default=1, help="more than one need --engines")
+    parser.add_argument("--engines", type=int, default=0, help="on Ray Serve, for all bots")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     arguments = parser.parse_args()
     # A request that breaks off because the bot was killed is what is tested, and no error.
@@ -477,6 +547,8 @@ def main() -> None:
             arguments.seed,
             on_kill,
             over_http=arguments.over_http,
+            bots=arguments.bots,
+            engines=arguments.engines,
         )
         tally = asyncio.run(killing)
     sys.stdout.write(f"seed {arguments.seed}: {tally}\n")
