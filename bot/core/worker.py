@@ -191,8 +191,9 @@ class Worker:
                     self._restored.add(job.id)
                     self._let_wait(record)
                 elif record.state is State.RUNNING:
-                    self._running[job.id] = job
-                    self._spawn(self._resume(job, record.attempt), job.id)
+                    if job.id not in self._running:  # or there is other news of it
+                        self._running[job.id] = job
+                        self._spawn(self._resume(job, record.attempt), job.id)
                 elif record.state is State.DRAWN:
                     self._spawn(self._deliver(job, record.images), job.id)
                 elif record.state is State.REVIEW:

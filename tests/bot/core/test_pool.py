@@ -102,6 +102,17 @@ async def test_the_next_bot_goes_on_with_what_is_drawn(office: OpenOffice) -> No
     assert set(pool.drawings) == {(job.id, 1), (waiting.id, 1)}
 
 
+async def test_news_of_what_is_drawn_begins_nothing_anew(office: OpenOffice) -> None:
+    pool, job = FakePool("one"), make_job()
+    async with office(pool=pool) as it:
+        await it.ask(job)
+        drawing = await pool.begun(job)
+        it.worker.restore([await it.ledger.get(job.id)])
+        drawing.end()
+        await it.home.until(lambda: job.id in it.home.delivered)
+        assert len(drawing.watchers) == 1
+
+
 async def test_what_was_drawn_while_no_bot_was_there_is_shown(office: OpenOffice) -> None:
     pool, job = FakePool("one"), make_job()
     async with office(pool=pool) as it:
