@@ -1,12 +1,10 @@
 """Files that are either whole or not there: never half of one."""
 
-import asyncio
 import errno
-import fcntl
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,33 +47,6 @@ def write_new(folder: Path, names: Iterable[str], data: bytes) -> Path:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
     _sync(folder)
     return path
-
-
-@asynccontextmanager
-async def held(lock: Path) -> AsyncIterator[None]:
-    """Be the only one, of all processes that share its folder, who holds a file meanwhile.
-
-    Waits for others. Where the file cannot be made or held, nobody is kept from anything.
-    """
-    file = await asyncio.to_thread(_taken, lock)
-    try:
-        yield
-    finally:
-        if file is not None:
-            os.close(file)
-
-
-def _taken(lock: Path) -> int | None:
-    with suppress(OSError):
-        make_folder(lock.parent)
-        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            os.close(file)
-            raise
-        return file
-    return None
 
 
 def can_be_path(text: str) -> bool:

@@ -26,7 +26,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import LoginError
 from bot.homes.slack.calls import code_of, named, retry_after_s
-from bot.shared.files import held, write_atomically
+from bot.shared.file_locks import held
+from bot.shared.files import write_atomically
 from bot.shared.retry import Backoff, Sleep, bounded_s
 from bot.shared.secret import Secret
 
