@@ -105,7 +105,7 @@ def test_it_says_what_it_is(installed: Installed) -> None:
     assert metadata["Version"] == PROJECT["version"]
     assert metadata["Requires-Python"] == PROJECT["requires-python"]
     assert metadata["License-Expression"] == "MIT"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"cuda", "postgres", "s3", "tpu"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"cuda", "postgres", "ray", "s3", "tpu"}
 
 
 def test_imagine_knows_its_version_and_is_the_wheels(installed: Installed) -> None:
