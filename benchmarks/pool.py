@@ -88,11 +88,6 @@ def _black(request: ImageRequest) -> Images:
     return (GeneratedImage(0, 0, request.width_px, request.height_px, rgb),)
 
 
-def sleeper(step_s: float, told: Path) -> Sleeper:
-    """For an engine's thread."""
-    return Sleeper(step_s, told)
-
-
 class Driver:
     """Draws as the worker does, without a ledger."""
 
@@ -246,7 +241,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             told = Path(folder) / "told"
-            at_once, slow = partial(sleeper, 0.0, told), partial(sleeper, step_s, told)
+            at_once, slow = partial(Sleeper, 0.0, told), partial(Sleeper, step_s, told)
             deploy(cluster, 1, at_once)
             local_s, pool_s = asyncio.run(here(at_once, job_s)), asyncio.run(pooled(1, job_s))
             print(f"a job: here {1e3 * local_s:.2f} ms, pool {1e3 * pool_s:.2f} ms")

@@ -75,6 +75,10 @@ log = logging.getLogger(__name__)
 MakeHome = Callable[[JobQueue, Ledger, Bots], Home]
 
 
+_LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
+_ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
+
+
 class OwnEngine(Engine, Protocol):
     """The engine, for whoever begins and ends it."""
 
@@ -87,10 +91,6 @@ class OwnEngine(Engine, Protocol):
 
     async def close(self, timeout_s: float) -> None:
         """Let go of what is drawn, and wait at most so long for it."""
-
-
-_LAST_WORDS_S: Final = 10.0  # for the last edits of the cards
-_ENGINE_STOP_S: Final = 5.0  # for the step that the device is in
 
 
 class App:

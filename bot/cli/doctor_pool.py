@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from bot.cli.finding import Finding
+from bot.cli.finding import Finding, Level
 from bot.config.sections import Config
 from bot.core.queue.turns import Load
 from bot.errors import ConfigError, EngineGoneError
+from bot.shared.own_version import own_version
 from sdxl_engine.errors import EngineStartError
 
 if TYPE_CHECKING:  # they bring Ray, where it is needed
@@ -61,12 +61,10 @@ def findings_of_kinds(status: "PoolStatus") -> Iterator[Finding]:
         yield Finding("FAIL", "Nobody has started engines on the cluster.", mend)
     elif status.failure is not None:
         mend = "Mend that, and start `imagine serve --role engine` anew."
-        yield Finding("FAIL", f"No engine could be started. {status.failure}", mend)
+        yield Finding("FAIL", status.failure, mend)
     for name, kind in status.kinds.items():
-        there = ", ".join(f"{n} {state.lower()}" for state, n in kind.replicas.items())
-        yield Finding(
-            "ok" if kind.replicas.get("RUNNING") else "warn", f"{name}: {there or 'none'}."
-        )
+        level: Level = "ok" if kind.replicas.get("RUNNING") else "warn"
+        yield Finding(level, f"{name}: {kind.there}.")
 
 
 def findings_of_engines(
@@ -76,7 +74,7 @@ def findings_of_engines(
 
     stuck_after_s  for how long one may be silent; 0 is for ever
     """
-    ours = version("imagine-bot")
+    ours = own_version()
     for beat in beats:
         models = ", ".join(beat.warm.models)
         doing = "it is free" if beat.drawing is None else f"it draws {beat.drawing.job_id}"

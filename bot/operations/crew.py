@@ -48,9 +48,9 @@ class Crew:
         """See `Bots.is_chief`."""
         return self._is_chief
 
-    async def claim_range(self, kind: str, count: int) -> int | None:
+    async def claim_range(self, kind: str, total: int) -> int | None:
         """See `Bots.claim_range`."""
-        return await self._ledger.claim_range(kind, count)
+        return await self._ledger.claim_range(kind, total)
 
     def becomes(self, *, chief: bool) -> None:
         """It is from now on, or is no more."""

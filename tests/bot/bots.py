@@ -42,10 +42,20 @@ class OneOfThem:
     def is_chief(self) -> bool:
         return self._together.chief is self
 
-    async def claim_range(self, kind: str, count: int) -> int | None:
+    async def claim_range(self, kind: str, total: int) -> int | None:
         assert kind == "discord"
-        return self._together.claim(self, count)
+        return self._together.claim(self, total)
 
     def end(self) -> None:
         """Let go of all, as a process that ends."""
         self._together.ended(self)
+
+
+class OneBot:
+    """Implements `Bots` where there is no other."""
+
+    is_chief = True
+
+    async def claim_range(self, kind: str, total: int) -> int | None:
+        """See `Bots`."""
+        return 0

@@ -18,7 +18,7 @@ class Speed:
         self._seconds = known + _NEWEST_WEIGHT * (measured - known)
 
     @property
-    def second(self) -> float | None:
+    def unit_s(self) -> float | None:
         """How long a work of 1 takes; None until some was observed."""
         return self._seconds
 

@@ -67,16 +67,16 @@ class Load:
 
     waiting  how many jobs
     drawing  how many engines have one
-    second   how long 1 takes, as `work_of` counts it, on an engine; None: not measured yet
+    unit_s   how long 1 takes, as `work_of` counts it, on an engine; None: not measured yet
     """
 
     waiting: int
     drawing: int
-    second: float | None
+    unit_s: float | None
 
     def seconds(self, work: int) -> float | None:
         """How long that much work is drawn, as fast as it went lately; None: not measured yet."""
-        return None if self.second is None else self.second * work
+        return None if self.unit_s is None else self.unit_s * work
 
 
 @dataclass(slots=True)
@@ -235,7 +235,7 @@ class Turns:
     def load(self) -> Load:
         """What there is to draw now."""
         drawing = sum(one.begun_s is not None for one in self._engines.values())
-        return Load(len(self._waiting), drawing, self._speed.second)
+        return Load(len(self._waiting), drawing, self._speed.unit_s)
 
     def positions(self) -> dict[str, Position]:
         """Where each waiting job stands, right now, if nobody else came; in that order."""
@@ -249,7 +249,7 @@ class Turns:
         chosen = [one.next_up.job_id for one in self._engines.values() if one.next_up is not None]
         order = [*chosen, *self._fair.places()]
         free = [(self._left_s(one, now_s), name) for name, one in self._engines.items()]
-        if self._speed.second is None or not free:
+        if self._speed.unit_s is None or not free:
             return {job_id: Position(n, None) for n, job_id in enumerate(order, start=1)}
         heapq.heapify(free)
         found = {}

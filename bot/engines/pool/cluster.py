@@ -67,6 +67,12 @@ class KindStatus:
     replicas: Mapping[str, int]
     message: str
 
+    @property
+    def there(self) -> str:
+        """How many in which state, for people."""
+        each = (f"{n} {state.lower()}" for state, n in self.replicas.items())
+        return ", ".join(each) or "none yet"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
@@ -81,11 +87,11 @@ class PoolStatus:
 
     @property
     def failure(self) -> str | None:
-        """Why there will be no engines; None: there are, or may yet be."""
+        """Why there will be no engines, as a sentence; None: there are, or may yet be."""
         if self.status != "DEPLOY_FAILED":
             return None
         said = [f"{name}: {kind.message}" for name, kind in self.kinds.items() if kind.message]
-        return " ".join(said) or "Ray Serve does not say why."
+        return f"No engine could be started. {' '.join(said) or 'Ray Serve does not say why.'}"
 
 
 class Cluster:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from bot.engines.pool.drawings import Key
@@ -10,9 +9,8 @@ from sdxl_engine.request import ImageRequest
 from sdxl_engine.thread import Pipeline
 
 APPLICATION: Final = "imagine"  # of Ray Serve
-TURNS: Final = (
-    "turns"  # its deployment that says who is drawn where; each other is a kind of engine
-)
+# Its deployment that says who is drawn where; each other is a kind of engine.
+TURNS: Final = "turns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +71,3 @@ def kind_and_unique(engine: str) -> tuple[str, str]:
     """The inverse of `name_of`: no replica's name has a hyphen."""
     kind, _, unique = engine.rpartition("-")
     return kind, unique
-
-
-def own_version() -> str:
-    """Of this package, here; empty where it is not installed but only lies there."""
-    try:
-        return version("imagine-bot")
-    except PackageNotFoundError:
-        return ""

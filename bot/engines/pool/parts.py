@@ -71,10 +71,9 @@ async def watch_pool(cluster: Cluster, *, sleep: Sleep = asyncio.sleep) -> None:
     while True:
         status = await asyncio.to_thread(cluster.status)
         if (failure := status.failure) is not None:
-            raise EngineStartError(f"No engine could be started. {failure}")
+            raise EngineStartError(failure)
         if status != last:
             for name, kind in status.kinds.items():
-                there = ", ".join(f"{n} {state.lower()}" for state, n in kind.replicas.items())
-                log.info("%s: %s", name, there or "none yet")
+                log.info("%s: %s", name, kind.there)
             last = status
         await sleep(_LOOKS_EVERY_S)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.engines.pool.calls import ServeCalls
-from bot.engines.pool.described import TURNS, Beat, Warm, name_of, own_version
+from bot.engines.pool.described import TURNS, Beat, Warm, name_of
 from bot.engines.pool.drawings import Drawings, Key, Told, Trouble
 from bot.errors import EngineGoneError
+from bot.shared.own_version import own_version
 from sdxl_engine.errors import EngineError, EngineStartError, InvalidRequestError
 from sdxl_engine.request import NO_PICTURES, ImageRequest, Pictures
 from sdxl_engine.sentence import say

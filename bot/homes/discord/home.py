@@ -11,7 +11,7 @@ from bot.core import card
 from bot.core.case import AtDesk, Notice
 from bot.core.job import Job, Origin, Record
 from bot.core.moderators import Moderators
-from bot.core.ports.bots import Bots, OneBot
+from bot.core.ports.bots import Bots
 from bot.core.ports.gallery import Picture
 from bot.core.ports.home import LendPictures, Shard
 from bot.core.ports.ledger import Ledger
@@ -114,7 +114,7 @@ class DiscordHome:
         *,
         throttle: MakeThrottle = edit_throttle,
         call_limit_s: float | None = None,
-        bots: Bots | None = None,
+        bots: Bots,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
@@ -124,7 +124,7 @@ class DiscordHome:
         self._calls = Calls(at_once, limit_s=call_limit_s, sleep=sleep)
         self._record = CommandRecord(settings.record)
         self._connection = DiscordConnection(settings.token, sleep=sleep)
-        self._bots = bots or OneBot()
+        self._bots = bots
         self._share = Share(settings.shards, self._bots, sleep=sleep)
         self._watch = ShardWatch()
         self._desk = CardDesk(queue, ledger, self._message, throttle=throttle, sleep=sleep)

@@ -13,7 +13,6 @@ import os
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -22,6 +21,7 @@ from bot.errors import LedgerError
 from bot.ledgers.database import Connection, Crew
 from bot.ledgers.ownership import is_owned, own
 from bot.shared.data_folder import BOT_LOCK
+from bot.shared.own_version import own_version
 
 LEASE_S: Final = 20.0
 RENEW_EVERY_S: Final = 5.0
@@ -64,13 +64,6 @@ def _this_process() -> str:
     return f"process {os.getpid()} on {platform.node()}"
 
 
-def _this_version() -> str:
-    try:
-        return version("imagine-bot")
-    except PackageNotFoundError:  # run from where it lies
-        return ""
-
-
 class LeaseTakenError(LedgerError):
     """Another bot has deleted this one's row."""
 
@@ -106,7 +99,7 @@ class Lease:
         connection.execute(
             "INSERT INTO lease (holder, place, mark, until_s, form, version, serves) "  # noqa: S608 - our own text
             f"VALUES (?, ?, '', {_NOW} + ?, ?, ?, ?)",
-            (self.holder, self.place, LEASE_S, form, _this_version(), ", ".join(sorted(serves))),
+            (self.holder, self.place, LEASE_S, form, own_version(), ", ".join(sorted(serves))),
         )
 
     def hold(self, connection: Connection, mark: str) -> None:

@@ -1,7 +1,6 @@
 """`imagine doctor --pool`, of pools that are well and of others."""
 
 from dataclasses import replace
-from importlib.metadata import version
 
 import pytest
 
@@ -12,12 +11,11 @@ from bot.core.queue.turns import Load
 from bot.engines.pool.cluster import TOKEN_VARIABLE, KindStatus, PoolStatus
 from bot.engines.pool.described import Beat, Warm
 from bot.engines.pool.drawings import Key
+from bot.shared.own_version import own_version
 from tests.standins.slack.ports import held_port
 
 WARM = Warm("4 x TPU v5 lite", ((64, 64),), ("doodle", "sdxl"), {}, ())
-BEAT = Beat(
-    "tpu-k3", "tpu", frozenset({None}), version("imagine-bot"), "host-2", WARM, 0.0, None, ()
-)
+BEAT = Beat("tpu-k3", "tpu", frozenset({None}), own_version(), "host-2", WARM, 0.0, None, ())
 LOAD = Load(7, 1, None)
 
 

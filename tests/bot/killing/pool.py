@@ -38,7 +38,9 @@ class Engines:
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **token},
         )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.stdin.write(b"0\n")  # none is stuck, however busy the machine is
         address = (await self._process.stdout.readline()).decode().strip()
         self.environ = {**token, "POOL_ADDRESS": address}
         return self

@@ -11,7 +11,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.app import slack_home
 from bot.config.reading import SlackTokens
 from bot.config.sections import SlackConfig
-from bot.core.ports.bots import OneBot
 from bot.errors import WrongPlaceError
 from bot.homes.slack.calls import Calls
 from bot.homes.slack.channels import Channels
@@ -20,6 +19,7 @@ from standins.base.faults import GatewayFault
 from standins.base.timers import ManualClock
 from standins.slack.envelopes import ACK_DEADLINE_S
 from standins.slack.loopback import DEFAULT_APP_TOKEN, DEFAULT_BOT_TOKEN, LoopbackSlack
+from tests.bot.bots import OneBot
 from tests.bot.conftest import Bot, OpenThrottle, RunBot, make_config
 from tests.bot.homes.slack.test_running import BEN, IMAGINE, ended, has_pictures, seen
 
