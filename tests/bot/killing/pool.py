@@ -46,7 +46,7 @@ class Engines:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._process.communicate()
+        await self._process.communicate(b"")  # nothing, and the end of it
 
     async def keep_dying(self, chance: random.Random) -> None:
         """Kill one after the other; Ray Serve starts another each time."""

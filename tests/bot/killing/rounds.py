@@ -244,7 +244,7 @@ async def _kill_rounds(
         loopback.faults.clear()
         in_peace = len(crowd.pressed)
         await company.start()
-        await loopback.wait_ready()
+        await company.wait_ready()
         try:
             await slackers.end()
             await crowd.keep_busy(presses=in_peace + PRESSES_IN_PEACE)
@@ -259,6 +259,7 @@ async def _kill_rounds(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task  # one that failed has counted nothing
+        await company.kill_all()  # where something failed; else they are gone
         await moderators.close()
         await crowd.close()
         await asyncio.gather(loopback.close(), slack.close())
@@ -295,7 +296,7 @@ async def _keep_killing(
 async def _take_office(company: "Company", moderators: Moderators) -> None:
     """Have first processes hear where the desk is."""
     await company.start()
-    await company.loopback.wait_ready()
+    await company.wait_ready()
     await company.loopback.wait_commands()
     await moderators.take_office()
     await company.kill_all()
@@ -345,6 +346,10 @@ class Company:
         for bot in range(self.bots):
             if bot not in self._processes:
                 self._processes[bot] = await self._start(bot)
+
+    async def wait_ready(self) -> None:
+        """Wait until each listens."""
+        await self.loopback.gateway.wait_listening(*range(self.bots))
 
     async def kill(self, chance: random.Random) -> None:
         """Kill one."""
