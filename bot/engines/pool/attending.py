@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _NOTHING: Final = Load(0, 0, None)
 _BACKOFF: Final = Backoff(first_s=0.2, limit_s=5.0)
+_SIGN_EVERY_S: Final = 2.0  # of life, at least: nothing else tells that this bot was killed
 
 
 class PoolTurns:
@@ -143,6 +144,13 @@ class PoolTurns:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(session, *told_first))
             group.create_task(self._tell(session))
+            group.create_task(self._live())
+
+    async def _live(self) -> None:
+        """Say something now and then, if it is only that there is nothing to say."""
+        while True:
+            await self._sleep(_SIGN_EVERY_S)
+            self._to_say.set()
 
     async def _listen(
         self, session: str, waiting: tuple[Entry, ...], in_hand: tuple[InHand, ...]

@@ -19,6 +19,8 @@ from bot.engines.pool.drawings import Key
 log = logging.getLogger(__name__)
 
 _SILENT_S: Final = 5.0  # then an engine counts as gone
+# And then a bot: of one that was killed Ray Serve says nothing, and goes on with its call.
+_BOT_SILENT_S: Final = 10.0
 _GONE_S: Final = 30.0  # so long an engine that a bot could not reach gets no turn
 _PLACES_EVERY_S: Final = 1.0  # at most so often a bot hears where its jobs stand
 _HEARD_ALL_S: Final = 4.0  # by then every engine that lives has said so
@@ -60,6 +62,7 @@ class News:
 class _Bot:
     """One that listens.
 
+    heard_s  when it said anything last
     turns    that it has not heard of yet
     engines  of which of their changes it has heard
     hurry    there is a turn for it
@@ -67,6 +70,7 @@ class _Bot:
     """
 
     session: str
+    heard_s: float
     turns: list[Turn] = field(default_factory=list)
     engines: int = -1
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
@@ -123,7 +127,7 @@ class TurnsReplica:
         waiting  its jobs, those first that waited first
         in_hand  what engines draw for it
         """
-        listener = _Bot(session)
+        listener = _Bot(session, self._clock())
         before = self._bots.pop(bot, None)
         self._bots[bot] = listener
         if before is not None:
@@ -136,17 +140,17 @@ class TurnsReplica:
                 await self._something_for(listener)
         finally:
             if self._bots.get(bot) is listener:
-                log.info("a bot has left, or was cut off: %s", bot)
-                del self._bots[bot]
-                for job_id in self._of(bot):  # what waits: until somebody tells of it again
-                    if self._jobs[job_id].engine is None:
-                        self._forget(job_id)
+                self._part_from(bot)
 
     async def tell(self, bot: str, session: str, commands: tuple[Command, ...]) -> bool:
-        """Do as a bot says, in this order; False: it has to attend anew."""
+        """Do as a bot says, in this order; False: it has to attend anew.
+
+        Without commands it is a sign of life.
+        """
         listener = self._bots.get(bot)
         if listener is None or listener.session != session:
             return False
+        listener.heard_s = self._clock()
         for command in commands:
             self._do(bot, command)
         self._give()
@@ -155,6 +159,9 @@ class TurnsReplica:
     async def beat(self, beat: Beat) -> int:
         """An engine lives; returns how many jobs wait that it could draw."""
         now_s = self._clock()
+        for bot, listener in tuple(self._bots.items()):
+            if now_s - listener.heard_s > _BOT_SILENT_S:
+                self._part_from(bot)
         if now_s - self._gone_s.get(beat.engine, now_s - _GONE_S) >= _GONE_S:
             is_new = beat.engine not in self._engines
             self._engines[beat.engine] = beat, now_s
@@ -191,6 +198,14 @@ class TurnsReplica:
         """Those that there are, as they said last; and what there is to draw."""
         self._expire()
         return tuple(beat for beat, _ in self._engines.values()), self._turns.load
+
+    def _part_from(self, bot: str) -> None:
+        """It has left, was killed, or was cut off: what waits, waits until somebody tells of it."""
+        log.info("a bot has left, or was cut off: %s", bot)
+        self._bots.pop(bot).wake()
+        for job_id in self._of(bot):
+            if self._jobs[job_id].engine is None:
+                self._forget(job_id)
 
     def _reconcile(self, bot: str, waiting: tuple[Entry, ...], in_hand: tuple[InHand, ...]) -> None:
         """What waits goes on waiting where it stands, and what is drawn is drawn."""

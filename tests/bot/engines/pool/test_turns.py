@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
+import pytest
 import pytest_asyncio
 
 from bot.core.queue.turns import Entry, Turn
@@ -255,6 +256,24 @@ async def test_an_engine_that_a_bot_cannot_reach_gets_no_turn_for_a_while(pool: 
     await pool.replica.beat(beat("e"))
     assert await next_of(bot) == Turn("a", "e")
     assert pool.over == ["a"]
+
+
+async def test_a_bot_that_was_killed_without_a_word_holds_no_engine(pool: Pool) -> None:
+    killed = pool.replica.attend("killed", "once", (entry("a"), entry("c")), ())
+    await anext(killed)  # Ray Serve does not end the call of a process that is gone
+    await pool.replica.beat(beat("e"))  # and "a" has its turn
+    other = pool.bot()
+    other.add(entry("b", person="another"))
+    await pool.until(lambda: other.position("b") is not None)
+    pool.clock.now_s = 9.9
+    await pool.replica.beat(beat("e"))
+    assert other.load.waiting == 2
+    pool.clock.now_s = 10.1
+    await pool.replica.beat(beat("e"))
+    assert await next_of(other) == Turn("b", "e")
+    await pool.until(lambda: other.load.waiting == 0)
+    with pytest.raises(StopAsyncIteration):
+        await anext(killed)
 
 
 async def test_a_drawing_is_found_where_it_is(pool: Pool) -> None:
