@@ -13,10 +13,12 @@ sys.modules["libtpu"] = None
 import jax
 import importlib, json, os, pkgutil
 import bot, sdxl_engine
+# The command line, which runs, and what Ray Serve imports, which needs not be here.
+others = {"bot.__main__", "bot.engines.pool.routing"}
 before = dict(os.environ)
 for package in (bot, sdxl_engine):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if module.name != "bot.__main__":  # runs the command line
+        if module.name not in others:
             importlib.import_module(module.name)
 print(json.dumps(sorted(set(before.items()) ^ set(os.environ.items()))))
 """

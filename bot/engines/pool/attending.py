@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 _NOTHING: Final = Load(0, 0, None)
 _BACKOFF: Final = Backoff(first_s=0.2, limit_s=5.0)
+# No job's turn hangs on these: they wait for so long for others, for each call costs milliseconds.
+_AT_LEISURE: Final[Collection[What]] = {"begin", "over", "measure"}
+_COMPANY_S: Final = 0.05
 _SIGN_EVERY_S: Final = 2.0  # of life, at least: nothing else tells that this bot was killed
 
 
@@ -57,6 +60,7 @@ class PoolTurns:
         self._turns: asyncio.Queue[Turn | None] = asyncio.Queue()
         self._unsaid: list[Command] = []
         self._to_say = asyncio.Event()
+        self._in_a_hurry = asyncio.Event()
         self._positions: Mapping[str, Position] = {}
         self._load = _NOTHING
         self._closed = False
@@ -163,13 +167,7 @@ class PoolTurns:
         raise EngineGoneError("It has ended.")
 
     def _hear(self, news: News) -> None:
-        for turn in news.turns:
-            entry = self._waiting.pop(turn.job_id, None)
-            if entry is None or self._closed:  # it was taken out while its turn was on the way
-                self._say("over", job_id=turn.job_id)
-            else:
-                self._in_hand[turn.job_id] = InHand(entry, turn.engine)
-                self._turns.put_nowait(turn)
+        self._take(news.turns)
         if news.engines is not None:
             self.on_engines(news.engines)
         if news.load is not None:
@@ -178,17 +176,33 @@ class PoolTurns:
             self._positions = news.positions
             self.on_places()
 
+    def _take(self, turns: tuple[Turn, ...]) -> None:
+        for turn in turns:
+            entry = self._waiting.pop(turn.job_id, None)
+            if entry is None or self._closed:  # it was taken out while its turn was on the way
+                self._say("over", job_id=turn.job_id)
+            else:
+                self._in_hand[turn.job_id] = InHand(entry, turn.engine)
+                self._turns.put_nowait(turn)
+
     async def _tell(self, session: str) -> None:
         """Pass on what is said, in order: one call at a time, each with all there is."""
         await self._attends.wait()
         while True:
             await self._to_say.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_COMPANY_S):
+                    await self._in_a_hurry.wait()
             self._to_say.clear()
+            self._in_a_hurry.clear()
             commands, self._unsaid = tuple(self._unsaid), []
-            heard = await self._calls.call(TURNS, "tell", self._name, session, commands)
-            if not heard:
+            turns = await self._calls.call(TURNS, "tell", self._name, session, commands)
+            if turns is None:
                 raise EngineGoneError("It does not know this bot.")
+            self._take(turns)
 
     def _say(self, what: What, **said: Any) -> None:  # noqa: ANN401 - as `Turns` has it
         self._unsaid.append(Command(what, said))
         self._to_say.set()
+        if what not in _AT_LEISURE:
+            self._in_a_hurry.set()

@@ -80,6 +80,12 @@ class _Bot:
         """Have it look."""
         self.changed.set()
 
+    def take_turns(self) -> tuple[Turn, ...]:
+        """It hears of them now."""
+        turns = tuple(self.turns)
+        self.turns.clear()
+        return turns
+
 
 @dataclass(slots=True)
 class _Job:
@@ -142,19 +148,22 @@ class TurnsReplica:
             if self._bots.get(bot) is listener:
                 self._part_from(bot)
 
-    async def tell(self, bot: str, session: str, commands: tuple[Command, ...]) -> bool:
-        """Do as a bot says, in this order; False: it has to attend anew.
+    async def tell(
+        self, bot: str, session: str, commands: tuple[Command, ...]
+    ) -> tuple[Turn, ...] | None:
+        """Do as a bot says, in this order; None: it has to attend anew.
 
+        Returns the turns that it has not heard of yet, which saves those that come of it a way.
         Without commands it is a sign of life.
         """
         listener = self._bots.get(bot)
         if listener is None or listener.session != session:
-            return False
+            return None
         listener.heard_s = self._clock()
         for command in commands:
             self._do(bot, command)
-        self._give()
-        return True
+        self._give(asking=listener)
+        return listener.take_turns()
 
     async def beat(self, beat: Beat) -> int:
         """An engine lives; returns how many jobs wait that it could draw."""
@@ -312,13 +321,15 @@ class TurnsReplica:
             if job.engine == engine and job.bot not in self._bots:
                 del self._jobs[job_id]
 
-    def _give(self) -> None:
+    def _give(self, asking: _Bot | None = None) -> None:
+        """Give what turns there are; who asks hears of its own in the answer."""
         while (turn := self._turns.give()) is not None:
             job = self._jobs[turn.job_id]
             job.engine = turn.engine
             bot = self._bots[job.bot]
             bot.turns.append(turn)
-            bot.hurry.set()
+            if bot is not asking:
+                bot.hurry.set()
         for bot in self._bots.values():
             bot.wake()
 
@@ -328,13 +339,11 @@ class TurnsReplica:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._places_every_s):
                 await listener.hurry.wait()
+        listener.hurry.clear()
 
     def _news_for(self, bot: str, listener: _Bot) -> News:
         if listener.turns:  # the rest waits: to look up all places takes a while
-            turns = tuple(listener.turns)
-            listener.turns.clear()
-            listener.hurry.clear()
-            return News(turns)
+            return News(listener.take_turns())
         listener.changed.clear()
         self._expire()
         engines = None
