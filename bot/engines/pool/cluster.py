@@ -9,6 +9,7 @@ cluster of its own ends with it (`findings/ray_cluster_ends_with_its_thread.sh`)
 import importlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -38,6 +39,7 @@ _TOKEN_FILE: Final = Path(".ray/auth_token")  # where Ray itself looks, in the h
 _ENVIRONMENT: Final = {
     "RAY_AUTH_MODE": "token",  # whoever may call an engine may run anything there
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread of Serve's that comes late would start a cluster
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # Straight from a bot to a replica: by way of Ray's actor calls each took about twice as long.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
@@ -47,12 +49,14 @@ _ENVIRONMENT: Final = {
 _ON_LOOPBACK: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _CONNECT_LIMIT_S: Final = 5.0
 _SAID_CHARS: Final = 200
+_CLASS: Final = re.compile(r"^[\w.]+: ")  # of an exception, before what it says
 _CALLS: Final = 1_000  # of each replica at a time: whoever watches is one
 _LOOKS_EVERY_S: Final = 5.0  # whether a replica is well; the third time that it is not, it goes
 _LOOK_LIMIT_S: Final = 30.0
 _LETS_END_S: Final = 300.0  # what is drawn by an engine that is one too many
 _TRIES: Final = 3  # to start an engine
 _MORE_AFTER_S, _FEWER_AFTER_S = 10.0, 600.0
+_TELLS_EVERY_S: Final = 2.0  # an engine what waits; Serve asks for more often than it looks back
 _NATIVE: Final = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 _ROUTER: Final = "bot.engines.pool.routing.EngineRouter"
 
@@ -68,6 +72,12 @@ class KindStatus:
     status: str
     replicas: Mapping[str, int]
     message: str
+
+    @property
+    def said_last(self) -> str:
+        """Of a message that ends with a trace, as Serve's do, what was raised; else all of it."""
+        last = self.message.rstrip().rpartition("\n")[2]
+        return _CLASS.sub("", last)
 
     @property
     def there(self) -> str:
@@ -92,7 +102,7 @@ class PoolStatus:
         """Why there will be no engines, as a sentence; None: there are, or may yet be."""
         if self.status != "DEPLOY_FAILED":
             return None
-        said = [f"{name}: {kind.message}" for name, kind in self.kinds.items() if kind.message]
+        said = [f"{name}: {kind.said_last}" for name, kind in self.kinds.items() if kind.message]
         return f"No engine could be started. {' '.join(said) or 'Ray Serve does not say why.'}"
 
 
@@ -244,6 +254,7 @@ def _options_of(kind: Kind) -> dict[str, Any]:
         upscale_delay_s=_MORE_AFTER_S,
         downscale_delay_s=_FEWER_AFTER_S,
         look_back_period_s=_MORE_AFTER_S,
+        metrics_interval_s=_TELLS_EVERY_S,
         policy=AutoscalingPolicy(
             policy_function=f"{engines_wanted.__module__}:{engines_wanted.__name__}"
         ),

@@ -71,6 +71,8 @@ async def watch_pool(cluster: Cluster, *, sleep: Sleep = asyncio.sleep) -> None:
     while True:
         status = await asyncio.to_thread(cluster.status)
         if (failure := status.failure) is not None:
+            for name, kind in status.kinds.items():
+                log.error("%s: %s", name, kind.message)
             raise EngineStartError(failure)
         if status != last:
             for name, kind in status.kinds.items():

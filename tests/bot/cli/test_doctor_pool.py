@@ -45,6 +45,14 @@ def test_that_no_engine_is_warm_is_told() -> None:
     assert [one.level for one in findings_of_engines([], LOAD, stuck_after_s=0)] == ["warn", "ok"]
 
 
+# As Ray Serve 2.60 says why an engine does not start, but for what lies between.
+SERVES_WORDS = """The deployment failed to start 3 times in a row. Error:
+\x1b[36mray::ServeReplica:imagine:engine.initialize_and_get_metadata()\x1b[39m (pid=2, ip=127.0.0.1)
+  File "replica.py", line 79, in _started
+    return self._thread.ready.result(timeout=_LOOKS_EVERY_S)
+sdxl_engine.errors.EngineStartError: There is no model."""
+
+
 def test_what_serve_says_is_told() -> None:
     (nobody,) = findings_of_kinds(PoolStatus("", {}))
     assert nobody.level == "FAIL"
@@ -53,7 +61,7 @@ def test_what_serve_says_is_told() -> None:
     assert list(findings_of_kinds(PoolStatus("RUNNING", kinds))) == [
         Finding("ok", "tpu: 2 running, 1 starting.")
     ]
-    kinds = {"tpu": KindStatus("DEPLOY_FAILED", {}, "There is no model.")}
+    kinds = {"tpu": KindStatus("DEPLOY_FAILED", {}, SERVES_WORDS)}
     failed, none = findings_of_kinds(PoolStatus("DEPLOY_FAILED", kinds))
     assert (failed.level, none.level) == ("FAIL", "warn")
     assert "There is no model." in failed.what
