@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,11 +24,15 @@ from tests.standins.discord.browser import running_browser
 # Patterns of test ids that share what is dear and made once a worker: compiled models, a browser, a
 # judge, a cluster. Each goes to one worker, in this order, which is that of their length.
 GROUPS = (r"test_(doodle|judge)\.py", "tiny_a", "tiny_b", "/web/", "pool/test_cluster")
-# With FEW_CASES in the environment, of each test so many cases; and none of what comes out alike
+# With FEW_CASES in the environment, of each test its first case; and none of what comes out alike
 # whatever Python is behind it: models and kernels as XLA compiles them, pages in a browser, what is
 # on the disk of a bot that is killed.
-CASES = 2
-ALIKE = (*GROUPS, r"test_(models|arithmetic|gpu_check|killing)\.py")
+ALIKE = (
+    *GROUPS,
+    r"test_(models|arithmetic|gpu_check|killing)\.py",
+    r"sdxl_engine/test_(variants|quantised|memory|model_set|embeddings|picture_goldens)\.py",
+    r"sdxl_engine/(forecast|lora)/",
+)
 MEMORY, FREE_BYTES = Path("/dev/shm"), 2**32  # noqa: S108 - a folder of a chance name in it
 MOST_BYTES = 2**29  # of compiled programs; those of one state of the sources are 40 MB
 
@@ -111,13 +114,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _few(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
     """Every test, with the first of its cases; of `ALIKE` none."""
-    cases = Counter[str]()
+    seen = set[str]()
     for item in items:
         function = item.nodeid.partition("[")[0]
-        if not any(re.search(pattern, item.nodeid) for pattern in ALIKE):
-            cases[function] += 1
-            if cases[function] <= CASES:
-                yield item
+        if function not in seen and not any(re.search(one, item.nodeid) for one in ALIKE):
+            seen.add(function)
+            yield item
 
 
 @pytest.fixture(autouse=True)

@@ -75,7 +75,7 @@ class PoolModel:
     def loras(self) -> Mapping[str, KnownLora]:
         """See `Model.loras`; those of the first kind, or what they were if it does not answer."""
         try:
-            found = self._ask(self._engines[0].engine, "loras")
+            found = self._ask(self._engines[0].kind, "loras")
         except EngineGoneError as error:
             log.warning("the LoRAs that there are could not be asked for: %s", error)
         else:
@@ -85,7 +85,7 @@ class PoolModel:
     def check(self, request: ImageRequest) -> None:
         """See `Model.check`; what no engine can be asked of now it says when it is to draw it."""
         try:
-            refusal = self._ask(self._one_for(request).engine, "check", request)
+            refusal = self._ask(self._one_for(request).kind, "check", request)
         except EngineGoneError as error:
             log.warning("a request could not be checked yet: %s", error)
             return
@@ -107,7 +107,18 @@ class PoolModel:
         fitting = (one for one in self._engines if request.model in one.draws)
         return next(fitting, self._engines[0])
 
-    def _ask(self, engine: str, method: str, *args: object) -> Any:  # noqa: ANN401 - what it returns
+    def _ask(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - what it returns
+        """What one of this kind says, the first that answers; raises EngineGoneError."""
+        gone = EngineGoneError("There is no such engine.", begun=False)
+        for one in self._engines:
+            if one.kind == kind:
+                try:
+                    return self._call(one.engine, method, *args)
+                except EngineGoneError as error:
+                    gone = error
+        raise gone
+
+    def _call(self, engine: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as above
         kind, _ = kind_and_unique(engine)
         assert self.loop is not None  # noqa: S101 - an engine has been heard of, and there
         asking = self._calls.call(kind, method, engine, *args)
