@@ -8,12 +8,24 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from bot.core.events import Accepted, Begun, Drawn, Ended, Event, Lost, Refused
-from bot.core.job import Record, State
+from bot.core.job import FINAL, Record, State
 from bot.core.ports.home import Shard
+from bot.errors import GalleryError, JobRefusedError, KnownJobError, LedgerError
+from sdxl_engine.errors import EngineStartError, InvalidRequestError, PictureCheckError
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _QUICK_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 3)
 _SLOW_S: Final = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900)
+# Why a command is not taken, as far as that is foreseen.
+_REFUSALS: Final = (
+    EngineStartError,
+    GalleryError,
+    InvalidRequestError,
+    JobRefusedError,
+    KnownJobError,
+    LedgerError,
+    PictureCheckError,
+)
 
 # The shards that there are, each with the name of its home.
 ReadShards = Callable[[], Iterable[tuple[str, Shard]]]
@@ -52,6 +64,12 @@ class Metrics:
         self._refused = Counter(
             "imagine_refusals_total", "Commands not taken.", ["error"], registry=self._registry
         )
+        # Prometheus sees a count rise only where it was told of it before: the first of a kind,
+        # which may stay the only one, would be missed.
+        for state in FINAL:
+            self._ended.labels(state.value)
+        for error in _REFUSALS:
+            self._refused.labels(error.__name__)
 
     def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Something to be looked at whenever somebody asks."""
@@ -70,6 +88,8 @@ class Metrics:
                 self._refused.labels(type(error).__name__).inc()
             case Begun(_, engine):  # how long it waited is known when it is drawn
                 self._begun.labels(engine).inc()
+                self._drawn_s.labels(engine)  # from nothing, as above
+                self._lost.labels(engine)
             case Drawn(record, engine):
                 self._drawn(record, engine)
             case Lost(_, engine):

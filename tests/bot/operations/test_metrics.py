@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from bot.core.events import Accepted, Drawn, Ended
-from bot.core.job import Record, State
+from bot.core.events import Accepted, Begun, Drawn, Ended
+from bot.core.job import FINAL, Record, State
 from bot.operations.metrics import Metrics
 from tests.bot.core.jobs import NOON_S, make_job
 
@@ -38,3 +38,14 @@ def test_a_clock_that_is_set_back_makes_no_time_negative() -> None:
     assert set(sums(metrics).values()) == {0.0}
     metrics.hear(Drawn(replace(record, started_at_s=NOON_S + 3, drawn_at_s=NOON_S + 5), "one"))
     assert (sums(metrics)["wait_seconds"], sums(metrics)["draw_seconds"]) == (3, 2)
+
+
+def test_what_is_counted_by_kind_is_counted_from_nothing() -> None:
+    metrics = Metrics()
+    metrics.hear(Begun(make_job(), "one"))
+    lines = metrics.text().decode().splitlines()
+    for state in FINAL:
+        assert f'imagine_jobs_ended_total{{state="{state.value}"}} 0.0' in lines
+    assert 'imagine_refusals_total{error="JobRefusedError"} 0.0' in lines
+    assert 'imagine_lost_total{engine="one"} 0.0' in lines
+    assert 'imagine_draw_seconds_count{engine="one"} 0.0' in lines
