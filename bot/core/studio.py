@@ -62,6 +62,10 @@ log = logging.getLogger(__name__)
 
 # Of the three seconds that a home gives for a first answer.
 _HEARING_S: Final = 1.0
+UNNOTED: Final = say(
+    "The bot's records do not answer right now, so this waits for them. If nothing has come of it "
+    "in ten minutes, ask again."
+)
 _GONE: Final = say("This job is no longer on record.")
 _LOST: Final = say("This picture is no longer on the bot's disk, so nothing can be made of it.")
 _NOT_OVER: Final = say("This is not over yet. Cancel it, or delete it once its pictures are shown.")
@@ -185,19 +189,24 @@ class Studio:
         model = self._engine.model
         return () if model is None else tuple(model.sizes)
 
-    async def hear(self, origin: Origin, locale: str) -> None:
+    async def hear(self, origin: Origin, locale: str) -> bool:
         """Note that somebody wishes something, before they see that it was heard.
 
         However this process ends, they are told something: `ask` and `answered` take the note back.
         Never raises, and takes a second at most.
 
         locale  of `Person`
+
+        Returns whether it is noted. Else they are told `UNNOTED` before anything: if this process
+        ends now, nobody knows of their wish.
         """
         try:
             async with asyncio.timeout(_HEARING_S):
                 await self._ledger.hear(origin, locale)
         except (LedgerError, TimeoutError) as error:
             log.warning("a wish could not be noted before it is answered: %r", error)
+            return False
+        return True
 
     async def answered(self, origin: Origin) -> None:
         """They have an answer, and no job came of it. Never raises."""

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
+import discord
 
 from bot.errors import AwayError
 from bot.homes.discord.buttons import Interaction
@@ -36,8 +37,12 @@ class Acknowledged:
     unseen: bool
 
 
-async def acknowledge(interaction: Interaction, *, unseen: bool) -> Acknowledged | None:
+async def acknowledge(
+    interaction: Interaction, *, unseen: bool, text: str | None = None
+) -> Acknowledged | None:
     """Tell Discord that an answer will come, `unseen` by others or not.
+
+    text  what stands there until then; None: Discord's own "thinking..."
 
     Returns None if nobody can see an answer: too late (10062), or answered by another process
     (40060). Where an answer was lost Discord may have heard it all the same, so it is told once
@@ -47,7 +52,7 @@ async def acknowledge(interaction: Interaction, *, unseen: bool) -> Acknowledged
         for limit_s in _TRIES_S:
             try:
                 async with asyncio.timeout(limit_s):
-                    response = await interaction.response.defer(thinking=True, ephemeral=unseen)
+                    response = await _first(interaction, text, unseen=unseen)
             except Exception as error:  # noqa: BLE001 - whatever came back, it is tried again
                 if interaction.response.is_done():  # the answer came, and makes no sense
                     log.warning("an acknowledgement's answer cannot be understood: %r", error)
@@ -62,6 +67,14 @@ async def acknowledge(interaction: Interaction, *, unseen: bool) -> Acknowledged
                 message_id = None if response is None else response.message_id
                 return Acknowledged(None if message_id is None else str(message_id), unseen)
     raise AwayError(say("The connection to Discord broke in that very moment. Ask again."))
+
+
+async def _first(
+    interaction: Interaction, text: str | None, *, unseen: bool
+) -> discord.InteractionCallbackResponse[Any] | None:
+    if text is None:
+        return await interaction.response.defer(thinking=True, ephemeral=unseen)
+    return await interaction.response.send_message(text, ephemeral=unseen, suppress_embeds=True)
 
 
 async def acknowledge_press(interaction: Interaction, *, unseen: bool) -> None:

@@ -13,7 +13,7 @@ from bot.core.heard import Heard
 from bot.core.job import Origin, Person, Venue, new_job_id
 from bot.core.policy import Actor, Viewer
 from bot.core.rules import Circumstances
-from bot.core.studio import Studio
+from bot.core.studio import UNNOTED, Studio
 from bot.errors import AwayError, BotError, KnownJobError, WrongPlaceError
 from bot.homes.discord.acknowledgement import acknowledge
 from bot.homes.discord.buttons import Interaction
@@ -86,9 +86,10 @@ class Intake:
                 by_rule = await self._studio.shows_privately(origin.venue, around)
                 return by_rule or await unseen()
 
-            await self._studio.hear(origin, person.locale)
+            is_noted = await self._studio.hear(origin, person.locale)
+            text = None if is_noted else voice_of(interaction).say(UNNOTED)
             try:
-                acknowledged = await acknowledge(interaction, unseen=await _found(alone))
+                acknowledged = await acknowledge(interaction, unseen=await _found(alone), text=text)
             except AwayError as error:
                 if await _say_instead(interaction, sentence_of(error)):
                     await self._studio.answered(origin)

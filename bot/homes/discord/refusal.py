@@ -27,6 +27,7 @@ from sdxl_engine.sentence import say
 
 log = logging.getLogger(__name__)
 
+_MESSAGE: Final = InteractionResponseType.channel_message
 _DEFERRED_MESSAGE: Final = InteractionResponseType.deferred_channel_message
 _DEFERRED_UPDATE: Final = InteractionResponseType.deferred_message_update
 _OUTDATED: Final = say("This command has changed. Restart Discord, then ask again.")
@@ -65,9 +66,9 @@ async def refuse(
                 kind = _DEFERRED_UPDATE if is_press and not thinking else _DEFERRED_MESSAGE
             else:
                 return
-        if kind is _DEFERRED_MESSAGE:
-            # Everybody sees "thinking". A follow-up straight after it would take its place, and be
-            # as public: it goes first.
+        if kind is _DEFERRED_MESSAGE or (thinking and kind is _MESSAGE):
+            # Everybody sees "thinking", or what stands there for it. A follow-up straight after it
+            # would take its place, and be as public: it goes first.
             await _take_back(interaction)
             kind = _DEFERRED_UPDATE
         await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)

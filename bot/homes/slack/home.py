@@ -22,7 +22,7 @@ from bot.core.ports.ledger import Ledger
 from bot.core.privacy import Privacy
 from bot.core.queue.waiting import JobQueue
 from bot.core.stage import Stage
-from bot.core.studio import Studio
+from bot.core.studio import UNNOTED, Studio
 from bot.errors import NotAllowedError, PictureLostError, UndeliveredError, UnknownJobError
 from bot.homes.cards.desk import CardDesk, OnMessage
 from bot.homes.cards.editor import is_away, retry_after_s
@@ -309,7 +309,7 @@ class SlackHome:
         @app.command(COMMAND)
         async def imagine(ack: Ack, body: Body) -> None:
             asked = asked_of(body)
-            await intake.hear(asked)
+            await self._hear(intake, asked)
             await ack()
             self._do(command.run(asked, str(body.get("text") or "")))
 
@@ -317,7 +317,7 @@ class SlackHome:
         async def pressed(ack: Ack, body: Body, action: Body) -> None:
             asked, press = asked_of(body), press_of(action)
             if press is not None and press.kind in MAKING:
-                await intake.hear(asked)
+                await self._hear(intake, asked)
             await ack()
             if press is not None:
                 self._do(presses.press(asked, press))
@@ -336,6 +336,11 @@ class SlackHome:
         self._listen_in_tab(app, intake, settings)
         self._listen_beside(app)
 
+    async def _hear(self, intake: Intake, asked: Asked) -> None:
+        """Have it noted that something is wished, or say that it is not."""
+        if not await intake.hear(asked):
+            self._do(intake.answer(asked, UNNOTED))
+
     def _listen_to_dialogs(
         self, app: AsyncApp, intake: Intake, senders: Mapping[str, Send], of_desk: Send
     ) -> None:
@@ -351,7 +356,7 @@ class SlackHome:
                 return
             wished = read is not None and read[1].kind in {"edit", "new", "from"}
             if read is not None and wished:
-                await intake.hear(read[0])
+                await self._hear(intake, read[0])
             await ack()
             if read is not None:
                 asked, filled = read
@@ -364,7 +369,7 @@ class SlackHome:
         @app.event("app_mention")
         async def mentioned(body: Body, event: Body) -> None:
             if event.get("user"):  # else it is a program's, and nobody's wish
-                await intake.hear(asked_of(body))
+                await self._hear(intake, asked_of(body))
                 said = typed.behind_mention(event.get("text", ""))
                 self._do(command.mentioned(asked_of(body), said))
 

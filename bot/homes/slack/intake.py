@@ -162,13 +162,14 @@ class Intake:
         self._new = new
         self._note = note
 
-    async def hear(self, asked: Asked) -> None:
+    async def hear(self, asked: Asked) -> bool:
         """Note that something may be wished, before Slack is told that it was heard.
 
         However this process ends, they are told something. Never raises; takes a second at most.
+        Returns whether it is noted; else `UNNOTED` is what they are told.
         """
         # Who they are is asked of Slack later: nothing is told to anybody before this.
-        await self._studio.hear(_origin_of(asked), "")
+        return await self._studio.hear(_origin_of(asked), "")
 
     async def answered(self, asked: Asked) -> None:
         """They have an answer, and no job came of it. Never raises."""

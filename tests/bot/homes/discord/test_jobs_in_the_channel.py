@@ -16,7 +16,8 @@ import pytest
 from bot.cli import jobs as operator
 from bot.config.sections import HealthConfig
 from bot.core.job import State
-from bot.errors import EngineStuckError
+from bot.core.studio import UNNOTED
+from bot.errors import EngineStuckError, LedgerError
 from bot.ledgers.sqlite.records import SqliteRecords
 from bot.operations.backup import backup
 from sdxl_engine import ImageRequest, Progress
@@ -26,7 +27,14 @@ from standins.discord.components import files_of, pressable, text_of
 from standins.discord.interactions import Interaction
 from standins.discord.loopback import LoopbackDiscord
 from tests.bot.conftest import NO_LIMITS, SIZES, RunBot, make_config
-from tests.bot.homes.discord.test_faults import all_told, has_pictures, told
+from tests.bot.homes.discord.test_faults import (
+    all_told,
+    check_one_result,
+    has_pictures,
+    is_over,
+    messages,
+    told,
+)
 from tests.fakes import FakePipeline, Gate
 
 Message = dict[str, Any]
@@ -488,3 +496,32 @@ async def _operate(folder: Path, *argv: str) -> bool:
     parser = argparse.ArgumentParser()
     operator.add_arguments(parser)
     return await asyncio.to_thread(operator.work, parser.parse_args(argv), SqliteRecords(folder))
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_who_could_not_be_noted_is_told_to_ask_again_if_nothing_comes(
+    loopback: LoopbackDiscord, run_bot: RunBot, monkeypatch: pytest.MonkeyPatch, is_taken: bool
+) -> None:
+    async with run_bot() as bot:
+        ledger, back = bot.app.ledger, asyncio.Event()
+        accept = ledger.accept
+
+        async def away(*_: object) -> None:
+            raise LedgerError("The records do not answer.")
+
+        async def later(*args: Any, **named: Any) -> Any:
+            await back.wait()
+            return await (accept if is_taken else away)(*args, **named)
+
+        monkeypatch.setattr(ledger, "hear", away)
+        monkeypatch.setattr(ledger, "accept", later)
+        interaction = await loopback.slash("imagine", {"prompt": "x"})
+        first = await interaction.until(lambda message: bool(text_of(message)))
+        assert text_of(first) == UNNOTED
+        back.set()
+        if is_taken:
+            await interaction.until(is_over)
+            await check_one_result(loopback, bot, interaction, State.DELIVERED)
+        else:
+            assert is_over(await whispered(interaction))
+            assert messages(loopback) == []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.errors import LedgerError
 from bot.homes.slack.places import Install
 from bot.homes.slack.posted import Posted, metadata
 from standins.base.faults import Fault
@@ -104,3 +105,18 @@ async def test_a_tab_that_slack_does_not_take_leaves_those_of_others_as_they_are
         await slack.open_home(CLEO)
         await slack.until(lambda: hash_of(slack, CLEO) != old)
     assert set(slack._files._files) == before
+
+
+async def test_who_could_not_be_noted_is_told_to_ask_again_if_nothing_comes(
+    slack: LoopbackSlack, run_slack: RunBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_slack() as bot:
+
+        async def away(*_: object) -> None:
+            raise LedgerError("The records do not answer.")
+
+        monkeypatch.setattr(bot.app.ledger, "hear", away)
+        await ask(slack, "a hen")
+        await seen(slack, says("this waits for them"), viewer=BEN)
+        await ended(bot)
+        await seen(slack, has_pictures)
