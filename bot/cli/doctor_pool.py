@@ -46,8 +46,7 @@ def _ask(config: Config) -> Iterator[Finding]:
             yield from findings_of_kinds(status)
             if status.status and status.failure is None:
                 beats, load = asyncio.run(ServeCalls().call(TURNS, "engines"))
-                stuck_after_s = config.engine.stuck_after_s
-                yield from findings_of_engines(beats, load, stuck_after_s=stuck_after_s)
+                yield from findings_of_engines(beats, load)
         except EngineGoneError as error:
             yield Finding("FAIL", f"Nobody gives turns: {error}", "Look at Ray Serve's own log.")
         finally:
@@ -67,27 +66,19 @@ def findings_of_kinds(status: "PoolStatus") -> Iterator[Finding]:
         yield Finding(level, f"{name}: {kind.there}.")
 
 
-def findings_of_engines(
-    beats: Sequence["Beat"], load: Load, *, stuck_after_s: float
-) -> Iterator[Finding]:
-    """What the engines say of themselves, and what waits for them.
-
-    stuck_after_s  for how long one may be silent; 0 is for ever
-    """
+def findings_of_engines(beats: Sequence["Beat"], load: Load) -> Iterator[Finding]:
+    """What the engines say of themselves, and what waits for them."""
     ours = own_version()
     for beat in beats:
         models = ", ".join(beat.warm.models)
         doing = "it is free" if beat.drawing is None else f"it draws {beat.drawing.job_id}"
         what = f"{beat.engine} on {beat.host}: {beat.warm.device}, {models}; {doing}."
-        if 0 < stuck_after_s < beat.silent_s:
-            mend = "Ray Serve replaces it by itself."
-            what += f" Its device has given no sign of life for {beat.silent_s:.0f} s."
-            yield Finding("FAIL", what, mend)
-        elif beat.version != ours:
+        if beat.version != ours:
             mend = "Install one version everywhere, then start `imagine serve --role engine` anew."
             yield Finding("warn", f"{what} It is of version {beat.version}, here is {ours}.", mend)
         else:
             yield Finding("ok", what)
     if not beats:
-        yield Finding("warn", "No engine is warm.", "The first start of a model takes minutes.")
+        mend = "The first start of a model takes minutes. One that hangs is replaced by itself."
+        yield Finding("warn", "No engine is warm.", mend)
     yield Finding("ok", f"Jobs that wait: {load.waiting}; that are drawn: {load.drawing}.")

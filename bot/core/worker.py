@@ -621,8 +621,10 @@ class Worker:
                 on_trouble=lambda: self._show_running(job, Paused(_NO_ROOM)),
                 kept="pictures",
             )
-        except JobCancelledError:  # whoever cancelled it has seen to the rest
-            return None
+        except JobCancelledError as error:
+            if job.id in self._running:  # the engine did, or another bot
+                await self._put_back(job, EngineGoneError(str(error)))
+            return None  # else whoever cancelled it has seen to the rest
         except EngineGoneError as error:
             self._events.tell(Lost(job, begun.attempt.engine))
             await self._put_back(job, error)

@@ -62,6 +62,7 @@ class PoolTurns:
         self._to_say = asyncio.Event()
         self._in_a_hurry = asyncio.Event()
         self._positions: Mapping[str, Position] = {}
+        self._missing: set[str] = set()  # what waits and had no place when it heard of places last
         self._load = _NOTHING
         self._closed = False
         self._attends = asyncio.Event()  # it has heard something, and what it says is heard
@@ -172,9 +173,21 @@ class PoolTurns:
             self.on_engines(news.engines)
         if news.load is not None:
             self._load = news.load
-        if news.positions is not None and news.positions != self._positions:
-            self._positions = news.positions
-            self.on_places()
+        if news.positions is not None:
+            self._tell_again(news.positions)
+            if news.positions != self._positions:
+                self._positions = news.positions
+                self.on_places()
+
+    def _tell_again(self, positions: Mapping[str, Position]) -> None:
+        """Of what waits and has no place: whoever had it before may have said that it is over.
+
+        Not at once, for what was just told has none yet.
+        """
+        missing = self._waiting.keys() - positions
+        for job_id in missing & self._missing:
+            self._say("add", entry=self._waiting[job_id])
+        self._missing = missing
 
     def _take(self, turns: tuple[Turn, ...]) -> None:
         for turn in turns:

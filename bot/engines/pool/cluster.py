@@ -36,6 +36,8 @@ StartPipeline = Callable[[], Pipeline]
 TOKEN_VARIABLE: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable, as the next
 TOKEN_FILE_VARIABLE: Final = "RAY_AUTH_TOKEN_PATH"  # noqa: S105
 _TOKEN_FILE: Final = Path(".ray/auth_token")  # where Ray itself looks, in the home folder
+# Of what goes straight: pictures, where Serve would take 4 MB. Who is told anything looks at it.
+_ANY_LENGTH: Final = {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1)}
 _ENVIRONMENT: Final = {
     "RAY_AUTH_MODE": "token",  # whoever may call an engine may run anything there
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -43,6 +45,7 @@ _ENVIRONMENT: Final = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # Straight from a bot to a replica: by way of Ray's actor calls each took about twice as long.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    **_ANY_LENGTH,
 }
 # Without this Ray takes 127.0.0.1 for the machine's outer address, whoever says it, and listens on
 # all interfaces. One port of each replica still does, which wants the token.
@@ -57,6 +60,8 @@ _LETS_END_S: Final = 300.0  # what is drawn by an engine that is one too many
 _TRIES: Final = 3  # to start an engine
 _MORE_AFTER_S, _FEWER_AFTER_S = 10.0, 600.0
 _TELLS_EVERY_S: Final = 2.0  # an engine what waits; Serve asks for more often than it looks back
+# What a replica finds in its environment, whatever the cluster was started with.
+_THERE: Final = {"runtime_env": {"env_vars": _ANY_LENGTH}}
 _NATIVE: Final = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 _ROUTER: Final = "bot.engines.pool.routing.EngineRouter"
 
@@ -196,7 +201,7 @@ class Cluster:
             for kind in kinds
         ]
         turns = serve.deployment(
-            TurnsReplica, name=TURNS, ray_actor_options={"num_cpus": 0}, **usual
+            TurnsReplica, name=TURNS, ray_actor_options={"num_cpus": 0, **_THERE}, **usual
         )
         serve.run_many(
             [serve.RunTarget(turns.bind(*engines), name=APPLICATION, route_prefix=None)],
@@ -235,7 +240,7 @@ def _options_of(kind: Kind) -> dict[str, Any]:
         RequestRouterConfig,
     )
 
-    actor: dict[str, Any] = {"num_cpus": 0}
+    actor: dict[str, Any] = {"num_cpus": 0, **_THERE}
     others = {}
     for name, amount in kind.resources.items():
         if name in _NATIVE:

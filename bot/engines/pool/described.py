@@ -57,7 +57,6 @@ class Beat:
     version: str
     host: str
     warm: Warm
-    silent_s: float
     drawing: Key | None
     held: tuple[Key, ...]
 

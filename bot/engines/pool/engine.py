@@ -77,6 +77,7 @@ class PoolDrawing:
     def cancel(self) -> None:
         """See `Drawing.cancel`."""
         self._end(JobCancelledError(say("The job was cancelled.")))
+        self._task.cancel()  # what it may not have told the engine yet, it never will
         self._engine.let_go(self.attempt.job_id)
 
     def abandon(self) -> None:
@@ -101,9 +102,12 @@ class PoolDrawing:
             self._engine.is_gone(attempt)
             self._end(error)
         except TimeoutError:
+            self._engine.let_go(attempt.job_id)  # it may have begun all the same
             self._engine.is_gone(attempt)
             self._end(EngineGoneError("The engine did not say that it has the job.", begun=False))
-        else:
+        except Exception:
+            log.exception("a drawing could not be watched")
+        finally:  # whatever it was, nobody waits for ever; what is settled stays
             self._end(EngineGoneError("The engine said nothing of what became of the job."))
 
     def _hear(self, told: object) -> None:
@@ -112,7 +116,7 @@ class PoolDrawing:
             case Progress():
                 _settle(self._begun, True)
                 if not self._images.done():
-                    self._on_progress(told)
+                    self._show(told)
             case Sent():
                 _settle(self._sent, True)
             case Drawn(request, images, card):
@@ -121,6 +125,12 @@ class PoolDrawing:
                 _settle(self._images, images)
             case Failed(error):
                 self._end(error)
+
+    def _show(self, progress: Progress) -> None:
+        try:
+            self._on_progress(progress)
+        except Exception:  # it costs nobody their images
+            log.exception("progress could not be shown")
 
     def _end(self, error: Exception) -> None:
         _settle(self._begun, False)
@@ -200,7 +210,8 @@ class PoolEngine:
         return self._watched(attempt, request, on_progress, pictures)
 
     async def resume(self, job_id: str, number: int, on_progress: OnProgress) -> PoolDrawing | None:
-        """See `Engine.resume`."""
+        """See `Engine.resume`; what is made of it is looked at by what the engines say of them."""
+        await self._is_known.wait()
         place = await self._where(Key(job_id, number))
         if place is None:
             return None

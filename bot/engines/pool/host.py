@@ -35,8 +35,14 @@ def first_alone(
 
     make_folder(folder)
     with os.fdopen(os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE), "r+") as lock:
-        take(fcntl.LOCK_EX)
+        take(fcntl.LOCK_SH)
         if lock.read() == made_of:  # what the first one fetched and compiled is there
+            yield
+            return
+        fcntl.flock(lock, fcntl.LOCK_UN)  # two that both keep it would wait for each other
+        take(fcntl.LOCK_EX)
+        lock.seek(0)
+        if lock.read() == made_of:  # since then
             take(fcntl.LOCK_SH)
             yield
             return

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bot.engines.pool.calls import Calls
-from bot.engines.pool.described import Beat, kind_and_unique
+from bot.engines.pool.calls import LIMIT_S, Calls
+from bot.engines.pool.described import Beat
 from bot.errors import EngineGoneError
 from sdxl_engine.errors import InvalidRequestError
 from sdxl_engine.request import ImageRequest, KnownLora, ModelCard
@@ -35,11 +35,13 @@ class PoolModel:
         self.loop: asyncio.AbstractEventLoop | None = None  # on which engines are asked
         self._calls = calls
         self._engines: tuple[Beat, ...] = ()
+        self._are_there = False
         self._loras: Mapping[str, KnownLora] = {}
         self._cards: OrderedDict[ImageRequest, ModelCard] = OrderedDict()
 
     def know(self, engines: Sequence[Beat]) -> None:
         """These there are now; if there are none, what was known holds on."""
+        self._are_there = bool(engines)
         if engines:
             # Those first that draw what names no model.
             self._engines = tuple(sorted(engines, key=lambda one: None not in one.draws))
@@ -109,17 +111,22 @@ class PoolModel:
 
     def _ask(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - what it returns
         """What one of this kind says, the first that answers; raises EngineGoneError."""
-        gone = EngineGoneError("There is no such engine.", begun=False)
-        for one in self._engines:
-            if one.kind == kind:
-                try:
-                    return self._call(one.engine, method, *args)
-                except EngineGoneError as error:
-                    gone = error
-        raise gone
-
-    def _call(self, engine: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as above
-        kind, _ = kind_and_unique(engine)
         assert self.loop is not None  # noqa: S101 - an engine has been heard of, and there
-        asking = self._calls.call(kind, method, engine, *args)
+        asking = self._first_answer(kind, method, *args)
         return asyncio.run_coroutine_threadsafe(asking, self.loop).result()
+
+    async def _first_answer(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as above
+        gone = EngineGoneError("There is no such engine.", begun=False)
+        # Where there is none at all Serve would have each call wait.
+        engines = self._engines if self._are_there else ()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                for one in engines:
+                    if one.kind == kind:
+                        try:
+                            return await self._calls.call(kind, method, one.engine, *args)
+                        except EngineGoneError as error:
+                            gone = error
+        except TimeoutError:
+            log.warning("no engine of the kind %s answers", kind)
+        raise gone

@@ -151,7 +151,6 @@ class EngineReplica:
             if not self._hangs:  # who gives the turns then gives it none
                 beat = Beat(
                     **beat_of,
-                    silent_s=self._thread.silent_s,
                     drawing=self._drawings.drawing(),
                     held=self._drawings.held(),
                 )

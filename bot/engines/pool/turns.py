@@ -236,9 +236,10 @@ class TurnsReplica:
             case "add":
                 self._add(bot, **command.said)
             case "over":
-                self._forget(**command.said)
+                if not self._is_anothers(bot, **command.said):
+                    self._forget(**command.said)
             case "remove":
-                if self._waits(**command.said):
+                if self._waits(**command.said) and not self._is_anothers(bot, **command.said):
                     self._forget(**command.said)
             case "gone":
                 self._gone(**command.said)
@@ -271,6 +272,11 @@ class TurnsReplica:
         beat, _ = self._engines.get(job.engine or "", (None, 0.0))
         if beat is not None and beat.drawing is not None and beat.drawing.job_id == job_id:
             self._turns.take_up(job.entry, beat.engine)
+
+    def _is_anothers(self, bot: str, job_id: str) -> bool:
+        """Whether it was taken over from this bot, which has not ended yet."""
+        job = self._jobs.get(job_id)
+        return job is not None and job.bot != bot and job.bot in self._bots
 
     def _waits(self, job_id: str) -> bool:
         return job_id in self._jobs and self._jobs[job_id].engine is None

@@ -482,7 +482,7 @@ class SlackHome:
                 asked = asked_of(body)
                 self._do(intake.told(asked, partial(privacy.press, asked, found[1])))
 
-    def _do(self, doing: Awaitable[None]) -> None:
+    def _do(self, doing: Awaitable[object]) -> None:
         """Do something that somebody waits for, until it is done or the bot is closed."""
 
         async def done() -> None:

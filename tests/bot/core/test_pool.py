@@ -7,6 +7,7 @@ import pytest
 from bot.core.job import State
 from bot.core.policy import Owner
 from bot.core.stage import Drawing, Paused
+from bot.errors import OldAttemptError
 from tests.bot.core.fake_pool import FakePool
 from tests.bot.core.jobs import make_job
 from tests.bot.core.office import OpenOffice
@@ -169,3 +170,13 @@ async def test_an_attempt_that_is_not_the_last_one_shows_nothing(office: OpenOff
         record = await it.ledger.get(job.id)
         assert (record.state, record.attempt) == (State.RUNNING, 2)
         assert job.id not in it.home.delivered
+
+
+async def test_what_an_engine_draws_no_further_by_itself_is_drawn_anew(office: OpenOffice) -> None:
+    pool, job = FakePool("one"), make_job()
+    async with office(pool=pool) as it:
+        await it.ask(job)
+        drawing = await pool.begun(job)
+        drawing.end(OldAttemptError("An earlier attempt is over."))
+        (await pool.begun(job, 2)).end()
+        await it.home.until(lambda: job.id in it.home.delivered)

@@ -24,7 +24,7 @@ class Pencil(FakePipeline):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(loras={"ink": None, "torn": "It is torn."})
+        super().__init__(((64, 64), (1024, 1024)), loras={"ink": None, "torn": "It is torn."})
         self._folder = folder
 
     def generate(

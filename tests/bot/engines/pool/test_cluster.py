@@ -24,6 +24,7 @@ from bot.engines.pool.described import kind_and_unique
 from bot.engines.pool.engine import PoolDrawing, PoolEngine
 from bot.errors import EngineGoneError
 from sdxl_engine import ImageRequest, InvalidRequestError, JobCancelledError, Progress
+from sdxl_engine.request import Picture, Source
 
 pytestmark = [
     pytest.mark.scale,
@@ -184,6 +185,19 @@ async def test_a_job_is_drawn_where_its_turn_is(bots: Callable[[], Bot], head: H
     assert len(image.rgb) == 3 * 64 * 64
     assert bot.progress[-1] == Progress(3, 3)
     assert [prompt for _, prompt in head.drawn()] == ["a cat"]
+
+
+async def test_pictures_of_the_usual_size_come_and_go(bots: Callable[[], Bot]) -> None:
+    bot = bots()
+    side_px = 1024
+    seen = 64 * "0"
+    picture = Picture(seen, side_px, side_px, bytes(4 * side_px**2))
+    request = ImageRequest("a cat", width_px=side_px, height_px=side_px, source=Source(seen))
+    attempt = Attempt(bot.named("a"), 1, await bot.turn("a"))
+    drawing = bot.engine.submit(attempt, request, bot.progress.append, {seen: picture})
+    images = await drawing.images()
+    assert [len(image.rgb) for image in images] == 4 * [3 * side_px**2]
+    bot.over("a")
 
 
 async def test_two_jobs_are_drawn_at_a_time(bots: Callable[[], Bot], head: Head) -> None:

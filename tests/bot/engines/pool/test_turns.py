@@ -37,7 +37,7 @@ def beat(
     held: tuple[Key, ...] = (),
     draws: frozenset[str | None] = frozenset({None, "doodle"}),
 ) -> Beat:
-    return Beat(engine, "engine", draws, "1", "here", WARM, 0.0, drawing, held)
+    return Beat(engine, "engine", draws, "1", "here", WARM, drawing, held)
 
 
 class Pool:
@@ -76,6 +76,17 @@ class Pool:
         """Whoever gives turns dies, and another comes in its place."""
         self.replica = self.fresh()
         self.calls.put("turns", self.replica)
+
+    async def at(self, now_s: float) -> None:
+        """It is that late, and all bots have given a sign of life."""
+        self.clock.now_s = now_s
+        bots = self.replica._bots
+        await self.until(lambda: all(bot.heard_s == now_s for bot in bots.values()))
+
+    async def waiting(self) -> int:
+        """How many jobs wait, now."""
+        _, load = await self.replica.engines()
+        return load.waiting
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until it holds; the loop goes round meanwhile."""
@@ -228,6 +239,32 @@ async def test_a_job_taken_up_by_another_bot_waits_once(pool: Pool) -> None:
     assert await next_of(two) == Turn("a", "e")
 
 
+async def test_a_bot_whose_jobs_were_taken_over_ends_none_of_them(pool: Pool) -> None:
+    disowned, bot = pool.bot(), pool.bot()
+    disowned.add(entry("a"))
+    await pool.until(lambda: disowned.position("a") is not None)
+    bot.add(entry("a"))
+    await pool.until(lambda: bot.position("a") is not None)
+    disowned.close()
+    disowned.add(entry("b"))  # is told with that
+    await pool.until(lambda: disowned.position("b") is not None)
+    await pool.replica.beat(beat("e"))
+    assert await next_of(bot) == Turn("a", "e")
+
+
+async def test_a_job_that_another_bot_has_ended_is_told_of_again(pool: Pool) -> None:
+    paused, bot = pool.bot(), pool.bot()
+    bot.add(entry("a"))
+    await pool.until(lambda: bot.position("a") is not None)
+    paused.add(entry("a"))  # as it had it before, and does not know better yet
+    await pool.until(lambda: paused.position("a") is not None)
+    paused.close()
+    await pool.until(lambda: "a" not in pool.replica._jobs)
+    await pool.replica.beat(beat("e"))
+    await pool.until(lambda: "a" in pool.replica._jobs)
+    assert await next_of(bot) == Turn("a", "e")
+
+
 async def test_an_engine_that_falls_silent_gets_no_turn(pool: Pool) -> None:
     bot = pool.bot()
     await pool.replica.beat(beat("silent"))
@@ -249,9 +286,9 @@ async def test_an_engine_that_a_bot_cannot_reach_gets_no_turn_for_a_while(pool: 
     bot.over("a")
     bot.add(entry("a"))
     await pool.until(lambda: bot.load.waiting == 1)
-    pool.clock.now_s = 29
+    await pool.at(29)
     await pool.replica.beat(beat("e"))
-    assert bot.load.waiting == 1
+    assert await pool.waiting() == 1
     pool.clock.now_s = 31
     await pool.replica.beat(beat("e"))
     assert await next_of(bot) == Turn("a", "e")
@@ -267,7 +304,7 @@ async def test_a_bot_that_was_killed_without_a_word_holds_no_engine(pool: Pool) 
     await pool.until(lambda: other.position("b") is not None)
     pool.clock.now_s = 9.9
     await pool.replica.beat(beat("e"))
-    assert other.load.waiting == 2
+    assert await pool.waiting() == 2
     pool.clock.now_s = 10.1
     await pool.replica.beat(beat("e"))
     assert await next_of(other) == Turn("b", "e")
