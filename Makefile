@@ -50,7 +50,7 @@ test: setup-dev ## all tests
 	# tests/conftest.py says what goes to one worker, and in which order.
 	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
-$(VENV)/.installed-scale: $(VENV)/.installed requirements-scale.lock
+$(VENV)/.installed-scale: $(VENV)/.installed$(ACCELERATOR) requirements-scale.lock
 	$(PIP) install --require-hashes -r requirements-scale.lock
 	@touch $@
 

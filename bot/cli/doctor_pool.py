@@ -33,6 +33,7 @@ def _ask(config: Config) -> Iterator[Finding]:
     from bot.engines.pool.calls import ServeCalls  # noqa: PLC0415 - where somebody has a pool
     from bot.engines.pool.cluster import Cluster  # noqa: PLC0415
     from bot.engines.pool.described import TURNS  # noqa: PLC0415
+    from bot.engines.pool.kinds import kinds_of  # noqa: PLC0415
 
     cluster = Cluster(config.pool.address)
     with ThreadPoolExecutor(1) as thread:  # as `Cluster` wants it
@@ -45,10 +46,14 @@ def _ask(config: Config) -> Iterator[Finding]:
             status = cluster.status()
             yield from findings_of_kinds(status)
             if status.status and status.failure is None:
+                for name in cluster.short_of(kinds_of(config)):
+                    mend = "Give it less in [pool] resources, or add such a machine: `ray status`."
+                    yield Finding("FAIL", f"No machine has what one of {name} takes.", mend)
                 beats, load = asyncio.run(ServeCalls().call(TURNS, "engines"))
                 yield from findings_of_engines(beats, load)
         except EngineGoneError as error:
-            yield Finding("FAIL", f"Nobody gives turns: {error}", "Look at Ray Serve's own log.")
+            mend = "While engines start that is so; else see what `serve --role engine` logs."
+            yield Finding("FAIL", f"What hands the jobs to engines does not answer: {error}", mend)
         finally:
             thread.submit(cluster.leave).result()
 

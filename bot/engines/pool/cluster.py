@@ -52,6 +52,7 @@ _ENVIRONMENT: Final = {
 _ON_LOOPBACK: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _CONNECT_LIMIT_S: Final = 5.0
 _SAID_CHARS: Final = 200
+_OF_USE: Final = {"STARTING", "RUNNING"}  # states of replicas
 _CLASS: Final = re.compile(r"^[\w.]+: ")  # of an exception, before what it says
 _CALLS: Final = 1_000  # of each replica at a time: whoever watches is one
 _LOOKS_EVERY_S: Final = 5.0  # whether a replica is well; the third time that it is not, it goes
@@ -104,10 +105,15 @@ class PoolStatus:
 
     @property
     def failure(self) -> str | None:
-        """Why there will be no engines, as a sentence; None: there are, or may yet be."""
-        if self.status != "DEPLOY_FAILED":
+        """Why there will be no engines, as a sentence; None: there are, or may yet be.
+
+        Serve calls the whole failed where an engine that ran is being replaced, too.
+        """
+        engines = {name: kind for name, kind in self.kinds.items() if name != TURNS}
+        failed = [name for name, kind in engines.items() if kind.status == "DEPLOY_FAILED"]
+        if not failed or any(kind.replicas.keys() & _OF_USE for kind in engines.values()):
             return None
-        said = [f"{name}: {kind.said_last}" for name, kind in self.kinds.items() if kind.message]
+        said = [f"{name}: {engines[name].said_last}" for name in failed if engines[name].message]
         return f"No engine could be started. {' '.join(said) or 'Ray Serve does not say why.'}"
 
 
@@ -120,6 +126,7 @@ class Cluster:
     def __init__(self, address: str = "") -> None:
         self._address = address
         self._folder: Path | None = None
+        self._owner = secrets.token_hex(8)
 
     def join(self) -> None:
         """Connect, or start one; raises ConfigError, EngineStartError."""
@@ -204,7 +211,11 @@ class Cluster:
             TurnsReplica, name=TURNS, ray_actor_options={"num_cpus": 0, **_THERE}, **usual
         )
         serve.run_many(
-            [serve.RunTarget(turns.bind(*engines), name=APPLICATION, route_prefix=None)],
+            [
+                serve.RunTarget(
+                    turns.bind(*engines, owner=self._owner), name=APPLICATION, route_prefix=None
+                )
+            ],
             wait_for_applications_running=False,
         )
 
@@ -225,11 +236,36 @@ class Cluster:
         }
         return PoolStatus(str(found.status.value), kinds)
 
-    def take_down(self) -> None:
-        """End the pool, once its engines have drawn what bots still watch."""
+    def is_ours(self) -> bool | None:
+        """Whether this process has the pool, or another; None: nobody answers."""
         from ray import serve  # noqa: PLC0415 - as above
 
-        serve.delete(APPLICATION)  # on a cluster there may be others
+        try:
+            turns = serve.get_deployment_handle(TURNS, APPLICATION)
+            return bool(turns.whose.remote().result(timeout_s=_CONNECT_LIMIT_S) == self._owner)
+        except Exception:  # noqa: BLE001 - Ray tells in many ways that there is nobody
+            return None
+
+    def short_of(self, kinds: Sequence[Kind]) -> list[str]:
+        """The kinds of which no machine of the cluster could have one now."""
+        machines = [one["Resources"] for one in _ray().nodes() if one["Alive"]]
+
+        def fits(kind: Kind, machine: Mapping[str, float]) -> bool:
+            return all(machine.get(name, 0.0) >= amount for name, amount in kind.resources.items())
+
+        return [kind.name for kind in kinds if not any(fits(kind, one) for one in machines)]
+
+    def take_down(self) -> None:
+        """End the pool, once its engines have drawn what bots still watch; not another's."""
+        from ray import serve  # noqa: PLC0415 - as above
+
+        if self.is_ours() is False:
+            log.warning("another process has the engines now: they go on")
+            return
+        try:
+            serve.delete(APPLICATION)  # on a cluster there may be others
+        except TimeoutError:
+            log.warning("an engine has not ended within a minute; Ray Serve goes on ending it")
 
 
 def _options_of(kind: Kind) -> dict[str, Any]:

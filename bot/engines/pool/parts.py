@@ -49,7 +49,14 @@ def deploy(cluster: Cluster, config: Config, patience: Patience) -> None:
 
     Raises ConfigError.
     """
-    cluster.deploy(kinds_of(config), _start_of, patience)
+    kinds = kinds_of(config)
+    for name in cluster.short_of(kinds):
+        log.warning(
+            "no machine of the cluster has what an engine of the kind %s takes: it waits for one. "
+            "`ray status` shows what there is; [pool] resources, what each engine takes",
+            name,
+        )
+    cluster.deploy(kinds, _start_of, patience)
 
 
 def _start_of(kind: Kind) -> Callable[[], "ModelSet"]:
@@ -65,15 +72,23 @@ def _start(config: Config) -> "ModelSet":
 async def watch_pool(cluster: Cluster, *, sleep: Sleep = asyncio.sleep) -> None:
     """Log how the engines are doing, whenever that changes; until it is cancelled.
 
-    Raises EngineStartError where there will be none.
+    Raises EngineStartError where there will be none, or another process has them.
     """
     last = None
+    was_ours = False
     while True:
         status = await asyncio.to_thread(cluster.status)
         if (failure := status.failure) is not None:
             for name, kind in status.kinds.items():
-                log.error("%s: %s", name, kind.message)
+                log.debug("%s: %s", name, kind.message)
             raise EngineStartError(failure)
+        is_ours = await asyncio.to_thread(cluster.is_ours)
+        if was_ours and (is_ours is False or not status.status):
+            raise EngineStartError(
+                "Another process has taken the engines of this cluster over, or ended them. Start "
+                "`imagine serve --role engine` on one of its machines, and on no other."
+            )
+        was_ours = was_ours or is_ours is True
         if status != last:
             for name, kind in status.kinds.items():
                 log.info("%s: %s", name, kind.there)

@@ -104,6 +104,7 @@ class TurnsReplica:
     """Gives turns to the bots that listen, on the engines that live.
 
     engines         what Serve deploys beside it
+    owner           the process that has them
     clock           seconds
     places_every_s  at most so often a bot hears where its jobs stand
     """
@@ -111,9 +112,11 @@ class TurnsReplica:
     def __init__(
         self,
         *engines: object,  # noqa: ARG002 - Serve's, whom it hears by itself
+        owner: str = "",
         clock: Callable[[], float] = time.monotonic,
         places_every_s: float = _PLACES_EVERY_S,
     ) -> None:
+        self._owner = owner
         self._clock = clock
         self._places_every_s = places_every_s
         self._turns = Turns(clock)
@@ -202,6 +205,10 @@ class TurnsReplica:
                 async with asyncio.timeout(_HEARD_ALL_S):
                     await self._beaten.wait()
             self._expire()
+
+    async def whose(self) -> str:
+        """The process that has the engines."""
+        return self._owner
 
     async def engines(self) -> tuple[tuple[Beat, ...], Load]:
         """Those that there are, as they said last; and what there is to draw."""

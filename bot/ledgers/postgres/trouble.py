@@ -72,7 +72,10 @@ def for_operator(error: psycopg.Error, where: str) -> LedgerError:
     why = " ".join(str(error).split())
     match trouble_of(error):
         case Trouble.AWAY:
-            mend = "Is the server running, and the address right? See [storage] database"
+            mend = (
+                "See that the server runs, that [storage] database has its address, and PGPASSWORD "
+                "or a password file the password"
+            )
         case Trouble.FULL:
             mend = "Make room, or name a server that may be written"
         case Trouble.LOCKED:

@@ -145,7 +145,7 @@ def test_what_is_in_use_or_cannot_be_reached_is_a_sentence(
     finally:
         database.close()
     assert main(["ledger", "move", "data", f"{url}-not"]) == 1
-    assert "Is the server running, and the address right?" in capsys.readouterr().err
+    assert "[storage] database has its address, and PGPASSWORD" in capsys.readouterr().err
 
 
 @pytest.mark.scale

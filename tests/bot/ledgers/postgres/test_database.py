@@ -171,7 +171,7 @@ async def test_a_server_that_starts_later_is_waited_for() -> None:
 async def test_one_that_never_comes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "START_PATIENCE_S", 0.0)
     never = PostgresDatabase("postgresql://bot@127.0.0.1:1/imagine")
-    with pytest.raises(LedgerError, match="Is the server running"):
+    with pytest.raises(LedgerError, match="See that the server runs"):
         await asyncio.to_thread(never.open)
 
 
@@ -448,7 +448,7 @@ def test_an_address_that_is_none_is_said() -> None:
 
 def test_it_is_said_what_is_wrong_with_a_database() -> None:
     own = server()
-    with pytest.raises(LedgerError, match=r"cannot be used.*Is the server running"):
+    with pytest.raises(LedgerError, match=r"cannot be used.*See that the server runs"):
         PostgresRecords("postgresql://bot@127.0.0.1:1/imagine").examine()
     missing = own.url("missing")
     with pytest.raises(LedgerError, match=r"PostgreSQL at '127.0.0.1:\d+', database 'missing'"):
