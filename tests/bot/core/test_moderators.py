@@ -312,7 +312,8 @@ async def test_who_decides_about_what_goes_in_that_moment_is_told_so(
 
 
 async def test_a_warned_prompt_of_which_nothing_is_drawn_is_decided(office: OpenOffice) -> None:
-    async with office(partial(FakePipeline, gate=Gate())) as it:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
         await with_desk(it)
         it.filter.terms.append(Term("knife", measure="warn"))
         job = make_job("a knife")
@@ -320,6 +321,7 @@ async def test_a_warned_prompt_of_which_nothing_is_drawn_is_decided(office: Open
         (one,) = await at_desk(it)
         await it.studio.cancel(job.id, actor(1))
         await it.home.until(lambda: it.home.cases[one.case.id].case.state == "deleted")
+        gate.open()
 
 
 async def test_a_prompt_to_be_reviewed_waits_or_is_refused_without_a_desk(
@@ -902,7 +904,8 @@ async def test_a_deletion_that_broke_off_is_done_by_the_next(
 async def test_a_job_that_is_cancelled_leaves_no_file_of_a_try_that_broke_off(
     office: OpenOffice, tmp_path: Path
 ) -> None:
-    async with office(partial(FakePipeline, gate=Gate())) as it:
+    gate = Gate()
+    async with office(partial(FakePipeline, gate=gate)) as it:
         job = make_job()
         await it.ask(job)
         left = tmp_path / "images" / job.id / f"{job.id}_0.png"
@@ -911,6 +914,7 @@ async def test_a_job_that_is_cancelled_leaves_no_file_of_a_try_that_broke_off(
         await it.studio.cancel(job.id, actor(1))
         await it.until_told(job.id)
         assert files_of(tmp_path, job) == []
+        gate.open()
 
 
 async def test_a_held_job_that_was_cancelled_in_the_last_moment_is_gone_after_the_next_start(
