@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
-# Ray Serve 2.60.0 (Python 3.11): RAY_SERVE_USE_GRPC_BY_DEFAULT=1 makes calls between a handle and a replica about twice
-# as quick, and what they may carry much smaller: an argument or an answer of 5 MB, which passes without it, raises
-# "Received message larger than max (... vs. 4194304)". RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH lifts that; of answers
-# it is looked at where they are received, of arguments in the replica's process.
+# Ray Serve 2.60.0 (Python 3.11): with RAY_SERVE_USE_GRPC_BY_DEFAULT=1, which is there to make calls between a handle and
+# a replica quicker, what they may carry is much smaller: an argument or an answer of 5 MB, which passes without it, raises
+# an error with "larger than max". RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH lifts that.
 #
 # Seen:
 #   by reference: 5000000 came, 5000000 went
 #   by gRPC: AioRpcError, AioRpcError
 #   by gRPC, any length: 5000000 came, 5000000 went
 #
-# What it means for a program whose answers are pictures: with the one variable set the other, in the environment of the
-# replicas (`runtime_env`) as well.
+# What it means for a program whose answers are pictures: with the one variable set the other, for the replicas too.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -52,7 +52,7 @@ def _ask(config: Config) -> Iterator[Finding]:
                 beats, load = asyncio.run(ServeCalls().call(TURNS, "engines"))
                 yield from findings_of_engines(beats, load)
         except EngineGoneError as error:
-            mend = "While engines start that is so; else see what `serve --role engine` logs."
+            mend = "It starts with the engines: wait, or see what `serve --role engine` says."
             yield Finding("FAIL", f"What hands the jobs to engines does not answer: {error}", mend)
         finally:
             thread.submit(cluster.leave).result()

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 _NOTHING: Final = Load(0, 0, None)
 _BACKOFF: Final = Backoff(first_s=0.2, limit_s=5.0)
-# No job's turn hangs on these: they wait for so long for others, for each call costs milliseconds.
+# Each call costs milliseconds, and hardly a turn hangs on these (that of a suspect, which is drawn
+# alone, on what is over): they wait for others for so long.
 _AT_LEISURE: Final[Collection[What]] = {"begin", "over", "measure"}
 _COMPANY_S: Final = 0.05
 _SIGN_EVERY_S: Final = 2.0  # of life, at least: nothing else tells that this bot was killed

@@ -32,7 +32,7 @@ class ServeCalls:
 
     async def stream(self, deployment: str, method: str, *args: object) -> AsyncGenerator[Any]:
         """See `Calls.stream`."""
-        response = self._called(deployment, method, args, stream=True)
+        response = await self._called(deployment, method, args, stream=True)
         is_over = False
         try:
             async for item in response:
@@ -46,7 +46,7 @@ class ServeCalls:
 
     async def call(self, deployment: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as there
         """See `Calls.call`."""
-        response = self._called(deployment, method, args, stream=False)
+        response = await self._called(deployment, method, args, stream=False)
         is_over = False
         try:
             async with asyncio.timeout(LIMIT_S):
@@ -60,15 +60,17 @@ class ServeCalls:
             if not is_over:
                 response.cancel()  # as above
 
-    def _called(
+    async def _called(
         self, deployment: str, method: str, args: tuple[object, ...], *, stream: bool
     ) -> Any:  # noqa: ANN401 - Serve's, which may not be here
         from ray import serve  # noqa: PLC0415 - where somebody has a pool
 
         try:
             if deployment not in self._handles:
-                handle = serve.get_deployment_handle(deployment, self._application)
-                self._handles[deployment] = handle
+                # On a thread: Ray waits there for as long as its head does not answer.
+                self._handles[deployment] = await asyncio.to_thread(
+                    serve.get_deployment_handle, deployment, self._application
+                )
             named = self._handles[deployment].options(method_name=method, stream=stream)
             return named.remote(*args)
         except Exception as error:

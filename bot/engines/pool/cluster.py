@@ -36,14 +36,14 @@ StartPipeline = Callable[[], Pipeline]
 TOKEN_VARIABLE: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable, as the next
 TOKEN_FILE_VARIABLE: Final = "RAY_AUTH_TOKEN_PATH"  # noqa: S105
 _TOKEN_FILE: Final = Path(".ray/auth_token")  # where Ray itself looks, in the home folder
-# Of what goes straight: pictures, where Serve would take 4 MB. Who is told anything looks at it.
+# Of one message, pictures too, where Serve would take 4 MB; whoever receives it looks at this.
 _ANY_LENGTH: Final = {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1)}
 _ENVIRONMENT: Final = {
     "RAY_AUTH_MODE": "token",  # whoever may call an engine may run anything there
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread of Serve's that comes late would start a cluster
     "RAY_SERVE_LOG_TO_STDERR": "0",
-    # Straight from a bot to a replica: by way of Ray's actor calls each took about twice as long.
+    # From process to process: as calls of Ray's actors they took nearly twice as long.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     **_ANY_LENGTH,
 }

@@ -210,8 +210,8 @@ class PoolEngine:
         return self._watched(attempt, request, on_progress, pictures)
 
     async def resume(self, job_id: str, number: int, on_progress: OnProgress) -> PoolDrawing | None:
-        """See `Engine.resume`; what is made of it is looked at by what the engines say of them."""
-        await self._is_known.wait()
+        """See `Engine.resume`."""
+        await self._is_known.wait()  # what they draw with: the images are looked at by that
         place = await self._where(Key(job_id, number))
         if place is None:
             return None

@@ -33,24 +33,26 @@ def first_alone(
             goes_on()
             sleep(_LOOKS_EVERY_S)
 
+    def is_there() -> bool:
+        """Whether a first one has fetched and compiled all of it."""
+        lock.seek(0)
+        return lock.read() == made_of
+
     make_folder(folder)
     with os.fdopen(os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, FILE_MODE), "r+") as lock:
         take(fcntl.LOCK_SH)
-        if lock.read() == made_of:  # what the first one fetched and compiled is there
-            yield
-            return
-        fcntl.flock(lock, fcntl.LOCK_UN)  # two that both keep it would wait for each other
-        take(fcntl.LOCK_EX)
-        lock.seek(0)
-        if lock.read() == made_of:  # since then
+        if not is_there():
+            fcntl.flock(lock, fcntl.LOCK_UN)  # two that both keep it would wait for each other
+            take(fcntl.LOCK_EX)
+            if not is_there():
+                lock.seek(0)
+                lock.truncate()
+                lock.flush()
+                yield
+                lock.write(made_of)
+                return
             take(fcntl.LOCK_SH)
-            yield
-            return
-        lock.seek(0)
-        lock.truncate()
-        lock.flush()
         yield
-        lock.write(made_of)
 
 
 def _took(lock: int, how: int) -> bool:

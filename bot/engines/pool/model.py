@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -116,17 +117,11 @@ class PoolModel:
         return asyncio.run_coroutine_threadsafe(asking, self.loop).result()
 
     async def _first_answer(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as above
-        gone = EngineGoneError("There is no such engine.", begun=False)
         # Where there is none at all Serve would have each call wait.
-        engines = self._engines if self._are_there else ()
-        try:
+        there = self._engines if self._are_there else ()
+        with suppress(TimeoutError):
             async with asyncio.timeout(LIMIT_S):
-                for one in engines:
-                    if one.kind == kind:
-                        try:
-                            return await self._calls.call(kind, method, one.engine, *args)
-                        except EngineGoneError as error:
-                            gone = error
-        except TimeoutError:
-            log.warning("no engine of the kind %s answers", kind)
-        raise gone
+                for engine in [one.engine for one in there if one.kind == kind]:
+                    with suppress(EngineGoneError):
+                        return await self._calls.call(kind, method, engine, *args)
+        raise EngineGoneError(f"No engine of the kind {kind} answers.", begun=False)

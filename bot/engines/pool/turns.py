@@ -242,11 +242,12 @@ class TurnsReplica:
         match command.what:
             case "add":
                 self._add(bot, **command.said)
+            case "over" | "remove" if self._is_anothers(bot, **command.said):
+                log.info("another bot has %s by now", command.said["job_id"])
             case "over":
-                if not self._is_anothers(bot, **command.said):
-                    self._forget(**command.said)
+                self._forget(**command.said)
             case "remove":
-                if self._waits(**command.said) and not self._is_anothers(bot, **command.said):
+                if self._waits(**command.said):
                     self._forget(**command.said)
             case "gone":
                 self._gone(**command.said)

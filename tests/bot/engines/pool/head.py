@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot.config.sections import Config, PoolConfig
 from bot.engines.pool.cluster import Cluster, PoolStatus, StartPipeline
-from bot.engines.pool.kinds import kinds_of
+from bot.engines.pool.kinds import USUAL, kinds_of
 from bot.engines.pool.replica import Patience
 from tests.bot.engines.pool import pencils
 
@@ -21,8 +21,7 @@ _QUICK = {"graceful_shutdown_timeout_s": 1, "health_check_period_s": 0.5}
 
 def is_done(status: PoolStatus, engines: int) -> bool:
     """Whether there are so many, and none besides."""
-    all_of = [kind.replicas for kind in status.kinds.values()]
-    return status.status == "RUNNING" and {"RUNNING": engines} in all_of
+    return status.status == "RUNNING" and status.kinds[USUAL].replicas == {"RUNNING": engines}
 
 
 def serve(engines: int, start: StartPipeline) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from bot.core.ports.engine import Attempt
 from bot.engines.pool.attending import PoolTurns
-from bot.engines.pool.calls import LIMIT_S
 from bot.engines.pool.drawings import Drawn, Key, Sent
 from bot.engines.pool.engine import PoolEngine
 from bot.engines.pool.model import PoolModel
@@ -173,7 +172,6 @@ async def test_where_there_is_no_engine_none_is_asked() -> None:
 async def test_however_many_engines_are_silent_it_waits_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert LIMIT_S > 0
     monkeypatch.setattr("bot.engines.pool.model.LIMIT_S", 0.01)
     calls = Silence()
     model = PoolModel(calls)

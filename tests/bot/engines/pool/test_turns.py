@@ -111,6 +111,12 @@ async def next_of(turns: PoolTurns) -> Turn:
     return turn
 
 
+async def has_place(pool: Pool, bot: PoolTurns, job_id: str) -> None:
+    """Let a job wait, until it has a place in the line."""
+    bot.add(entry(job_id))
+    await pool.until(lambda: bot.position(job_id) is not None)
+
+
 async def test_jobs_of_all_bots_stand_in_one_line(pool: Pool) -> None:
     one, two = pool.bot(), pool.bot()
     one.add(entry("a"))
@@ -230,10 +236,8 @@ async def test_a_turn_that_nobody_begins_goes_with_its_bot(pool: Pool) -> None:
 
 async def test_a_job_taken_up_by_another_bot_waits_once(pool: Pool) -> None:
     one, two = pool.bot(), pool.bot()
-    one.add(entry("a"))
-    await pool.until(lambda: one.position("a") is not None)
-    two.add(entry("a"))
-    await pool.until(lambda: two.position("a") is not None)
+    await has_place(pool, one, "a")
+    await has_place(pool, two, "a")
     await pool.leave(0)
     await pool.replica.beat(beat("e"))
     assert await next_of(two) == Turn("a", "e")
@@ -241,23 +245,18 @@ async def test_a_job_taken_up_by_another_bot_waits_once(pool: Pool) -> None:
 
 async def test_a_bot_whose_jobs_were_taken_over_ends_none_of_them(pool: Pool) -> None:
     disowned, bot = pool.bot(), pool.bot()
-    disowned.add(entry("a"))
-    await pool.until(lambda: disowned.position("a") is not None)
-    bot.add(entry("a"))
-    await pool.until(lambda: bot.position("a") is not None)
+    await has_place(pool, disowned, "a")
+    await has_place(pool, bot, "a")
     disowned.close()
-    disowned.add(entry("b"))  # is told with that
-    await pool.until(lambda: disowned.position("b") is not None)
+    await has_place(pool, disowned, "b")  # told of after that
     await pool.replica.beat(beat("e"))
     assert await next_of(bot) == Turn("a", "e")
 
 
 async def test_a_job_that_another_bot_has_ended_is_told_of_again(pool: Pool) -> None:
     paused, bot = pool.bot(), pool.bot()
-    bot.add(entry("a"))
-    await pool.until(lambda: bot.position("a") is not None)
-    paused.add(entry("a"))  # as it had it before, and does not know better yet
-    await pool.until(lambda: paused.position("a") is not None)
+    await has_place(pool, bot, "a")
+    await has_place(pool, paused, "a")  # as it had it before, and does not know better yet
     paused.close()
     await pool.until(lambda: "a" not in pool.replica._jobs)
     await pool.replica.beat(beat("e"))
